@@ -1,0 +1,48 @@
+"""params.yaml as frozen, typed models that refuse what they do not know."""
+
+from genmint.config.base import Frozen
+from genmint.config.datasets import (
+    AudioDataset,
+    Dataset,
+    ImageDataset,
+    Protocol,
+    ReferenceConfig,
+    Spectrogram,
+    TextDataset,
+)
+from genmint.config.gates import Bound, ChampionRule, CostBudget, Gate, Health, Memorisation
+from genmint.config.models import (
+    GANConfig,
+    ModelConfig,
+    Optimiser,
+    RNNConfig,
+    SamplingConfig,
+    VAEConfig,
+)
+from genmint.config.params import Params, load_params, parse_model
+
+__all__ = [
+    "AudioDataset",
+    "Bound",
+    "ChampionRule",
+    "CostBudget",
+    "Dataset",
+    "Frozen",
+    "GANConfig",
+    "Gate",
+    "Health",
+    "ImageDataset",
+    "Memorisation",
+    "ModelConfig",
+    "Optimiser",
+    "Params",
+    "Protocol",
+    "RNNConfig",
+    "ReferenceConfig",
+    "SamplingConfig",
+    "Spectrogram",
+    "TextDataset",
+    "VAEConfig",
+    "load_params",
+    "parse_model",
+]

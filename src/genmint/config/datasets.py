@@ -1,0 +1,128 @@
+"""The `datasets` map of params.yaml."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from genmint.config.base import Frozen, PositiveFloat, PositiveInt, Seed, Share
+
+_SPLIT = re.compile(r"official|position|hash|group:[A-Za-z_][A-Za-z0-9_]*")
+
+
+class ReferenceConfig(Frozen):
+    """How the frozen feature extractor of a data set is trained."""
+
+    min_accuracy: Share = 0.0
+    epochs: PositiveInt = 20
+    seed: Seed = 0
+
+
+class Protocol(Frozen):
+    """How models of a data set are judged; two numbers compare only under one protocol."""
+
+    samples: Annotated[int, Field(ge=2)] = 256
+    sample_length: PositiveInt | None = None
+    importance_samples: PositiveInt = 64
+    seed: Seed = 1234
+    batch_size: PositiveInt = 256
+
+
+class Spectrogram(Frozen):
+    """The log-mel picture of a clip, for the families that take grids."""
+
+    n_fft: PositiveInt = 256
+    hop: PositiveInt = 128
+    mels: PositiveInt = 32
+    dynamic_range: PositiveFloat = 80.0
+
+    @model_validator(mode="after")
+    def _hop_overlaps(self) -> Self:
+        if self.hop > self.n_fft // 2:
+            raise ValueError("hop must be at most n_fft / 2, or the sound cannot be rebuilt")
+        if self.mels > self.n_fft // 2:
+            raise ValueError("mels must be at most n_fft / 2: there are no more frequencies")
+        return self
+
+
+class _DatasetBase(Frozen):
+    path: Annotated[str, Field(min_length=1)]
+    split: str = "hash"
+    validation: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    test: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    max_quarantined: Share = 0.02
+    labels: Literal["none", "source", "folder", "filename"] = "none"
+    filename_pattern: str | None = None
+    reference: ReferenceConfig = ReferenceConfig()
+    protocol: Protocol = Protocol()
+
+    @field_validator("split")
+    @classmethod
+    def _known_split(cls, value: str) -> str:
+        if not _SPLIT.fullmatch(value):
+            raise ValueError("use official, position, hash or group:COLUMN")
+        return value
+
+    @field_validator("filename_pattern")
+    @classmethod
+    def _compiles(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                groups = re.compile(value).groupindex
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {error}") from None
+            if not groups:
+                raise ValueError("give it named groups, such as (?P<label>[0-9])")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.validation + self.test >= 1.0:
+            raise ValueError("validation and test together must be below 1: nothing is left")
+        if self.labels == "filename" and (
+            self.filename_pattern is None
+            or "label" not in re.compile(self.filename_pattern).groupindex
+        ):
+            raise ValueError("labels: filename needs a filename_pattern with a group (?P<label>…)")
+        return self
+
+    @property
+    def group_column(self) -> str | None:
+        """Manifest column whose values stay in one split, if any."""
+        return self.split.removeprefix("group:") if self.split.startswith("group:") else None
+
+
+class ImageDataset(_DatasetBase):
+    """Images: uint8, N×C×size×size."""
+
+    kind: Literal["image"]
+    size: Annotated[int, Field(ge=4, le=1024)]
+    mode: Literal["grey", "rgb"] = "grey"
+    max_pixels: PositiveInt = 50_000_000
+
+
+class AudioDataset(_DatasetBase):
+    """Clips: int16, N×T, T = seconds × sample_rate."""
+
+    kind: Literal["audio"]
+    sample_rate: Annotated[int, Field(ge=1000, le=192_000)]
+    seconds: PositiveFloat
+    windows: Literal["first", "all"] = "first"
+    spectrogram: Spectrogram = Spectrogram()
+
+    @property
+    def samples_per_clip(self) -> int:
+        """T, the length of a clip in samples."""
+        return round(self.seconds * self.sample_rate)
+
+
+class TextDataset(_DatasetBase):
+    """Texts: token ids of characters, with a vocabulary taken from the training split."""
+
+    kind: Literal["text"]
+    min_count: PositiveInt = 1
+
+
+Dataset = Annotated[ImageDataset | AudioDataset | TextDataset, Field(discriminator="kind")]

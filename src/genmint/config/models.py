@@ -1,0 +1,89 @@
+"""The `models` map of params.yaml."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from genmint.config.base import Frozen, PositiveFloat, PositiveInt, Seed, Share
+
+Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+
+
+class Optimiser(Frozen):
+    """One optimiser and its schedule."""
+
+    name: Literal["sgd", "adam", "adamw"] = "adam"
+    lr: PositiveFloat
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
+        0.9,
+        0.999,
+    )
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    clip_norm: PositiveFloat | None = None
+
+
+class SamplingConfig(Frozen):
+    """How an RNN draws the next symbol."""
+
+    temperature: Annotated[float, Field(gt=0.0, le=10.0)] = 1.0
+
+
+class _ModelBase(Frozen):
+    dataset: Annotated[str, Field(min_length=1)]
+    seed: Seed = 0
+    steps: PositiveInt
+    batch_size: PositiveInt = 64
+    validate_every: PositiveInt = 200
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
+class VAEConfig(_ModelBase):
+    """Variational auto-encoder (Kingma and Welling 2014)."""
+
+    family: Literal["vae"]
+    network: Literal["mlp", "conv"] = "mlp"
+    hidden: Widths = (512, 256)
+    latent: PositiveInt = 16
+    beta: Annotated[float, Field(ge=0.0)] = 1.0
+    likelihood: Literal["bernoulli", "discretised-logistic"] = "bernoulli"
+    activation: Literal["relu", "tanh", "silu"] = "relu"
+    optimiser: Optimiser = Optimiser(lr=2e-4)
+
+
+class GANConfig(_ModelBase):
+    """Generative adversarial network (Goodfellow et al. 2014)."""
+
+    family: Literal["gan"]
+    network: Literal["mlp", "dcgan"] = "mlp"
+    hidden: Widths = (256, 256)
+    latent: PositiveInt = 64
+    loss: Literal["minimax", "non-saturating"] = "non-saturating"
+    generator: Optimiser = Optimiser(lr=2e-4, betas=(0.5, 0.999))
+    discriminator: Optimiser = Optimiser(lr=2e-4, betas=(0.5, 0.999))
+
+
+class RNNConfig(_ModelBase):
+    """Recurrent network over sequences of symbols (Elman 1990; LSTM, GRU)."""
+
+    family: Literal["rnn"]
+    cell: Literal["tanh", "lstm", "gru"] = "lstm"
+    hidden: PositiveInt = 256
+    layers: PositiveInt = 1
+    embedding: PositiveInt = 64
+    dropout: Share = 0.0
+    bptt: PositiveInt = 64
+    optimiser: Optimiser = Optimiser(lr=1e-3, clip_norm=1.0)
+    sampling: SamplingConfig = SamplingConfig()
+
+    @model_validator(mode="after")
+    def _some_signal_is_left(self) -> Self:
+        if self.dropout >= 1.0:
+            raise ValueError("dropout must be below 1: nothing would pass")
+        return self
+
+
+ModelConfig = Annotated[VAEConfig | GANConfig | RNNConfig, Field(discriminator="family")]

@@ -1,0 +1,152 @@
+"""Reading params.yaml, and telling what is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from genmint.config.base import Frozen
+from genmint.config.datasets import AudioDataset, Dataset, ImageDataset, TextDataset
+from genmint.config.gates import Gate
+from genmint.config.models import GANConfig, ModelConfig, RNNConfig, VAEConfig
+from genmint.errors import ConfigError
+
+# A dot would collide with the journal's registered model (NAME.journal), a slash with paths.
+BlockName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+
+_BLOCKS: dict[str, dict[str, type[BaseModel]]] = {
+    "datasets": {"image": ImageDataset, "audio": AudioDataset, "text": TextDataset},
+    "models": {"vae": VAEConfig, "gan": GANConfig, "rnn": RNNConfig},
+}
+
+
+class Params(Frozen):
+    """The whole of params.yaml."""
+
+    datasets: dict[BlockName, Dataset]
+    models: dict[BlockName, ModelConfig]
+    gates: dict[BlockName, Gate]
+
+    def dataset_of(self, model: str) -> Dataset:
+        """The data set block that a model trains on."""
+        return self.datasets[self.models[model].dataset]
+
+
+def load_params(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        ConfigError: not readable, not YAML, an unknown key (the nearest known one is named), an
+            impossible value, or blocks that do not fit each other.
+    """
+    document = _read_yaml(path)
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: expected the maps datasets, models and gates")
+    try:
+        params = Params.model_validate_json(json.dumps(document, default=str))
+    except ValidationError as error:
+        lines = [f"{path}: {_explain(item)}" for item in error.errors()]
+        raise ConfigError("\n".join(lines)) from None
+    problems = _cross_check(params)
+    if problems:
+        raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems))
+    return params
+
+
+def parse_model(block: dict[str, Any]) -> VAEConfig | GANConfig | RNNConfig:
+    """Read one block of `models`, as it stands in a model's config.json.
+
+    Raises:
+        ConfigError: the block is not a model's.
+    """
+    adapter: TypeAdapter[VAEConfig | GANConfig | RNNConfig] = TypeAdapter(ModelConfig)
+    try:
+        return adapter.validate_json(json.dumps(block))
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(item) for item in error.errors())) from None
+
+
+def _read_yaml(path: Path) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        # YAML 1.2, as DVC reads it: 2e-4 is a number and `no` a string.
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        first = " ".join(str(error).split())
+        raise ConfigError(f"{path}: not valid YAML: {first}") from None
+
+
+def _cross_check(params: Params) -> list[str]:
+    problems = []
+    for name, model in params.models.items():
+        dataset = params.datasets.get(model.dataset)
+        if dataset is None:
+            near = _nearest(model.dataset, params.datasets)
+            problems.append(
+                f"models.{name}.dataset: there is no data set {model.dataset!r}{near}"
+            )
+        elif dataset.kind == "text" and model.family != "rnn":
+            problems.append(
+                f"models.{name}.dataset: {model.dataset} is text, which a {model.family} cannot "
+                "take (it needs a grid); use family: rnn"
+            )
+    for name in params.gates:
+        if name not in params.models:
+            near = _nearest(name, params.models)
+            problems.append(f"gates.{name}: there is no model {name!r}{near}")
+    return problems
+
+
+def _explain(error: ErrorDetails) -> str:
+    """One line that names the key, what is wrong, and the nearest known key."""
+    location = list(error["loc"])
+    known: dict[str, Any] = dict(Params.model_fields)
+    model: type[BaseModel] | None = Params
+    if location and location[0] in ("vae", "gan", "rnn"):
+        model = _BLOCKS["models"][str(location.pop(0))]
+    elif len(location) > 2 and location[0] in _BLOCKS:
+        # pydantic puts the tag of the union into the path; the user never wrote it there.
+        model = _BLOCKS[str(location[0])].get(str(location[2]))
+        del location[2]
+    elif len(location) > 1 and location[0] == "gates":
+        model = Gate
+    key = ".".join(str(part) for part in location if part != "[key]")
+    if error["type"] == "extra_forbidden":
+        known = dict((_model_at(model, location) or Params).model_fields)
+        return f"{key}: unknown key{_nearest(str(location[-1]), known)}"
+    if "[key]" in location:
+        return f"{key}: a block's name is lower-case letters, digits and hyphens"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "missing":
+        message = "is missing"
+    shown = "" if isinstance(error["input"], dict | list) else f" (found {error['input']!r})"
+    return f"{key}: {message}{shown}"
+
+
+def _model_at(model: type[BaseModel] | None, location: list[int | str]) -> type[BaseModel] | None:
+    """The model whose fields the last part of `location` should have named."""
+    found = model
+    for part in location[:-1]:
+        field = found.model_fields.get(str(part)) if found else None
+        if field is None:
+            continue
+        for candidate in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                found = candidate
+    return found
+
+
+def _nearest(name: str, known: dict[str, Any]) -> str:
+    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    if match:
+        return f"; did you mean {match[0]!r}?"
+    return f"; known: {', '.join(sorted(known))}" if known else ""

@@ -1,0 +1,1 @@
+"""Data: sources, manifest, validation, packing, and the views that models train on."""

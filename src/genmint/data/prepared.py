@@ -1,0 +1,153 @@
+"""Reading what prepare wrote: memory-mapped arrays with a meta.json."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from genmint.config.base import Frozen
+from genmint.config.datasets import Spectrogram
+from genmint.data.spec import DataSpec
+from genmint.errors import DataError
+from genmint.files import read_json, sha256_file
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+class Meta(Frozen):
+    """meta.json of a prepared data set.
+
+    Attributes:
+        dataset: name of the block.
+        kind: image, audio or text.
+        items: number of items (text: documents) in each split.
+        shape: of one item: (C, H, W) for images, (T,) for audio, () for text.
+        labels: class names in the order of the label numbers; None if unlabelled.
+        sample_rate: Hz; audio only.
+        vocabulary: characters by token id; text only; starts with `<unk>`, `<s>`.
+        spectrogram: the grid view's settings; audio only.
+        files: sha256 of each array file by its name.
+    """
+
+    dataset: str
+    kind: Literal["image", "audio", "text"]
+    items: dict[str, int]
+    shape: tuple[int, ...]
+    labels: tuple[str, ...] | None = None
+    sample_rate: int | None = None
+    vocabulary: tuple[str, ...] | None = None
+    spectrogram: Spectrogram | None = None
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared data set on disk.
+
+    Files: `{split}.npy` (image: uint8 N×C×H×W; audio: int16 N×T; text: uint16 stream of tokens),
+    `{split}.labels.npy` (int64 N, if labelled), `{split}.offsets.npy` (int64 N+1, text only: where
+    each document begins in the stream; every document begins with the token `<s>`).
+    """
+
+    path: Path
+
+    @cached_property
+    def meta(self) -> Meta:
+        """What the arrays are.
+
+        Raises:
+            GenmintError: not prepared yet.
+        """
+        name = self.path.name
+        raw: Any = read_json(
+            self.path / "meta.json", f"Run `dvc repro prepare@{name}` to make it."
+        )
+        return Meta.model_validate_json(json.dumps(raw))
+
+    def array(self, split: Split) -> npt.NDArray[Any]:
+        """The items of a split, memory-mapped read-only."""
+        return self._load(f"{split}.npy")
+
+    def labels(self, split: Split) -> npt.NDArray[np.int64] | None:
+        """Label numbers of a split, int64 N, or None for an unlabelled set."""
+        return None if self.meta.labels is None else self._load(f"{split}.labels.npy")
+
+    def offsets(self, split: Split) -> npt.NDArray[np.int64]:
+        """Where each document begins in the stream of a text split; int64 N+1."""
+        return self._load(f"{split}.offsets.npy")
+
+    @cached_property
+    def sha256(self) -> str:
+        """One hash for the whole set: that of meta.json, which holds those of the arrays."""
+        return sha256_file(self.path / "meta.json")
+
+    def check(self) -> None:
+        """Compare every array with the hash that meta.json gives for it.
+
+        Raises:
+            DataError: a file is missing or not what was prepared.
+        """
+        for name, expected in self.meta.files.items():
+            file = self.path / name
+            if not file.is_file() or sha256_file(file) != expected:
+                raise DataError(
+                    f"{file}: missing or changed since it was prepared. "
+                    f"Run `dvc repro -f prepare@{self.path.name}`."
+                )
+
+    def spec(self, family: Literal["vae", "gan", "rnn"]) -> DataSpec:
+        """What a model of `family` must know of this set: grid for VAE and GAN, else sequence."""
+        meta = self.meta
+        common: dict[str, Any] = {
+            "dataset": meta.dataset,
+            "kind": meta.kind,
+            "labels": meta.labels,
+            "sample_rate": meta.sample_rate,
+        }
+        if meta.kind == "audio":
+            common["samples"] = meta.shape[0]
+        if family == "rnn":
+            if meta.kind == "text":
+                vocabulary = meta.vocabulary or ()
+                return DataSpec(
+                    view="sequence",
+                    shape=(),
+                    symbols=len(vocabulary),
+                    vocabulary=vocabulary,
+                    **common,
+                )
+            image_shape = meta.shape if meta.kind == "image" else None
+            length = int(np.prod(meta.shape))
+            return DataSpec(
+                view="sequence", shape=(length,), symbols=256, image_shape=image_shape, **common
+            )
+        if meta.kind == "text":
+            raise DataError(f"{meta.dataset} is text: a {family} needs a grid")
+        if meta.kind == "image":
+            return DataSpec(view="grid", shape=meta.shape, **common)
+        spectrogram = meta.spectrogram or Spectrogram()
+        frames = 1 + meta.shape[0] // spectrogram.hop
+        return DataSpec(
+            view="grid",
+            shape=(1, spectrogram.mels, frames),
+            spectrogram=spectrogram,
+            **common,
+        )
+
+    def _load(self, name: str) -> npt.NDArray[Any]:
+        try:
+            array: npt.NDArray[Any] = np.load(
+                self.path / name, mmap_mode="r", allow_pickle=False
+            )
+        except FileNotFoundError:
+            raise DataError(
+                f"{self.path / name}: no such file. Run `dvc repro prepare@{self.path.name}`."
+            ) from None
+        return array

@@ -1,0 +1,60 @@
+"""The two views through which families see data: grid and sequence."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genmint.data import mulaw
+from genmint.data.prepared import Prepared, Split
+from genmint.data.spec import DataSpec
+from genmint.data.spectrogram import to_grid
+
+
+def load(prepared: Prepared, split: Split, spec: DataSpec) -> Tensor:
+    """A whole split in the view of `spec`.
+
+    Returns:
+        grid: uint8 N×C×H×W (images; log-mel pictures of clips).
+        sequence: uint8 N×T symbols (clips in μ-law, images in raster order: row by row, the
+        channels of a pixel side by side), or the int64 stream of a text.
+
+    Symbols of items stay in 8 bits here, an eighth of what int64 takes; batches widen them.
+    """
+    array = prepared.array(split)
+    if spec.view == "grid":
+        if spec.kind == "image":
+            return torch.from_numpy(np.array(array))
+        assert spec.spectrogram is not None
+        assert spec.sample_rate is not None
+        return to_grid(torch.from_numpy(np.array(array)), spec.spectrogram, spec.sample_rate)
+    if spec.kind == "text":
+        return torch.from_numpy(array.astype(np.int64))
+    if spec.kind == "audio":
+        return mulaw.encode(torch.from_numpy(np.array(array))).to(torch.uint8)
+    raster = np.ascontiguousarray(array.transpose(0, 2, 3, 1)).reshape(len(array), -1)
+    return torch.from_numpy(raster)
+
+
+def from_symbols(symbols: Tensor, spec: DataSpec) -> Tensor | list[str]:
+    """What generated symbols stand for.
+
+    Args:
+        symbols: int64 N×T.
+        spec: of the model that drew them.
+
+    Returns:
+        audio: int16 N×T; images: uint8 N×C×H×W; text: N strings, `<s>` as an empty line,
+        `<unk>` as U+FFFD.
+    """
+    if spec.kind == "text":
+        vocabulary = spec.vocabulary or ()
+        shown = {0: "\ufffd", 1: "\n"}
+        return ["".join(shown.get(i, vocabulary[i]) for i in row) for row in symbols.tolist()]
+    if spec.kind == "audio":
+        return mulaw.decode(symbols)
+    assert spec.image_shape is not None
+    channels, height, width = spec.image_shape
+    pixels = symbols.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
+    return pixels.to(torch.uint8).contiguous()

@@ -1,0 +1,1 @@
+"""Generative families and the blocks they share."""

@@ -1,0 +1,71 @@
+"""The contract between a family of generative models and all that uses one."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from genmint.config import Optimiser
+from genmint.data.spec import DataSpec
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One thing to descend: the loop steps the optimiser of `group` on `value`.
+
+    Attributes:
+        group: key of `Family.optimisers()`.
+        value: scalar tensor with a graph.
+        scalars: named 0-d tensors to log, detached; kept on the device until they are needed.
+    """
+
+    group: str
+    value: Tensor
+    scalars: dict[str, Tensor]
+
+
+class Family(nn.Module, abc.ABC):
+    """A generative model: trains by `losses`, generates by `sample`.
+
+    A batch is uint8 N×C×H×W for grids and int64 N×(T+1) for sequences (input is `batch[:, :-1]`,
+    target `batch[:, 1:]`). All randomness comes from the generator or seed that is passed in.
+    """
+
+    spec: DataSpec
+    outputs: ClassVar[str]
+
+    @abc.abstractmethod
+    def optimisers(self) -> dict[str, tuple[Optimiser, list[nn.Parameter]]]:
+        """Parameter groups by name, each with its optimiser's settings; stable order."""
+
+    @abc.abstractmethod
+    def losses(self, batch: Tensor, generator: torch.Generator, *, fresh: bool) -> Iterator[Loss]:
+        """Yield the losses of one training step, in the order in which they are descended.
+
+        The loop steps the optimiser of each before it asks for the next, so a GAN's generator sees
+        the discriminator as it is after its step. `fresh` says that the batch does not continue the
+        one before (a recurrent family then starts from its zero state).
+        """
+
+    @abc.abstractmethod
+    def validation(self, data: Tensor, *, seed: int, batch_size: int) -> dict[str, float]:
+        """Named scalars on held-out data; `loss` (lower is better) chooses the best weights.
+
+        `data` is the whole split as the training batches draw from it: uint8 N×C×H×W, or int64
+        N×T items, or the int64 T stream of a text.
+        """
+
+    @abc.abstractmethod
+    def sample(
+        self, n: int, *, seed: int, batch_size: int = 256, length: int | None = None
+    ) -> Tensor:
+        """Generate n examples, the same for the same seed whatever the batch size.
+
+        Returns uint8 n×C×H×W for grids, int64 n×T symbols for sequences (`length` symbols where
+        the data has no fixed length).
+        """

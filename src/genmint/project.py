@@ -1,0 +1,128 @@
+"""Where things lie: one object that knows every path of a project."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from genmint.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Project:
+    """The paths of a genmint checkout; `root` is the folder of params.yaml and dvc.yaml."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> Project:
+        """The project around `start` (default: the working folder).
+
+        DVC_ROOT is not consulted: inside `dvc exp run --temp` it points at the main workspace.
+
+        Raises:
+            ConfigError: no params.yaml with a dvc.yaml beside it here or above.
+        """
+        here = (start or Path.cwd()).resolve()
+        for folder in (here, *here.parents):
+            if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
+                return cls(folder)
+        raise ConfigError(
+            f"{here}: no params.yaml with a dvc.yaml beside it, here or in a folder above. "
+            "Change into a genmint checkout first."
+        )
+
+    @property
+    def params(self) -> Path:
+        """params.yaml."""
+        return self.root / "params.yaml"
+
+    def manifest(self, dataset: str) -> Path:
+        """Manifest table of a data set (written by ingest)."""
+        return self.root / "data" / "manifest" / f"{dataset}.parquet"
+
+    def raw(self, dataset: str) -> Path:
+        """Folder with the fetched or generated files of a data set (written by ingest)."""
+        return self.root / "data" / "raw" / dataset
+
+    def quarantine(self, dataset: str) -> Path:
+        """CSV of the items that may not enter, with reasons (written by validate)."""
+        return self.root / "data" / "quarantine" / f"{dataset}.csv"
+
+    def validation(self, dataset: str) -> Path:
+        """Result of the validation (written by validate)."""
+        return self.root / "reports" / "data" / f"{dataset}.json"
+
+    def data_docs(self, dataset: str) -> Path:
+        """Browsable Data Docs of a data set (written by validate)."""
+        return self.root / "reports" / "data" / dataset
+
+    def suite(self, kind: str) -> Path:
+        """Expectation suite of a kind, meant to be edited."""
+        return self.root / "gx" / f"{kind}.yaml"
+
+    def prepared(self, dataset: str) -> Path:
+        """Folder of memory-mapped arrays (written by prepare)."""
+        return self.root / "data" / "prepared" / dataset
+
+    def reference(self, dataset: str) -> Path:
+        """What models of a data set are judged against (written by reference)."""
+        return self.root / "data" / "reference" / dataset
+
+    def model(self, name: str) -> Path:
+        """Folder of a model: model.safetensors, config.json, history.csv (written by train)."""
+        return self.root / "models" / name
+
+    def metrics(self, name: str) -> Path:
+        """What is compared (written by evaluate)."""
+        return self.root / "metrics" / f"{name}.json"
+
+    def cost(self, name: str) -> Path:
+        """Times, memory, sizes; cached apart, never compared (written by evaluate)."""
+        return self.root / "metrics" / f"{name}.cost.json"
+
+    def samples(self, name: str) -> Path:
+        """Folder of a model's samples and per-item likelihoods (written by evaluate)."""
+        return self.root / "samples" / name
+
+    def gate_record(self, name: str) -> Path:
+        """The decision on a model (written by gate)."""
+        return self.root / "reports" / "gates" / f"{name}.json"
+
+    @property
+    def state(self) -> Path:
+        """Checkpoints, times, spooled metrics: what no stage declares and anyone may delete."""
+        return self.root / ".genmint"
+
+    @property
+    def home(self) -> Path:
+        """Root of the main repository, also from a worktree or inside `dvc exp run --temp`.
+
+        The embedded MLflow store lives there, so that every checkout of one project shares it.
+        """
+        if "DVC_EXP_BASELINE_REV" in os.environ and "DVC_ROOT" in os.environ:
+            # `dvc exp run --temp` works in a copy with a git folder of its own; only DVC knows
+            # where it came from.
+            return Project(Path(os.environ["DVC_ROOT"]))._main_worktree()
+        return self._main_worktree()
+
+    def _main_worktree(self) -> Path:
+        try:
+            found = subprocess.run(
+                ["git", "rev-parse", "--path-format=absolute", "--git-common-dir", "--show-prefix"],
+                cwd=self.root,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        except FileNotFoundError:
+            return self.root
+        if found.returncode != 0:
+            return self.root
+        common, _, prefix = found.stdout.partition("\n")
+        git = Path(common)
+        if git.name != ".git":
+            return self.root
+        return (git.parent / prefix.strip()).resolve()
