@@ -19,7 +19,7 @@ from genmint.config.models import (
     SamplingConfig,
     VAEConfig,
 )
-from genmint.config.params import Params, load_params, parse_model
+from genmint.config.params import Params, load_params, parse_model, parse_params
 
 __all__ = [
     "AudioDataset",
@@ -45,4 +45,5 @@ __all__ = [
     "VAEConfig",
     "load_params",
     "parse_model",
+    "parse_params",
 ]

@@ -44,7 +44,22 @@ def load_params(path: Path) -> Params:
         ConfigError: not readable, not YAML, an unknown key (the nearest known one is named), an
             impossible value, or blocks that do not fit each other.
     """
-    document = _read_yaml(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8: {error}") from None
+    return parse_params(text, path)
+
+
+def parse_params(text: str, path: Path) -> Params:
+    """Check the text of a params.yaml; `path` is what messages call it.
+
+    Raises:
+        ConfigError: as `load_params`.
+    """
+    document = _parse_yaml(text, path)
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: expected the maps datasets, models and gates")
     try:
@@ -71,16 +86,14 @@ def parse_model(block: dict[str, Any]) -> VAEConfig | GANConfig | RNNConfig:
         raise ConfigError("; ".join(_explain(item) for item in error.errors())) from None
 
 
-def _read_yaml(path: Path) -> Any:
+def _parse_yaml(text: str, path: Path) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
         # YAML 1.2, as DVC reads it: 2e-4 is a number and `no` a string.
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
         first = " ".join(str(error).split())
         raise ConfigError(f"{path}: not valid YAML: {first}") from None
 
@@ -91,9 +104,7 @@ def _cross_check(params: Params) -> list[str]:
         dataset = params.datasets.get(model.dataset)
         if dataset is None:
             near = _nearest(model.dataset, params.datasets)
-            problems.append(
-                f"models.{name}.dataset: there is no data set {model.dataset!r}{near}"
-            )
+            problems.append(f"models.{name}.dataset: there is no data set {model.dataset!r}{near}")
         elif dataset.kind == "text" and model.family != "rnn":
             problems.append(
                 f"models.{name}.dataset: {model.dataset} is text, which a {model.family} cannot "

@@ -1,0 +1,108 @@
+# People, hooks and CI run these targets. `make help` lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(CURDIR)/$(VENV)/bin
+SHELL  := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# A machine without a GPU saves CUDA's gigabytes with `make run TORCH=cpu` (Linux; on a Mac PyPI's
+# build has no CUDA). Where a CPU build of torch is already configured for pip, nothing is needed.
+TORCH ?= default
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+ifeq ($(TORCH),cpu)
+PIP_EXTRA := --extra-index-url $(TORCH_INDEX)
+else ifneq ($(TORCH),default)
+$(error TORCH=$(TORCH): use TORCH=cpu or leave it out)
+endif
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --progress-bar off $(PIP_EXTRA)
+
+# Stages are called as `python -m genmint`: this is the python they find.
+export PATH := $(BIN):$(PATH)
+# Nothing calls home unless its user says so.
+export DO_NOT_TRACK ?= 1
+export DVC_NO_ANALYTICS ?= 1
+export GX_ANALYTICS_ENABLED ?= False
+export MLFLOW_DISABLE_TELEMETRY ?= true
+export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
+
+SOURCES := src tests benchmarks
+PYTEST  := $(BIN)/python -m pytest
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"genmint needs Python 3.11 to 3.13, {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing genmint into $(VENV) (2 to 3 minutes) …"
+	$(PIP) -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing the tools of lint and test …"
+	$(PIP) -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.installed ## make .venv and install genmint
+	@if [ ! -d .dvc ]; then dvc init -q; fi
+
+.PHONY: setup-dev
+setup-dev: setup $(VENV)/.installed-dev
+
+.PHONY: run
+run: setup ## set up everything, then dvc repro, promote, report on the built-in data
+	dvc repro
+	genmint promote
+	genmint report
+
+.PHONY: repro
+repro: setup ## dvc repro in the right environment
+	dvc repro
+
+.PHONY: ui
+ui: setup ## the MLflow UI on the store of this checkout, http://127.0.0.1:5000
+	python -m genmint ui
+
+.PHONY: format
+format: setup-dev ## let ruff put the code in order
+	ruff check --fix $(SOURCES)
+	ruff format $(SOURCES)
+
+.PHONY: lint
+lint: setup-dev ## ruff, mypy (strict on src), import contracts
+	ruff check $(SOURCES)
+	ruff format --check $(SOURCES)
+	mypy
+	lint-imports
+
+.PHONY: test
+test: setup-dev lint ## set up everything, lint, type-check, test
+	@command -v chromium > /dev/null || echo "skipped without chromium: the tests marked browser"
+	@test -n "$${GENMINT_DATA_MIRROR:-}" || echo "skipped without GENMINT_DATA_MIRROR: the tests on MNIST and tiny-shakespeare"
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadgroup -m "not soak" --cov --cov-report=term
+
+.PHONY: soak
+soak: setup-dev ## the long forms of the tests (up to an hour)
+	$(PYTEST) -m soak --timeout 3600
+
+.PHONY: lock
+lock: ## rebuild constraints.txt: what was tested together
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip --disable-pip-version-check install -q $(PIP_EXTRA) -c constraints.in '.[dev]'
+	.venv-lock/bin/python -m pip freeze --exclude genmint | $(PYTHON) scripts/lock.py > constraints.txt.new
+	mv constraints.txt.new constraints.txt
+	rm -rf .venv-lock
+
+.PHONY: hooks
+hooks: setup-dev ## run lint before every commit
+	pre-commit install
+
+.PHONY: clean
+clean: ## remove the environment and caches; data, models and the registry stay
+	rm -rf $(VENV) build coverage .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

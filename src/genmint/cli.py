@@ -1,0 +1,298 @@
+"""The command line: one verb a function, each thin; what is heavy is imported inside."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genmint.errors import ConfigError, GenmintError
+
+if TYPE_CHECKING:
+    from genmint.config import Params
+    from genmint.project import Project
+
+_DATASET_STAGES = {
+    "ingest": "make the manifest of a data set; fetch it if it is a named one",
+    "validate": "let Great Expectations decide whether a data set may enter",
+    "prepare": "pack a data set into memory-mapped arrays of train, validation and test",
+    "reference": "make what models are judged against: extractor, baselines, noise floors",
+}
+_MODEL_STAGES = {
+    "train": "train a model and report the run to MLflow",
+    "evaluate": "measure a trained model and draw samples from it",
+}
+
+_DESCRIPTION = """\
+Train, evaluate, gate and promote generative models on your own images, text and audio.
+
+The usual round:
+  dvc repro                 run the stages whose inputs changed (params.yaml, data, code)
+  genmint promote           register what passed its gate; the better one becomes champion
+  genmint report            one page with samples, curves and verdicts: reports/index.html
+
+Looking and using:
+  genmint status            what is trained, gated, registered, champion, and what is amiss
+  genmint gate image-vae    why a model passed or failed
+  genmint sample image-vae@champion -n 64 --out digits.png
+  genmint encode image-vae --out latents.parquet
+  genmint ui                browse runs and versions in MLflow
+"""
+
+_EPILOG = """\
+Exit codes: 0 done; 1 it failed, with one line on stderr; 2 wrong usage or configuration;
+130 interrupted. `genmint VERB --help` explains a verb. Every knob is in params.yaml.
+"""
+
+_TARGET_HELP = (
+    "NAME: the files in models/NAME; NAME@champion (or another alias) or NAME/3 (a version): "
+    "from the registry"
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one verb and return its exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        handler: Callable[[argparse.Namespace], int] = options.handler
+        return handler(options)
+    except GenmintError as error:
+        sys.stdout.flush()
+        print(f"genmint {options.verb}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"\ngenmint {options.verb}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has gone; that is its right.
+        sys.stderr.close()
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="genmint",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"genmint {_version()}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
+
+    def verb(
+        name: str, handler: Callable[[argparse.Namespace], int], short: str, more: str = ""
+    ) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(
+            name,
+            help=short,
+            description=f"{short[0].upper()}{short[1:]}.\n\n{more}".strip(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(handler=handler)
+        return sub
+
+    _add_promotion_verbs(verb)
+    _add_use_verbs(verb)
+    for name, short in _DATASET_STAGES.items():
+        verb(name, _stage, short, f"A stage of dvc.yaml; `dvc repro {name}@DATASET` runs it with "
+             "all that it needs.").add_argument("name", metavar="DATASET")  # fmt: skip
+    for name, short in _MODEL_STAGES.items():
+        verb(name, _stage, short, f"A stage of dvc.yaml; `dvc repro {name}@MODEL` runs it with "
+             "all that it needs.").add_argument("name", metavar="MODEL")  # fmt: skip
+    return parser
+
+
+def _add_promotion_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
+    gate = verb(
+        "gate",
+        _gate,
+        "decide on a measured model, and show every check with its reason",
+        "A stage of dvc.yaml: writes reports/gates/MODEL.json from the model's metrics and its\n"
+        "block in the gates map of params.yaml. A no is a result: the exit code is 0.",
+    )
+    gate.add_argument("name", metavar="MODEL")
+    gate.add_argument("--strict", action="store_true", help="a no is exit code 1, for CI")
+
+    promote = verb(
+        "promote",
+        _promote,
+        "register what was gated, and make it champion where it is better",
+        "Idempotent: what is registered is not registered again. A model that its gate refused\n"
+        "is registered with the reasons and gets no alias. An unreachable registry is exit\n"
+        "code 1, with nothing written.",
+    )
+    promote.add_argument("names", metavar="MODEL", nargs="*", help="default: all of params.yaml")
+    verb("status", _status, "tell what is trained, gated and registered, and what is amiss",
+         "Exit code 1 where files, records and registry disagree; the command that mends it is\n"
+         "named.")  # fmt: skip
+    verb("report", _report, "write reports/index.html: samples, curves, verdicts, champions")
+    ui = verb("ui", _ui, "open MLflow's UI on the store of this checkout")
+    ui.add_argument("--port", type=int, default=5000, help="default: 5000")
+    ui.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
+
+
+def _add_use_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
+    sample = verb(
+        "sample",
+        _sample,
+        "draw samples from a model into a file",
+        "The end of the file's name says what it becomes: .png (images, pictures of sound),\n"
+        ".wav (sound; clips one after the other), .txt (text), .npy (the bare array).\n"
+        "The same seed gives the same samples.\n\n"
+        "  genmint sample image-vae -n 64 --out digits.png\n"
+        "  genmint sample audio-rnn@champion -n 8 --seed 7 --out notes.wav",
+    )
+    sample.add_argument("target", metavar="MODEL", help=_TARGET_HELP)
+    sample.add_argument("-n", type=int, default=16, help="how many (default: 16)")
+    sample.add_argument("--seed", type=int, default=0, help="default: 0")
+    sample.add_argument("--length", type=int, help="symbols a text has (default: the protocol's)")
+    sample.add_argument("--out", type=Path, required=True, metavar="FILE")
+
+    encode = verb(
+        "encode",
+        _encode,
+        "write the latent coordinates of a data set under a VAE",
+        "One row an item: split, item, label (if the set has labels) and z_0, z_1, … (the mean of\n"
+        "q(z|x)): dimension reduction for plots, clustering or a small classifier.\n\n"
+        "  genmint encode image-vae --out latents.parquet",
+    )
+    encode.add_argument("target", metavar="MODEL", help=_TARGET_HELP)
+    encode.add_argument("--out", type=Path, required=True, metavar="FILE", help=".parquet or .csv")
+
+    add = verb(
+        "add",
+        _add,
+        "put a recipe's blocks into params.yaml; its comments and yours stay",
+        "Without RECIPE it lists what recipes/ holds.",
+    )
+    add.add_argument("recipe", metavar="RECIPE", nargs="?")
+    verb("doctor", _doctor, "check this machine, the environment and params.yaml")
+
+
+def _open() -> tuple[Project, Params]:
+    from genmint.config import load_params
+    from genmint.project import Project
+
+    project = Project.find()
+    return project, load_params(project.params)
+
+
+def _known(name: str, known: Iterable[str], what: str) -> str:
+    names = list(known)
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
+        raise ConfigError(f"params.yaml has no {what} {name!r}; {hint}")
+    return name
+
+
+def _stage(options: argparse.Namespace) -> int:
+    project, params = _open()
+    if options.verb in _DATASET_STAGES:
+        _known(options.name, params.datasets, "data set")
+    else:
+        _known(options.name, params.models, "model")
+    importlib.import_module(f"genmint.stages.{options.verb}").run(project, params, options.name)
+    return 0
+
+
+def _gate(options: argparse.Namespace) -> int:
+    from genmint.stages import gate
+
+    project, params = _open()
+    passed = gate.run(project, params, _known(options.name, params.models, "model"))
+    return 1 if options.strict and not passed else 0
+
+
+def _promote(options: argparse.Namespace) -> int:
+    from genmint.promotion import promote
+
+    project, params = _open()
+    names = [_known(name, params.models, "model") for name in options.names]
+    outcomes = promote(project, params, names or list(params.models))
+    return max((outcome.exit_code for outcome in outcomes), default=0)
+
+
+def _status(_: argparse.Namespace) -> int:
+    from genmint.status import status
+
+    project, params = _open()
+    return status(project, params)
+
+
+def _report(_: argparse.Namespace) -> int:
+    from genmint.report import write_report
+
+    project, params = _open()
+    print(f"wrote {write_report(project, params)}")
+    return 0
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from genmint.project import Project
+    from genmint.tracking import serve_ui
+
+    return serve_ui(Project.find(), options.host, options.port)
+
+
+def _sample(options: argparse.Namespace) -> int:
+    from genmint.sampling import sample_to_file
+
+    project, params = _open()
+    if options.n < 1:
+        raise ConfigError(f"-n {options.n}: draw at least one sample")
+    if options.length is not None and options.length < 1:
+        raise ConfigError(f"--length {options.length}: at least one symbol")
+    sample_to_file(
+        project,
+        params,
+        options.target,
+        options.out,
+        n=options.n,
+        seed=options.seed,
+        length=options.length,
+    )
+    print(f"wrote {options.out}")
+    return 0
+
+
+def _encode(options: argparse.Namespace) -> int:
+    from genmint.sampling import encode_to_file
+
+    project, _ = _open()
+    rows = encode_to_file(project, options.target, options.out)
+    print(f"wrote {options.out}: {rows} rows")
+    return 0
+
+
+def _add(options: argparse.Namespace) -> int:
+    from genmint.project import Project
+    from genmint.recipes import add_recipe, list_recipes
+
+    project = Project.find()
+    if options.recipe is None:
+        for name, what in list_recipes(project):
+            print(f"{name:24} {what}")
+        return 0
+    added = add_recipe(project, options.recipe)
+    print(f"added to params.yaml: {', '.join(added)}")
+    print(f"next: dvc repro gate@{options.recipe} && genmint promote {options.recipe}")
+    return 0
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from genmint.doctor import doctor
+    from genmint.project import Project
+
+    return doctor(Project.find())
+
+
+def _version() -> str:
+    from genmint import __version__
+
+    return __version__

@@ -1,0 +1,177 @@
+"""One page that shows everything: samples, curves, verdicts, champions."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+from genmint.config import Params
+from genmint.errors import GenmintError
+from genmint.files import read_json, write_text
+from genmint.project import Project
+
+_TEXT_SHOWN = 1500
+
+
+def write_report(project: Project, params: Params) -> Path:
+    """Write reports/index.html from what the stages left and the registry says; return its path.
+
+    The page holds its pictures and sounds, so that it can be sent to someone. What is missing is
+    said on the page, with the command that makes it.
+
+    Raises:
+        GenmintError: nothing was trained yet.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    champions, registry_note = _champions(project, list(params.models))
+    models = [_model(project, params, name, champions.get(name)) for name in params.models]
+    if not any(model["trained"] for model in models):
+        raise GenmintError("nothing is trained yet. Run `dvc repro` first.")
+    environment = Environment(
+        loader=PackageLoader("genmint", "templates"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["figure"] = figure
+    page = environment.get_template("report.html").render(
+        models=models,
+        datasets=[_dataset(project, name) for name in params.datasets],
+        registry_note=registry_note,
+    )
+    target = project.root / "reports" / "index.html"
+    write_text(target, page)
+    return target
+
+
+def figure(value: Any) -> str:
+    """A number as people read it: four significant digits, thousands apart; text as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "–" if value is None else str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) or value == int(value):
+        return f"{int(value):,}".replace(",", " ")
+    digits = max(0, 3 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{digits}f}".replace(",", " ")
+
+
+def _champions(project: Project, names: list[str]) -> tuple[dict[str, str], str]:
+    """Version of each champion, and what to say if the registry could not be asked."""
+    from genmint import registry
+
+    try:
+        found = {name: registry.champion(project, name) for name in names}
+    except GenmintError as error:
+        return {}, f"The registry could not be asked: {error}"
+    return {name: version.version for name, version in found.items() if version is not None}, ""
+
+
+def _model(project: Project, params: Params, name: str, champion: str | None) -> dict[str, Any]:
+    block = params.models[name]
+    shown: dict[str, Any] = {
+        "name": name,
+        "family": block.family,
+        "dataset": block.dataset,
+        "champion": champion,
+        "trained": (project.model(name) / "model.safetensors").is_file(),
+        "gate": _optional(project.gate_record(name)),
+        "metrics": _metrics(project, name),
+        "cost": _optional(project.cost(name)) or {},
+        "sheet": _data_uri(project.samples(name) / "sheet.png", "image/png"),
+        "sounds": [
+            _data_uri(path, "audio/wav") for path in sorted(project.samples(name).glob("*.wav"))
+        ],
+        "text": "",
+        "curves": _curves(project.model(name) / "history.csv"),
+    }
+    text = project.samples(name) / "text.txt"
+    if text.is_file():
+        shown["text"] = text.read_text(encoding="utf-8")[:_TEXT_SHOWN]
+    return shown
+
+
+def _metrics(project: Project, name: str) -> list[dict[str, Any]]:
+    """One row a metric: value, standard error, unit, direction, baselines, noise floor."""
+    from genmint.metrics.catalogue import metric
+
+    values = _optional(project.metrics(name)) or {}
+    protocol = _optional(project.root / "metrics" / f"{name}.protocol.json") or {}
+    rows = []
+    for key, value in values.items():
+        if key.endswith("_stderr"):
+            continue
+        known = metric(key)
+        rows.append(
+            {
+                "name": key,
+                "value": value,
+                "stderr": values.get(f"{key}_stderr"),
+                "unit": known.unit,
+                "direction": known.direction,
+                "description": known.description,
+                "baselines": protocol.get("baselines", {}).get(key, {}),
+                "noise_floor": protocol.get("noise_floor", {}).get(key),
+            }
+        )
+    return rows
+
+
+def _dataset(project: Project, name: str) -> dict[str, Any]:
+    docs = project.data_docs(name) / "index.html"
+    return {
+        "name": name,
+        "report": _optional(project.validation(name)),
+        "reference": _optional(project.reference(name) / "reference.json"),
+        "docs": f"data/{name}/index.html" if docs.is_file() else None,
+    }
+
+
+def _optional(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    value = read_json(path)
+    return value if isinstance(value, dict) else None
+
+
+def _data_uri(path: Path, kind: str) -> str:
+    if not path.is_file():
+        return ""
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _curves(history: Path) -> str:
+    """Training and validation loss over the steps as an SVG picture; '' without a history."""
+    if not history.is_file():
+        return ""
+    columns: dict[str, tuple[list[float], list[float]]] = {}
+    with history.open(encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            for key, value in row.items():
+                if key.endswith("loss") and value:
+                    steps, values = columns.setdefault(key, ([], []))
+                    steps.append(float(row["step"]))
+                    values.append(float(value))
+    if not columns:
+        return ""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context({"svg.hashsalt": "genmint", "font.size": 9}):
+        picture = Figure(figsize=(5.6, 2.6), layout="constrained")
+        axes = picture.add_subplot()
+        for key, (steps, values) in columns.items():
+            axes.plot(steps, values, label=key.replace("_", " "), linewidth=1.3)
+        axes.set_xlabel("step")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False)
+        buffer = io.BytesIO()
+        picture.savefig(buffer, format="svg", metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"

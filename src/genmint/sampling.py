@@ -1,0 +1,208 @@
+"""Samples and latent coordinates of a model, as files that people open."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genmint.config import Params
+from genmint.errors import ConfigError, GenmintError
+from genmint.files import atomic_path
+from genmint.project import Project
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from genmint.data.spec import DataSpec
+    from genmint.models.family import Family
+
+_TARGET = re.compile(r"(?P<name>[a-z][a-z0-9-]*)(?:@(?P<alias>[\w-]+)|/(?P<version>[0-9]+))?")
+
+
+@contextmanager
+def open_model(project: Project, target: str) -> Iterator[tuple[str, Family]]:
+    """The model that NAME, NAME@alias or NAME/version means: its name and itself, on the CPU.
+
+    Raises:
+        ConfigError: `target` has another form.
+        GenmintError: no such model, or its files are damaged.
+        RegistryUnreachableError: an alias or version was asked for and the registry is away.
+    """
+    found = _TARGET.fullmatch(target)
+    if found is None:
+        raise ConfigError(f"{target!r}: write NAME, NAME@alias or NAME/version")
+    from genmint.models import store
+
+    name, alias, version = found["name"], found["alias"], found["version"]
+    if alias is None and version is None:
+        folder = project.model(name)
+        if not folder.is_dir():
+            raise GenmintError(
+                f"models/{name}: not trained here. Run `dvc repro train@{name}`, or name a "
+                f"registered one: {name}@champion"
+            )
+        yield name, store.load(folder)[0]
+        return
+    from genmint import registry
+
+    with tempfile.TemporaryDirectory(prefix="genmint-") as folder_name:
+        folder = registry.download(project, name, Path(folder_name), alias=alias, version=version)
+        yield name, store.load(folder)[0]
+
+
+def sample_to_file(
+    project: Project,
+    params: Params,
+    target: str,
+    out: Path,
+    *,
+    n: int,
+    seed: int,
+    length: int | None = None,
+) -> None:
+    """Draw `n` samples with `seed` and write them as the ending of `out` says.
+
+    Raises:
+        ConfigError: the ending is none that this kind of sample can become.
+        GenmintError: see `open_model`.
+    """
+    if out.suffix not in (".png", ".wav", ".txt", ".npy"):
+        raise ConfigError(f"{out}: end the name in .png, .wav, .txt or .npy")
+    with open_model(project, target) as (_, model):
+        spec = model.spec
+        fits = _endings(spec)
+        if out.suffix not in fits:
+            raise ConfigError(f"{out}: {target} makes {spec.kind}; use {' or '.join(fits)}")
+        if length is None and not spec.shape:
+            block = params.datasets.get(spec.dataset)
+            length = (block.protocol.sample_length if block else None) or 512
+        drawn = model.sample(n, seed=seed, length=length)
+    with atomic_path(out.resolve()) as temporary:
+        _write(drawn, spec, out.suffix, temporary)
+
+
+def encode_to_file(project: Project, target: str, out: Path) -> int:
+    """Write the posterior means of every prepared item under a VAE; returns the number of rows.
+
+    Columns: split, item (position in the split's array), label (if any), z_0 … z_{latent−1}
+    (float32).
+
+    Raises:
+        ConfigError: not a VAE, or an ending that is not .parquet or .csv.
+        GenmintError: see `open_model`; or the data set is not prepared.
+    """
+    if out.suffix not in (".parquet", ".csv"):
+        raise ConfigError(f"{out}: end the name in .parquet or .csv")
+    import pandas as pd
+
+    from genmint.data import views
+    from genmint.data.prepared import SPLITS, Prepared
+    from genmint.models.vae import VAE
+
+    parts = []
+    with open_model(project, target) as (name, model):
+        if not isinstance(model, VAE):
+            raise ConfigError(f"{name} is not a VAE: only an auto-encoder has an encoder")
+        prepared = Prepared(project.prepared(model.spec.dataset))
+        for split in SPLITS:
+            z = model.encode(views.load(prepared, split, model.spec), batch_size=1024).numpy()
+            part = pd.DataFrame(z, columns=[f"z_{i}" for i in range(z.shape[1])])
+            labels = prepared.labels(split)
+            if labels is not None:
+                names = prepared.meta.labels or ()
+                part.insert(0, "label", [names[i] for i in labels])
+            part.insert(0, "item", range(len(part)))
+            part.insert(0, "split", split)
+            parts.append(part)
+    table = pd.concat(parts, ignore_index=True)
+    with atomic_path(out.resolve()) as temporary:
+        if out.suffix == ".csv":
+            table.to_csv(temporary, index=False)
+        else:
+            table.to_parquet(temporary, index=False)
+    return len(table)
+
+
+def _endings(spec: DataSpec) -> tuple[str, ...]:
+    if spec.kind == "image":
+        return (".png", ".npy")
+    if spec.kind == "text":
+        return (".txt", ".npy")
+    return (".wav", ".png", ".npy") if spec.view == "grid" else (".wav", ".npy")
+
+
+def _write(drawn: Tensor, spec: DataSpec, ending: str, path: Path) -> None:
+    import numpy as np
+
+    from genmint.data import views
+
+    if ending == ".npy":
+        with path.open("wb") as stream:
+            np.save(stream, drawn.numpy(), allow_pickle=False)
+        return
+    if ending == ".png":
+        grid = drawn if spec.view == "grid" else views.from_symbols(drawn, spec)
+        assert not isinstance(grid, list)
+        _write_png(grid.numpy(), path)
+        return
+    if ending == ".txt":
+        texts = views.from_symbols(drawn, spec)
+        assert isinstance(texts, list)
+        path.write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+        return
+    _write_wav(to_clips(drawn, spec), spec, path)
+
+
+def to_clips(drawn: Tensor, spec: DataSpec) -> npt.NDArray[np.int16]:
+    """Samples of an audio model as sound, int16 N×T; pictures of sound through Griffin–Lim."""
+    from genmint.data import views
+    from genmint.data.spectrogram import to_sound
+
+    if spec.view == "grid":
+        assert spec.spectrogram is not None
+        assert spec.sample_rate is not None
+        assert spec.samples is not None
+        sound = to_sound(drawn, spec.spectrogram, spec.sample_rate, spec.samples)
+    else:
+        symbols = views.from_symbols(drawn, spec)
+        assert not isinstance(symbols, list)
+        sound = symbols
+    clips: npt.NDArray[np.int16] = sound.numpy()
+    return clips
+
+
+def _write_png(grid: npt.NDArray[np.uint8], path: Path) -> None:
+    """A contact sheet as square as can be, small pictures enlarged to at least 32 pixels."""
+    import math
+
+    import numpy as np
+    from PIL import Image
+
+    n, channels, height, width = grid.shape
+    columns = math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    zoom = max(1, math.ceil(32 / min(height, width)))
+    sheet = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1, channels), 128, np.uint8)
+    for i, picture in enumerate(grid):
+        y, x = 1 + i // columns * (height + 1), 1 + i % columns * (width + 1)
+        sheet[y : y + height, x : x + width] = picture.transpose(1, 2, 0)
+    image = Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+    size = (image.width * zoom, image.height * zoom)
+    image.resize(size, Image.Resampling.NEAREST).save(path, format="PNG")
+
+
+def _write_wav(clips: npt.NDArray[np.int16], spec: DataSpec, path: Path) -> None:
+    """All clips one after the other, an eighth of a second of silence between them."""
+    import numpy as np
+    import soundfile
+
+    rate = spec.sample_rate or 8000
+    pause = np.zeros(rate // 8, np.int16)
+    strip = np.concatenate([part for clip in clips for part in (clip, pause)][:-1])
+    soundfile.write(path, strip, rate, subtype="PCM_16", format="WAV")
