@@ -1,0 +1,46 @@
+"""The tracker: what happened. Connection and embedded store, runs, and where a run came from."""
+
+from genmint.tracking.provenance import (
+    DatasetInfo,
+    data_hashes,
+    environment,
+    flatten,
+    git_state,
+    model_hashes,
+)
+from genmint.tracking.recreate import recreate_run
+from genmint.tracking.reporter import RunReporter, start_run
+from genmint.tracking.store import (
+    EXPERIMENT,
+    configure,
+    connect,
+    create_store,
+    database,
+    experiment_id,
+    find_run,
+    is_embedded,
+    reaching,
+    uri,
+)
+
+__all__ = [
+    "EXPERIMENT",
+    "DatasetInfo",
+    "RunReporter",
+    "configure",
+    "connect",
+    "create_store",
+    "data_hashes",
+    "database",
+    "environment",
+    "experiment_id",
+    "find_run",
+    "flatten",
+    "git_state",
+    "is_embedded",
+    "model_hashes",
+    "reaching",
+    "recreate_run",
+    "start_run",
+    "uri",
+]

@@ -1,0 +1,137 @@
+"""Where a run or a version came from: code, data and machine."""
+
+from __future__ import annotations
+
+import getpass
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from genmint.project import Project
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """The data a model was trained on, as the tracker shows it.
+
+    Attributes:
+        name: of the data set's block.
+        kind: image, audio or text.
+        sha256: of the prepared set (`Prepared.sha256`).
+        source: path of the prepared folder, relative to the project's root.
+        items: number of items of each split.
+
+    """
+
+    name: str
+    kind: str
+    sha256: str
+    source: str
+    items: Mapping[str, int]
+
+    def to_mlflow(self) -> Any:
+        """Make the `DatasetInput` that `MlflowClient.log_inputs` takes."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset = Dataset(
+            name=self.name,
+            digest=self.sha256[:32],  # the tracker keeps 36 characters at most
+            source_type="dvc",
+            source=json.dumps({"path": self.source, "sha256": self.sha256}),
+            profile=json.dumps({"kind": self.kind, **dict(self.items)}),
+        )
+        return DatasetInput(dataset=dataset, tags=[InputTag("mlflow.data.context", "training")])
+
+
+def flatten(block: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Flatten a nested block to `a.b` → text, as MLflow's parameters are, in the order of keys."""
+    flat: dict[str, str] = {}
+    for key, value in block.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{name}."))
+        else:
+            flat[name] = json.dumps(value) if isinstance(value, list | tuple) else str(value)
+    return flat
+
+
+def git_state(project: Project) -> dict[str, str]:
+    """Tags that name the commit, and whether tracked files differed from it; {} outside of git."""
+    commit = _git(project, "rev-parse", "HEAD")
+    if commit is None:
+        return {}
+    dirty = _git(project, "status", "--porcelain", "--untracked-files=no")
+    tags = {"mlflow.source.git.commit": commit, "genmint.git_commit": commit}
+    tags["genmint.git_dirty"] = str(int(bool(dirty)))
+    return tags
+
+
+def data_hashes(project: Project, dataset: str) -> dict[str, str]:
+    """DVC's hash of each output of a data set's stages, by path, as dvc.lock has them."""
+    names = {f"{stage}@{dataset}" for stage in ("ingest", "validate", "prepare", "reference")}
+    return _outputs(project, names)
+
+
+def model_hashes(project: Project, name: str, dataset: str) -> dict[str, str]:
+    """DVC's hash of each output that a model rests on: its data set's, and its own."""
+    own = _outputs(project, {f"{stage}@{name}" for stage in ("train", "evaluate", "gate")})
+    return {**data_hashes(project, dataset), **own}
+
+
+def environment() -> dict[str, str]:
+    """Tags that say what a run was computed with."""
+    import torch
+
+    threads = os.environ.get("OMP_NUM_THREADS") or str(torch.get_num_threads())
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return {
+        "env.python": platform.python_version(),
+        "env.torch": torch.__version__,
+        "env.numpy": importlib.metadata.version("numpy"),
+        "env.genmint": importlib.metadata.version("genmint"),
+        "env.platform": platform.platform(),
+        "env.device": device,
+        "env.threads": threads,
+    }
+
+
+def user() -> str:
+    """Login name; "unknown" where a container gives its user no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def _outputs(project: Project, stages: set[str]) -> dict[str, str]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        text = (project.root / "dvc.lock").read_text(encoding="utf-8")
+        lock = YAML(typ="safe", pure=True).load(text) or {}
+    except (FileNotFoundError, UnicodeDecodeError, YAMLError):
+        # No lock yet, or one that DVC will itself complain about: nothing to report is the truth.
+        return {}
+    hashes = {}
+    for stage, entry in (lock.get("stages") or {}).items():
+        if stage in stages:
+            for out in entry.get("outs") or []:
+                if "md5" in out:
+                    hashes[str(out["path"])] = str(out["md5"])
+    return hashes
+
+
+def _git(project: Project, *arguments: str) -> str | None:
+    try:
+        found = subprocess.run(
+            ["git", *arguments], cwd=project.root, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return None
+    return found.stdout.strip() if found.returncode == 0 else None

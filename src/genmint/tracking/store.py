@@ -1,0 +1,199 @@
+"""The tracker's address, its embedded store, and finding things in it.
+
+Without `MLFLOW_TRACKING_URI` the store is embedded: `mlflow.db` and `mlartifacts/` in the root of
+the main repository, shared by all its worktrees. With it, a server is used, unchanged otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import urllib.parse
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import requests
+from filelock import FileLock, Timeout
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+from genmint.errors import RegistryUnreachableError
+from genmint.project import Project
+
+EXPERIMENT = "genmint"
+# A person waits for these: mlflow's own defaults (120 s, 7 retries) hide a dead server for minutes.
+_CONNECT_SECONDS = 3.05
+_ANSWER_SECONDS = 10.0
+_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+_LOCK_SECONDS = 120.0
+
+
+def configure() -> None:
+    """Set mlflow's environment where the user did not: short time-outs, few retries, no telemetry.
+
+    mlflow reads these variables at each request, so this may run after its import.
+    """
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
+def database(project: Project) -> Path:
+    """Return the embedded store's file; it need not exist."""
+    return project.home / "mlflow.db"
+
+
+def is_embedded() -> bool:
+    """Whether no tracking server was named."""
+    return not os.environ.get("MLFLOW_TRACKING_URI")
+
+
+def uri(project: Project) -> str:
+    """Address of the tracker: `MLFLOW_TRACKING_URI`, or that of the embedded store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database(project)}"
+
+
+@contextlib.contextmanager
+def reaching(address: str) -> Iterator[None]:
+    """Turn whatever stands between us and the tracker into one clear error.
+
+    Raises:
+        RegistryUnreachableError: anything that mlflow, its HTTP client or its database raised.
+            An absent model is never told by an exception here: it is an empty search result.
+
+    """
+    try:
+        yield
+    except (MlflowException, requests.RequestException, SQLAlchemyError, Timeout) as error:
+        raise RegistryUnreachableError(_unreachable(address, error)) from error
+
+
+def connect(project: Project) -> MlflowClient:
+    """Return a client of a tracker that has just answered; create the embedded store if missing.
+
+    Raises:
+        RegistryUnreachableError: it does not answer within seconds, or is not a tracker.
+
+    """
+    configure()
+    address = uri(project)
+    with reaching(address):
+        if is_embedded():
+            create_store(project)
+        elif address.startswith(("http://", "https://")):
+            _knock(address)
+        client = MlflowClient(tracking_uri=address, registry_uri=address)
+        client.search_registered_models(max_results=1)
+    return client
+
+
+def create_store(project: Project) -> None:
+    """Create the embedded store if it is missing: once, whole, however many processes ask.
+
+    Six processes that open a fresh store at once make all six fail, so the schema is built in a
+    temporary file under a lock and then takes its place.
+    """
+    target = database(project)
+    if target.exists():
+        return
+    state = project.home / ".genmint"
+    state.mkdir(parents=True, exist_ok=True)
+    with FileLock(state / "mlflow.lock", timeout=_LOCK_SECONDS):
+        if target.exists():
+            return
+        with tempfile.TemporaryDirectory(prefix="mlflow.", dir=state) as folder:
+            fresh = Path(folder) / "mlflow.db"
+            _build_store(fresh, project.home / "mlartifacts")
+            fresh.replace(target)
+
+
+def _build_store(database_file: Path, artifacts: Path) -> None:
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as RegistryStore
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    address = f"sqlite:///{database_file}"
+    store = SqlAlchemyStore(address, artifacts.as_uri())
+    registry = RegistryStore(address)
+    store.create_experiment(EXPERIMENT, artifact_location=(artifacts / EXPERIMENT).as_uri())
+    store.engine.dispose()
+    registry.engine.dispose()
+
+
+def experiment_id(client: MlflowClient) -> str:
+    """Id of the experiment `genmint`, created on a server that does not have it yet."""
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        return str(found.experiment_id)
+    try:
+        return str(client.create_experiment(EXPERIMENT))
+    except MlflowException:
+        # Somebody else was quicker; any other failure shows in the answer to this question.
+        found = client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            raise
+        return str(found.experiment_id)
+
+
+def find_run(client: MlflowClient, name: str, weights_sha256: str) -> str | None:
+    """Id of the latest run of model `name` that made these weights, if the tracker knows one."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        return None
+    runs = client.search_runs(
+        [experiment.experiment_id],
+        filter_string=(
+            f"tags.`genmint.weights` = '{weights_sha256}' AND tags.`genmint.model` = '{name}'"
+        ),
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    return str(runs[0].info.run_id) if runs else None
+
+
+def _knock(address: str) -> None:
+    """Ask a server for its health with a short time-out; any HTTP answer will do here."""
+    requests.get(
+        f"{address.rstrip('/')}/health",
+        timeout=(_CONNECT_SECONDS, _ANSWER_SECONDS),
+        allow_redirects=False,
+    )
+
+
+def _unreachable(address: str, error: Exception) -> str:
+    shown = _without_password(address)
+    if "Detected out-of-date database schema" in str(error):
+        return (
+            f"{shown}: made by another version of mlflow. Back it up, then run "
+            f"`mlflow db upgrade {shown}`."
+        )
+    if "Invalid Host header" in str(error):
+        return (
+            f"{shown}: the MLflow server refuses this host name. Start it with "
+            "MLFLOW_SERVER_ALLOWED_HOSTS naming it."
+        )
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    way_out = (
+        "Check that the file is readable, writable and a database of MLflow."
+        if address.startswith("sqlite:")
+        else "Start the server, or unset MLFLOW_TRACKING_URI to use the embedded store."
+    )
+    return f"{shown}: the tracking server or registry does not answer ({reason}). {way_out}"
+
+
+@cache
+def _without_password(address: str) -> str:
+    parts = urllib.parse.urlsplit(address)
+    if parts.password is None:
+        return address
+    host = parts.hostname or ""
+    port = f":{parts.port}" if parts.port else ""
+    return urllib.parse.urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}{port}"))
