@@ -119,7 +119,10 @@ def _cross_check(params: Params) -> list[str]:
 
 def _explain(error: ErrorDetails) -> str:
     """One line that names the key, what is wrong, and the nearest known key."""
-    location = list(error["loc"])
+    location = [part for part in error["loc"] if part != "[key]"]
+    if "[key]" in error["loc"]:
+        key = ".".join(map(str, location))
+        return f"{key}: a block's name is lower-case letters, digits and hyphens, a letter first"
     known: dict[str, Any] = dict(Params.model_fields)
     model: type[BaseModel] | None = Params
     if location and location[0] in ("vae", "gan", "rnn"):
@@ -130,12 +133,10 @@ def _explain(error: ErrorDetails) -> str:
         del location[2]
     elif len(location) > 1 and location[0] == "gates":
         model = Gate
-    key = ".".join(str(part) for part in location if part != "[key]")
+    key = ".".join(map(str, location))
     if error["type"] == "extra_forbidden":
         known = dict((_model_at(model, location) or Params).model_fields)
         return f"{key}: unknown key{_nearest(str(location[-1]), known)}"
-    if "[key]" in location:
-        return f"{key}: a block's name is lower-case letters, digits and hyphens"
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "missing":
         message = "is missing"

@@ -1,0 +1,170 @@
+"""params.yaml: what it takes, and how it says what it does not take."""
+
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+
+from genmint.config import Params, load_params, parse_model, parse_params
+from genmint.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+GOOD = """\
+datasets:
+  faces: {path: data/own/faces, kind: image, size: 16}
+  talk: {path: data/own/talk, kind: audio, sample_rate: 8000, seconds: 1.0}
+  poems: {path: data/own/poems, kind: text}
+models:
+  a: {family: vae, dataset: faces, steps: 10, optimiser: {lr: 2e-4}}
+  b: {family: rnn, dataset: poems, steps: 10}
+gates:
+  a:
+    thresholds: {elbo: {min: -10.0}}
+    champion: {metric: elbo}
+"""
+
+
+def refusal(text):
+    with pytest.raises(ConfigError) as caught:
+        parse_params(text, Path("params.yaml"))
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_the_shipped_file_is_valid_and_gates_every_model():
+    params = load_params(ROOT / "params.yaml")
+    assert list(params.models) == ["image-vae", "image-gan", "text-rnn", "audio-rnn"]
+    assert set(params.gates) == set(params.models)
+
+
+def test_every_key_of_the_shipped_file_is_explained():
+    """Each key has a comment above its first appearance, or shares a line with keys that do."""
+    lines = (ROOT / "params.yaml").read_text().splitlines()
+    comments = " ".join(line.strip("# ") for line in lines if line.strip().startswith("#"))
+    document = YAML(typ="safe", pure=True).load("\n".join(lines))
+    for top in ("datasets", "models", "gates"):
+        for block in document[top].values():
+            for key in block:
+                position = next(i for i, x in enumerate(lines) if x.startswith(f"    {key}:"))
+                above = lines[position - 1].strip()
+                assert above.startswith("#") or key in comments, f"{top}: {key} is not explained"
+
+
+def test_numbers_are_those_of_yaml_1_2_as_dvc_reads_them():
+    params = parse_params(GOOD, Path("params.yaml"))
+    assert params.models["a"].optimiser.lr == 2e-4
+
+
+def test_a_model_without_a_gate_is_allowed_here_and_refused_by_the_gate_stage():
+    assert "b" not in parse_params(GOOD, Path("params.yaml")).gates
+
+
+def test_blocks_cannot_change_after_they_were_read():
+    params = parse_params(GOOD, Path("params.yaml"))
+    with pytest.raises(ValidationError, match="frozen"):
+        params.models["a"].steps = 5
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("steps: 10, optimiser", "stpes: 10, optimiser", "models.a.stpes: unknown key; did you mean 'steps'?"),
+        ("{lr: 2e-4}", "{lrr: 2e-4}", "models.a.optimiser.lrr: unknown key; did you mean 'lr'?"),
+        ("size: 16", "sise: 16", "datasets.faces.sise: unknown key; did you mean 'size'?"),
+        ("gates:", "gate:", "gate: unknown key; did you mean 'gates'?"),
+        ("{min: -10.0}", "{minn: -10.0}", "gates.a.thresholds.elbo.minn: unknown key; did you mean 'min'?"),
+        ("champion: {metric", "champoin: {metric", "gates.a.champoin: unknown key; did you mean 'champion'?"),
+        ("steps: 10, optimiser", "steps: -10, optimiser", "models.a.steps: Input should be greater than 0 (found -10)"),
+        ("steps: 10, optimiser", "steps: 0, optimiser", "models.a.steps"),
+        ("steps: 10, optimiser", "steps: 'ten', optimiser", "models.a.steps: Input should be a valid integer (found 'ten')"),
+        ("steps: 10, optimiser", "steps: '10', optimiser", "models.a.steps: Input should be a valid integer (found '10')"),
+        ("steps: 10, optimiser", "steps: 1.5, optimiser", "models.a.steps"),
+        ("lr: 2e-4", "lr: .nan", "models.a.optimiser.lr"),
+        ("lr: 2e-4", "lr: .inf", "models.a.optimiser.lr"),
+        ("lr: 2e-4", "lr: -1.0", "models.a.optimiser.lr"),
+        ("family: vae", "family: vea", "models.a"),
+        ("steps: 10, optimiser", "optimiser", "models.a.steps: is missing"),
+        ("dataset: faces", "dataset: face", "models.a.dataset: there is no data set 'face'; did you mean 'faces'?"),
+        ("dataset: faces", "dataset: poems", "poems is text, which a vae cannot take"),
+        ("gates:\n  a:", "gates:\n  c:", "gates.c: there is no model 'c'"),
+        ("  faces:", "  Faces:", "lower-case letters, digits and hyphens"),
+        ("  a: {family", "  a.journal: {family", "lower-case letters, digits and hyphens"),
+        ("kind: image, size: 16", "kind: image, size: 16, split: randomly", "official, position, hash or group:COLUMN"),
+        ("kind: image, size: 16", "kind: image, size: 16, test: 0.95", "nothing is left"),
+        ("kind: image, size: 16", "kind: image, size: 16, test: 0.0", "datasets.faces.test"),
+        ("kind: image, size: 16", "kind: image, size: 100000", "datasets.faces.size"),
+        ("kind: image, size: 16", "kind: image, size: 16, labels: filename", "filename_pattern"),
+        ("kind: image, size: 16", "kind: image, size: 16, filename_pattern: '('", "not a regular expression"),
+        ("{min: -10.0}", "{min: -10.0, max: 3.0}", "only one"),
+        ("{min: -10.0}", "{baseline: x}", "only one"),
+        ("    thresholds: {elbo: {min: -10.0}}\n", "    thresholds: {}\n", "gates.a.thresholds"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(old, new, words):
+    assert old in GOOD
+    message = refusal(GOOD.replace(old, new, 1))
+    assert message.startswith("params.yaml: ")
+    assert words in message
+
+
+@pytest.mark.parametrize(
+    "text", ["", "just words", "a: [1", "models:\n  a: 1\n  a: 2\n", "- a\n- b\n", "\ta: 1"]
+)
+def test_what_is_no_map_is_refused_in_one_sentence(text):
+    assert "params.yaml" in refusal(text)
+
+
+def test_a_missing_file_and_one_that_is_not_text(tmp_path):
+    with pytest.raises(ConfigError, match="no such file"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load_params(tmp_path / "params.yaml")
+
+
+@given(st.text(max_size=200))
+def test_no_text_makes_it_fall_over(text):
+    try:
+        parse_params(text, Path("params.yaml"))
+    except ConfigError:
+        return
+    raise AssertionError("a random text is no params.yaml")
+
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["datasets", "models", "gates", "a", "family", "vae", "kind", "image"]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(_values)
+def test_every_wrong_document_ends_in_a_clear_error(document):
+    stream = io.StringIO()
+    YAML().dump({"datasets": document, "models": document, "gates": document}, stream)
+    try:
+        params = parse_params(stream.getvalue(), Path("params.yaml"))
+    except ConfigError as caught:
+        error: ConfigError | None = caught
+    else:
+        error = None
+        assert isinstance(params, Params)
+    assert error is None or str(error).startswith("params.yaml")
+
+
+def test_a_block_of_a_model_survives_its_way_through_json():
+    block = parse_params(GOOD, Path("params.yaml")).models["a"]
+    assert parse_model(block.model_dump(mode="json")) == block
+    with pytest.raises(ConfigError, match="latnet"):
+        parse_model({**block.model_dump(mode="json"), "latnet": 3})

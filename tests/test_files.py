@@ -1,0 +1,94 @@
+import hashlib
+import json
+import os
+import stat
+
+import pytest
+
+from genmint.errors import GenmintError
+from genmint.files import (
+    atomic_dir,
+    atomic_path,
+    read_json,
+    sha256_bytes,
+    sha256_file,
+    sha256_json,
+    write_json,
+)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+
+    def write():
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("killed here")
+
+    with pytest.raises(RuntimeError):
+        write()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_failed_folder_leaves_the_old_one_and_nothing_else(tmp_path):
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "a").write_text("old")
+
+    def write():
+        with atomic_dir(target) as temporary:
+            (temporary / "a").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert (target / "a").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_is_replaced_whole(tmp_path):
+    target = tmp_path / "folder"
+    for content in ("one", "two"):
+        with atomic_dir(target) as temporary:
+            (temporary / content).write_text(content)
+    assert [path.name for path in target.iterdir()] == ["two"]
+
+
+def test_others_may_read_what_was_written(tmp_path):
+    old = os.umask(0o022)
+    try:
+        write_json(tmp_path / "a.json", {"a": 1})
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "a.json").stat().st_mode) == 0o644
+
+
+def test_nan_is_never_written(tmp_path):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "a.json", {"a": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_tells_the_way_out(tmp_path):
+    with pytest.raises(GenmintError, match=r"a.json: no such file. Run that."):
+        read_json(tmp_path / "a.json", "Run that.")
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(GenmintError, match=r"a.json: not valid JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def test_hashes_are_sha256(tmp_path):
+    data = os.urandom(3 << 20)
+    (tmp_path / "a").write_bytes(data)
+    expected = hashlib.sha256(data).hexdigest()
+    assert sha256_file(tmp_path / "a") == sha256_bytes(data) == expected
+
+
+def test_the_hash_of_json_does_not_depend_on_order():
+    assert sha256_json({"a": 1, "b": [1, 2]}) == sha256_json({"b": [1, 2], "a": 1})
+    assert sha256_json({"a": 1}) != sha256_json({"a": 2})
+    assert sha256_json({"a": 1}) == sha256_bytes(
+        json.dumps({"a": 1}, separators=(",", ":")).encode()
+    )
