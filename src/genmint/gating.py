@@ -1,0 +1,429 @@
+"""Every decision about a model, as pure functions of numbers and hashes.
+
+Nothing here reads a file, a clock or the registry, and neither torch nor mlflow is imported: the
+same inputs give the same record on any machine, so promotion can decide again what gate decided
+and refuse a record that was not made from the files beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from genmint.config.base import Frozen
+from genmint.config.gates import Bound, ChampionRule, Gate
+
+Direction = Literal["higher", "lower"]
+
+# A check of one of these kinds asks whether the numbers may be believed at all; the others judge
+# the model. Numbers that may not be believed are no verdict on a model: nothing is registered.
+_TRUST = ("configured", "data_", "evidence_")
+
+# Two standard errors: about one in forty for a challenger that is no better (one-sided, normal).
+_STANDARD_ERRORS = 2.0
+
+# Metrics that are a monotone function of the mean log-likelihood of the test items.
+_LIKELIHOODS = (
+    "elbo",
+    "importance_weighted_bound",
+    "bits_per_dim",
+    "bits_per_character",
+    "bits_per_sample",
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that a decision rests on, as it was found.
+
+    Attributes:
+        file: path relative to the project's root.
+        sha256: of its content; None if there is no such file.
+        content: what its JSON says; None for weights and for what could not be read.
+        problem: why it could not be read, in one sentence; None if it could.
+    """
+
+    file: str
+    sha256: str | None = None
+    content: Any = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All the files that a decision on one model rests on."""
+
+    weights: Source
+    metrics: Source
+    protocol: Source
+    cost: Source
+    validation: Source
+
+    def all(self) -> tuple[Source, ...]:
+        """Return every source, in the order of the record."""
+        return (self.weights, self.metrics, self.protocol, self.cost, self.validation)
+
+
+class Check(Frozen):
+    """One question and its answer.
+
+    Attributes:
+        name: what was asked, such as `elbo_min`.
+        value: what was found; None where nothing (or no finite number) was.
+        bound: what it was held against.
+        passed: the verdict.
+        reason: the verdict in words.
+    """
+
+    name: str
+    value: float | str | None
+    bound: float | str | None
+    passed: bool
+    reason: str
+
+
+class Evidence(Frozen):
+    """Hash of a file that the decision rests on; None if there was no such file."""
+
+    file: str
+    sha256: str | None
+
+
+class Record(Frozen):
+    """A decision with all that led to it; what reports/gates/NAME.json holds.
+
+    DVC shows numbers and drops lists, so verdicts are numbers and details sit in lists.
+    """
+
+    model: str
+    passed: Literal[0, 1]
+    checks_passed: int
+    checks_failed: int
+    verdicts: dict[str, Literal[0, 1]]
+    mode: Literal["enforce", "dry-run"]
+    checks: tuple[Check, ...]
+    evidence: tuple[Evidence, ...]
+
+    def failed(self) -> tuple[Check, ...]:
+        """Return the checks that said no."""
+        return tuple(check for check in self.checks if not check.passed)
+
+    def distrusted(self) -> tuple[Check, ...]:
+        """Return the failed checks which say that the numbers may not be believed at all."""
+        return tuple(check for check in self.failed() if check.name.startswith(_TRUST))
+
+
+def decide(name: str, gate: Gate | None, sources: Sources, dataset: str) -> Record:
+    """Judge a model by its gate; whatever is missing, unreadable or not finite is a no.
+
+    Args:
+        name: of the model's block.
+        gate: its block in `gates`; None if there is none, which is a refusal.
+        sources: weights, metrics, protocol, cost and validation as they lie on disk.
+        dataset: block name of the data that the model was trained on.
+    """
+    checks = [_configured(name, gate), *_data(sources.validation, dataset)]
+    checks += _belong_together(name, dataset, sources)
+    metrics = _mapping(sources.metrics)
+    checks.append(_all_finite(sources.metrics))
+    if gate is not None:
+        protocol = _mapping(sources.protocol)
+        for metric, bound in gate.thresholds.items():
+            checks += _threshold(metric, bound, metrics, protocol)
+        checks += _health(gate, metrics)
+        if gate.memorisation is not None:
+            checks.append(_at_most("copied_max", metrics, "copied", gate.memorisation.max_copied))
+        checks += _cost(gate, sources.cost)
+    passed = sum(check.passed for check in checks)
+    return Record(
+        model=name,
+        passed=1 if passed == len(checks) else 0,
+        checks_passed=passed,
+        checks_failed=len(checks) - passed,
+        verdicts={check.name: 1 if check.passed else 0 for check in checks},
+        mode="enforce" if gate is None else gate.mode,
+        checks=tuple(checks),
+        evidence=tuple(Evidence(file=s.file, sha256=s.sha256) for s in sources.all()),
+    )
+
+
+def _configured(name: str, gate: Gate | None) -> Check:
+    reason = f"params.yaml has no gates.{name}" if gate is None else f"gates.{name}"
+    return Check(name="configured", value=None, bound=None, passed=gate is not None, reason=reason)
+
+
+def _data(validation: Source, dataset: str) -> list[Check]:
+    """Was the data let in, and is it the report on this model's data?"""
+    if validation.problem is not None:
+        return [_no("data_validated", None, 1, validation.problem)]
+    report = _mapping(validation)
+    verdict, problem = _number(report, "passed", validation.file)
+    of = report.get("dataset")
+    if problem is None and of != dataset:
+        problem = f"{validation.file} is about {of!r}, not {dataset!r}"
+    passed = problem is None and verdict == 1
+    reason = problem or ("the data set may enter" if passed else "the data set was refused")
+    return [_check("data_validated", verdict, 1, passed, reason)]
+
+
+def _belong_together(name: str, dataset: str, sources: Sources) -> list[Check]:
+    """Do weights, metrics and protocol speak of the same model? One check each."""
+    protocol = sources.protocol
+    said = _mapping(protocol)
+    problem = protocol.problem
+    if problem is None and said.get("model") != name:
+        problem = f"{protocol.file} is about {said.get('model')!r}, not {name!r}"
+    if problem is None and said.get("dataset") != dataset:
+        problem = f"{protocol.file} is about data set {said.get('dataset')!r}, not {dataset!r}"
+    if problem is None and not isinstance(said.get("protocol"), dict):
+        problem = f"{protocol.file} does not say how the model was measured"
+    checks = [
+        _check(
+            "evidence_protocol",
+            protocol.sha256,
+            None,
+            problem is None,
+            problem or "the protocol is this model's",
+        )
+    ]
+    for key, source in (("weights", sources.weights), ("metrics", sources.metrics)):
+        expected = said.get(key)
+        bound = expected if isinstance(expected, str) else None
+        passed = source.sha256 is not None and source.sha256 == bound
+        if source.problem is not None:
+            reason = source.problem
+            passed = False
+        elif bound is None:
+            reason = f"{protocol.file} does not say which {key} were measured"
+        elif passed:
+            reason = f"{source.file} is what was measured"
+        else:
+            reason = f"{source.file} is not what was measured"
+        checks.append(_check(f"evidence_{key}", source.sha256, bound, passed, reason))
+    return checks
+
+
+def _all_finite(metrics: Source) -> Check:
+    if metrics.problem is not None:
+        return _no("metrics_finite", None, None, metrics.problem)
+    values = _mapping(metrics)
+    if not values:
+        return _no("metrics_finite", None, None, f"{metrics.file} holds no metrics")
+    problems = [p for _, p in (_number(values, key, metrics.file) for key in values) if p]
+    if problems:
+        return _no("metrics_finite", None, None, "; ".join(problems))
+    return _check("metrics_finite", None, None, True, f"all {len(values)} metrics are finite")
+
+
+def _threshold(
+    metric: str, bound: Bound, metrics: Mapping[str, Any], protocol: Mapping[str, Any]
+) -> list[Check]:
+    if bound.min is not None:
+        checks = [_at_least(f"{metric}_min", metrics, metric, bound.min)]
+    else:
+        assert bound.max is not None
+        checks = [_at_most(f"{metric}_max", metrics, metric, bound.max)]
+    if bound.baseline is not None:
+        checks.append(_beats_baseline(metric, bound, bound.baseline, metrics, protocol))
+    return checks
+
+
+def _beats_baseline(
+    metric: str,
+    bound: Bound,
+    baseline: str,
+    metrics: Mapping[str, Any],
+    protocol: Mapping[str, Any],
+) -> Check:
+    higher = bound.min is not None
+    name = f"{metric}_{'over' if higher else 'under'}_{baseline}"
+    value, problem = _number(metrics, metric, "metrics")
+    if problem is not None:
+        return _no(name, None, None, problem)
+    known = protocol.get("baselines")
+    scores = known.get(metric) if isinstance(known, dict) else None
+    score, problem = _number(scores if isinstance(scores, dict) else {}, baseline, "baselines")
+    if problem is not None or score is None or value is None:
+        return _no(name, value, None, f"no baseline {baseline} of {metric}: {problem}")
+    must = score + bound.margin if higher else score - bound.margin
+    passed = value > must if higher else value < must
+    word = "above" if higher else "below"
+    reason = f"{'is' if passed else 'is not'} {word} {baseline} ({score:.6g}) by {bound.margin:g}"
+    return _check(name, value, must, passed, reason)
+
+
+def _health(gate: Gate, metrics: Mapping[str, Any]) -> list[Check]:
+    checks = [_at_most("nonfinite_max", metrics, "nonfinite", gate.health.max_nonfinite)]
+    if gate.health.min_active_units is not None:
+        checks.append(
+            _at_least("active_units_min", metrics, "active_units", gate.health.min_active_units)
+        )
+    return checks
+
+
+def _cost(gate: Gate, cost: Source) -> list[Check]:
+    budgets = {
+        "parameters": gate.cost.max_parameters,
+        "megabytes": gate.cost.max_megabytes,
+        "train_seconds": gate.cost.max_train_seconds,
+        "sample_milliseconds": gate.cost.max_sample_milliseconds,
+    }
+    return [
+        _at_most(f"{key}_max", _mapping(cost), key, budget, cost.problem)
+        for key, budget in budgets.items()
+        if budget is not None
+    ]
+
+
+def _at_least(name: str, values: Mapping[str, Any], key: str, bound: float) -> Check:
+    value, problem = _number(values, key, "metrics")
+    if value is None or problem is not None:
+        return _no(name, None, bound, problem or "missing")
+    passed = value >= bound
+    return _check(name, value, bound, passed, f"{'is' if passed else 'is not'} at least {bound:g}")
+
+
+def _at_most(
+    name: str, values: Mapping[str, Any], key: str, bound: float, problem: str | None = None
+) -> Check:
+    value, missing = _number(values, key, "metrics")
+    if value is None or missing is not None:
+        return _no(name, None, bound, problem or missing or "missing")
+    passed = value <= bound
+    return _check(name, value, bound, passed, f"{'is' if passed else 'is not'} at most {bound:g}")
+
+
+def _number(values: Mapping[str, Any], key: str, where: str) -> tuple[float | None, str | None]:
+    """Return the finite number under `key`, or None and why there is none."""
+    if key not in values:
+        return None, f"{key} is missing from {where}"
+    value = values[key]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None, f"{key} is {value!r}, not a number"
+    if not math.isfinite(value):
+        return None, f"{key} is {value}, not a finite number"
+    return float(value), None
+
+
+def _mapping(source: Source) -> dict[str, Any]:
+    return source.content if isinstance(source.content, dict) else {}
+
+
+def _check(
+    name: str, value: float | str | None, bound: float | str | None, passed: bool, reason: str
+) -> Check:
+    return Check(name=name, value=value, bound=bound, passed=passed, reason=reason)
+
+
+def _no(name: str, value: float | None, bound: float | None, reason: str) -> Check:
+    return _check(name, value, bound, False, reason)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What is known of one model when it is compared with another.
+
+    Attributes:
+        metrics: name → value.
+        protocol: how they were measured; comparable only if equal.
+        items: log-likelihood of each test item in nats, float, in the order of the test split;
+            None for families without a likelihood.
+    """
+
+    metrics: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    items: Sequence[float] | None = None
+
+
+class Comparison(Frozen):
+    """Whether a challenger is better than the champion, and by which reckoning.
+
+    Attributes:
+        better: the verdict.
+        metric: by which they were compared.
+        challenger: its value, None if it has none.
+        champion: its value, None if it has none.
+        difference: how much better the challenger is, positive when it is.
+        margin: what the difference had to exceed.
+        reason: the verdict in words.
+    """
+
+    better: bool
+    metric: str
+    challenger: float | None = None
+    champion: float | None = None
+    difference: float | None = None
+    margin: float | None = None
+    reason: str
+
+
+def compare(
+    rule: ChampionRule,
+    direction: Direction,
+    challenger: Scores,
+    champion: Scores,
+    noise_floor: float | None,
+) -> Comparison:
+    """Say whether a challenger is better than the champion by more than noise.
+
+    For a likelihood metric, where both have a log-likelihood for each test item, the items are
+    paired: the mean of their differences must exceed two of its standard errors (pairing cancels
+    what makes an item hard for both). Otherwise the difference of the metric must exceed `rule.noise_floors` times the noise
+    floor: what real data against other real data gives.
+
+    Args:
+        rule: the metric, and how many noise floors.
+        direction: which values of the metric are better.
+        challenger: scores of the new model.
+        champion: scores of the champion, under the same protocol.
+        noise_floor: of the metric, in its unit; None if the reference has none.
+    """
+    values = []
+    for who, scores in (("challenger", challenger), ("champion", champion)):
+        value, problem = _number(scores.metrics, rule.metric, f"the {who}'s metrics")
+        if value is None:
+            return Comparison(better=False, metric=rule.metric, reason=problem or "missing")
+        values.append(value)
+    new, old = values
+    result = Comparison(better=False, metric=rule.metric, challenger=new, champion=old, reason="")
+    if dict(challenger.protocol) != dict(champion.protocol):
+        return result.model_copy(update={"reason": "measured under another protocol"})
+    paired = rule.metric in _LIKELIHOODS
+    if paired and challenger.items is not None and champion.items is not None:
+        return _paired(result, challenger.items, champion.items)
+    if noise_floor is None or not math.isfinite(noise_floor) or noise_floor < 0:
+        reason = f"no noise floor of {rule.metric} is known, so no difference can be believed"
+        return result.model_copy(update={"reason": reason})
+    difference = new - old if direction == "higher" else old - new
+    margin = rule.noise_floors * noise_floor
+    return _verdict(result, difference, margin, f"{rule.noise_floors:g} noise floors")
+
+
+def _paired(result: Comparison, new: Sequence[float], old: Sequence[float]) -> Comparison:
+    """Compare item by item; see `compare`."""
+    if len(new) != len(old) or len(new) < 2:
+        reason = f"cannot pair {len(new)} with {len(old)} items"
+        return result.model_copy(update={"reason": reason})
+    differences = [float(a) - float(b) for a, b in zip(new, old, strict=True)]
+    if not all(math.isfinite(d) for d in differences):
+        return result.model_copy(update={"reason": "an item's likelihood is not finite"})
+    n = len(differences)
+    mean = math.fsum(differences) / n
+    variance = math.fsum((d - mean) ** 2 for d in differences) / (n - 1)
+    margin = _STANDARD_ERRORS * math.sqrt(variance / n)
+    return _verdict(result, mean, margin, f"two standard errors over {n} paired items, in nats")
+
+
+def _verdict(result: Comparison, difference: float, margin: float, of: str) -> Comparison:
+    # Strictly more: two equal models are no promotion, whatever the margin.
+    better = difference > margin and difference > 0
+    how = f"better by {difference:.4g}" if difference > 0 else f"worse by {-difference:.4g}"
+    word = "more" if better else "not more"
+    reason = f"{how}, which is {word} than the margin {margin:.4g} ({of})"
+    if difference == 0:
+        reason = "not different"
+    return result.model_copy(
+        update={"better": better, "difference": difference, "margin": margin, "reason": reason}
+    )

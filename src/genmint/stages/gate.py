@@ -1,0 +1,147 @@
+"""gate: the decision on a measured model, as a record; a no is a result, not a failure."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from genmint.config import Params
+from genmint.errors import GenmintError
+from genmint.files import read_json, sha256_bytes, sha256_file, write_json
+from genmint.gating import Check, Record, Source, Sources, decide
+from genmint.project import Project
+
+
+def run(project: Project, params: Params, name: str) -> bool:
+    """Decide on model `name`, write reports/gates/NAME.json and print it; return the verdict.
+
+    A metric that is missing or not finite, a file that is missing or unreadable, hashes that do
+    not belong together, a model without a gate: each is a refusal in the record.
+    """
+    record = judge(project, params, name)
+    write_json(project.gate_record(name), record.model_dump(mode="json"))
+    show(record)
+    return record.passed == 1
+
+
+def judge(project: Project, params: Params, name: str) -> Record:
+    """Decide on model `name` from the files that lie here now, without writing anything."""
+    dataset = params.models[name].dataset
+    return decide(name, params.gates.get(name), read_sources(project, name, dataset), dataset)
+
+
+def read_record(project: Project, name: str) -> Record:
+    """Read the record that gate wrote.
+
+    Raises:
+        GenmintError: there is none, or it is not a record.
+    """
+    path = project.gate_record(name)
+    content = read_json(path, f"Run `dvc repro gate@{name}`.")
+    try:
+        return Record.model_validate_json(json.dumps(content))
+    except ValueError:
+        raise GenmintError(f"{path}: not a gate record. Run `dvc repro -f gate@{name}`.") from None
+
+
+def read_sources(project: Project, name: str, dataset: str) -> Sources:
+    """Find what a decision on model `name` rests on, as it lies on disk."""
+    metrics = project.metrics(name)
+    return Sources(
+        weights=_weights(project, project.model(name) / "model.safetensors"),
+        metrics=_json(project, metrics),
+        protocol=_json(project, metrics.with_name(f"{name}.protocol.json")),
+        cost=_json(project, project.cost(name)),
+        validation=_json(project, project.validation(dataset)),
+    )
+
+
+def show(record: Record) -> None:
+    """Print a record as a table, and the verdict in one line."""
+    table = Table("check", "value", "bound", "verdict", "reason")
+    for check in record.checks:
+        colour = "green" if check.passed else "red"
+        verdict = f"[{colour}]{'yes' if check.passed else 'no'}[/{colour}]"
+        table.add_row(
+            check.name, figure(check.value), figure(check.bound), verdict, _escape(check.reason)
+        )
+    console = Console()
+    console.print(table)
+    console.print(summary(record), highlight=False, markup=False)
+
+
+def summary(record: Record) -> str:
+    """Say the verdict in one line, with the reasons of a no."""
+    dry = " (dry-run: no alias will move)" if record.mode == "dry-run" else ""
+    if record.passed:
+        return f"{record.model}: passed all {record.checks_passed} checks{dry}"
+    reasons = "; ".join(f"{check.name}: {check.reason}" for check in record.failed())
+    return f"{record.model}: refused{dry}: {reasons}"
+
+
+def to_markdown(record: Record) -> str:
+    """Render a record as Markdown, for the description of a version."""
+    verdict = "passed" if record.passed else "refused"
+    lines = [
+        f"**Gate: {verdict}** ({record.checks_passed} of "
+        f"{record.checks_passed + record.checks_failed} checks, mode {record.mode})",
+        "",
+        "| check | value | bound | verdict | reason |",
+        "|---|---:|---:|---|---|",
+    ]
+    lines += [_row(check) for check in record.checks]
+    return "\n".join(lines) + "\n"
+
+
+def figure(value: float | str | None) -> str:
+    """Show a value of a check: six digits of a number, twelve of a hash."""
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return value[:12]
+    return f"{value:.6g}" if math.isfinite(value) else str(value)
+
+
+def _row(check: Check) -> str:
+    cells = (
+        f"`{check.name}`",
+        figure(check.value),
+        figure(check.bound),
+        "yes" if check.passed else "**no**",
+        check.reason.replace("|", "\\|").replace("\n", " "),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+def _weights(project: Project, path: Path) -> Source:
+    file = path.relative_to(project.root).as_posix()
+    try:
+        return Source(file, sha256=sha256_file(path))
+    except OSError as error:
+        return Source(file, problem=f"{file} cannot be read: {error.strerror}")
+
+
+def _json(project: Project, path: Path) -> Source:
+    file = path.relative_to(project.root).as_posix()
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return Source(file, problem=f"{file} is missing")
+    except OSError as error:
+        return Source(file, problem=f"{file} cannot be read: {error.strerror}")
+    digest = sha256_bytes(data)
+    try:
+        content = json.loads(data)
+    except ValueError:
+        return Source(file, sha256=digest, problem=f"{file} is not valid JSON")
+    if not isinstance(content, dict):
+        return Source(file, sha256=digest, problem=f"{file} is not a map of names to values")
+    return Source(file, sha256=digest, content=content)
