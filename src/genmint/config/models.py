@@ -38,7 +38,7 @@ class _ModelBase(Frozen):
     steps: PositiveInt
     batch_size: PositiveInt = 64
     validate_every: PositiveInt = 200
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
 class VAEConfig(_ModelBase):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from genmint.config import Optimiser
+from genmint.config import GANConfig, Optimiser, RNNConfig, VAEConfig
 from genmint.data.spec import DataSpec
+
+Config = VAEConfig | GANConfig | RNNConfig
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,22 @@ class Loss:
 class Family(nn.Module, abc.ABC):
     """A generative model: trains by `losses`, generates by `sample`.
 
-    A batch is uint8 N×C×H×W for grids and int64 N×(T+1) for sequences (input is `batch[:, :-1]`,
-    target `batch[:, 1:]`). All randomness comes from the generator or seed that is passed in.
+    A family is built as `F(config, spec)`. A batch is uint8 N×C×H×W for grids and int64 N×(T+1)
+    for sequences (input is `batch[:, :-1]`, target `batch[:, 1:]`). All randomness comes from the
+    generator or seed that is passed in.
+
+    Attributes:
+        spec: what the model knows of its data.
+        view: which view of the data the family takes and gives.
     """
 
     spec: DataSpec
-    outputs: ClassVar[str]
+    view: ClassVar[Literal["grid", "sequence"]]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.parameters()).device
 
     @abc.abstractmethod
     def optimisers(self) -> dict[str, tuple[Optimiser, list[nn.Parameter]]]:
@@ -56,7 +69,7 @@ class Family(nn.Module, abc.ABC):
     def validation(self, data: Tensor, *, seed: int, batch_size: int) -> dict[str, float]:
         """Named scalars on held-out data; `loss` (lower is better) chooses the best weights.
 
-        `data` is the whole split as the training batches draw from it: uint8 N×C×H×W, or int64
+        `data` is the whole split as the training batches draw from it: uint8 N×C×H×W, or uint8
         N×T items, or the int64 T stream of a text.
         """
 
@@ -67,5 +80,17 @@ class Family(nn.Module, abc.ABC):
         """Generate n examples, the same for the same seed whatever the batch size.
 
         Returns uint8 n×C×H×W for grids, int64 n×T symbols for sequences (`length` symbols where
-        the data has no fixed length).
+        the data has no fixed length), on the CPU.
         """
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Switch `model` to evaluation without gradients, and back to the mode it was in."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)

@@ -1,0 +1,218 @@
+"""Recurrent networks over sequences of symbols: tanh (Elman 1990), LSTM and GRU.
+
+The tanh cell is h_t = tanh(W_hh h_{t−1} + W_xh x_t + b_h), the logits y_t = W_hy h_t + b_y, with
+x_t the embedding of the symbol before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from genmint.config import Optimiser, RNNConfig
+from genmint.data.spec import DataSpec
+from genmint.models.blocks import ROWS, in_blocks, seeded
+from genmint.models.family import Family, Loss, evaluating
+
+_DRAWS = 5
+
+# `<unk>` stands for no character, so it is never drawn; `<s>` begins a document.
+_UNKNOWN, _DOCUMENT = 0, 1
+
+# Length of a generated text where nobody says.
+DEFAULT_LENGTH = 512
+
+# A long stream is scored as segments side by side, each after this many symbols of what precedes
+# it: one symbol at a time would take minutes, and no cell here remembers further back.
+SEGMENT, CONTEXT = 2048, 512
+
+# Symbols of a pass in evaluation: bounds the memory for logits.
+_PASS = 256
+
+_CELLS: dict[str, type[nn.RNN | nn.LSTM | nn.GRU]] = {
+    "tanh": nn.RNN,
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
+}
+
+State = list[Tensor | tuple[Tensor, Tensor]]
+
+
+class RNN(Family):
+    """Embedding, recurrent layers with dropout between them, and a linear output.
+
+    Items of fixed length begin with a start symbol of their own, `spec.symbols`, which is never
+    generated. A text is one stream in which `<s>` begins each document.
+    """
+
+    view = "sequence"
+
+    def __init__(self, config: RNNConfig, spec: DataSpec) -> None:
+        super().__init__()
+        assert spec.symbols is not None
+        self.config = config
+        self.spec = spec
+        self.symbols = spec.symbols
+        self.streams = spec.shape == ()
+        self.start = _DOCUMENT if self.streams else spec.symbols
+        rows = spec.symbols if self.streams else spec.symbols + 1
+        self.embedding = nn.Embedding(rows, config.embedding)
+        widths = [config.embedding] + [config.hidden] * (config.layers - 1)
+        # One module a layer, not one for all: its dropout would draw from the global generator.
+        self.layers = nn.ModuleList(
+            _CELLS[config.cell](width, config.hidden, batch_first=True) for width in widths
+        )
+        self.output = nn.Linear(config.hidden, spec.symbols)
+        self._carried: State | None = None
+
+    def optimisers(self) -> dict[str, tuple[Optimiser, list[nn.Parameter]]]:
+        """One group, `rnn`."""
+        return {"rnn": (self.config.optimiser, list(self.parameters()))}
+
+    def forward(
+        self, inputs: Tensor, state: State | None, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, State]:
+        """Logits of the next symbol after each of `inputs`.
+
+        Args:
+            inputs: int64 N×T.
+            state: of every layer after the symbols before, or None for the zero state.
+            generator: of the dropout masks; None switches dropout off.
+
+        Returns:
+            float32 N×T×symbols and the state after the last symbol.
+        """
+        x = self.embedding(inputs)
+        after: State = []
+        for i, layer in enumerate(self.layers):
+            if i > 0 and generator is not None and self.config.dropout > 0:
+                x = x * self._mask(x, generator)
+            x, layer_state = layer(x, None if state is None else state[i])
+            after.append(layer_state)
+        return self.output(x).float(), after
+
+    def losses(self, batch: Tensor, generator: torch.Generator, *, fresh: bool) -> Iterator[Loss]:
+        """Yield the cross-entropy per symbol in nats; the state is carried to the next batch."""
+        state = None if fresh else self._carried
+        logits, after = self(batch[:, :-1], state, generator)
+        self._carried = _detached(after)
+        loss = functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
+        yield Loss("rnn", loss, {"loss": loss.detach()})
+
+    def validation(self, data: Tensor, *, seed: int, batch_size: int) -> dict[str, float]:
+        """`loss` is the cross-entropy per symbol in nats; nothing is drawn."""
+        nats = self.nats(data, batch_size=batch_size)
+        per_item = 1 if self.streams else data.shape[1]
+        return {"loss": float(nats.mean()) / per_item}
+
+    def nats(self, data: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Negative log-likelihood in nats.
+
+        Args:
+            data: N×T items, or the T symbols of a stream; any integer type.
+            batch_size: no influence on the result, see `genmint.models.blocks.ROWS`.
+
+        Returns:
+            float64: N, one for each item; or T−1, one for each symbol of the stream but the first.
+            A symbol of a stream is predicted from all before it in the first 2,048, and from the
+            512 to 2,560 before it after that.
+        """
+        with evaluating(self):
+            if not self.streams:
+                start = torch.full((len(data), 1), self.start)
+                items = torch.cat([start, data.cpu().long()], dim=1)
+                return torch.cat([values.sum(1) for _, values in self._scored(items)])
+            return self._stream_nats(data.cpu().long())
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int,
+        batch_size: int = 256,
+        length: int | None = None,
+        temperature: float | None = None,
+    ) -> Tensor:
+        """Draw n sequences symbol by symbol from softmax(logits / temperature).
+
+        Args:
+            n: how many.
+            seed: every sequence has its own row of noise, by inverse CDF.
+            batch_size: no influence on the result.
+            length: symbols; items have their own length unless it says otherwise, texts 512.
+            temperature: default: that of the configuration.
+
+        Returns:
+            int64 n×T, 0…symbols−1.
+        """
+        length = length or (DEFAULT_LENGTH if self.streams else self.spec.shape[0])
+        heat = temperature or self.config.sampling.temperature
+        noise_of = seeded(seed, _DRAWS)
+        rows = min(n, ROWS)
+        parts = []
+        with evaluating(self):
+            for _ in range(0, n, ROWS):
+                noise = torch.rand(rows, length, generator=noise_of, dtype=torch.float64)
+                parts.append(self._draw(noise.to(self.device), heat).cpu())
+        return torch.cat(parts)[:n]
+
+    def _draw(self, noise: Tensor, temperature: float) -> Tensor:
+        """Symbols N×T for uniform noise N×T by inverse CDF, the state kept from one to the next."""
+        rows, length = noise.shape
+        drawn = torch.empty(rows, length, dtype=torch.int64, device=noise.device)
+        symbol = torch.full((rows, 1), self.start, device=noise.device)
+        state: State | None = None
+        for t in range(length):
+            logits, state = self(symbol, state)
+            scaled = logits[:, 0].double() / temperature
+            if self.streams:
+                scaled[:, _UNKNOWN] = -torch.inf
+            cumulative = scaled.softmax(dim=1).cumsum(dim=1)
+            level = noise[:, t : t + 1] * cumulative[:, -1:]
+            symbol = torch.searchsorted(cumulative, level, right=True).clamp_(max=self.symbols - 1)
+            drawn[:, t] = symbol[:, 0]
+        return drawn
+
+    def _stream_nats(self, stream: Tensor) -> Tensor:
+        """Score segments of a stream side by side, each after its context; T−1 values."""
+        head = next(self._scored(stream[None, : SEGMENT + 1]))[1][0]
+        values = [head]
+        first = SEGMENT
+        whole = (len(stream) - 1 - first) // SEGMENT
+        if whole > 0:
+            width = CONTEXT + SEGMENT + 1
+            windows = stream[first - CONTEXT :].unfold(0, width, SEGMENT)
+            values += [part[:, CONTEXT:].flatten() for _, part in self._scored(windows)]
+            first += whole * SEGMENT
+        if len(stream) - 1 > first:
+            tail = next(self._scored(stream[None, first - CONTEXT :]))[1][0]
+            values.append(tail[CONTEXT:])
+        return torch.cat(values)
+
+    def _scored(self, sequences: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Nats of every symbol of N×(T+1) after the first: blocks of rows, float64 rows×T."""
+        for rows, block in in_blocks(sequences, self.device):
+            state: State | None = None
+            parts = []
+            for start in range(0, block.shape[1] - 1, _PASS):
+                piece = block[:, start : start + _PASS + 1]
+                logits, state = self(piece[:, :-1], state)
+                nats = functional.cross_entropy(
+                    logits.transpose(1, 2), piece[:, 1:], reduction="none"
+                )
+                parts.append(nats.double().cpu())
+            yield rows, torch.cat(parts, dim=1)[: rows.stop - rows.start]
+
+    def _mask(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        keep = 1 - self.config.dropout
+        return torch.empty_like(x).bernoulli_(keep, generator=generator).div_(keep)
+
+
+def _detached(state: State) -> State:
+    return [
+        (part[0].detach(), part[1].detach()) if isinstance(part, tuple) else part.detach()
+        for part in state
+    ]

@@ -1,0 +1,170 @@
+"""Models on disk: weights as safetensors, all else as JSON. Nothing is pickled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as safetensors_load
+from safetensors.torch import save_file
+from torch import Tensor
+
+from genmint.config import Frozen
+from genmint.config.models import ModelConfig
+from genmint.data.spec import DataSpec
+from genmint.errors import GenmintError
+from genmint.files import read_json, sha256_bytes, sha256_file, sha256_json, write_json
+from genmint.models.families import FAMILIES
+from genmint.models.family import Config, Family
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+
+
+class ModelRecord(Frozen):
+    """config.json: what a model is, apart from its weights.
+
+    Attributes:
+        format: version of this layout.
+        name: of the block in params.yaml.
+        model: the block itself.
+        data: what the model knows of its data.
+        prepared: sha256 of the prepared data set.
+        resolved: what `auto` settings became on the machine that trained it.
+        identity: sha256 over model, data, prepared and resolved: what defines the weights.
+        weights: sha256 of model.safetensors.
+    """
+
+    format: Literal[1] = 1
+    name: str
+    model: ModelConfig
+    data: DataSpec
+    prepared: str
+    resolved: dict[str, str]
+    identity: str
+    weights: str
+
+
+def build(config: Config, spec: DataSpec) -> Family:
+    """A new model on the CPU, its weights drawn by `config.seed`.
+
+    Raises:
+        ConfigError: the configuration and the shape of the data do not fit.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return FAMILIES[config.family](config, spec)
+
+
+def identity(config: Config, spec: DataSpec, prepared: str, resolved: dict[str, str]) -> str:
+    """Hash of what defines a model's weights: paths, logging and machines' names are not in it."""
+    return sha256_json(
+        {
+            "model": config.model_dump(mode="json"),
+            "data": spec.model_dump(mode="json"),
+            "prepared": prepared,
+            "resolved": resolved,
+        }
+    )
+
+
+def save(folder: Path, model: Family, record: dict[str, Any]) -> ModelRecord:
+    """Write model.safetensors and config.json into `folder`, which exists.
+
+    Args:
+        folder: a temporary one that takes its place when all is written, see `files.atomic_dir`.
+        model: its weights are stored as they are, from whatever device.
+        record: name, model, data, prepared and resolved of a `ModelRecord`; the rest is added.
+    """
+    weights = {name: value.detach().cpu().contiguous() for name, value in _state(model).items()}
+    save_file(weights, folder / WEIGHTS)
+    full = ModelRecord(
+        **record,
+        identity=identity(record["model"], record["data"], record["prepared"], record["resolved"]),
+        weights=sha256_file(folder / WEIGHTS),
+    )
+    write_json(folder / CONFIG, full.model_dump(mode="json"))
+    return full
+
+
+def load(folder: Path) -> tuple[Family, ModelRecord]:
+    """Read a model back, on the CPU and in evaluation mode.
+
+    Raises:
+        GenmintError: a file is missing, damaged, or not of this model.
+    """
+    record = load_record(folder)
+    path = folder / WEIGHTS
+    way_out = f"Restore it with `dvc checkout`, or run `dvc repro -f train@{record.name}`."
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise GenmintError(f"{path}: no such file. {way_out}") from None
+    try:
+        # From the very bytes that are hashed below: the file may change between two readings.
+        weights = safetensors_load(data)
+    except (SafetensorError, ValueError) as error:
+        raise GenmintError(f"{path}: damaged ({error}). {way_out}") from None
+    model = build(record.model, record.data)
+    _check_shapes(path, _state(model), weights, way_out)
+    if sha256_bytes(data) != record.weights:
+        raise GenmintError(f"{path}: not the weights that {CONFIG} names. {way_out}")
+    model.load_state_dict(weights)
+    model.eval()
+    return model, record
+
+
+def load_record(folder: Path) -> ModelRecord:
+    """Read config.json alone.
+
+    Raises:
+        GenmintError: missing, damaged, or of a format that this version does not know.
+    """
+    path = folder / CONFIG
+    name = folder.name
+    raw = read_json(path, f"Run `dvc repro train@{name}` to make it.")
+    if not isinstance(raw, dict) or raw.get("format") != 1:
+        found = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
+        raise GenmintError(
+            f"{path}: format {found!r}, where this version reads 1. "
+            f"Run `dvc repro -f train@{name}`, or use the version of genmint that wrote it."
+        )
+    try:
+        return ModelRecord.model_validate_json(json.dumps(raw))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise GenmintError(
+            f"{path}: {key}: {first['msg']}. "
+            f"Restore it with `dvc checkout`, or run `dvc repro -f train@{name}`."
+        ) from None
+
+
+def _state(model: Family) -> dict[str, Tensor]:
+    return dict(model.state_dict())
+
+
+def _check_shapes(
+    path: Path, expected: dict[str, Tensor], found: dict[str, Tensor], way_out: str
+) -> None:
+    missing = sorted(set(expected) - set(found))
+    surplus = sorted(set(found) - set(expected))
+    if missing or surplus:
+        said = f"lacks {missing[0]}" if missing else f"holds {surplus[0]}, which is not the model's"
+        raise GenmintError(f"{path}: {said}. {way_out}")
+    for name, value in expected.items():
+        other = found[name]
+        if other.shape != value.shape or other.dtype != value.dtype:
+            raise GenmintError(
+                f"{path}: {name} is {_described(other)}, and the model of {CONFIG} needs "
+                f"{_described(value)}. {way_out}"
+            )
+
+
+def _described(value: Tensor) -> str:
+    shape = "×".join(str(side) for side in value.shape) or "scalar"
+    return f"{str(value.dtype).removeprefix('torch.')} {shape}"

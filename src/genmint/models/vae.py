@@ -1,0 +1,271 @@
+"""Variational auto-encoder (Kingma and Welling 2014, Rezende et al. 2014).
+
+Maximises E_q[log p(x|z)] − β·KL(q(z|x) ‖ p(z)) with q a diagonal Gaussian and p(z) = N(0, I).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from genmint.config import Optimiser, VAEConfig
+from genmint.data.spec import DataSpec
+from genmint.models.blocks import ROWS, decoder, encoder, in_blocks, seeded, to_bytes
+from genmint.models.family import Family, Loss, evaluating
+
+# Purposes of a seed: pixels and latent noise must not be drawn from one stream.
+_PIXELS, _NOISE, _PRIOR = 1, 2, 3
+
+# Burda et al. 2016, appendix: a unit is active if the variance of its posterior mean exceeds this.
+_ACTIVE_VARIANCE = 0.01
+
+# exp(−7) of the range −1…1 is an eighth of a grey level: narrower, a pixel that never varies would
+# draw the scale towards zero for ever.
+_MIN_LOG_SCALE = -7.0
+
+
+class Bernoulli:
+    """Pixels that are on or off, on with the probability that their grey value says.
+
+    Dynamic binarisation (Salakhutdinov and Murray 2008): every call of `observe` draws anew.
+    """
+
+    observation: ClassVar[Literal["binary", "8bit"]] = "binary"
+    parameters_per_value: ClassVar[int] = 1
+
+    def observe(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        """uint8 N×C×H×W to float32 zeros and ones."""
+        noise = torch.rand(pixels.shape, generator=generator, device=generator.device)
+        return (noise.to(pixels.device) * 255 < pixels).to(torch.float32)
+
+    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
+        """Log-probability in nats of x (0 or 1, N×C×H×W) under logits of that shape; N."""
+        per_pixel = functional.binary_cross_entropy_with_logits(parameters, x, reduction="none")
+        return -per_pixel.flatten(1).sum(1)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Expected value, 0…1, N×C×H×W."""
+        return parameters.sigmoid()
+
+    def centred(self, x: Tensor) -> Tensor:
+        """What the encoder sees: −1…1."""
+        return 2 * x - 1
+
+
+class DiscretisedLogistic:
+    """A logistic distribution cut into 256 levels (Kingma et al. 2016, Salimans et al. 2017).
+
+    The levels lie at −1…1, 2/255 apart; the outermost two take the tails, so that the 256
+    probabilities sum to one.
+    """
+
+    observation: ClassVar[Literal["binary", "8bit"]] = "8bit"
+    parameters_per_value: ClassVar[int] = 2
+
+    def observe(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+        """uint8 N×C×H×W to float32 0…1; nothing is drawn."""
+        return pixels.to(torch.float32) / 255
+
+    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
+        """Log-probability in nats of x (0…1 in steps of 1/255, N×C×H×W); N.
+
+        `parameters` is N×2C×H×W: means (−1…1), then logarithms of the scale.
+        """
+        mean, log_scale = parameters.chunk(2, dim=1)
+        inverse = torch.exp(-log_scale.clamp_min(_MIN_LOG_SCALE))
+        centre = 2 * x - 1 - mean
+        upper = inverse * (centre + 1 / 255)
+        lower = inverse * (centre - 1 / 255)
+        below_upper = functional.logsigmoid(upper)
+        above_lower = functional.logsigmoid(-lower)
+        # σ(a) − σ(b) = σ(a)·σ(−b)·(1 − exp(b − a)): exact where the plain difference cancels.
+        inside = below_upper + above_lower + torch.log(-torch.expm1(-inverse * (2 / 255)))
+        lowest, highest = x < 0.5 / 255, x > 254.5 / 255
+        per_value = torch.where(lowest, below_upper, torch.where(highest, above_lower, inside))
+        return per_value.flatten(1).sum(1)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Centre of the distribution, cut to 0…1, N×C×H×W."""
+        return (parameters.chunk(2, dim=1)[0] * 0.5 + 0.5).clamp(0, 1)
+
+    def centred(self, x: Tensor) -> Tensor:
+        """What the encoder sees: −1…1."""
+        return 2 * x - 1
+
+
+Likelihood = Bernoulli | DiscretisedLogistic
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    "bernoulli": Bernoulli,
+    "discretised-logistic": DiscretisedLogistic,
+}
+
+
+def kl_to_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_variance)) ‖ N(0, I)) in nats; N×L each to N (Kingma and Welling, B)."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
+
+
+class VAE(Family):
+    """Encoder, decoder and likelihood; a sample is the decoder's mean for a draw of the prior."""
+
+    view = "grid"
+
+    def __init__(self, config: VAEConfig, spec: DataSpec) -> None:
+        super().__init__()
+        self.config = config
+        self.spec = spec
+        self.likelihood: Likelihood = LIKELIHOODS[config.likelihood]()
+        channels, height, width = spec.shape
+        outputs = (channels * self.likelihood.parameters_per_value, height, width)
+        act = config.activation
+        self.encoder = encoder(
+            config.network, spec.shape, config.hidden, 2 * config.latent, act=act
+        )
+        self.decoder = decoder(config.network, config.latent, config.hidden, outputs, act=act)
+
+    @property
+    def observation(self) -> Literal["binary", "8bit"]:
+        """What the likelihood is of: pixels on or off, or 8-bit values. ELBOs compare within one.
+
+        A binary pixel and an 8-bit one are different random variables.
+        """
+        return self.likelihood.observation
+
+    def optimisers(self) -> dict[str, tuple[Optimiser, list[nn.Parameter]]]:
+        """One group, `vae`."""
+        return {"vae": (self.config.optimiser, list(self.parameters()))}
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z|x), float32 N×L each, for observed x in 0…1."""
+        mean, log_variance = self.encoder(self.likelihood.centred(x)).float().chunk(2, dim=1)
+        return mean, log_variance
+
+    def losses(self, batch: Tensor, generator: torch.Generator, *, fresh: bool) -> Iterator[Loss]:
+        """Yield the negative of the bound with β, mean over the batch, in nats."""
+        x = self.likelihood.observe(batch, generator)
+        mean, log_variance = self.posterior(x)
+        noise = torch.randn(mean.shape, generator=generator, device=generator.device)
+        z = mean + (0.5 * log_variance).exp() * noise
+        reconstruction = self.likelihood.log_prob(self.decoder(z).float(), x).mean()
+        kl = kl_to_prior(mean, log_variance).mean()
+        loss = self.config.beta * kl - reconstruction
+        yield Loss(
+            "vae",
+            loss,
+            {
+                "loss": loss.detach(),
+                "reconstruction": reconstruction.detach(),
+                "kl": kl.detach(),
+            },
+        )
+
+    def validation(self, data: Tensor, *, seed: int, batch_size: int) -> dict[str, float]:
+        """Means over `data` in nats; `loss` is the negative ELBO, whatever β."""
+        bound = self.elbo(data, seed=seed, batch_size=batch_size)
+        return {
+            "loss": -float(bound["elbo"].mean()),
+            "reconstruction": float(bound["reconstruction"].mean()),
+            "kl": float(bound["kl"].mean()),
+        }
+
+    def elbo(self, data: Tensor, *, seed: int, batch_size: int = 256) -> dict[str, Tensor]:
+        """Evidence lower bound of each item, with one draw of q an item.
+
+        Args:
+            data: uint8 N×C×H×W.
+            seed: of the binarisation (once for all of `data`) and of the draws.
+            batch_size: no influence on the result, see `genmint.models.blocks.ROWS`.
+
+        Returns:
+            float64 N in nats: `elbo` = `reconstruction` − `kl`.
+        """
+        parts: dict[str, list[Tensor]] = {"reconstruction": [], "kl": []}
+        noise_of = seeded(seed, _NOISE)
+        with evaluating(self):
+            for rows, x in self._observed(data, seed):
+                count = rows.stop - rows.start
+                mean, log_variance = self.posterior(x)
+                noise = torch.randn(mean.shape, generator=noise_of).to(x.device)
+                z = mean + (0.5 * log_variance).exp() * noise
+                log_prob = self.likelihood.log_prob(self.decoder(z).float(), x)
+                parts["reconstruction"].append(log_prob[:count].double().cpu())
+                parts["kl"].append(kl_to_prior(mean, log_variance)[:count].double().cpu())
+        result = {name: torch.cat(values) for name, values in parts.items()}
+        return {"elbo": result["reconstruction"] - result["kl"], **result}
+
+    def importance_weighted(
+        self, data: Tensor, *, k: int, seed: int, batch_size: int = 256
+    ) -> Tensor:
+        """Importance-weighted bound of each item (Burda et al. 2016): log (1/k) Σ p(x, z)/q(z|x).
+
+        Args:
+            data: uint8 N×C×H×W, binarised as `elbo` does for the same seed.
+            k: draws an item; the bound tightens as it grows.
+            seed: of binarisation and draws.
+            batch_size: no influence on the result.
+
+        Returns:
+            float64 N, nats.
+        """
+        bounds = []
+        noise_of = seeded(seed, _NOISE)
+        with evaluating(self):
+            for rows, x in self._observed(data, seed):
+                mean, log_variance = self.posterior(x)
+                log_weights = []
+                for _ in range(k):
+                    noise = torch.randn(mean.shape, generator=noise_of).to(x.device)
+                    z = mean + (0.5 * log_variance).exp() * noise
+                    log_prob = self.likelihood.log_prob(self.decoder(z).float(), x)
+                    # log p(z) − log q(z|x); the terms with log 2π cancel.
+                    ratio = 0.5 * (noise.square() + log_variance - z.square()).sum(1)
+                    log_weights.append((log_prob + ratio).double())
+                bound = torch.logsumexp(torch.stack(log_weights), dim=0) - math.log(k)
+                bounds.append(bound[: rows.stop - rows.start].cpu())
+        return torch.cat(bounds)
+
+    def encode(self, data: Tensor, *, batch_size: int = 256) -> Tensor:
+        """Posterior means, float32 N×L, of uint8 N×C×H×W.
+
+        A binary model sees the grey values themselves, its expected pixels: nothing is drawn.
+        """
+        means = []
+        with evaluating(self):
+            for rows, block in in_blocks(data, self.device):
+                mean, _ = self.posterior(block.to(torch.float32) / 255)
+                means.append(mean[: rows.stop - rows.start].cpu())
+        return torch.cat(means)
+
+    def active_units(self, data: Tensor, *, batch_size: int = 256) -> int:
+        """Latent units whose posterior mean varies over `data` by more than 0.01 (Burda et al.)."""
+        variance = self.encode(data, batch_size=batch_size).double().var(dim=0, correction=0)
+        return int((variance > _ACTIVE_VARIANCE).sum())
+
+    def sample(
+        self, n: int, *, seed: int, batch_size: int = 256, length: int | None = None
+    ) -> Tensor:
+        """Decoder means for n draws of the prior; uint8 n×C×H×W. `length` has no meaning here."""
+        noise_of = seeded(seed, _PRIOR)
+        z = torch.cat(
+            [
+                torch.randn(ROWS, self.config.latent, generator=noise_of)
+                for _ in range(math.ceil(n / ROWS))
+            ]
+        )[:n]
+        parts = []
+        with evaluating(self):
+            for rows, block in in_blocks(z, self.device):
+                mean = self.likelihood.mean(self.decoder(block).float())
+                parts.append(to_bytes(mean[: rows.stop - rows.start]).cpu())
+        return torch.cat(parts)
+
+    def _observed(self, data: Tensor, seed: int) -> Iterator[tuple[slice, Tensor]]:
+        """Blocks of `data` as the likelihood sees them, binarised once by seed."""
+        pixels_of = seeded(seed, _PIXELS)
+        for rows, block in in_blocks(data, torch.device("cpu")):
+            yield rows, self.likelihood.observe(block, pixels_of).to(self.device)

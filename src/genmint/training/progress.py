@@ -1,0 +1,84 @@
+"""How far a training is: a bar in a terminal, a line every ten seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+# Seconds between two updates: a terminal should move, a log should not fill up.
+_BAR_EVERY, _LINE_EVERY = 0.25, 10.0
+
+
+class TrainingProgress:
+    """Loss, throughput and time left, on stderr.
+
+    Reading the loss waits for the device, so `due` says when it is worth it.
+    """
+
+    def __init__(self, name: str, steps: int, unit: str, stream: TextIO | None = None) -> None:
+        """Prepare for `steps` steps of a model called `name` that count `unit`."""
+        self._name = name
+        self._steps = steps
+        self._unit = unit
+        self._stream = stream or sys.stderr
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        if self._stream.isatty():
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed}/{task.total}"),
+                TextColumn("{task.fields[shown]}"),
+                TimeRemainingColumn(),
+                console=Console(file=self._stream),
+                transient=True,
+            )
+            self._task = self._bar.add_task(name, total=steps, shown="")
+        self._interval = _LINE_EVERY if self._bar is None else _BAR_EVERY
+        self._started = self._last = time.monotonic()
+        self._amount = 0
+
+    def __enter__(self) -> Self:
+        """Start the clock, and the bar if there is one."""
+        self._started = self._last = time.monotonic()
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give the terminal back."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._started
+
+    def due(self, amount: int) -> bool:
+        """Count `amount` more items or symbols; true when it is time to `show`."""
+        self._amount += amount
+        return time.monotonic() - self._last >= self._interval
+
+    def show(self, step: int, loss: float) -> None:
+        """Show the state after `step` steps."""
+        self._last = time.monotonic()
+        rate = self._amount / max(self.seconds, 1e-9)
+        shown = f"loss {loss:.4g}, {rate:,.0f} {self._unit}/s"
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step, shown=shown)
+            return
+        left = self.seconds / step * (self._steps - step)
+        line = f"{self._name}: step {step}/{self._steps}, {shown}, {left:.0f} s left"
+        self._stream.write(line + "\n")
+        self._stream.flush()
