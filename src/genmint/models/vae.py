@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genmint.config import Optimiser, VAEConfig
+from genmint.data.binarise import binarise
 from genmint.data.spec import DataSpec
 from genmint.models.blocks import ROWS, decoder, encoder, in_blocks, seeded, to_bytes
 from genmint.models.family import Family, Loss, evaluating
 
-# Purposes of a seed: pixels and latent noise must not be drawn from one stream.
-_PIXELS, _NOISE, _PRIOR = 1, 2, 3
+# Purposes of a seed: noise of the posterior and draws of the prior are unrelated streams.
+_NOISE, _PRIOR = 2, 3
 
 # Burda et al. 2016, appendix: a unit is active if the variance of its posterior mean exceeds this.
 _ACTIVE_VARIANCE = 0.01
@@ -266,6 +267,8 @@ class VAE(Family):
 
     def _observed(self, data: Tensor, seed: int) -> Iterator[tuple[slice, Tensor]]:
         """Blocks of `data` as the likelihood sees them, binarised once by seed."""
-        pixels_of = seeded(seed, _PIXELS)
-        for rows, block in in_blocks(data, torch.device("cpu")):
-            yield rows, self.likelihood.observe(block, pixels_of).to(self.device)
+        # Pixels of 0 and 255 are observed as they are, whatever is drawn.
+        observed = binarise(data, seed) * 255 if self.observation == "binary" else data
+        nothing_drawn = seeded(seed)
+        for rows, block in in_blocks(observed, torch.device("cpu")):
+            yield rows, self.likelihood.observe(block, nothing_drawn).to(self.device)
