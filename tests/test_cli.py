@@ -10,6 +10,23 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
+VERBS = [
+    "gate",
+    "promote",
+    "status",
+    "report",
+    "ui",
+    "sample",
+    "encode",
+    "add",
+    "doctor",
+    "ingest",
+    "validate",
+    "prepare",
+    "reference",
+    "train",
+    "evaluate",
+]
 HEAVY = ("torch", "mlflow", "great_expectations", "prefect", "pandas", "dvc", "sklearn")
 
 
@@ -40,23 +57,7 @@ def test_help_teaches_the_usual_round():
 
 @pytest.mark.parametrize(
     "verb",
-    [
-        "ingest",
-        "validate",
-        "prepare",
-        "reference",
-        "train",
-        "evaluate",
-        "gate",
-        "promote",
-        "status",
-        "report",
-        "ui",
-        "sample",
-        "encode",
-        "add",
-        "doctor",
-    ],
+    VERBS,
 )
 def test_every_verb_explains_itself(verb):
     done = genmint(verb, "--help")

@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+import torch
+
+from genmint.config import Spectrogram
+from genmint.data import mulaw, views
+from genmint.data.prepared import SPLITS, Prepared
+from genmint.errors import DataError, GenmintError
+from genmint.files import sha256_file, write_json
+
+
+@pytest.fixture
+def pack(tmp_path):
+    def write(kind, array, shape, **meta):
+        folder = tmp_path / kind
+        folder.mkdir()
+        for split in SPLITS:
+            np.save(folder / f"{split}.npy", array)
+        files = {path.name: sha256_file(path) for path in folder.glob("*.npy")}
+        items = dict.fromkeys(SPLITS, len(array))
+        write_json(
+            folder / "meta.json",
+            {"dataset": kind, "kind": kind, "items": items, "shape": shape, "files": files, **meta},
+        )
+        return Prepared(folder)
+
+    return write
+
+
+def test_a_grid_of_images_is_the_images(pack):
+    images = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
+    prepared = pack("image", images, [3, 4, 5])
+    spec = prepared.spec("vae")
+    assert spec.shape == (3, 4, 5)
+    assert torch.equal(views.load(prepared, "train", spec), torch.from_numpy(images))
+
+
+def test_a_picture_read_in_raster_order_comes_back(pack):
+    images = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
+    prepared = pack("image", images, [3, 4, 5])
+    spec = prepared.spec("rnn")
+    symbols = views.load(prepared, "test", spec)
+    assert symbols.shape == (2, 60)
+    # The three channels of the first pixel stand side by side.
+    assert symbols[0, :3].tolist() == images[0, :, 0, 0].tolist()
+    back = views.from_symbols(symbols.to(torch.int64), spec)
+    assert torch.equal(back, torch.from_numpy(images))
+
+
+def test_sound_as_a_sequence_comes_back_as_mulaw_says(pack):
+    clips = np.random.default_rng(0).integers(-32768, 32768, (3, 100)).astype(np.int16)
+    prepared = pack("audio", clips, [100], sample_rate=8000)
+    spec = prepared.spec("rnn")
+    assert (spec.symbols, spec.shape) == (256, (100,))
+    symbols = views.load(prepared, "train", spec)
+    assert symbols.dtype == torch.uint8
+    expected = mulaw.decode(mulaw.encode(torch.from_numpy(clips)))
+    assert torch.equal(views.from_symbols(symbols.to(torch.int64), spec), expected)
+
+
+def test_the_grid_of_sound_has_the_shape_that_its_spec_says(pack):
+    clips = np.zeros((2, 1000), np.int16)
+    settings = Spectrogram(n_fft=128, hop=32, mels=16)
+    prepared = pack(
+        "audio", clips, [1000], sample_rate=8000, spectrogram=settings.model_dump(mode="json")
+    )
+    spec = prepared.spec("gan")
+    assert tuple(views.load(prepared, "train", spec).shape[1:]) == spec.shape == (1, 16, 32)
+    assert spec.samples == 1000
+
+
+def test_text_is_a_stream_and_reads_as_text(pack):
+    vocabulary = ["<unk>", "<s>", "a", "b"]
+    stream = np.array([1, 2, 3, 1, 3, 0], np.uint16)
+    prepared = pack("text", stream, [], vocabulary=vocabulary)
+    spec = prepared.spec("rnn")
+    assert (spec.symbols, spec.shape) == (4, ())
+    symbols = views.load(prepared, "train", spec)
+    assert symbols.dtype == torch.int64
+    assert views.from_symbols(symbols[None], spec) == ["\nab\nb\ufffd"]
+
+
+def test_text_has_no_grid(pack):
+    prepared = pack("text", np.zeros(3, np.uint16), [], vocabulary=["<unk>", "<s>"])
+    with pytest.raises(DataError, match="needs a grid"):
+        prepared.spec("vae")
+
+
+def test_what_is_not_prepared_names_the_command(tmp_path):
+    with pytest.raises(GenmintError, match="dvc repro prepare@digits"):
+        _ = Prepared(tmp_path / "digits").meta
+
+
+def test_a_changed_array_is_noticed(pack):
+    prepared = pack("image", np.zeros((2, 1, 4, 4), np.uint8), [1, 4, 4])
+    prepared.check()
+    array = np.load(prepared.path / "test.npy")
+    array[0, 0, 0, 0] = 1
+    np.save(prepared.path / "test.npy", array)
+    with pytest.raises(DataError, match=r"test\.npy: missing or changed"):
+        prepared.check()
