@@ -42,17 +42,16 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) -q -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
-	@echo "Installing the tools of lint and test …"
+$(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing genmint and the tools of lint and test into $(VENV) (2 to 3 minutes) …"
 	$(PIP) -q -c constraints.txt -e '.[dev]'
-	@touch $@
+	@touch $(VENV)/.installed $@
 
 .PHONY: setup
 setup: $(VENV)/.installed ## make .venv and install genmint
-	@if [ ! -d .dvc ]; then dvc init -q; fi
 
 .PHONY: setup-dev
-setup-dev: setup $(VENV)/.installed-dev
+setup-dev: $(VENV)/.installed-dev
 
 .PHONY: run
 run: setup ## set up everything, then dvc repro, promote, report on the built-in data
