@@ -235,7 +235,7 @@ def _report(_: argparse.Namespace) -> int:
 
 def _ui(options: argparse.Namespace) -> int:
     from genmint.project import Project
-    from genmint.tracking import serve_ui
+    from genmint.tracking.ui import serve_ui
 
     return serve_ui(Project.find(), options.host, options.port)
 

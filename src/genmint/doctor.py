@@ -138,4 +138,7 @@ def _mirror(_: Project) -> tuple[str, str]:
 def _registry(project: Project) -> tuple[str, str]:
     from genmint import tracking
 
-    return "ok", tracking.check(project)
+    if tracking.is_embedded() and not tracking.database(project).exists():
+        return "ok", f"{tracking.database(project)}: not made yet; the first training makes it"
+    tracking.connect(project)
+    return "ok", f"{tracking.uri(project)} answers"

@@ -1,0 +1,45 @@
+"""MLflow's own UI on the store of a project."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+from genmint.errors import ConfigError
+from genmint.project import Project
+from genmint.tracking.store import configure, create_store, database, is_embedded, uri
+
+
+def serve_ui(project: Project, host: str, port: int) -> int:
+    """Serve MLflow's UI on the embedded store until Ctrl-C; return the exit code.
+
+    Raises:
+        ConfigError: a tracking server is named already, or the port is taken.
+    """
+    if not is_embedded():
+        raise ConfigError(f"MLFLOW_TRACKING_URI is set: the UI is at {uri(project)}")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(f"{host}:{port}: {error.strerror}; choose another --port") from None
+    configure()
+    create_store(project)
+    command = [
+        *(sys.executable, "-m", "mlflow", "server"),
+        *("--backend-store-uri", f"sqlite:///{database(project)}"),
+        *("--artifacts-destination", (project.home / "mlartifacts").as_uri()),
+        *("--host", host, "--port", str(port), "--workers", "1"),
+    ]
+    sys.stdout.write(f"MLflow: http://{host}:{port} (Ctrl-C ends it)\n")
+    sys.stdout.flush()
+    server = subprocess.Popen(command, cwd=project.home, env=os.environ)
+    try:
+        return server.wait()
+    except KeyboardInterrupt:
+        # Ctrl-C reached the server too: it is given the time to close its store.
+        server.wait()
+        return 130
