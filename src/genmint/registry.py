@@ -1,0 +1,352 @@
+"""The registry: versions of models, what is known of each, and who is champion.
+
+Each block of `models` is one registered model; a version is one set of weights, registered once.
+Weights are found by their hash (tag `genmint.weights`), never by number.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import mlflow.artifacts
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from genmint import journal, serving, tracking
+from genmint.errors import GenmintError
+from genmint.journal import CHAMPION, PREVIOUS, Entry, Kind, Standing, as_version
+from genmint.project import Project
+
+CHALLENGER = "challenger"
+WEIGHTS_TAG = "genmint.weights"
+
+_MODEL = "model"
+_EVALUATION = "evaluation"
+_WEIGHTS = "artifacts/weights"
+_PAGE = 200
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a registered model.
+
+    Attributes:
+        name: of the model.
+        version: its number, as text.
+        weights: sha256 of model.safetensors; "" for a version that genmint did not make.
+        tags: all its tags.
+        description: Markdown.
+        run_id: of the run that made it, if any.
+        source: where its files are.
+    """
+
+    name: str
+    version: str
+    weights: str
+    tags: Mapping[str, str]
+    description: str
+    run_id: str | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A registry that has answered; every method may raise RegistryUnreachableError."""
+
+    project: Project
+    client: MlflowClient
+    address: str
+
+    @classmethod
+    def open(cls, project: Project) -> Self:
+        """Connect; the embedded store is created if it is missing.
+
+        Raises:
+            RegistryUnreachableError: it does not answer.
+        """
+        return cls(project, tracking.connect(project), tracking.uri(project))
+
+    def versions(self, name: str) -> list[Version]:
+        """Return all versions of a model, oldest first; [] if it was never registered."""
+        return self._search(f"name = '{name}'")
+
+    def find(self, name: str, weights_sha256: str) -> Version | None:
+        """Return the version with these weights, the first of them if there are several."""
+        found = self._search(f"name = '{name}' AND tags.`{WEIGHTS_TAG}` = '{weights_sha256}'")
+        return found[0] if found else None
+
+    def get(self, name: str, version: str) -> Version | None:
+        """Return a version by its number, None if there is none."""
+        wanted = as_version(version)
+        found = self._search(f"name = '{name}' AND version_number = {wanted}")
+        return found[0] if found else None
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """Return alias → version; {} if the model was never registered."""
+        with tracking.reaching(self.address):
+            return journal.aliases(self.client, name)
+
+    def stand(self, name: str) -> Standing:
+        """Tell who is champion, after finishing half-done moves; see `journal.stand`."""
+        with tracking.reaching(self.address):
+            return journal.stand(self.client, name)
+
+    def read(self, name: str) -> Standing:
+        """Tell who is champion, writing nothing; see `journal.read`."""
+        with tracking.reaching(self.address):
+            return journal.read(self.client, name)
+
+    def entries(self, name: str) -> list[Entry]:
+        """Return the journal, oldest first."""
+        with tracking.reaching(self.address):
+            return journal.entries(self.client, name)
+
+    def register(
+        self,
+        name: str,
+        model: Path,
+        *,
+        weights: str,
+        run_id: str,
+        tags: Mapping[str, str],
+        description: str,
+        evaluation: Sequence[Path],
+    ) -> Version:
+        """Make weights a version, unless they are one; its facts are brought up to date.
+
+        Args:
+            name: of the model.
+            model: folder with model.safetensors and config.json.
+            weights: sha256 of model.safetensors.
+            run_id: of the run that made them.
+            tags: what is known of the version.
+            description: Markdown.
+            evaluation: files that say how it was measured; stored with the version, so that it
+                can be compared later without being measured again.
+        """
+        known = self.find(name, weights)
+        with tracking.reaching(self.address):
+            if known is None:
+                known = self._create(name, model, weights, run_id, tags, description, evaluation)
+            else:
+                self._update(known, tags, description, evaluation)
+        return known
+
+    def set_challenger(self, name: str, version: str) -> None:
+        """Point `challenger` at a version, if it does not already."""
+        with tracking.reaching(self.address):
+            if journal.aliases(self.client, name).get(CHALLENGER) != version:
+                self.client.set_registered_model_alias(name, CHALLENGER, version)
+
+    def clear_challenger(self, name: str, version: str) -> None:
+        """Take `challenger` away from a version, if it is there."""
+        with tracking.reaching(self.address):
+            if journal.aliases(self.client, name).get(CHALLENGER) == version:
+                self.client.delete_registered_model_alias(name, CHALLENGER)
+
+    def move_champion(
+        self,
+        name: str,
+        version: str,
+        *,
+        standing: Standing,
+        kind: Kind,
+        reason: str,
+        tags: Mapping[str, str],
+    ) -> bool:
+        """Make a version champion: journal entry first, then the aliases.
+
+        Returns False, and moves nothing, if somebody else moved the champion since `standing`:
+        look again and decide again.
+        """
+        with tracking.reaching(self.address):
+            entry = journal.append(
+                self.client,
+                name,
+                after=standing.head,
+                kind=kind,
+                version=version,
+                # By hand: the alias is there already, and the journal knows who was before.
+                previous=_before(standing) if kind == "by-hand" else standing.champion,
+                reason=reason,
+                tags=dict(tags),
+            )
+            if entry is None:
+                return False
+            journal.settle(self.client, name, entry)
+            return True
+
+    def download(self, version: Version, target: Path) -> tuple[Path, Path]:
+        """Copy a version's files into the folder `target`.
+
+        Returns:
+            The folder with model.safetensors and config.json, and the one with the evaluation's
+            files; each may lack files (a version that genmint did not make has none).
+        """
+        with tracking.reaching(self.address):
+            source = self.client.get_model_version_download_uri(version.name, version.version)
+            folder = Path(
+                mlflow.artifacts.download_artifacts(
+                    artifact_uri=source, dst_path=str(target), tracking_uri=self.address
+                )
+            )
+        return folder / _WEIGHTS, folder / _EVALUATION
+
+    def _search(self, query: str) -> list[Version]:
+        found: list[ModelVersion] = []
+        token = None
+        with tracking.reaching(self.address):
+            while True:
+                page = self.client.search_model_versions(query, max_results=_PAGE, page_token=token)
+                found += page
+                token = page.token
+                if not token:
+                    break
+        return sorted((_version(item) for item in found), key=lambda v: int(v.version))
+
+    def _create(
+        self,
+        name: str,
+        model: Path,
+        weights: str,
+        run_id: str,
+        tags: Mapping[str, str],
+        description: str,
+        evaluation: Sequence[Path],
+    ) -> Version:
+        self._ensure(name)
+        with tempfile.TemporaryDirectory(prefix="genmint-") as scratch:
+            packed = Path(scratch) / _MODEL
+            serving.save(model, packed)
+            self.client.log_artifacts(run_id, str(packed), _MODEL)
+        source = f"{self.client.get_run(run_id).info.artifact_uri}/{_MODEL}"
+        self._log_evaluation(run_id, evaluation)
+        created = self.client.create_model_version(
+            name,
+            source=source,
+            run_id=run_id,
+            tags={**tags, WEIGHTS_TAG: weights},
+            description=description,
+            await_creation_for=0,
+        )
+        first = self.find(name, weights)
+        mine = _version(created)
+        if first is None or first.version == mine.version:
+            return mine
+        # Two processes registered the same weights at the same moment: the first one stays.
+        self.client.delete_model_version(name, mine.version)
+        return first
+
+    def _update(
+        self,
+        version: Version,
+        tags: Mapping[str, str],
+        description: str,
+        evaluation: Sequence[Path],
+    ) -> None:
+        changed = {k: v for k, v in tags.items() if version.tags.get(k) != v}
+        if changed and version.run_id is not None:
+            self._log_evaluation(version.run_id, evaluation)
+        for key, value in changed.items():
+            self.client.set_model_version_tag(version.name, version.version, key, value)
+        if changed or not version.description:
+            self.client.update_model_version(version.name, version.version, description)
+
+    def _log_evaluation(self, run_id: str, files: Sequence[Path]) -> None:
+        for path in files:
+            self.client.log_artifact(run_id, str(path), f"{_MODEL}/{_EVALUATION}")
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], time_ms: int) -> None:
+        """Show final metrics on the page of a run, unless they are there."""
+        with tracking.reaching(self.address):
+            known = self.client.get_run(run_id).data.metrics
+            new = [Metric(k, v, time_ms, 0) for k, v in metrics.items() if known.get(k) != v]
+            if new:
+                self.client.log_batch(run_id, metrics=new)
+
+    def _ensure(self, name: str) -> None:
+        query = f"name = '{name}'"
+        if self.client.search_registered_models(query, max_results=1):
+            return
+        try:
+            self.client.create_registered_model(name, tags={"genmint": "1"})
+        except MlflowException:
+            # Somebody else was quicker; if not, the next look tells.
+            if not self.client.search_registered_models(query, max_results=1):
+                raise
+
+
+def champion(project: Project, name: str) -> Version | None:
+    """Return the champion of a model, None if there is none yet; creates no store.
+
+    Raises:
+        RegistryUnreachableError: the registry does not answer. That is never "none".
+    """
+    if tracking.is_embedded() and not tracking.database(project).exists():
+        return None
+    registry = Registry.open(project)
+    number = registry.aliases(name).get(CHAMPION)
+    return None if number is None else registry.get(name, number)
+
+
+def download(
+    project: Project,
+    name: str,
+    target: Path,
+    *,
+    alias: str | None = None,
+    version: str | None = None,
+) -> Path:
+    """Copy a registered model into `target`; return the folder that `models.store.load` reads.
+
+    Raises:
+        GenmintError: no such alias or version, or it is not a model of genmint.
+        RegistryUnreachableError: the registry does not answer.
+    """
+    wanted = f"{name}@{alias}" if version is None else f"{name}/{version}"
+    way_out = f"Run `genmint promote {name}`, or `genmint status` to see what there is."
+    if tracking.is_embedded() and not tracking.database(project).exists():
+        raise GenmintError(f"{wanted}: nothing is registered yet. {way_out}")
+    registry = Registry.open(project)
+    number = version if version is not None else registry.aliases(name).get(str(alias))
+    found = None if number is None else registry.get(name, number)
+    if found is None:
+        raise GenmintError(f"{wanted}: there is no such version. {way_out}")
+    folder, _ = registry.download(found, target)
+    if not folder.is_dir():
+        raise GenmintError(f"{wanted}: was not registered by genmint, which cannot load it")
+    return folder
+
+
+def _before(standing: Standing) -> str | None:
+    return None if standing.entry is None else standing.entry.version
+
+
+def _version(item: ModelVersion) -> Version:
+    tags = {str(key): str(value) for key, value in item.tags.items()}
+    return Version(
+        name=str(item.name),
+        version=as_version(item.version),
+        weights=tags.get(WEIGHTS_TAG, ""),
+        tags=tags,
+        description=item.description or "",
+        run_id=item.run_id or None,
+        source=str(item.source),
+    )
+
+
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "PREVIOUS",
+    "Registry",
+    "Version",
+    "champion",
+    "download",
+]
