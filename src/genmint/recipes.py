@@ -101,8 +101,8 @@ def _insert(text: str, top: str, block: str) -> str:
     from ruamel.yaml import YAML
 
     lines = text.splitlines(keepends=True)
-    document = YAML().load(text) or {}
-    if top not in document:
+    document: Any = YAML().load(text)
+    if not document or top not in document:
         return text.rstrip("\n") + f"\n\n{top}:\n{block}"
     start = document.lc.key(top)[0]
     if not document[top]:
