@@ -1,0 +1,84 @@
+"""What a person opens in a browser, opened in a browser."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+from PIL import Image
+
+CHROMIUM = shutil.which("chromium")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.browser,
+    pytest.mark.xdist_group("e2e"),
+    pytest.mark.timeout(1200),
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
+]
+
+
+def browse(url, tmp_path, picture=None, size="1200,2400"):
+    """The page's DOM after its scripts ran; `picture` takes a screenshot too."""
+    command = [
+        *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
+        *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
+        *("--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={size}"),
+        "--virtual-time-budget=15000",
+    ]
+    if picture is not None:
+        subprocess.run(
+            [*command, f"--screenshot={picture}", url], check=True, capture_output=True, timeout=120
+        )
+    done = subprocess.run(
+        [*command, "--dump-dom", url], check=True, capture_output=True, text=True, timeout=120
+    )
+    return done.stdout
+
+
+def test_the_report(finished, tmp_path):
+    page = finished.root / "reports" / "index.html"
+    picture = tmp_path / "report.png"
+    dom = browse(page.as_uri(), tmp_path, picture)
+    assert dom.count("champion: version 1") == 4
+    assert "data:image/png;base64" in dom
+    assert "data:audio/wav;base64" in dom
+    with Image.open(picture) as image:
+        assert len(image.convert("RGB").getcolors(1 << 24)) > 200
+
+
+def test_the_data_docs(finished, tmp_path):
+    dom = browse((finished.root / "reports/data/digits/index.html").as_uri(), tmp_path)
+    assert "digits" in dom
+
+
+def test_the_registry_in_mlflows_ui(finished, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "genmint", "ui", "--port", str(port)],
+        cwd=finished.root,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(120):
+            try:
+                with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
+                    assert answer.status == 200
+                break
+            except OSError:
+                time.sleep(0.5)
+        dom = browse(f"{url}/#/models/image-vae/versions/1", tmp_path, tmp_path / "version.png")
+        assert "champion" in dom
+        assert "thresholds" in dom
+    finally:
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=30) == 130
