@@ -19,7 +19,7 @@ Direction = Literal["higher", "lower"]
 
 # A check of one of these kinds asks whether the numbers may be believed at all; the others judge
 # the model. Numbers that may not be believed are no verdict on a model: nothing is registered.
-_TRUST = ("configured", "data_", "evidence_")
+_TRUST = ("configured", "data.", "evidence.")
 
 # Two standard errors: about one in forty for a challenger that is no better (one-sided, normal).
 _STANDARD_ERRORS = 2.0
@@ -70,7 +70,7 @@ class Check(Frozen):
     """One question and its answer.
 
     Attributes:
-        name: what was asked, such as `elbo_min`.
+        name: what was asked, after the key of params.yaml that asks it: `thresholds.elbo.min`.
         value: what was found; None where nothing (or no finite number) was.
         bound: what it was held against.
         passed: the verdict.
@@ -134,7 +134,9 @@ def decide(name: str, gate: Gate | None, sources: Sources, dataset: str) -> Reco
             checks += _threshold(metric, bound, metrics, protocol)
         checks += _health(gate, metrics)
         if gate.memorisation is not None:
-            checks.append(_at_most("copied_max", metrics, "copied", gate.memorisation.max_copied))
+            checks.append(
+                _at_most("memorisation.copied", metrics, "copied", gate.memorisation.max_copied)
+            )
         checks += _cost(gate, sources.cost)
     passed = sum(check.passed for check in checks)
     return Record(
@@ -157,7 +159,7 @@ def _configured(name: str, gate: Gate | None) -> Check:
 def _data(validation: Source, dataset: str) -> list[Check]:
     """Was the data let in, and is it the report on this model's data?"""
     if validation.problem is not None:
-        return [_no("data_validated", None, 1, validation.problem)]
+        return [_no("data.validated", None, 1, validation.problem)]
     report = _mapping(validation)
     verdict, problem = _number(report, "passed", validation.file)
     of = report.get("dataset")
@@ -165,7 +167,7 @@ def _data(validation: Source, dataset: str) -> list[Check]:
         problem = f"{validation.file} is about {of!r}, not {dataset!r}"
     passed = problem is None and verdict == 1
     reason = problem or ("the data set may enter" if passed else "the data set was refused")
-    return [_check("data_validated", verdict, 1, passed, reason)]
+    return [_check("data.validated", verdict, 1, passed, reason)]
 
 
 def _belong_together(name: str, dataset: str, sources: Sources) -> list[Check]:
@@ -181,7 +183,7 @@ def _belong_together(name: str, dataset: str, sources: Sources) -> list[Check]:
         problem = f"{protocol.file} does not say how the model was measured"
     checks = [
         _check(
-            "evidence_protocol",
+            "evidence.protocol",
             protocol.sha256,
             None,
             problem is None,
@@ -201,30 +203,30 @@ def _belong_together(name: str, dataset: str, sources: Sources) -> list[Check]:
             reason = f"{source.file} is what was measured"
         else:
             reason = f"{source.file} is not what was measured"
-        checks.append(_check(f"evidence_{key}", source.sha256, bound, passed, reason))
+        checks.append(_check(f"evidence.{key}", source.sha256, bound, passed, reason))
     return checks
 
 
 def _all_finite(metrics: Source) -> Check:
     if metrics.problem is not None:
-        return _no("metrics_finite", None, None, metrics.problem)
+        return _no("metrics.finite", None, None, metrics.problem)
     values = _mapping(metrics)
     if not values:
-        return _no("metrics_finite", None, None, f"{metrics.file} holds no metrics")
+        return _no("metrics.finite", None, None, f"{metrics.file} holds no metrics")
     problems = [p for _, p in (_number(values, key, metrics.file) for key in values) if p]
     if problems:
-        return _no("metrics_finite", None, None, "; ".join(problems))
-    return _check("metrics_finite", None, None, True, f"all {len(values)} metrics are finite")
+        return _no("metrics.finite", None, None, "; ".join(problems))
+    return _check("metrics.finite", None, None, True, f"all {len(values)} metrics are finite")
 
 
 def _threshold(
     metric: str, bound: Bound, metrics: Mapping[str, Any], protocol: Mapping[str, Any]
 ) -> list[Check]:
     if bound.min is not None:
-        checks = [_at_least(f"{metric}_min", metrics, metric, bound.min)]
+        checks = [_at_least(f"thresholds.{metric}.min", metrics, metric, bound.min)]
     else:
         assert bound.max is not None
-        checks = [_at_most(f"{metric}_max", metrics, metric, bound.max)]
+        checks = [_at_most(f"thresholds.{metric}.max", metrics, metric, bound.max)]
     if bound.baseline is not None:
         checks.append(_beats_baseline(metric, bound, bound.baseline, metrics, protocol))
     return checks
@@ -238,7 +240,7 @@ def _beats_baseline(
     protocol: Mapping[str, Any],
 ) -> Check:
     higher = bound.min is not None
-    name = f"{metric}_{'over' if higher else 'under'}_{baseline}"
+    name = f"thresholds.{metric}.{baseline}"
     value, problem = _number(metrics, metric, "metrics")
     if problem is not None:
         return _no(name, None, None, problem)
@@ -255,10 +257,10 @@ def _beats_baseline(
 
 
 def _health(gate: Gate, metrics: Mapping[str, Any]) -> list[Check]:
-    checks = [_at_most("nonfinite_max", metrics, "nonfinite", gate.health.max_nonfinite)]
+    checks = [_at_most("health.nonfinite", metrics, "nonfinite", gate.health.max_nonfinite)]
     if gate.health.min_active_units is not None:
         checks.append(
-            _at_least("active_units_min", metrics, "active_units", gate.health.min_active_units)
+            _at_least("health.active_units", metrics, "active_units", gate.health.min_active_units)
         )
     return checks
 
@@ -271,7 +273,7 @@ def _cost(gate: Gate, cost: Source) -> list[Check]:
         "sample_milliseconds": gate.cost.max_sample_milliseconds,
     }
     return [
-        _at_most(f"{key}_max", _mapping(cost), key, budget, cost.problem)
+        _at_most(f"cost.{key}", _mapping(cost), key, budget, cost.problem)
         for key, budget in budgets.items()
         if budget is not None
     ]
@@ -370,8 +372,8 @@ def compare(
 
     For a likelihood metric, where both have a log-likelihood for each test item, the items are
     paired: the mean of their differences must exceed two of its standard errors (pairing cancels
-    what makes an item hard for both). Otherwise the difference of the metric must exceed `rule.noise_floors` times the noise
-    floor: what real data against other real data gives.
+    what makes an item hard for both). Otherwise the difference of the metric must exceed
+    `rule.noise_floors` times the noise floor: what real data against other real data gives.
 
     Args:
         rule: the metric, and how many noise floors.
@@ -388,8 +390,10 @@ def compare(
         values.append(value)
     new, old = values
     result = Comparison(better=False, metric=rule.metric, challenger=new, champion=old, reason="")
-    if dict(challenger.protocol) != dict(champion.protocol):
-        return result.model_copy(update={"reason": "measured under another protocol"})
+    differing = _differing(challenger.protocol, champion.protocol)
+    if differing:
+        reason = f"measured under another protocol ({', '.join(differing)}): no number compares"
+        return result.model_copy(update={"reason": reason})
     paired = rule.metric in _LIKELIHOODS
     if paired and challenger.items is not None and champion.items is not None:
         return _paired(result, challenger.items, champion.items)
@@ -399,6 +403,15 @@ def compare(
     difference = new - old if direction == "higher" else old - new
     margin = rule.noise_floors * noise_floor
     return _verdict(result, difference, margin, f"{rule.noise_floors:g} noise floors")
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Name the keys that two protocols do not share with equal values."""
+    return sorted(
+        key
+        for key in set(one) | set(other)
+        if key not in one or key not in other or one[key] != other[key]
+    )
 
 
 def _paired(result: Comparison, new: Sequence[float], old: Sequence[float]) -> Comparison:

@@ -91,7 +91,7 @@ class Standing:
         head: the highest number given so far, 0 if none; the next entry claims one more.
         entry: the last valid entry, None if there is none.
         champion: version that is champion; None if there is none.
-        by_hand: whether a person set the alias to something else than the journal says.
+        by_hand: whether a person moved or took away the alias that the journal speaks of.
     """
 
     head: int
@@ -194,8 +194,8 @@ def settle(client: MlflowClient, name: str, own: Entry) -> None:
 def stand(client: MlflowClient, name: str) -> Standing:
     """Tell who is champion, after finishing what a killed writer left half done.
 
-    Waits for writers that are at work; finishes the move of one that gives no sign of life. An
-    alias that was taken away by hand is put back: the journal says who is champion.
+    Waits for writers that are at work; finishes the move of one that gives no sign of life. What a
+    person did to the alias is left as it is.
     """
     seen: list[Entry] = []
     patience = by_hand_since = time.monotonic()
@@ -208,9 +208,7 @@ def stand(client: MlflowClient, name: str) -> Standing:
             by_hand_since = now
         if unsettled and now < patience:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-        elif entry is not None and (unsettled or standing.champion is None):
-            if not _exists(client, name, entry.version):
-                return standing
+        elif entry is not None and unsettled:
             settle(client, name, entry)
             for left in unsettled:
                 _mark(client, name, left, _SETTLED)
@@ -236,7 +234,7 @@ def _look(client: MlflowClient, name: str) -> tuple[Standing, list[Entry]]:
     written = entries(client, name)
     entry = _last_valid(written)
     alias = aliases(client, name).get(CHAMPION)
-    by_hand = alias is not None and (entry is None or alias != entry.version)
+    by_hand = alias != _targets(client, name, entry)[0]
     standing = Standing(written[-1].number if written else 0, entry, alias, by_hand)
     return standing, [e for e in written if e.valid and not e.settled]
 
@@ -261,8 +259,10 @@ def _agrees(client: MlflowClient, name: str, entry: Entry) -> bool:
     return (current.get(CHAMPION), current.get(PREVIOUS)) == _targets(client, name, entry)
 
 
-def _targets(client: MlflowClient, name: str, entry: Entry) -> tuple[str | None, str | None]:
+def _targets(client: MlflowClient, name: str, entry: Entry | None) -> tuple[str | None, str | None]:
     """Return where `champion` and `previous-champion` belong; nowhere for a deleted version."""
+    if entry is None:
+        return None, None
     previous = entry.previous
     return (
         entry.version if _exists(client, name, entry.version) else None,

@@ -172,8 +172,7 @@ class Registry:
                 after=standing.head,
                 kind=kind,
                 version=version,
-                # By hand: the alias is there already, and the journal knows who was before.
-                previous=_before(standing) if kind == "by-hand" else standing.champion,
+                previous=_before(standing, version),
                 reason=reason,
                 tags=dict(tags),
             )
@@ -324,8 +323,14 @@ def download(
     return folder
 
 
-def _before(standing: Standing) -> str | None:
-    return None if standing.entry is None else standing.entry.version
+def _before(standing: Standing, version: str) -> str | None:
+    """Return who was champion before `version`, also where a person moved or took the alias."""
+    if standing.champion not in (None, version):
+        return standing.champion
+    entry = standing.entry
+    if entry is None:
+        return None
+    return entry.version if entry.version != version else entry.previous
 
 
 def _version(item: ModelVersion) -> Version:

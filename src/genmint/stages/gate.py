@@ -62,7 +62,7 @@ def read_sources(project: Project, name: str, dataset: str) -> Sources:
 
 def show(record: Record) -> None:
     """Print a record as a table, and the verdict in one line."""
-    table = Table("check", "value", "bound", "verdict", "reason")
+    table = Table("check", "value", "bound", "verdict", "reason", title=record.model)
     for check in record.checks:
         colour = "green" if check.passed else "red"
         verdict = f"[{colour}]{'yes' if check.passed else 'no'}[/{colour}]"

@@ -7,11 +7,13 @@ from genmint.tracking.provenance import (
     flatten,
     git_state,
     model_hashes,
+    user,
 )
 from genmint.tracking.recreate import recreate_run
 from genmint.tracking.reporter import RunReporter, start_run
 from genmint.tracking.store import (
     EXPERIMENT,
+    check,
     configure,
     connect,
     create_store,
@@ -27,6 +29,7 @@ __all__ = [
     "EXPERIMENT",
     "DatasetInfo",
     "RunReporter",
+    "check",
     "configure",
     "connect",
     "create_store",
@@ -43,4 +46,5 @@ __all__ = [
     "recreate_run",
     "start_run",
     "uri",
+    "user",
 ]

@@ -96,6 +96,18 @@ def connect(project: Project) -> MlflowClient:
     return client
 
 
+def check(project: Project) -> str:
+    """Say in a line where the tracker is, having asked it; creates no store.
+
+    Raises:
+        RegistryUnreachableError: it does not answer.
+    """
+    if is_embedded() and not database(project).exists():
+        return f"{uri(project)}: not created yet; the first training does"
+    connect(project)
+    return f"{_without_password(uri(project))} answers"
+
+
 def create_store(project: Project) -> None:
     """Create the embedded store if it is missing: once, whole, however many processes ask.
 

@@ -1,0 +1,221 @@
+"""Promotion: from gate records to versions, aliases and the journal. Idempotent, and fails closed.
+
+The order of one promotion is: look (who is champion), decide (is this one better), write (journal
+entry, then aliases). Should somebody else move the champion in between, the entry comes out void
+and it starts over at the look.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from genmint import tracking
+from genmint.config import ChampionRule, Params
+from genmint.errors import GenmintError, RegistryUnreachableError
+from genmint.gating import Comparison, Record, Scores, compare
+from genmint.journal import Standing
+from genmint.metrics.catalogue import metric
+from genmint.models import store
+from genmint.project import Project
+from genmint.registry import Registry, Version
+from genmint.scoring import challenger_scores, champion_scores, noise_floor
+from genmint.stages import gate
+from genmint.versions import description, evaluation_files, facts
+
+# Each attempt was beaten by a real move of somebody else's; more than this is no ordinary night.
+_ATTEMPTS = 50
+
+Verdict = Literal["promoted", "is champion", "not better", "refused", "dry-run", "not promoted"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one model.
+
+    Attributes:
+        name: of the model.
+        verdict: in one word; "not promoted" is the only failure.
+        version: number of its version, None if it was not registered.
+        reason: the verdict in words.
+    """
+
+    name: str
+    verdict: Verdict
+    version: str | None
+    reason: str
+
+    @property
+    def exit_code(self) -> int:
+        """1 if the model's files cannot be believed; a refusal or a better champion is 0."""
+        return 1 if self.verdict == "not promoted" else 0
+
+    def __str__(self) -> str:
+        version = f" (version {self.version})" if self.version else ""
+        return f"{self.name}: {self.verdict}{version}: {self.reason}"
+
+
+def promote(project: Project, params: Params, names: Sequence[str]) -> list[Outcome]:
+    """Register each model that was gated, and make champion those that are better.
+
+    Prints one line per model: to stderr those whose files cannot be believed, else to stdout.
+
+    Raises:
+        RegistryUnreachableError: the registry does not answer; nothing was written.
+    """
+    registry = Registry.open(project)
+    outcomes = []
+    for name in names:
+        try:
+            outcome = _promote_one(registry, project, params, name)
+        except RegistryUnreachableError:
+            raise
+        except GenmintError as error:
+            outcome = Outcome(name, "not promoted", None, str(error))
+        print(outcome, file=sys.stderr if outcome.exit_code else sys.stdout, flush=True)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def verify(project: Project, params: Params, name: str) -> Record:
+    """Return the gate record of a model, made sure that it speaks of the files that lie here.
+
+    The decision is pure, so it is simply made again: weights, metrics, protocol, costs, validation
+    report, gate block and verdicts must all come out as recorded.
+
+    Raises:
+        GenmintError: a file is missing or damaged, or the record is not the one that these files
+            and params.yaml lead to.
+    """
+    if not (project.model(name) / store.WEIGHTS).is_file():
+        raise GenmintError(f"models/{name} is not here. Run `dvc repro gate@{name}`.")
+    record = gate.read_record(project, name)
+    now = gate.judge(project, params, name)
+    if record != now:
+        raise GenmintError(f"{_difference(record, now)}. Run `dvc repro gate@{name}`.")
+    distrusted = record.distrusted()
+    if distrusted:
+        reasons = "; ".join(check.reason for check in distrusted)
+        raise GenmintError(f"{reasons}. Run `dvc repro gate@{name}`.")
+    store.load(project.model(name))
+    return record
+
+
+def _difference(record: Record, now: Record) -> str:
+    recorded = {item.file: item.sha256 for item in record.evidence}
+    for item in now.evidence:
+        if item.sha256 is None:
+            return f"{item.file} is missing"
+        if recorded.get(item.file) != item.sha256:
+            return f"{item.file} is not the file that was gated"
+    if record.model != now.model:
+        return f"the gate record is that of {record.model}"
+    return "the gate record is not what params.yaml and the metrics lead to"
+
+
+def _promote_one(registry: Registry, project: Project, params: Params, name: str) -> Outcome:
+    record = verify(project, params, name)
+    run_id = tracking.recreate_run(project, name, registry.client)
+    values = facts(project, params, name, record, registry, run_id)
+    challenger = challenger_scores(project, name)
+    version = registry.register(
+        name,
+        project.model(name),
+        weights=values.weights,
+        run_id=run_id,
+        tags=values.tags,
+        description=description(record, values),
+        evaluation=evaluation_files(project, name, params.models[name].dataset),
+    )
+    registry.log_metrics(run_id, challenger.metrics, values.time_ms)
+    if not record.passed:
+        return Outcome(name, "refused", version.version, gate.summary(record))
+    for _ in range(_ATTEMPTS):
+        outcome = _decide(registry, project, params, version, record, challenger)
+        if outcome is not None:
+            return outcome
+        time.sleep(0.05)
+    raise GenmintError(
+        f"the champion of {name} was moved {_ATTEMPTS} times meanwhile. "
+        f"Run `genmint promote {name}` again."
+    )
+
+
+def _decide(
+    registry: Registry,
+    project: Project,
+    params: Params,
+    version: Version,
+    record: Record,
+    challenger: Scores,
+) -> Outcome | None:
+    """Look, decide and write once; None if somebody else wrote in between."""
+    name = version.name
+    dry = record.mode == "dry-run"
+    standing = registry.read(name) if dry else registry.stand(name)
+    if standing.by_hand and standing.champion is not None and not dry:
+        _journal_by_hand(registry, name, standing)
+        return None
+    champion = None if standing.champion is None else registry.get(name, standing.champion)
+    if champion is not None and champion.weights == version.weights:
+        if not dry:
+            registry.clear_challenger(name, version.version)
+        return Outcome(name, "is champion", version.version, "nothing moves")
+    if champion is None:
+        reason = "passed its gate, and there was no champion"
+    else:
+        result = _compare(registry, project, params, champion, challenger)
+        reason = f"{result.metric} against champion version {champion.version}: {result.reason}"
+        if not result.better:
+            if not dry:
+                registry.set_challenger(name, version.version)
+            return Outcome(name, "not better", version.version, reason)
+    if dry:
+        return Outcome(name, "dry-run", version.version, f"would become champion: {reason}")
+    registry.set_challenger(name, version.version)
+    moved = registry.move_champion(
+        name,
+        version.version,
+        standing=standing,
+        kind="promotion",
+        reason=reason,
+        tags={"genmint.weights": version.weights, "genmint.user": tracking.user()},
+    )
+    if not moved:
+        return None
+    registry.clear_challenger(name, version.version)
+    return Outcome(name, "promoted", version.version, reason)
+
+
+def _journal_by_hand(registry: Registry, name: str, standing: Standing) -> None:
+    """Write into the journal that a person moved the alias; the next look then compares with it."""
+    assert standing.champion is not None
+    registry.move_champion(
+        name,
+        standing.champion,
+        standing=standing,
+        kind="by-hand",
+        reason="the alias was found moved by hand",
+        tags={"genmint.found_by": tracking.user()},
+    )
+
+
+def _compare(
+    registry: Registry,
+    project: Project,
+    params: Params,
+    champion: Version,
+    challenger: Scores,
+) -> Comparison:
+    name = champion.name
+    rule: ChampionRule = params.gates[name].champion
+    with tempfile.TemporaryDirectory(prefix="genmint-") as folder:
+        weights, evaluation = registry.download(champion, Path(folder))
+        scores = champion_scores(project, name, weights, evaluation, challenger.protocol)
+    direction = metric(rule.metric).direction
+    return compare(rule, direction, challenger, scores, noise_floor(project, name, rule.metric))

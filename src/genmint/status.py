@@ -1,0 +1,134 @@
+"""What is trained, gated, registered and champion, and where these disagree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.table import Table
+
+from genmint import tracking
+from genmint.config import Params
+from genmint.errors import GenmintError, RegistryUnreachableError
+from genmint.files import sha256_file
+from genmint.gating import Record
+from genmint.models import store
+from genmint.project import Project
+from genmint.registry import Registry
+from genmint.stages import gate
+
+
+@dataclass
+class State:
+    """What is known of one model; `problems` name the command that mends each."""
+
+    name: str
+    trained: str = "no"
+    gated: str = "no"
+    version: str = "–"
+    champion: str = "–"
+    problems: list[str] = field(default_factory=list)
+
+
+def status(project: Project, params: Params) -> int:
+    """Print the state of every model; return 1 where files, records and registry disagree.
+
+    Looks only: no store is created, no alias moved, no file written.
+    """
+    registry, problem = _registry(project)
+    states = [_state(project, params, name, registry) for name in params.models]
+    table = Table("model", "trained", "gate", "version", "champion")
+    for state in states:
+        table.add_row(state.name, state.trained, state.gated, state.version, state.champion)
+    console = Console()
+    console.print(table)
+    problems = [problem] if problem else []
+    problems += [f"{state.name}: {text}" for state in states for text in state.problems]
+    for text in problems:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    if not problems:
+        console.print("files, records and registry agree")
+    return 1 if problems else 0
+
+
+def _registry(project: Project) -> tuple[Registry | None, str]:
+    """Return the registry if there is one to be asked, and what is wrong with it."""
+    if tracking.is_embedded() and not tracking.database(project).exists():
+        return None, ""
+    try:
+        return Registry.open(project), ""
+    except RegistryUnreachableError as error:
+        return None, f"registry: {error}"
+
+
+def _state(project: Project, params: Params, name: str, registry: Registry | None) -> State:
+    state = State(name)
+    weights = project.model(name) / store.WEIGHTS
+    digest = sha256_file(weights) if weights.is_file() else None
+    if digest is not None:
+        state.trained = digest[:12]
+    record = _record(project, params, name, state) if digest is not None else None
+    if record is not None:
+        state.gated = ("passed" if record.passed else "refused") + (
+            " (dry-run)" if record.mode == "dry-run" else ""
+        )
+    if registry is None:
+        reachable = tracking.is_embedded() and not tracking.database(project).exists()
+        if record is not None and reachable:
+            state.problems.append(
+                f"was gated, but nothing is registered: {tracking.database(project)} does not "
+                f"exist. Run `genmint promote {name}`."
+            )
+        return state
+    _compare_with_registry(registry, state, digest, record)
+    return state
+
+
+def _record(project: Project, params: Params, name: str, state: State) -> Record | None:
+    """Read the gate record, if it is that of the files that lie here."""
+    if not project.gate_record(name).is_file():
+        state.problems.append(f"is trained but not gated. Run `dvc repro gate@{name}`.")
+        return None
+    try:
+        record = gate.read_record(project, name)
+    except GenmintError as error:
+        state.problems.append(str(error))
+        return None
+    if record != gate.judge(project, params, name):
+        state.gated = "outdated"
+        state.problems.append(
+            f"the gate record is not that of these files. Run `dvc repro gate@{name}`."
+        )
+        return None
+    return record
+
+
+def _compare_with_registry(
+    registry: Registry, state: State, digest: str | None, record: Record | None
+) -> None:
+    name = state.name
+    mend = f"Run `genmint promote {name}`."
+    version = registry.find(name, digest) if digest is not None else None
+    if version is not None:
+        state.version = version.version
+    elif record is not None and not record.distrusted():
+        state.problems.append(f"was gated ({state.gated}), but is not registered. {mend}")
+    if digest is not None:
+        with tracking.reaching(registry.address):
+            known = tracking.find_run(registry.client, name, digest)
+        if known is None:
+            state.problems.append(f"the tracker knows no run that made these weights. {mend}")
+    standing = registry.read(name)
+    entry = standing.entry
+    if standing.champion is not None:
+        state.champion = standing.champion
+    if standing.by_hand:
+        says = f"version {entry.version}" if entry is not None else "none"
+        found = f"version {standing.champion}" if standing.champion else "none"
+        state.problems.append(f"champion is {found}, but the journal says {says}. {mend}")
+    elif standing.champion is None and version is not None and _may_move(record):
+        state.problems.append(f"passed its gate, but there is no champion. {mend}")
+
+
+def _may_move(record: Record | None) -> bool:
+    return record is not None and record.passed == 1 and record.mode == "enforce"
