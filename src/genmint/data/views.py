@@ -33,7 +33,7 @@ def load(prepared: Prepared, split: Split, spec: DataSpec) -> Tensor:
         return torch.from_numpy(array.astype(np.int64))
     if spec.kind == "audio":
         return mulaw.encode(torch.from_numpy(np.array(array))).to(torch.uint8)
-    raster = np.ascontiguousarray(array.transpose(0, 2, 3, 1)).reshape(len(array), -1)
+    raster = np.array(array.transpose(0, 2, 3, 1), order="C").reshape(len(array), -1)
     return torch.from_numpy(raster)
 
 

@@ -1,0 +1,123 @@
+"""What every number that evaluate writes means: unit, direction and one line on it."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+from typing import Literal
+
+from genmint.errors import ConfigError
+
+Direction = Literal["higher", "lower"]
+
+_STDERR = "_stderr"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric, or a family of them that differ in the data set's name only.
+
+    Attributes:
+        pattern: its name; `*` stands for the data set.
+        unit: of the value; "" for a plain count or share.
+        direction: which values are better.
+        description: one line for tables and pages.
+    """
+
+    pattern: str
+    unit: str
+    direction: Direction
+    description: str
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("elbo", "nats", "higher", "Evidence lower bound per held-out item"),
+    Metric(
+        "importance_weighted_bound",
+        "nats",
+        "higher",
+        "Importance-weighted bound on the log-likelihood per held-out item (Burda et al. 2016)",
+    ),
+    Metric("bits_per_dim", "bits", "lower", "Code length per pixel and channel, held-out items"),
+    Metric("bits_per_character", "bits", "lower", "Code length per character of held-out text"),
+    Metric("bits_per_sample", "bits", "lower", "Code length per μ-law sample of held-out clips"),
+    Metric(
+        "frechet_*_cnn",
+        "",
+        "lower",
+        "Fréchet distance of samples to held-out items in the features of the data set's own CNN",
+    ),
+    Metric(
+        "kernel_*_cnn",
+        "",
+        "lower",
+        "Kernel distance (unbiased squared MMD, cubic kernel) in the features of the same CNN",
+    ),
+    Metric("confident", "share", "higher", "Samples classified with confidence above 0.8"),
+    Metric("classes", "classes", "higher", "Classes that occur among the samples"),
+    Metric(
+        "words_in_held_out",
+        "share",
+        "higher",
+        "Generated words of three letters or more that occur in the held-out text",
+    ),
+    Metric(
+        "in_tune",
+        "share",
+        "higher",
+        "Clips whose fundamental lies within half a semitone of a pitch of the real clips",
+    ),
+    Metric(
+        "copied",
+        "share",
+        "lower",
+        "Samples closer to a training item than 99 % of held-out items are",
+    ),
+    Metric(
+        "longest_copy",
+        "characters",
+        "lower",
+        "Longest run of characters that any sample shares with the training text",
+    ),
+    Metric("active_units", "units", "higher", "Latent dimensions that the encoder uses"),
+    Metric("nonfinite", "values", "lower", "NaN or infinite values in the training history"),
+    Metric("parameters", "", "lower", "Numbers in the weights"),
+    Metric("megabytes", "MB", "lower", "Size of the weight file"),
+    Metric("train_seconds", "s", "lower", "Wall-clock time of the training"),
+    Metric("sample_milliseconds", "ms", "lower", "Time to draw a single sample, median"),
+    Metric(
+        "samples_per_second",
+        "1/s",
+        "higher",
+        "Samples drawn per second, in the batch size of the protocol",
+    ),
+    Metric("peak_memory_megabytes", "MB", "lower", "Largest resident memory of the evaluation"),
+)
+
+
+def metric(name: str) -> Metric:
+    """The entry for a metric's name as it stands in metrics/M.json or metrics/M.cost.json.
+
+    The standard error of a metric has its unit; less of it is better.
+
+    Raises:
+        ConfigError: no such metric.
+    """
+    if name.endswith(_STDERR):
+        base = metric(name.removesuffix(_STDERR))
+        return Metric(name, base.unit, "lower", f"Standard error of {base.pattern}")
+    for entry in METRICS:
+        if fnmatch.fnmatchcase(name, entry.pattern):
+            return entry
+    known = ", ".join(entry.pattern for entry in METRICS)
+    raise ConfigError(f"there is no metric {name!r}; known: {known}")
+
+
+def frechet_name(dataset: str) -> str:
+    """Name of the Fréchet distance on a data set: it says whose features were used."""
+    return f"frechet_{dataset.replace('-', '_')}_cnn"
+
+
+def kernel_name(dataset: str) -> str:
+    """Name of the kernel distance on a data set."""
+    return f"kernel_{dataset.replace('-', '_')}_cnn"

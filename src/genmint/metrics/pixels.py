@@ -1,0 +1,81 @@
+"""Trivial models of a grid: each pixel for itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from genmint.data.binarise import binarise
+
+Floats = npt.NDArray[np.float64]
+
+# Pixels handled at a time: a histogram of all pixels of large pictures would fill the memory.
+_PIXELS = 4096
+
+
+def pixel_bernoulli(train: Tensor, test: Tensor, seed: int) -> Floats:
+    """Log-likelihood of held-out binary grids under one probability per pixel.
+
+    The probability is the mean grey value of the training grids, which is what the mean of their
+    binarised forms tends to, with Laplace's rule (add one "on" and one "off").
+
+    Args:
+        train: uint8 N×C×H×W.
+        test: uint8 M×C×H×W, binarised by `seed` as for the models.
+        seed: of the protocol.
+
+    Returns:
+        float64 M, nats per item.
+    """
+    on = train.sum(dim=0, dtype=torch.int64).to(torch.float64) / 255
+    p = ((on + 1) / (len(train) + 2)).flatten()
+    x = binarise(test, seed).flatten(1).to(torch.float64)
+    likelihood: Floats = (x @ torch.log(p) + (1 - x) @ torch.log1p(-p)).numpy()
+    return likelihood
+
+
+def pixel_histogram(train: Tensor, test: Tensor) -> Floats:
+    """Log-likelihood of held-out 8-bit grids under one histogram of 256 values per pixel.
+
+    Laplace's rule: every value of every pixel was seen once more than it was.
+
+    Args:
+        train: uint8 N×C×H×W.
+        test: uint8 M×C×H×W.
+
+    Returns:
+        float64 M, nats per item.
+    """
+    seen = train.flatten(1).numpy()
+    asked = test.flatten(1).numpy()
+    total = np.zeros(len(asked))
+    for start in range(0, seen.shape[1], _PIXELS):
+        part = seen[:, start : start + _PIXELS]
+        width = part.shape[1]
+        counts = np.zeros((width, 256), dtype=np.int64)
+        for rows in np.array_split(part, max(1, len(part) // 1024)):
+            cells = rows.astype(np.int64) + 256 * np.arange(width)
+            counts += np.bincount(cells.ravel(), minlength=256 * width).reshape(width, 256)
+        logs = np.log((counts + 1) / (len(seen) + 256))
+        total += logs[np.arange(width), asked[:, start : start + width]].sum(axis=1)
+    return total
+
+
+def mean_plus_noise(train: Tensor, n: int, seed: int) -> Tensor:
+    """Samples that any model must beat: every pixel for itself, normal around its training mean.
+
+    Args:
+        train: uint8 N×C×H×W.
+        n: number of samples.
+        seed: of the noise.
+
+    Returns:
+        uint8 n×C×H×W.
+    """
+    values = train.to(torch.float32)
+    spread, mean = torch.std_mean(values, dim=0, correction=0)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn((n, *train.shape[1:]), generator=generator)
+    return (mean + spread * noise).round().clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,144 @@
+"""Drawing from a model under a protocol, and judging what was drawn."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genmint.data import views
+from genmint.data.prepared import Prepared
+from genmint.data.spectrogram import to_grid, to_sound
+from genmint.errors import DataError
+from genmint.metrics.catalogue import frechet_name, kernel_name
+from genmint.metrics.classes import classes, confident
+from genmint.metrics.extractor import load_extractor
+from genmint.metrics.frechet import frechet_distance, frechet_stderr
+from genmint.metrics.kernel import kernel_distance
+from genmint.metrics.memorisation import copied_grids, copied_texts
+from genmint.metrics.pitch import fundamentals, in_tune
+from genmint.metrics.reference import Reference, text_length
+from genmint.metrics.words import words_in_held_out
+from genmint.models.family import Family
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a model drew under a protocol.
+
+    Attributes:
+        drawn: as the model gives it: uint8 N×C×H×W, or int64 symbols N×T.
+        grids: uint8 N×C×H×W: pictures, or log-mel pictures of sound; None for text.
+        clips: int16 N×T; audio only. Of a model of grids, rebuilt from its pictures.
+        texts: one string a sample; text only.
+        seconds: that the drawing took.
+    """
+
+    drawn: Tensor
+    grids: Tensor | None
+    clips: Tensor | None
+    texts: list[str] | None
+    seconds: float
+
+
+def draw(model: Family, reference: Reference) -> Samples:
+    """Draw as many samples as the protocol says, with its seed."""
+    protocol, spec = reference.protocol, model.spec
+    began = time.perf_counter()
+    drawn = model.sample(
+        protocol.samples,
+        seed=protocol.seed,
+        batch_size=protocol.batch_size,
+        length=text_length(protocol) if spec.kind == "text" else None,
+    ).cpu()
+    seconds = time.perf_counter() - began
+    if spec.view == "grid":
+        if spec.kind == "image":
+            return Samples(drawn, drawn, None, None, seconds)
+        assert spec.spectrogram
+        assert spec.sample_rate
+        assert spec.samples
+        clips = to_sound(drawn, spec.spectrogram, spec.sample_rate, spec.samples)
+        return Samples(drawn, drawn, clips, None, seconds)
+    shown = views.from_symbols(drawn, spec)
+    if isinstance(shown, list):
+        return Samples(drawn, None, None, shown, seconds)
+    if spec.kind == "image":
+        return Samples(drawn, shown, None, None, seconds)
+    return Samples(drawn, None, shown, None, seconds)
+
+
+def grid_metrics(
+    samples: Samples, prepared: Prepared, reference: Reference, folder: Path
+) -> Metrics:
+    """Judge pictures, or sound by its pictures.
+
+    Fréchet and kernel distance to the test split with their errors and, where the set has labels,
+    confidence and number of classes; the share of copies; for clips of a sequence model on a set
+    that plays notes, the share in tune.
+
+    Args:
+        samples: of the model.
+        prepared: data set.
+        reference: of the data set.
+        folder: of the reference, with the extractor.
+
+    Raises:
+        DataError: the extractor is damaged or not the one that the reference names.
+    """
+    spec = prepared.spec("vae")
+    extractor, info = load_extractor(folder)
+    train = views.load(prepared, "train", spec)
+    test = views.load(prepared, "test", spec)
+    grids = samples.grids
+    if grids is None:
+        assert samples.clips is not None
+        assert spec.spectrogram
+        assert spec.sample_rate
+        grids = to_grid(samples.clips, spec.spectrogram, spec.sample_rate)
+    features, real = extractor.features(grids), extractor.features(test)
+    seed = reference.protocol.seed
+    frechet, kernel = frechet_name(reference.dataset), kernel_name(reference.dataset)
+    metrics: Metrics = {frechet: frechet_distance(features, real)}
+    metrics[f"{frechet}_stderr"] = frechet_stderr(features, real, seed=seed)
+    metrics[kernel], metrics[f"{kernel}_stderr"] = kernel_distance(features, real)
+    if info.task == "labels":
+        probabilities = extractor.probabilities(grids)
+        metrics["confident"] = confident(probabilities)
+        metrics["classes"] = float(classes(probabilities))
+    # A picture made by a model of sound is judged as a picture: rebuilding it blurs its pitch.
+    if samples.grids is None and reference.pitches:
+        assert samples.clips is not None
+        assert spec.sample_rate
+        pitches = fundamentals(samples.clips.numpy(), spec.sample_rate)
+        metrics["in_tune"] = in_tune(pitches, list(reference.pitches))
+    metrics["copied"] = copied_grids(grids, train, test, seed=seed)
+    return metrics
+
+
+def text_metrics(samples: Samples, prepared: Prepared) -> Metrics:
+    """Judge texts: the share of words that the held-out text has, and the share of copies."""
+    assert samples.texts is not None
+    spec = prepared.spec("rnn")
+    train = views.load(prepared, "train", spec).numpy()
+    test = views.load(prepared, "test", spec).numpy()
+    copied, longest = copied_texts(samples.drawn.numpy(), train, test)
+    return {
+        "words_in_held_out": words_in_held_out(samples.texts, as_text(test, prepared)),
+        "copied": copied,
+        "longest_copy": float(longest),
+    }
+
+
+def as_text(stream: np.ndarray[tuple[int, ...], np.dtype[np.int64]], prepared: Prepared) -> str:
+    """A stream of tokens, int64 T, as one string."""
+    shown = views.from_symbols(torch.from_numpy(stream)[None], prepared.spec("rnn"))
+    if not isinstance(shown, list):
+        raise DataError(f"{prepared.path} is not text")
+    return str(shown[0])

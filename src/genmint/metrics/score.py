@@ -1,0 +1,188 @@
+"""A model's score under the protocol of its data set: the same code for evaluate and promote."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genmint.data import views
+from genmint.data.prepared import Prepared
+from genmint.errors import DataError, GenmintError
+from genmint.files import sha256_file
+from genmint.metrics.likelihood import (
+    Floats,
+    bits_per_character,
+    bits_per_symbol,
+    character_blocks,
+    mean_and_stderr,
+)
+from genmint.metrics.reference import REFERENCE, Observation, Reference, read_reference
+from genmint.metrics.samples import Metrics, Samples, draw, grid_metrics, text_metrics
+from genmint.models.family import Family
+from genmint.models.rnn import RNN
+from genmint.models.store import ModelRecord
+from genmint.models.vae import VAE
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a model does under a protocol.
+
+    Attributes:
+        metrics: finite values by name.
+        protocol: what two scores must share to be compared.
+        baselines: by metric and baseline, those that fit this model.
+        noise_floor: by metric.
+        reference: sha256 of reference.json.
+        items: log-likelihood of each held-out item in nats (text: of each block of 1,000
+            characters), float64; None for a family without a likelihood.
+        samples: that were judged.
+    """
+
+    metrics: Metrics
+    protocol: dict[str, Any]
+    baselines: dict[str, dict[str, float]]
+    noise_floor: Metrics
+    reference: str
+    items: Floats | None
+    samples: Samples
+
+
+def score(model: Family, record: ModelRecord, prepared: Prepared, reference: Path) -> Score:
+    """Score a model on the test split and by its samples.
+
+    The same weights, data and reference give the same numbers, whatever the batch size. The model
+    may have been trained on an earlier version of the data; it must fit their shape.
+
+    Args:
+        model: on its device.
+        record: its config.json.
+        prepared: the data set to score on.
+        reference: folder of that data set's reference.
+
+    Raises:
+        DataError: the reference is of other data or damaged, or the model does not fit the data.
+        GenmintError: a metric is not finite; the message names it.
+    """
+    known = read_reference(reference)
+    _check_fit(record, prepared, known, reference)
+    observation = observation_of(model)
+    metrics, items = _likelihoods(model, prepared, known)
+    refuse_nonfinite(record.name, metrics)
+    samples = draw(model, known)
+    if samples.texts is not None:
+        metrics |= text_metrics(samples, prepared)
+    else:
+        metrics |= grid_metrics(samples, prepared, known, reference)
+    refuse_nonfinite(record.name, metrics)
+    return Score(
+        metrics=metrics,
+        protocol=_protocol(record, known, observation),
+        baselines={
+            metric: {name: entry.value for name, entry in entries.items()}
+            for metric, entries in known.baselines_for(metrics, observation).items()
+        },
+        noise_floor=known.noise_floors_for(metrics, observation),
+        reference=sha256_file(reference / REFERENCE),
+        items=items,
+        samples=samples,
+    )
+
+
+def observation_of(model: Family) -> Observation | None:
+    """What the model's likelihood is of, where there is more than one kind."""
+    if isinstance(model, VAE):
+        return model.observation
+    return "8bit" if isinstance(model, RNN) and model.spec.kind == "image" else None
+
+
+def refuse_nonfinite(name: str, metrics: Metrics) -> None:
+    """Fail on the first metric that is NaN or infinite.
+
+    Raises:
+        GenmintError: names the model and the metric.
+    """
+    for metric, value in metrics.items():
+        if not math.isfinite(value):
+            raise GenmintError(
+                f"models.{name}: the metric {metric} is {value}; nothing was written. Lower its "
+                f"learning rate and train it again: `dvc repro -f train@{name}`."
+            )
+
+
+def _check_fit(record: ModelRecord, prepared: Prepared, reference: Reference, folder: Path) -> None:
+    dataset = prepared.path.name
+    if reference.data != prepared.sha256:
+        raise DataError(
+            f"{folder / REFERENCE}: is of other data than {prepared.path}. "
+            f"Run `dvc repro reference@{dataset}`."
+        )
+    expected = prepared.spec(record.model.family)
+    for field in ("kind", "shape", "symbols", "vocabulary", "sample_rate", "spectrogram"):
+        if getattr(record.data, field) != getattr(expected, field):
+            raise DataError(
+                f"models.{record.name}: was trained on data of another {field} than "
+                f"{prepared.path} has now. Train it again: `dvc repro train@{record.name}`."
+            )
+
+
+def _likelihoods(
+    model: Family, prepared: Prepared, reference: Reference
+) -> tuple[Metrics, Floats | None]:
+    """Metrics of held-out likelihood, and the log-likelihood of each item."""
+    if isinstance(model, VAE):
+        return _vae(model, prepared, reference)
+    if isinstance(model, RNN):
+        return _rnn(model, prepared, reference)
+    return {}, None
+
+
+def _vae(model: VAE, prepared: Prepared, reference: Reference) -> tuple[Metrics, Floats]:
+    protocol = reference.protocol
+    test = views.load(prepared, "test", prepared.spec("vae"))
+    elbo = model.elbo(test, seed=protocol.seed, batch_size=protocol.batch_size)["elbo"].numpy()
+    bound = model.importance_weighted(
+        test, k=protocol.importance_samples, seed=protocol.seed, batch_size=protocol.batch_size
+    ).numpy()
+    metrics: Metrics = {}
+    metrics["elbo"], metrics["elbo_stderr"] = mean_and_stderr(elbo)
+    name = "importance_weighted_bound"
+    metrics[name], metrics[f"{name}_stderr"] = mean_and_stderr(bound)
+    bits, stderr = bits_per_symbol(-elbo, math.prod(test.shape[1:]))
+    metrics["bits_per_dim"], metrics["bits_per_dim_stderr"] = bits, stderr
+    metrics["active_units"] = float(model.active_units(test, batch_size=protocol.batch_size))
+    return metrics, elbo
+
+
+def _rnn(model: RNN, prepared: Prepared, reference: Reference) -> tuple[Metrics, Floats]:
+    test = views.load(prepared, "test", prepared.spec("rnn"))
+    nats = model.nats(test, batch_size=reference.protocol.batch_size).numpy()
+    if model.spec.kind == "text":
+        nats, characters = character_blocks(nats, test[1:].numpy().astype(np.int64))
+        name, (value, stderr) = "bits_per_character", bits_per_character(nats, characters)
+    else:
+        name = "bits_per_sample" if model.spec.kind == "audio" else "bits_per_dim"
+        value, stderr = bits_per_symbol(nats, test.shape[1])
+    return {name: value, f"{name}_stderr": stderr}, -nats
+
+
+def _protocol(
+    record: ModelRecord, reference: Reference, observation: Observation | None
+) -> dict[str, Any]:
+    protocol, extractor = reference.protocol, reference.extractor
+    return {
+        "data": reference.data,
+        "extractor": None if extractor is None else extractor.sha256,
+        "samples": protocol.samples,
+        "sample_length": protocol.sample_length,
+        "seed": protocol.seed,
+        "importance_samples": protocol.importance_samples,
+        "batch_size": protocol.batch_size,
+        "dtype": "float32",
+        "observation": observation,
+        "temperature": record.model.sampling.temperature if record.model.family == "rnn" else None,
+    }

@@ -1,0 +1,140 @@
+"""evaluate: metrics with their uncertainty, costs, and samples of a trained model."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from genmint.config import Params, Spectrogram
+from genmint.data.prepared import Prepared
+from genmint.data.spec import DataSpec
+from genmint.data.spectrogram import to_grid
+from genmint.errors import DataError
+from genmint.files import atomic_dir, read_json, sha256_file, write_json, write_text
+from genmint.metrics import sheets
+from genmint.metrics.cost import model_cost
+from genmint.metrics.reference import read_reference
+from genmint.metrics.samples import Samples
+from genmint.metrics.score import Score, refuse_nonfinite, score
+from genmint.models import store
+from genmint.models.store import WEIGHTS, ModelRecord
+from genmint.project import Project
+from genmint.training.history import read_history
+
+__all__ = ["Score", "run", "score"]
+
+_RULE = "\n" + "─" * 72 + "\n"
+
+
+def run(project: Project, params: Params, name: str) -> None:
+    """Measure models/NAME and write metrics/NAME*.json and samples/NAME.
+
+    All but metrics/NAME.cost.json is the same whenever the same model is measured.
+
+    Raises:
+        DataError: the model was trained on other data than what is prepared now.
+        GenmintError: a file is missing or damaged, or a metric is not finite.
+    """
+    dataset = params.models[name].dataset
+    prepared = Prepared(project.prepared(dataset))
+    model, record = store.load(project.model(name))
+    check_data(record, prepared)
+    prepared.check()
+    reference = project.reference(dataset)
+    result = score(model, record, prepared, reference)
+    metrics = dict(result.metrics)
+    metrics["nonfinite"] = _nonfinite(project.model(name) / "history.csv")
+    refuse_nonfinite(name, metrics)
+    weights = project.model(name) / WEIGHTS
+    cost = model_cost(
+        model, weights.stat().st_size, read_reference(reference).protocol, result.samples.seconds
+    )
+    cost |= _train_seconds(project, sha256_file(weights))
+    with atomic_dir(project.samples(name)) as folder:
+        write_samples(folder, result.samples, record.data)
+        if result.items is not None:
+            np.save(folder / "items.npy", result.items)
+    _write(project, name, record, result, metrics, cost)
+    shown = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items() if not k.endswith("_stderr"))
+    print(f"{name}: {shown}")  # noqa: T201 - a stage says what it did
+
+
+def check_data(record: ModelRecord, prepared: Prepared) -> None:
+    """Refuse a model that was trained on other data than what is prepared now.
+
+    Raises:
+        DataError: names the model and the way out.
+    """
+    if record.prepared != prepared.sha256:
+        raise DataError(
+            f"models/{record.name}: trained on other data than what {prepared.path} holds now. "
+            f"Run `dvc repro train@{record.name}`."
+        )
+
+
+def write_samples(folder: Path, samples: Samples, spec: DataSpec) -> None:
+    """Write what a model drew into `folder`.
+
+    samples.npy (uint8 N×C×H×W or int16 N×T) or, for text, text.txt and symbols.npy (int64 N×T);
+    sheet.png; strip.wav for sound; grids.npy where sound was drawn as a picture.
+    """
+    if samples.texts is not None:
+        write_text(folder / "text.txt", _RULE.join(samples.texts) + "\n")
+        np.save(folder / "symbols.npy", samples.drawn.numpy())
+        sheets.text_sheet(samples.texts).save(folder / "sheet.png")
+        return
+    if samples.clips is None:
+        assert samples.grids is not None
+        np.save(folder / "samples.npy", samples.grids.numpy())
+        sheets.image_sheet(samples.grids.numpy()).save(folder / "sheet.png")
+        return
+    assert spec.sample_rate is not None
+    clips = samples.clips.numpy()
+    np.save(folder / "samples.npy", clips)
+    grids = samples.grids
+    if grids is None:
+        grids = to_grid(samples.clips, Spectrogram(), spec.sample_rate)
+    else:
+        np.save(folder / "grids.npy", grids.numpy())
+    sheets.sound_sheet(clips, grids.numpy(), spec.sample_rate).save(folder / "sheet.png")
+    sheets.write_strip(folder / "strip.wav", clips, spec.sample_rate)
+
+
+def _nonfinite(history: Path) -> float:
+    """NaN and infinite values that training met: those it counted, and those in its table."""
+    rows = read_history(history)
+    counted = sum(row.get("nonfinite", 0.0) for row in rows)
+    return counted + sum(not math.isfinite(value) for row in rows for value in row.values())
+
+
+def _train_seconds(project: Project, weights: str) -> dict[str, float]:
+    path = project.state / "cost" / f"{weights}.json"
+    return {"train_seconds": float(read_json(path)["train_seconds"])} if path.is_file() else {}
+
+
+def _write(
+    project: Project,
+    name: str,
+    record: ModelRecord,
+    result: Score,
+    metrics: dict[str, float],
+    cost: dict[str, float],
+) -> None:
+    path = project.metrics(name)
+    write_json(path, metrics)
+    write_json(project.cost(name), cost)
+    write_json(
+        path.with_name(f"{name}.protocol.json"),
+        {
+            "model": name,
+            "weights": record.weights,
+            "dataset": record.data.dataset,
+            "metrics": sha256_file(path),
+            "reference": result.reference,
+            "protocol": result.protocol,
+            "baselines": result.baselines,
+            "noise_floor": result.noise_floor,
+        },
+    )
