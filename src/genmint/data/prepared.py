@@ -66,9 +66,7 @@ class Prepared:
             GenmintError: not prepared yet.
         """
         name = self.path.name
-        raw: Any = read_json(
-            self.path / "meta.json", f"Run `dvc repro prepare@{name}` to make it."
-        )
+        raw: Any = read_json(self.path / "meta.json", f"Run `dvc repro prepare@{name}` to make it.")
         return Meta.model_validate_json(json.dumps(raw))
 
     def array(self, split: Split) -> npt.NDArray[Any]:
@@ -143,9 +141,7 @@ class Prepared:
 
     def _load(self, name: str) -> npt.NDArray[Any]:
         try:
-            array: npt.NDArray[Any] = np.load(
-                self.path / name, mmap_mode="r", allow_pickle=False
-            )
+            array: npt.NDArray[Any] = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             raise DataError(
                 f"{self.path / name}: no such file. Run `dvc repro prepare@{self.path.name}`."

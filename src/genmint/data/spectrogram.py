@@ -84,9 +84,7 @@ def to_sound(
     estimate = torch.polar(magnitude, phase)
     previous = estimate
     for _ in range(iterations):
-        sound = torch.istft(
-            estimate, settings.n_fft, settings.hop, window=window, length=samples
-        )
+        sound = torch.istft(estimate, settings.n_fft, settings.hop, window=window, length=samples)
         rebuilt = torch.stft(
             sound,
             settings.n_fft,

@@ -1,0 +1,86 @@
+"""The manifest: a table with one row an item, on which validation and splits work."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from genmint.data.readers import Reader
+from genmint.errors import DataError
+
+# error: why the item could not be read. label, split: None where the source knows none.
+COLUMNS: dict[str, str] = {
+    "id": "string",
+    "path": "string",
+    "sha256": "string",
+    "bytes": "int64",
+    "error": "string",
+    "label": "string",
+    "split": "string",
+}
+
+
+def schema(reader: Reader, groups: Sequence[str]) -> pa.Schema:
+    """Columns of every manifest, then groups from file names, then the kind's statistics."""
+    columns = {**COLUMNS, **dict.fromkeys(groups, "string"), **reader.columns}
+    return pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
+
+
+def write(path: Path, pieces: Iterable[list[dict[str, Any]]], columns: pa.Schema) -> list[int]:
+    """Write rows as they come, a row group a piece.
+
+    Returns:
+        Number of items, and number of those that could be read.
+    """
+    items, readable = 0, 0
+    with pq.ParquetWriter(path, columns, compression="zstd") as writer:
+        for rows in pieces:
+            writer.write_table(pa.Table.from_pylist(rows, schema=columns))
+            items += len(rows)
+            readable += sum(row.get("error") is None for row in rows)
+    return [items, readable]
+
+
+def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """The manifest, or some of its columns.
+
+    Raises:
+        DataError: missing, or not a manifest.
+    """
+    with _explained(path):
+        return pq.read_table(path, columns=None if columns is None else list(columns))
+
+
+def column_names(path: Path) -> list[str]:
+    """Names of the columns, in order.
+
+    Raises:
+        DataError: missing, or not a manifest.
+    """
+    with _explained(path):
+        names: list[str] = pq.read_schema(path).names
+        return names
+
+
+def first_error(path: Path) -> str:
+    """`id: reason` of the first item that could not be read."""
+    for row in read(path, ["id", "error"]).to_pylist():
+        if row["error"] is not None:
+            return f"{row['id']}: {row['error']}"
+    return ""
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    way_out = f"Run `dvc repro -f ingest@{path.stem}`."
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file. {way_out}") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path}: not a manifest ({error}). {way_out}") from None

@@ -1,0 +1,277 @@
+"""Packing: items to arrays on disk, in one pass and in constant memory."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from genmint.data.items import CHUNK, Items
+from genmint.data.prepared import SPLITS, Split
+from genmint.data.readers import UnreadableError, codepoints
+from genmint.errors import DataError
+
+UNKNOWN, START = "<unk>", "<s>"
+_START_ID = 1
+_MOST_SYMBOLS = 2**16  # what a uint16 can number
+_CODES = 0x110000
+
+
+class ArrayWriter:
+    """An npy file of known shape, written from first row to last.
+
+    Plain writes rather than a memory map: pages of a map count as memory of this process until
+    the kernel takes them back, which lets it grow with the data.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+        self._dtype = np.dtype(dtype)
+        self._shape = shape
+        self._rows = 0
+        self._digest = hashlib.sha256()
+        self._path = path
+        self._stream = path.open("wb")
+        header = {
+            "descr": np.lib.format.dtype_to_descr(self._dtype),
+            "fortran_order": False,
+            "shape": shape,
+        }
+        np.lib.format.write_array_header_1_0(_Hashed(self._stream, self._digest), header)
+
+    def write(self, rows: npt.NDArray[Any]) -> None:
+        """Append rows of the right shape."""
+        if rows.shape[1:] != self._shape[1:]:
+            raise ValueError(f"rows of shape {rows.shape[1:]} into an array of {self._shape}")
+        data = np.ascontiguousarray(rows, dtype=self._dtype)
+        self._digest.update(data.data)
+        self._stream.write(data.data)
+        self._rows += len(rows)
+
+    @property
+    def rows(self) -> int:
+        """Rows written so far."""
+        return self._rows
+
+    def close(self) -> str:
+        """Finish the file.
+
+        Returns:
+            Its sha256.
+
+        Raises:
+            DataError: fewer or more rows than announced.
+        """
+        self._stream.close()
+        if self._rows != self._shape[0]:
+            raise DataError(
+                f"{self._path.name}: {self._rows} rows instead of {self._shape[0]}: the data "
+                "changed since the manifest was made. Run `dvc repro` to take stock again."
+            )
+        return self._digest.hexdigest()
+
+    def abandon(self) -> None:
+        """Close without a check, after something else went wrong."""
+        self._stream.close()
+
+
+class _Hashed:
+    """A stream whose bytes are hashed as they are written."""
+
+    def __init__(self, stream: Any, digest: Any) -> None:
+        self._stream = stream
+        self._digest = digest
+
+    def write(self, data: bytes) -> int:
+        self._digest.update(data)
+        written: int = self._stream.write(data)
+        return written
+
+
+class Writers:
+    """Named arrays of one folder, all finished or none."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._open: dict[str, ArrayWriter] = {}
+
+    def add(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> ArrayWriter:
+        """A new array NAME.npy."""
+        writer = ArrayWriter(self._folder / f"{name}.npy", shape, dtype)
+        self._open[f"{name}.npy"] = writer
+        return writer
+
+    def close(self) -> dict[str, str]:
+        """Finish all; sha256 by file name."""
+        return {name: writer.close() for name, writer in sorted(self._open.items())}
+
+    def abandon(self) -> None:
+        """Close what is open."""
+        for writer in self._open.values():
+            writer.abandon()
+
+
+@contextlib.contextmanager
+def writers(folder: Path) -> Iterator[Writers]:
+    """Arrays that are closed whatever happens."""
+    opened = Writers(folder)
+    try:
+        yield opened
+    finally:
+        opened.abandon()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One item that enters.
+
+    Attributes:
+        path: in the manifest.
+        sha256: in the manifest.
+        split: where it goes.
+        label: number of its class, or None.
+        count: items it gives (the windows of a sound; 1 otherwise).
+    """
+
+    path: str
+    sha256: str
+    split: Split
+    label: int | None
+    count: int = 1
+
+
+def pack_items(
+    folder: Path, entries: Sequence[Entry], items: Items, shape: tuple[int, ...], dtype: str
+) -> dict[str, str]:
+    """Write `{split}.npy` and, for labelled items, `{split}.labels.npy`.
+
+    Args:
+        folder: where to.
+        entries: items in the order in which they are written.
+        items: what loads them.
+        shape: of one item.
+        dtype: of the arrays.
+
+    Returns:
+        sha256 of each file by its name.
+
+    Raises:
+        DataError: an item is not what the manifest says.
+    """
+    counts: Counter[str] = Counter()
+    for entry in entries:
+        counts[entry.split] += entry.count
+    labelled = all(entry.label is not None for entry in entries)
+    with writers(folder) as arrays:
+        data = {s: arrays.add(s, (counts[s], *shape), dtype) for s in SPLITS}
+        labels = (
+            {s: arrays.add(f"{s}.labels", (counts[s],), "<i8") for s in SPLITS} if labelled else {}
+        )
+        for piece in _pieces(entries):
+            loaded = items.load([e.path for e in piece], [e.sha256 for e in piece])
+            sizes = [e.count for e in piece]
+            if len(loaded) != sum(sizes):
+                raise DataError(
+                    f"{piece[0].path} to {piece[-1].path}: {len(loaded)} items instead of "
+                    f"{sum(sizes)}: the manifest is of other settings. Run `dvc repro`."
+                )
+            where = np.repeat([SPLITS.index(e.split) for e in piece], sizes)
+            classes = np.repeat([-1 if e.label is None else e.label for e in piece], sizes)
+            for number, split in enumerate(SPLITS):
+                data[split].write(loaded[where == number])
+                if labelled:
+                    labels[split].write(classes[where == number])
+        return arrays.close()
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The characters start…stop of a document, for one split."""
+
+    document: Path
+    start: int
+    stop: int
+    label: int | None = None
+
+
+def vocabulary_of(segments: Iterable[Segment], min_count: int) -> tuple[str, ...]:
+    """`<unk>`, `<s>`, then the characters that occur `min_count` times, by code point.
+
+    Raises:
+        DataError: more characters than a token of 16 bits can number.
+    """
+    counts = np.zeros(_CODES, dtype=np.int64)
+    for segment in segments:
+        for codes in _cut(segment):
+            distinct, times = np.unique(codes, return_counts=True)
+            counts[distinct] += times
+    kept = np.flatnonzero(counts >= min_count)
+    if len(kept) + 2 > _MOST_SYMBOLS:
+        raise DataError(
+            f"the training texts hold {len(kept)} distinct characters, more than "
+            f"{_MOST_SYMBOLS - 2}: raise min_count"
+        )
+    return (UNKNOWN, START, *(chr(code) for code in kept.tolist()))
+
+
+def pack_text(
+    folder: Path, segments: dict[Split, list[Segment]], vocabulary: tuple[str, ...]
+) -> dict[str, str]:
+    """Write `{split}.npy` (tokens), `{split}.offsets.npy` and, if labelled, `{split}.labels.npy`.
+
+    Every segment begins with the token `<s>`; a character outside the vocabulary is `<unk>`.
+
+    Returns:
+        sha256 of each file by its name.
+
+    Raises:
+        DataError: a document is shorter than the manifest says.
+    """
+    tokens = np.zeros(_CODES, dtype="<u2")
+    tokens[[ord(character) for character in vocabulary[2:]]] = np.arange(2, len(vocabulary))
+    with writers(folder) as arrays:
+        for split in SPLITS:
+            parts = segments[split]
+            lengths = np.array([1 + part.stop - part.start for part in parts], dtype=np.int64)
+            stream = arrays.add(split, (int(lengths.sum()),), "<u2")
+            offsets = arrays.add(f"{split}.offsets", (len(parts) + 1,), "<i8")
+            offsets.write(np.concatenate([[0], np.cumsum(lengths)]))
+            for part in parts:
+                stream.write(np.array([_START_ID]))
+                for codes in _cut(part):
+                    stream.write(tokens[codes])
+            if parts and all(part.label is not None for part in parts):
+                labels = arrays.add(f"{split}.labels", (len(parts),), "<i8")
+                labels.write(np.array([part.label for part in parts]))
+        return arrays.close()
+
+
+def _cut(segment: Segment) -> Iterator[npt.NDArray[np.uint32]]:
+    """Code points of a segment, in pieces."""
+    seen = 0
+    try:
+        for codes in codepoints(segment.document):
+            part = codes[max(0, segment.start - seen) : max(0, segment.stop - seen)]
+            if len(part):
+                yield part
+            seen += len(codes)
+            if seen >= segment.stop:
+                return
+    except (OSError, UnreadableError) as error:
+        raise DataError(f"{segment.document}: {error}") from None
+
+
+def _pieces(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Entries in pieces of about CHUNK items."""
+    start, items = 0, 0
+    for stop, entry in enumerate(entries, start=1):
+        items += entry.count
+        if items >= CHUNK or stop == len(entries):
+            yield entries[start:stop]
+            start, items = stop, 0

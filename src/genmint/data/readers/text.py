@@ -1,0 +1,74 @@
+"""Texts: UTF-8 files as code points, in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from genmint.config import TextDataset
+from genmint.data.readers.base import Statistics, UnreadableError, refuse_empty
+
+_BLOCK = 1 << 18  # characters
+_NEWLINE = 10
+_TAB = 9
+
+
+@dataclass(frozen=True)
+class TextReader:
+    """Reads documents as UTF-8. A byte order mark is dropped; line ends become a line feed."""
+
+    dataset: TextDataset
+
+    suffixes: ClassVar[tuple[str, ...]] = (".txt", ".md")
+    columns: ClassVar[Mapping[str, str]] = {
+        "characters": "int64",
+        "charset": "int64",
+        "lines": "int64",
+        "control": "float64",
+    }
+
+    def describe(self, path: Path) -> Statistics:
+        """Characters, distinct characters, lines, and the share of control characters 0…1."""
+        refuse_empty(path)
+        characters, newlines, control, last = 0, 0, 0, _NEWLINE
+        seen: set[int] = set()
+        for codes in codepoints(path):
+            distinct, counts = np.unique(codes, return_counts=True)
+            seen.update(distinct.tolist())
+            characters += len(codes)
+            newlines += int(counts[distinct == _NEWLINE].sum())
+            control += int(counts[_is_control(distinct)].sum())
+            last = int(codes[-1])
+        return {
+            "characters": characters,
+            "charset": len(seen),
+            "lines": newlines + (last != _NEWLINE),
+            "control": round(control / characters, 6) if characters else 0.0,
+        }
+
+
+def codepoints(path: Path) -> Iterator[npt.NDArray[np.uint32]]:
+    """Unicode code points of a file in pieces that are never empty; uint32.
+
+    Raises:
+        UnreadableError: not UTF-8.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline=None) as stream:
+            while text := stream.read(_BLOCK):
+                yield np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise UnreadableError(f"not UTF-8 (byte 0x{byte:02x}); save it as UTF-8") from None
+
+
+def _is_control(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+    """C0 and C1 control characters except tab and line feed."""
+    low = (codes < 32) & (codes != _TAB) & (codes != _NEWLINE)
+    control: npt.NDArray[np.bool_] = low | ((codes >= 127) & (codes < 160))
+    return control

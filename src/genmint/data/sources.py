@@ -1,0 +1,326 @@
+"""Where a data set comes from: built in, named, or a folder of yours."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from genmint.config import AudioDataset, Dataset, ImageDataset, TextDataset
+from genmint.config.base import Frozen, PositiveInt, Seed
+from genmint.data import notes
+from genmint.data.fetch import RemoteFile, fetch
+from genmint.data.items import ArrayItems, FileItems, Items, Part
+from genmint.data.readers import item_reader_of, reader_of
+from genmint.errors import ConfigError, DataError
+from genmint.files import write_json
+from genmint.project import Project
+
+_DESCRIPTIONS = (".yaml", ".yml")
+
+
+class DigitsSource(Frozen):
+    """scikit-learn's 1,797 handwritten digits."""
+
+    source: Literal["digits"]
+
+
+class PythonDocsSource(Frozen):
+    """The language documentation that CPython carries for its help()."""
+
+    source: Literal["python-docs"]
+
+
+class NotesSource(Frozen):
+    """Plucked strings of our own making."""
+
+    source: Literal["notes"]
+    clips: PositiveInt
+    seed: Seed
+
+
+class MnistSource(Frozen):
+    """The four idx files, each named as in the distribution."""
+
+    source: Literal["mnist"]
+    files: Annotated[tuple[RemoteFile, ...], Field(min_length=4, max_length=4)]
+
+
+class TinyShakespeareSource(Frozen):
+    """One text."""
+
+    source: Literal["tiny-shakespeare"]
+    files: Annotated[tuple[RemoteFile, ...], Field(min_length=1, max_length=1)]
+
+
+Description = Annotated[
+    DigitsSource | PythonDocsSource | NotesSource | MnistSource | TinyShakespeareSource,
+    Field(discriminator="source"),
+]
+
+
+class Source(Protocol):
+    """Puts what a data set needs into data/raw/NAME, and finds its items there."""
+
+    def materialise(self, folder: Path) -> None:
+        """Fetch or generate into `folder`; a folder of yours stays where it is.
+
+        Raises:
+            DataError: not to be had, or not what it should be.
+        """
+
+    def items(self, folder: Path) -> Items:
+        """The items, given the folder that `materialise` filled."""
+
+
+def open_source(project: Project, name: str, dataset: Dataset) -> Source:
+    """The source that `path` of a data set names.
+
+    Raises:
+        ConfigError: the description is wrong, or does not fit the block.
+        DataError: there is nothing at `path`.
+    """
+    path = (project.root / Path(dataset.path).expanduser()).resolve()
+    if path.is_dir() or (path.is_file() and path.suffix not in _DESCRIPTIONS):
+        return _own(path, name, dataset)
+    if not path.exists():
+        raise DataError(
+            f"datasets.{name}.path: {path}: no such file or folder on this machine. Put the data "
+            "there, or correct the path in params.yaml."
+        )
+    description = read_description(path)
+    if dataset.labels in ("folder", "filename"):
+        raise ConfigError(
+            f"datasets.{name}.labels: {dataset.labels} is for folders of files; "
+            f"{description.source} knows its labels: use source or none"
+        )
+    if dataset.filename_pattern is not None:
+        raise ConfigError(f"datasets.{name}.filename_pattern: {description.source} has no files")
+    return _described(description, name, dataset)
+
+
+def read_description(path: Path) -> Description:
+    """Read a file of data/sources.
+
+    Raises:
+        ConfigError: naming the file and the key.
+    """
+    adapter: TypeAdapter[Description] = TypeAdapter(Description)
+    try:
+        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        return adapter.validate_json(json.dumps(document, default=str))
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        found = error.errors()[0]
+        # The first part of the place is the tag of the union, which nobody wrote there.
+        key = ".".join(str(part) for part in found["loc"][1:]) or "source"
+        raise ConfigError(f"{path}: {key}: {found['msg']}") from None
+
+
+def _own(path: Path, name: str, dataset: Dataset) -> Source:
+    if dataset.labels == "source":
+        raise ConfigError(
+            f"datasets.{name}.labels: source is for built-in and named sets; a folder has labels "
+            "by folder, by filename, or none"
+        )
+    return OwnFiles(path, dataset)
+
+
+def _described(description: Description, name: str, dataset: Dataset) -> Source:
+    kind = "audio" if description.source == "notes" else "text"
+    kind = "image" if description.source in ("digits", "mnist") else kind
+    if dataset.kind != kind:
+        raise ConfigError(f"datasets.{name}.kind: {description.source} is {kind}")
+    if isinstance(dataset, TextDataset):
+        if dataset.labels != "none":
+            raise ConfigError(f"datasets.{name}.labels: {description.source} has none: use none")
+        if isinstance(description, PythonDocsSource):
+            return PythonDocs(dataset)
+        assert isinstance(description, TinyShakespeareSource)
+        return TinyShakespeare(dataset, description)
+    if isinstance(dataset, AudioDataset):
+        assert isinstance(description, NotesSource)
+        return Notes(dataset, description)
+    if isinstance(description, DigitsSource):
+        return Digits(dataset)
+    assert isinstance(description, MnistSource)
+    return Mnist(dataset, description)
+
+
+@dataclass(frozen=True)
+class OwnFiles:
+    """A folder of yours, or a single file."""
+
+    path: Path
+    dataset: Dataset
+
+    def materialise(self, folder: Path) -> None:
+        """Note that nothing was copied (DVC wants the folder to hold something)."""
+        write_json(folder / "source.json", {"source": "own"})
+
+    def items(self, folder: Path) -> FileItems:
+        """Files with the endings of the data set's kind.
+
+        Raises:
+            DataError: there are none.
+        """
+        suffixes = reader_of(self.dataset).suffixes
+        if self.path.is_file():
+            if self.path.suffix.lower() not in suffixes:
+                raise DataError(f"{self.path}: not one of {', '.join(suffixes)}")
+            return FileItems(self.path.parent, self.dataset, only=self.path.name)
+        found = FileItems(self.path, self.dataset)
+        if not found.paths():
+            raise DataError(
+                f"{self.path}: no {self.dataset.kind} files in this folder "
+                f"({', '.join(suffixes)}). Put some there, or correct the path in params.yaml."
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class Digits:
+    """1,797 grey 8×8 digits with labels, of E. Alpaydin and C. Kaynak (1998)."""
+
+    dataset: ImageDataset
+
+    def materialise(self, folder: Path) -> None:
+        """Write digits.npy (uint8 N×8×8) and labels.npy."""
+        from sklearn.datasets import load_digits
+
+        found = load_digits()
+        # 0…16 to 0…255; exact, since 255/16 is.
+        pixels = np.rint(found.images * (255 / 16)).astype(np.uint8)
+        _save_arrays(folder, "digits", pixels, [str(target) for target in found.target])
+
+    def items(self, folder: Path) -> ArrayItems:
+        """Rows of digits.npy."""
+        return _array_items(folder, "digits", self.dataset)
+
+
+@dataclass(frozen=True)
+class Notes:
+    """Plucked strings at the rate and length that the data set asks for."""
+
+    dataset: AudioDataset
+    description: NotesSource
+
+    def materialise(self, folder: Path) -> None:
+        """Write notes.npy (int16 N×T) and labels.npy.
+
+        Raises:
+            DataError: the rate is too low for the highest note.
+        """
+        rate = self.dataset.sample_rate
+        if rate < 6 * max(notes.NOTES.values()):
+            raise DataError(f"notes need a sample_rate of at least 4000 Hz, not {rate}")
+        clips, labels = notes.synthesise(
+            self.description.clips, self.description.seed, rate, self.dataset.samples_per_clip
+        )
+        _save_arrays(folder, "notes", clips, labels)
+
+    def items(self, folder: Path) -> ArrayItems:
+        """Rows of notes.npy."""
+        return _array_items(folder, "notes", self.dataset)
+
+
+@dataclass(frozen=True)
+class PythonDocs:
+    """Each topic of pydoc_data.topics a document. It differs between versions of Python."""
+
+    dataset: TextDataset
+
+    def materialise(self, folder: Path) -> None:
+        """Write documents/TOPIC.txt."""
+        from pydoc_data.topics import topics
+
+        documents = folder / "documents"
+        documents.mkdir()
+        for topic, text in topics.items():
+            (documents / f"{topic}.txt").write_text(text, encoding="utf-8", newline="\n")
+
+    def items(self, folder: Path) -> FileItems:
+        """The documents."""
+        return FileItems((folder / "documents").resolve(), self.dataset)
+
+
+@dataclass(frozen=True)
+class TinyShakespeare:
+    """One text of 1,115,394 characters."""
+
+    dataset: TextDataset
+    description: TinyShakespeareSource
+
+    def materialise(self, folder: Path) -> None:
+        """Fetch the text."""
+        fetch(self.description.files[0], folder)
+
+    def items(self, folder: Path) -> FileItems:
+        """The one document."""
+        return FileItems(folder.resolve(), self.dataset, only=self.description.files[0].name)
+
+
+@dataclass(frozen=True)
+class Mnist:
+    """60,000 + 10,000 grey 28×28 digits with their official split."""
+
+    dataset: ImageDataset
+    description: MnistSource
+
+    def materialise(self, folder: Path) -> None:
+        """Fetch the four idx files."""
+        for remote in self.description.files:
+            fetch(remote, folder)
+
+    def items(self, folder: Path) -> ArrayItems:
+        """Rows of the two files of images."""
+        parts = []
+        for split, prefix in (("train", "train"), ("test", "t10k")):
+            labels = None
+            if self.dataset.labels != "none":
+                labels = read_idx(folder / f"{prefix}-labels-idx1-ubyte").astype(np.str_)
+            images = read_idx(folder / f"{prefix}-images-idx3-ubyte")
+            parts.append(Part(split, images, labels, split))
+        return ArrayItems(tuple(parts), item_reader_of(self.dataset))
+
+
+def read_idx(path: Path) -> npt.NDArray[np.uint8]:
+    """Memory-map an idx file of bytes (two zero bytes, type 8, rank, big-endian sizes, data).
+
+    Raises:
+        DataError: missing, or not such a file.
+    """
+    try:
+        with path.open("rb") as stream:
+            magic = stream.read(4)
+            sizes = struct.unpack(f">{magic[3]}I", stream.read(4 * magic[3]))
+    except (OSError, IndexError, struct.error):
+        raise DataError(f"{path}: missing or not an idx file") from None
+    header = 4 + 4 * len(sizes)
+    if magic[:3] != b"\x00\x00\x08" or path.stat().st_size != header + int(np.prod(sizes)):
+        raise DataError(f"{path}: not an idx file of bytes, or cut short")
+    return np.memmap(path, dtype=np.uint8, mode="r", offset=header, shape=sizes)
+
+
+def _save_arrays(folder: Path, name: str, rows: npt.NDArray[Any], labels: list[str]) -> None:
+    np.save(folder / f"{name}.npy", rows, allow_pickle=False)
+    np.save(folder / "labels.npy", np.array(labels, dtype=np.str_), allow_pickle=False)
+
+
+def _array_items(folder: Path, name: str, dataset: ImageDataset | AudioDataset) -> ArrayItems:
+    try:
+        rows = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        labels = np.load(folder / "labels.npy", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: {error}. Run `dvc repro ingest@{name}`.") from None
+    part = Part(name, rows, labels if dataset.labels == "source" else None, None)
+    return ArrayItems((part,), item_reader_of(dataset))

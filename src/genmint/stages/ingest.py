@@ -1,0 +1,39 @@
+"""Ingest: from a source to a manifest with one row an item."""
+
+from __future__ import annotations
+
+from genmint.config import Params
+from genmint.data import manifest
+from genmint.data.items import check_groups
+from genmint.data.progress import counted
+from genmint.data.readers import reader_of
+from genmint.data.sources import open_source
+from genmint.errors import DataError
+from genmint.files import atomic_dir, atomic_path
+from genmint.project import Project
+
+
+def run(project: Project, params: Params, name: str) -> None:
+    """Write data/raw/NAME and data/manifest/NAME.parquet.
+
+    Raises:
+        ConfigError: the block does not fit its source.
+        DataError: the source is missing, its checksum is wrong, or nothing in it is readable.
+    """
+    dataset = params.datasets[name]
+    source = open_source(project, name, dataset)
+    reader = reader_of(dataset)
+    with atomic_dir(project.raw(name)) as folder, atomic_path(project.manifest(name)) as table:
+        source.materialise(folder)
+        items = source.items(folder)
+        check_groups(items, name, [*manifest.COLUMNS, *reader.columns])
+        columns = manifest.schema(reader, items.groups)
+        pieces = counted(items.describe(), f"reading {name}")
+        found, readable = manifest.write(table, pieces, columns)
+        if readable == 0:
+            raise DataError(
+                f"datasets.{name}: none of {found} items can be read; "
+                f"the first is {manifest.first_error(table)}"
+            )
+    unread = f", {found - readable} of them unreadable" if found > readable else ""
+    print(f"{name}: {found} items{unread}")  # noqa: T201
