@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pooch
-from requests import RequestException
+import requests
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
@@ -58,7 +58,10 @@ def fetch(remote: RemoteFile, folder: Path) -> Path:
         for url in remote.urls:
             try:
                 fetched = _download(url, Path(temporary))
-            except (RequestException, OSError, ValueError) as error:
+            except (requests.ConnectionError, requests.Timeout):
+                problems.append(f"{url}: no connection")
+                continue
+            except (requests.RequestException, OSError, ValueError) as error:
                 problems.append(f"{url}: {_first_line(error)}")
                 continue
             _unpack(fetched, target, remote, url)

@@ -124,7 +124,6 @@ class FileItems:
         root: the folder, with links resolved.
         dataset: its block.
         only: the one file to take; None takes all.
-        split: official split of all files, or None.
     """
 
     root: Path
@@ -211,7 +210,8 @@ class FileItems:
         file = self.root / path
         if file.is_dir():
             raise UnreadableError("symbolic link to a folder; it is not followed")
-        if not file.resolve().is_relative_to(self.root):
+        # realpath, since Path.resolve raises on links that lead in a circle.
+        if not Path(os.path.realpath(file)).is_relative_to(self.root):
             raise UnreadableError("symbolic link that leads out of the folder")
         if not file.exists():
             raise UnreadableError("symbolic link to nothing" if file.is_symlink() else "is gone")

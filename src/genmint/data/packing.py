@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from genmint.data.items import CHUNK, Items
 from genmint.data.prepared import SPLITS, Split
@@ -128,32 +128,47 @@ def writers(folder: Path) -> Iterator[Writers]:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One item that enters.
+class Plan:
+    """Items that enter, by column and in the order in which they are written.
 
     Attributes:
-        path: in the manifest.
-        sha256: in the manifest.
-        split: where it goes.
-        label: number of its class, or None.
-        count: items it gives (the windows of a sound; 1 otherwise).
+        paths: `path` in the manifest; strings.
+        hashes: `sha256` in the manifest; strings.
+        splits: int8 N, index into SPLITS.
+        labels: int64 N, number of the class; None for unlabelled items.
+        counts: int64 N, items that each gives (the windows of a sound; 1 otherwise).
     """
 
-    path: str
-    sha256: str
-    split: Split
-    label: int | None
-    count: int = 1
+    paths: pa.ChunkedArray
+    hashes: pa.ChunkedArray
+    splits: npt.NDArray[np.int8]
+    labels: npt.NDArray[np.int64] | None
+    counts: npt.NDArray[np.int64]
+
+    def items(self) -> dict[Split, int]:
+        """Number of items of each split."""
+        found = np.bincount(self.splits, weights=self.counts, minlength=len(SPLITS))
+        return {split: int(found[number]) for number, split in enumerate(SPLITS)}
+
+    def pieces(self) -> Iterator[slice]:
+        """Consecutive parts of at least CHUNK items (the last may be shorter)."""
+        ends = np.cumsum(self.counts)
+        start = 0
+        while start < len(ends):
+            before = 0 if start == 0 else int(ends[start - 1])
+            stop = min(int(np.searchsorted(ends, before + CHUNK)) + 1, len(ends))
+            yield slice(start, stop)
+            start = stop
 
 
 def pack_items(
-    folder: Path, entries: Sequence[Entry], items: Items, shape: tuple[int, ...], dtype: str
+    folder: Path, plan: Plan, items: Items, shape: tuple[int, ...], dtype: str
 ) -> dict[str, str]:
     """Write `{split}.npy` and, for labelled items, `{split}.labels.npy`.
 
     Args:
         folder: where to.
-        entries: items in the order in which they are written.
+        plan: what to write.
         items: what loads them.
         shape: of one item.
         dtype: of the arrays.
@@ -164,28 +179,26 @@ def pack_items(
     Raises:
         DataError: an item is not what the manifest says.
     """
-    counts: Counter[str] = Counter()
-    for entry in entries:
-        counts[entry.split] += entry.count
-    labelled = all(entry.label is not None for entry in entries)
+    counts = plan.items()
     with writers(folder) as arrays:
         data = {s: arrays.add(s, (counts[s], *shape), dtype) for s in SPLITS}
-        labels = (
-            {s: arrays.add(f"{s}.labels", (counts[s],), "<i8") for s in SPLITS} if labelled else {}
-        )
-        for piece in _pieces(entries):
-            loaded = items.load([e.path for e in piece], [e.sha256 for e in piece])
-            sizes = [e.count for e in piece]
-            if len(loaded) != sum(sizes):
+        labels: dict[Split, ArrayWriter] = {}
+        if plan.labels is not None:
+            labels = {s: arrays.add(f"{s}.labels", (counts[s],), "<i8") for s in SPLITS}
+        for piece in plan.pieces():
+            paths = plan.paths[piece].to_pylist()
+            loaded = items.load(paths, plan.hashes[piece].to_pylist())
+            sizes = plan.counts[piece]
+            if len(loaded) != sizes.sum():
                 raise DataError(
-                    f"{piece[0].path} to {piece[-1].path}: {len(loaded)} items instead of "
-                    f"{sum(sizes)}: the manifest is of other settings. Run `dvc repro`."
+                    f"{paths[0]} to {paths[-1]}: {len(loaded)} items instead of {sizes.sum()}: "
+                    "the manifest is of other settings. Run `dvc repro`."
                 )
-            where = np.repeat([SPLITS.index(e.split) for e in piece], sizes)
-            classes = np.repeat([-1 if e.label is None else e.label for e in piece], sizes)
+            where = np.repeat(plan.splits[piece], sizes)
             for number, split in enumerate(SPLITS):
                 data[split].write(loaded[where == number])
-                if labelled:
+                if plan.labels is not None:
+                    classes = np.repeat(plan.labels[piece], sizes)
                     labels[split].write(classes[where == number])
         return arrays.close()
 
@@ -265,13 +278,3 @@ def _cut(segment: Segment) -> Iterator[npt.NDArray[np.uint32]]:
                 return
     except (OSError, UnreadableError) as error:
         raise DataError(f"{segment.document}: {error}") from None
-
-
-def _pieces(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    """Entries in pieces of about CHUNK items."""
-    start, items = 0, 0
-    for stop, entry in enumerate(entries, start=1):
-        items += entry.count
-        if items >= CHUNK or stop == len(entries):
-            yield entries[start:stop]
-            start, items = stop, 0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from genmint.data.prepared import SPLITS, Split
 from genmint.errors import DataError
 from genmint.files import sha256_bytes
 
 
-def by_hash(hashes: Sequence[str], validation: float, test: float) -> list[Split]:
+def by_hash(hashes: Iterable[str], validation: float, test: float) -> list[Split]:
     """Split by content: the same content lands in the same split, whatever else is in the set.
 
     Args:
@@ -42,7 +42,7 @@ def cut(length: int, validation: float, test: float) -> tuple[int, int]:
     )
 
 
-def official(splits: Sequence[str | None], hashes: Sequence[str], validation: float) -> list[Split]:
+def official(splits: Sequence[str | None], hashes: Iterable[str], validation: float) -> list[Split]:
     """The source's own split; where it has no validation, that is cut from train by content.
 
     Args:

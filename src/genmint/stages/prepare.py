@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from genmint.config import AudioDataset, Dataset, ImageDataset, Params, TextDataset
 from genmint.data import manifest, packing, splits
 from genmint.data.items import Items
-from genmint.data.packing import Entry, Segment
+from genmint.data.packing import Plan, Segment
 from genmint.data.prepared import SPLITS, Meta, Split
 from genmint.data.sources import open_source
 from genmint.errors import DataError
 from genmint.files import atomic_dir, read_json, sha256_file, write_json
 from genmint.project import Project
-
-Row = dict[str, Any]
 
 
 def run(project: Project, params: Params, name: str) -> None:
@@ -31,14 +31,13 @@ def run(project: Project, params: Params, name: str) -> None:
     """
     dataset = params.datasets[name]
     _refuse_unvalidated(project, name)
-    rows = _entering(project, name, dataset)
-    classes = _classes(rows, dataset)
+    table = _entering(project, name, dataset)
     items = open_source(project, name, dataset).items(project.raw(name))
     with atomic_dir(project.prepared(name)) as folder:
         if isinstance(dataset, TextDataset):
-            meta = _prepare_text(folder, name, dataset, rows, classes, items)
+            meta = _prepare_text(folder, name, dataset, table, items)
         else:
-            meta = _prepare_items(folder, name, dataset, rows, classes, items)
+            meta = _prepare_items(folder, name, dataset, table, items)
         write_json(folder / "meta.json", meta.model_dump(mode="json"))
     shown = ", ".join(f"{meta.items[split]} {split}" for split in SPLITS)
     print(f"{name}: {shown}")  # noqa: T201
@@ -55,13 +54,12 @@ def _refuse_unvalidated(project: Project, name: str) -> None:
         raise DataError(f"{path}: is of another manifest than {project.manifest(name)}. {way_out}")
 
 
-def _entering(project: Project, name: str, dataset: Dataset) -> list[Row]:
+def _entering(project: Project, name: str, dataset: Dataset) -> pa.Table:
     """Manifest rows that are not quarantined; only the columns that are needed here."""
     columns = ["id", "path", "sha256", "error", "label", "split"]
     columns += {"audio": ["windows"], "text": ["characters"], "image": []}[dataset.kind]
     group = dataset.group_column
-    known = manifest.column_names(project.manifest(name))
-    if group is not None and group not in known:
+    if group is not None and group not in manifest.column_names(project.manifest(name)):
         raise DataError(
             f"datasets.{name}.split: the manifest has no column {group!r}; let filename_pattern "
             f"name a group (?P<{group}>…)"
@@ -71,67 +69,76 @@ def _entering(project: Project, name: str, dataset: Dataset) -> list[Row]:
     path = project.quarantine(name)
     try:
         with path.open(encoding="utf-8", newline="") as stream:
-            quarantined = {row["id"] for row in csv.DictReader(stream)}
+            quarantined = [row["id"] for row in csv.DictReader(stream)]
     except FileNotFoundError:
         raise DataError(f"{path}: no such file. Run `dvc repro validate@{name}`.") from None
-    rows = manifest.read(project.manifest(name), columns).to_pylist()
+    table = manifest.read(project.manifest(name), columns)
+    out = pc.is_in(table["id"], value_set=pa.array(quarantined, type=pa.string()))
     # An unreadable item stays out even where the suite was edited to let it pass.
-    return [row for row in rows if row["id"] not in quarantined and row["error"] is None]
+    return table.filter(pc.and_(pc.invert(out), pc.is_null(table["error"])))
 
 
-def _classes(rows: list[Row], dataset: Dataset) -> dict[str, int]:
+def _classes(table: pa.Table, dataset: Dataset) -> dict[str, int]:
     """Class names to numbers: in numerical order where all are numbers, else alphabetically."""
     if dataset.labels == "none":
         return {}
-    names = {row["label"] for row in rows}
+    names = pc.unique(table["label"]).to_pylist()
     if None in names:
         raise DataError(f"labels: {dataset.labels}, but an item has no label")
     numeric = all(name.isdecimal() for name in names)
-    ordered = sorted(names, key=int) if numeric else sorted(names)
+    ordered = sorted(names, key=lambda name: (int(name), name)) if numeric else sorted(names)
     return {name: number for number, name in enumerate(ordered)}
 
 
-def _assign(rows: list[Row], dataset: Dataset) -> list[Split]:
-    hashes = [row["sha256"] for row in rows]
+def _assign(table: pa.Table, dataset: Dataset) -> list[Split]:
+    hashes = (value.as_py() for value in table["sha256"])
     validation, test = dataset.validation, dataset.test
     if dataset.split == "official":
-        return splits.official([row["split"] for row in rows], hashes, validation)
+        return splits.official(table["split"].to_pylist(), hashes, validation)
     if dataset.split == "position":
-        return splits.by_position(len(rows), validation, test)
+        return splits.by_position(len(table), validation, test)
     if dataset.group_column is not None:
-        return splits.by_group([row[dataset.group_column] for row in rows], validation, test)
+        return splits.by_group(table[dataset.group_column].to_pylist(), validation, test)
     return splits.by_hash(hashes, validation, test)
+
+
+def _numbers(table: pa.Table, classes: dict[str, int]) -> npt.NDArray[np.int64] | None:
+    """Class number of each item."""
+    if not classes:
+        return None
+    return np.array([classes[value.as_py()] for value in table["label"]], dtype=np.int64)
 
 
 def _prepare_items(
     folder: Path,
     name: str,
     dataset: ImageDataset | AudioDataset,
-    rows: list[Row],
-    classes: dict[str, int],
+    table: pa.Table,
     items: Items,
 ) -> Meta:
-    entries = [
-        Entry(row["path"], row["sha256"], split, classes.get(row["label"]), row.get("windows", 1))
-        for row, split in zip(rows, _assign(rows, dataset), strict=True)
-    ]
-    counts: Counter[Split] = Counter(dict.fromkeys(SPLITS, 0))
-    for entry in entries:
-        counts[entry.split] += entry.count
-    splits.refuse_empty(counts, name, dataset.split)
+    classes = _classes(table, dataset)
+    windows = table["windows"].to_numpy() if "windows" in table.column_names else 1
+    plan = Plan(
+        table["path"],
+        table["sha256"],
+        np.array([SPLITS.index(split) for split in _assign(table, dataset)], dtype=np.int8),
+        _numbers(table, classes),
+        np.zeros(len(table), dtype=np.int64) + windows,
+    )
+    splits.refuse_empty(plan.items(), name, dataset.split)
     shape: tuple[int, ...]
     if isinstance(dataset, ImageDataset):
         channels = 1 if dataset.mode == "grey" else 3
         shape, dtype = (channels, dataset.size, dataset.size), "|u1"
-        sound: Row = {}
+        sound: dict[str, Any] = {}
     else:
         shape, dtype = (dataset.samples_per_clip,), "<i2"
         sound = {"sample_rate": dataset.sample_rate, "spectrogram": dataset.spectrogram}
-    files = packing.pack_items(folder, entries, items, shape, dtype)
+    files = packing.pack_items(folder, plan, items, shape, dtype)
     return Meta(
         dataset=name,
         kind=dataset.kind,
-        items={split: counts[split] for split in SPLITS},
+        items={str(split): count for split, count in plan.items().items()},
         shape=shape,
         labels=tuple(classes) or None,
         files=files,
@@ -140,22 +147,16 @@ def _prepare_items(
 
 
 def _prepare_text(
-    folder: Path,
-    name: str,
-    dataset: TextDataset,
-    rows: list[Row],
-    classes: dict[str, int],
-    items: Items,
+    folder: Path, name: str, dataset: TextDataset, table: pa.Table, items: Items
 ) -> Meta:
-    if len(rows) == 1 and dataset.split != "position":
+    if len(table) == 1 and dataset.split != "position":
         raise DataError(
             f"datasets.{name}.split: {dataset.split} shares out documents, and this is a single "
             "one; use position, which cuts it"
         )
-    segments = _cut_text(rows, dataset, classes, items)
-    characters = {
-        split: sum(part.stop - part.start for part in segments[split]) for split in SPLITS
-    }
+    classes = _classes(table, dataset)
+    segments = _cut_text(table, dataset, classes, items)
+    characters = {s: sum(part.stop - part.start for part in segments[s]) for s in SPLITS}
     splits.refuse_empty(characters, name, dataset.split)
     vocabulary = packing.vocabulary_of(segments["train"], dataset.min_count)
     files = packing.pack_text(folder, segments, vocabulary)
@@ -171,21 +172,24 @@ def _prepare_text(
 
 
 def _cut_text(
-    rows: list[Row], dataset: TextDataset, classes: dict[str, int], items: Items
+    table: pa.Table, dataset: TextDataset, classes: dict[str, int], items: Items
 ) -> dict[Split, list[Segment]]:
     """Documents as segments of splits; `position` cuts the texts as if they were one."""
     segments: dict[Split, list[Segment]] = {split: [] for split in SPLITS}
-    ends = np.cumsum([0, *(row["characters"] for row in rows)]).tolist()
-    first, second = splits.cut(ends[-1], dataset.validation, dataset.test)
-    borders = dict(zip(SPLITS, ((0, first), (first, second), (second, ends[-1])), strict=True))
-    whole = [None] * len(rows) if dataset.split == "position" else _assign(rows, dataset)
-    for row, begin, end, assigned in zip(rows, ends[:-1], ends[1:], whole, strict=True):
+    by_position = dataset.split == "position"
+    assigned = [None] * len(table) if by_position else _assign(table, dataset)
+    total = pc.sum(table["characters"]).as_py() or 0
+    first, second = splits.cut(total, dataset.validation, dataset.test)
+    borders = dict(zip(SPLITS, ((0, first), (first, second), (second, total)), strict=True))
+    begin = 0
+    for row, whole in zip(table.to_pylist(), assigned, strict=True):
         document = items.document(row["path"], row["sha256"])
-        label = classes.get(row["label"])
-        for split, (low, high) in borders.items():
-            if assigned is not None:
-                low, high = (begin, end) if split == assigned else (begin, begin)
-            start, stop = max(low, begin) - begin, min(high, end) - begin
+        length, label = row["characters"], classes.get(row["label"])
+        # A document that goes whole into one split is cut at its own two ends.
+        wanted = borders if whole is None else {whole: (begin, begin + length)}
+        for split, (low, high) in wanted.items():
+            start, stop = max(low - begin, 0), min(high - begin, length)
             if start < stop:
                 segments[split].append(Segment(document, start, stop, label))
+        begin += length
     return segments
