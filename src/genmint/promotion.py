@@ -216,6 +216,11 @@ def _compare(
     rule: ChampionRule = params.gates[name].champion
     with tempfile.TemporaryDirectory(prefix="genmint-") as folder:
         weights, evaluation = registry.download(champion, Path(folder))
+        if not weights.is_dir():
+            raise GenmintError(
+                f"the champion, version {champion.version}, was not registered by genmint and "
+                f"cannot be compared with. Take the alias `champion` of {name} away from it."
+            )
         scores = champion_scores(project, name, weights, evaluation, challenger.protocol)
     direction = metric(rule.metric).direction
     return compare(rule, direction, challenger, scores, noise_floor(project, name, rule.metric))

@@ -185,8 +185,9 @@ class Registry:
         """Copy a version's files into the folder `target`.
 
         Returns:
-            The folder with model.safetensors and config.json, and the one with the evaluation's
-            files; each may lack files (a version that genmint did not make has none).
+            The folder with model.safetensors and config.json, and the one under which the files of
+            the evaluation lie as in a project (`metrics/NAME.json`); a version that genmint did not
+            make has neither.
         """
         with tracking.reaching(self.address):
             source = self.client.get_model_version_download_uri(version.name, version.version)
@@ -258,8 +259,10 @@ class Registry:
             self.client.update_model_version(version.name, version.version, description)
 
     def _log_evaluation(self, run_id: str, files: Sequence[Path]) -> None:
+        """Store files of the project under their own paths, beside the model."""
         for path in files:
-            self.client.log_artifact(run_id, str(path), f"{_MODEL}/{_EVALUATION}")
+            folder = path.parent.relative_to(self.project.root).as_posix()
+            self.client.log_artifact(run_id, str(path), f"{_MODEL}/{_EVALUATION}/{folder}")
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], time_ms: int) -> None:
         """Show final metrics on the page of a run, unless they are there."""

@@ -60,7 +60,7 @@ def champion_scores(
         project: with the prepared data and reference that the challenger was measured on.
         name: of the model.
         weights: folder with the champion's model.safetensors and config.json.
-        evaluation: folder with the files of its evaluation, as registered.
+        evaluation: folder with the files of its evaluation, laid out as in a project.
         protocol: of the challenger.
 
     Raises:
@@ -87,14 +87,16 @@ def _measure(project: Project, name: str, weights: Path) -> Scores:
 
 def _recorded(name: str, weights: Path, evaluation: Path) -> Scores | None:
     """Read a registered evaluation; None unless its files belong to each other and the weights."""
-    metrics = evaluation / f"{name}.json"
+    registered = Project(evaluation)
+    metrics = registered.metrics(name)
     try:
-        measured = read_json(evaluation / f"{name}.protocol.json")
+        measured = read_json(protocol_path(registered, name))
         if measured["metrics"] != sha256_file(metrics):
             return None
         if measured["weights"] != sha256_file(weights / "model.safetensors"):
             return None
-        return Scores(read_json(metrics), measured["protocol"], _items(evaluation / ITEMS))
+        items = _items(registered.samples(name) / ITEMS)
+        return Scores(read_json(metrics), measured["protocol"], items)
     except (GenmintError, OSError, KeyError, TypeError):
         # Registered by another version, or cut short: then it is measured again.
         return None

@@ -7,6 +7,7 @@ the main repository, shared by all its worktrees. With it, a server is used, unc
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
 import urllib.parse
@@ -132,6 +133,8 @@ def _build_store(database_file: Path, artifacts: Path) -> None:
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as RegistryStore
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+    # It announces each of its migrations, which is no news to anybody.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     address = f"sqlite:///{database_file}"
     store = SqlAlchemyStore(address, artifacts.as_uri())
     registry = RegistryStore(address)

@@ -1,0 +1,138 @@
+"""A small project with real weights and real files, for all that comes after evaluation."""
+
+import contextlib
+import json
+import shutil
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genmint import tracking
+from genmint.config import load_params
+from genmint.files import sha256_file, write_json
+from genmint.project import Project
+
+PARAMS = """\
+datasets:
+  dots: {path: data/sources/dots.yaml, kind: image, size: 4}
+models:
+  tiny: {family: vae, dataset: dots, hidden: [4], latent: 2, steps: 10}
+  other: {family: vae, dataset: dots, hidden: [4], latent: 2, steps: 10}
+gates:
+  tiny:
+    thresholds:
+      elbo: {min: -30.0, baseline: pixel_bernoulli, margin: 1.0}
+    champion: {metric: elbo}
+"""
+
+
+@dataclass
+class Workshop:
+    """A project whose models are made by hand, so that their scores can be chosen."""
+
+    root: Path
+
+    @property
+    def project(self):
+        return Project(self.root)
+
+    @property
+    def params(self):
+        return load_params(self.root / "params.yaml")
+
+    def edit(self, old, new):
+        path = self.root / "params.yaml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    def make(self, name="tiny", *, seed=0, elbo=-20.0, items=True, gate=True, **metrics):
+        """Write a model with its history, evaluation and gate record; return its weights' hash."""
+        from genmint.config import VAEConfig
+        from genmint.data.spec import DataSpec
+        from genmint.models import store
+
+        folder = self.root / "models" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        config = VAEConfig(family="vae", dataset="dots", hidden=(4,), latent=2, steps=10, seed=seed)
+        spec = DataSpec(dataset="dots", kind="image", view="grid", shape=(1, 4, 4))
+        described = {
+            "name": name,
+            "model": config,
+            "data": spec,
+            "prepared": "d" * 64,
+            "resolved": {"precision": "fp32"},
+        }
+        record = store.save(folder, store.build(config, spec), described)
+        rows = [f"{step},0,{30 - step},{31 - step}" for step in range(1, 4)]
+        history = "\n".join(["step,epoch,train_loss,validation_loss", *rows]) + "\n"
+        (folder / "history.csv").write_text(history)
+        self.evaluate(name, record.weights, elbo, items, metrics)
+        if gate:
+            self.gate(name)
+        return record.weights
+
+    def evaluate(self, name, weights, elbo, items, metrics):
+        values = {"elbo": elbo, "elbo_stderr": 0.1, "nonfinite": 0.0, **metrics}
+        path = self.root / "metrics" / f"{name}.json"
+        # By hand, since a test may want a NaN there.
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(values))
+        cost = {"parameters": 100, "megabytes": 0.01, "sample_milliseconds": 1.0}
+        write_json(path.with_name(f"{name}.cost.json"), cost)
+        measured = {
+            "model": name,
+            "weights": weights,
+            "dataset": "dots",
+            "metrics": sha256_file(path),
+            "reference": "e" * 64,
+            "protocol": {"data": "d" * 64, "samples": 16, "seed": 1, "observation": "binary"},
+            "baselines": {"elbo": {"pixel_bernoulli": -40.0}},
+            "noise_floor": {"elbo": 0.5},
+        }
+        write_json(path.with_name(f"{name}.protocol.json"), measured)
+        samples = self.root / "samples" / name
+        samples.mkdir(parents=True, exist_ok=True)
+        if items:
+            noise = np.random.default_rng(0).normal(size=100)
+            np.save(samples / "items.npy", elbo + noise - noise.mean())
+        else:
+            (samples / "items.npy").unlink(missing_ok=True)
+        validation = {"dataset": "dots", "kind": "image", "passed": 1, "items": 100}
+        write_json(self.root / "reports" / "data" / "dots.json", validation)
+
+    def gate(self, name="tiny"):
+        from genmint.stages import gate
+
+        return gate.run(self.project, self.params, name)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """An embedded store without runs: its schema takes seconds to create, a copy none."""
+    root = tmp_path_factory.mktemp("store")
+    (root / "params.yaml").touch()
+    tracking.create_store(Project(root))
+    return root / "mlflow.db"
+
+
+@pytest.fixture
+def workshop(tmp_path, monkeypatch, empty_store):
+    """A project outside of git, with an embedded store of its own without runs."""
+    for name in ("MLFLOW_TRACKING_URI", "DVC_EXP_BASELINE_REV", "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "params.yaml").write_text(PARAMS)
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    shutil.copy(empty_store, root / "mlflow.db")
+    with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as database:
+        database.execute(
+            "UPDATE experiments SET artifact_location = replace(artifact_location, ?, ?)",
+            (empty_store.parent.as_uri(), root.as_uri()),
+        )
+        database.commit()
+    return Workshop(root)

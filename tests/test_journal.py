@@ -1,0 +1,186 @@
+"""The journal: no two writers extend it at one place, and the aliases follow it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from mlflow import MlflowClient
+
+from genmint import journal, tracking
+
+WRITER = """
+import json, sys
+from mlflow import MlflowClient
+from genmint import journal
+
+client = MlflowClient(sys.argv[1])
+attempts = 0
+for version in sys.argv[2:]:
+    while True:
+        attempts += 1
+        standing = journal.stand(client, "tiny")
+        assert not standing.by_hand, standing
+        entry = journal.append(
+            client, "tiny", after=standing.head, kind="promotion", version=version,
+            previous=standing.champion, reason="test",
+        )
+        if entry is not None:
+            journal.settle(client, "tiny", entry)
+            break
+print(json.dumps(attempts))
+"""
+
+
+@pytest.fixture
+def client(workshop):
+    found = MlflowClient(tracking.uri(workshop.project))
+    found.create_registered_model("tiny")
+    for _ in range(12):
+        found.create_model_version("tiny", source="file:///nowhere")
+    return found
+
+
+def append(client, after, version, previous=None, kind="promotion"):
+    return journal.append(
+        client,
+        "tiny",
+        after=after,
+        kind=kind,
+        version=version,
+        previous=previous,
+        reason="test",
+    )
+
+
+def move(client, version):
+    standing = journal.stand(client, "tiny")
+    entry = append(client, standing.head, version, standing.champion)
+    assert entry is not None
+    journal.settle(client, "tiny", entry)
+
+
+def test_versions_compare_as_text():
+    assert journal.as_version(2) == journal.as_version("2") == "2"
+
+
+def test_an_empty_journal_has_no_champion(client):
+    assert journal.entries(client, "tiny") == []
+    assert journal.stand(client, "tiny") == journal.Standing(0, None, None, False)
+    assert journal.aliases(client, "never-registered") == {}
+
+
+def test_a_late_writer_gets_a_void_entry_and_nothing_moves(client):
+    move(client, "1")
+    assert append(client, after=0, version="2") is None
+    first, second = journal.entries(client, "tiny")
+    assert (first.valid, second.valid) == (True, False)
+    assert journal.stand(client, "tiny").champion == "1"
+    tags = client.get_model_version("tiny.journal", "2").tags
+    assert tags["genmint.void"] == "1"
+    # The next one claims number 3: void entries leave no gap.
+    move(client, "3")
+    assert [e.number for e in journal.entries(client, "tiny")] == [1, 2, 3]
+    assert journal.stand(client, "tiny").champion == "3"
+
+
+def test_validity_does_not_depend_on_the_void_tag(client):
+    """A writer killed before it could mark its void entry leaves nothing to clean up."""
+    move(client, "1")
+    assert append(client, after=0, version="2") is None
+    client.delete_model_version_tag("tiny.journal", "2", "genmint.void")
+    assert journal.read(client, "tiny").entry.version == "1"
+
+
+def test_previous_champion_follows(client):
+    move(client, "1")
+    assert journal.aliases(client, "tiny") == {"champion": "1"}
+    move(client, "2")
+    assert journal.aliases(client, "tiny") == {"champion": "2", "previous-champion": "1"}
+    move(client, "3")
+    assert journal.aliases(client, "tiny") == {"champion": "3", "previous-champion": "2"}
+
+
+@pytest.mark.parametrize("reached", ["entry", "previous", "champion"])
+def test_a_killed_writers_move_is_completed(client, reached, monkeypatch):
+    monkeypatch.setattr(journal, "_GRACE_SECONDS", 0.2)
+    move(client, "1")
+    append(client, after=1, version="2", previous="1")
+    if reached in ("previous", "champion"):
+        client.set_registered_model_alias("tiny", "previous-champion", "1")
+    if reached == "champion":
+        client.set_registered_model_alias("tiny", "champion", "2")
+    standing = journal.stand(client, "tiny")
+    assert (standing.champion, standing.by_hand) == ("2", False)
+    assert journal.aliases(client, "tiny") == {"champion": "2", "previous-champion": "1"}
+    assert all(entry.settled for entry in journal.entries(client, "tiny"))
+
+
+def test_reading_writes_nothing(client):
+    append(client, after=0, version="1")
+    assert journal.read(client, "tiny").champion is None
+    assert journal.aliases(client, "tiny") == {}
+
+
+@pytest.mark.parametrize("to", ["1", "5", None])
+def test_what_a_person_does_to_the_alias_is_seen_and_left(client, to):
+    move(client, "1")
+    move(client, "2")
+    if to is None:
+        client.delete_registered_model_alias("tiny", "champion")
+    else:
+        client.set_registered_model_alias("tiny", "champion", to)
+    standing = journal.stand(client, "tiny")
+    assert (standing.champion, standing.by_hand) == (to, True)
+    assert journal.aliases(client, "tiny").get("champion") == to
+
+
+def test_a_champion_whose_version_was_deleted_is_none(client):
+    move(client, "1")
+    client.delete_model_version("tiny", "1")
+    standing = journal.stand(client, "tiny")
+    assert (standing.champion, standing.by_hand) == (None, False)
+    move(client, "2")
+    assert journal.aliases(client, "tiny") == {"champion": "2"}
+
+
+def test_a_deleted_entry_does_not_confuse_the_numbers(client):
+    move(client, "1")
+    move(client, "2")
+    client.delete_model_version("tiny.journal", "2")
+    standing = journal.stand(client, "tiny")
+    # MLflow never gives a number again: the first claim after it is void, the second is not.
+    assert append(client, standing.head, "3", "2") is None
+    move(client, "3")
+    assert journal.read(client, "tiny").entry.number == 4
+
+
+def test_four_writers_at_once(client, workshop):
+    script = workshop.root / "writer.py"
+    script.write_text(WRITER)
+    address = tracking.uri(workshop.project)
+    writers = [
+        subprocess.Popen(
+            [sys.executable, str(script), address, *(str(3 * rank + i) for i in (1, 2, 3))],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(4)
+    ]
+    attempts = 0
+    for writer in writers:
+        out, err = writer.communicate(timeout=120)
+        assert writer.returncode == 0, err
+        attempts += json.loads(out)
+    written = journal.entries(client, "tiny")
+    valid = [entry for entry in written if entry.valid]
+    assert [entry.number for entry in written] == list(range(1, attempts + 1))
+    assert sorted(int(entry.version) for entry in valid) == list(range(1, 13))
+    assert [entry.previous for entry in valid] == [None, *(e.version for e in valid[:-1])]
+    assert all(entry.settled for entry in valid)
+    last = valid[-1]
+    assert journal.aliases(client, "tiny") == {
+        "champion": last.version,
+        "previous-champion": last.previous,
+    }
