@@ -1,0 +1,216 @@
+"""Validate: bad rows are quarantined with reasons, and too many or a bad set stop everything."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from ruamel.yaml import YAML
+
+from genmint.errors import ConfigError, DataError
+
+PICTURES = {"kind": "image", "size": 8, "max_quarantined": 0.1}
+SOUNDS = {"kind": "audio", "sample_rate": 8000, "seconds": 0.25, "max_quarantined": 0.5}
+
+
+def quarantined(data_project, name="own"):
+    with data_project.project.quarantine(name).open(newline="") as stream:
+        return {row["id"]: row["reason"] for row in csv.DictReader(stream)}
+
+
+def report(data_project, name="own"):
+    return json.loads(data_project.project.validation(name).read_text())
+
+
+def edit_suite(data_project, kind, change):
+    path = data_project.project.suite(kind)
+    document = YAML(typ="safe", pure=True).load(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def test_bad_rows_are_quarantined_and_the_rest_enters(data_project):
+    data_project.pictures(40)
+    data_project.write("broken.png").write_text("x")
+    (data_project.folder / "z_copy.png").write_bytes(
+        (data_project.folder / "0003.png").read_bytes()
+    )
+    data_project.block(**PICTURES)
+    data_project.ingest()
+    data_project.validate()
+    assert quarantined(data_project) == {
+        "broken.png": "not a png, jpg, webp or bmp picture",
+        "z_copy.png": "the same content as 0003.png",
+    }
+    found = report(data_project)
+    assert found["passed"] == 1
+    assert (found["items"], found["quarantined"]) == (42, 2)
+    assert found["quarantined_share"] == pytest.approx(2 / 42)
+    rows = {entry["name"]: entry for entry in found["expectations"] if entry["level"] == "row"}
+    assert rows["expect_column_values_to_be_null: duplicate_of"]["observed"] == 1
+
+
+def test_data_docs_can_be_browsed(data_project):
+    data_project.pictures(40)
+    data_project.block(**PICTURES)
+    data_project.ingest()
+    data_project.validate()
+    docs = data_project.project.data_docs("own")
+    index = (docs / "index.html").read_text()
+    pages = list((docs / "validations").rglob("*.html"))
+    assert len(pages) == 2
+    for page in pages:
+        assert page.relative_to(docs).as_posix() in index
+    assert "duplicate_of" in "".join(page.read_text() for page in pages)
+
+
+def test_the_report_is_the_same_twice(data_project):
+    data_project.pictures(40)
+    data_project.block(**PICTURES)
+    data_project.ingest()
+    data_project.validate()
+    first = data_project.project.validation("own").read_bytes()
+    data_project.validate()
+    assert data_project.project.validation("own").read_bytes() == first
+
+
+def test_too_many_bad_items_stop_the_pipeline_before_prepare(data_project):
+    data_project.pictures(40)
+    for number in range(10):
+        data_project.write(f"bad{number}.png").write_text("x")
+    data_project.block(**PICTURES)
+    data_project.ingest()
+    with pytest.raises(DataError, match=r"10 of 50 items are bad.*bad0\.png: not a png"):
+        data_project.validate()
+    assert report(data_project)["passed"] == 0
+    assert len(quarantined(data_project)) == 10
+    assert (data_project.project.data_docs("own") / "index.html").is_file()
+    with pytest.raises(DataError, match="did not pass its validation"):
+        data_project.prepare()
+    assert not data_project.project.prepared("own").exists()
+
+
+def test_folder_with_one_item_may_not_enter(data_project):
+    data_project.pictures(1)
+    data_project.block(**PICTURES)
+    data_project.ingest()
+    with pytest.raises(DataError, match=r"expect_table_row_count_to_be_between.*found 1"):
+        data_project.validate()
+    assert report(data_project)["passed"] == 0
+
+
+def test_nothing_left_fails_every_expectation_on_the_set(data_project):
+    for number in range(3):
+        silent = np.full(2000 + number, 1e-5)
+        soundfile.write(data_project.write(f"{number}.wav"), silent, 8000, subtype="FLOAT")
+    data_project.block(**{**SOUNDS, "max_quarantined": 1.0})
+    data_project.ingest()
+    with pytest.raises(DataError, match="own may not enter"):
+        data_project.validate()
+    found = report(data_project)
+    assert found["passed"] == 0
+    assert {e["passed"] for e in found["expectations"] if e["level"] == "set"} == {False}
+
+
+def test_silence_and_far_too_loud_sound_are_quarantined(data_project):
+    data_project.sounds(12)
+    soundfile.write(data_project.write("silent.wav"), np.zeros(2000), 8000, subtype="PCM_16")
+    loud = np.sin(np.arange(2000)) * 50
+    soundfile.write(data_project.write("loud.wav"), loud, 8000, subtype="FLOAT")
+    square = np.sign(np.sin(np.arange(2000) / 7))
+    soundfile.write(data_project.write("square.wav"), square, 8000, subtype="PCM_16")
+    data_project.block(**SOUNDS)
+    data_project.ingest()
+    data_project.validate()
+    reasons = quarantined(data_project)
+    assert reasons["silent.wav"] == "silence (peak 0 of full scale)"
+    assert "of full scale" in reasons["loud.wav"]
+    assert "clipped" in reasons["square.wav"]
+    assert len(reasons) == 3
+
+
+def test_of_copies_across_official_splits_the_test_item_stays(data_project):
+    data_project.pictures(40, folder="train/")
+    for number in range(3):
+        copy = (data_project.folder / f"train/{number:04d}.png").read_bytes()
+        data_project.write(f"test/{number}.png").write_bytes(copy)
+    data_project.block(**PICTURES, filename_pattern="(?P<split>[a-z]+)/[0-9]+")
+    data_project.ingest()
+    data_project.validate()
+    assert quarantined(data_project) == {
+        f"train/{number:04d}.png": f"the same content as test/{number}.png" for number in range(3)
+    }
+
+
+def test_a_suite_can_be_edited(data_project):
+    data_project.pictures(40)
+    (data_project.folder / "copy.png").write_bytes((data_project.folder / "0003.png").read_bytes())
+
+    def change(document):
+        document["rows"] = [
+            {
+                "expectation": "expect_column_values_to_be_in_set",
+                "column": "mode",
+                "value_set": ["L"],
+            }
+        ]
+        document["set"] = [
+            {"expectation": "expect_column_max_to_be_between", "column": "width", "max_value": 11}
+        ]
+
+    edit_suite(data_project, "image", change)
+    data_project.block(**PICTURES)
+    data_project.ingest()
+    with pytest.raises(DataError, match=r"expect_column_max_to_be_between: width.*found 12"):
+        data_project.validate()
+    assert quarantined(data_project) == {}
+
+
+@pytest.mark.parametrize(
+    ("section", "entry", "message"),
+    [
+        ("rows", {"expectation": "expect_column_values_to_be_betwen", "column": "std"},
+         "did you mean expect_column_values_to_be_between"),
+        ("rows", {"expectation": "expect_column_values_to_be_null", "column": "eror"},
+         "eror cannot be evaluated"),
+        ("rows", {"expectation": "expect_table_row_count_to_be_between", "min_value": 1},
+         "move it to the list set"),
+        ("set", {"expectation": "expect_column_max_to_be_between", "colum": "width"}, "colum"),
+        ("set", {"column": "width"}, "give it a key `expectation`"),
+    ],
+)  # fmt: skip
+def test_a_wrong_suite_is_an_error_and_never_a_pass(data_project, section, entry, message):
+    data_project.pictures(40)
+    edit_suite(data_project, "image", lambda document: document.update({section: [entry]}))
+    data_project.block(**PICTURES)
+    data_project.ingest()
+    with pytest.raises(ConfigError, match=message):
+        data_project.validate()
+    assert not data_project.project.validation("own").exists()
+    assert not data_project.project.data_docs("own").exists()
+
+
+@pytest.mark.parametrize("text", ["rows: []", "[1, 2]", "rows: [}", "rows: {}\nset: []"])
+def test_what_is_no_suite_is_refused(data_project, text):
+    data_project.pictures(2)
+    data_project.project.suite("image").write_text(text)
+    data_project.block(**PICTURES)
+    data_project.ingest()
+    with pytest.raises(ConfigError, match=r"image\.yaml"):
+        data_project.validate()
+
+
+def test_an_empty_suite_lets_everything_through(data_project):
+    data_project.pictures(4)
+    edit_suite(data_project, "image", lambda document: document.update(rows=[], set=[]))
+    data_project.block(**PICTURES)
+    data_project.ingest()
+    data_project.validate()
+    assert report(data_project)["passed"] == 1
+
+
+def test_no_manifest_is_an_error_with_the_way_out(data_project):
+    data_project.block(**PICTURES)
+    with pytest.raises(DataError, match="dvc repro -f ingest@own"):
+        data_project.validate()
