@@ -1,0 +1,205 @@
+import pytest
+import torch
+
+from genmint.config import RNNConfig, SamplingConfig
+from genmint.models import rnn
+from genmint.models.store import build
+
+CELLS = ["tanh", "lstm", "gru"]
+
+
+def config(**changes):
+    block = {
+        "family": "rnn", "dataset": "d", "steps": 1, "hidden": 10, "embedding": 6, "bptt": 5,
+    }  # fmt: skip
+    return RNNConfig(**{**block, **changes})
+
+
+def symbols(n, length, top=16, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, top, (n, length), generator=generator)
+
+
+def naive_nats(model, sequence):
+    """One symbol at a time, state kept, from softmax itself."""
+    state, values = None, []
+    with torch.no_grad():
+        for now, following in zip(sequence[:-1], sequence[1:], strict=True):
+            logits, state = model(now.view(1, 1), state)
+            values.append(-logits[0, 0].double().softmax(0)[following].log())
+    return torch.stack(values)
+
+
+def test_tanh_cell_is_the_written_formula(items):
+    model = build(config(cell="tanh"), items(8))
+    inputs = symbols(1, 7)
+    logits, _ = model(inputs, None)
+    cell = model.layers[0]
+    h = torch.zeros(10)
+    for t in range(7):
+        x = model.embedding.weight[inputs[0, t]]
+        h = torch.tanh(
+            cell.weight_hh_l0 @ h + cell.bias_hh_l0 + cell.weight_ih_l0 @ x + cell.bias_ih_l0
+        )
+        y = model.output.weight @ h + model.output.bias
+        torch.testing.assert_close(logits[0, t], y)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("layers", [1, 2])
+def test_nats_of_items_equal_a_naive_loop(items, cell, layers):
+    model = build(config(cell=cell, layers=layers, dropout=0.5), items(9))
+    data = symbols(3, 9)
+    start = torch.tensor([model.start])
+    expected = torch.stack([naive_nats(model, torch.cat([start, row])).sum() for row in data])
+    torch.testing.assert_close(model.nats(data.to(torch.uint8)), expected, atol=1e-5, rtol=0)
+
+
+def test_nats_of_a_stream_equal_a_naive_loop(text):
+    model = build(config(), text)
+    stream = symbols(1, 300, top=12)[0]
+    nats = model.nats(stream)
+    assert nats.shape == (299,)
+    torch.testing.assert_close(nats, naive_nats(model, stream), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("length", [9, 10, 18, 19, 25, 26, 27, 40, 41])
+def test_a_long_stream_is_scored_once_a_symbol_with_context(text, monkeypatch, length):
+    monkeypatch.setattr(rnn, "SEGMENT", 8)
+    monkeypatch.setattr(rnn, "CONTEXT", 4)
+    monkeypatch.setattr(rnn, "_PASS", 5)
+    model = build(config(), text)
+    stream = symbols(1, length, top=12)[0]
+    nats = model.nats(stream)
+    assert nats.shape == (length - 1,)
+    for t in range(length - 1):
+        segment = t // 8
+        begin = 0 if segment == 0 else segment * 8 - 4
+        expected = naive_nats(model, stream[begin : t + 2])[-1]
+        torch.testing.assert_close(nats[t], expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_no_symbol_sees_its_future(items, cell):
+    model = build(config(cell=cell, layers=2), items(12))
+    before = symbols(2, 12)
+    after = before.clone()
+    after[:, 7:] = (after[:, 7:] + 1) % 16
+    first, _ = model(before, None)
+    second, _ = model(after, None)
+    assert torch.equal(first[:, :7], second[:, :7])
+    assert not torch.equal(first[:, 7:], second[:, 7:])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_state_is_carried_and_reset(items, cell):
+    model = build(config(cell=cell), items(10))
+    whole = torch.cat([torch.full((4, 1), model.start), symbols(4, 10)], dim=1)
+    generator = torch.Generator()
+
+    def loss(piece, fresh):
+        (found,) = model.losses(piece, generator, fresh=fresh)
+        return found.value.detach()
+
+    once = loss(whole, True)
+    first, second = loss(whole[:, :6], True), loss(whole[:, 5:], False)
+    torch.testing.assert_close((first + second) / 2, once)
+    assert not torch.equal(loss(whole[:, 5:], True), second)
+
+
+def test_back_propagation_is_cut_at_the_piece(items):
+    model = build(config(), items(10))
+    generator = torch.Generator()
+    for fresh in (True, False, False):
+        (loss,) = model.losses(symbols(4, 6), generator, fresh=fresh)
+        loss.value.backward()
+
+
+def test_dropout_comes_from_the_generator_and_only_in_training(items):
+    model = build(config(layers=2, dropout=0.5), items(10))
+    batch = symbols(8, 11)
+
+    def loss(seed):
+        (found,) = model.losses(batch, torch.Generator().manual_seed(seed), fresh=True)
+        return float(found.value.detach())
+
+    assert loss(1) == loss(1)
+    assert loss(1) != loss(2)
+    assert torch.equal(model.nats(batch), model.nats(batch))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_samples_do_not_depend_on_the_batch_size(items, cell):
+    model = build(config(cell=cell), items(20))
+    first = model.sample(70, seed=5, batch_size=1)
+    assert torch.equal(first, model.sample(70, seed=5, batch_size=33))
+    assert first.shape == (70, 20)
+    assert first.dtype == torch.int64
+    assert not torch.equal(first, model.sample(70, seed=6))
+
+
+def test_nats_do_not_depend_on_the_batch_size_or_the_neighbours(items):
+    model = build(config(), items(20))
+    data = symbols(150, 20)
+    nats = model.nats(data, batch_size=7)
+    assert torch.equal(nats, model.nats(data, batch_size=999))
+    assert torch.equal(nats[:64], model.nats(data[:64]))
+
+
+def test_samples_follow_the_models_own_distribution(items):
+    model = build(config(), items(1, symbols=5))
+    with torch.no_grad():
+        model.output.bias.copy_(torch.tensor([0.0, 1.0, 2.0, -30.0, 0.5]))
+        logits, _ = model(torch.tensor([[model.start]]), None)
+    wanted = logits[0, 0].softmax(0)
+    drawn = torch.bincount(model.sample(4096, seed=0)[:, 0], minlength=5) / 4096
+    assert torch.allclose(drawn, wanted, atol=0.03)
+    assert drawn[3] == 0
+
+
+def test_sampling_keeps_its_state(items):
+    """Close to temperature 0, every symbol is the likeliest after all those before it."""
+    model = build(config(sampling=SamplingConfig(temperature=1e-6)), items(15))
+    drawn = model.sample(1, seed=0)[0]
+    sequence = torch.cat([torch.tensor([model.start]), drawn])
+    logits, _ = model(sequence[None, :-1], None)
+    assert torch.equal(logits[0].argmax(1), drawn)
+
+
+def test_temperature_sharpens(items):
+    model = build(config(), items(40, symbols=32))
+    hot = model.nats(model.sample(64, seed=0, temperature=1.0)).mean()
+    cold = model.nats(model.sample(64, seed=0, temperature=0.3)).mean()
+    assert cold < hot
+
+
+def test_text_never_contains_the_unknown_character_and_has_the_length_asked_for(text):
+    model = build(config(), text)
+    drawn = model.sample(20, seed=0, length=200)
+    assert drawn.shape == (20, 200)
+    assert drawn.min() == 1
+    assert model.sample(1, seed=0).shape == (1, rnn.DEFAULT_LENGTH)
+
+
+def test_bits_fall_as_it_learns_a_rule(items):
+    """A sequence that counts up modulo 16 has no entropy after its first symbol."""
+    model = build(config(hidden=24), items(16))
+    data = (torch.arange(16)[None] + torch.arange(16)[:, None]) % 16
+    start = torch.full((16, 1), model.start)
+    batch = torch.cat([start, data], dim=1)
+    optimiser = torch.optim.Adam(model.parameters(), 2e-2)
+    generator = torch.Generator()
+    for _ in range(150):
+        (loss,) = model.losses(batch, generator, fresh=True)
+        optimiser.zero_grad()
+        loss.value.backward()
+        optimiser.step()
+    first = torch.log(torch.tensor(16.0))
+    torch.testing.assert_close(model.nats(data).mean().float(), first, atol=0.3, rtol=0)
+
+
+def test_log_likelihoods_are_normalised(items):
+    """Over every sequence of a small alphabet the probabilities sum to one."""
+    model = build(config(), items(3, symbols=4))
+    every = torch.cartesian_prod(*[torch.arange(4)] * 3)
+    assert float(model.nats(every).neg().exp().sum()) == pytest.approx(1, abs=1e-5)

@@ -1,0 +1,199 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Bernoulli as TorchBernoulli
+from torch.distributions import MultivariateNormal, Normal, kl_divergence
+
+from genmint.config import VAEConfig
+from genmint.models.store import build
+from genmint.models.vae import Bernoulli, DiscretisedLogistic, kl_to_prior
+
+
+def config(**changes):
+    block = {"family": "vae", "dataset": "d", "steps": 1, "hidden": (12, 8), "latent": 3}
+    return VAEConfig(**{**block, **changes})
+
+
+def pixels(n, *shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (n, *shape), generator=generator, dtype=torch.uint8)
+
+
+class LinearGaussian:
+    """x = z + noise of variance 0.5 in one dimension: everything is known in closed form."""
+
+    observation = "8bit"
+    parameters_per_value = 1
+    variance = 0.5
+
+    def observe(self, data, generator):
+        return data.float() / 255
+
+    def centred(self, x):
+        return x
+
+    def log_prob(self, parameters, x):
+        return Normal(parameters, self.variance**0.5).log_prob(x).flatten(1).sum(1)
+
+    def mean(self, parameters):
+        return parameters
+
+
+def test_kl_equals_torch_distributions():
+    mean, log_variance = torch.randn(7, 5), torch.randn(7, 5)
+    posterior = Normal(mean, (0.5 * log_variance).exp())
+    expected = kl_divergence(posterior, Normal(torch.zeros(5), torch.ones(5))).sum(1)
+    torch.testing.assert_close(kl_to_prior(mean, log_variance), expected)
+
+
+def test_bernoulli_equals_torch_distributions():
+    logits, x = torch.randn(4, 1, 3, 3), torch.randint(0, 2, (4, 1, 3, 3)).float()
+    expected = TorchBernoulli(logits=logits).log_prob(x).flatten(1).sum(1)
+    torch.testing.assert_close(Bernoulli().log_prob(logits, x), expected)
+
+
+def test_training_pixels_are_binarised_anew_with_the_right_probability():
+    grey = torch.full((4000, 1, 2, 2), 64, dtype=torch.uint8)
+    grey[:, :, 0, 0], grey[:, :, 1, 1] = 0, 255
+    generator = torch.Generator().manual_seed(0)
+    first = Bernoulli().observe(grey, generator)
+    second = Bernoulli().observe(grey, generator)
+    assert set(first.unique().tolist()) == {0.0, 1.0}
+    assert not torch.equal(first, second)
+    assert first[:, 0, 0, 0].max() == 0
+    assert first[:, 0, 1, 1].min() == 1
+    assert abs(first[:, 0, 0, 1].mean() - 64 / 255) < 0.03
+
+
+@pytest.mark.parametrize("mean", [-1.4, -1.0, -0.3, 0.0, 0.999, 3.0])
+@pytest.mark.parametrize("log_scale", [-9.0, -5.0, -2.0, 0.0, 2.0])
+def test_discretised_logistic_sums_to_one(mean, log_scale):
+    x = torch.arange(256, dtype=torch.float64).view(256, 1, 1, 1) / 255
+    parameters = torch.tensor([mean, log_scale], dtype=torch.float64).view(1, 2, 1, 1)
+    total = DiscretisedLogistic().log_prob(parameters.expand(256, 2, 1, 1), x).exp().sum()
+    assert abs(float(total) - 1) < 1e-9
+
+
+def test_discretised_logistic_is_a_difference_of_the_logistic_cdf():
+    parameters = torch.tensor([0.2, -1.5], dtype=torch.float64).view(1, 2, 1, 1)
+    x = torch.tensor(100 / 255, dtype=torch.float64).view(1, 1, 1, 1)
+    centre = 2 * 100 / 255 - 1 - 0.2
+    scale = math.exp(-1.5)
+    upper, lower = (1 / (1 + math.exp(-(centre + side / 255) / scale)) for side in (1, -1))
+    found = DiscretisedLogistic().log_prob(parameters, x)
+    assert float(found) == pytest.approx(math.log(upper - lower), abs=1e-12)
+
+
+def test_discretised_logistic_has_finite_gradients_far_from_its_mean():
+    parameters = torch.tensor([5.0, -7.0]).view(1, 2, 1, 1).requires_grad_()
+    DiscretisedLogistic().log_prob(parameters, torch.full((1, 1, 1, 1), 0.4)).sum().backward()
+    assert torch.isfinite(parameters.grad).all()
+
+
+def test_bounds_are_ordered_and_reach_the_exact_likelihood(grid):
+    """ELBO ≤ importance-weighted bound ≤ log p(x); equal where q is the true posterior."""
+    model = build(config(latent=1, likelihood="bernoulli"), grid(1, 1, 1))
+    model.likelihood = LinearGaussian()
+    model.decoder = nn.Unflatten(1, (1, 1, 1))
+    model.anchor = nn.Parameter(torch.zeros(1))  # what tells the device: the rest has no weights
+    data = pixels(200, 1, 1, 1)
+    x = data.flatten(1).float() / 255
+    exact = MultivariateNormal(torch.zeros(1), torch.eye(1) * 1.5).log_prob(x).double()
+
+    def posterior(mean_of, log_variance):
+        class Fixed(nn.Module):
+            def forward(self, seen):
+                mean = mean_of(seen.flatten(1))
+                return torch.cat([mean, torch.full_like(mean, log_variance)], dim=1)
+
+        return Fixed()
+
+    # p(z|x) = N(x/1.5, 1/3).
+    model.encoder = posterior(lambda seen: seen / 1.5, math.log(1 / 3))
+    weighted = model.importance_weighted(data, k=5, seed=3)
+    torch.testing.assert_close(weighted, exact, atol=1e-5, rtol=0)
+
+    model.encoder = posterior(lambda seen: seen / 1.5 + 0.4, math.log(0.6))
+    elbo = model.elbo(data, seed=3)["elbo"].mean()
+    few = model.importance_weighted(data, k=8, seed=3).mean()
+    many = model.importance_weighted(data, k=500, seed=3).mean()
+    assert elbo < few < many + 1e-3
+    assert abs(many - exact.mean()) < 0.01
+    assert exact.mean() - elbo > 0.1
+
+
+def test_elbo_is_reconstruction_less_kl_and_k1_is_the_elbo_on_average(grid):
+    model = build(config(), grid(1, 4, 4))
+    data = pixels(300, 1, 4, 4)
+    bound = model.elbo(data, seed=1)
+    torch.testing.assert_close(bound["elbo"], bound["reconstruction"] - bound["kl"])
+    assert bound["elbo"].dtype == torch.float64
+    assert abs(model.importance_weighted(data, k=1, seed=1).mean() - bound["elbo"].mean()) < 0.2
+
+
+def test_loss_is_the_bound_with_beta(grid):
+    data = pixels(16, 1, 4, 4)
+    for beta in (0.0, 1.0, 4.0):
+        model = build(config(beta=beta), grid(1, 4, 4))
+        (loss,) = model.losses(data, torch.Generator().manual_seed(0), fresh=True)
+        expected = beta * loss.scalars["kl"] - loss.scalars["reconstruction"]
+        torch.testing.assert_close(loss.value.detach(), expected)
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "discretised-logistic"])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 14), (1, 32, 32), (2, 5, 1)])
+def test_any_shape(grid, network, likelihood, shape):
+    model = build(config(network=network, likelihood=likelihood), grid(*shape))
+    data = pixels(5, *shape)
+    (loss,) = model.losses(data, torch.Generator().manual_seed(0), fresh=True)
+    loss.value.backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+    samples = model.sample(3, seed=0)
+    assert samples.shape == (3, *shape)
+    assert samples.dtype == torch.uint8
+    assert model.encode(data).shape == (5, 3)
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_nothing_depends_on_the_batch_size(grid, network):
+    model = build(config(network=network), grid(1, 8, 8))
+    data = pixels(150, 1, 8, 8)
+    for call in (
+        lambda b: model.sample(150, seed=4, batch_size=b),
+        lambda b: model.elbo(data, seed=4, batch_size=b)["elbo"],
+        lambda b: model.importance_weighted(data, k=3, seed=4, batch_size=b),
+        lambda b: model.encode(data, batch_size=b),
+    ):
+        assert torch.equal(call(1), call(7))
+        assert torch.equal(call(7), call(1000))
+
+
+def test_items_do_not_depend_on_their_neighbours(grid):
+    model = build(config(), grid(1, 8, 8))
+    data = pixels(130, 1, 8, 8)
+    alone = model.elbo(data[:64], seed=4)["elbo"]
+    assert torch.equal(alone, model.elbo(data, seed=4)["elbo"][:64])
+
+
+def test_active_units_counts_means_that_move(grid):
+    model = build(config(latent=3), grid(1, 4, 4))
+
+    class Encoder(nn.Module):
+        def forward(self, x):
+            means = x.flatten(1)[:, :3] * torch.tensor([1.0, 0.02, 0.0])
+            return torch.cat([means, torch.zeros_like(means)], dim=1)
+
+    model.encoder = Encoder()
+    assert model.active_units(pixels(500, 1, 4, 4)) == 1
+
+
+def test_evaluation_leaves_the_mode_and_the_global_generator_alone(grid):
+    model = build(config(), grid(1, 4, 4)).train()
+    before = torch.get_rng_state()
+    model.sample(3, seed=0)
+    model.elbo(pixels(3, 1, 4, 4), seed=0)
+    assert model.training
+    assert torch.equal(before, torch.get_rng_state())
