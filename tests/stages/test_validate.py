@@ -149,11 +149,7 @@ def test_a_suite_can_be_edited(data_project):
 
     def change(document):
         document["rows"] = [
-            {
-                "expectation": "expect_column_values_to_be_in_set",
-                "column": "mode",
-                "value_set": ["L"],
-            }
+            {"expectation": "expect_column_values_to_not_be_null", "column": "mode"}
         ]
         document["set"] = [
             {"expectation": "expect_column_max_to_be_between", "column": "width", "max_value": 11}
