@@ -31,7 +31,7 @@ _VOID = "genmint.void"
 _SETTLED = "genmint.settled"
 _PAGE = 200
 # Between two looks at what other writers are doing.
-_SECONDS_BETWEEN_LOOKS = 0.05
+_SECONDS_BETWEEN_LOOKS = 0.1
 # After this time without a sign of life, a writer counts as dead and its move is finished for it.
 _GRACE_SECONDS = 3.0
 # An alias that differs this long, with nobody at work, was set by hand.
@@ -234,7 +234,10 @@ def _look(client: MlflowClient, name: str) -> tuple[Standing, list[Entry]]:
     written = entries(client, name)
     entry = _last_valid(written)
     alias = aliases(client, name).get(CHAMPION)
-    by_hand = alias != _targets(client, name, entry)[0]
+    # A version that is deleted takes its alias along; then nobody moved it.
+    by_hand = alias != (entry.version if entry else None) and (
+        alias is not None or (entry is not None and _exists(client, name, entry.version))
+    )
     standing = Standing(written[-1].number if written else 0, entry, alias, by_hand)
     return standing, [e for e in written if e.valid and not e.settled]
 

@@ -1,0 +1,471 @@
+"""Each check alone blocks, each passes where it should, and nothing that is missing passes."""
+
+import ast
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from genmint import gating
+from genmint.config import Gate
+from genmint.gating import Scores, Source, Sources, compare, decide
+
+GATE = {
+    "thresholds": {
+        "elbo": {"min": -30.0, "baseline": "pixel_bernoulli", "margin": 1.0},
+        "frechet_digits_cnn": {"max": 50.0, "baseline": "mean_plus_noise", "margin": 2.0},
+    },
+    "health": {"max_nonfinite": 0, "min_active_units": 2},
+    "memorisation": {"max_copied": 0.1},
+    "cost": {
+        "max_parameters": 1000,
+        "max_megabytes": 1.0,
+        "max_train_seconds": 60.0,
+        "max_sample_milliseconds": 5.0,
+    },
+    "champion": {"metric": "elbo"},
+}
+METRICS = {
+    "elbo": -20.0,
+    "frechet_digits_cnn": 10.0,
+    "nonfinite": 0.0,
+    "active_units": 4,
+    "copied": 0.02,
+}
+COST = {"parameters": 900, "megabytes": 0.5, "train_seconds": 30.0, "sample_milliseconds": 2.0}
+PROTOCOL = {
+    "model": "vae",
+    "weights": "w" * 64,
+    "dataset": "digits",
+    "metrics": "m" * 64,
+    "protocol": {"samples": 64},
+    "baselines": {
+        "elbo": {"pixel_bernoulli": -40.0},
+        "frechet_digits_cnn": {"mean_plus_noise": 60.0},
+    },
+    "noise_floor": {"elbo": 0.5},
+}
+VALIDATION = {"dataset": "digits", "passed": 1}
+
+
+def without(values, key):
+    return {name: value for name, value in values.items() if name != key}
+
+
+def sources(weights=None, metrics=METRICS, protocol=PROTOCOL, cost=COST, validation=VALIDATION):
+    """Each as content, or as a whole source."""
+
+    def source(file, digest, content):
+        return content if isinstance(content, Source) else Source(file, digest * 64, content)
+
+    return Sources(
+        weights=source("models/vae/model.safetensors", "w", weights),
+        metrics=source("metrics/vae.json", "m", metrics),
+        protocol=source("metrics/vae.protocol.json", "p", protocol),
+        cost=source("metrics/vae.cost.json", "c", cost),
+        validation=source("reports/data/digits.json", "v", validation),
+    )
+
+
+def gate(**changed):
+    return Gate.model_validate({**GATE, **changed})
+
+
+def judge(block=None, **changed):
+    return decide("vae", gate() if block is None else block, sources(**changed), "digits")
+
+
+def failed(record):
+    assert record.passed == (0 if record.failed() else 1)
+    assert record.checks_failed == len(record.failed())
+    assert record.checks_passed == len(record.checks) - len(record.failed())
+    assert record.verdicts == {check.name: int(check.passed) for check in record.checks}
+    return [check.name for check in record.failed()]
+
+
+def test_a_good_model_passes_and_says_what_was_asked():
+    record = judge()
+    assert failed(record) == []
+    assert [check.name for check in record.checks] == [
+        "configured",
+        "data.validated",
+        "evidence.protocol",
+        "evidence.weights",
+        "evidence.metrics",
+        "metrics.finite",
+        "thresholds.elbo.min",
+        "thresholds.elbo.pixel_bernoulli",
+        "thresholds.frechet_digits_cnn.max",
+        "thresholds.frechet_digits_cnn.mean_plus_noise",
+        "health.nonfinite",
+        "health.active_units",
+        "memorisation.copied",
+        "cost.parameters",
+        "cost.megabytes",
+        "cost.train_seconds",
+        "cost.sample_milliseconds",
+    ]
+    assert all(check.reason for check in record.checks)
+    values = {check.name: (check.value, check.bound) for check in record.checks}
+    assert values["thresholds.elbo.min"] == (-20.0, -30.0)
+    assert values["thresholds.elbo.pixel_bernoulli"] == (-20.0, -39.0)
+    assert values["thresholds.frechet_digits_cnn.mean_plus_noise"] == (10.0, 58.0)
+    assert [item.sha256 for item in record.evidence] == [c * 64 for c in "wmpcv"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "blocks"),
+    [
+        ("elbo", -30.01, "thresholds.elbo.min"),
+        ("frechet_digits_cnn", 50.01, "thresholds.frechet_digits_cnn.max"),
+        ("nonfinite", 1.0, "health.nonfinite"),
+        ("active_units", 1, "health.active_units"),
+        ("copied", 0.11, "memorisation.copied"),
+    ],
+)
+def test_a_value_beyond_its_bound_blocks_alone(key, value, blocks):
+    assert failed(judge(metrics={**METRICS, key: value})) == [blocks]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("elbo", -30.0),
+        ("frechet_digits_cnn", 50.0),
+        ("active_units", 2),
+        ("copied", 0.1),
+    ],
+)
+def test_a_value_at_its_bound_passes(key, value):
+    assert failed(judge(metrics={**METRICS, key: value})) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("parameters", 1001), ("megabytes", 1.1), ("train_seconds", 61), ("sample_milliseconds", 6)],
+)
+def test_a_cost_above_its_budget_blocks_alone(key, value):
+    assert failed(judge(cost={**COST, key: value})) == [f"cost.{key}"]
+    assert failed(judge(cost={**COST, key: GATE["cost"][f"max_{key}"]})) == []
+
+
+@pytest.mark.parametrize("key", list(COST))
+@pytest.mark.parametrize("bad", [None, math.nan, math.inf, -math.inf, True, "1", [1]])
+def test_a_cost_that_is_no_number_blocks_alone(key, bad):
+    assert failed(judge(cost={**COST, key: bad})) == [f"cost.{key}"]
+    assert failed(judge(cost=without(COST, key))) == [f"cost.{key}"]
+
+
+def test_without_a_budget_costs_do_not_matter():
+    block = gate(cost={})
+    assert failed(judge(block, cost={})) == []
+    missing = Source("metrics/vae.cost.json", problem="is missing")
+    assert failed(decide("vae", block, sources(cost=missing), "digits")) == []
+
+
+@pytest.mark.parametrize("bad", [None, math.nan, math.inf, -math.inf, True, "-20", [1.0]])
+@pytest.mark.parametrize("key", list(METRICS))
+def test_a_metric_that_is_no_number_blocks(key, bad):
+    record = judge(metrics={**METRICS, key: bad})
+    names = failed(record)
+    assert "metrics.finite" in names
+    assert len(names) >= 2
+    for check in record.failed():
+        assert check.value is None
+        assert key in check.reason
+
+
+@pytest.mark.parametrize("key", list(METRICS))
+def test_a_metric_that_is_missing_blocks(key):
+    names = failed(judge(metrics=without(METRICS, key)))
+    assert names
+    assert all(key in name for name in names)
+
+
+def test_a_metric_without_a_bound_must_be_finite_as_well():
+    assert failed(judge(metrics={**METRICS, "extra": math.nan})) == ["metrics.finite"]
+
+
+@pytest.mark.parametrize("metrics", [{}, None])
+def test_no_metrics_at_all_block(metrics):
+    assert "metrics.finite" in failed(judge(metrics=metrics))
+
+
+def test_the_baseline_must_be_beaten_not_met():
+    block = gate(thresholds={"elbo": {"min": -100.0, "baseline": "pixel_bernoulli", "margin": 0.0}})
+    name = ["thresholds.elbo.pixel_bernoulli"]
+    assert failed(judge(block, metrics={**METRICS, "elbo": -40.0})) == name
+    assert failed(judge(block, metrics={**METRICS, "elbo": -39.9})) == []
+
+
+def test_the_margin_over_a_baseline_counts_in_both_directions():
+    block = gate(
+        thresholds={
+            "elbo": {"min": -100.0, "baseline": "pixel_bernoulli", "margin": 5.0},
+            "frechet_digits_cnn": {"max": 99.0, "baseline": "mean_plus_noise", "margin": 5.0},
+        }
+    )
+    values = {**METRICS, "elbo": -35.5, "frechet_digits_cnn": 55.5}
+    assert failed(judge(block, metrics=values)) == [
+        "thresholds.elbo.pixel_bernoulli",
+        "thresholds.frechet_digits_cnn.mean_plus_noise",
+    ]
+    values = {**METRICS, "elbo": -34.5, "frechet_digits_cnn": 54.5}
+    assert failed(judge(block, metrics=values)) == []
+
+
+@pytest.mark.parametrize(
+    "baselines",
+    [
+        None,
+        {},
+        [],
+        {"elbo": {}},
+        {"elbo": None},
+        {"elbo": {"pixel_bernoulli": math.nan}},
+        {"elbo": {"pixel_bernoulli": "-40"}},
+    ],
+)
+def test_a_missing_baseline_is_a_refusal(baselines):
+    known = {**PROTOCOL["baselines"], **baselines} if isinstance(baselines, dict) else baselines
+    if baselines == {}:
+        known = without(PROTOCOL["baselines"], "elbo")
+    record = judge(protocol={**PROTOCOL, "baselines": known})
+    assert "thresholds.elbo.pixel_bernoulli" in failed(record)
+    (check,) = [c for c in record.failed() if c.name == "thresholds.elbo.pixel_bernoulli"]
+    assert "no baseline pixel_bernoulli of elbo" in check.reason
+
+
+def test_optional_checks_are_asked_only_where_configured():
+    record = judge(
+        gate(health={}, memorisation=None, cost={}),
+        metrics=without(without(METRICS, "active_units"), "copied"),
+    )
+    assert failed(record) == []
+    assert "memorisation.copied" not in record.verdicts
+
+
+def test_no_gate_is_a_refusal():
+    record = decide("vae", None, sources(), "digits")
+    assert failed(record) == ["configured"]
+    assert record.failed()[0].reason == "params.yaml has no gates.vae"
+    assert record.distrusted() == record.failed()
+    assert record.mode == "enforce"
+
+
+@pytest.mark.parametrize(
+    ("validation", "reason"),
+    [
+        ({"dataset": "digits", "passed": 0}, "the data set was refused"),
+        ({"dataset": "digits", "passed": True}, "not a number"),
+        ({"dataset": "digits", "passed": "1"}, "not a number"),
+        ({"dataset": "digits", "passed": 2}, "the data set was refused"),
+        ({"dataset": "digits"}, "passed is missing"),
+        ({"dataset": "notes", "passed": 1}, "is about 'notes', not 'digits'"),
+        (None, "passed is missing"),
+    ],
+)
+def test_data_that_was_not_let_in_blocks_alone(validation, reason):
+    record = judge(validation=validation)
+    assert failed(record) == ["data.validated"]
+    assert reason in record.failed()[0].reason
+    assert record.distrusted() == record.failed()
+
+
+@pytest.mark.parametrize("which", ["weights", "metrics", "protocol", "validation"])
+def test_a_file_that_could_not_be_read_blocks_with_its_reason(which):
+    record = judge(**{which: Source("some/file", problem="some/file is missing")})
+    assert any(check.reason == "some/file is missing" for check in record.distrusted())
+
+
+def test_a_file_that_was_read_and_yet_has_a_problem_blocks():
+    broken = Source("models/vae/model.safetensors", "w" * 64, problem="cannot be read")
+    assert failed(judge(weights=broken)) == ["evidence.weights"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "blocks"),
+    [
+        ("model", "other", "evidence.protocol"),
+        ("dataset", "notes", "evidence.protocol"),
+        ("protocol", None, "evidence.protocol"),
+        ("weights", "x" * 64, "evidence.weights"),
+        ("metrics", "x" * 64, "evidence.metrics"),
+        ("weights", None, "evidence.weights"),
+        ("metrics", 7, "evidence.metrics"),
+    ],
+)
+def test_files_that_do_not_belong_together_block_alone(key, value, blocks):
+    for protocol in ({**PROTOCOL, key: value}, without(PROTOCOL, key)):
+        record = judge(protocol=protocol)
+        assert failed(record) == [blocks]
+        assert [check.name for check in record.distrusted()] == [blocks]
+
+
+def test_missing_weights_are_not_the_ones_that_nobody_named():
+    nothing = Source("models/vae/model.safetensors")
+    record = judge(weights=nothing, protocol=without(PROTOCOL, "weights"))
+    assert failed(record) == ["evidence.weights"]
+
+
+def test_a_bad_model_is_refused_but_not_distrusted():
+    record = judge(metrics={**METRICS, "elbo": -99.0})
+    assert record.passed == 0
+    assert record.distrusted() == ()
+
+
+def test_the_record_says_its_mode():
+    assert judge().mode == "enforce"
+    assert judge(gate(mode="dry-run")).mode == "dry-run"
+
+
+def test_the_decision_is_pure():
+    assert judge() == judge()
+    assert judge().model_dump_json() == judge().model_dump_json()
+
+
+def test_no_torch_and_no_mlflow():
+    code = (
+        "import sys, genmint.gating\n"
+        "print([m for m in ('torch', 'mlflow', 'numpy', 'dvc') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_it_reads_no_file_and_no_clock():
+    tree = ast.parse(Path(gating.__file__).read_text())
+    imported = {
+        alias.name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    } | {
+        node.module.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+    }
+    assert not imported & {"time", "datetime", "os", "pathlib", "io", "random"}
+
+
+def rule(metric="frechet_digits_cnn", noise_floors=1.0):
+    return Gate.model_validate(
+        {**GATE, "champion": {"metric": metric, "noise_floors": noise_floors}}
+    ).champion
+
+
+def scores(value, items=None, protocol=None, metric="frechet_digits_cnn"):
+    return Scores({metric: value}, {"samples": 64} if protocol is None else protocol, items)
+
+
+@pytest.mark.parametrize(
+    ("direction", "new", "old", "better"),
+    [
+        ("lower", 8.9, 10.0, True),
+        ("lower", 9.0, 10.0, False),
+        ("lower", 9.5, 10.0, False),
+        ("lower", 10.0, 10.0, False),
+        ("lower", 12.0, 10.0, False),
+        ("higher", 11.1, 10.0, True),
+        ("higher", 11.0, 10.0, False),
+        ("higher", 8.0, 10.0, False),
+    ],
+)
+def test_a_sample_metric_must_differ_by_more_than_the_noise_floor(direction, new, old, better):
+    found = compare(rule(), direction, scores(new), scores(old), 1.0)
+    assert found.better is better
+    assert (found.challenger, found.champion, found.margin) == (new, old, 1.0)
+    assert found.difference == pytest.approx(old - new if direction == "lower" else new - old)
+
+
+def test_the_number_of_noise_floors_counts():
+    assert compare(rule(noise_floors=2.0), "lower", scores(8.5), scores(10.0), 1.0).better is False
+    assert compare(rule(noise_floors=2.0), "lower", scores(7.5), scores(10.0), 1.0).better is True
+    assert compare(rule(noise_floors=0.0), "lower", scores(10.0), scores(10.0), 1.0).better is False
+
+
+@pytest.mark.parametrize("floor", [None, math.nan, math.inf, -1.0])
+def test_without_a_noise_floor_nothing_is_better(floor):
+    found = compare(rule(), "lower", scores(1.0), scores(10.0), floor)
+    assert found.better is False
+    assert "no noise floor" in found.reason
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, None, True, "1"])
+def test_a_score_that_is_no_number_is_not_better(bad):
+    for new, old in ((bad, 10.0), (1.0, bad)):
+        found = compare(rule(), "lower", scores(new), scores(old), 1.0)
+        assert found.better is False
+        assert "frechet_digits_cnn" in found.reason
+    missing = Scores({}, {"samples": 64})
+    assert compare(rule(), "lower", missing, scores(10.0), 1.0).better is False
+
+
+@pytest.mark.parametrize("other", [{}, {"samples": 32}, {"samples": 64, "seed": 1}])
+def test_scores_of_two_protocols_do_not_compare(other):
+    found = compare(rule(), "lower", scores(1.0), scores(10.0, protocol=other), 1.0)
+    assert found.better is False
+    assert "another protocol" in found.reason
+    swapped = compare(rule(), "lower", scores(1.0, protocol=other), scores(10.0), 1.0)
+    assert swapped.better is False
+
+
+def pair(new, old):
+    return compare(
+        rule("elbo"),
+        "higher",
+        scores(-20.0, new, metric="elbo"),
+        scores(-21.0, old, metric="elbo"),
+        None,
+    )
+
+
+def test_likelihoods_are_compared_item_by_item():
+    # Differences 0.4 … 1.6: mean 1.0; variance 0.16 · 4 / 3, so 2 standard errors are 0.4619.
+    found = pair([-9.4, -19.0, -29.0, -38.6], [-10.0, -20.0, -30.0, -40.0])
+    assert found.difference == pytest.approx(1.0)
+    deviation = math.sqrt((0.4**2 + 0.4**2) / 3)
+    assert found.margin == pytest.approx(2 * deviation / 2)
+    assert found.better is True
+    assert "4 paired items" in found.reason
+
+
+def test_a_mean_that_rests_on_few_items_is_noise():
+    found = pair([-10.1, -20.1, -30.1, -30.0], [-10.0, -20.0, -30.0, -40.0])
+    assert found.difference > 0
+    assert found.better is False
+
+
+@pytest.mark.parametrize(
+    ("new", "old"),
+    [
+        ([-10.0, -20.0], [-10.0, -20.0]),
+        ([-11.0, -21.0], [-10.0, -20.0]),
+        ([-9.0], [-10.0]),
+        ([], []),
+        ([-9.0, -19.0], [-10.0, -20.0, -30.0]),
+        ([-9.0, math.nan], [-10.0, -20.0]),
+        ([-9.0, math.inf], [-10.0, -20.0]),
+        ([-9.0, -19.0], [-10.0, -math.inf]),
+    ],
+)
+def test_items_that_do_not_show_it_are_not_better(new, old):
+    assert pair(new, old).better is False
+
+
+def test_every_item_better_by_the_same_is_better():
+    assert pair([-9.0, -19.0], [-10.0, -20.0]).better is True
+
+
+def test_items_do_not_decide_a_metric_of_samples():
+    good, bad = [-1.0] * 10, [-9.0] * 10
+    assert compare(rule(), "lower", scores(10.0, good), scores(10.0, bad), 1.0).better is False
+
+
+def test_a_likelihood_without_items_falls_back_on_the_noise_floor():
+    new, old = scores(-20.0, metric="elbo"), scores(-21.0, [-1.0, -2.0], metric="elbo")
+    assert compare(rule("elbo"), "higher", new, old, 0.5).better is True
+    assert compare(rule("elbo"), "higher", old, new, 0.5).better is False
+    assert compare(rule("elbo"), "higher", new, old, 1.5).better is False
