@@ -71,8 +71,8 @@ def official(splits: Sequence[str | None], hashes: Iterable[str], validation: fl
 def by_group(groups: Sequence[str | None], validation: float, test: float) -> list[Split]:
     """Keep the items of a group together, with shares met as nearly as whole groups allow.
 
-    Test is filled first, then validation: groups from the largest down, each taken if that brings
-    the split nearer to its share; at least one each where there are three groups.
+    Test is filled first, then validation: with groups from the largest down as long as they fit,
+    and one more if that comes nearer to the share; at least one each.
 
     Args:
         groups: group of each item.
@@ -140,7 +140,11 @@ def _nearest(groups: Sequence[str], sizes: Counter[str], wanted: float, at_most:
     taken: list[str] = []
     total = 0
     for group in groups:
-        if len(taken) < at_most and abs(total + sizes[group] - wanted) < abs(total - wanted):
+        if len(taken) < at_most and total + sizes[group] <= wanted:
             taken.append(group)
             total += sizes[group]
-    return taken or [groups[-1]]
+    left = [group for group in groups if group not in taken]
+    # One group too many can still be nearer than one too few.
+    last = min(left, key=lambda group: abs(total + sizes[group] - wanted))
+    nearer = abs(total + sizes[last] - wanted) < abs(total - wanted)
+    return [*taken, last] if not taken or (nearer and len(taken) < at_most) else taken
