@@ -6,14 +6,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from genmint.data import views
 from genmint.data.prepared import Prepared
 from genmint.data.spectrogram import to_grid, to_sound
-from genmint.errors import DataError
 from genmint.metrics.catalogue import frechet_name, kernel_name
 from genmint.metrics.classes import classes, confident
 from genmint.metrics.extractor import load_extractor
@@ -22,7 +19,7 @@ from genmint.metrics.kernel import kernel_distance
 from genmint.metrics.memorisation import copied_grids, copied_texts
 from genmint.metrics.pitch import fundamentals, in_tune
 from genmint.metrics.reference import Reference, text_length
-from genmint.metrics.words import words_in_held_out
+from genmint.metrics.words import as_text, words_in_held_out
 from genmint.models.family import Family
 
 Metrics = dict[str, float]
@@ -130,15 +127,7 @@ def text_metrics(samples: Samples, prepared: Prepared) -> Metrics:
     test = views.load(prepared, "test", spec).numpy()
     copied, longest = copied_texts(samples.drawn.numpy(), train, test)
     return {
-        "words_in_held_out": words_in_held_out(samples.texts, as_text(test, prepared)),
+        "words_in_held_out": words_in_held_out(samples.texts, as_text(test, spec)),
         "copied": copied,
         "longest_copy": float(longest),
     }
-
-
-def as_text(stream: np.ndarray[tuple[int, ...], np.dtype[np.int64]], prepared: Prepared) -> str:
-    """A stream of tokens, int64 T, as one string."""
-    shown = views.from_symbols(torch.from_numpy(stream)[None], prepared.spec("rnn"))
-    if not isinstance(shown, list):
-        raise DataError(f"{prepared.path} is not text")
-    return str(shown[0])

@@ -5,6 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from genmint.data import views
+from genmint.data.spec import DataSpec
+
 # Letters only: neither digits nor underscores, in any script.
 _WORD = re.compile(r"[^\W\d_]+")
 _LAST = re.compile(r"[^\W\d_]+\Z")
@@ -31,3 +38,10 @@ def words_in_held_out(samples: Iterable[str], held_out: str) -> float:
     known = set(words(held_out))
     found = [w for sample in samples for w in words(_LAST.sub("", sample))]
     return sum(w in known for w in found) / len(found) if found else 0.0
+
+
+def as_text(stream: npt.NDArray[np.int64], spec: DataSpec) -> str:
+    """A stream of tokens, int64 T, as one string; `spec` is that of its data."""
+    shown = views.from_symbols(torch.from_numpy(stream)[None], spec)
+    assert isinstance(shown, list)
+    return str(shown[0])

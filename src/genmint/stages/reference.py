@@ -28,8 +28,7 @@ from genmint.metrics.extractor import (
 from genmint.metrics.noise_floor import distance_floors, share_floor
 from genmint.metrics.pitch import fundamentals, in_tune, reference_pitches
 from genmint.metrics.reference import FrozenExtractor, Reference, text_length, write_reference
-from genmint.metrics.samples import as_text
-from genmint.metrics.words import words_in_held_out
+from genmint.metrics.words import as_text, words_in_held_out
 from genmint.project import Project
 
 Values = dict[str, float]
@@ -61,7 +60,7 @@ def run(project: Project, params: Params, name: str) -> None:
 def _of_text(prepared: Prepared, protocol: Protocol) -> Reference:
     length = text_length(protocol)
     spec = prepared.spec("rnn")
-    held_out = as_text(views.load(prepared, "test", spec).numpy(), prepared)
+    held_out = as_text(views.load(prepared, "test", spec).numpy(), spec)
     stream = views.load(prepared, "validation", spec).numpy()
     if len(stream) < 2 * length:
         raise DataError(
@@ -69,8 +68,7 @@ def _of_text(prepared: Prepared, protocol: Protocol) -> Reference:
             f"with samples of {length} needs twice as many; lower protocol.sample_length"
         )
     pieces = [
-        as_text(stream[i : i + length], prepared)
-        for i in range(0, len(stream) - length + 1, length)
+        as_text(stream[i : i + length], spec) for i in range(0, len(stream) - length + 1, length)
     ]
     floor = share_floor(
         lambda rows: words_in_held_out([pieces[i] for i in rows], held_out),
