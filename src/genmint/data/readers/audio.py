@@ -63,7 +63,7 @@ class AudioReader:
                 frames += len(block)
                 loud = np.abs(block)
                 peak = max(peak, float(loud.max()))
-                power += float(np.square(block).sum())
+                power += float(np.square(block, dtype=np.float64).sum())
                 clipped += int(np.count_nonzero(loud >= _CLIPPED))
                 silent += int(np.count_nonzero(loud < _SILENCE))
         if frames == 0:
@@ -141,7 +141,8 @@ class AudioReader:
         start = max(0, index * length * down // up - margin) // down * down
         stop = -(-(index + 1) * length * down // up) + margin
         stream.seek(start)
-        piece = _mono(stream, stop - start)
+        # Floats far over full scale would overflow in the filter.
+        piece = np.clip(_mono(stream, stop - start), -1, 1)
         if up != down:
             piece = resample_poly(piece, up, down).astype(np.float32)
         first = index * length - start * up // down
@@ -179,7 +180,11 @@ def _mono(stream: soundfile.SoundFile, frames: int) -> npt.NDArray[np.float32]:
         raise UnreadableError(f"damaged sound: {_short(error)}") from None
     if not np.isfinite(block).all():
         raise UnreadableError("holds NaN or infinite samples")
-    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+    return (
+        block[:, 0]
+        if block.shape[1] == 1
+        else block.mean(axis=1, dtype=np.float64).astype(np.float32)
+    )
 
 
 def _short(error: Exception) -> str:
