@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -24,7 +26,7 @@ def naive_nats(model, sequence):
     """One symbol at a time, state kept, from softmax itself."""
     state, values = None, []
     with torch.no_grad():
-        for now, following in zip(sequence[:-1], sequence[1:], strict=True):
+        for now, following in itertools.pairwise(sequence):
             logits, state = model(now.view(1, 1), state)
             values.append(-logits[0, 0].double().softmax(0)[following].log())
     return torch.stack(values)

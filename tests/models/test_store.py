@@ -113,7 +113,7 @@ def test_weights_of_another_model_of_the_same_shape_are_refused(saved):
     folder, _, _ = saved
     weights = load_file(folder / store.WEIGHTS)
     save_file({name: value + 1 for name, value in weights.items()}, folder / store.WEIGHTS)
-    with pytest.raises(GenmintError, match="not the weights that config.json names"):
+    with pytest.raises(GenmintError, match=r"not the weights that config\.json names"):
         store.load(folder)
 
 

@@ -1,0 +1,70 @@
+"""Small specifications and data that the loop trains on."""
+
+import numpy as np
+import pytest
+import torch
+
+from genmint.config import parse_model
+from genmint.data.spec import DataSpec
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def grid():
+    return DataSpec(dataset="d", kind="image", view="grid", shape=(1, 8, 8))
+
+
+@pytest.fixture
+def text():
+    vocabulary = ("<unk>", "<s>", *"abcdefghijklmnopqrst")
+    return DataSpec(
+        dataset="d", kind="text", view="sequence", shape=(), symbols=len(vocabulary),
+        vocabulary=vocabulary,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def clips():
+    return DataSpec(
+        dataset="d", kind="audio", view="sequence", shape=(24,), symbols=16, sample_rate=8000,
+        samples=24,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def case(grid, text, clips):
+    """Configuration, specification, training and validation split of a family, by name."""
+
+    def make(name, **changes):
+        rng = np.random.default_rng(7)
+        common = {"dataset": "d", "steps": 12, "batch_size": 8, "validate_every": 5}
+        if name in ("vae", "gan"):
+            # Blurred dots: something that can be learnt.
+            centres = rng.uniform(1, 6, (140, 2, 1, 1))
+            y, x = np.mgrid[0:8, 0:8]
+            distance = (y - centres[:, :1]) ** 2 + (x - centres[:, 1:]) ** 2
+            data = torch.from_numpy(np.rint(255 * np.exp(-distance / 3)).astype(np.uint8))
+            block = {"family": name, "hidden": [16], "latent": 4}
+            spec = grid
+        elif name == "rnn-stream":
+            data = torch.from_numpy(np.cumsum(rng.integers(1, 3, 1400)) % 20 + 2)
+            block = {"family": "rnn", "hidden": 12, "embedding": 6, "bptt": 7, "layers": 2,
+                     "dropout": 0.2}  # fmt: skip
+            spec = text
+        else:
+            ramps = np.arange(24)[None] // rng.integers(1, 4, (140, 1)) % 16
+            data = torch.from_numpy(ramps.astype(np.uint8))
+            block = {"family": "rnn", "cell": "gru", "hidden": 12, "embedding": 6, "bptt": 10}
+            spec = clips
+        config = parse_model({**common, **block, **changes})
+        held_out = len(data) // 7
+        return config, spec, data[held_out:], data[:held_out]
+
+    return make
