@@ -6,8 +6,9 @@ import json
 import math
 from pathlib import Path
 
+from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from genmint.config import Params
 from genmint.errors import GenmintError
@@ -62,7 +63,16 @@ def read_sources(project: Project, name: str, dataset: str) -> Sources:
 
 def show(record: Record) -> None:
     """Print a record as a table, and the verdict in one line."""
-    table = Table("check", "value", "bound", "verdict", "reason", title=record.model)
+    table = Table(
+        Column("check", overflow="fold"),
+        Column("value", justify="right", no_wrap=True),
+        Column("bound", justify="right", no_wrap=True),
+        "verdict",
+        Column("reason", overflow="fold"),
+        title=record.model,
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
     for check in record.checks:
         colour = "green" if check.passed else "red"
         verdict = f"[{colour}]{'yes' if check.passed else 'no'}[/{colour}]"
@@ -71,7 +81,7 @@ def show(record: Record) -> None:
         )
     console = Console()
     console.print(table)
-    console.print(summary(record), highlight=False, markup=False)
+    console.print(summary(record), highlight=False, markup=False, soft_wrap=True)
 
 
 def summary(record: Record) -> str:
@@ -125,6 +135,8 @@ def _weights(project: Project, path: Path) -> Source:
     file = path.relative_to(project.root).as_posix()
     try:
         return Source(file, sha256=sha256_file(path))
+    except FileNotFoundError:
+        return Source(file, problem=f"{file} is missing")
     except OSError as error:
         return Source(file, problem=f"{file} cannot be read: {error.strerror}")
 

@@ -1,0 +1,141 @@
+"""The gate stage always writes a record, whatever it finds, and the same one each time."""
+
+import json
+
+import pytest
+
+from genmint.errors import GenmintError
+from genmint.files import write_json
+from genmint.stages import gate
+
+
+def record(workshop):
+    return json.loads(workshop.project.gate_record("tiny").read_text())
+
+
+def failed(workshop):
+    return [check["name"] for check in record(workshop)["checks"] if not check["passed"]]
+
+
+def test_a_pass_is_written_and_shown(workshop, capsys):
+    workshop.make(gate=False)
+    assert workshop.gate() is True
+    found = record(workshop)
+    assert found["passed"] == 1
+    assert found["mode"] == "enforce"
+    assert found["checks_failed"] == 0
+    assert found["verdicts"]["thresholds.elbo.min"] == 1
+    assert [item["file"] for item in found["evidence"]] == [
+        "models/tiny/model.safetensors",
+        "metrics/tiny.json",
+        "metrics/tiny.protocol.json",
+        "metrics/tiny.cost.json",
+        "reports/data/dots.json",
+    ]
+    out = capsys.readouterr().out
+    assert "pixel_bernoulli" in out.replace("\n", "")
+    assert "tiny: passed all 9 checks" in out
+
+
+def test_a_refusal_is_a_result(workshop, capsys):
+    workshop.make(elbo=-35.0, gate=False)
+    assert workshop.gate() is False
+    assert failed(workshop) == ["thresholds.elbo.min"]
+    assert "tiny: refused: thresholds.elbo.min: is not at least -30" in capsys.readouterr().out
+
+
+def test_the_record_is_the_same_each_time(workshop):
+    workshop.make()
+    first = workshop.project.gate_record("tiny").read_bytes()
+    workshop.gate()
+    assert workshop.project.gate_record("tiny").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("path", "blocks"),
+    [
+        ("models/tiny/model.safetensors", "evidence.weights"),
+        ("metrics/tiny.json", "metrics.finite"),
+        ("metrics/tiny.protocol.json", "evidence.protocol"),
+        ("reports/data/dots.json", "data.validated"),
+    ],
+)
+def test_a_missing_file_is_a_refusal(workshop, path, blocks):
+    workshop.make(gate=False)
+    (workshop.root / path).unlink()
+    assert workshop.gate() is False
+    assert blocks in failed(workshop)
+    reasons = [check["reason"] for check in record(workshop)["checks"]]
+    assert f"{path} is missing" in reasons
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", "NaN", "\ufffe", '"text"'])
+@pytest.mark.parametrize("which", ["tiny.json", "tiny.protocol.json"])
+def test_an_unreadable_file_is_a_refusal(workshop, which, content):
+    workshop.make(gate=False)
+    (workshop.root / "metrics" / which).write_bytes(content.encode("utf-16-le"))
+    assert workshop.gate() is False
+    (workshop.root / "metrics" / which).write_text(content)
+    assert workshop.gate() is False
+    assert any("valid JSON" in c["reason"] or "not a map" in c["reason"]
+               for c in record(workshop)["checks"])  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_metric_that_is_not_finite_is_a_refusal_in_valid_json(workshop, text):
+    workshop.make(gate=False)
+    path = workshop.root / "metrics/tiny.json"
+    path.write_text(path.read_text().replace("-20.0", text))
+    assert workshop.gate() is False
+    assert "metrics.finite" in failed(workshop)
+    assert "thresholds.elbo.min" in failed(workshop)
+    assert "NaN" not in workshop.project.gate_record("tiny").read_text()
+
+
+def test_a_model_without_a_gate_is_refused(workshop):
+    workshop.make("other", gate=False)
+    assert workshop.gate("other") is False
+    found = json.loads(workshop.project.gate_record("other").read_text())
+    reasons = [check["reason"] for check in found["checks"] if not check["passed"]]
+    assert reasons == ["params.yaml has no gates.other"]
+
+
+def test_costs_count_only_against_a_budget(workshop):
+    workshop.make(gate=False)
+    workshop.project.cost("tiny").unlink()
+    assert workshop.gate() is True
+    workshop.edit("champion: {metric: elbo}", "champion: {metric: elbo}\n    cost: "
+                  "{max_parameters: 50}")  # fmt: skip
+    assert workshop.gate() is False
+    assert failed(workshop) == ["cost.parameters"]
+    assert "metrics/tiny.cost.json is missing" in record(workshop)["checks"][-1]["reason"]
+    write_json(workshop.project.cost("tiny"), {"parameters": 49})
+    assert workshop.gate() is True
+
+
+def test_a_record_is_read_back_or_named(workshop):
+    workshop.make()
+    assert gate.read_record(workshop.project, "tiny") == gate.judge(
+        workshop.project, workshop.params, "tiny"
+    )
+    write_json(workshop.project.gate_record("tiny"), {"passed": 1})
+    with pytest.raises(GenmintError, match=r"tiny\.json: not a gate record.*dvc repro -f gate"):
+        gate.read_record(workshop.project, "tiny")
+
+
+def test_markdown_cannot_be_broken_by_a_reason(workshop):
+    workshop.make(elbo=-35.0)
+    found = gate.read_record(workshop.project, "tiny")
+    check = found.checks[0].model_copy(update={"reason": "a | b\nc"})
+    text = gate.to_markdown(found.model_copy(update={"checks": (check, *found.checks[1:])}))
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + len(found.checks)
+    assert "a \\| b c" in text
+    assert text.startswith("**Gate: refused** (8 of 9 checks, mode enforce)")
+
+
+def test_dry_run_says_so(workshop, capsys):
+    workshop.edit("  tiny:\n    thresholds", "  tiny:\n    mode: dry-run\n    thresholds")
+    workshop.make()
+    assert record(workshop)["mode"] == "dry-run"
+    assert "dry-run: no alias will move" in capsys.readouterr().out

@@ -1,0 +1,169 @@
+"""The served form of a model: loads without the checkout and without pickle, refuses bad input."""
+
+import os
+import pickletools
+import subprocess
+import sys
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+
+from genmint import serving
+from genmint.config import RNNConfig
+from genmint.data.spec import DataSpec
+from genmint.models import store
+
+
+@pytest.fixture(scope="module")
+def text_model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("text")
+    config = RNNConfig(
+        family="rnn", dataset="words", cell="tanh", hidden=4, embedding=4, steps=1, seed=0
+    )
+    vocabulary = ("<unk>", "<s>", "a", "b", " ")
+    spec = DataSpec(
+        dataset="words", kind="text", view="sequence", shape=(), symbols=5, vocabulary=vocabulary
+    )
+    described = {
+        "name": "words",
+        "model": config,
+        "data": spec,
+        "prepared": "d" * 64,
+        "resolved": {"precision": "fp32"},
+    }
+    store.save(folder, store.build(config, spec), described)
+    target = folder / "served"
+    serving.save(folder, target)
+    return target
+
+
+@pytest.fixture
+def image_model(workshop):
+    workshop.make(gate=False)
+    target = workshop.root / "served"
+    serving.save(workshop.root / "models/tiny", target)
+    return target
+
+
+@pytest.fixture(autouse=True)
+def no_pickle(monkeypatch):
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+
+
+def draw(folder, **columns):
+    return mlflow.pyfunc.load_model(str(folder)).predict(pd.DataFrame(columns))
+
+
+def test_each_row_is_a_draw_and_a_seed_gives_the_same_samples(image_model):
+    found = draw(image_model, n=[2, 3], seed=[7, 7])
+    assert list(found.columns) == ["request", "index", "sample"]
+    assert found["request"].tolist() == [0, 0, 1, 1, 1]
+    assert found["index"].tolist() == [0, 1, 0, 1, 2]
+    samples = found["sample"].tolist()
+    assert samples[:2] == samples[2:4]
+    assert samples[0] != samples[1]
+    (channel,) = samples[0]
+    assert len(channel) == 4
+    assert all(len(row) == 4 and all(0 <= pixel <= 255 for pixel in row) for row in channel)
+
+
+def test_they_are_the_samples_of_the_model_itself(image_model, workshop):
+    model, _ = store.load(workshop.root / "models/tiny")
+    expected = model.sample(2, seed=5).tolist()
+    assert draw(image_model, n=[2], seed=[5])["sample"].tolist() == expected
+
+
+def test_texts_come_as_text_of_the_length_asked_for(text_model):
+    found = draw(text_model, n=[2], seed=[0], length=[11])
+    assert all(isinstance(text, str) and len(text) == 11 for text in found["sample"])
+    assert len(draw(text_model, n=[1], seed=[0])["sample"][0]) == 512
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"n": [0], "seed": [0]}, "n: 0 is not a whole number from 1 to 1024"),
+        ({"n": [1025], "seed": [0]}, "n: 1025 is not"),
+        ({"n": [1], "seed": [-1]}, "seed: -1 is not"),
+        ({"n": [1], "seed": [0], "length": [5]}, "fixed length"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(image_model, columns, message):
+    with pytest.raises(ValueError, match=message):
+        draw(image_model, **columns)
+
+
+@pytest.mark.parametrize("length", [0, -3, 100_001])
+def test_a_length_out_of_range_is_refused(text_model, length):
+    with pytest.raises(ValueError, match="length"):
+        draw(text_model, n=[1], seed=[0], length=[length])
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"n": [float("nan")], "seed": [0]},
+        {"n": [1], "seed": [float("nan")]},
+        {"n": [1.5], "seed": [0]},
+        {"n": ["1"], "seed": [0]},
+        {"n": [None], "seed": [0]},
+        {"seed": [0]},
+        {},
+    ],
+)
+def test_what_is_no_number_is_refused_by_the_signature(image_model, columns):
+    with pytest.raises(MlflowException):
+        draw(image_model, **columns)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, True, "1", 1.5])
+def test_and_by_the_model_itself(image_model, value):
+    """Whoever calls around the signature, as some servers do, is refused as well."""
+    model = mlflow.pyfunc.load_model(str(image_model)).unwrap_python_model()
+    table = pd.DataFrame({"n": [1], "seed": pd.Series([value], dtype=object)})
+    with pytest.raises(ValueError, match="seed"):
+        model.predict(None, table)
+
+
+def test_it_loads_where_there_is_no_checkout(image_model, tmp_path):
+    """Its own copy of the package is what runs, though this environment has it installed too."""
+    code = (
+        "import sys, mlflow, pandas as pd\n"
+        f"model = mlflow.pyfunc.load_model({str(image_model)!r})\n"
+        "print(len(model.predict(pd.DataFrame({'n': [3], 'seed': [0]}))))\n"
+        "import genmint\n"
+        "print(genmint.__file__)\n"
+    )
+    clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=clean,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    count, origin = done.stdout.split()
+    assert count == "3"
+    assert origin == str(image_model / "code" / "genmint" / "__init__.py")
+
+
+def test_nothing_in_it_is_pickled(image_model):
+    files = [path for path in image_model.rglob("*") if path.is_file()]
+    assert image_model / "artifacts" / "weights" / "model.safetensors" in files
+    for path in files:
+        assert path.suffix not in {".pkl", ".pickle", ".pt", ".pth", ".joblib", ".pyc"}, path
+        content = path.read_bytes()
+        if content[:1] == b"\x80":
+            with pytest.raises(ValueError, match=r".*"):
+                list(pickletools.genops(content))
+
+
+def test_requirements_can_be_installed_anywhere(image_model):
+    lines = (image_model / "requirements.txt").read_text().split()
+    named = {line.partition("==")[0] for line in lines}
+    assert {"mlflow", "numpy", "pydantic", "safetensors", "torch"} <= named
+    assert not [line for line in lines if "+" in line or "@" in line]
