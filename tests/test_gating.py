@@ -469,3 +469,23 @@ def test_a_likelihood_without_items_falls_back_on_the_noise_floor():
     assert compare(rule("elbo"), "higher", new, old, 0.5).better is True
     assert compare(rule("elbo"), "higher", old, new, 0.5).better is False
     assert compare(rule("elbo"), "higher", new, old, 1.5).better is False
+
+
+@pytest.mark.parametrize(
+    ("metric", "key", "compares"),
+    [
+        ("elbo", "observation", False),
+        ("elbo", "importance_samples", False),
+        ("elbo", "temperature", True),
+        ("elbo", "extractor", False),
+        ("frechet_digits_cnn", "observation", True),
+        ("frechet_digits_cnn", "importance_samples", True),
+        ("frechet_digits_cnn", "temperature", True),
+        ("frechet_digits_cnn", "extractor", False),
+        ("frechet_digits_cnn", "data", False),
+    ],
+)
+def test_a_protocol_differs_where_the_metric_depends_on_it(metric, key, compares):
+    one, other = {"samples": 64, key: 1}, {"samples": 64, key: 2}
+    assert gating.incomparable(metric, one, other) == ([] if compares else [key])
+    assert gating.incomparable(metric, one, {"samples": 64}) == ([] if compares else [key])

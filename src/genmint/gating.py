@@ -390,7 +390,7 @@ def compare(
         values.append(value)
     new, old = values
     result = Comparison(better=False, metric=rule.metric, challenger=new, champion=old, reason="")
-    differing = _differing(challenger.protocol, champion.protocol)
+    differing = incomparable(rule.metric, challenger.protocol, champion.protocol)
     if differing:
         reason = f"measured under another protocol ({', '.join(differing)}): no number compares"
         return result.model_copy(update={"reason": reason})
@@ -405,11 +405,18 @@ def compare(
     return _verdict(result, difference, margin, f"{rule.noise_floors:g} noise floors")
 
 
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Name the keys that two protocols do not share with equal values."""
+def incomparable(metric: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Name what two protocols do not share, though `metric` depends on it.
+
+    An RNN's temperature is a part of the model, like its weights, so it may differ. What a
+    likelihood is of, and by how many samples it is bounded, means nothing to distances.
+    """
+    apart = {"temperature"}
+    if metric not in _LIKELIHOODS:
+        apart |= {"observation", "importance_samples"}
     return sorted(
         key
-        for key in set(one) | set(other)
+        for key in (set(one) | set(other)) - apart
         if key not in one or key not in other or one[key] != other[key]
     )
 

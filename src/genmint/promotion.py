@@ -221,6 +221,14 @@ def _compare(
                 f"the champion, version {champion.version}, was not registered by genmint and "
                 f"cannot be compared with. Take the alias `champion` of {name} away from it."
             )
-        scores = champion_scores(project, name, weights, evaluation, challenger.protocol)
+        try:
+            scores = champion_scores(
+                project, name, weights, evaluation, rule.metric, challenger.protocol
+            )
+        except GenmintError as error:
+            raise GenmintError(
+                f"the champion, version {champion.version}, cannot be measured as the new one was: "
+                f"{error} To do without the comparison, take the alias `champion` of {name} away."
+            ) from None
     direction = metric(rule.metric).direction
     return compare(rule, direction, challenger, scores, noise_floor(project, name, rule.metric))

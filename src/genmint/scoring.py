@@ -11,7 +11,7 @@ import numpy as np
 from genmint.data.prepared import Prepared
 from genmint.errors import GenmintError
 from genmint.files import read_json, sha256_file
-from genmint.gating import Scores
+from genmint.gating import Scores, incomparable
 from genmint.models import store
 from genmint.project import Project
 
@@ -52,6 +52,7 @@ def champion_scores(
     name: str,
     weights: Path,
     evaluation: Path,
+    metric: str,
     protocol: Mapping[str, Any],
 ) -> Scores:
     """Read the champion's scores if they were measured under `protocol`, else measure them.
@@ -61,13 +62,14 @@ def champion_scores(
         name: of the model.
         weights: folder with the champion's model.safetensors and config.json.
         evaluation: folder with the files of its evaluation, laid out as in a project.
+        metric: by which they are to be compared.
         protocol: of the challenger.
 
     Raises:
         GenmintError: the champion's files are damaged, or it cannot be measured here.
     """
     recorded = _recorded(name, weights, evaluation)
-    if recorded is not None and dict(recorded.protocol) == dict(protocol):
+    if recorded is not None and not incomparable(metric, recorded.protocol, protocol):
         return recorded
     return _measure(project, name, weights)
 

@@ -1,0 +1,192 @@
+"""The champion is measured again where its own figures do not compare, and only there."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+import genmint.metrics.score
+from genmint.config import Protocol
+from genmint.config.models import RNNConfig
+from genmint.data.prepared import Meta, Prepared
+from genmint.errors import GenmintError
+from genmint.files import sha256_file, write_json
+from genmint.metrics.reference import Baseline, Reference, write_reference
+from genmint.models import store
+from genmint.promotion import promote
+from genmint.stages import evaluate, gate
+
+PARAMS = """\
+datasets:
+  words: {path: data/sources/words.yaml, kind: text}
+models:
+  tiny: {family: rnn, dataset: words, cell: tanh, hidden: 4, embedding: 4, steps: 1}
+gates:
+  tiny:
+    thresholds:
+      bits_per_character: {max: 8.0}
+    champion: {metric: bits_per_character}
+"""
+VOCABULARY = ("<unk>", "<s>", *"abcdefgh ")
+
+
+def write_data(workshop, seed=0):
+    """Words of skewed letters: a model that knows how often each occurs is much better."""
+    rng = np.random.default_rng(seed)
+    folder = workshop.project.prepared("words")
+    folder.mkdir(parents=True, exist_ok=True)
+    shares = np.array([32, 16, 8, 4, 2, 1, 1, 1, 12.0])
+    files = {}
+    for split, length in (("train", 3000), ("validation", 500), ("test", 6000)):
+        stream = rng.choice(len(shares), size=length, p=shares / shares.sum()) + 2
+        stream[0] = 1
+        np.save(folder / f"{split}.npy", stream.astype(np.uint16))
+        np.save(folder / f"{split}.offsets.npy", np.array([0, length]))
+        for name in (f"{split}.npy", f"{split}.offsets.npy"):
+            files[name] = sha256_file(folder / name)
+    meta = Meta(
+        dataset="words",
+        kind="text",
+        items={"train": 1, "validation": 1, "test": 1},
+        shape=(),
+        vocabulary=VOCABULARY,
+        files=files,
+    )
+    write_json(folder / "meta.json", meta.model_dump(mode="json"))
+
+
+def write_judge(workshop, seed=1):
+    reference = Reference(
+        dataset="words",
+        data=Prepared(workshop.project.prepared("words")).sha256,
+        protocol=Protocol(samples=4, sample_length=32, seed=seed),
+        extractor=None,
+        baselines={"bits_per_character": {"trigram": Baseline(value=3.0, stderr=0.1)}},
+        noise_floor={},
+        real={},
+    )
+    folder = workshop.project.reference("words")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_reference(folder, reference)
+
+
+def make(workshop, knows, temperature=1.0):
+    """A model that knows how often each letter occurs, to the power `knows`; then the stages."""
+    prepared = Prepared(workshop.project.prepared("words"))
+    config = RNNConfig(
+        family="rnn",
+        dataset="words",
+        cell="tanh",
+        hidden=4,
+        embedding=4,
+        steps=1,
+        sampling={"temperature": temperature},
+    )
+    model = store.build(config, prepared.spec("rnn"))
+    counts = np.bincount(prepared.array("train"), minlength=len(VOCABULARY)) + 0.01
+    state = model.state_dict()
+    (bias,) = [key for key in state if re.search(r"(head|output|out|readout).*bias", key)]
+    state[bias] = torch.from_numpy(knows * np.log(counts)).float()
+    model.load_state_dict(state)
+    folder = workshop.root / "models/tiny"
+    folder.mkdir(parents=True, exist_ok=True)
+    described = {
+        "name": "tiny",
+        "model": config,
+        "data": prepared.spec("rnn"),
+        "prepared": prepared.sha256,
+        "resolved": {"precision": "fp32"},
+    }
+    store.save(folder, model, described)
+    (folder / "history.csv").write_text("step,epoch,train_loss,validation_loss\n1,0,2.0,2.1\n")
+    write_json(workshop.project.validation("words"), {"dataset": "words", "passed": 1})
+    run_stages(workshop)
+
+
+def run_stages(workshop):
+    evaluate.run(workshop.project, workshop.params, "tiny")
+    gate.run(workshop.project, workshop.params, "tiny")
+
+
+def one(workshop):
+    (outcome,) = promote(workshop.project, workshop.params, ["tiny"])
+    return outcome
+
+
+@pytest.fixture
+def measured(workshop, monkeypatch):
+    """A project with a champion, and a list that grows whenever a model is measured."""
+    (workshop.root / "params.yaml").write_text(PARAMS)
+    write_data(workshop)
+    write_judge(workshop)
+    make(workshop, knows=0.5)
+    assert one(workshop).verdict == "promoted"
+    calls = []
+    real = genmint.metrics.score.score
+
+    def score(model, record, prepared, reference):
+        calls.append(record.weights)
+        return real(model, record, prepared, reference)
+
+    monkeypatch.setattr(genmint.metrics.score, "score", score)
+    return calls
+
+
+def test_figures_of_the_same_protocol_are_read_not_measured(workshop, measured):
+    make(workshop, knows=0.9)
+    outcome = one(workshop)
+    assert (outcome.verdict, outcome.version) == ("promoted", "2"), outcome
+    assert "two standard errors" in outcome.reason
+    assert measured == []
+
+
+def test_another_temperature_needs_no_new_measurement(workshop, measured):
+    make(workshop, knows=0.9, temperature=0.7)
+    assert one(workshop).verdict == "promoted"
+    assert measured == []
+
+
+@pytest.mark.parametrize(("knows", "verdict"), [(0.9, "promoted"), (0.1, "not better")])
+def test_under_another_protocol_the_champion_is_measured_again(workshop, measured, knows, verdict):
+    write_judge(workshop, seed=2)
+    make(workshop, knows=knows)
+    assert one(workshop).verdict == verdict
+    assert len(measured) == 1
+
+
+@pytest.mark.parametrize(("knows", "verdict"), [(0.9, "promoted"), (0.1, "not better")])
+def test_on_new_data_the_champion_is_measured_again(workshop, measured, knows, verdict):
+    write_data(workshop, seed=5)
+    write_judge(workshop)
+    make(workshop, knows=knows)
+    assert one(workshop).verdict == verdict
+    assert len(measured) == 1
+
+
+def test_a_tampered_evaluation_of_the_champion_is_not_believed(workshop, measured):
+    """Somebody writes a better figure into the registered metrics of the champion."""
+    (registered,) = (workshop.root / "mlartifacts").rglob("evaluation/metrics/tiny.json")
+    registered.write_text(registered.read_text().replace("bits_per", "bits_Per"))
+    make(workshop, knows=0.9)
+    assert one(workshop).verdict == "promoted"
+    assert len(measured) == 1
+
+
+def test_a_champion_with_a_flipped_byte_stops_promotion(workshop, measured):
+    (registered,) = (workshop.root / "mlartifacts").rglob("artifacts/weights/model.safetensors")
+    content = bytearray(registered.read_bytes())
+    content[-1] ^= 1
+    registered.write_bytes(content)
+    make(workshop, knows=0.9)
+    outcome = one(workshop)
+    assert (outcome.verdict, outcome.exit_code) == ("not promoted", 1)
+    assert "the champion, version 1, cannot be measured as the new one was" in outcome.reason
+    assert "take the alias `champion` of tiny away" in outcome.reason
+
+
+def test_a_model_is_evaluated_only_on_its_own_data(workshop, measured):
+    write_data(workshop, seed=5)
+    write_judge(workshop)
+    with pytest.raises(GenmintError, match="trained on other data"):
+        run_stages(workshop)
