@@ -114,3 +114,14 @@ def test_nowhere_to_be_had_names_every_place_and_the_way_out(server, target):
     assert "404" in str(error.value)
     assert "http://127.0.0.1:9/refused: no connection" in str(error.value)
     assert list(target.iterdir()) == []
+
+
+def test_a_person_sees_how_far_it_is(server, target, monkeypatch, capsys):
+    folder, address = server
+    (folder / "file").write_bytes(CONTENT)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    fetch(remote(f"{address}/missing", f"{address}/file"), target)
+    assert (target / "file").read_bytes() == CONTENT
+    shown = capsys.readouterr()
+    assert "kB" in shown.err
+    assert shown.out == ""

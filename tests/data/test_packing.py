@@ -1,5 +1,6 @@
 """Packing: what goes in comes out, hashes are true, and memory stays what it was."""
 
+import dataclasses
 import tracemalloc
 from pathlib import Path
 
@@ -161,3 +162,16 @@ def test_packing_a_text_takes_no_more_memory_for_a_longer_one(tmp_path):
 def test_a_document_that_vanished_is_named(tmp_path):
     with pytest.raises(DataError, match=r"gone\.txt"):
         packing.vocabulary_of([Segment(Path(tmp_path / "gone.txt"), 0, 3)], 1)
+
+
+def test_items_that_are_not_as_many_as_announced_are_an_error(tmp_path):
+    rows = np.random.default_rng(0).integers(0, 256, (5, 4, 4), dtype=np.uint8)
+    plan = dataclasses.replace(plan_of(rows, [0, 1, 2, 0, 0]), counts=np.array([1, 1, 1, 2, 1]))
+    with pytest.raises(DataError, match="5 items instead of 6: the manifest is of other settings"):
+        packing.pack_items(tmp_path, plan, items_of(rows), (1, 4, 4), "|u1")
+
+
+def test_a_row_that_is_not_there_is_named(tmp_path):
+    rows = np.zeros((5, 4, 4), dtype=np.uint8)
+    with pytest.raises(DataError, match=r"pixels#5: is gone since"):
+        items_of(rows).load(["pixels#4", "pixels#5"], [sha256_bytes(bytes(16))] * 2)

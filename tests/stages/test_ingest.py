@@ -103,6 +103,25 @@ def test_links_out_of_the_folder_are_not_followed(data_project, tmp_path):
     assert rows["within.png"]["error"] is None
 
 
+def test_what_is_no_file_and_names_that_say_too_little_are_rows_with_reasons(data_project):
+    data_project.pictures(2, folder="a_")
+    os.mkfifo(data_project.folder / "a_pipe.png")
+    data_project.write("_0005.png").write_text("x")
+    data_project.block(**PICTURES, filename_pattern="(?P<owner>a)?_(?P<number>.+)")
+    data_project.ingest()
+    rows = rows_of(data_project)
+    assert rows["a_pipe.png"]["error"] == "not a regular file"
+    assert rows["_0005.png"]["error"] == "name leaves a group of filename_pattern empty"
+    assert rows["a_0001.png"]["owner"] == "a"
+
+
+def test_a_single_file_of_another_kind_is_an_error(data_project):
+    data_project.texts(1)
+    data_project.block(**{**PICTURES, "path": "data/own/things/000.txt"})
+    with pytest.raises(DataError, match=r"000\.txt: not one of \.png"):
+        data_project.ingest()
+
+
 def test_hidden_files_and_other_endings_are_no_items(data_project):
     data_project.pictures(2)
     data_project.pictures(1, start=7, folder=".cache/")
@@ -184,11 +203,18 @@ def test_labels_by_file_name_and_a_pattern_over_the_path(data_project):
         ({"path": "data/sources/digits.yaml", "labels": "folder"}, "labels: folder is for folders"),
         ({"path": "data/sources/digits.yaml", "filename_pattern": "(?P<a>.)"}, "has no files"),
         ({"path": "data/sources/notes.yaml"}, "kind: notes is audio"),
+        (
+            {"path": "data/sources/python-docs.yaml", "kind": "text", "labels": "source"},
+            "labels: python-docs has none",
+        ),
     ],
 )
 def test_blocks_that_do_not_fit_their_source_are_refused(data_project, settings, message):
     data_project.pictures(2)
-    data_project.block(**{**PICTURES, **settings})
+    block = {**PICTURES, **settings}
+    if block["kind"] == "text":
+        del block["size"]
+    data_project.block(**block)
     with pytest.raises(ConfigError, match=message):
         data_project.ingest()
 

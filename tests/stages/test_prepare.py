@@ -159,6 +159,52 @@ def test_no_report_of_this_manifest_no_entry(data_project):
     assert not data_project.project.prepared("own").exists()
 
 
+def test_without_a_quarantine_list_nothing_enters(data_project):
+    data_project.pictures(60)
+    data_project.block(**PICTURES)
+    data_project.ingest()
+    data_project.admit()
+    data_project.project.quarantine("own").unlink()
+    with pytest.raises(DataError, match=r"own\.csv: no such file\. Run `dvc repro validate@own`"):
+        data_project.prepare()
+
+
+def test_pictures_by_position_are_cut_in_the_order_of_their_paths(data_project):
+    data_project.pictures(50)
+    data_project.block(**{**PICTURES, "split": "position"})
+    data_project.run()
+    found = prepared(data_project)
+    assert found.meta.items == {"train": 30, "validation": 10, "test": 10}
+    data_project.block("last", **{**PICTURES, "split": "position", "test": 0.02})
+    data_project.run("last")
+    np.testing.assert_array_equal(
+        prepared(data_project, "last").array("test")[0], found.array("test")[-1]
+    )
+
+
+def test_texts_can_have_labels(data_project):
+    data_project.texts(30)
+    for number, file in enumerate(sorted(data_project.folder.iterdir())):
+        file.rename(data_project.write(f"{'prose' if number % 2 else 'verse'}/{file.name}"))
+    data_project.block(**TEXTS, labels="folder")
+    data_project.run()
+    found = prepared(data_project)
+    assert found.meta.labels == ("prose", "verse")
+    for split in SPLITS:
+        assert len(found.labels(split)) == found.meta.items[split]
+    assert set(found.labels("train").tolist()) == {0, 1}
+
+
+def test_a_damaged_manifest_is_an_error_with_the_way_out(data_project):
+    data_project.pictures(60)
+    data_project.block(**PICTURES)
+    data_project.ingest()
+    data_project.project.manifest("own").write_bytes(b"PAR1 no more")
+    data_project.admit()
+    with pytest.raises(DataError, match=r"not a manifest .* Run `dvc repro -f ingest@own`"):
+        data_project.prepare()
+
+
 def test_an_empty_split_is_an_error_that_names_it(data_project):
     data_project.pictures(30)
     data_project.block(**{**PICTURES, "test": 0.001})

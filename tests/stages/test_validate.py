@@ -206,6 +206,15 @@ def test_an_empty_suite_lets_everything_through(data_project):
     assert report(data_project)["passed"] == 1
 
 
+def test_no_suite_is_an_error(data_project):
+    data_project.pictures(2)
+    data_project.project.suite("image").unlink()
+    data_project.block(**PICTURES)
+    data_project.ingest()
+    with pytest.raises(ConfigError, match=r"image\.yaml: no such file"):
+        data_project.validate()
+
+
 def test_no_manifest_is_an_error_with_the_way_out(data_project):
     data_project.block(**PICTURES)
     with pytest.raises(DataError, match="dvc repro -f ingest@own"):

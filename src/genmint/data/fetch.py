@@ -9,7 +9,6 @@ import sys
 import tempfile
 import zlib
 from pathlib import Path
-from typing import Any
 
 import pooch
 import requests
@@ -73,14 +72,22 @@ def fetch(remote: RemoteFile, folder: Path) -> Path:
 
 
 def _download(url: str, folder: Path) -> Path:
-    bar: Any = _Bar(url.rpartition("/")[2]) if sys.stderr.isatty() else False
+    bar = _Bar(url.rpartition("/")[2]) if sys.stderr.isatty() else None
     # pooch would announce every download and its hash as a warning to pin it; ours is pinned.
     pooch.get_logger().setLevel("WARNING")
-    downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=_TIMEOUT_S)
-    # The content's checksum is checked after unpacking; see RemoteFile.
-    return Path(
-        pooch.retrieve(url, known_hash=None, fname="download", path=folder, downloader=downloader)
+    downloader = pooch.HTTPDownloader(
+        progressbar=bar or False, chunk_size=1 << 16, timeout=_TIMEOUT_S
     )
+    try:
+        # The content's checksum is checked after unpacking; see RemoteFile.
+        return Path(
+            pooch.retrieve(
+                url, known_hash=None, fname="download", path=folder, downloader=downloader
+            )
+        )
+    finally:
+        if bar is not None:
+            bar.close()
 
 
 def _unpack(packed: Path, target: Path, remote: RemoteFile, origin: str) -> None:
