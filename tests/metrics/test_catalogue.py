@@ -1,0 +1,38 @@
+import subprocess
+import sys
+
+import pytest
+
+from genmint.errors import ConfigError
+from genmint.metrics.catalogue import METRICS, frechet_name, kernel_name, metric
+
+
+def test_distances_are_known_by_the_name_of_any_data_set():
+    assert metric(frechet_name("python-docs")).pattern == "frechet_*_cnn"
+    assert frechet_name("my-digits") == "frechet_my_digits_cnn"
+    assert metric(kernel_name("digits")).direction == "lower"
+
+
+def test_likelihoods_and_code_lengths_point_in_opposite_directions():
+    assert (metric("elbo").direction, metric("elbo").unit) == ("higher", "nats")
+    assert metric("bits_per_dim").direction == "lower"
+
+
+def test_a_standard_error_has_the_unit_of_its_metric():
+    found = metric("importance_weighted_bound_stderr")
+    assert (found.unit, found.direction) == ("nats", "lower")
+
+
+def test_an_unknown_metric_is_refused_with_the_known_ones():
+    with pytest.raises(ConfigError, match=r"'fid'; known: elbo"):
+        metric("fid")
+
+
+def test_every_entry_has_one_line_and_a_name_of_its_own():
+    assert len({entry.pattern for entry in METRICS}) == len(METRICS)
+    assert all(entry.description and "\n" not in entry.description for entry in METRICS)
+
+
+def test_the_catalogue_does_not_load_torch():
+    code = "import sys, genmint.metrics.catalogue; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
