@@ -26,7 +26,7 @@ export GX_ANALYTICS_ENABLED ?= False
 export MLFLOW_DISABLE_TELEMETRY ?= true
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 
-SOURCES := src tests benchmarks
+SOURCES := $(wildcard src tests benchmarks pipelines scripts)
 PYTEST  := $(BIN)/python -m pytest
 
 .PHONY: help
