@@ -61,7 +61,8 @@ def test_data_docs_can_be_browsed(data_project):
     pages = list((docs / "validations").rglob("*.html"))
     assert len(pages) == 2
     for page in pages:
-        assert page.relative_to(docs).as_posix() in index
+        # A plain link: the tables of that page are drawn by scripts from the internet.
+        assert f'<a href="{page.relative_to(docs).as_posix()}">' in index
     assert "duplicate_of" in "".join(page.read_text() for page in pages)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from genmint.errors import ConfigError
+from genmint.errors import ConfigError, GenmintError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,13 +150,13 @@ def validate(table: pd.DataFrame, suite: Suite, docs: Path) -> Verdict:
     if entering.empty:
         # Statistics of nothing are errors in some expectations and passes in others.
         findings += [Finding(rule, "set", False, None) for rule in suite.set]
-        context.build_data_docs()
+        _build(context, docs)
         return Verdict(tuple(findings), dict(sorted(reasons.items())))
     on_set = _run(context, "set", entering, suite.set, {"result_format": "SUMMARY"})
     for rule, result in zip(suite.set, on_set, strict=True):
         observed = _plain(result.get("observed_value", result.get("unexpected_count")))
         findings.append(Finding(rule, "set", bool(result["success"]), observed))
-    context.build_data_docs()
+    _build(context, docs)
     return Verdict(tuple(findings), dict(sorted(reasons.items())))
 
 
@@ -191,9 +191,37 @@ def _context(docs: Path) -> Any:
         context.delete_data_docs_site(site)
     store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())}
     index = {"class_name": "DefaultSiteIndexBuilder"}
-    site = {"class_name": "SiteBuilder", "site_index_builder": index, "store_backend": store}
+    site = {
+        "class_name": "SiteBuilder",
+        "site_index_builder": index,
+        "store_backend": store,
+        "show_how_to_buttons": False,
+    }
     context.add_data_docs_site("docs", site)
     return context
+
+
+def _build(context: Any, docs: Path) -> None:
+    """Write the Data Docs, with an index that can be followed without internet.
+
+    The index of Great Expectations draws its tables by scripts that it loads from elsewhere.
+    """
+    context.build_data_docs()
+    links = []
+    for title, folder in (("Validation results", "validations"), ("Suites", "expectations")):
+        pages = sorted((docs / folder).rglob("*.html"))
+        found = (f'<a href="{page.relative_to(docs).as_posix()}">{_of(page)}</a>' for page in pages)
+        links.append(f"<p>{title}: {', '.join(found)}</p>")
+    index = docs / "index.html"
+    head, body, rest = index.read_text(encoding="utf-8").partition("<body>")
+    if not body:
+        raise GenmintError(f"{index}: Great Expectations wrote a page without body")
+    index.write_text(f"{head}{body}\n{''.join(links)}\n{rest}", encoding="utf-8")
+
+
+def _of(page: Path) -> str:
+    """Which level a page is about, by its name: manifest-LEVEL-LEVEL or LEVEL."""
+    return "on the set" if page.stem.endswith("set") else "on single rows"
 
 
 def _run(
@@ -201,6 +229,7 @@ def _run(
 ) -> list[dict[str, Any]]:
     """Results of the rules, in their order, each with `success`; kept for the Data Docs."""
     import great_expectations as gx
+    from great_expectations.core.run_identifier import RunIdentifier
 
     suite = context.suites.add(gx.ExpectationSuite(name=name))
     for number, rule in enumerate(rules):
@@ -214,7 +243,9 @@ def _run(
         validation_definitions=[context.validation_definitions.add(definition)],
         result_format=form,
     )
-    outcome = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": table})
+    outcome = context.checkpoints.add(checkpoint).run(
+        batch_parameters={"dataframe": table}, run_id=RunIdentifier(run_name="validate")
+    )
     found: dict[int, dict[str, Any]] = {}
     for run in outcome.run_results.values():
         for result in run.results:
