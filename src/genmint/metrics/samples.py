@@ -11,14 +11,16 @@ from torch import Tensor
 from genmint.data import views
 from genmint.data.prepared import Prepared
 from genmint.data.spectrogram import to_grid, to_sound
+from genmint.errors import DataError
+from genmint.files import sha256_file
 from genmint.metrics.catalogue import frechet_name, kernel_name
 from genmint.metrics.classes import classes, confident
-from genmint.metrics.extractor import load_extractor
+from genmint.metrics.extractor import Extractor, ExtractorInfo, load_extractor
 from genmint.metrics.frechet import frechet_distance, frechet_stderr
 from genmint.metrics.kernel import kernel_distance
 from genmint.metrics.memorisation import copied_grids, copied_texts
 from genmint.metrics.pitch import fundamentals, in_tune
-from genmint.metrics.reference import Reference, text_length
+from genmint.metrics.reference import REFERENCE, Reference, text_length
 from genmint.metrics.words import as_text, words_in_held_out
 from genmint.models.family import Family
 
@@ -90,7 +92,7 @@ def grid_metrics(
         DataError: the extractor is damaged or not the one that the reference names.
     """
     spec = prepared.spec("vae")
-    extractor, info = load_extractor(folder)
+    extractor, info = _extractor(folder, reference)
     train = views.load(prepared, "train", spec)
     test = views.load(prepared, "test", spec)
     grids = samples.grids
@@ -117,6 +119,17 @@ def grid_metrics(
         metrics["in_tune"] = in_tune(pitches, list(reference.pitches))
     metrics["copied"] = copied_grids(grids, train, test, seed=seed)
     return metrics
+
+
+def _extractor(folder: Path, reference: Reference) -> tuple[Extractor, ExtractorInfo]:
+    extractor, info = load_extractor(folder)
+    path = folder / "extractor.safetensors"
+    if reference.extractor is None or sha256_file(path) != reference.extractor.sha256:
+        raise DataError(
+            f"{path}: not the extractor that {REFERENCE} names. "
+            f"Run `dvc repro -f reference@{folder.name}`."
+        )
+    return extractor, info
 
 
 def text_metrics(samples: Samples, prepared: Prepared) -> Metrics:

@@ -9,7 +9,6 @@ import numpy as np
 
 from genmint.config import Params, Spectrogram
 from genmint.data.prepared import Prepared
-from genmint.data.spec import DataSpec
 from genmint.data.spectrogram import to_grid
 from genmint.errors import DataError
 from genmint.files import atomic_dir, read_json, sha256_file, write_json, write_text
@@ -53,7 +52,7 @@ def run(project: Project, params: Params, name: str) -> None:
     )
     cost |= _train_seconds(project, sha256_file(weights))
     with atomic_dir(project.samples(name)) as folder:
-        write_samples(folder, result.samples, record.data)
+        write_samples(folder, result.samples, prepared)
         if result.items is not None:
             np.save(folder / "items.npy", result.items)
     _write(project, name, record, result, metrics, cost)
@@ -74,8 +73,8 @@ def check_data(record: ModelRecord, prepared: Prepared) -> None:
         )
 
 
-def write_samples(folder: Path, samples: Samples, spec: DataSpec) -> None:
-    """Write what a model drew into `folder`.
+def write_samples(folder: Path, samples: Samples, prepared: Prepared) -> None:
+    """Write what a model of `prepared` drew into `folder`.
 
     samples.npy (uint8 N×C×H×W or int16 N×T) or, for text, text.txt and symbols.npy (int64 N×T);
     sheet.png; strip.wav for sound; grids.npy where sound was drawn as a picture.
@@ -90,16 +89,17 @@ def write_samples(folder: Path, samples: Samples, spec: DataSpec) -> None:
         np.save(folder / "samples.npy", samples.grids.numpy())
         sheets.image_sheet(samples.grids.numpy()).save(folder / "sheet.png")
         return
-    assert spec.sample_rate is not None
+    rate = prepared.meta.sample_rate
+    assert rate is not None
     clips = samples.clips.numpy()
     np.save(folder / "samples.npy", clips)
     grids = samples.grids
     if grids is None:
-        grids = to_grid(samples.clips, Spectrogram(), spec.sample_rate)
+        grids = to_grid(samples.clips, prepared.meta.spectrogram or Spectrogram(), rate)
     else:
         np.save(folder / "grids.npy", grids.numpy())
-    sheets.sound_sheet(clips, grids.numpy(), spec.sample_rate).save(folder / "sheet.png")
-    sheets.write_strip(folder / "strip.wav", clips, spec.sample_rate)
+    sheets.sound_sheet(clips, grids.numpy(), rate).save(folder / "sheet.png")
+    sheets.write_strip(folder / "strip.wav", clips, rate)
 
 
 def _nonfinite(history: Path) -> float:
