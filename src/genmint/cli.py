@@ -211,10 +211,12 @@ def _gate(options: argparse.Namespace) -> int:
 
 def _promote(options: argparse.Namespace) -> int:
     from genmint.promotion import promote
+    from genmint.restore import restore
 
     project, params = _open()
-    names = [_known(name, params.models, "model") for name in options.names]
-    outcomes = promote(project, params, names or list(params.models))
+    names = [_known(name, params.models, "model") for name in options.names] or list(params.models)
+    restore(project, params, names)
+    outcomes = promote(project, params, names)
     return max((outcome.exit_code for outcome in outcomes), default=0)
 
 
