@@ -169,6 +169,7 @@ def test_a_deleted_entry_does_not_confuse_the_numbers(client):
     assert journal.read(client, "tiny").entry.number == 4
 
 
+@pytest.mark.slow
 def test_four_writers_at_once(client, workshop):
     command = [sys.executable, "-c", WRITERS, tracking.uri(workshop.project)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)

@@ -92,6 +92,7 @@ def runs(workshop):
     return client.search_runs([tracking.experiment_id(client)])
 
 
+@pytest.mark.slow
 def test_six_processes_open_a_fresh_store_at_once(tmp_path):
     (tmp_path / "params.yaml").touch()
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_"))}
@@ -215,6 +216,7 @@ def test_a_server_that_accepts_and_never_answers_is_known_within_seconds(worksho
         assert time.monotonic() - began < 10.0
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_in_the_middle_of_training(workshop, server, monkeypatch, capsys):
     """Promotion over HTTP first, since the server is there; then it is killed under a training."""
     weights = workshop.make()

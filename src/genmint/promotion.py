@@ -68,11 +68,13 @@ def promote(project: Project, params: Params, names: Sequence[str]) -> list[Outc
     Raises:
         RegistryUnreachableError: the registry does not answer; nothing was written.
     """
-    registry = Registry.open(project)
     outcomes = []
+    registry = None
     for name in names:
         try:
-            outcome = _promote_one(registry, project, params, name)
+            record = verify(project, params, name)
+            registry = registry or Registry.open(project)
+            outcome = _promote_one(registry, project, params, name, record)
         except RegistryUnreachableError:
             raise
         except GenmintError as error:
@@ -118,8 +120,9 @@ def _difference(record: Record, now: Record) -> str:
     return "the gate record is not what params.yaml and the metrics lead to"
 
 
-def _promote_one(registry: Registry, project: Project, params: Params, name: str) -> Outcome:
-    record = verify(project, params, name)
+def _promote_one(
+    registry: Registry, project: Project, params: Params, name: str, record: Record
+) -> Outcome:
     run_id = tracking.recreate_run(project, name, registry.client)
     values = facts(project, params, name, record, registry, run_id)
     challenger = challenger_scores(project, name)
