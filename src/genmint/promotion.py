@@ -137,7 +137,7 @@ def _promote_one(
     )
     registry.log_metrics(run_id, challenger.metrics, values.time_ms)
     if not record.passed:
-        return Outcome(name, "refused", version.version, gate.summary(record))
+        return Outcome(name, "refused", version.version, gate.reasons(record))
     for _ in range(_ATTEMPTS):
         outcome = _decide(registry, project, params, version, record, challenger)
         if outcome is not None:

@@ -89,8 +89,12 @@ def summary(record: Record) -> str:
     dry = " (dry-run: no alias will move)" if record.mode == "dry-run" else ""
     if record.passed:
         return f"{record.model}: passed all {record.checks_passed} checks{dry}"
-    reasons = "; ".join(f"{check.name}: {check.reason}" for check in record.failed())
-    return f"{record.model}: refused{dry}: {reasons}"
+    return f"{record.model}: refused{dry}: {reasons(record)}"
+
+
+def reasons(record: Record) -> str:
+    """Say which checks failed, and why."""
+    return "; ".join(f"{check.name}: {check.reason}" for check in record.failed())
 
 
 def to_markdown(record: Record) -> str:
