@@ -9,8 +9,13 @@ from genmint.errors import DataError
 
 Array = npt.NDArray[np.float64]
 
+# Pairs at a time: 16 MB, where all pairs of 10,000 items would take 800 MB.
+_PAIRS = 2_000_000
 
-def kernel_distance(samples: Array, real: Array) -> tuple[float, float]:
+
+def kernel_distance(
+    samples: Array, real: Array, *, real_mean: float | None = None
+) -> tuple[float, float]:
     """Unbiased squared maximum mean discrepancy with the kernel (x·y/D + 1)³, and its error.
 
     Gretton et al. (2012), equation 3; the kernel of Bińkowski et al. (2018), there "KID". All pairs
@@ -20,6 +25,7 @@ def kernel_distance(samples: Array, real: Array) -> tuple[float, float]:
     Args:
         samples: float64 N×D.
         real: float64 M×D.
+        real_mean: `mean_kernel(real)`, if it is known already.
 
     Returns:
         Distance and standard error. Around 0 for equal distributions, and then also negative.
@@ -35,11 +41,9 @@ def kernel_distance(samples: Array, real: Array) -> tuple[float, float]:
         )
     if not (np.isfinite(samples).all() and np.isfinite(real).all()):
         raise DataError("the features hold values that are not finite")
-    within = _kernel(samples, samples)
-    own = within.sum(axis=1) - np.diagonal(within)
-    across = _kernel(samples, real).sum(axis=1)
-    real_pairs = _kernel(real, real)
-    real_mean = (real_pairs.sum() - np.trace(real_pairs)) / (m * (m - 1))
+    own = _kernel_sums(samples, samples) - _kernel_to_itself(samples)
+    across = _kernel_sums(samples, real)
+    real_mean = mean_kernel(real) if real_mean is None else real_mean
     value = own.sum() / (n * (n - 1)) + real_mean - 2 * across.sum() / (n * m)
     left_out = (
         (own.sum() - 2 * own) / ((n - 1) * (n - 2))
@@ -50,6 +54,23 @@ def kernel_distance(samples: Array, real: Array) -> tuple[float, float]:
     return float(value), float(stderr)
 
 
-def _kernel(a: Array, b: Array) -> Array:
-    product: Array = (a @ b.T / a.shape[1] + 1) ** 3
-    return product
+def mean_kernel(features: Array) -> float:
+    """Mean of the kernel over all pairs of different rows, float64 M×D, M at least 2."""
+    m = len(features)
+    pairs = _kernel_sums(features, features) - _kernel_to_itself(features)
+    return float(pairs.sum() / (m * (m - 1)))
+
+
+def _kernel_sums(a: Array, b: Array) -> Array:
+    """Sum of the kernel of each row of a with all rows of b."""
+    rows = max(1, _PAIRS // len(b))
+    sums = []
+    for start in range(0, len(a), rows):
+        base = a[start : start + rows] @ b.T / a.shape[1] + 1
+        sums.append((base * base * base).sum(axis=1))
+    return np.concatenate(sums)
+
+
+def _kernel_to_itself(a: Array) -> Array:
+    norms: Array = ((a * a).sum(axis=1) / a.shape[1] + 1) ** 3
+    return norms

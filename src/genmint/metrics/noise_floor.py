@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genmint.metrics.frechet import frechet_distance
-from genmint.metrics.kernel import kernel_distance
+from genmint.metrics.kernel import kernel_distance, mean_kernel
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -30,9 +30,10 @@ def distance_floors(pool: Floats, real: Floats, samples: int, *, seed: int) -> t
         seed: of the draws.
     """
     frechet, kernel = [], []
+    real_mean = mean_kernel(real)
     for chosen in _draws(len(pool), min(samples, len(pool)), seed):
         frechet.append(frechet_distance(pool[chosen], real))
-        kernel.append(abs(kernel_distance(pool[chosen], real)[0]))
+        kernel.append(abs(kernel_distance(pool[chosen], real, real_mean=real_mean)[0]))
     return float(np.median(frechet)), float(np.median(kernel))
 
 
