@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Literal
 
 from genmint import tracking
+from genmint.comparison import Comparison, Scores, compare
 from genmint.config import ChampionRule, Params
 from genmint.errors import GenmintError, RegistryUnreachableError
-from genmint.gating import Comparison, Record, Scores, compare
+from genmint.gating import Record
 from genmint.journal import Standing
 from genmint.metrics.catalogue import metric
 from genmint.models import store

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from genmint.comparison import Scores, incomparable
 from genmint.data.prepared import Prepared
 from genmint.errors import GenmintError
 from genmint.files import read_json, sha256_file
-from genmint.gating import Scores, incomparable
 from genmint.models import store
 from genmint.project import Project
 
