@@ -33,6 +33,8 @@ from genmint.project import Project
 
 Values = dict[str, float]
 
+# Real items from which noise floors are drawn, at least.
+_POOL = 10_000
 # Clips whose fundamentals say which notes a set plays; more say the same.
 _CLIPS = 2000
 # Real clips must be in tune this often, or the set plays no notes and the metric means nothing.
@@ -94,7 +96,7 @@ def _of_grids(
     spec = prepared.spec("vae")
     train = views.load(prepared, "train", spec)
     test = views.load(prepared, "test", spec)
-    pool = torch.cat([train, views.load(prepared, "validation", spec)])
+    pool = _pool(torch.cat([train, views.load(prepared, "validation", spec)]), protocol)
     extractor, info = _extractor(prepared, config, train, test)
     save_extractor(folder, extractor, info)
     baselines: Scores = grid_baselines(dataset, train, test, protocol, extractor, info.task)
@@ -117,6 +119,15 @@ def _of_grids(
         real=real,
         pitches=pitches,
     )
+
+
+def _pool(grids: Tensor, protocol: Protocol) -> Tensor:
+    """As many real grids as noise floors can make use of, chosen by the protocol's seed."""
+    enough = max(_POOL, 2 * protocol.samples)
+    if len(grids) <= enough:
+        return grids
+    generator = torch.Generator().manual_seed(protocol.seed)
+    return grids[torch.randperm(len(grids), generator=generator)[:enough]]
 
 
 def _extractor(
