@@ -49,8 +49,9 @@ def test_tanh_cell_is_the_written_formula(items):
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("layers", [1, 2])
-def test_nats_of_items_equal_a_naive_loop(items, cell, layers):
-    model = build(config(cell=cell, layers=layers, dropout=0.5), items(9))
+@pytest.mark.parametrize("context", [1, 4, 20])
+def test_nats_of_items_equal_a_naive_loop(items, cell, layers, context):
+    model = build(config(cell=cell, layers=layers, dropout=0.5, context=context), items(9))
     data = symbols(3, 9)
     start = torch.tensor([model.start])
     expected = torch.stack([naive_nats(model, torch.cat([start, row])).sum() for row in data])
@@ -82,8 +83,9 @@ def test_a_long_stream_is_scored_once_a_symbol_with_context(text, monkeypatch, l
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_no_symbol_sees_its_future(items, cell):
-    model = build(config(cell=cell, layers=2), items(12))
+@pytest.mark.parametrize("context", [1, 4])
+def test_no_symbol_sees_its_future(items, cell, context):
+    model = build(config(cell=cell, layers=2, context=context), items(12))
     before = symbols(2, 12)
     after = before.clone()
     after[:, 7:] = (after[:, 7:] + 1) % 16
@@ -94,8 +96,9 @@ def test_no_symbol_sees_its_future(items, cell):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_state_is_carried_and_reset(items, cell):
-    model = build(config(cell=cell), items(10))
+@pytest.mark.parametrize("context", [1, 4])
+def test_state_is_carried_and_reset(items, cell, context):
+    model = build(config(cell=cell, context=context), items(10))
     whole = torch.cat([torch.full((4, 1), model.start), symbols(4, 10)], dim=1)
     generator = torch.Generator()
 

@@ -74,6 +74,8 @@ class RNNConfig(_ModelBase):
     hidden: PositiveInt = 256
     layers: PositiveInt = 1
     embedding: PositiveInt = 64
+    # A long stream is scored in segments after 512 symbols of context: no more may be needed.
+    context: Annotated[int, Field(ge=1, le=512)] = 1
     dropout: Share = 0.0
     bptt: PositiveInt = 64
     optimiser: Optimiser = Optimiser(lr=1e-3, clip_norm=1.0)

@@ -14,16 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import lfilter
 
-# A minor over two octaves, equal temperament, A4 = 440 Hz. Neighbours are three to five semitones
-# apart, so that "within half a semitone of a note" is true of a quarter of all pitches, not of all.
+# Equal temperament, A4 = 440 Hz. Neighbours are three to five semitones apart, so that "within half
+# a semitone of a note" is true of a third of all pitches between them, not of all.
 NOTES: dict[str, float] = {
-    "E3": 164.814,
-    "A3": 220.000,
-    "C4": 261.626,
     "E4": 329.628,
     "A4": 440.000,
     "C5": 523.251,
     "E5": 659.255,
+    "G5": 783.991,
 }
 
 # A fingertip rather than a plectrum: leaves the fundamental the strongest partial of most clips.

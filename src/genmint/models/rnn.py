@@ -1,7 +1,7 @@
 """Recurrent networks over sequences of symbols: tanh (Elman 1990), LSTM and GRU.
 
 The tanh cell is h_t = tanh(W_hh h_{t−1} + W_xh x_t + b_h), the logits y_t = W_hy h_t + b_y, with
-x_t the embedding of the symbol before.
+x_t the embedding of the symbol before, to which a causal convolution may add those before it.
 """
 
 from __future__ import annotations
@@ -71,6 +71,13 @@ class RNN(Family):
             _CELLS[config.cell](width, config.hidden, batch_first=True) for width in widths
         )
         self.output = nn.Linear(config.hidden, spec.symbols)
+        # A causal convolution, as in front of the samples of van den Oord et al. 2016: the cell
+        # sees a wave as a wave instead of having to keep it in its state.
+        self.window = (
+            nn.Conv1d(config.embedding, config.embedding, config.context)
+            if config.context > 1
+            else None
+        )
         self._start_weights()
         self._carried: State | None = None
 
@@ -85,7 +92,8 @@ class RNN(Family):
 
         Args:
             inputs: int64 N×T.
-            state: of every layer after the symbols before, or None for the zero state.
+            state: of every layer after the symbols before, then the embeddings of the symbols that
+                the convolution still sees; or None for the zero state.
             generator: of the dropout masks; None switches dropout off.
 
         Returns:
@@ -93,11 +101,17 @@ class RNN(Family):
         """
         x = self.embedding(inputs)
         after: State = []
+        if self.window is not None:
+            past = x.new_zeros(len(x), self.config.context - 1, x.shape[2])
+            seen = torch.cat([past if state is None else state[-1], x], dim=1)  # type: ignore[list-item]
+            x = x + self.window(seen.transpose(1, 2)).transpose(1, 2)
         for i, layer in enumerate(self.layers):
             if i > 0 and generator is not None and self.config.dropout > 0:
                 x = x * self._mask(x, generator)
             x, layer_state = layer(x, None if state is None else state[i])
             after.append(layer_state)
+        if self.window is not None:
+            after.append(seen[:, 1 - self.config.context :])
         return self.output(x).float(), after
 
     def losses(self, batch: Tensor, generator: torch.Generator, *, fresh: bool) -> Iterator[Loss]:

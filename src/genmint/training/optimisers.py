@@ -23,7 +23,7 @@ class Descent:
     def step(self, loss: torch.Tensor, step: int) -> None:
         """Descend `loss` in step `step`, counted from 0."""
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if self.settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
         if self.settings.schedule != "constant":
