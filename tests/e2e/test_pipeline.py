@@ -87,18 +87,14 @@ def test_the_samples_are_what_they_should_be(finished):
 def test_every_threshold_beats_the_trivial_baseline_by_its_margin(finished, name):
     protocol = json.loads((finished.root / "metrics" / f"{name}.protocol.json").read_text())
     gate = load_params(finished.root / "params.yaml").gates[name]
-    beaten = 0
     for metric, bound in gate.thresholds.items():
-        if bound.baseline is None:
-            continue
+        assert bound.baseline is not None, metric
         baseline = protocol["baselines"][metric][bound.baseline]
         assert bound.margin > 0
         if bound.min is not None:
             assert bound.min >= baseline + bound.margin, metric
         else:
             assert bound.max <= baseline - bound.margin, metric
-        beaten += 1
-    assert beaten >= 1
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -111,8 +107,7 @@ def test_a_tenth_of_the_training_fails_the_gate(finished, tmp_path, name):
     verdict = record(checkout, name)
     assert verdict["passed"] == 0
     failed = [check["name"] for check in verdict["checks"] if not check["passed"]]
-    metrics_with_a_bound = tuple(load_params(checkout.root / "params.yaml").gates[name].thresholds)
-    assert any(check.startswith(metrics_with_a_bound) for check in failed), failed
+    assert any(check.startswith("thresholds.") for check in failed), failed
     assert checkout.run("genmint", "gate", "--strict", name, ok=False).returncode == 1
     done = checkout.run("genmint", "promote", name)
     assert "refused" in done.stdout
