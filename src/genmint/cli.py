@@ -283,7 +283,9 @@ def _add(options: argparse.Namespace) -> int:
         return 0
     added = add_recipe(project, options.recipe)
     print(f"added to params.yaml: {', '.join(added)}")
-    print(f"next: dvc repro gate@{options.recipe} && genmint promote {options.recipe}")
+    models = [key.removeprefix("models.") for key in added if key.startswith("models.")]
+    gates = " ".join(f"gate@{name}" for name in models)
+    print(f"next: dvc repro {gates} && genmint promote {' '.join(models)}")
     return 0
 
 
