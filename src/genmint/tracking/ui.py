@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -36,10 +38,13 @@ def serve_ui(project: Project, host: str, port: int) -> int:
     ]
     sys.stdout.write(f"MLflow: http://{host}:{port} (Ctrl-C ends it)\n")
     sys.stdout.flush()
-    server = subprocess.Popen(command, cwd=project.home, env=os.environ)
+    # MLflow starts processes of its own: they get a group, so that none outlives the UI.
+    server = subprocess.Popen(command, cwd=project.home, env=os.environ, start_new_session=True)
     try:
         return server.wait()
     except KeyboardInterrupt:
-        # Ctrl-C reached the server too: it is given the time to close its store.
-        server.wait()
         return 130
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait()
