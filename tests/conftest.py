@@ -136,3 +136,10 @@ def workshop(tmp_path, monkeypatch, empty_store):
         )
         database.commit()
     return Workshop(root)
+
+
+def pytest_collection_modifyitems(items):
+    """One test of the whole pipeline goes first, so that its making overlaps with all others."""
+    whole = [item for item in items if "e2e" in item.path.parts]
+    rest = [item for item in items if "e2e" not in item.path.parts]
+    items[:] = [*whole[:1], *rest, *whole[1:]]

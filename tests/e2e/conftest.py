@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
@@ -68,10 +69,8 @@ def files_of_the_project() -> list[str]:
     return [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
 
 
-@pytest.fixture(scope="session")
-def fresh(tmp_path_factory):
+def clone_of_the_project(root: Path) -> Checkout:
     """A fresh clone: what git knows, nothing else."""
-    root = tmp_path_factory.mktemp("clone") / "genmint"
     for name in files_of_the_project():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, root / name)
@@ -82,10 +81,22 @@ def fresh(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def finished(fresh):
-    """The same clone after `dvc repro`, `genmint promote`, `genmint report`, and a commit."""
-    fresh.run("dvc", "repro")
-    fresh.run("genmint", "promote")
-    fresh.run("genmint", "report")
-    fresh.commit("results")
-    return fresh
+def finished(tmp_path_factory, worker_id):
+    """A clone after `dvc repro`, `genmint promote`, `genmint report`, and a commit.
+
+    Made once for all of pytest's workers; tests that change something work in a copy.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        base = base.parent
+    root = base / "genmint"
+    with FileLock(base / "genmint.lock"):
+        if not (base / "genmint.finished").exists():
+            shutil.rmtree(root, ignore_errors=True)
+            checkout = clone_of_the_project(root)
+            checkout.run("dvc", "repro")
+            checkout.run("genmint", "promote")
+            checkout.run("genmint", "report")
+            checkout.commit("results")
+            (base / "genmint.finished").touch()
+    return Checkout(root)

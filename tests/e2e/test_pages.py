@@ -16,7 +16,6 @@ CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.browser,
-    pytest.mark.xdist_group("e2e"),
     pytest.mark.timeout(1200),
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
 ]

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 from genmint.config import load_params
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("e2e"), pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 MODELS = ("image-vae", "image-gan", "text-rnn", "audio-rnn")
 
