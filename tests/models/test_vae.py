@@ -31,7 +31,7 @@ class LinearGaussian:
     def observe(self, data, generator):
         return data.float() / 255
 
-    def centred(self, x):
+    def encoded(self, x):
         return x
 
     def log_prob(self, parameters, x):

