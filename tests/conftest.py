@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import signal
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,10 @@ from genmint import tracking
 from genmint.config import load_params
 from genmint.files import sha256_file, write_json
 from genmint.project import Project
+
+# A shell that starts us in the background has SIGINT ignored, and our children would inherit that:
+# then no test could interrupt them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PARAMS = """\
 datasets:

@@ -157,7 +157,7 @@ def test_a_second_clone_trains_nothing_and_promotes_all(finished, tmp_path, flag
         version = client(checkout).get_model_version(name, "1")
         run = client(checkout).get_run(version.run_id)
         assert run.data.tags["genmint.recreated"] == "1"
-        assert len(client(checkout).get_metric_history(run.info.run_id, "train_loss")) > 1
+        assert len(client(checkout).get_metric_history(run.info.run_id, "validation_loss")) > 1
 
 
 @pytest.mark.parametrize("flags", [[], ["--temp"]])

@@ -13,6 +13,8 @@ from genmint.errors import ConfigError
 from genmint.project import Project
 from genmint.tracking.store import configure, create_store, database, is_embedded, uri
 
+_PATIENCE_SECONDS = 5.0
+
 
 def serve_ui(project: Project, host: str, port: int) -> int:
     """Serve MLflow's UI on the embedded store until Ctrl-C; return the exit code.
@@ -45,6 +47,13 @@ def serve_ui(project: Project, host: str, port: int) -> int:
     except KeyboardInterrupt:
         return 130
     finally:
+        _end(server)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """Stop the whole group of the server: politely, then for good."""
+    for ending in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
+            os.killpg(server.pid, ending)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(_PATIENCE_SECONDS)
