@@ -16,7 +16,8 @@ def main() -> int:
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     # Threads that spin while they wait ruin each other where processes share cores (a step was
     # measured 20 times slower beside another training), and threads that sleep at once double the
-    # time of a step on an idle machine. 30,000 turns are as fast as spinning when idle, and ten times as fast when not.
+    # time of a step on an idle machine. 30,000 turns cost the idle machine nothing and mend most of
+    # the other.
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
     from genmint.cli import run
 
