@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -15,6 +16,9 @@ from genmint.errors import ConfigError
 # Rows of every pass in evaluation. The last bits of a matrix product depend on its shape, so a pass
 # that grew with the caller's batch size would let a sample depend on it. 64 rows keep a CPU busy.
 ROWS = 64
+
+# Purpose of a seed: draws of the latent prior.
+_PRIOR = 3
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -154,6 +158,13 @@ def seeded(seed: int, purpose: int = 0, device: torch.device | None = None) -> t
     state = np.random.SeedSequence([seed, purpose]).generate_state(1, np.uint64)
     generator = torch.Generator(device or torch.device("cpu"))
     return generator.manual_seed(int(state[0]) >> 1)
+
+
+def prior(n: int, latent: int, seed: int) -> Tensor:
+    """Draw n times from N(0, I), float32 n×latent; the first of them are the same whatever n is."""
+    noise_of = seeded(seed, _PRIOR)
+    blocks = range(math.ceil(n / ROWS))
+    return torch.cat([torch.randn(ROWS, latent, generator=noise_of) for _ in blocks])[:n]
 
 
 def in_blocks(data: Tensor, device: torch.device) -> Iterator[tuple[slice, Tensor]]:

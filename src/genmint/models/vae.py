@@ -16,11 +16,11 @@ from torch.nn import functional
 from genmint.config import Optimiser, VAEConfig
 from genmint.data.binarise import binarise
 from genmint.data.spec import DataSpec
-from genmint.models.blocks import ROWS, decoder, encoder, in_blocks, seeded, to_bytes
+from genmint.models.blocks import decoder, encoder, in_blocks, prior, seeded, to_bytes
 from genmint.models.family import Family, Loss, evaluating
 
-# Purposes of a seed: noise of the posterior and draws of the prior are unrelated streams.
-_NOISE, _PRIOR = 2, 3
+# Purpose of a seed: noise of the posterior, unrelated to the draws of the prior.
+_NOISE = 2
 
 # Burda et al. 2016, appendix: a unit is active if the variance of its posterior mean exceeds this.
 _ACTIVE_VARIANCE = 0.01
@@ -255,16 +255,9 @@ class VAE(Family):
         self, n: int, *, seed: int, batch_size: int = 256, length: int | None = None
     ) -> Tensor:
         """Decoder means for n draws of the prior; uint8 n×C×H×W. `length` has no meaning here."""
-        noise_of = seeded(seed, _PRIOR)
-        z = torch.cat(
-            [
-                torch.randn(ROWS, self.config.latent, generator=noise_of)
-                for _ in range(math.ceil(n / ROWS))
-            ]
-        )[:n]
         parts = []
         with evaluating(self):
-            for rows, block in in_blocks(z, self.device):
+            for rows, block in in_blocks(prior(n, self.config.latent, seed), self.device):
                 mean = self.likelihood.mean(self.decoder(block).float())
                 parts.append(to_bytes(mean[: rows.stop - rows.start]).cpu())
         return torch.cat(parts)
