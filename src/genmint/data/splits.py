@@ -23,21 +23,26 @@ def by_hash(hashes: Iterable[str], validation: float, test: float) -> list[Split
 
 
 def by_position(items: int, validation: float, test: float) -> list[Split]:
-    """The last `test` of the items test, the `validation` before them validate."""
+    """The first `validation` of the items validate, the last `test` test, those between train.
+
+    What is tested follows upon what was learned, as it will in use. With validation between the
+    two, an LSTM on tiny-shakespeare lost 0.2 nats a character: the test begins in a play whose
+    other half only validation had.
+    """
     first, second = cut(items, validation, test)
     parts: list[tuple[Split, int]] = [
-        ("train", first),
-        ("validation", second - first),
+        ("validation", first),
+        ("train", second - first),
         ("test", items - second),
     ]
     return [split for split, count in parts for _ in range(count)]
 
 
 def cut(length: int, validation: float, test: float) -> tuple[int, int]:
-    """Where validation and test begin in something of `length` that is cut by position."""
+    """Where training and test begin in something of `length` that is cut by position."""
     # Rounded first, or 1 − 0.1 − 0.1 would put a cut of ten items at 7.
     return (
-        math.floor(round(length * (1 - validation - test), 6)),
+        math.floor(round(length * validation, 6)),
         math.floor(round(length * (1 - test), 6)),
     )
 

@@ -180,7 +180,11 @@ def _cut_text(
     assigned = [None] * len(table) if by_position else _assign(table, dataset)
     total = pc.sum(table["characters"]).as_py() or 0
     first, second = splits.cut(total, dataset.validation, dataset.test)
-    borders = dict(zip(SPLITS, ((0, first), (first, second), (second, total)), strict=True))
+    borders: dict[Split, tuple[int, int]] = {
+        "validation": (0, first),
+        "train": (first, second),
+        "test": (second, total),
+    }
     begin = 0
     for row, whole in zip(table.to_pylist(), assigned, strict=True):
         document = items.document(row["path"], row["sha256"])
