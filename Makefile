@@ -89,6 +89,11 @@ test: setup-dev lint ## set up everything, lint, type-check, test
 soak: setup-dev ## the long forms of the tests (up to an hour)
 	$(PYTEST) -m soak --timeout 3600
 
+.PHONY: bench
+bench: setup-dev ## time training and sampling against peers; writes benchmarks/results.md
+	$(PIP) -q -c constraints.txt -e '.[dev,bench]'
+	python benchmarks/run.py
+
 .PHONY: lock
 lock: ## rebuild constraints.txt: what was tested together
 	rm -rf .venv-lock

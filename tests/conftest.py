@@ -75,6 +75,7 @@ class Workshop:
         rows = [f"{step},0,{30 - step},{31 - step}" for step in range(1, 4)]
         history = "\n".join(["step,epoch,train_loss,validation_loss", *rows]) + "\n"
         (folder / "history.csv").write_text(history)
+        write_json(folder / "health.json", {"recoveries": [], "seeds": [{}], "seed_spread": 0.0})
         self.evaluate(name, record.weights, elbo, items, metrics)
         if gate:
             self.gate(name)

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 VERBS = [
-    *("gate", "promote", "status", "report", "ui", "sample", "encode", "add", "doctor"),
+    *("gate", "promote", "status", "report", "ui", "sample", "encode", "bench", "add", "doctor"),
     *("ingest", "validate", "prepare", "reference", "train", "evaluate"),
 ]
 HEAVY = ("torch", "mlflow", "great_expectations", "prefect", "pandas", "dvc", "sklearn")

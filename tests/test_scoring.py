@@ -100,6 +100,7 @@ def make(workshop, knows, temperature=1.0):
     }
     store.save(folder, model, described)
     (folder / "history.csv").write_text("step,epoch,train_loss,validation_loss\n1,0,2.0,2.1\n")
+    write_json(folder / "health.json", {"recoveries": [], "seeds": [{}], "seed_spread": 0.0})
     write_json(workshop.project.validation("words"), {"dataset": "words", "passed": 1})
     run_stages(workshop)
 

@@ -2,15 +2,12 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-import requests
 from mlflow import MlflowClient
 
 from genmint import tracking
@@ -46,45 +43,6 @@ def refused_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-class Server:
-    """A real MLflow server on loopback, in a process group of its own."""
-
-    def __init__(self, folder: Path):
-        self.port = refused_port()
-        self.address = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "--workers", "1"]
-        command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-        command += ["--artifacts-destination", (folder / "artifacts").as_uri()]
-        with (folder / "log").open("w") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, start_new_session=True, cwd=folder
-            )
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            try:
-                if requests.get(f"{self.address}/health", timeout=5).ok:
-                    return
-            except requests.RequestException:
-                assert self.process.poll() is None, (folder / "log").read_text()
-                time.sleep(0.2)
-        raise AssertionError((folder / "log").read_text())
-
-    def kill(self):
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
-
-@pytest.fixture
-def server(workshop, monkeypatch):
-    # The store that the workshop brought spares the server the seconds of making its own.
-    started = Server(workshop.root)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", started.address)
-    yield started
-    started.kill()
 
 
 def runs(workshop):
@@ -214,36 +172,6 @@ def test_a_server_that_accepts_and_never_answers_is_known_within_seconds(worksho
         with pytest.raises(RegistryUnreachableError):
             tracking.connect(workshop.project)
         assert time.monotonic() - began < 10.0
-
-
-@pytest.mark.slow
-def test_a_server_that_dies_in_the_middle_of_training(workshop, server, monkeypatch, capsys):
-    """Promotion over HTTP first, since the server is there; then it is killed under a training."""
-    weights = workshop.make()
-    (outcome,) = promote(workshop.project, workshop.params, ["tiny"])
-    assert outcome.verdict == "promoted", outcome
-    (outcome,) = promote(workshop.project, workshop.params, ["tiny"])
-    assert outcome.verdict == "is champion", outcome
-    workshop.make(seed=1, elbo=-10.0)
-    (outcome,) = promote(workshop.project, workshop.params, ["tiny"])
-    assert (outcome.verdict, outcome.version) == ("promoted", "2"), outcome
-
-    with tracking.start_run(workshop.project, "tiny", {"steps": 10}, ABOUT) as run:
-        run.metrics(1, {"train_loss": 1.0})
-        deadline = time.monotonic() + 30
-        while run.run_id is None and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert run.run_id is not None
-        server.kill()
-        began = time.monotonic()
-        for step in range(2, 1000):
-            run.metrics(step, {"train_loss": 1.0})
-        assert time.monotonic() - began < 1.0
-        run.finish(weights)
-    assert "was not sent to the tracker" in capsys.readouterr().err
-
-    with pytest.raises(RegistryUnreachableError):
-        promote(workshop.project, workshop.params, ["tiny"])
 
 
 def test_a_history_that_is_none_is_named(workshop):

@@ -41,6 +41,7 @@ Looking and using:
   genmint sample image-vae@champion -n 64 --out digits.png
   genmint encode image-vae --out latents.parquet
   genmint ui                browse runs and versions in MLflow
+  genmint bench image-vae   what would make its training faster on this machine
 """
 
 _EPILOG = """\
@@ -65,8 +66,8 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         print(f"genmint {options.verb}: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print(f"\ngenmint {options.verb}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        print(f"\ngenmint {options.verb}: {interruption or 'interrupted'}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of a pipe (head, less) has gone; that is its right.
@@ -163,6 +164,19 @@ def _add_use_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
     )
     encode.add_argument("target", metavar="MODEL", help=_TARGET_HELP)
     encode.add_argument("--out", type=Path, required=True, metavar="FILE", help=".parquet or .csv")
+
+    bench = verb(
+        "bench",
+        _bench,
+        "time what could make a model's training faster here, and say what to set",
+        "Trains the model for a few seconds with each precision, with and without torch.compile\n"
+        "and, for convolutions, both memory layouts, in turn; writes nothing. Run it on an idle\n"
+        "machine.",
+    )
+    bench.add_argument("name", metavar="MODEL")
+    bench.add_argument(
+        "--seconds", type=float, default=10.0, help="per setting, besides its start (default: 10)"
+    )
 
     add = verb(
         "add",
@@ -269,6 +283,16 @@ def _encode(options: argparse.Namespace) -> int:
     project, _ = _open()
     rows = encode_to_file(project, options.target, options.out)
     print(f"wrote {options.out}: {rows} rows")
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from genmint.bench import bench
+
+    project, params = _open()
+    if not 0 < options.seconds < 3600:
+        raise ConfigError(f"--seconds {options.seconds}: between 0 and an hour")
+    bench(project, params, _known(options.name, params.models, "model"), options.seconds)
     return 0
 
 

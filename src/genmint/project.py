@@ -72,7 +72,7 @@ class Project:
         return self.root / "data" / "reference" / dataset
 
     def model(self, name: str) -> Path:
-        """Folder of a model: model.safetensors, config.json, history.csv (written by train)."""
+        """Folder of a model: weights, config.json, history.csv, health.json (by train)."""
         return self.root / "models" / name
 
     def metrics(self, name: str) -> Path:

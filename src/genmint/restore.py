@@ -39,6 +39,7 @@ def _needed(project: Project, name: str, dataset: str) -> list[Path]:
         project.model(name) / "model.safetensors",
         project.model(name) / "config.json",
         project.model(name) / "history.csv",
+        project.model(name) / "health.json",
         project.metrics(name),
         project.cost(name),
         project.samples(name),

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from genmint.config import RNNConfig, SamplingConfig
+from genmint.errors import DataError
 from genmint.models import rnn
+from genmint.models.noise import Noise
 from genmint.models.store import build
 
 CELLS = ["tanh", "lstm", "gru"]
@@ -20,6 +22,10 @@ def config(**changes):
 def symbols(n, length, top=16, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, top, (n, length), generator=generator)
+
+
+def noise(seed=0):
+    return Noise(torch.Generator().manual_seed(seed))
 
 
 def naive_nats(model, sequence):
@@ -100,11 +106,9 @@ def test_no_symbol_sees_its_future(items, cell, context):
 def test_state_is_carried_and_reset(items, cell, context):
     model = build(config(cell=cell, context=context), items(10))
     whole = torch.cat([torch.full((4, 1), model.start), symbols(4, 10)], dim=1)
-    generator = torch.Generator()
 
     def loss(piece, fresh):
-        (found,) = model.losses(piece, generator, fresh=fresh)
-        return found.value.detach()
+        return model.loss("rnn", piece, noise(), fresh=fresh).value.detach()
 
     once = loss(whole, True)
     first, second = loss(whole[:, :6], True), loss(whole[:, 5:], False)
@@ -114,10 +118,8 @@ def test_state_is_carried_and_reset(items, cell, context):
 
 def test_back_propagation_is_cut_at_the_piece(items):
     model = build(config(), items(10))
-    generator = torch.Generator()
     for fresh in (True, False, False):
-        (loss,) = model.losses(symbols(4, 6), generator, fresh=fresh)
-        loss.value.backward()
+        model.loss("rnn", symbols(4, 6), noise(), fresh=fresh).value.backward()
 
 
 def test_dropout_comes_from_the_generator_and_only_in_training(items):
@@ -125,8 +127,7 @@ def test_dropout_comes_from_the_generator_and_only_in_training(items):
     batch = symbols(8, 11)
 
     def loss(seed):
-        (found,) = model.losses(batch, torch.Generator().manual_seed(seed), fresh=True)
-        return float(found.value.detach())
+        return float(model.loss("rnn", batch, noise(seed), fresh=True).value.detach())
 
     assert loss(1) == loss(1)
     assert loss(1) != loss(2)
@@ -193,9 +194,8 @@ def test_bits_fall_as_it_learns_a_rule(items):
     start = torch.full((16, 1), model.start)
     batch = torch.cat([start, data], dim=1)
     optimiser = torch.optim.Adam(model.parameters(), 2e-2)
-    generator = torch.Generator()
     for _ in range(150):
-        (loss,) = model.losses(batch, generator, fresh=True)
+        loss = model.loss("rnn", batch, noise(), fresh=True)
         optimiser.zero_grad()
         loss.value.backward()
         optimiser.step()
@@ -208,3 +208,96 @@ def test_log_likelihoods_are_normalised(items):
     model = build(config(), items(3, symbols=4))
     every = torch.cartesian_prod(*[torch.arange(4)] * 3)
     assert float(model.nats(every).neg().exp().sum()) == pytest.approx(1, abs=1e-5)
+
+
+def test_gradient_lags_equal_products_of_jacobians(items):
+    """Back-propagation through time by hand, in double: h = tanh(W h + V x + b), y = U h + c."""
+    model = build(config(cell="tanh", bptt=8), items(30))
+    data = symbols(5, 30)
+    cell = model.layers[0]
+    with torch.no_grad():
+        cell.weight_hh_l0.mul_(1.3)
+    w, v = cell.weight_hh_l0.detach().double(), cell.weight_ih_l0.detach().double()
+    b = (cell.bias_hh_l0 + cell.bias_ih_l0).detach().double()
+    output = model.output.weight.detach().double()
+    norms = torch.zeros(8, dtype=torch.float64)
+    for row in data:
+        x = model.embedding(torch.cat([torch.tensor([model.start]), row])[:8]).detach().double()
+        states = [torch.zeros(10, dtype=torch.float64)]
+        for t in range(8):
+            states.append(torch.tanh(w @ states[-1] + v @ x[t] + b))
+        predicted = (output @ states[-1] + model.output.bias.detach().double()).softmax(0)
+        predicted[row[7]] -= 1
+        by_state = output.T @ predicted
+        for lag in range(1, 9):
+            by_sum = (1 - states[9 - lag] ** 2) * by_state
+            norms[lag - 1] += (v.T @ by_sum).norm() / 5
+            by_state = w.T @ by_sum
+    signals = model.health(data, seed=0)
+    assert list(signals) == [f"gradient_lag.00{lag}" for lag in (1, 2, 4, 8)]
+    for name, value in signals.items():
+        assert value == pytest.approx(float(norms[int(name[-3:]) - 1]), rel=1e-4)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 1.5])
+def test_gradients_vanish_or_explode_with_the_recurrent_weights(text, scale):
+    """Where all states are 0, tanh has slope 1 and every symbol back is one more factor W."""
+    model = build(config(cell="tanh", bptt=40), text)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name == "embedding.weight" or "bias" in name:
+                weight.zero_()
+        model.layers[0].weight_hh_l0.copy_(scale * torch.eye(10))
+    signals = model.health(symbols(1, 500, top=12)[0], seed=0)
+    assert list(signals)[-1] == "gradient_lag.032"
+    for lag in (2, 4, 8, 16, 32):
+        ratio = signals[f"gradient_lag.{lag:03d}"] / signals["gradient_lag.001"]
+        assert ratio == pytest.approx(scale ** (lag - 1), rel=1e-4)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_health_leaves_no_trace(items, cell):
+    model = build(config(cell=cell, layers=2, context=3, dropout=0.5), items(10)).eval()
+    data = symbols(3, 10)
+    whole = torch.cat([torch.full((3, 1), model.start), data], dim=1)
+    model.loss("rnn", whole[:, :6], noise(), fresh=True)
+    carried = model.carried()
+    with torch.no_grad():
+        assert model.health(data, seed=0) == model.health(data, seed=1)
+    assert model.carried() is carried
+    assert not model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("length", [2, 3, 5, 6, 7])
+def test_health_and_validation_of_a_short_stream(text, length):
+    model = build(config(), text)
+    stream = symbols(1, length, top=12)[0]
+    lags = [lag for lag in (1, 2, 4) if lag < min(length, 6)]
+    assert list(model.health(stream, seed=0)) == [f"gradient_lag.00{lag}" for lag in lags]
+    assert model.validation(stream, seed=0, batch_size=8)["loss"] > 0
+
+
+@pytest.mark.parametrize(("number", "length"), [(1, 1), (2, 1), (1, 3), (100, 30)])
+def test_health_of_few_short_or_many_items(items, number, length):
+    model = build(config(), items(length))
+    lags = [lag for lag in (1, 2, 4) if lag <= min(length, 5)]
+    signals = model.health(symbols(number, length), seed=0)
+    assert list(signals) == [f"gradient_lag.00{lag}" for lag in lags]
+    assert all(value > 0 for value in signals.values())
+
+
+def test_a_validation_split_that_predicts_nothing_is_refused(text):
+    with pytest.raises(DataError, match="d: the validation split holds a single symbol"):
+        build(config(), text).validation(torch.tensor([1]), seed=0, batch_size=8)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_what_is_carried_can_be_taken_up_by_another_model(items, cell):
+    first, second = (build(config(cell=cell, context=3), items(10)) for _ in range(2))
+    batch = symbols(4, 11)
+    assert first.carried() is None
+    first.loss("rnn", batch[:, :6], noise(), fresh=True)
+    second.carry(first.carried())
+    losses = [m.loss("rnn", batch[:, 5:], noise(), fresh=False).value for m in (first, second)]
+    assert torch.equal(*losses)

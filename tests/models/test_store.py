@@ -48,6 +48,21 @@ def test_the_same_model_gives_the_same_bytes(saved, tmp_path):
         assert (folder / name).read_bytes() == (other / name).read_bytes()
 
 
+def test_the_layout_in_memory_is_not_stored(tmp_path, grid):
+    config = VAEConfig(family="vae", dataset="d", steps=1, network="conv", hidden=(6, 4), latent=2)
+    model, files = store.build(config, grid(1, 8, 8)), []
+    described = {
+        "name": "tiny", "model": config, "data": grid(1, 8, 8), "prepared": "0" * 64,
+        "resolved": {"precision": "fp32"},
+    }  # fmt: skip
+    for layout in (torch.contiguous_format, torch.channels_last):
+        folder = tmp_path / str(len(files))
+        folder.mkdir()
+        store.save(folder, model.to(memory_format=layout), described)
+        files.append((folder / store.WEIGHTS).read_bytes())
+    assert files[0] == files[1]
+
+
 def test_building_depends_on_the_seed_and_on_nothing_else(grid):
     def weights(seed):
         torch.rand(3)

@@ -7,6 +7,8 @@ from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from genmint.config import VAEConfig
+from genmint.models import vae
+from genmint.models.noise import Noise
 from genmint.models.store import build
 from genmint.models.vae import Bernoulli, DiscretisedLogistic, kl_to_prior
 
@@ -21,15 +23,16 @@ def pixels(n, *shape, seed=0):
     return torch.randint(0, 256, (n, *shape), generator=generator, dtype=torch.uint8)
 
 
+def noise(seed=0):
+    return Noise(torch.Generator().manual_seed(seed))
+
+
 class LinearGaussian:
     """x = z + noise of variance 0.5 in one dimension: everything is known in closed form."""
 
     observation = "8bit"
     parameters_per_value = 1
     variance = 0.5
-
-    def observe(self, data, generator):
-        return data.float() / 255
 
     def encoded(self, x):
         return x
@@ -57,9 +60,8 @@ def test_bernoulli_equals_torch_distributions():
 def test_training_pixels_are_binarised_anew_with_the_right_probability():
     grey = torch.full((4000, 1, 2, 2), 64, dtype=torch.uint8)
     grey[:, :, 0, 0], grey[:, :, 1, 1] = 0, 255
-    generator = torch.Generator().manual_seed(0)
-    first = Bernoulli().observe(grey, generator)
-    second = Bernoulli().observe(grey, generator)
+    source = noise()
+    first, second = Bernoulli().observe(grey, source), Bernoulli().observe(grey, source)
     assert set(first.unique().tolist()) == {0.0, 1.0}
     assert not torch.equal(first, second)
     assert first[:, 0, 0, 0].max() == 0
@@ -137,7 +139,7 @@ def test_loss_is_the_bound_with_beta(grid):
     data = pixels(16, 1, 4, 4)
     for beta in (0.0, 1.0, 4.0):
         model = build(config(beta=beta), grid(1, 4, 4))
-        (loss,) = model.losses(data, torch.Generator().manual_seed(0), fresh=True)
+        loss = model.loss("vae", data, noise(), fresh=True)
         expected = beta * loss.scalars["kl"] - loss.scalars["reconstruction"]
         torch.testing.assert_close(loss.value.detach(), expected)
 
@@ -148,8 +150,7 @@ def test_loss_is_the_bound_with_beta(grid):
 def test_any_shape(grid, network, likelihood, shape):
     model = build(config(network=network, likelihood=likelihood), grid(*shape))
     data = pixels(5, *shape)
-    (loss,) = model.losses(data, torch.Generator().manual_seed(0), fresh=True)
-    loss.value.backward()
+    model.loss("vae", data, noise(), fresh=True).value.backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
     samples = model.sample(3, seed=0)
     assert samples.shape == (3, *shape)
@@ -195,5 +196,58 @@ def test_evaluation_leaves_the_mode_and_the_global_generator_alone(grid):
     before = torch.get_rng_state()
     model.sample(3, seed=0)
     model.elbo(pixels(3, 1, 4, 4), seed=0)
+    model.health(pixels(3, 1, 4, 4), seed=0)
     assert model.training
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "discretised-logistic"])
+def test_what_training_descends_is_what_validation_measures(grid, likelihood):
+    """On black and white pixels nothing is drawn but z, whose noise averages out."""
+    model = build(config(likelihood=likelihood), grid(1, 4, 4))
+    data = (pixels(4000, 1, 4, 4) > 127).to(torch.uint8) * 255
+    loss = model.loss("vae", data, noise(), fresh=True)
+    measured = model.validation(data, seed=0, batch_size=8)
+    assert float(loss.scalars["kl"]) == pytest.approx(measured["kl"], rel=1e-5)
+    assert float(loss.value.detach()) == pytest.approx(measured["loss"], rel=2e-3)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "discretised-logistic"])
+def test_the_kl_of_the_latents_adds_up_to_that_of_the_bound(grid, likelihood):
+    model = build(config(likelihood=likelihood), grid(1, 4, 4))
+    data = pixels(150, 1, 4, 4)
+    signals = model.health(data, seed=3)
+    assert list(signals) == ["active_units", "kl.000", "kl.001", "kl.002"]
+    total = sum(value for name, value in signals.items() if name.startswith("kl."))
+    assert total == pytest.approx(float(model.elbo(data, seed=3)["kl"].mean()), rel=1e-6)
+
+
+def test_health_tells_which_latents_are_used(grid):
+    model = build(config(latent=3, likelihood="discretised-logistic"), grid(1, 4, 4))
+
+    class Encoder(nn.Module):
+        def forward(self, x):
+            means = x.flatten(1)[:, :3] * torch.tensor([1.0, 0.02, 0.0])
+            return torch.cat([means, torch.zeros_like(means)], dim=1)
+
+    model.encoder = Encoder()
+    data = pixels(500, 1, 4, 4)
+    signals = model.health(data, seed=0)
+    assert signals["active_units"] == 1
+    # KL(N(m, 1) ‖ N(0, 1)) = m²/2, and the encoder sees the pixels at −1…1.
+    first = (data[:, 0, 0, 0].double() / 127.5 - 1).square().mean() / 2
+    assert signals["kl.000"] == pytest.approx(float(first), rel=1e-5)
+    assert signals["kl.002"] == 0
+
+
+@pytest.mark.parametrize("items", [1, 2])
+def test_health_of_hardly_any_items(grid, items):
+    signals = build(config(), grid(1, 4, 4)).health(pixels(items, 1, 4, 4), seed=0)
+    assert all(math.isfinite(value) for value in signals.values())
+
+
+def test_health_looks_at_a_bounded_number_of_items(grid, monkeypatch):
+    monkeypatch.setattr(vae, "_MAX_ITEMS", 70)
+    model = build(config(), grid(1, 4, 4))
+    data = pixels(200, 1, 4, 4)
+    assert model.health(data, seed=0) == model.health(data[:70], seed=0)

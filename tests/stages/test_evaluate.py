@@ -52,7 +52,7 @@ PARAMS = {
     },
     "gates": {},
 }
-ALWAYS = {"nonfinite", "copied"}
+ALWAYS = {"nonfinite", "recoveries", "copied"}
 DISTANCES = {"frechet_shapes_cnn", "kernel_shapes_cnn"}
 JUDGED = DISTANCES | {"confident", "classes"}
 BOUNDS = {"elbo", "importance_weighted_bound", "bits_per_dim"}
@@ -102,6 +102,10 @@ def prepare_all(project):
     prepare(project, "prose", prose, kind="text", shape=[], vocabulary=["<unk>", "<s>", *letters])
 
 
+HEALTHY = {"recoveries": [], "steps": 2, "seeds": [{"seed": 0, "best_step": 2, "loss": 1.5}],
+           "seed_spread": 0.0}  # fmt: skip
+
+
 def write_model(project, params, name, seed=0):
     config = params.models[name].model_copy(update={"seed": seed})
     prepared = Prepared(project.prepared(config.dataset))
@@ -117,6 +121,7 @@ def write_model(project, params, name, seed=0):
     }
     record = store.save(folder, store.build(config, spec), described)
     (folder / "history.csv").write_text("step,validation_loss,nonfinite\n1,2.0,0\n2,1.5,0\n")
+    write_json(folder / "health.json", HEALTHY)
     return record
 
 
@@ -302,6 +307,20 @@ def test_nonfinite_values_of_the_training_are_counted(project):
     history = project.model("vae") / "history.csv"
     history.write_text("step,validation_loss,nonfinite\n1,nan,2\n2,inf,1\n3,1.0,0\n")
     assert run(project)["nonfinite"] == 5.0
+
+
+def test_recoveries_and_the_spread_of_seeds_become_metrics_a_gate_can_bound(project):
+    path = project.model("vae") / "health.json"
+    found = run(project)
+    assert found["recoveries"] == 0.0
+    assert "seed_spread" not in found
+    seeds = [{"seed": seed, "best_step": 2, "loss": 1.5 + seed} for seed in range(3)]
+    write_json(path, {"recoveries": [{}, {}], "steps": 2, "seeds": seeds, "seed_spread": 1.0})
+    found = run(project)
+    assert (found["recoveries"], found["seed_spread"]) == (2.0, 1.0)
+    path.unlink()
+    with pytest.raises(GenmintError, match=r"health\.json: no such file.*train@vae"):
+        run(project)
 
 
 def spoil(project, name, value):

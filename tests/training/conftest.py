@@ -16,12 +16,12 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def grid():
     return DataSpec(dataset="d", kind="image", view="grid", shape=(1, 8, 8))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def text():
     vocabulary = ("<unk>", "<s>", *"abcdefghijklmnopqrst")
     return DataSpec(
@@ -30,7 +30,7 @@ def text():
     )  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def clips():
     return DataSpec(
         dataset="d", kind="audio", view="sequence", shape=(24,), symbols=16, sample_rate=8000,
@@ -38,7 +38,7 @@ def clips():
     )  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def case(grid, text, clips):
     """Configuration, specification, training and validation split of a family, by name."""
 

@@ -1,23 +1,30 @@
-import itertools
+import io
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from genmint.data.spec import DataSpec
 from genmint.errors import DataError
-from genmint.training import batches
-
-
-def take(iterator, n):
-    return list(itertools.islice(iterator, n))
+from genmint.training.batches import Grids, Items, Shuffled, Stream, batches
 
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def take(source, n):
+    return [source.next() for _ in range(n)]
+
+
+def described(piece):
+    return piece.data.dtype, piece.data.tolist(), piece.fresh, piece.epoch, piece.amount
+
+
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 3), (10, 10), (3, 8), (1, 4)])
 def test_every_epoch_holds_every_item_once(n, batch_size):
-    seen = torch.cat(take(batches.shuffled(n, batch_size, generator()), 3 * n))
+    seen = torch.cat(take(Shuffled(n, batch_size, generator()), 3 * n))
     assert len(seen) == 3 * n * batch_size
     for epoch in seen[: len(seen) // n * n].view(-1, n):
         assert sorted(epoch.tolist()) == list(range(n))
@@ -25,7 +32,7 @@ def test_every_epoch_holds_every_item_once(n, batch_size):
 
 def test_the_order_is_the_generators():
     def first(seed):
-        return next(batches.shuffled(100, 32, generator(seed))).tolist()
+        return Shuffled(100, 32, generator(seed)).next().tolist()
 
     assert first(1) == first(1)
     assert first(1) != first(2)
@@ -33,20 +40,24 @@ def test_the_order_is_the_generators():
 
 def test_grids_stay_in_eight_bits_and_count_epochs():
     data = torch.randint(0, 256, (10, 1, 4, 4), dtype=torch.uint8)
-    first, second = take(batches.grids(data, 5, generator()), 2)
+    first, second = take(Grids(data, Shuffled(10, 5, generator())), 2)
     assert first.data.dtype == torch.uint8
     assert (first.epoch, second.epoch) == (0.5, 1.0)
     assert first.fresh
     assert second.fresh
+    order = Shuffled(10, 5, generator())
+    assert torch.equal(first.data, data[order.next()])
+    assert torch.equal(second.data, data[order.next()])
 
 
 def test_items_are_walked_through_in_pieces():
     data = torch.arange(6 * 10).view(6, 10).to(torch.uint8)
-    pieces = take(batches.items(data, 3, 4, 99, generator()), 6)
+    pieces = take(Items(data, Shuffled(6, 3, generator()), 4, 99), 6)
     assert [piece.fresh for piece in pieces] == [True, False, False] * 2
     assert [piece.data.shape[1] for piece in pieces] == [5, 5, 3] * 2
     assert [piece.amount for piece in pieces] == [12, 12, 6] * 2
     assert (pieces[0].data[:, 0] == 99).all()
+    assert pieces[0].data.dtype == torch.int64
     # The input of a piece begins with the last target of the one before.
     assert torch.equal(pieces[0].data[:, -1], pieces[1].data[:, 0])
     targets = torch.cat([piece.data[:, 1:] for piece in pieces[:3]], dim=1)
@@ -58,7 +69,7 @@ def test_items_are_walked_through_in_pieces():
 
 def test_a_stream_is_contiguous_along_every_track():
     data = torch.arange(101)
-    pieces = take(batches.stream(data, 4, 10), 6)
+    pieces = take(Stream(data, 4, 10), 6)
     assert [piece.fresh for piece in pieces] == [True, False, False, True, False, False]
     assert [piece.data.shape for piece in pieces[:3]] == [(4, 11), (4, 11), (4, 6)]
     for track in range(4):
@@ -72,13 +83,93 @@ def test_a_stream_is_contiguous_along_every_track():
 
 @pytest.mark.parametrize("length", [2, 5, 30, 39, 40, 41, 1000])
 def test_a_short_stream_gets_fewer_tracks(length):
-    piece = next(batches.stream(torch.arange(length), 8, 10))
+    piece = Stream(torch.arange(length), 8, 10).next()
     assert piece.data.shape[0] == max(1, min(8, (length - 1) // 10))
     assert torch.equal(piece.data[:, 1:], piece.data[:, :-1] + 1)
 
 
+@pytest.mark.parametrize(("length", "tracks"), [(1000, 4), (36, 2), (25, 2)])
+def test_processes_share_the_tracks_of_a_short_stream_evenly(length, tracks):
+    pieces = [Stream(torch.arange(length), 4, 10, rank, 2).next() for rank in (0, 1)]
+    assert [len(piece.data) for piece in pieces] == [tracks // 2] * 2
+    assert pieces[1].data[0, 0] == (length - 1) // tracks * (tracks // 2)
+
+
+def test_a_stream_too_short_for_its_processes_is_refused():
+    with pytest.raises(DataError, match="a text of 15 symbols is too short for 2 processes"):
+        Stream(torch.arange(15), 4, 10, 0, 2)
+
+
 def test_nothing_to_learn_from_is_refused(grid, text):
     with pytest.raises(DataError, match="nothing to learn from"):
-        batches.batches(torch.empty(0, 1, 8, 8), grid, 4, generator())
+        batches(torch.empty(0, 1, 8, 8), grid, 4, generator())
     with pytest.raises(DataError, match="nothing to learn from"):
-        batches.batches(torch.tensor([1]), text, 4, generator(), bptt=4)
+        batches(torch.tensor([1]), text, 4, generator(), bptt=4)
+
+
+@st.composite
+def sources(draw):
+    """What makes batches of one kind; called with the seed of the order, rank and world."""
+    world = draw(st.integers(1, 3))
+    batch_size = world * draw(st.integers(1, 4))
+    bptt, n, length = (draw(st.integers(1, top)) for top in (6, 20, 9))
+    kind = draw(st.sampled_from(["grid", "items", "stream"]))
+    if kind == "grid":
+        data = torch.arange(n * 4).view(n, 1, 2, 2).to(torch.uint8)
+        spec = DataSpec(dataset="d", kind="image", view="grid", shape=(1, 2, 2))
+    elif kind == "items":
+        data = torch.arange(n * length).view(n, length).to(torch.uint8)
+        spec = DataSpec(dataset="d", kind="audio", view="sequence", shape=(length,), symbols=200)
+    else:
+        # Long enough for as many tracks as there are rows, whatever the number of processes.
+        data = torch.arange(batch_size * bptt + 1 + n)
+        spec = DataSpec(dataset="d", kind="text", view="sequence", shape=(), symbols=200)
+
+    def make(seed=0, rank=0, of=1):
+        order = generator(seed)
+        return batches(data, spec, batch_size, order, bptt=bptt, rank=rank, world=of)
+
+    return make, world
+
+
+@settings(max_examples=60, deadline=None)
+@given(sources(), st.integers(0, 25))
+def test_what_is_taken_up_anywhere_goes_on_as_if_nothing_had_happened(source, stop):
+    make, _ = source
+    undisturbed = make()
+    take(undisturbed, stop)
+    stored = io.BytesIO()
+    torch.save(undisturbed.state(), stored)
+    expected = [described(piece) for piece in take(undisturbed, 12)]
+    stored.seek(0)
+    # Of another seed, since all that the order depends on is in the state.
+    other = make(seed=1)
+    other.restore(torch.load(stored, weights_only=True))
+    assert [described(piece) for piece in take(other, 12)] == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(sources(), st.integers(0, 25))
+def test_a_position_can_be_gone_back_to_more_than_once(source, stop):
+    make, _ = source
+    used = make()
+    take(used, stop)
+    state = used.state()
+    first = [described(piece) for piece in take(used, 12)]
+    for _ in range(2):
+        used.restore(state)
+        assert [described(piece) for piece in take(used, 12)] == first
+
+
+@settings(max_examples=60, deadline=None)
+@given(sources())
+def test_the_rows_of_all_processes_are_those_of_one(source):
+    make, world = source
+    alone, several = make(), [make(rank=rank, of=world) for rank in range(world)]
+    for _ in range(12):
+        whole, parts = alone.next(), [part.next() for part in several]
+        assert torch.equal(torch.cat([part.data for part in parts]), whole.data)
+        for part in parts:
+            assert len(part.data) == len(whole.data) // world
+            # Every process counts what all of them have seen together.
+            assert described(part)[2:] == described(whole)[2:]

@@ -23,7 +23,16 @@ class Optimiser(Frozen):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
+    warmup: Annotated[int, Field(ge=0)] = 0
     clip_norm: PositiveFloat | None = None
+
+
+class Recovery(Frozen):
+    """What a training does about a loss that is not finite, or a gradient that explodes."""
+
+    attempts: Annotated[int, Field(ge=0)] = 3
+    lr_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    explosion: Annotated[float, Field(gt=1)] = 1000.0
 
 
 class SamplingConfig(Frozen):
@@ -35,10 +44,17 @@ class SamplingConfig(Frozen):
 class _ModelBase(Frozen):
     dataset: Annotated[str, Field(min_length=1)]
     seed: Seed = 0
+    seeds: PositiveInt = 1
     steps: PositiveInt
     batch_size: PositiveInt = 64
+    accumulate: PositiveInt = 1
     validate_every: PositiveInt = 200
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    patience: PositiveInt | None = None
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    recovery: Recovery = Recovery()
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    compile: Literal["auto"] | bool = "auto"
+    channels_last: bool = False
 
 
 class VAEConfig(_ModelBase):
@@ -62,6 +78,7 @@ class GANConfig(_ModelBase):
     hidden: Widths = (256, 256)
     latent: PositiveInt = 64
     loss: Literal["minimax", "non-saturating"] = "non-saturating"
+    discriminator_steps: PositiveInt = 1
     generator: Optimiser = Optimiser(lr=2e-4, betas=(0.5, 0.999))
     discriminator: Optimiser = Optimiser(lr=2e-4, betas=(0.5, 0.999))
 

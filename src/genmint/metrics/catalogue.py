@@ -81,6 +81,13 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("active_units", "units", "higher", "Latent dimensions that the encoder uses"),
     Metric("nonfinite", "values", "lower", "NaN or infinite values in the training history"),
+    Metric("recoveries", "", "lower", "Returns to the last good state while it was trained"),
+    Metric(
+        "seed_spread",
+        "",
+        "lower",
+        "Standard deviation over seeds of the best validation loss, in the unit of that loss",
+    ),
     Metric("parameters", "", "lower", "Numbers in the weights"),
     Metric("megabytes", "MB", "lower", "Size of the weight file"),
     Metric("train_seconds", "s", "lower", "Wall-clock time of the training"),

@@ -6,34 +6,46 @@ import abc
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from genmint.config import GANConfig, Optimiser, RNNConfig, VAEConfig
 from genmint.data.spec import DataSpec
+from genmint.models.noise import Noise
 
 Config = VAEConfig | GANConfig | RNNConfig
 
 
 @dataclass(frozen=True)
-class Loss:
-    """One thing to descend: the loop steps the optimiser of `group` on `value`.
+class Turn:
+    """One descent within a training step.
 
     Attributes:
-        group: key of `Family.optimisers()`.
+        group: key of `Family.optimisers()`, whose optimiser steps at the end of the turn.
+        data: it learns from new data; otherwise it is handed the batch of the turn before.
+    """
+
+    group: str
+    data: bool = True
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a turn descends.
+
+    Attributes:
         value: scalar tensor with a graph.
         scalars: named 0-d tensors to log, detached; kept on the device until they are needed.
     """
 
-    group: str
     value: Tensor
     scalars: dict[str, Tensor]
 
 
 class Family(nn.Module, abc.ABC):
-    """A generative model: trains by `losses`, generates by `sample`.
+    """A generative model: trains by `loss`, generates by `sample`.
 
     A family is built as `F(config, spec)`. A batch is uint8 N×C×H×W for grids and int64 N×(T+1)
     for sequences (input is `batch[:, :-1]`, target `batch[:, 1:]`). All randomness comes from the
@@ -57,13 +69,30 @@ class Family(nn.Module, abc.ABC):
         """Parameter groups by name, each with its optimiser's settings; stable order."""
 
     @abc.abstractmethod
-    def losses(self, batch: Tensor, generator: torch.Generator, *, fresh: bool) -> Iterator[Loss]:
-        """Yield the losses of one training step, in the order in which they are descended.
+    def turns(self) -> tuple[Turn, ...]:
+        """The descents of one training step, in their order; every group has at least one."""
 
-        The loop steps the optimiser of each before it asks for the next, so a GAN's generator sees
-        the discriminator as it is after its step. `fresh` says that the batch does not continue the
-        one before (a recurrent family then starts from its zero state).
+    @abc.abstractmethod
+    def loss(self, group: str, batch: Tensor, noise: Noise, *, fresh: bool) -> Loss:
+        """What the optimiser of `group` descends on `batch`, a mean over its rows.
+
+        `fresh` says that the batch does not continue the one before (a recurrent family then starts
+        from its zero state).
         """
+
+    @abc.abstractmethod
+    def health(self, data: Tensor, *, seed: int) -> dict[str, float]:
+        """Named signals of the family's own diseases, on held-out data as `validation` takes it."""
+
+    def compile(self) -> None:
+        """Let torch.compile translate what is worth it, in place; weights keep their names."""
+
+    def carried(self) -> Any:
+        """What goes from one batch to the next: tensors in lists and tuples, or None."""
+        return None
+
+    def carry(self, carried: Any) -> None:
+        """Take back what `carried` gave, perhaps in another process."""
 
     @abc.abstractmethod
     def validation(self, data: Tensor, *, seed: int, batch_size: int) -> dict[str, float]:
@@ -87,10 +116,16 @@ class Family(nn.Module, abc.ABC):
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Switch `model` to evaluation without gradients, and back to the mode it was in."""
-    was_training = model.training
-    model.eval()
+    with in_mode(model, training=False), torch.no_grad():
+        yield
+
+
+@contextlib.contextmanager
+def in_mode(model: nn.Module, *, training: bool) -> Iterator[None]:
+    """Switch `model` to training or evaluation, and back to the mode it was in."""
+    before = model.training
+    model.train(training)
     try:
-        with torch.no_grad():
-            yield
+        yield
     finally:
-        model.train(was_training)
+        model.train(before)

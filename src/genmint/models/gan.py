@@ -6,7 +6,6 @@ min_G max_D E[log D(x)] + E[log(1 − D(G(z)))], with D = σ(logit), computed fr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,8 @@ from genmint.config import GANConfig, Optimiser
 from genmint.data.spec import DataSpec
 from genmint.errors import ConfigError
 from genmint.models.blocks import decoder, encoder, in_blocks, prior, seeded, to_bytes
-from genmint.models.family import Family, Loss, evaluating
+from genmint.models.family import Family, Loss, Turn, evaluating
+from genmint.models.noise import Noise
 
 _DIRECTIONS = 4
 
@@ -24,6 +24,8 @@ _DIRECTIONS = 4
 _SLICES = 256
 # Held-out items and samples that the choice of the best weights looks at, at most and at least.
 _MAX_ITEMS, _MIN_SAMPLES = 2048, 1024
+# Held-out items whose coverage is looked at while training.
+_COVERED = 1024
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
@@ -66,6 +68,37 @@ def sliced_wasserstein(real: Tensor, fake: Tensor, *, seed: int) -> Tensor:
     return distance
 
 
+def coverage(real: Tensor, fake: Tensor, neighbours: int = 5) -> float:
+    """Share of real items with a sample within the distance of their k-th real neighbour.
+
+    Coverage of Naeem et al. 2020, "Reliable fidelity and diversity metrics", here in pixels.
+
+    Args:
+        real: uint8 N×C×H×W; of a single item only its copies are near.
+        fake: uint8 M×C×H×W, on the same device.
+        neighbours: k; N − 1 where there are no more.
+
+    Returns:
+        0…1. Samples like the data give about 1 − 2^−k (0.97 for k = 5).
+    """
+    among = _squared_distances(real, real)
+    # The nearest of all is the item itself.
+    radius = among.kthvalue(min(neighbours, len(real) - 1) + 1, dim=1).values
+    nearest = _squared_distances(real, fake).min(dim=1).values
+    return float((nearest <= radius).double().mean())
+
+
+def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Between the rows of uint8 N×… and M×…; float64 N×M.
+
+    Whole numbers, exact in double: what is equal is at distance 0, as `torch.cdist` has it only
+    where it is twenty times as slow.
+    """
+    flat_a, flat_b = a.flatten(1).double(), b.flatten(1).double()
+    squares = flat_a.square().sum(1)[:, None] + flat_b.square().sum(1)
+    return squares - 2 * (flat_a @ flat_b.T)
+
+
 class GAN(Family):
     """A generator from Gaussian noise to a grid, and the discriminator that teaches it."""
 
@@ -90,6 +123,9 @@ class GAN(Family):
         )
         if convolutional:
             self.apply(_dcgan_start)
+        self._drawn: Tensor | None = None
+        # One batch of samples serves both turns, unless memory or several turns speak against it.
+        self._share = config.discriminator_steps == 1 and config.accumulate == 1
 
     def optimisers(self) -> dict[str, tuple[Optimiser, list[nn.Parameter]]]:
         """Two groups, `discriminator` and `generator`."""
@@ -98,30 +134,39 @@ class GAN(Family):
             "generator": (self.config.generator, list(self.generator.parameters())),
         }
 
-    def losses(self, batch: Tensor, generator: torch.Generator, *, fresh: bool) -> Iterator[Loss]:
-        """Yield the discriminator's loss and, after its step, the generator's; in nats."""
-        real = batch.to(torch.float32) / 127.5 - 1
-        z = torch.randn(
-            len(batch), self.config.latent, generator=generator, device=generator.device
+    def turns(self) -> tuple[Turn, ...]:
+        """The discriminator's turns, each on new data, then the generator's."""
+        return (Turn("discriminator"),) * self.config.discriminator_steps + (
+            Turn("generator", data=False),
         )
-        fake = self.generator(z).float().tanh()
-        on_real = self.discriminator(real).float()
-        on_fake = self.discriminator(fake.detach()).float()
-        loss = discriminator_loss(on_real, on_fake)
-        yield Loss(
-            "discriminator",
-            loss,
-            {
-                "discriminator_loss": loss.detach(),
-                "accuracy_real": (on_real.detach() > 0).float().mean(),
-                "accuracy_fake": (on_fake.detach() < 0).float().mean(),
-            },
-        )
+
+    def loss(self, group: str, batch: Tensor, noise: Noise, *, fresh: bool) -> Loss:
+        """The discriminator's loss, or after its step the generator's; in nats."""
+        if group == "discriminator":
+            return self._discriminator_turn(batch, noise)
+        fake = self._drawn
+        if fake is None:
+            fake = self._generate(noise.normal(len(batch), self.config.latent))
+        self._drawn = None
         # The generator's step needs no gradient of the discriminator's weights.
         self.discriminator.requires_grad_(False)
-        loss = generator_loss(self.discriminator(fake).float(), self.config.loss)
+        loss = generator_loss(self._judge(fake), self.config.loss)
         self.discriminator.requires_grad_(True)
-        yield Loss("generator", loss, {"generator_loss": loss.detach()})
+        return Loss(loss, {"generator_loss": loss.detach()})
+
+    def compile(self) -> None:
+        """Translate both networks."""
+        self._generate = torch.compile(self._generate, dynamic=False)  # type: ignore[method-assign]
+        self._judge = torch.compile(self._judge, dynamic=False)  # type: ignore[method-assign]
+
+    def health(self, data: Tensor, *, seed: int) -> dict[str, float]:
+        """`coverage`: the share of held-out items near a sample, see `coverage`.
+
+        It falls where the generator leaves out modes of the data. At most 1,024 items and as many
+        samples; discriminator accuracy and margin are among the losses' scalars.
+        """
+        real = data[:_COVERED].to(self.device)
+        return {"coverage": coverage(real, self.sample(len(real), seed=seed).to(self.device))}
 
     def validation(self, data: Tensor, *, seed: int, batch_size: int) -> dict[str, float]:
         """`loss` is the sliced Wasserstein distance between samples and `data`.
@@ -134,6 +179,33 @@ class GAN(Family):
             len(real) * math.ceil(_MIN_SAMPLES / len(real)), seed=seed, batch_size=batch_size
         )
         return {"loss": float(sliced_wasserstein(real, fake, seed=seed))}
+
+    def _discriminator_turn(self, batch: Tensor, noise: Noise) -> Loss:
+        real = batch.to(torch.float32) / 127.5 - 1
+        with torch.set_grad_enabled(self._share):
+            fake = self._generate(noise.normal(len(batch), self.config.latent))
+        self._drawn = fake if self._share else None
+        on_real = self._judge(real)
+        on_fake = self._judge(fake.detach())
+        loss = discriminator_loss(on_real, on_fake)
+        return Loss(
+            loss,
+            {
+                "discriminator_loss": loss.detach(),
+                "accuracy_real": (on_real.detach() > 0).float().mean(),
+                "accuracy_fake": (on_fake.detach() < 0).float().mean(),
+                # Logits: near 0 the two are balanced; where it grows the discriminator has won.
+                "margin": (on_real.detach().mean() - on_fake.detach().mean()),
+            },
+        )
+
+    def _generate(self, z: Tensor) -> Tensor:
+        grid: Tensor = self.generator(z).float()
+        return grid.tanh()
+
+    def _judge(self, grid: Tensor) -> Tensor:
+        logits: Tensor = self.discriminator(grid).float()
+        return logits
 
     def sample(
         self, n: int, *, seed: int, batch_size: int = 256, length: int | None = None

@@ -16,8 +16,10 @@ from torch.nn import functional
 from genmint.config import Optimiser, RNNConfig
 from genmint.data import mulaw
 from genmint.data.spec import DataSpec
+from genmint.errors import DataError
 from genmint.models.blocks import ROWS, in_blocks, seeded
-from genmint.models.family import Family, Loss, evaluating
+from genmint.models.family import Family, Loss, Turn, evaluating, in_mode
+from genmint.models.noise import Noise
 
 _DRAWS = 5
 
@@ -85,8 +87,12 @@ class RNN(Family):
         """One group, `rnn`."""
         return {"rnn": (self.config.optimiser, list(self.parameters()))}
 
+    def turns(self) -> tuple[Turn, ...]:
+        """One descent a step."""
+        return (Turn("rnn"),)
+
     def forward(
-        self, inputs: Tensor, state: State | None, generator: torch.Generator | None = None
+        self, inputs: Tensor, state: State | None, noise: Noise | None = None
     ) -> tuple[Tensor, State]:
         """Logits of the next symbol after each of `inputs`.
 
@@ -94,36 +100,62 @@ class RNN(Family):
             inputs: int64 N×T.
             state: of every layer after the symbols before, then the embeddings of the symbols that
                 the convolution still sees; or None for the zero state.
-            generator: of the dropout masks; None switches dropout off.
+            noise: of the dropout masks; None switches dropout off.
 
         Returns:
             float32 N×T×symbols and the state after the last symbol.
         """
-        x = self.embedding(inputs)
-        after: State = []
-        if self.window is not None:
-            past = x.new_zeros(len(x), self.config.context - 1, x.shape[2])
-            seen = torch.cat([past if state is None else state[-1], x], dim=1)  # type: ignore[list-item]
-            x = x + self.window(seen.transpose(1, 2)).transpose(1, 2)
-        for i, layer in enumerate(self.layers):
-            if i > 0 and generator is not None and self.config.dropout > 0:
-                x = x * self._mask(x, generator)
-            x, layer_state = layer(x, None if state is None else state[i])
-            after.append(layer_state)
-        if self.window is not None:
-            after.append(seen[:, 1 - self.config.context :])
-        return self.output(x).float(), after
+        hidden, after = self._unroll(self.embedding(inputs), state, noise)
+        return self.output(hidden).float(), after
 
-    def losses(self, batch: Tensor, generator: torch.Generator, *, fresh: bool) -> Iterator[Loss]:
-        """Yield the cross-entropy per symbol in nats; the state is carried to the next batch."""
+    def loss(self, group: str, batch: Tensor, noise: Noise, *, fresh: bool) -> Loss:
+        """The cross-entropy per symbol in nats; the state is carried to the next batch."""
         state = None if fresh else self._carried
-        logits, after = self(batch[:, :-1], state, generator)
+        logits, after = self(batch[:, :-1], state, noise)
         self._carried = _detached(after)
         loss = functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
-        yield Loss("rnn", loss, {"loss": loss.detach()})
+        return Loss(loss, {"loss": loss.detach()})
+
+    def carried(self) -> State | None:
+        """The state after the last batch."""
+        return self._carried
+
+    def carry(self, carried: State | None) -> None:
+        """Go on from a state."""
+        self._carried = carried
+
+    def health(self, data: Tensor, *, seed: int) -> dict[str, float]:
+        """How far gradients reach back: `gradient_lag.D` for D = 1, 2, 4, … symbols.
+
+        The norm of the gradient of the last symbol's loss by the embedding D symbols before, mean
+        over at most 64 sequences of `bptt` symbols, or of as many as there are: it fades where
+        gradients vanish and grows where they explode (Pascanu et al. 2013).
+        """
+        rows = self._excerpts(data)
+        inputs, last = rows[:, :-1].to(self.device), rows[:, -1].to(self.device)
+        x = self.embedding(inputs).detach().requires_grad_()
+        # On a GPU, cuDNN has no way back through a network that evaluates.
+        with in_mode(self, training=True), torch.enable_grad():
+            hidden, _ = self._unroll(x, None, None)
+            logits = self.output(hidden[:, -1])
+            loss = functional.cross_entropy(logits, last, reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, x)
+        # The embedding at the end is one symbol before what is predicted.
+        norms = gradient.norm(dim=2).mean(dim=0).flip(0).tolist()
+        lags = [2**i for i in range(len(norms)) if 2**i <= len(norms)]
+        return {f"gradient_lag.{lag:03d}": norms[lag - 1] for lag in lags}
 
     def validation(self, data: Tensor, *, seed: int, batch_size: int) -> dict[str, float]:
-        """`loss` is the cross-entropy per symbol in nats; nothing is drawn."""
+        """`loss` is the cross-entropy per symbol in nats; nothing is drawn.
+
+        Raises:
+            DataError: a stream of a single symbol, which nothing precedes.
+        """
+        if self.streams and len(data) < 2:
+            raise DataError(
+                f"{self.spec.dataset}: the validation split holds a single symbol. "
+                "Raise its share in params.yaml."
+            )
         nats = self.nats(data, batch_size=batch_size)
         per_item = 1 if self.streams else data.shape[1]
         return {"loss": float(nats.mean()) / per_item}
@@ -251,9 +283,32 @@ class RNN(Family):
                 parts.append(nats.double().cpu())
             yield rows, torch.cat(parts, dim=1)[: rows.stop - rows.start]
 
-    def _mask(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        keep = 1 - self.config.dropout
-        return torch.empty_like(x).bernoulli_(keep, generator=generator).div_(keep)
+    def _unroll(self, x: Tensor, state: State | None, noise: Noise | None) -> tuple[Tensor, State]:
+        """What `output` sees, N×T×hidden, of embedded symbols N×T×embedding; the state after."""
+        after: State = []
+        if self.window is not None:
+            past = x.new_zeros(len(x), self.config.context - 1, x.shape[2])
+            seen = torch.cat([past if state is None else state[-1], x], dim=1)  # type: ignore[list-item]
+            x = x + self.window(seen.transpose(1, 2)).transpose(1, 2)
+        for i, layer in enumerate(self.layers):
+            if i > 0 and noise is not None and self.config.dropout > 0:
+                keep = 1 - self.config.dropout
+                x = x * noise.bernoulli(keep, *x.shape).div_(keep)
+            x, layer_state = layer(x, None if state is None else state[i])
+            after.append(layer_state)
+        if self.window is not None:
+            after.append(seen[:, 1 - self.config.context :])
+        return x, after
+
+    def _excerpts(self, data: Tensor) -> Tensor:
+        """At most ROWS sequences of at most bptt + 1 symbols from the start of a split; int64."""
+        length = self.config.bptt + 1
+        if not self.streams:
+            start = torch.full((len(data[:ROWS]), 1), self.start)
+            return torch.cat([start, data[:ROWS].cpu().long()], dim=1)[:, :length]
+        length = min(length, len(data))
+        rows = min(ROWS, len(data) // length)
+        return data[: rows * length].cpu().long().view(rows, length)
 
 
 def smooth_levels(levels: int, width: int) -> Tensor:

@@ -17,13 +17,17 @@ from genmint.config import Optimiser, VAEConfig
 from genmint.data.binarise import binarise
 from genmint.data.spec import DataSpec
 from genmint.models.blocks import decoder, encoder, in_blocks, prior, seeded, to_bytes
-from genmint.models.family import Family, Loss, evaluating
+from genmint.models.family import Family, Loss, Turn, evaluating
+from genmint.models.noise import Noise
 
 # Purpose of a seed: noise of the posterior, unrelated to the draws of the prior.
 _NOISE = 2
 
 # Burda et al. 2016, appendix: a unit is active if the variance of its posterior mean exceeds this.
 _ACTIVE_VARIANCE = 0.01
+
+# Held-out items that the health signals look at, at most.
+_MAX_ITEMS = 2048
 
 # exp(−7) of the range −1…1 is an eighth of a grey level: narrower, a pixel that never varies would
 # draw the scale towards zero for ever.
@@ -39,10 +43,10 @@ class Bernoulli:
     observation: ClassVar[Literal["binary", "8bit"]] = "binary"
     parameters_per_value: ClassVar[int] = 1
 
-    def observe(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+    def observe(self, pixels: Tensor, noise: Noise) -> Tensor:
         """uint8 N×C×H×W to float32 zeros and ones."""
-        noise = torch.rand(pixels.shape, generator=generator, device=generator.device)
-        return (noise.to(pixels.device) * 255 < pixels).to(torch.float32)
+        level = noise.uniform(*pixels.shape).to(pixels.device)
+        return (level * 255 < pixels).to(torch.float32)
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
         """Log-probability in nats of x (0 or 1, N×C×H×W) under logits of that shape; N."""
@@ -72,7 +76,7 @@ class DiscretisedLogistic:
     observation: ClassVar[Literal["binary", "8bit"]] = "8bit"
     parameters_per_value: ClassVar[int] = 2
 
-    def observe(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
+    def observe(self, pixels: Tensor, noise: Noise) -> Tensor:
         """uint8 N×C×H×W to float32 0…1; nothing is drawn."""
         return pixels.to(torch.float32) / 255
 
@@ -110,9 +114,19 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
 }
 
 
+def kl_per_latent(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL of each latent to N(0, 1) in nats, N×L (Kingma and Welling 2014, appendix B)."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+
+
 def kl_to_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, exp(log_variance)) ‖ N(0, I)) in nats; N×L each to N (Kingma and Welling, B)."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
+    """KL(N(mean, exp(log_variance)) ‖ N(0, I)) in nats; N×L each to N."""
+    return kl_per_latent(mean, log_variance).sum(1)
+
+
+def active(means: Tensor) -> int:
+    """How many latents have a posterior mean (N×L) that varies over the items (Burda et al.)."""
+    return int((means.double().var(dim=0, correction=0) > _ACTIVE_VARIANCE).sum())
 
 
 class VAE(Family):
@@ -150,17 +164,17 @@ class VAE(Family):
         mean, log_variance = self.encoder(self.likelihood.encoded(x)).float().chunk(2, dim=1)
         return mean, log_variance
 
-    def losses(self, batch: Tensor, generator: torch.Generator, *, fresh: bool) -> Iterator[Loss]:
-        """Yield the negative of the bound with β, mean over the batch, in nats."""
-        x = self.likelihood.observe(batch, generator)
-        mean, log_variance = self.posterior(x)
-        noise = torch.randn(mean.shape, generator=generator, device=generator.device)
-        z = mean + (0.5 * log_variance).exp() * noise
-        reconstruction = self.likelihood.log_prob(self.decoder(z).float(), x).mean()
-        kl = kl_to_prior(mean, log_variance).mean()
+    def turns(self) -> tuple[Turn, ...]:
+        """One descent a step."""
+        return (Turn("vae"),)
+
+    def loss(self, group: str, batch: Tensor, noise: Noise, *, fresh: bool) -> Loss:
+        """The negative of the bound with β, mean over the batch, in nats."""
+        x = self.likelihood.observe(batch, noise)
+        epsilon = noise.normal(len(batch), self.config.latent)
+        reconstruction, kl = self._terms(x, epsilon)
         loss = self.config.beta * kl - reconstruction
-        yield Loss(
-            "vae",
+        return Loss(
             loss,
             {
                 "loss": loss.detach(),
@@ -168,6 +182,31 @@ class VAE(Family):
                 "kl": kl.detach(),
             },
         )
+
+    def compile(self) -> None:
+        """Translate the two terms of the bound: networks and likelihood in one."""
+        self._terms = torch.compile(self._terms, dynamic=False)  # type: ignore[method-assign]
+
+    def health(self, data: Tensor, *, seed: int) -> dict[str, float]:
+        """KL of each latent in nats, mean over at most 2,048 items, and how many are active.
+
+        A latent whose KL is 0 says nothing about its item: the posterior has collapsed onto the
+        prior there (Bowman et al. 2016). Pixels are binarised as for `elbo`, so that the KLs add up
+        to its `kl`; `active_units` of an evaluation sees grey values, and may differ by one.
+        """
+        totals = torch.zeros(self.config.latent, dtype=torch.float64)
+        means = []
+        with evaluating(self):
+            for rows, x in self._observed(data[:_MAX_ITEMS], seed):
+                count = rows.stop - rows.start
+                mean, log_variance = self.posterior(x)
+                means.append(mean[:count].cpu())
+                totals += kl_per_latent(mean, log_variance)[:count].double().sum(0).cpu()
+        found = torch.cat(means)
+        signals = {"active_units": float(active(found))}
+        for i, total in enumerate((totals / len(found)).tolist()):
+            signals[f"kl.{i:03d}"] = total
+        return signals
 
     def validation(self, data: Tensor, *, seed: int, batch_size: int) -> dict[str, float]:
         """Means over `data` in nats; `loss` is the negative ELBO, whatever β."""
@@ -248,8 +287,7 @@ class VAE(Family):
 
     def active_units(self, data: Tensor, *, batch_size: int = 256) -> int:
         """Latent units whose posterior mean varies over `data` by more than 0.01 (Burda et al.)."""
-        variance = self.encode(data, batch_size=batch_size).double().var(dim=0, correction=0)
-        return int((variance > _ACTIVE_VARIANCE).sum())
+        return active(self.encode(data, batch_size=batch_size))
 
     def sample(
         self, n: int, *, seed: int, batch_size: int = 256, length: int | None = None
@@ -262,10 +300,15 @@ class VAE(Family):
                 parts.append(to_bytes(mean[: rows.stop - rows.start]).cpu())
         return torch.cat(parts)
 
+    def _terms(self, x: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
+        """Reconstruction and KL in nats, means over observed x; `epsilon` is N×L from N(0, I)."""
+        mean, log_variance = self.posterior(x)
+        z = mean + (0.5 * log_variance).exp() * epsilon
+        reconstruction = self.likelihood.log_prob(self.decoder(z).float(), x).mean()
+        return reconstruction, kl_to_prior(mean, log_variance).mean()
+
     def _observed(self, data: Tensor, seed: int) -> Iterator[tuple[slice, Tensor]]:
         """Blocks of `data` as the likelihood sees them, binarised once by seed."""
-        # Pixels of 0 and 255 are observed as they are, whatever is drawn.
-        observed = binarise(data, seed) * 255 if self.observation == "binary" else data
-        nothing_drawn = seeded(seed)
-        for rows, block in in_blocks(observed, torch.device("cpu")):
-            yield rows, self.likelihood.observe(block, nothing_drawn).to(self.device)
+        binary = self.observation == "binary"
+        for rows, block in in_blocks(binarise(data, seed) if binary else data, self.device):
+            yield rows, block.to(torch.float32) / (1 if binary else 255)

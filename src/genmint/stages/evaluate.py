@@ -44,7 +44,7 @@ def run(project: Project, params: Params, name: str) -> None:
     reference = project.reference(dataset)
     result = score(model, record, prepared, reference)
     metrics = dict(result.metrics)
-    metrics["nonfinite"] = _nonfinite(project.model(name) / "history.csv")
+    metrics |= _training_health(project.model(name))
     refuse_nonfinite(name, metrics)
     weights = project.model(name) / WEIGHTS
     cost = model_cost(
@@ -102,11 +102,22 @@ def write_samples(folder: Path, samples: Samples, prepared: Prepared) -> None:
     sheets.write_strip(folder / "strip.wav", clips, rate)
 
 
-def _nonfinite(history: Path) -> float:
-    """NaN and infinite values that training met: those it counted, and those in its table."""
-    rows = read_history(history)
+def _training_health(folder: Path) -> dict[str, float]:
+    """What the training of a model says about it, for its gate.
+
+    nonfinite: NaN and infinite values that it met, those it counted and those in its table;
+    recoveries: how often it went back; seed_spread: only where several seeds were trained.
+    """
+    rows = read_history(folder / "history.csv")
     counted = sum(row.get("nonfinite", 0.0) for row in rows)
-    return counted + sum(not math.isfinite(value) for row in rows for value in row.values())
+    health = read_json(folder / "health.json", f"Run `dvc repro -f train@{folder.name}`.")
+    found = {
+        "nonfinite": counted + sum(not math.isfinite(v) for row in rows for v in row.values()),
+        "recoveries": float(len(health["recoveries"])),
+    }
+    if len(health["seeds"]) > 1:
+        found["seed_spread"] = float(health["seed_spread"])
+    return found
 
 
 def _train_seconds(project: Project, weights: str) -> dict[str, float]:

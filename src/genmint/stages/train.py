@@ -2,23 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
+import shutil
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from genmint import tracking
 from genmint.config import Params
 from genmint.data import views
 from genmint.data.prepared import Prepared
-from genmint.errors import ConfigError, DataError
-from genmint.files import atomic_dir, write_json
+from genmint.data.spec import DataSpec
+from genmint.errors import ConfigError, DataError, GenmintError
+from genmint.files import atomic_dir, sha256_json, write_json
 from genmint.models import store
-from genmint.models.family import Family
+from genmint.models.family import Config
 from genmint.models.store import ModelRecord
 from genmint.project import Project
+from genmint.tracking.reporter import RunReporter
+from genmint.training.checkpoints import Checkpoint, source_hash, unfinished
+from genmint.training.devices import (
+    choose_device,
+    resolve_compile,
+    resolve_precision,
+    share_cores,
+)
+from genmint.training.distributed import Ranks, join, leave
 from genmint.training.history import write_history
-from genmint.training.loop import Outcome, fit
-from genmint.training.precision import choose_device, resolve_precision
+from genmint.training.launch import asked_for, end_with_parent, first_of, speaks
+from genmint.training.loop import fit
+from genmint.training.seeds import Trained, best_of, spread
+
+HEALTH = "health.json"
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What all seeds of one training share."""
+
+    project: Project
+    name: str
+    config: Config
+    prepared: Prepared
+    spec: DataSpec
+    resolved: dict[str, str]
+    device: torch.device
+    ranks: Ranks
 
 
 def run(project: Project, params: Params, name: str) -> None:
@@ -28,9 +62,23 @@ def run(project: Project, params: Params, name: str) -> None:
         ConfigError: no such block, or one that does not fit the data.
         DataError: the prepared data are missing, changed, or not of the block's data set.
         GenmintError: the training failed.
+        Interrupted: it was asked to end; the same command goes on.
     """
     if name not in params.models:
         raise ConfigError(f"{project.params}: models has no block {name!r}")
+    end_with_parent()
+    try:
+        with first_of(asked_for(), ["-m", "genmint", "train", name]):
+            _run_as_one(project, params, name)
+    except (GenmintError, KeyboardInterrupt):
+        if speaks():
+            raise
+        # The first process meets the same, and says it for all.
+        sys.exit(0)
+
+
+def _run_as_one(project: Project, params: Params, name: str) -> None:
+    """What each process of a training does."""
     config = params.models[name]
     prepared = Prepared(project.prepared(config.dataset))
     if prepared.meta.dataset != config.dataset:
@@ -39,53 +87,150 @@ def run(project: Project, params: Params, name: str) -> None:
             f"Run `dvc repro -f prepare@{config.dataset}`."
         )
     prepared.check()
-    spec = prepared.spec(config.family)
+    share_cores()
     device = choose_device()
-    resolved = {"precision": resolve_precision(config, device), "device": device.type}
-    model = store.build(config, spec).to(device)
-    about = tracking.DatasetInfo(
-        name=config.dataset,
-        kind=prepared.meta.kind,
-        sha256=prepared.sha256,
-        source=os.path.relpath(prepared.path, project.root),
-        items=prepared.meta.items,
-    )
-    logged = {**config.model_dump(mode="json"), "resolved": resolved}
-    with tracking.start_run(project, name, logged, about) as reported:
-        outcome = fit(
-            name,
-            model,
-            config,
-            views.load(prepared, "train", spec),
-            views.load(prepared, "validation", spec),
-            precision=resolved["precision"],
-            reporter=reported,
-        )
-        described = {
-            "name": name,
-            "model": config,
-            "data": spec,
-            "prepared": prepared.sha256,
-            "resolved": resolved,
+    ranks = join(device)
+    try:
+        resolved = {
+            "precision": resolve_precision(config, device),
+            "compile": "yes" if resolve_compile(config, device) else "no",
+            "device": device.type,
+            "processes": str(ranks.world),
         }
-        record = _write(project, name, model, described, outcome)
-        folder = project.model(name)
-        reported.finish(record.weights, [folder / store.CONFIG, folder / "history.csv"])
-    parameters = sum(value.numel() for value in model.parameters())
+        spec = prepared.spec(config.family)
+        _train(_Job(project, name, config, prepared, spec, resolved, device, ranks))
+    finally:
+        leave(ranks)
+
+
+def _train(job: _Job) -> None:
+    """Train every seed, keep the best, and close all their runs."""
+    trained: list[Trained] = []
+    checkpoints: list[Checkpoint] = []
+    with contextlib.ExitStack() as open_runs:
+        runs: list[RunReporter | None] = []
+        for seed in _seeds(job.config):
+            checkpoint = _checkpoint(job, seed)
+            open_runs.enter_context(checkpoint.locked())
+            runs.append(_run(job, seed, checkpoint, open_runs))
+            checkpoints.append(checkpoint)
+            trained.append(_one_seed(job, seed, checkpoint, runs[-1]))
+        best = best_of(trained)
+        if not job.ranks.leads:
+            return
+        record = _write(job, best, trained)
+        folder = job.project.model(job.name)
+        files = [folder / store.CONFIG, folder / "history.csv", folder / HEALTH]
+        for one, reported in zip(trained, runs, strict=True):
+            if reported is not None and one is not best:
+                reported.finish()
+            elif reported is not None:
+                reported.finish(record.weights, files)
+        for checkpoint in checkpoints:
+            checkpoint.delete()
+    parameters = sum(value.numel() for value in best.model.parameters())
+    outcome = best.outcome
+    chosen = f"seed {best.seed} is the best of {len(trained)}; " if len(trained) > 1 else ""
     print(  # noqa: T201 - a stage says what it did
-        f"{name}: {parameters:,} parameters, {config.steps} steps in {outcome.seconds:.1f} s; "
-        f"best validation loss {outcome.best_loss:.4f} at step {outcome.best_step}"
+        f"{job.name}: {chosen}{parameters:,} parameters, {outcome.steps} steps in "
+        f"{outcome.seconds:.1f} s; best validation loss {outcome.best_loss:.4f} at step "
+        f"{outcome.best_step}"
     )
 
 
-def _write(
-    project: Project, name: str, model: Family, described: dict[str, Any], outcome: Outcome
-) -> ModelRecord:
-    with atomic_dir(project.model(name)) as folder:
-        record = store.save(folder, model, described)
-        write_history(folder / "history.csv", outcome.history)
+def _seeds(config: Config) -> range:
+    return range(config.seed, config.seed + config.seeds)
+
+
+def _checkpoint(job: _Job, seed: int) -> Checkpoint:
+    """The checkpoint of one seed; says which unfinished ones of this model are left alone."""
+    about: dict[str, Any] = {
+        "model": job.config.model_dump(mode="json", exclude={"seed", "seeds"}),
+        "data": job.spec.model_dump(mode="json"),
+        "prepared": job.prepared.sha256,
+        "resolved": job.resolved,
+        "code": source_hash(),
+        "torch": torch.__version__,
+    }
+    # In the main repository: a flow that starts again in another checkout finds it there.
+    parent = job.project.home / ".genmint" / "checkpoints" / job.name
+    if job.ranks.leads and seed == job.config.seed:
+        for folder, key, before, now in unfinished(parent, about, _seeds(job.config)):
+            print(  # noqa: T201 - hours of training should not be left behind in silence
+                f"{job.name}: does not go on from {folder}: {key} was {before!r} and is {now!r}. "
+                "Set it back to go on from there, or delete the folder.",
+                file=sys.stderr,
+            )
+    about["seed"] = seed
+    folder = parent / sha256_json(about)[:16]
+    return Checkpoint(folder, about, writes=job.ranks.leads)
+
+
+def _run(
+    job: _Job, seed: int, checkpoint: Checkpoint, open_runs: contextlib.ExitStack
+) -> RunReporter | None:
+    if not job.ranks.leads:
+        return None
+    about = tracking.DatasetInfo(
+        name=job.config.dataset,
+        kind=job.prepared.meta.kind,
+        sha256=job.prepared.sha256,
+        source=os.path.relpath(job.prepared.path, job.project.root),
+        items=job.prepared.meta.items,
+    )
+    logged = {**job.config.model_dump(mode="json"), "seed": seed, "resolved": job.resolved}
+    reported = tracking.start_run(job.project, job.name, logged, about, token=checkpoint.token())
+    return open_runs.enter_context(reported)
+
+
+def _one_seed(
+    job: _Job, seed: int, checkpoint: Checkpoint, reported: RunReporter | None
+) -> Trained:
+    config = job.config.model_copy(update={"seed": seed})
+    model = store.build(config, job.spec).to(job.device)
+    outcome = fit(
+        job.name,
+        model,
+        config,
+        views.load(job.prepared, "train", job.spec),
+        views.load(job.prepared, "validation", job.spec),
+        precision=job.resolved["precision"],
+        compiled=job.resolved["compile"] == "yes",
+        reporter=reported,
+        checkpoint=checkpoint,
+        ranks=job.ranks,
+    )
+    return Trained(seed, model, outcome)
+
+
+def _write(job: _Job, best: Trained, trained: list[Trained]) -> ModelRecord:
+    health = {
+        "recoveries": [dataclasses.asdict(found) for found in best.outcome.recoveries],
+        "steps": best.outcome.steps,
+        "seeds": [
+            {"seed": one.seed, "best_step": one.outcome.best_step, "loss": one.outcome.best_loss}
+            for one in trained
+        ],
+        "seed_spread": spread(trained),
+    }
+    described: dict[str, Any] = {
+        "name": job.name,
+        "model": job.config,
+        "data": job.spec,
+        "prepared": job.prepared.sha256,
+        "resolved": {**job.resolved, "seed": str(best.seed)},
+    }
+    target = job.project.model(job.name)
+    # What a kill in the middle of writing left; the stars of mkdtemp are eight.
+    for leftover in target.parent.glob(f".{target.name}.????????.tmp"):
+        shutil.rmtree(leftover)
+    with atomic_dir(target) as folder:
+        record = store.save(folder, best.model, described)
+        write_history(folder / "history.csv", best.outcome.history)
+        write_json(folder / HEALTH, health)
     # Times differ from run to run, and outs must not: they go where evaluate finds them by weights.
-    write_json(_cost(project, record), {"train_seconds": outcome.seconds})
+    seconds = sum(one.outcome.seconds for one in trained)
+    write_json(_cost(job.project, record), {"train_seconds": seconds})
     return record
 
 

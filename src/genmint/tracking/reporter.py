@@ -6,33 +6,41 @@ import os
 import sys
 import threading
 import time
-from collections import deque
+import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import RunTag
 
 from genmint.errors import GenmintError
 from genmint.project import Project
+from genmint.tracking.attach import ERROR, attach, delete_copies, describe
+from genmint.tracking.outbox import Outbox
 from genmint.tracking.provenance import (
     DatasetInfo,
     data_hashes,
     environment,
-    flatten,
     git_state,
     user,
 )
-from genmint.tracking.store import connect, experiment_id, reaching, uri
+from genmint.tracking.store import connect, reaching, uri
 
-# One request carries at most this many metrics (MLflow's own limit is 1,000).
-_BATCH = 500
 _SECONDS_BETWEEN_SENDS = 1.0
 _SECONDS_BETWEEN_TRIES = 5.0
-# How long a finished training waits for a tracker that answers, however slowly.
+# How long a finished training waits for a tracker that is slow, or fails having answered before.
 _PATIENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class _End:
+    status: str
+    artifacts: Sequence[Path]
+    tags: Mapping[str, str]
+    deadline: float
 
 
 class RunReporter:
@@ -50,17 +58,21 @@ class RunReporter:
         params: Mapping[str, Any],
         dataset: DatasetInfo | None,
         tags: Mapping[str, str],
+        token: str,
     ) -> None:
         self._project = project
         self._name = name
         self._params = dict(params)
         self._dataset = dataset
         self._tags = dict(tags)
+        self._token = token
         self._start = time.time_ns() // 1_000_000
-        self._metrics: deque[Metric] = deque()
-        self._final: tuple[str, list[Path], dict[str, str]] | None = None
+        self._outbox = Outbox()
+        self._end: _End | None = None
         self._run_id: str | None = None
+        self._resumed = False
         self._client: MlflowClient | None = None
+        self._answered = False
         self._error: GenmintError | None = None
         self._wake = threading.Event()
         self._done = threading.Event()
@@ -68,20 +80,23 @@ class RunReporter:
 
     @property
     def run_id(self) -> str | None:
-        """Id of the run, once the tracker has given one."""
+        """Id of the run, once the tracker has it with its parameters and data set."""
         return self._run_id
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Queue named scalars of one step."""
-        now = time.time_ns() // 1_000_000
-        self._metrics.extend(Metric(k, float(v), now, step) for k, v in values.items())
+        """Queue named scalars of one step.
+
+        A training that is resumed says all of its history again: what the run holds is left out.
+        """
+        self._outbox.put(step, values)
 
     def finish(self, weights_sha256: str, artifacts: Sequence[Path] = ()) -> None:
         """Close the run as finished, tagged with the weights it made; files go along.
 
-        Says on stderr, in one line, when the tracker did not take it.
+        Says on stderr, in one line each, when the tracker did not take the run, or refused some
+        of its metrics.
         """
-        self._close("FINISHED", list(artifacts), {"genmint.weights": weights_sha256})
+        self._close("FINISHED", artifacts, {"genmint.weights": weights_sha256})
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -93,84 +108,101 @@ class RunReporter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._final is None:
+        if self._end is None:
             status = "KILLED" if kind is KeyboardInterrupt else "FAILED"
-            self._close(status, [], {} if error is None else {"genmint.error": str(error)[:400]})
+            self._close(status, [], {} if error is None else {ERROR: str(error)[:400]})
 
-    def _close(self, status: str, artifacts: list[Path], tags: dict[str, str]) -> None:
-        self._final = (status, artifacts, tags)
+    def _close(self, status: str, artifacts: Sequence[Path], tags: Mapping[str, str]) -> None:
+        self._end = _End(status, artifacts, tags, time.monotonic() + _PATIENCE_SECONDS)
         self._wake.set()
-        if not self._done.wait(_PATIENCE_SECONDS) or self._error is not None:
+        done = self._done.wait(_PATIENCE_SECONDS)
+        # A training that failed wrote no history to point at.
+        history = self._project.model(self._name) / "history.csv" if status == "FINISHED" else None
+        if not done or self._error is not None:
             reason = self._error or f"{uri(self._project)} took more than {_PATIENCE_SECONDS:.0f} s"
-            print(  # noqa: T201 - the one line that the user must see
-                f"{self._name}: the run was not sent to the tracker: {reason} The history is in "
-                f"{self._project.model(self._name) / 'history.csv'}; `genmint promote "
-                f"{self._name}` makes the run from it.",
-                file=sys.stderr,
+            way_out = f"`genmint promote {self._name}` makes the run from it."
+            self._say(
+                f"the run was not sent to the tracker: {reason}"
+                + (f" The history is in {history}; {way_out}" if history else "")
             )
+        refusal = self._outbox.refusal()
+        if refusal is not None:
+            self._say(refusal + (f". They are in {history}." if history else "."))
+
+    def _say(self, line: str) -> None:
+        print(f"{self._name}: {line}", file=sys.stderr)  # noqa: T201 - the user must see it
 
     def _send_all(self) -> None:
         """Send, as the thread, what is queued until the run is closed and nothing is left."""
         while True:
-            closing = self._final is not None
-            try:
-                with reaching(uri(self._project)):
-                    self._send(closing)
-                self._error = None
-            except GenmintError as error:
-                self._error = error
-                self._client = None
-            except (OSError, ValueError, TypeError) as error:
-                # A file that vanished, an answer that is no JSON: training must not care.
-                self._error = GenmintError(f"{type(error).__name__}: {error}.")
-                self._client = None
-            if closing:
+            end = self._end
+            self._error = self._try(end)
+            if end is None:
+                away = self._error is not None
+                self._wake.wait(_SECONDS_BETWEEN_TRIES if away else _SECONDS_BETWEEN_SENDS)
+            elif self._error is not None and self._may_yet_answer(end):
+                time.sleep(_SECONDS_BETWEEN_TRIES)
+            else:
                 self._done.set()
                 return
-            away = self._error is not None
-            self._wake.wait(_SECONDS_BETWEEN_TRIES if away else _SECONDS_BETWEEN_SENDS)
 
-    def _send(self, closing: bool) -> None:
+    def _may_yet_answer(self, end: _End) -> bool:
+        """Whether another try is worth its wait; nobody waits for a tracker that was never there.
+
+        Nor does a training that failed: it has nothing to hand over, and its user wants to know.
+        """
+        in_time = time.monotonic() + _SECONDS_BETWEEN_TRIES < end.deadline
+        return self._answered and end.status == "FINISHED" and in_time
+
+    def _try(self, end: _End | None) -> GenmintError | None:
+        try:
+            with reaching(uri(self._project)):
+                self._send(end)
+        except GenmintError as error:
+            self._client = None
+            return error
+        except (OSError, ValueError, TypeError) as error:
+            # A file that vanished, an answer that is no JSON: training must not care.
+            self._client = None
+            return GenmintError(f"{type(error).__name__}: {error}.")
+        return None
+
+    def _send(self, end: _End | None) -> None:
         client = self._client or connect(self._project)
         self._client = client
-        run_id = self._run_id or self._create(client)
-        while self._metrics:
-            batch = [self._metrics[i] for i in range(min(_BATCH, len(self._metrics)))]
-            client.log_batch(run_id, metrics=batch)
-            for _ in batch:
-                self._metrics.popleft()
-        if closing and self._final is not None:
-            status, artifacts, tags = self._final
-            for path in artifacts:
+        self._answered = True
+        run_id = self._run_id or self._attach(client)
+        self._outbox.send(client, run_id, resumed=self._resumed)
+        if end is not None:
+            for path in end.artifacts:
                 client.log_artifact(run_id, str(path))
-            client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
-            client.set_terminated(run_id, status)
+            client.log_batch(run_id, tags=[RunTag(k, v) for k, v in end.tags.items()])
+            delete_copies(client, self._name, self._token, run_id)
+            client.set_terminated(run_id, end.status)
 
-    def _create(self, client: MlflowClient) -> str:
-        dataset = self._dataset
+    def _attach(self, client: MlflowClient) -> str:
+        run, self._resumed = attach(client, self._name, self._token, self._start, self._all_tags())
+        describe(client, run, self._params, self._dataset)
+        # Known only now: a try that failed before starts over, and finds what it has made.
+        self._run_id = str(run.info.run_id)
+        return self._run_id
+
+    def _all_tags(self) -> dict[str, str]:
         tags = {
             "mlflow.runName": self._name,
             "mlflow.user": user(),
             "mlflow.source.name": f"genmint train {self._name}",
             "mlflow.source.type": "LOCAL",
-            "genmint.model": self._name,
             **git_state(self._project),
             **environment(),
             **self._tags,
         }
         if "DVC_EXP_NAME" in os.environ:
             tags["dvc.exp_name"] = os.environ["DVC_EXP_NAME"]
-        if dataset is not None:
-            hashes = data_hashes(self._project, dataset.name)
+        if self._dataset is not None:
+            hashes = data_hashes(self._project, self._dataset.name)
             tags.update({f"dvc.{path}": value for path, value in hashes.items()})
-        run = client.create_run(experiment_id(client), self._start, tags)
-        run_id = str(run.info.run_id)
-        self._run_id = run_id
-        parameters = [Param(k, v) for k, v in flatten(self._params).items()]
-        client.log_batch(run_id, params=parameters)
-        if dataset is not None:
-            client.log_inputs(run_id, [dataset.to_mlflow()])
-        return run_id
+        return tags
 
 
 def start_run(
@@ -179,6 +211,8 @@ def start_run(
     params: Mapping[str, Any],
     dataset: DatasetInfo | None = None,
     tags: Mapping[str, str] | None = None,
+    *,
+    token: str | None = None,
 ) -> RunReporter:
     """Make the reporter of one training; use it as a context manager and call `finish` at the end.
 
@@ -188,6 +222,8 @@ def start_run(
         params: the model's block; logged flattened (`optimiser.lr`).
         dataset: what it is trained on.
         tags: further tags of the run.
+        token: letters and digits drawn at random for this training, and kept by the caller before
+            it calls: the process that resumes the training goes on with its run. None: a new run.
 
     """
-    return RunReporter(project, name, params, dataset, tags or {})
+    return RunReporter(project, name, params, dataset, tags or {}, token or uuid.uuid4().hex)

@@ -1,9 +1,10 @@
-"""Batches by indexing tensors: no worker processes, no per-item Python."""
+"""Batches by indexing tensors: no worker processes, no per-item Python, a position that is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import abc
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,13 +15,13 @@ from genmint.errors import DataError
 
 @dataclass(frozen=True)
 class Batch:
-    """One training step's data.
+    """One turn's data.
 
     Attributes:
         data: uint8 N×C×H×W (grid) or int64 N×(T+1) (sequence).
         fresh: it does not continue the batch before it.
         epoch: how often the training split was seen, after this batch.
-        amount: items of a grid batch, symbols of a sequence batch.
+        amount: items of a grid batch, symbols of a sequence batch, of all processes together.
     """
 
     data: Tensor
@@ -29,68 +30,214 @@ class Batch:
     amount: int
 
 
-def shuffled(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+class Batches(abc.ABC):
+    """Endless batches with a position that can be stored and taken up again.
+
+    With several processes each gets the rows of its share, and all of them together the batch that
+    one process would have had.
+    """
+
+    def __init__(self, rank: int = 0, world: int = 1) -> None:
+        self._rank = rank
+        self._world = world
+
+    @abc.abstractmethod
+    def next(self) -> Batch:
+        """The next batch."""
+
+    @abc.abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Position, as tensors and numbers."""
+
+    @abc.abstractmethod
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a position that `state` gave."""
+
+    def _share(self, rows: Tensor) -> Tensor:
+        if self._world == 1:
+            return rows
+        part = len(rows) // self._world
+        return rows[self._rank * part : (self._rank + 1) * part]
+
+
+class Shuffled:
     """Indices 0…n−1 in a new order every epoch, for ever, int64 batch_size each.
 
     A batch that reaches the end of an epoch goes on with the next one, so none is smaller.
     """
-    pool = torch.empty(0, dtype=torch.int64)
-    while True:
-        while len(pool) < batch_size:
-            pool = torch.cat([pool, torch.randperm(n, generator=generator)])
-        yield pool[:batch_size]
-        pool = pool[batch_size:]
+
+    def __init__(
+        self,
+        n: int,
+        batch_size: int,
+        generator: torch.Generator,
+        device: torch.device | None = None,
+    ) -> None:
+        """Draw every order from `generator`, on the CPU; give indices on `device`."""
+        self._n = n
+        self._batch_size = batch_size
+        self._generator = generator
+        # A whole epoch goes there at once: handing over every batch would wait for a GPU each time.
+        self._pool = torch.empty(0, dtype=torch.int64, device=device)
+        self.seen = 0
+
+    def next(self) -> Tensor:
+        """The next indices."""
+        while len(self._pool) < self._batch_size:
+            order = torch.randperm(self._n, generator=self._generator).to(self._pool.device)
+            self._pool = torch.cat([self._pool, order])
+        index, self._pool = self._pool.tensor_split([self._batch_size])
+        self.seen += self._batch_size
+        return index
+
+    def state(self) -> dict[str, Any]:
+        """Position, as tensors and numbers."""
+        return {
+            "pool": self._pool,
+            "order": self._generator.get_state(),
+            "seen": self.seen,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a position that `state` gave."""
+        self._pool = state["pool"].to(self._pool.device)
+        self._generator.set_state(state["order"])
+        self.seen = state["seen"]
 
 
-def grids(data: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
+class Grids(Batches):
     """Random batches of uint8 N×C×H×W."""
-    seen = 0
-    for index in shuffled(len(data), batch_size, generator):
-        seen += batch_size
-        yield Batch(data[index.to(data.device)], True, seen / len(data), batch_size)
+
+    def __init__(self, data: Tensor, indices: Shuffled, rank: int = 0, world: int = 1) -> None:
+        """Index `data` by `indices`."""
+        super().__init__(rank, world)
+        self._data = data
+        self._indices = indices
+
+    def next(self) -> Batch:
+        """The next batch."""
+        index = self._indices.next()
+        # Copies whole rows, where indexing by [] goes from byte to byte.
+        mine = self._data.index_select(0, self._share(index))
+        return Batch(mine, True, self._indices.seen / len(self._data), len(index))
+
+    def state(self) -> dict[str, Any]:
+        """Position, as tensors and numbers."""
+        return self._indices.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a position that `state` gave."""
+        self._indices.restore(state)
 
 
-def items(
-    data: Tensor, batch_size: int, bptt: int, start: int, generator: torch.Generator
-) -> Iterator[Batch]:
+class Items(Batches):
     """Random batches of N×T sequences, walked through `bptt` symbols at a time.
 
     The first symbol of each is predicted from the symbol `start`; only the first piece of a batch
     is fresh.
     """
-    length = data.shape[1]
-    seen = 0
-    for index in shuffled(len(data), batch_size, generator):
-        sequences = data[index.to(data.device)].long()
-        first = torch.full((batch_size, 1), start, device=data.device)
-        sequences = torch.cat([first, sequences], dim=1)
-        for begin in range(0, length, bptt):
-            piece = sequences[:, begin : begin + bptt + 1]
-            part = (begin + piece.shape[1] - 1) / length
-            epoch = (seen + part * batch_size) / len(data)
-            yield Batch(piece, begin == 0, epoch, batch_size * (piece.shape[1] - 1))
-        seen += batch_size
+
+    def __init__(
+        self,
+        data: Tensor,
+        indices: Shuffled,
+        bptt: int,
+        start: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        """Index `data` by `indices`."""
+        super().__init__(rank, world)
+        self._data = data
+        self._indices = indices
+        self._bptt = bptt
+        self._start = start
+        self._length = data.shape[1]
+        self._index = torch.empty(0, dtype=torch.int64, device=data.device)
+        self._sequences = data[:0]
+        self._begin = self._length
+
+    def next(self) -> Batch:
+        """The next piece of the batch, or the first of the next one."""
+        if self._begin >= self._length:
+            self._index, self._begin = self._indices.next(), 0
+            self._gather()
+        begin = self._begin
+        piece = self._sequences[:, begin : begin + self._bptt + 1]
+        rows, symbols = len(self._index), piece.shape[1] - 1
+        self._begin += self._bptt
+        # `seen` counts the whole batch already.
+        ahead = rows * (1 - (begin + symbols) / self._length)
+        epoch = (self._indices.seen - ahead) / len(self._data)
+        return Batch(piece, begin == 0, epoch, rows * symbols)
+
+    def state(self) -> dict[str, Any]:
+        """Position, as tensors and numbers."""
+        return {**self._indices.state(), "index": self._index, "begin": self._begin}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a position that `state` gave."""
+        self._indices.restore(state)
+        self._index, self._begin = state["index"].to(self._data.device), state["begin"]
+        self._gather()
+
+    def _gather(self) -> None:
+        sequences = self._data.index_select(0, self._share(self._index)).long()
+        first = torch.full((len(sequences), 1), self._start, device=self._data.device)
+        self._sequences = torch.cat([first, sequences], dim=1)
 
 
-def stream(data: Tensor, batch_size: int, bptt: int) -> Iterator[Batch]:
+class Stream(Batches):
     """Contiguous tracks of one int64 stream side by side, `bptt` symbols at a time.
 
     Track b holds the symbols from b·L on, L = (T − 1) // batch_size, so that the state carried from
     one batch to the next is that of the symbols before. The last few symbols that do not fill a
-    track are left out. A stream too short for that many tracks of `bptt` gets fewer.
+    track are left out. A stream too short for that many tracks of `bptt` gets fewer: as many as its
+    processes can share evenly.
     """
-    predicted = len(data) - 1
-    tracks = max(1, min(batch_size, predicted // bptt))
-    length = predicted // tracks
-    inputs = data[: tracks * length].view(tracks, length)
-    targets = data[1 : tracks * length + 1].view(tracks, length)
-    epoch = 0
-    while True:
-        for begin in range(0, length, bptt):
-            end = min(begin + bptt, length)
-            piece = torch.cat([inputs[:, begin:end], targets[:, end - 1 : end]], dim=1)
-            yield Batch(piece, begin == 0, epoch + end / length, tracks * (end - begin))
-        epoch += 1
+
+    def __init__(
+        self, data: Tensor, batch_size: int, bptt: int, rank: int = 0, world: int = 1
+    ) -> None:
+        """Cut `data` into tracks.
+
+        Raises:
+            DataError: too short to give every process a track.
+        """
+        super().__init__(rank, world)
+        predicted = len(data) - 1
+        tracks = max(1, min(batch_size, predicted // bptt))
+        tracks -= tracks % world
+        if tracks == 0:
+            raise DataError(
+                f"a text of {len(data)} symbols is too short for {world} processes with bptt {bptt}"
+            )
+        self._tracks = tracks
+        self._bptt = bptt
+        self._length = predicted // tracks
+        end = tracks * self._length
+        self._inputs = self._share(data[:end].view(tracks, self._length))
+        self._targets = self._share(data[1 : end + 1].view(tracks, self._length))
+        self._epoch = self._begin = 0
+
+    def next(self) -> Batch:
+        """The next batch."""
+        begin, length = self._begin, self._length
+        end = min(begin + self._bptt, length)
+        piece = torch.cat([self._inputs[:, begin:end], self._targets[:, end - 1 : end]], dim=1)
+        batch = Batch(piece, begin == 0, self._epoch + end / length, self._tracks * (end - begin))
+        self._begin = end
+        if end == length:
+            self._epoch, self._begin = self._epoch + 1, 0
+        return batch
+
+    def state(self) -> dict[str, Any]:
+        """Position, as numbers."""
+        return {"epoch": self._epoch, "begin": self._begin}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a position that `state` gave."""
+        self._epoch, self._begin = state["epoch"], state["begin"]
 
 
 def batches(
@@ -100,25 +247,31 @@ def batches(
     generator: torch.Generator,
     *,
     bptt: int | None = None,
-) -> Iterator[Batch]:
+    rank: int = 0,
+    world: int = 1,
+) -> Batches:
     """Endless training batches of a split in the view of `spec`.
 
     Args:
         data: as `genmint.data.views.load` gives it, on the training device.
         spec: tells grids, items and streams apart.
-        batch_size: items, or tracks of a stream.
-        generator: of the order, on the CPU.
+        batch_size: items, or tracks of a stream, of all processes together.
+        generator: of the order, on the CPU; in the same state in all processes.
         bptt: symbols of a step; sequences only.
+        rank: which of the processes this is, from 0.
+        world: how many processes share a batch; divides `batch_size`.
 
     Raises:
         DataError: the split is empty, or a stream of fewer than two symbols.
     """
     if len(data) == 0 or (spec.shape == () and len(data) < 2):
         raise DataError(f"{spec.dataset}: the training split holds nothing to learn from")
-    if spec.view == "grid":
-        return grids(data, batch_size, generator)
-    assert bptt is not None
     if spec.shape == ():
-        return stream(data, batch_size, bptt)
+        assert bptt is not None
+        return Stream(data, batch_size, bptt, rank, world)
+    indices = Shuffled(len(data), batch_size, generator, data.device)
+    if spec.view == "grid":
+        return Grids(data, indices, rank, world)
+    assert bptt is not None
     assert spec.symbols is not None
-    return items(data, batch_size, bptt, spec.symbols, generator)
+    return Items(data, indices, bptt, spec.symbols, rank, world)

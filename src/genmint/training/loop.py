@@ -1,28 +1,51 @@
-"""The one training loop, for all families."""
+"""The one training loop, for all families: fit, and what becomes of a training."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from genmint.errors import GenmintError
-from genmint.models.blocks import seeded
-from genmint.models.family import Config, Family, Loss
-from genmint.training.batches import Batch, batches
+from genmint.models.family import Config, Family
+from genmint.training.checkpoints import Checkpoint
+from genmint.training.distributed import Ranks
+from genmint.training.health import Explosions, Probe
 from genmint.training.history import Row
-from genmint.training.optimisers import Descent
+from genmint.training.interruption import Interrupted, Interruption
 from genmint.training.progress import TrainingProgress
 from genmint.training.reporter import Reporter
+from genmint.training.state import State, on_cpu
+from genmint.training.stepper import Stepper
 
-# Purposes of the seed: order of the data, the model's own noise. The weights' start has the first.
-_ORDER, _NOISE = 11, 12
+# Steps between two looks at the losses, and at a wish to end where processes must agree on it.
+CHECK_EVERY = 50
 
 # The seed of validation is not the configuration's: two seeds of one model are judged alike.
 _VALIDATION_SEED = 0
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """One return to the last good state.
+
+    Attributes:
+        step: in which it went wrong, from 1.
+        what: went wrong, with the value.
+        began_in: the layer, and whether it was its output, gradient or weights.
+        back_to: the step it went back to.
+        lr_factor: what learning rates are multiplied by from then on.
+    """
+
+    step: int
+    what: str
+    began_in: str
+    back_to: int
+    lr_factor: float
 
 
 @dataclass(frozen=True)
@@ -33,13 +56,17 @@ class Outcome:
         history: one row a validation.
         best_step: the step whose weights the model now has.
         best_loss: their loss on the validation split.
-        seconds: that the loop took.
+        steps: that were done; fewer than asked for when it stopped early.
+        seconds: that they took, also in processes that were killed.
+        recoveries: in their order.
     """
 
     history: list[Row]
     best_step: int
     best_loss: float
+    steps: int
     seconds: float
+    recoveries: list[Recovery]
 
 
 def fit(
@@ -50,7 +77,10 @@ def fit(
     validation: Tensor,
     *,
     precision: str = "fp32",
+    compiled: bool = False,
     reporter: Reporter | None = None,
+    checkpoint: Checkpoint | None = None,
+    ranks: Ranks | None = None,
 ) -> Outcome:
     """Train `model` where it lies, and leave it with its best weights by validation.
 
@@ -60,156 +90,253 @@ def fit(
         config: its block; `seed` and `steps` decide what happens.
         train: the training split as `genmint.data.views.load` gives it.
         validation: the validation split likewise.
-        precision: fp32 or bf16 (autocast; weights and optimisers stay in fp32).
-        reporter: hears of every row of the history.
+        precision: fp32, or bf16 or fp16 (autocast; weights and optimisers stay in fp32).
+        compiled: let torch.compile translate what the family says.
+        reporter: hears of every row of the history, also of those before a kill.
+        checkpoint: where to go on from and what to save to; without one a kill costs everything.
+        ranks: the processes that share each batch.
 
     Raises:
-        GenmintError: a loss was not finite.
+        GenmintError: a loss was not finite, and recovery did not cure it.
+        ConfigError: the processes cannot share a batch evenly.
         DataError: there is nothing to learn from.
+        Interrupted: it was asked to end, and the checkpoint is saved.
     """
     # Denormal numbers appear as activations die away, and slow a CPU down by a fifth and more.
     torch.set_flush_denormal(True)
-    return _Training(name, model, config, train, validation, precision, reporter).run()
+    ranks = ranks or Ranks()
+    stepper = Stepper(model, config, train, precision, compiled=compiled, ranks=ranks)
+    return _Training(name, stepper, validation, ranks, reporter, checkpoint).run()
 
 
 class _Training:
     def __init__(
         self,
         name: str,
-        model: Family,
-        config: Config,
-        train: Tensor,
+        stepper: Stepper,
         validation: Tensor,
-        precision: str,
+        ranks: Ranks,
         reporter: Reporter | None,
+        checkpoint: Checkpoint | None,
     ) -> None:
         self.name = name
-        self.model = model
-        self.config = config
+        self.stepper = stepper
+        self.model = stepper.model
+        self.config = stepper.config
+        self.label = name if self.config.seeds == 1 else f"{name}, seed {self.config.seed}"
         self.validation_data = validation
-        self.reporter = reporter
-        self.device = model.device
-        self.autocast = precision == "bf16"
-        self.noise = seeded(config.seed, _NOISE, self.device)
-        self.batches = batches(
-            train.to(self.device),
-            model.spec,
-            config.batch_size,
-            seeded(config.seed, _ORDER),
-            bptt=config.bptt if config.family == "rnn" else None,
-        )
-        self.descents = {
-            group: Descent(settings, parameters, config.steps)
-            for group, (settings, parameters) in model.optimisers().items()
-        }
-        self.history: list[Row] = []
-        self.window = _Window(list(self.descents), config.validate_every, self.device)
-        self.best_step = 0
-        self.best_loss = math.inf
-        self.best: dict[str, Tensor] = {}
+        self.ranks = ranks
+        self.reporter = reporter if ranks.leads else None
+        self.checkpoint = checkpoint
+        self.state = State(explosions=Explosions(self.config.recovery.explosion))
+        self.recoveries: list[Recovery] = []
+        self.lost = 0
+        self.good = self._capture()
+        self.seconds_before = 0.0
 
     def run(self) -> Outcome:
+        self._resume()
         unit = "symbols" if self.model.spec.view == "sequence" else "items"
         self.model.train()
-        with TrainingProgress(self.name, self.config.steps, unit) as progress:
-            for step in range(1, self.config.steps + 1):
-                batch = next(self.batches)
-                self._step(step, batch)
-                if progress.due(batch.amount):
-                    progress.show(step, self.window.last_loss())
-                if step % self.config.validate_every == 0 or step == self.config.steps:
-                    self._validate(step, batch.epoch)
-            seconds = progress.seconds
-        self.model.load_state_dict(self.best)
-        return Outcome(self.history, self.best_step, self.best_loss, seconds)
+        state, steps = self.state, self.config.steps
+        with (
+            Interruption() as interruption,
+            TrainingProgress(
+                self.label, steps, unit, begin=state.step, quiet=not self.ranks.leads
+            ) as progress,
+        ):
+            while state.step < steps and not self._has_stopped_improving():
+                amount = self.stepper.step(state.step, measure=self._measures(state.step + 1))
+                state.step += 1
+                if progress.due(amount):
+                    progress.show(state.step, self.stepper.window.last_loss())
+                if self._checks(state.step):
+                    self._check()
+                self._save_or_end(interruption, progress)
+            seconds = self.seconds_before + progress.seconds
+        self._save(seconds)
+        self.model.load_state_dict(state.best)
+        return Outcome(
+            state.history, state.best_step, state.best_loss, state.step, seconds, self.recoveries
+        )
 
-    def _step(self, step: int, batch: Batch) -> None:
-        losses = self.model.losses(batch.data, self.noise, fresh=batch.fresh)
-        while (loss := self._next_loss(losses)) is not None:
-            self.descents[loss.group].step(loss.value, step - 1)
-            self.window.add(loss)
+    def _validates(self, step: int) -> bool:
+        return step % self.config.validate_every == 0 or step == self.config.steps
 
-    def _next_loss(self, losses: Iterator[Loss]) -> Loss | None:
-        # Only what the family computes is cast: the optimisers work in fp32.
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            return next(losses, None)
+    def _checks(self, step: int) -> bool:
+        return step % CHECK_EVERY == 0 or self._validates(step)
 
-    def _validate(self, step: int, epoch: float) -> None:
-        self._refuse_nonfinite(step)
-        scores = self.model.validation(
+    def _measures(self, step: int) -> bool:
+        """Whether gradients are looked at in this step; reading them waits for the device."""
+        return self._checks(step)
+
+    def _has_stopped_improving(self) -> bool:
+        patience = self.config.patience
+        return patience is not None and self.state.without_improvement >= patience
+
+    def _check(self) -> None:
+        """Look at what the last steps were like; validate, or go back to the last good state."""
+        step = self.state.step
+        bad = self.stepper.window.first_bad(self.ranks)
+        if bad is not None:
+            first = self.state.validated + bad.step
+            self._recover(first, f"the loss of the {bad.group} became {bad.value}", bad.count)
+            return
+        norm = self.stepper.norms["gradient_norm"]
+        limit = self.state.explosions.limit()
+        if self.state.explosions.add(norm) and not self._is_harmless(norm):
+            self._recover(step, f"the gradient's norm became {norm:.4g}, above {limit:.4g}", 1)
+            return
+        if self._validates(step):
+            self._validate()
+
+    def _is_harmless(self, norm: float) -> bool:
+        """Whether a gradient of this length cannot have done harm: clipped, or its step skipped."""
+        if not math.isfinite(norm):
+            return self.stepper.scaled
+        return all(s.clip_norm is not None for s, _ in self.model.optimisers().values())
+
+    def _validate(self) -> None:
+        state = self.state
+        judged = self.stepper.judged
+        scores = judged.validation(
             self.validation_data, seed=_VALIDATION_SEED, batch_size=self.config.batch_size
         )
+        loss = self.ranks.same(scores["loss"], self.model.device)
+        if not math.isfinite(loss):
+            self._recover(state.step, f"the validation loss became {loss}", 1)
+            return
+        signals = judged.health(self.validation_data, seed=_VALIDATION_SEED)
         self.model.train()
-        row: Row = {"step": step, "epoch": epoch}
-        row |= {f"train_{key}": value for key, value in self.window.means().items()}
+        row: Row = {"step": state.step, "epoch": self.stepper.epoch}
+        row |= {f"train_{k}": v for k, v in self.stepper.window.means(self.ranks).items()}
         row |= {f"validation_{key}": value for key, value in scores.items()}
-        row["nonfinite"] = self.window.nonfinite
-        self.window.clear()
-        self.history.append(row)
+        row |= {"nonfinite": self.lost, "recoveries": len(self.recoveries)}
+        row |= {**signals, **self.stepper.norms}
+        self.lost = 0
+        self.stepper.window.clear()
+        state.validated = state.step
+        state.history.append(row)
+        self._report(row)
+        if loss < state.best_loss:
+            state.best_step, state.best_loss, state.without_improvement = state.step, loss, 0
+            state.best = {k: v.clone() for k, v in judged.state_dict().items()}
+        else:
+            state.without_improvement += 1
+        self.good = self._capture()
+
+    def _report(self, row: Row) -> None:
         if self.reporter is not None:
-            self.reporter.metrics(step, {k: float(v) for k, v in row.items() if k != "step"})
-        if not math.isfinite(scores["loss"]):
-            raise GenmintError(self._advice(step, "the validation loss", scores["loss"]))
-        if scores["loss"] < self.best_loss:
-            self.best_step, self.best_loss = step, scores["loss"]
-            self.best = {key: value.clone() for key, value in self.model.state_dict().items()}
+            values = {key: float(value) for key, value in row.items() if key != "step"}
+            self.reporter.metrics(int(row["step"]), values)
 
-    def _refuse_nonfinite(self, step: int) -> None:
-        """Stop at the first loss of the window that was not finite.
+    def _recover(self, step: int, what: str, count: int) -> None:
+        """Go back to the last good state with a lower learning rate, or give up.
 
-        Curing it (clipping, going back to the best weights) has its place here.
+        The steps since are done once more with every layer watched: that costs nothing until it is
+        needed, and the same steps go wrong in the same place.
         """
-        found = self.window.first_nonfinite()
-        if found is not None:
-            group, offset, value = found
-            first = step - self.window.filled + 1
-            raise GenmintError(self._advice(first + offset, f"the loss of the {group}", value))
+        self.lost += count
+        self._restore(self.good)
+        began_in = self._diagnose(step)
+        self._restore(self.good)
+        settings = self.config.recovery
+        factor = settings.lr_factor ** (len(self.recoveries) + 1)
+        found = Recovery(step, what, began_in, self.state.step, factor)
+        if len(self.recoveries) >= settings.attempts:
+            if self.checkpoint is not None:
+                self.checkpoint.delete()
+            raise GenmintError(self._advice(found))
+        self.recoveries.append(found)
+        self.stepper.lr_factor = factor
+        if self.ranks.leads:
+            print(  # noqa: T201 - a training says what it does to itself
+                f"{self.label}: at step {step} {what}; it began in {began_in}. Back to step "
+                f"{found.back_to}, learning rates times {factor:g} from there."
+            )
 
-    def _advice(self, step: int, what: str, value: float) -> str:
+    def _diagnose(self, step: int) -> str:
+        probe = Probe(self.model)
+        with probe.watching(), torch.compiler.set_stance("force_eager"):
+            while self.state.step < step:
+                self.stepper.step(self.state.step, probe=probe)
+                self.state.step += 1
+        found = next((where for where in self.ranks.gather(probe.found) if where), None)
+        return found or "no layer: with the same steps done again all was finite"
+
+    def _advice(self, last: Recovery) -> str:
         block = f"models.{self.name}"
+        tried = len(self.recoveries)
+        before = f" after {tried} recoveries with lower learning rates" if tried else ""
         return (
-            f"{block}: {what} became {value} at step {step} of {self.config.steps}; nothing was "
-            f"written. Lower the learning rate in {block}, or set its clip_norm."
+            f"models.{self.label}: {last.what} at step {last.step} of {self.config.steps}{before}; it began in "
+            f"{last.began_in}. Nothing was written. Lower the learning rate in {block}, or set its "
+            "clip_norm."
         )
 
+    def _save_or_end(self, interruption: Interruption, progress: TrainingProgress) -> None:
+        """Save when it is time to, or when asked to end."""
+        if self.ranks.world == 1:
+            ends = interruption.asked
+            due = self.checkpoint is not None and self.checkpoint.due()
+        elif self._checks(self.state.step):
+            # All processes must do the same in the same step.
+            device = self.model.device
+            ends = self.ranks.any(interruption.asked, device)
+            mine = self.checkpoint is not None and self.checkpoint.due()
+            due = self.ranks.same(float(mine), device) > 0
+        else:
+            return
+        if not (ends or due):
+            return
+        self._save(self.seconds_before + progress.seconds)
+        if ends:
+            kept = (
+                "The same command goes on from here."
+                if self.checkpoint is not None
+                else "Nothing was kept."
+            )
+            raise Interrupted(f"stopped after step {self.state.step}. {kept}")
 
-class _Window:
-    """Losses and scalars of the steps since the last validation, kept on the device."""
+    def _save(self, seconds: float) -> None:
+        if self.checkpoint is None:
+            return
+        self.checkpoint.save(
+            {
+                "now": self._capture(),
+                "good": self.good,
+                "recoveries": [dataclasses.asdict(found) for found in self.recoveries],
+                "lost": self.lost,
+                "seconds": seconds,
+            }
+        )
 
-    def __init__(self, groups: list[str], size: int, device: torch.device) -> None:
-        self.losses = {group: torch.zeros(size, device=device) for group in groups}
-        self.nonfinite = 0
-        self.last = groups[-1]
-        self.clear()
+    def _capture(self) -> dict[str, Any]:
+        captured = {"training": self.state.capture(), "steps": self.stepper.capture()}
+        return cast(dict[str, Any], on_cpu(captured))
 
-    def clear(self) -> None:
-        self.counts = dict.fromkeys(self.losses, 0)
-        self.totals: dict[str, Tensor] = {}
+    def _restore(self, captured: dict[str, Any]) -> None:
+        # A copy, since optimisers go on with the very tensors that they are given, and a training
+        # may come back to the same state twice.
+        captured = cast(dict[str, Any], on_cpu(captured))
+        self.state.restore(captured["training"], self.model.device)
+        self.stepper.restore(captured["steps"])
+        self.model.train()
 
-    @property
-    def filled(self) -> int:
-        return self.counts[self.last]
-
-    def add(self, loss: Loss) -> None:
-        self.losses[loss.group][self.counts[loss.group]] = loss.value.detach()
-        self.counts[loss.group] += 1
-        for key, value in loss.scalars.items():
-            held = self.totals.get(key)
-            # In double, or the mean of a thousand steps would depend on the length of the window.
-            self.totals[key] = value.double() if held is None else held + value
-
-    def last_loss(self) -> float:
-        return float(self.losses[self.last][max(self.filled - 1, 0)])
-
-    def means(self) -> dict[str, float]:
-        return {key: float(total) / self.filled for key, total in self.totals.items()}
-
-    def first_nonfinite(self) -> tuple[str, int, float] | None:
-        """Group, index and value of the earliest loss that is not finite, if there is one."""
-        found = None
-        for group, losses in self.losses.items():
-            bad = (~torch.isfinite(losses[: self.counts[group]])).nonzero()
-            self.nonfinite += len(bad)
-            if len(bad) and (found is None or int(bad[0]) < found[1]):
-                found = group, int(bad[0]), float(losses[bad[0]])
-        return found
+    def _resume(self) -> None:
+        held = None if self.checkpoint is None else self.checkpoint.load()
+        if held is None:
+            return
+        self.good = held["good"]
+        self.recoveries = [Recovery(**found) for found in held["recoveries"]]
+        self.lost = held["lost"]
+        self.seconds_before = held["seconds"]
+        self._restore(held["now"])
+        if self.recoveries:
+            self.stepper.lr_factor = self.recoveries[-1].lr_factor
+        for row in self.state.history:
+            self._report(row)
+        if self.ranks.leads:
+            print(  # noqa: T201 - what the user waits to hear after a kill
+                f"{self.label}: goes on from step {self.state.step} of {self.config.steps}"
+            )

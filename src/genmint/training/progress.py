@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from types import TracebackType
@@ -20,15 +21,28 @@ class TrainingProgress:
     Reading the loss waits for the device, so `due` says when it is worth it.
     """
 
-    def __init__(self, name: str, steps: int, unit: str, stream: TextIO | None = None) -> None:
-        """Prepare for `steps` steps of a model called `name` that count `unit`."""
+    def __init__(
+        self,
+        name: str,
+        steps: int,
+        unit: str,
+        stream: TextIO | None = None,
+        *,
+        begin: int = 0,
+        quiet: bool = False,
+    ) -> None:
+        """Prepare for the steps from `begin` to `steps` of a model called `name` that count `unit`.
+
+        `quiet` keeps the time and shows nothing.
+        """
         self._name = name
+        self._begin = begin
         self._steps = steps
         self._unit = unit
         self._stream = stream or sys.stderr
         self._bar: Progress | None = None
         self._task = TaskID(0)
-        if self._stream.isatty():
+        if not quiet and self._stream.isatty():
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -38,8 +52,10 @@ class TrainingProgress:
                 console=Console(file=self._stream),
                 transient=True,
             )
-            self._task = self._bar.add_task(name, total=steps, shown="")
+            self._task = self._bar.add_task(name, total=steps, completed=begin, shown="")
         self._interval = _LINE_EVERY if self._bar is None else _BAR_EVERY
+        if quiet:
+            self._interval = math.inf
         self._started = self._last = time.monotonic()
         self._amount = 0
 
@@ -78,7 +94,7 @@ class TrainingProgress:
         if self._bar is not None:
             self._bar.update(self._task, completed=step, shown=shown)
             return
-        left = self.seconds / step * (self._steps - step)
+        left = self.seconds / (step - self._begin) * (self._steps - step)
         line = f"{self._name}: step {step}/{self._steps}, {shown}, {left:.0f} s left"
         self._stream.write(line + "\n")
         self._stream.flush()

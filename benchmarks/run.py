@@ -1,0 +1,170 @@
+"""Time training and sampling against peers on this machine, and write benchmarks/results.md.
+
+    make bench                      all of it, some 15 minutes; the machine should be idle
+    python benchmarks/run.py vae    one case, printed only
+
+Every contender trains in a process of its own; all of a case take turns in short rounds, so that a
+slow minute of the machine is a slow minute for all. What counts is the ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import ceilings
+import sampling
+import torch
+
+from genmint.files import write_text
+from genmint.training.devices import share_cores
+
+_HERE = Path(__file__).parent
+_ROUNDS, _SECONDS = 7, 4.0
+
+TEXTBOOK = ["textbook:0", "textbook:1", "textbook:2"]
+CONTENDERS = {
+    "vae": ["genmint:fp32", "genmint:fp32:compile", "genmint:bf16:compile", "pythae", *TEXTBOOK],
+    "conv-vae": [
+        "genmint:fp32", "genmint:fp32:compile", "genmint:bf16:channels_last", *TEXTBOOK
+    ],
+    "dcgan": ["genmint:fp32", "genmint:fp32:compile", "genmint:bf16:channels_last", *TEXTBOOK],
+    "lstm": ["genmint:fp32", "genmint:bf16", *TEXTBOOK],
+}  # fmt: skip
+
+_HOW = [
+    "`genmint:PRECISION` is the loop of this project, with compile or channels-last where it says "
+    "so; `textbook:N` the loop of the tutorials (DataLoader with N workers, eager fp32, Adam as it "
+    "comes, no `.item()` in a step) on the same network and batch; `pythae` its own trainer and "
+    "VAE. All of a case take turns in one run; rates are medians over the rounds. bf16 counts only "
+    "where the model is as good: see docs/training.md.",
+    "",
+]
+
+
+class Contender:
+    """A process of `contenders.py`."""
+
+    def __init__(self, way: str, case: str) -> None:
+        """Start it and wait until it has done its first steps."""
+        self.way = way
+        self.process = subprocess.Popen(
+            [sys.executable, str(_HERE / "contenders.py"), way, case],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        if self._line() != "ready":
+            raise RuntimeError(f"{way} on {case} did not start")
+
+    def rate(self, seconds: float) -> float:
+        """Items or symbols a second over about so many seconds."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{seconds}\n")
+        self.process.stdin.flush()
+        return float(self._line())
+
+    def end(self) -> None:
+        """Let it go."""
+        self.process.communicate()
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+
+def compare(case: str, rounds: int, seconds: float) -> dict[str, float]:
+    """Median rate of every contender of a case."""
+    contenders = [Contender(way, case) for way in CONTENDERS[case]]
+    rates: dict[str, list[float]] = {way: [] for way in CONTENDERS[case]}
+    for number in range(rounds):
+        print(f"{case}: round {number + 1} of {rounds}", file=sys.stderr)
+        for contender in contenders:
+            rates[contender.way].append(contender.rate(seconds))
+    for contender in contenders:
+        contender.end()
+    return {way: statistics.median(found) for way, found in rates.items()}
+
+
+def training(case: str, rounds: int, seconds: float) -> list[str]:
+    """The section of one case."""
+    rates = compare(case, rounds, seconds)
+    book = max(rate for way, rate in rates.items() if way.startswith("textbook"))
+    unit = "characters/s" if case == "lstm" else "images/s"
+    lines = [f"### {case}", "", f"| | {unit} | × textbook |", "|---|---:|---:|"]
+    lines += [f"| {way} | {rate:,.0f} | {rate / book:.2f} |" for way, rate in rates.items()]
+    ours = rates["genmint:fp32"]
+    if "pythae" in rates:
+        best = max(ours, rates["genmint:fp32:compile"])
+        lines += ["", f"Against pythae's trainer: {best / rates['pythae']:.2f} times in fp32."]
+    work = ceilings.flops_per_item(case)
+    what, ceiling = ceilings.kernel_flops(case)
+    lines += [
+        "",
+        f"{work * ours / 1e9:.0f} GFLOP/s of the {ceiling / 1e9:.0f} that torch reaches in a "
+        f"{what} and nothing else: {work * ours / ceiling:.0%}.",
+        "",
+    ]
+    return lines
+
+
+def drawing() -> list[str]:
+    """The section on sampling."""
+    kept, reread = sampling.texts()
+    many, one = sampling.clips()
+    lines = ["## Sampling", "", "| | |", "|---|---|"]
+    lines += [
+        f"| 16 texts of 400 characters, LSTM 2×256 | {kept:.2f} s; reading the prefix again for "
+        f"every character {reread:.2f} s: {reread / kept:.1f} times |",
+        f"| 64 clips of 1 s at 8 kHz, LSTM 128 | {many:.1f} s; 64 single ones {64 * one:.0f} s: "
+        f"{64 * one / many:.1f} times |",
+    ]
+    lines += [f"| {case}, 1,024 images | {rate:,.0f} images/s |"
+              for case, rate in sampling.grids().items()]  # fmt: skip
+    return [*lines, ""]
+
+
+def machine(threads: int) -> list[str]:
+    """What it was measured on."""
+    flags = Path("/proc/cpuinfo")
+    text = flags.read_text() if flags.exists() else ""
+    model = next((line.partition(":")[2].strip() for line in text.splitlines()
+                  if line.startswith("model name")), platform.processor())  # fmt: skip
+    amx = "with AMX" if torch.cpu._is_amx_tile_supported() else "without AMX"
+    return [
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}; {model} ({amx}), {threads} threads of "
+        f"{os.cpu_count()} cores; Python {platform.python_version()}, torch {torch.__version__}; "
+        f"memory {ceilings.bandwidth() / 1e9:.0f} GB/s. No GPU was at hand.",
+        "",
+    ]
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", help=f"some of {', '.join(CONTENDERS)}, sampling")
+    parser.add_argument("--rounds", type=int, default=_ROUNDS)
+    parser.add_argument("--seconds", type=float, default=_SECONDS)
+    options = parser.parse_args()
+    threads = share_cores()
+    chosen = options.cases or [*CONTENDERS, "sampling"]
+    sections = ["## Training", "", *_HOW]
+    for case in chosen:
+        if case in CONTENDERS:
+            sections += training(case, options.rounds, options.seconds)
+    if "sampling" in chosen:
+        sections += drawing()
+    page = "\n".join(["# Benchmarks", "", *machine(threads), *sections])
+    print(page)
+    if not options.cases:
+        write_text(_HERE / "results.md", page)
+
+
+if __name__ == "__main__":
+    main()

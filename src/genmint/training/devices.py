@@ -1,0 +1,111 @@
+"""What a machine offers, and what `auto` becomes there: the same on all machines of a kind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+import torch
+
+from genmint.errors import ConfigError
+from genmint.models.family import Config
+
+# A translation takes about a minute on a CPU, and saves a third of a step: below, it never pays.
+_STEPS_WORTH_COMPILING = 20_000
+
+
+def choose_device() -> torch.device:
+    """The GPU of this process (of `LOCAL_RANK`, where there are several), else the CPU.
+
+    Raises:
+        ConfigError: there are GPUs, but not one for each process; in all of them alike, so that
+            none waits for another.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    processes, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if processes > gpus:
+        raise ConfigError(
+            f"{processes} processes need a GPU each, and here are {gpus}: start fewer"
+        )
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(device)
+    return device
+
+
+def share_cores() -> int:
+    """Give this process its share of the cores, and return how many threads that is.
+
+    `GENMINT_WORKERS` says how many trainings run at once on this machine, `LOCAL_WORLD_SIZE` how
+    many processes this one has: threads beyond the cores make every one of them wait for all
+    others. `OMP_NUM_THREADS` has the last word, except under torchrun, which sets it unasked.
+
+    Raises:
+        ConfigError: `GENMINT_WORKERS` is not a whole number from 1 on.
+    """
+    workers = os.environ.get("GENMINT_WORKERS", "1")
+    if not workers.isdecimal() or int(workers) < 1:
+        raise ConfigError(
+            f"GENMINT_WORKERS={workers}: give the number of trainings that run at once, 1 or more"
+        )
+    if "OMP_NUM_THREADS" in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ:
+        return torch.get_num_threads()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    sharing = int(workers) * int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    threads = max(1, (cores or 1) // sharing)
+    torch.set_num_threads(threads)
+    return threads
+
+
+def resolve_precision(config: Config, device: torch.device) -> str:
+    """What `precision` means for this model on this device: fp32, bf16 or fp16.
+
+    `auto` is bf16 for an RNN where the device multiplies bfloat16 in hardware (AMX on a CPU): its
+    steps are large matrix products, and it trains about twice as fast. VAE and GAN keep fp32: their
+    layers are small, and a GAN's balance suffers first from rounding.
+    """
+    if config.precision != "auto":
+        return config.precision
+    if config.family != "rnn":
+        return "fp32"
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
+
+
+def resolve_compile(config: Config, device: torch.device) -> bool:
+    """What `compile` means for this model on this device.
+
+    `auto` is yes for a long training of a fully connected VAE, whose small layers and likelihood
+    gain most, where there is a compiler. Convolutions and recurrent layers run in kernels that a
+    translation does not touch: `genmint bench NAME` says what it would bring.
+
+    Raises:
+        ConfigError: it was asked for, and there is no compiler.
+    """
+    if config.compile == "auto":
+        small_layers = config.family == "vae" and config.network == "mlp"
+        long = config.steps >= _STEPS_WORTH_COMPILING
+        return small_layers and long and _has_compiler(device)
+    if config.compile and not _has_compiler(device):
+        raise ConfigError(
+            f"compile: true needs {' or '.join(_compilers(device))} and the headers of Python "
+            "(Debian: g++ and python3-dev): install them, or set compile: auto"
+        )
+    return config.compile
+
+
+def _has_compiler(device: torch.device) -> bool:
+    """Whether there is what torch.compile calls behind a user's back."""
+    found = any(shutil.which(name) is not None for name in _compilers(device))
+    return found and (Path(sysconfig.get_path("include")) / "Python.h").exists()
+
+
+def _compilers(device: torch.device) -> list[str]:
+    """Any of these will do: for C++ on a CPU, for Triton's launchers, which are C, on a GPU."""
+    if device.type == "cuda":
+        return [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]
+    return [os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")]

@@ -1,0 +1,84 @@
+"""How far a training is, as tensors and numbers that a checkpoint can hold."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genmint.training.health import Explosions
+from genmint.training.history import Row
+
+
+@dataclass
+class State:
+    """What the loop knows; the other half is what `Stepper.capture` gives.
+
+    Attributes:
+        explosions: remembers how long gradients usually are.
+        step: steps done.
+        validated: the step of the last row of the history, or 0.
+        history: one row a validation.
+        best: weights of the best validation so far.
+        best_step: its step.
+        best_loss: its loss.
+        without_improvement: validations since.
+    """
+
+    explosions: Explosions
+    step: int = 0
+    validated: int = 0
+    history: list[Row] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_step: int = 0
+    best_loss: float = math.inf
+    without_improvement: int = 0
+
+    def capture(self) -> dict[str, Any]:
+        """Everything, as it is now; references, not copies."""
+        return {
+            "step": self.step,
+            "validated": self.validated,
+            "history": list(self.history),
+            "best": dict(self.best),
+            "best_step": self.best_step,
+            "best_loss": self.best_loss,
+            "without_improvement": self.without_improvement,
+            "norms": list(self.explosions.norms),
+        }
+
+    def restore(self, captured: dict[str, Any], device: torch.device) -> None:
+        """Take back what `capture` gave."""
+        self.step = captured["step"]
+        self.validated = captured["validated"]
+        self.history[:] = captured["history"]
+        self.best = {key: value.to(device) for key, value in captured["best"].items()}
+        self.best_step = captured["best_step"]
+        self.best_loss = captured["best_loss"]
+        self.without_improvement = captured["without_improvement"]
+        self.explosions.norms = list(captured["norms"])
+
+
+def on_cpu(value: Any) -> Any:
+    """A copy of nested dictionaries, lists and tuples, with every tensor copied to the CPU."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: on_cpu(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(on_cpu(part) for part in value)
+    return value
+
+
+def on_device(value: Any, device: torch.device) -> Any:
+    """The same nested value with every tensor on `device`; a copy where it lay elsewhere."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {key: on_device(part, device) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(on_device(part, device) for part in value)
+    return value

@@ -1,0 +1,223 @@
+"""One training step: turns, accumulation, precision, averaging, and what the next depends on."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from genmint.errors import ConfigError
+from genmint.models.blocks import seeded
+from genmint.models.family import Config, Family, Turn
+from genmint.models.noise import Noise
+from genmint.training.batches import Batch, batches
+from genmint.training.distributed import Ranks, objective, synchronise
+from genmint.training.health import Probe, layer_norms
+from genmint.training.optimisers import Descent
+from genmint.training.state import on_cpu, on_device
+from genmint.training.window import Window
+
+# Purposes of the seed: order of the data, the model's own noise. The weights' start has the first.
+_ORDER, _NOISE = 11, 12
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Stepper:
+    """Does training steps on a model.
+
+    Attributes:
+        model: that it trains.
+        config: its block.
+        window: losses and scalars since it was last cleared.
+        scaled: gradients are computed in float16, whose overflows are not the model's fault.
+        epoch: how often the training split was seen.
+        lr_factor: what the learning rates of the schedules are multiplied by.
+    """
+
+    def __init__(
+        self,
+        model: Family,
+        config: Config,
+        train: Tensor,
+        precision: str,
+        *,
+        compiled: bool = False,
+        ranks: Ranks | None = None,
+    ) -> None:
+        """Prepare; arguments as for `genmint.training.loop.fit`.
+
+        Raises:
+            ConfigError: the processes cannot share a batch evenly.
+            DataError: there is nothing to learn from.
+        """
+        ranks = ranks or Ranks()
+        if config.batch_size % ranks.world:
+            raise ConfigError(
+                f"batch_size {config.batch_size} cannot be shared by {ranks.world} processes: "
+                "make it a multiple"
+            )
+        self.config = config
+        self.model = synchronise(model, ranks)
+        self._device = model.device
+        self._dtype = _AUTOCAST.get(precision)
+        if config.channels_last:
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Averages are of the weights as they are; what is translated shares them.
+        self._average = (
+            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
+            if config.ema > 0
+            else None
+        )
+        if compiled:
+            self.model.compile()
+        self._objective = objective(self.model, ranks)
+        self._noise = seeded(config.seed, _NOISE, self._device)
+        self._draws = Noise(self._noise, ranks.rank, ranks.world)
+        self._batches = batches(
+            train.to(self._device),
+            model.spec,
+            config.batch_size,
+            seeded(config.seed, _ORDER),
+            bptt=config.bptt if config.family == "rnn" else None,
+            rank=ranks.rank,
+            world=ranks.world,
+        )
+        self._descents = {
+            group: Descent(settings, parameters, config.steps, scaled=precision == "fp16")
+            for group, (settings, parameters) in model.optimisers().items()
+        }
+        self._turns = model.turns()
+        turns = Counter(turn.group for turn in self._turns)
+        self.window = Window(
+            {group: turns[group] for group in self._descents}, config.validate_every, self._device
+        )
+        self._ranks = ranks
+        self._batch: Batch | None = None
+        self._layers: dict[str, float] = {}
+        self.scaled = precision == "fp16"
+        self.epoch = 0.0
+        self.lr_factor = 1.0
+
+    @property
+    def judged(self) -> Family:
+        """The model whose weights are validated and kept: the average, where there is one."""
+        if self._average is None:
+            return self.model
+        return cast(Family, self._average.module)
+
+    def step(self, step: int, *, measure: bool = False, probe: Probe | None = None) -> int:
+        """Do step `step`, counted from 0.
+
+        Args:
+            step: decides the learning rates.
+            measure: take the norms of the gradients.
+            probe: looks at gradients and weights.
+
+        Returns:
+            Items, or symbols of sequences, that it learned from.
+        """
+        amount = 0
+        for turn in self._turns:
+            amount += self._turn(turn, step, measure, probe)
+        if self._average is not None:
+            self._average.update_parameters(self.model)
+        return amount
+
+    def _turn(self, turn: Turn, step: int, measure: bool, probe: Probe | None) -> int:
+        descent = self._descents[turn.group]
+        descent.clear()
+        parts = self.config.accumulate
+        total: Tensor | None = None
+        amount = 0
+        for part in range(parts):
+            if turn.data or self._batch is None:
+                self._batch = self._next()
+                amount += self._batch.amount
+            with self._reduces(last=part == parts - 1):
+                value, scalars = self._loss(turn.group, self._batch)
+                descent.backward(value if parts == 1 else value / parts)
+            held = value.detach() / parts
+            total = held if total is None else total + held
+            self.window.count(scalars)
+        assert total is not None
+        # Whoever looks at gradients, be it to clip them, wants them in their own size.
+        descent.unscale()
+        if measure:
+            self._measure(turn)
+        if probe is not None:
+            probe.look_at_gradients()
+        descent.step(step, self.lr_factor)
+        if probe is not None:
+            probe.look_at_weights()
+        self.window.add(turn.group, total)
+        return amount
+
+    def _next(self) -> Batch:
+        batch = self._batches.next()
+        self.epoch = batch.epoch
+        return batch
+
+    def _loss(self, group: str, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        # Only what the family computes is cast: the optimisers work in fp32.
+        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not None):
+            return self._objective(group, batch.data, self._draws, batch.fresh)
+
+    @contextlib.contextmanager
+    def _reduces(self, *, last: bool) -> Iterator[None]:
+        """Let processes exchange gradients only with the last part of an accumulated batch."""
+        if last or not isinstance(self._objective, DistributedDataParallel):
+            yield
+        else:
+            with self._objective.no_sync():
+                yield
+
+    def _measure(self, turn: Turn) -> None:
+        """Take the norms of this turn's gradients, before they are clipped."""
+        found = layer_norms(self.model, self._descents[turn.group].parameters)
+        if self.scaled and self._layers.keys() >= found.keys():
+            # float16 now and then scales too far; that step is skipped, and says nothing.
+            found = {name: value for name, value in found.items() if math.isfinite(value)}
+        self._layers |= found
+
+    @property
+    def norms(self) -> dict[str, float]:
+        """`gradient_norm` and `gradient_norm.LAYER`, as last measured."""
+        total = math.sqrt(sum(value**2 for value in self._layers.values()))
+        layers = {f"gradient_norm.{name}": value for name, value in self._layers.items()}
+        return {"gradient_norm": total, **layers}
+
+    def capture(self) -> dict[str, Any]:
+        """All that the next step depends on, of all processes; references, not copies."""
+        return {
+            "model": self.model.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
+            "carried": self._ranks.gather(on_cpu(self.model.carried())),
+            "descents": {group: descent.state() for group, descent in self._descents.items()},
+            "noise": self._noise.get_state(),
+            "batches": self._batches.state(),
+            "window": self._ranks.gather(on_cpu(self.window.state())),
+            "layers": dict(self._layers),
+        }
+
+    def restore(self, captured: dict[str, Any]) -> None:
+        """Take back what `capture` gave, from whatever device; it may keep and change its tensors."""
+        self.model.load_state_dict(captured["model"])
+        if self._average is not None:
+            self._average.load_state_dict(captured["average"])
+        self.model.carry(on_device(captured["carried"][self._ranks.rank], self._device))
+        for group, descent in self._descents.items():
+            descent.restore(captured["descents"][group])
+            # Or a search for what went wrong would find it in what is left of the last attempt.
+            descent.clear()
+        self._noise.set_state(captured["noise"].cpu())
+        self._batches.restore(captured["batches"])
+        self.window.restore(captured["window"][self._ranks.rank])
+        self._layers = dict(captured["layers"])

@@ -1,0 +1,46 @@
+import os
+import shutil
+
+import pytest
+import torch
+
+from genmint.config import GANConfig, VAEConfig
+from genmint.models.noise import Noise
+from genmint.models.store import build
+
+CONFIGS = {
+    "vae": VAEConfig(family="vae", dataset="d", steps=1, hidden=(6,), latent=2),
+    "gan": GANConfig(family="gan", dataset="d", steps=1, hidden=(6,), latent=2),
+}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shutil.which(os.environ.get("CXX", "g++")) is None,
+        reason="torch.compile translates to C++, and there is no g++",
+    ),
+]
+
+
+def turned(model):
+    """Losses and gradients of every turn of a step."""
+    source, found = Noise(torch.Generator().manual_seed(0)), []
+    batch = torch.arange(8 * 64).mul(37).remainder(256).to(torch.uint8).view(8, 1, 8, 8)
+    for turn in model.turns():
+        model.zero_grad(set_to_none=True)
+        loss = model.loss(turn.group, batch, source, fresh=True)
+        loss.value.backward()
+        found += [loss.value.detach(), *loss.scalars.values()]
+        found += [p.grad for p in model.parameters() if p.grad is not None]
+    return found
+
+
+@pytest.mark.parametrize("family", sorted(CONFIGS))
+def test_a_compiled_model_is_the_same_model(grid, family):
+    plain, compiled = (build(CONFIGS[family], grid(1, 8, 8)) for _ in range(2))
+    compiled.compile()
+    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    torch.testing.assert_close(turned(compiled), turned(plain), rtol=1e-4, atol=1e-5)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > before
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+    assert torch.equal(compiled.sample(5, seed=0), plain.sample(5, seed=0))

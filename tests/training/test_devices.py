@@ -1,0 +1,180 @@
+import os
+import shutil
+
+import pytest
+import torch
+
+from genmint.errors import ConfigError
+from genmint.training import devices
+from genmint.training.devices import (
+    choose_device,
+    resolve_compile,
+    resolve_precision,
+    share_cores,
+)
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+LONG = 20_000
+
+
+@pytest.fixture(autouse=True)
+def nobody_says_anything(monkeypatch):
+    names = ("OMP_NUM_THREADS", "GENMINT_WORKERS", "CC", "CXX")
+    torchrun = ("TORCHELASTIC_RUN_ID", "LOCAL_WORLD_SIZE", "LOCAL_RANK")
+    for name in names + torchrun:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    def has(*, bf16=True, gpus=2):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16)
+
+    return has
+
+
+@pytest.mark.parametrize("name", ["vae", "gan", "rnn-items", "rnn-stream"])
+@pytest.mark.parametrize("asked", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("device", [CPU, GPU])
+def test_a_precision_that_was_asked_for_is_what_it_is(case, gpu, name, asked, device):
+    gpu(bf16=False)
+    assert resolve_precision(case(name, precision=asked)[0], device) == asked
+
+
+@pytest.mark.parametrize("amx", [False, True])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_auto_is_bf16_for_an_rnn_where_the_device_multiplies_it(case, gpu, monkeypatch, amx, bf16):
+    gpu(bf16=bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    for name in ("rnn-items", "rnn-stream"):
+        assert resolve_precision(case(name)[0], CPU) == ("bf16" if amx else "fp32")
+        assert resolve_precision(case(name)[0], GPU) == ("bf16" if bf16 else "fp32")
+    for name in ("vae", "gan"):
+        assert resolve_precision(case(name)[0], CPU) == "fp32"
+        assert resolve_precision(case(name)[0], GPU) == "fp32"
+
+
+@pytest.fixture
+def programs(monkeypatch):
+    """Names of programs that are on the path."""
+    found = {"g++", "gcc"}
+    monkeypatch.setattr(shutil, "which", lambda name: name if name in found else None)
+    monkeypatch.setattr(devices.sys, "platform", "linux")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "wanted"),
+    [
+        ("vae", {"steps": LONG}, True),
+        ("vae", {"steps": LONG - 1}, False),
+        ("vae", {"steps": LONG, "network": "conv", "hidden": [4]}, False),
+        ("gan", {"steps": LONG}, False),
+        ("rnn-items", {"steps": LONG}, False),
+        ("vae", {"steps": LONG, "compile": False}, False),
+        ("vae", {"steps": 1, "compile": True}, True),
+        ("gan", {"steps": 1, "compile": True}, True),
+    ],
+)
+@pytest.mark.parametrize("device", [CPU, GPU])
+def test_auto_compiles_long_trainings_of_small_layers(
+    case, programs, name, changes, wanted, device
+):
+    assert resolve_compile(case(name, **changes)[0], device) is wanted
+
+
+@pytest.mark.parametrize(
+    ("device", "there", "said", "wanted"),
+    [
+        (CPU, {"gcc"}, {}, False),
+        (CPU, {"clang++"}, {"CXX": "clang++"}, True),
+        (CPU, {"g++"}, {"CXX": "clang++"}, False),
+        (GPU, {"g++"}, {}, False),
+        (GPU, {"clang"}, {}, True),
+        (GPU, {"gcc"}, {"CC": "icx"}, False),
+    ],
+)
+def test_without_a_compiler_auto_is_no_and_true_is_an_error(
+    case, programs, monkeypatch, device, there, said, wanted
+):
+    programs.clear()
+    programs.update(there)
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    assert resolve_compile(case("vae", steps=LONG)[0], device) is wanted
+    asked = case("vae", compile=True)[0]
+    if wanted:
+        assert resolve_compile(asked, device)
+    else:
+        with pytest.raises(ConfigError, match=r"compile: true needs .*python3-dev"):
+            resolve_compile(asked, device)
+
+
+def test_without_the_headers_of_python_there_is_no_compiler(case, programs, monkeypatch, tmp_path):
+    monkeypatch.setattr(devices.sysconfig, "get_path", lambda name: str(tmp_path))
+    assert not resolve_compile(case("vae", steps=LONG)[0], CPU)
+
+
+@pytest.fixture
+def cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(12)), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("said", "threads"),
+    [
+        ({}, 12),
+        ({"GENMINT_WORKERS": "1"}, 12),
+        ({"GENMINT_WORKERS": "3"}, 4),
+        ({"GENMINT_WORKERS": "5"}, 2),
+        ({"GENMINT_WORKERS": "50"}, 1),
+        ({"LOCAL_WORLD_SIZE": "4"}, 3),
+        ({"GENMINT_WORKERS": "2", "LOCAL_WORLD_SIZE": "3"}, 2),
+        # torchrun sets it to 1 where nobody has.
+        ({"OMP_NUM_THREADS": "1", "TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "2"}, 6),
+    ],
+)
+def test_trainings_and_processes_share_the_cores(cores, monkeypatch, said, threads):
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    assert share_cores() == threads
+    assert torch.get_num_threads() == threads
+
+
+def test_omp_num_threads_has_the_last_word(cores, monkeypatch):
+    # As torch read it when it was loaded.
+    torch.set_num_threads(2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("GENMINT_WORKERS", "3")
+    assert share_cores() == 2
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("said", ["0", "-1", "two", "1.5", ""])
+def test_a_number_of_trainings_that_is_none_is_refused(monkeypatch, said):
+    monkeypatch.setenv("GENMINT_WORKERS", said)
+    with pytest.raises(ConfigError, match=f"GENMINT_WORKERS={said}: give the number of trainings"):
+        share_cores()
+
+
+def test_every_process_has_its_own_gpu(gpu, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device() == CPU
+    gpu(gpus=2)
+    assert choose_device() == torch.device("cuda", 0)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    for rank in (0, 1):
+        monkeypatch.setenv("LOCAL_RANK", str(rank))
+        assert choose_device() == torch.device("cuda", rank)
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_too_few_gpus_are_said_in_every_process(gpu, monkeypatch, rank):
+    gpu(gpus=2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    monkeypatch.setenv("LOCAL_RANK", str(rank))
+    with pytest.raises(ConfigError, match="3 processes need a GPU each, and here are 2"):
+        choose_device()

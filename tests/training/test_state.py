@@ -1,0 +1,129 @@
+"""A training that is killed between two steps ends as an undisturbed one, whatever it uses."""
+
+import pytest
+from safetensors.torch import save
+
+from genmint.models.store import build
+from genmint.training import loop
+from genmint.training.checkpoints import Checkpoint
+from genmint.training.loop import fit
+from genmint.training.stepper import Stepper
+
+COSINE = {"lr": 1e-2, "schedule": "cosine", "warmup": 3}
+GRIDS = {"network": "conv", "hidden": [4, 8], "channels_last": True}
+CASES = {
+    "vae": ("vae", {}),
+    "vae with everything": ("vae", {
+        "likelihood": "discretised-logistic", "accumulate": 2, "ema": 0.9, "patience": 2,
+        "optimiser": {"name": "adamw", "weight_decay": 0.1, "clip_norm": 0.5, **COSINE},
+    }),
+    "vae with momentum": ("vae", {
+        "optimiser": {"name": "sgd", "momentum": 0.9, "lr": 1e-3, "clip_norm": 1.0},
+    }),
+    "vae in channels last": ("vae", GRIDS),
+    "vae in fp16": ("vae", {"precision": "fp16", "ema": 0.5}),
+    "vae in fp16, clipped": ("vae", {"precision": "fp16", "optimiser": {
+        "lr": 1e-2, "clip_norm": 1.0,
+    }}),
+    "gan": ("gan", {}),
+    "gan with everything": ("gan", {
+        "discriminator_steps": 2, "accumulate": 2, "ema": 0.9, "loss": "minimax",
+        "generator": COSINE, "discriminator": {"name": "sgd", "momentum": 0.5, "lr": 1e-2},
+    }),
+    "dcgan in channels last": ("gan", {**GRIDS, "network": "dcgan", "ema": 0.5}),
+    "gan in bf16": ("gan", {"precision": "bf16"}),
+    "gan in fp16": ("gan", {"precision": "fp16"}),
+    "rnn of a stream": ("rnn-stream", {}),
+    "rnn of a stream with everything": ("rnn-stream", {
+        "cell": "tanh", "accumulate": 2, "ema": 0.9, "context": 3, "optimiser": COSINE,
+    }),
+    "rnn of items": ("rnn-items", {}),
+    "rnn of items with everything": ("rnn-items", {
+        "cell": "lstm", "layers": 2, "dropout": 0.3, "accumulate": 3, "ema": 0.5, "context": 4,
+        "optimiser": COSINE,
+    }),
+    "rnn of items in bf16": ("rnn-items", {"precision": "bf16"}),
+}  # fmt: skip
+
+
+class Killed(BaseException):
+    """In the place of SIGKILL: nothing may catch it."""
+
+
+class Mortal(Checkpoint):
+    """A checkpoint whose process dies once it has been saved so many times."""
+
+    def __init__(self, folder, lives):
+        super().__init__(folder, {"is": "the same"})
+        self.left = lives
+
+    def save(self, state):
+        super().save(state)
+        self.left -= 1
+        if not self.left:
+            raise Killed
+
+
+@pytest.fixture(autouse=True)
+def every_step(monkeypatch):
+    monkeypatch.setenv("GENMINT_CHECKPOINT_SECONDS", "0")
+
+
+def ended(case, name, changes, checkpoint=None):
+    config, spec, train, validation = case(name, **changes)
+    model = build(config, spec)
+    precision = "fp32" if config.precision == "auto" else config.precision
+    outcome = fit(
+        "tiny", model, config, train, validation, precision=precision, checkpoint=checkpoint
+    )
+    weights = {key: value.contiguous() for key, value in model.state_dict().items()}
+    return save(weights), outcome.history, outcome.best_step, outcome.steps
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_training_killed_after_every_step_ends_as_an_undisturbed_one(
+    case, tmp_path, name, monkeypatch
+):
+    monkeypatch.setattr(loop, "CHECK_EVERY", 3)
+    family, changes = CASES[name]
+    wanted = ended(case, family, changes)
+    # Once more than there are steps: what is finished is saved, too.
+    for _ in range(wanted[3] + 1):
+        with pytest.raises(Killed):
+            ended(case, family, changes, Mortal(tmp_path, lives=1))
+    assert ended(case, family, changes, Mortal(tmp_path, lives=0)) == wanted
+
+
+def test_the_norms_of_a_step_that_float16_lost_are_those_before_also_after_a_kill(
+    case, tmp_path, monkeypatch
+):
+    usual = Stepper.step
+
+    def step(self, number, **arguments):
+        self.factor = 1e30 if number == 9 else 1.0
+        return usual(self, number, **arguments)
+
+    def loss(self, group, batch):
+        value, scalars = usual_loss(self, group, batch)
+        return value * self.factor, scalars
+
+    usual_loss = Stepper._loss
+    monkeypatch.setattr(Stepper, "step", step)
+    monkeypatch.setattr(Stepper, "_loss", loss)
+    wanted = ended(case, "vae", {"precision": "fp16"})
+    at_5, at_10 = ([v for k, v in row.items() if "norm" in k] for row in wanted[1][:2])
+    assert at_5 == at_10
+    for life in range(1, 13):
+        with pytest.raises(Killed):
+            ended(case, "vae", {"precision": "fp16"}, Mortal(tmp_path / str(life), lives=life))
+        killed = ended(case, "vae", {"precision": "fp16"}, Mortal(tmp_path / str(life), lives=0))
+        assert killed == wanted
+
+
+def test_early_stopping_counts_on_after_a_kill(case, tmp_path):
+    changes = {"steps": 60, "validate_every": 2, "patience": 3, "optimiser": {"lr": 0.5}}
+    wanted = ended(case, "vae", changes)
+    assert wanted[3] < 60
+    with pytest.raises(Killed):
+        ended(case, "vae", changes, Mortal(tmp_path, lives=wanted[3] - 1))
+    assert ended(case, "vae", changes, Mortal(tmp_path, lives=0)) == wanted
