@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import statistics
 import sys
 import time
@@ -22,7 +20,9 @@ from genmint.models import store
 from genmint.models.family import Config
 from genmint.project import Project
 from genmint.training.devices import (
+    can_compute,
     choose_device,
+    has_compiler,
     resolve_compile,
     resolve_precision,
     share_cores,
@@ -173,17 +173,15 @@ def advice(name: str, config: Config, present: Setting, timings: dict[Setting, T
 
 
 def _settings(config: Config, spec: DataSpec, device: torch.device) -> Iterator[Setting]:
-    precisions = ["fp32", "bf16"]
-    if device.type == "cuda":
-        precisions.append("fp16")
+    offered = ["fp32", "bf16", "fp16"] if device.type == "cuda" else ["fp32", "bf16"]
+    precisions = [name for name in offered if can_compute(config, name, device)]
     compiles = [False]
-    compiler = shutil.which(os.environ.get("CXX", "g++"))
     if config.family == "rnn":
         pass  # Recurrent layers run in kernels that a translation does not touch.
-    elif device.type == "cuda" or compiler is not None:
+    elif has_compiler(device):
         compiles.append(True)
     else:
-        print("without a C++ compiler (g++), compile is not tried", file=sys.stderr)  # noqa: T201
+        print("without a compiler (g++), compile is not tried", file=sys.stderr)  # noqa: T201
     layouts = [False]
     if config.family != "rnn" and config.network != "mlp" and len(spec.shape) == 3:
         layouts.append(True)

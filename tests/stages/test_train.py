@@ -1,11 +1,10 @@
 import csv
+import dataclasses
 import json
+import math
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -15,8 +14,11 @@ from genmint.config import load_params
 from genmint.errors import ConfigError, DataError, GenmintError
 from genmint.files import sha256_file, write_json
 from genmint.models import store
-from genmint.project import Project
+from genmint.models.vae import VAE
 from genmint.stages import train
+from genmint.training.history import read_history
+from genmint.training.interruption import Interrupted
+from genmint.training.stepper import Stepper
 
 PARAMS = """\
 datasets:
@@ -33,33 +35,34 @@ models:
     optimiser: {name: adam, lr: 1e-3}
 gates: {}
 """
-OUTS = ["config.json", "history.csv", "model.safetensors"]
+OUTS = ["config.json", "health.json", "history.csv", "model.safetensors"]
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch, empty_store):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    (tmp_path / "params.yaml").write_text(PARAMS)
-    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
-    found = Project(tmp_path)
-    folder = found.prepared("dots")
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    items = {"train": 60, "validation": 10, "test": 10}
-    for split, n in items.items():
-        np.save(folder / f"{split}.npy", rng.integers(0, 256, (n, 1, 8, 8), dtype=np.uint8))
-    files = {path.name: sha256_file(path) for path in folder.glob("*.npy")}
-    meta = {"dataset": "dots", "kind": "image", "items": items, "shape": [1, 8, 8], "files": files}
-    write_json(folder / "meta.json", meta)
-    return found
+def project(tmp_path, by_hand):
+    return by_hand(tmp_path, PARAMS)
+
+
+class Killed(BaseException):
+    """In the place of SIGKILL: nothing may catch it."""
 
 
 def run(project, name="tiny"):
     train.run(project, load_params(project.params), name)
 
 
-def test_it_writes_three_files_that_belong_together_and_a_run(project, capsys):
+def left(project):
+    """Files that a training would go on from."""
+    folder = project.root / ".genmint" / "checkpoints"
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def run_ids(project):
+    client = tracking.connect(project)
+    return [run.info.run_id for run in client.search_runs([tracking.experiment_id(client)])]
+
+
+def test_it_writes_files_that_belong_together_and_a_run(project, capsys):
     run(project)
     folder = project.model("tiny")
     assert sorted(path.name for path in folder.iterdir()) == OUTS
@@ -82,7 +85,7 @@ def test_it_writes_three_files_that_belong_together_and_a_run(project, capsys):
     assert found.data.tags["env.torch"]
     assert found.inputs.dataset_inputs[0].dataset.name == "dots"
     held = {item.path for item in client.list_artifacts(found.info.run_id)}
-    assert held == {"config.json", "history.csv"}
+    assert held == {"config.json", "history.csv", "health.json"}
 
     cost = json.loads((project.state / "cost" / f"{record.weights}.json").read_text())
     assert cost["train_seconds"] > 0
@@ -150,31 +153,168 @@ def test_a_failed_training_leaves_the_old_model_whole(project):
     assert sorted(run.info.status for run in runs) == ["FAILED", "FINISHED"]
 
 
-def test_an_interruption_exits_130_and_leaves_nothing(project):
-    project.params.write_text(PARAMS.replace("steps: 20", "steps: 2000000"))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "genmint", "train", "tiny"],
-        cwd=project.root,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    try:
-        deadline = time.monotonic() + 60
-        client = tracking.connect(project)
-        experiment = tracking.experiment_id(client)
-        while not client.search_runs([experiment]):
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
-    assert process.returncode == 130
-    assert "interrupted" in said
-    assert "Traceback" not in said
-    assert not project.model("tiny").exists()
-    assert not list(project.root.glob("models/.*"))
-    assert [run.info.status for run in client.search_runs([experiment])] == ["KILLED"]
+def test_after_a_success_nothing_is_left_to_go_on_from(project):
+    run(project)
+    assert left(project) == []
+
+
+def test_a_training_that_failed_leaves_nothing_to_go_on_from(project):
+    """It would fail in the same way again."""
+    project.params.write_text(PARAMS.replace("name: adam, lr: 1e-3", "name: sgd, lr: 1e9"))
+    with pytest.raises(GenmintError):
+        run(project)
+    assert left(project) == []
+
+
+def test_what_a_kill_in_the_middle_of_writing_left_is_removed(project):
+    leftover = project.model("tiny").with_name(".tiny.abcd_123.tmp")
+    other = project.model("tiny").with_name(".tiny.er.abcd_123.tmp")
+    for folder in (leftover, other):
+        folder.mkdir(parents=True)
+        (folder / "history.csv").touch()
+    run(project)
+    assert not leftover.exists()
+    assert other.exists()
+
+
+def test_recoveries_are_recorded(project, monkeypatch):
+    usual = VAE.loss
+    calls = []
+
+    def once(self, group, batch, noise, *, fresh):
+        calls.append(1)
+        loss = usual(self, group, batch, noise, fresh=fresh)
+        return dataclasses.replace(loss, value=loss.value * math.nan) if len(calls) == 13 else loss
+
+    monkeypatch.setattr(VAE, "loss", once)
+    run(project)
+    health = json.loads((project.model("tiny") / "health.json").read_text())
+    (found,) = health["recoveries"]
+    assert (found["step"], found["back_to"], found["lr_factor"]) == (13, 10, 0.5)
+    assert "the loss of the vae became nan" in found["what"]
+    assert health["seed_spread"] == 0
+    rows = read_history(project.model("tiny") / "history.csv")
+    assert [row["recoveries"] for row in rows] == [0, 1]
+    assert [row["nonfinite"] for row in rows] == [0, 8]
+
+
+def test_several_seeds_are_trained_and_the_best_goes_on(project, capsys):
+    project.params.write_text(PARAMS.replace("steps: 20", "steps: 20\n    seeds: 3\n    seed: 5"))
+    run(project)
+    folder = project.model("tiny")
+    health = json.loads((folder / "health.json").read_text())
+    assert [one["seed"] for one in health["seeds"]] == [5, 6, 7]
+    losses = [one["loss"] for one in health["seeds"]]
+    assert len(set(losses)) == 3
+    assert health["seed_spread"] == pytest.approx(np.std(losses, ddof=1))
+    best = 5 + int(np.argmin(losses))
+    _, record = store.load(folder)
+    assert record.resolved["seed"] == str(best)
+    rows = read_history(folder / "history.csv")
+    assert min(row["validation_loss"] for row in rows) == min(losses)
+    assert f"seed {best} is the best of 3" in capsys.readouterr().out
+    assert left(project) == []
+
+    client = tracking.connect(project)
+    runs = client.search_runs([tracking.experiment_id(client)])
+    assert sorted(run.data.params["seed"] for run in runs) == ["5", "6", "7"]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    tagged = {run.data.params["seed"] for run in runs if "genmint.weights" in run.data.tags}
+    assert tagged == {str(best)}
+
+
+def test_killed_in_the_third_seed_the_first_two_are_not_trained_again(project, monkeypatch):
+    project.params.write_text(PARAMS.replace("steps: 20", "steps: 20\n    seeds: 3"))
+    monkeypatch.setenv("GENMINT_CHECKPOINT_SECONDS", "0")
+    run(project)
+    wanted = {name: sha256_file(project.model("tiny") / name) for name in OUTS}
+    shutil.rmtree(project.model("tiny"))
+    before = set(run_ids(project))
+
+    usual = Stepper.step
+    steps = []
+
+    def step(self, number, **arguments):
+        steps.append((self.config.seed, number))
+        if len(steps) == 48:
+            raise Killed
+        return usual(self, number, **arguments)
+
+    monkeypatch.setattr(Stepper, "step", step)
+    with pytest.raises(Killed):
+        run(project)
+    assert steps[-1] == (2, 7)
+    steps.clear()
+    run(project)
+    assert steps == [(2, number) for number in range(7, 20)]
+    assert {name: sha256_file(project.model("tiny") / name) for name in OUTS} == wanted
+    assert len(set(run_ids(project)) - before) == 3
+
+
+def interrupted_in_step(project, monkeypatch, wanted):
+    usual = Stepper.step
+
+    def step(self, number, **arguments):
+        if number == wanted:
+            os.kill(os.getpid(), signal.SIGINT)
+        return usual(self, number, **arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Stepper, "step", step)
+        with pytest.raises(Interrupted, match=f"stopped after step {wanted + 1}"):
+            run(project)
+    (folder,) = (project.root / ".genmint" / "checkpoints" / "tiny").iterdir()
+    return folder
+
+
+def test_an_unfinished_training_of_other_settings_is_named_with_the_key(
+    project, monkeypatch, capsys
+):
+    folder = interrupted_in_step(project, monkeypatch, 11)
+    capsys.readouterr()
+    project.params.write_text(PARAMS.replace("lr: 1e-3", "lr: 2e-3"))
+    run(project)
+    assert (
+        f"tiny: does not go on from {folder}: model.optimiser.lr was 0.001 and is 0.002. "
+        "Set it back to go on from there, or delete the folder."
+    ) in capsys.readouterr().err
+    project.params.write_text(PARAMS.replace("steps: 20", "steps: 20\n    seed: 3"))
+    run(project)
+    assert f"does not go on from {folder}: seed was 0 and is 3" in capsys.readouterr().err
+    # It is left alone, and found again when the settings are what they were.
+    project.params.write_text(PARAMS)
+    run(project)
+    assert "tiny: goes on from step 12 of 20" in capsys.readouterr().out
+    assert left(project) == []
+
+
+def test_an_interrupted_training_goes_on_with_its_run(project, monkeypatch):
+    run(project)
+    wanted = {name: sha256_file(project.model("tiny") / name) for name in OUTS}
+    before = set(run_ids(project))
+    interrupted_in_step(project, monkeypatch, 11)
+    (mine,) = set(run_ids(project)) - before
+    client = tracking.connect(project)
+    assert client.get_run(mine).info.status == "KILLED"
+    run(project)
+    assert {name: sha256_file(project.model("tiny") / name) for name in OUTS} == wanted
+    assert set(run_ids(project)) == {mine, *before}
+    assert client.get_run(mine).info.status == "FINISHED"
+
+
+def test_a_damaged_checkpoint_ends_it_with_the_folder_and_the_way_out(project, monkeypatch):
+    folder = interrupted_in_step(project, monkeypatch, 11)
+    (folder / "state.pt").write_bytes((folder / "state.pt").read_bytes()[:1000])
+    with pytest.raises(GenmintError) as raised:
+        run(project)
+    assert f"damaged (File is not a zip file). Delete {folder}" in str(raised.value)
+    shutil.rmtree(folder)
+    run(project)
+    assert left(project) == []
+
+
+def test_a_wrong_number_of_processes_is_refused(project, monkeypatch):
+    for wrong in ("0", "two", "-1", ""):
+        monkeypatch.setenv("GENMINT_PROCESSES", wrong)
+        with pytest.raises(ConfigError, match=f"GENMINT_PROCESSES={wrong}:"):
+            run(project)

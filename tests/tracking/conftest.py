@@ -116,8 +116,8 @@ class Proxy:
 
     `misbehave` takes what to do with requests whose path holds `path`, and how many of them:
     "fail" answers 500, "reject" answers 400 in words that are not MLflow's, "lose" has the server
-    carry them out and hangs up instead of answering, "delay" holds them up for `seconds`.
-    `close` makes the port refuse.
+    carry them out and hangs up instead of answering, "delay" holds them up for `seconds`,
+    anything else just counts them. `close` makes the port refuse.
     """
 
     def __init__(self, target):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from genmint.errors import ConfigError
+from genmint.models.store import build
 from genmint.training import devices
 from genmint.training.devices import (
     choose_device,
@@ -12,6 +13,7 @@ from genmint.training.devices import (
     resolve_precision,
     share_cores,
 )
+from genmint.training.loop import fit
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 LONG = 20_000
@@ -41,7 +43,42 @@ def gpu(monkeypatch):
 @pytest.mark.parametrize("device", [CPU, GPU])
 def test_a_precision_that_was_asked_for_is_what_it_is(case, gpu, name, asked, device):
     gpu(bf16=False)
-    assert resolve_precision(case(name, precision=asked)[0], device) == asked
+    # There is a GRU in every precision everywhere.
+    cell = {"cell": "gru"} if name.startswith("rnn") else {}
+    assert resolve_precision(case(name, precision=asked, **cell)[0], device) == asked
+
+
+@pytest.mark.parametrize("asked", ["bf16", "fp16"])
+def test_an_lstm_that_the_processor_does_not_have_is_refused(case, gpu, monkeypatch, asked):
+    tried = []
+
+    def lacks(self, x):
+        tried.append((torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
+        if tried[-1][0]:
+            raise RuntimeError("could not create a primitive descriptor")
+
+    monkeypatch.setattr(torch.nn.LSTM, "forward", lacks)
+    gpu()
+    config = case("rnn-stream", precision=asked)[0]
+    before = torch.get_rng_state()
+    with pytest.raises(ConfigError, match=f"precision: {asked}: this processor has no LSTM in it"):
+        resolve_precision(config, CPU)
+    assert tried == [(True, {"bf16": torch.bfloat16, "fp16": torch.float16}[asked])]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert resolve_precision(config, GPU) == asked
+    for fine in (case("rnn-stream", precision="fp32"), case("rnn-stream"), case("vae")):
+        resolve_precision(fine[0], CPU)
+
+
+def test_what_precision_is_said_to_do_it_does(case):
+    """Either the processor has it, or the user hears that it has not: no training breaks off."""
+    for asked in ("fp32", "bf16", "fp16"):
+        config, spec, train, validation = case("rnn-stream", precision=asked, steps=1)
+        try:
+            precision = resolve_precision(config, CPU)
+        except ConfigError:
+            continue
+        fit("tiny", build(config, spec), config, train, validation, precision=precision)
 
 
 @pytest.mark.parametrize("amx", [False, True])

@@ -90,13 +90,16 @@ class RunReporter:
         """
         self._outbox.put(step, values)
 
-    def finish(self, weights_sha256: str, artifacts: Sequence[Path] = ()) -> None:
+    def finish(self, weights_sha256: str | None = None, artifacts: Sequence[Path] = ()) -> None:
         """Close the run as finished, tagged with the weights it made; files go along.
+
+        Without weights it is the run of a seed that was not the best.
 
         Says on stderr, in one line each, when the tracker did not take the run, or refused some
         of its metrics.
         """
-        self._close("FINISHED", artifacts, {"genmint.weights": weights_sha256})
+        tags = {} if weights_sha256 is None else {"genmint.weights": weights_sha256}
+        self._close("FINISHED", artifacts, tags)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -109,7 +112,8 @@ class RunReporter:
         trace: TracebackType | None,
     ) -> None:
         if self._end is None:
-            status = "KILLED" if kind is KeyboardInterrupt else "FAILED"
+            interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+            status = "KILLED" if interrupted else "FAILED"
             self._close(status, [], {} if error is None else {ERROR: str(error)[:400]})
 
     def _close(self, status: str, artifacts: Sequence[Path], tags: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import pickle
 import secrets
@@ -75,7 +76,8 @@ class Checkpoint:
             writes: false in processes that only read what another writes.
         """
         self.folder = folder
-        self._about = dict(about)
+        # As plain as JSON makes it: a subclass of str is enough for torch.load to refuse the file.
+        self._about = json.loads(json.dumps(about))
         self._writes = writes
         self._interval = interval()
         self._last = time.monotonic()

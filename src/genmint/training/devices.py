@@ -66,14 +66,37 @@ def resolve_precision(config: Config, device: torch.device) -> str:
     `auto` is bf16 for an RNN where the device multiplies bfloat16 in hardware (AMX on a CPU): its
     steps are large matrix products, and it trains about twice as fast. VAE and GAN keep fp32: their
     layers are small, and a GAN's balance suffers first from rounding.
+
+    Raises:
+        ConfigError: this processor has no LSTM of the precision that was asked for.
     """
     if config.precision != "auto":
+        if not can_compute(config, config.precision, device):
+            raise ConfigError(
+                f"precision: {config.precision}: this processor has no LSTM in it. Use auto or fp32"
+            )
         return config.precision
     if config.family != "rnn":
         return "fp32"
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
+
+
+def can_compute(config: Config, precision: str, device: torch.device) -> bool:
+    """Whether the device has kernels for a model in fp32, bf16 or fp16.
+
+    An older CPU has no LSTM in 16 bits, and torch tells only when it is tried.
+    """
+    if device.type != "cpu" or config.family != "rnn" or config.cell != "lstm":
+        return True
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    with torch.random.fork_rng(devices=[]), torch.autocast("cpu", dtype, enabled=dtype is not None):
+        try:
+            torch.nn.LSTM(1, 1)(torch.zeros(1, 1, 1))
+        except RuntimeError:
+            return False
+    return True
 
 
 def resolve_compile(config: Config, device: torch.device) -> bool:
@@ -89,8 +112,8 @@ def resolve_compile(config: Config, device: torch.device) -> bool:
     if config.compile == "auto":
         small_layers = config.family == "vae" and config.network == "mlp"
         long = config.steps >= _STEPS_WORTH_COMPILING
-        return small_layers and long and _has_compiler(device)
-    if config.compile and not _has_compiler(device):
+        return small_layers and long and has_compiler(device)
+    if config.compile and not has_compiler(device):
         raise ConfigError(
             f"compile: true needs {' or '.join(_compilers(device))} and the headers of Python "
             "(Debian: g++ and python3-dev): install them, or set compile: auto"
@@ -98,7 +121,7 @@ def resolve_compile(config: Config, device: torch.device) -> bool:
     return config.compile
 
 
-def _has_compiler(device: torch.device) -> bool:
+def has_compiler(device: torch.device) -> bool:
     """Whether there is what torch.compile calls behind a user's back."""
     found = any(shutil.which(name) is not None for name in _compilers(device))
     return found and (Path(sysconfig.get_path("include")) / "Python.h").exists()

@@ -7,7 +7,6 @@ from typing import Any, Protocol, cast
 
 import torch
 import torch.distributed
-import torch.distributed.nn.functional
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
@@ -127,6 +126,22 @@ def synchronise(model: Family, ranks: Ranks) -> Family:
     return model
 
 
+class _Sum(torch.autograd.Function):
+    """Sum over all processes; what each makes of it flows back to all."""
+
+    @staticmethod
+    def forward(ctx: Any, mine: Tensor) -> Tensor:
+        total = mine.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+
 class SharedBatchNorm(_BatchNorm):
     """Batch normalisation over the batches of all processes, on CPUs; torch has it for GPUs only.
 
@@ -146,7 +161,7 @@ class SharedBatchNorm(_BatchNorm):
         wide = x.double()
         count = wide.new_tensor([x.numel() // x.shape[1]])
         sums = torch.cat([wide.sum(axes), wide.square().sum(axes), count])
-        sums = torch.distributed.nn.functional.all_reduce(sums)
+        sums = cast(Tensor, _Sum.apply(sums))  # type: ignore[no-untyped-call]
         total = sums[-1]
         mean, square = (sums[:-1] / total).chunk(2)
         variance = square - mean.square()

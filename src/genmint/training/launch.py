@@ -1,4 +1,4 @@
-"""Several processes of one training on one machine, without torchrun: the first starts the others."""
+"""Several processes of one training on one machine, without torchrun."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
-from genmint.errors import ConfigError
+from genmint.errors import ConfigError, GenmintError
 
 _PROCESSES = "GENMINT_PROCESSES"
 _HELPER = "GENMINT_HELPER"
@@ -40,8 +41,11 @@ def asked_for() -> int:
 def first_of(processes: int, arguments: Sequence[str]) -> Iterator[None]:
     """Be the first of so many processes while the block runs; the others run `python ARGUMENTS`.
 
-    They ignore Ctrl-C, which the first hears for all. They end when it ends; where one of them
-    dies, it ends as torchrun would end it: at once, since it may be waiting for what never comes.
+    They ignore Ctrl-C, which the first hears for all, and end when it ends.
+
+    Raises:
+        GenmintError: one of them died. Where the first does not notice, since it waits for what
+            never comes, it is ended with the same message, as torchrun would end it.
     """
     if processes == 1:
         yield
@@ -60,6 +64,12 @@ def first_of(processes: int, arguments: Sequence[str]) -> Iterator[None]:
             yield
             for helper in helpers:
                 helper.wait(_PATIENCE_SECONDS)
+        except RuntimeError:
+            # What a collective raises whose other side is gone.
+            loss = _loss(helpers, _SECONDS_BETWEEN_LOOKS)
+            if loss is None:
+                raise
+            raise GenmintError(loss) from None
         finally:
             over.set()
             for helper in helpers:
@@ -99,18 +109,28 @@ def _start(arguments: Sequence[str], place: dict[str, str], rank: int) -> subpro
 
 
 def _watch(helpers: list[subprocess.Popen[bytes]], over: threading.Event) -> None:
-    while not over.wait(_SECONDS_BETWEEN_LOOKS):
+    while not over.is_set():
+        loss = _loss(helpers, _SECONDS_BETWEEN_LOOKS)
+        if loss is not None and not over.wait(_PATIENCE_SECONDS):
+            for helper in helpers:
+                helper.kill()
+            print(f"genmint: {loss}", file=sys.stderr, flush=True)  # noqa: T201 - nobody else can
+            os._exit(1)
+
+
+def _loss(helpers: list[subprocess.Popen[bytes]], seconds: float) -> str | None:
+    """Which of the helpers has died, if one does within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
         for rank, helper in enumerate(helpers, start=1):
-            if helper.poll() not in (None, 0) and not over.is_set():
-                for other in helpers:
-                    other.kill()
-                print(  # noqa: T201 - nobody else can say it any more
-                    f"genmint: process {rank} of the training ended with {helper.returncode}. "
-                    "The same command goes on from the last checkpoint.",
-                    file=sys.stderr,
-                    flush=True,
+            if helper.poll() not in (None, 0):
+                return (
+                    f"process {rank} of the training ended with {helper.returncode}. "
+                    "The same command goes on from the last checkpoint."
                 )
-                os._exit(1)
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(_SECONDS_BETWEEN_LOOKS / 10)
 
 
 @contextlib.contextmanager

@@ -185,7 +185,9 @@ class _Training:
         norm = self.stepper.norms["gradient_norm"]
         limit = self.state.explosions.limit()
         if self.state.explosions.add(norm) and not self._is_harmless(norm):
-            self._recover(step, f"the gradient's norm became {norm:.4g}, above {limit:.4g}", 1)
+            what = f"the gradient's norm became {norm:.4g}, above {limit:.4g}"
+            longest = self.stepper.longest if math.isfinite(norm) else None
+            self._recover(step, what, 1, longest)
             return
         if self._validates(step):
             self._validate()
@@ -230,16 +232,18 @@ class _Training:
             values = {key: float(value) for key, value in row.items() if key != "step"}
             self.reporter.metrics(int(row["step"]), values)
 
-    def _recover(self, step: int, what: str, count: int) -> None:
+    def _recover(self, step: int, what: str, count: int, began_in: str | None = None) -> None:
         """Go back to the last good state with a lower learning rate, or give up.
 
-        The steps since are done once more with every layer watched: that costs nothing until it is
-        needed, and the same steps go wrong in the same place.
+        Unless it is known where it began, the steps since are done once more with every layer
+        watched: that costs nothing until it is needed, and the same steps go wrong in the same
+        place.
         """
         self.lost += count
         self._restore(self.good)
-        began_in = self._diagnose(step)
-        self._restore(self.good)
+        if began_in is None:
+            began_in = self._diagnose(step)
+            self._restore(self.good)
         settings = self.config.recovery
         factor = settings.lr_factor ** (len(self.recoveries) + 1)
         found = Recovery(step, what, began_in, self.state.step, factor)
@@ -269,9 +273,9 @@ class _Training:
         tried = len(self.recoveries)
         before = f" after {tried} recoveries with lower learning rates" if tried else ""
         return (
-            f"models.{self.label}: {last.what} at step {last.step} of {self.config.steps}{before}; it began in "
-            f"{last.began_in}. Nothing was written. Lower the learning rate in {block}, or set its "
-            "clip_norm."
+            f"models.{self.label}: {last.what} at step {last.step} of {self.config.steps}{before}; "
+            f"it began in {last.began_in}. Nothing was written. Lower the learning rate in "
+            f"{block}, or set its clip_norm."
         )
 
     def _save_or_end(self, interruption: Interruption, progress: TrainingProgress) -> None:
@@ -316,9 +320,6 @@ class _Training:
         return cast(dict[str, Any], on_cpu(captured))
 
     def _restore(self, captured: dict[str, Any]) -> None:
-        # A copy, since optimisers go on with the very tensors that they are given, and a training
-        # may come back to the same state twice.
-        captured = cast(dict[str, Any], on_cpu(captured))
         self.state.restore(captured["training"], self.model.device)
         self.stepper.restore(captured["steps"])
         self.model.train()

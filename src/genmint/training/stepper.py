@@ -148,8 +148,8 @@ class Stepper:
             total = held if total is None else total + held
             self.window.count(scalars)
         assert total is not None
-        # Whoever looks at gradients, be it to clip them, wants them in their own size.
-        descent.unscale()
+        if measure or probe is not None:
+            descent.unscale()
         if measure:
             self._measure(turn)
         if probe is not None:
@@ -194,6 +194,11 @@ class Stepper:
         layers = {f"gradient_norm.{name}": value for name, value in self._layers.items()}
         return {"gradient_norm": total, **layers}
 
+    @property
+    def longest(self) -> str:
+        """Which layer's gradient was the longest when they were last measured, in words."""
+        return f"the gradient of {max(self._layers, key=self._layers.__getitem__)}"
+
     def capture(self) -> dict[str, Any]:
         """All that the next step depends on, of all processes; references, not copies."""
         return {
@@ -208,7 +213,7 @@ class Stepper:
         }
 
     def restore(self, captured: dict[str, Any]) -> None:
-        """Take back what `capture` gave, from whatever device; it may keep and change its tensors."""
+        """Take back what `capture` gave, from whatever device."""
         self.model.load_state_dict(captured["model"])
         if self._average is not None:
             self._average.load_state_dict(captured["average"])
