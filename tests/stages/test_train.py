@@ -311,10 +311,3 @@ def test_a_damaged_checkpoint_ends_it_with_the_folder_and_the_way_out(project, m
     shutil.rmtree(folder)
     run(project)
     assert left(project) == []
-
-
-def test_a_wrong_number_of_processes_is_refused(project, monkeypatch):
-    for wrong in ("0", "two", "-1", ""):
-        monkeypatch.setenv("GENMINT_PROCESSES", wrong)
-        with pytest.raises(ConfigError, match=f"GENMINT_PROCESSES={wrong}:"):
-            run(project)

@@ -82,7 +82,7 @@ class Training:
         deadline = time.monotonic() + seconds
         while not condition() and not self.over():
             assert time.monotonic() < deadline, self.said()
-            time.sleep(0.003)
+            time.sleep(0.02)
 
     def kill(self):
         self.process.kill()
@@ -179,9 +179,9 @@ def pair(tmp_path, by_hand):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["vae", "gan", "rnn"])
 def test_killed_four_times_a_training_ends_as_an_undisturbed_one(pair, name):
-    quiet, project = pair(200)
+    quiet, project = pair(120)
     training = Training(project, name)
-    killed_and_restarted(training, ["start", "step", "step", "end"], f"4 {name}", 200)
+    killed_and_restarted(training, ["start", "step", "step", "end"], f"4 {name}", 120)
     assert training.made() == undisturbed(quiet, name)
     check_run(project, name)
     check_nothing_is_left(project)
@@ -243,20 +243,24 @@ def helpers_of(process):
     return [pid for pid in pids if (stat(pid) or ("", 0))[1] == process.pid]
 
 
+def helper_at_work(training, two):
+    """Start two processes, and return the second one's number once they train."""
+    training.start(**two)
+    begun = training.step()
+    training.wait_until(lambda: training.step() > begun)
+    (helper,) = helpers_of(training.process)
+    return helper
+
+
 def killed_one_by_one(training, two):
     """Kill the second process, and then, when it has gone on, the first."""
-    training.start(**two)
-    training.wait_until(training.state)
-    (helper,) = helpers_of(training.process)
+    helper = helper_at_work(training, two)
     os.kill(helper, signal.SIGKILL)
     training.wait_until(training.over, 60)
     assert training.process.returncode == 1
     assert "process 1 of the training ended with -9. The same command goes on" in training.said()
 
-    training.start(**two)
-    begun = training.step()
-    training.wait_until(lambda: training.step() > begun)
-    (helper,) = helpers_of(training.process)
+    helper = helper_at_work(training, two)
     training.kill()
     # It does not live on, with nobody to watch it and the checkpoint in its hands.
     deadline = time.monotonic() + 20
@@ -292,9 +296,7 @@ def test_two_processes_killed_and_interrupted_make_what_undisturbed_ones_make(pa
     training = Training(project, name)
     for _ in range(3):
         killed_one_by_one(training, TWO)
-    training.start(**TWO)
-    begun = training.step()
-    training.wait_until(lambda: training.step() > begun)
+    helper_at_work(training, TWO)
     training.process.send_signal(signal.SIGINT)
     training.wait_until(training.over, 60)
     assert training.process.returncode == 130

@@ -96,8 +96,9 @@ def test_auto_is_bf16_for_an_rnn_where_the_device_multiplies_it(case, gpu, monke
 
 @pytest.fixture
 def programs(monkeypatch):
-    """Names of programs that are on the path."""
+    """Names of programs that are on the path of a machine where translating pays."""
     found = {"g++", "gcc"}
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
     monkeypatch.setattr(shutil, "which", lambda name: name if name in found else None)
     monkeypatch.setattr(devices.sys, "platform", "linux")
     return found
@@ -153,6 +154,15 @@ def test_without_a_compiler_auto_is_no_and_true_is_an_error(
 def test_without_the_headers_of_python_there_is_no_compiler(case, programs, monkeypatch, tmp_path):
     monkeypatch.setattr(devices.sysconfig, "get_path", lambda name: str(tmp_path))
     assert not resolve_compile(case("vae", steps=LONG)[0], CPU)
+
+
+def test_auto_compiles_on_a_cpu_only_where_it_was_seen_to_pay(case, programs, monkeypatch):
+    long = case("vae", steps=LONG)[0]
+    assert resolve_compile(long, CPU)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert not resolve_compile(long, CPU)
+    assert resolve_compile(long, GPU)
+    assert resolve_compile(case("vae", steps=10, compile=True)[0], CPU)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A NaN or an explosion: named, rolled back with a lower learning rate, recorded, or given up."""
 
+import io
 import math
 
 import pytest
@@ -11,6 +12,7 @@ from genmint.models.store import build
 from genmint.training import loop
 from genmint.training.checkpoints import Checkpoint
 from genmint.training.loop import fit
+from genmint.training.progress import TrainingProgress
 from genmint.training.stepper import Stepper
 
 # A layer of each family in the middle of it, and what the message says of it.
@@ -269,6 +271,19 @@ def test_a_seed_of_several_is_named(case, poison):
     with pytest.raises(GenmintError, match=r"models\.tiny, seed 4: ") as raised:
         poisoned(case, poison, "vae", 0.0, recovery={"attempts": 0}, seeds=3, seed=4)
     assert "Lower the learning rate in models.tiny," in str(raised.value)
+
+
+def test_progress_is_told_after_a_return_behind_where_this_process_began():
+    stream = io.StringIO()
+    with TrainingProgress("tiny", 100, "items", stream, begin=50) as progress:
+        for step in (50, 41):
+            progress.due(8)
+            progress.show(step, 1.0)
+    assert [line.split(",")[0] for line in stream.getvalue().splitlines()] == [
+        "tiny: step 50/100",
+        "tiny: step 41/100",
+    ]
+    assert "-" not in stream.getvalue()
 
 
 def test_fp16_may_lose_a_step_to_its_range(case):

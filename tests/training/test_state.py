@@ -120,6 +120,15 @@ def test_the_norms_of_a_step_that_float16_lost_are_those_before_also_after_a_kil
         assert killed == wanted
 
 
+def test_a_checkpoint_holds_the_best_weights_once(case, tmp_path):
+    with pytest.raises(Killed):
+        ended(case, "vae", {}, Mortal(tmp_path, lives=7))
+    held = Checkpoint(tmp_path, {"is": "the same"}).load()
+    now, good = (held[state]["training"]["best"] for state in ("now", "good"))
+    assert now.keys() == good.keys() != {}.keys()
+    assert [v.data_ptr() for v in now.values()] == [v.data_ptr() for v in good.values()]
+
+
 def test_early_stopping_counts_on_after_a_kill(case, tmp_path):
     changes = {"steps": 60, "validate_every": 2, "patience": 3, "optimiser": {"lr": 0.5}}
     wanted = ended(case, "vae", changes)

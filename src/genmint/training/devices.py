@@ -103,8 +103,9 @@ def resolve_compile(config: Config, device: torch.device) -> bool:
     """What `compile` means for this model on this device.
 
     `auto` is yes for a long training of a fully connected VAE, whose small layers and likelihood
-    gain most, where there is a compiler. Convolutions and recurrent layers run in kernels that a
-    translation does not touch: `genmint bench NAME` says what it would bring.
+    gain most, on a GPU or a CPU with AMX, where there is a compiler. On a CPU without AMX it
+    gained nothing (benchmarks/results.md), convolutions and recurrent layers run in kernels
+    that a translation does not touch: `genmint bench NAME` says what it would bring.
 
     Raises:
         ConfigError: it was asked for, and there is no compiler.
@@ -112,7 +113,8 @@ def resolve_compile(config: Config, device: torch.device) -> bool:
     if config.compile == "auto":
         small_layers = config.family == "vae" and config.network == "mlp"
         long = config.steps >= _STEPS_WORTH_COMPILING
-        return small_layers and long and has_compiler(device)
+        fast = device.type == "cuda" or torch.cpu._is_amx_tile_supported()
+        return small_layers and long and fast and has_compiler(device)
     if config.compile and not has_compiler(device):
         raise ConfigError(
             f"compile: true needs {' or '.join(_compilers(device))} and the headers of Python "

@@ -63,7 +63,8 @@ def first_of(processes: int, arguments: Sequence[str]) -> Iterator[None]:
         try:
             yield
             for helper in helpers:
-                helper.wait(_PATIENCE_SECONDS)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    helper.wait(_PATIENCE_SECONDS)
         except RuntimeError:
             # What a collective raises whose other side is gone.
             loss = _loss(helpers, _SECONDS_BETWEEN_LOOKS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -222,7 +222,7 @@ class _Training:
         self._report(row)
         if loss < state.best_loss:
             state.best_step, state.best_loss, state.without_improvement = state.step, loss, 0
-            state.best = {k: v.clone() for k, v in judged.state_dict().items()}
+            state.best = on_cpu(dict(judged.state_dict()))
         else:
             state.without_improvement += 1
         self.good = self._capture()
@@ -316,11 +316,11 @@ class _Training:
         )
 
     def _capture(self) -> dict[str, Any]:
-        captured = {"training": self.state.capture(), "steps": self.stepper.capture()}
-        return cast(dict[str, Any], on_cpu(captured))
+        # The best weights are a copy already, which a checkpoint then holds once and not twice.
+        return {"training": self.state.capture(), "steps": on_cpu(self.stepper.capture())}
 
     def _restore(self, captured: dict[str, Any]) -> None:
-        self.state.restore(captured["training"], self.model.device)
+        self.state.restore(captured["training"])
         self.stepper.restore(captured["steps"])
         self.model.train()
 

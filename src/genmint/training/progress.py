@@ -36,7 +36,6 @@ class TrainingProgress:
         `quiet` keeps the time and shows nothing.
         """
         self._name = name
-        self._begin = begin
         self._steps = steps
         self._unit = unit
         self._stream = stream or sys.stderr
@@ -57,7 +56,7 @@ class TrainingProgress:
         if quiet:
             self._interval = math.inf
         self._started = self._last = time.monotonic()
-        self._amount = 0
+        self._amount = self._done = 0
 
     def __enter__(self) -> Self:
         """Start the clock, and the bar if there is one."""
@@ -82,8 +81,9 @@ class TrainingProgress:
         return time.monotonic() - self._started
 
     def due(self, amount: int) -> bool:
-        """Count `amount` more items or symbols; true when it is time to `show`."""
+        """Count a step of `amount` items or symbols; true when it is time to `show`."""
         self._amount += amount
+        self._done += 1
         return time.monotonic() - self._last >= self._interval
 
     def show(self, step: int, loss: float) -> None:
@@ -94,7 +94,8 @@ class TrainingProgress:
         if self._bar is not None:
             self._bar.update(self._task, completed=step, shown=shown)
             return
-        left = self.seconds / (step - self._begin) * (self._steps - step)
+        # Of the steps done here: a training may have begun elsewhere, and may go back.
+        left = self.seconds / max(self._done, 1) * (self._steps - step)
         line = f"{self._name}: step {step}/{self._steps}, {shown}, {left:.0f} s left"
         self._stream.write(line + "\n")
         self._stream.flush()

@@ -22,7 +22,7 @@ class State:
         step: steps done.
         validated: the step of the last row of the history, or 0.
         history: one row a validation.
-        best: weights of the best validation so far.
+        best: weights of the best validation so far, on the CPU.
         best_step: its step.
         best_loss: its loss.
         without_improvement: validations since.
@@ -50,12 +50,12 @@ class State:
             "norms": list(self.explosions.norms),
         }
 
-    def restore(self, captured: dict[str, Any], device: torch.device) -> None:
+    def restore(self, captured: dict[str, Any]) -> None:
         """Take back what `capture` gave."""
         self.step = captured["step"]
         self.validated = captured["validated"]
         self.history[:] = captured["history"]
-        self.best = {key: value.to(device) for key, value in captured["best"].items()}
+        self.best = dict(captured["best"])
         self.best_step = captured["best_step"]
         self.best_loss = captured["best_loss"]
         self.without_improvement = captured["without_improvement"]

@@ -1,0 +1,155 @@
+"""Processes that are started beside the first, and end with it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from genmint.errors import ConfigError, GenmintError
+from genmint.training import launch
+from genmint.training.launch import asked_for, first_of, speaks
+
+PLACE = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+TELL = """\
+import os, signal, sys
+path, *keys = sys.argv[1:]
+ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+open(path + os.environ["RANK"], "w").write(" ".join(os.environ[k] for k in keys) + f" {ignored}")
+"""
+SLEEP = "import time; time.sleep(60)"
+# The first of two, in a process of its own, that waits for what never comes.
+FIRST = """\
+import sys, time
+from genmint.training import launch
+launch._PATIENCE_SECONDS = 0.2
+with launch.first_of(2, ["-c", sys.argv[1], *sys.argv[2:]]):
+    print("started", flush=True)
+    time.sleep(60)
+"""
+HELPER = """\
+import os, sys, time
+from genmint.training.launch import end_with_parent
+end_with_parent()
+open(sys.argv[1] + ".tmp", "w").write(str(os.getpid()))
+os.rename(sys.argv[1] + ".tmp", sys.argv[1])
+time.sleep(60)
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_place(monkeypatch):
+    for key in (*PLACE, "GENMINT_PROCESSES", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(key, raising=False)
+
+
+def until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def lives(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def test_every_process_knows_its_place_and_only_the_first_hears_ctrl_c(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    with first_of(3, ["-c", TELL, str(tmp_path / "of"), *PLACE[:5]]):
+        assert [os.environ[key] for key in PLACE[:5]] == ["0", "0", "3", "3", "127.0.0.1"]
+        assert int(os.environ["MASTER_PORT"]) > 0
+        assert signal.getsignal(signal.SIGINT) is before
+        assert speaks()
+    for rank in ("1", "2"):
+        said = (tmp_path / f"of{rank}").read_text()
+        assert said == f"{rank} {rank} 3 3 127.0.0.1 True"
+    assert not any(key in os.environ for key in PLACE)
+
+
+def test_one_process_is_this_one(monkeypatch):
+    monkeypatch.setattr(launch.subprocess, "Popen", None)
+    with first_of(1, []):
+        assert "RANK" not in os.environ
+
+
+def test_the_others_end_when_the_first_fails(monkeypatch):
+    started = []
+    usual = subprocess.Popen
+
+    def remember(*arguments, **named):
+        started.append(usual(*arguments, **named))
+        return started[-1]
+
+    def fail():
+        with first_of(2, ["-c", SLEEP]):
+            raise ValueError("on purpose")
+
+    monkeypatch.setattr(launch.subprocess, "Popen", remember)
+    with pytest.raises(ValueError, match="on purpose"):
+        fail()
+    assert [process.returncode for process in started] == [-signal.SIGKILL]
+
+
+def test_a_lost_connection_is_told_by_the_process_that_died():
+    def fail():
+        with first_of(2, ["-c", "import sys; sys.exit(3)"]):
+            time.sleep(0.3)
+            raise RuntimeError("connection closed by peer")
+
+    with pytest.raises(GenmintError, match=r"process 1 of the training ended with 3\. The same"):
+        fail()
+
+
+def test_an_error_of_the_first_alone_is_its_own():
+    def fail():
+        with first_of(2, ["-c", SLEEP]):
+            raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        fail()
+
+
+def test_a_first_that_waits_for_a_dead_one_is_ended():
+    first = subprocess.run(
+        [sys.executable, "-c", FIRST, "import sys; sys.exit(3)"],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert first.returncode == 1
+    assert first.stderr == (
+        "genmint: process 1 of the training ended with 3. "
+        "The same command goes on from the last checkpoint.\n"
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a parent's death")
+def test_the_others_die_with_a_first_that_is_killed(tmp_path):
+    told = tmp_path / "pid"
+    first = subprocess.Popen([sys.executable, "-c", FIRST, HELPER, str(told)])
+    until(told.exists)
+    first.kill()
+    first.wait()
+    until(lambda: not lives(int(told.read_text())))
+
+
+def test_the_number_of_processes_is_asked_of_the_environment(monkeypatch):
+    assert asked_for() == 1
+    monkeypatch.setenv("GENMINT_PROCESSES", "3")
+    assert asked_for() == 3
+    for wrong in ("0", "two", "-1", "", "1.5"):
+        monkeypatch.setenv("GENMINT_PROCESSES", wrong)
+        with pytest.raises(ConfigError, match=f"GENMINT_PROCESSES={wrong}:"):
+            asked_for()
+
+
+def test_a_process_that_was_started_starts_none(monkeypatch):
+    monkeypatch.setenv("GENMINT_PROCESSES", "3")
+    monkeypatch.setenv("RANK", "1")
+    assert asked_for() == 1
+    assert not speaks()
