@@ -66,7 +66,11 @@ def pair(case, tmp_path_factory):
         subprocess.Popen([*command, rank, port], env=environment, stderr=subprocess.PIPE, text=True)
         for rank in "01"
     ]
-    said = [process.communicate(timeout=300)[1] for process in processes]
+    try:
+        said = [process.communicate(timeout=120)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     assert [process.returncode for process in processes] == [0, 0], said
 
     def made(name, suffix=""):

@@ -69,12 +69,19 @@ def every_step(monkeypatch):
     monkeypatch.setenv("GENMINT_CHECKPOINT_SECONDS", "0")
 
 
-def ended(case, name, changes, checkpoint=None):
+def ended(case, name, changes, checkpoint=None, reporter=None):
     config, spec, train, validation = case(name, **changes)
     model = build(config, spec)
     precision = "fp32" if config.precision == "auto" else config.precision
     outcome = fit(
-        "tiny", model, config, train, validation, precision=precision, checkpoint=checkpoint
+        "tiny",
+        model,
+        config,
+        train,
+        validation,
+        precision=precision,
+        checkpoint=checkpoint,
+        reporter=reporter,
     )
     weights = {key: value.contiguous() for key, value in model.state_dict().items()}
     return save(weights), outcome.history, outcome.best_step, outcome.steps
@@ -118,6 +125,19 @@ def test_the_norms_of_a_step_that_float16_lost_are_those_before_also_after_a_kil
             ended(case, "vae", {"precision": "fp16"}, Mortal(tmp_path / str(life), lives=life))
         killed = ended(case, "vae", {"precision": "fp16"}, Mortal(tmp_path / str(life), lives=0))
         assert killed == wanted
+
+
+def test_the_tracker_hears_again_of_what_it_may_have_missed(case, tmp_path):
+    heard = []
+
+    class Reporter:
+        def metrics(self, step, values):
+            heard.append(step)
+
+    with pytest.raises(Killed):
+        ended(case, "vae", {}, Mortal(tmp_path, lives=11))
+    ended(case, "vae", {}, Mortal(tmp_path, lives=0), Reporter())
+    assert heard == [5, 10, 12]
 
 
 def test_a_checkpoint_holds_the_best_weights_once(case, tmp_path):
