@@ -136,9 +136,10 @@ def machine(threads: int) -> list[str]:
     text = flags.read_text() if flags.exists() else ""
     model = next((line.partition(":")[2].strip() for line in text.splitlines()
                   if line.startswith("model name")), platform.processor())  # fmt: skip
-    amx = "with AMX" if torch.cpu._is_amx_tile_supported() else "without AMX"
+    has = "AMX" if torch.cpu._is_amx_tile_supported() else "without AMX"
+    has += ", AVX512-BF16" if torch.cpu._is_avx512_bf16_supported() else ""
     return [
-        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}; {model} ({amx}), {threads} threads of "
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}; {model} ({has}), {threads} threads of "
         f"{os.cpu_count()} cores; Python {platform.python_version()}, torch {torch.__version__}; "
         f"memory {ceilings.bandwidth() / 1e9:.0f} GB/s. No GPU was at hand.",
         "",

@@ -81,13 +81,18 @@ def test_what_precision_is_said_to_do_it_does(case):
         fit("tiny", build(config, spec), config, train, validation, precision=precision)
 
 
-@pytest.mark.parametrize("amx", [False, True])
+@pytest.mark.parametrize(
+    ("amx", "avx512"), [(False, False), (True, False), (False, True), (True, True)]
+)
 @pytest.mark.parametrize("bf16", [False, True])
-def test_auto_is_bf16_for_an_rnn_where_the_device_multiplies_it(case, gpu, monkeypatch, amx, bf16):
+def test_auto_is_bf16_for_an_rnn_where_the_device_multiplies_it(
+    case, gpu, monkeypatch, amx, avx512, bf16
+):
     gpu(bf16=bf16)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     for name in ("rnn-items", "rnn-stream"):
-        assert resolve_precision(case(name)[0], CPU) == ("bf16" if amx else "fp32")
+        assert resolve_precision(case(name)[0], CPU) == ("bf16" if amx or avx512 else "fp32")
         assert resolve_precision(case(name)[0], GPU) == ("bf16" if bf16 else "fp32")
     for name in ("vae", "gan"):
         assert resolve_precision(case(name)[0], CPU) == "fp32"

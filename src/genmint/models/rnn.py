@@ -17,6 +17,7 @@ from genmint.config import Optimiser, RNNConfig
 from genmint.data import mulaw
 from genmint.data.spec import DataSpec
 from genmint.errors import DataError
+from genmint.models import recurrent
 from genmint.models.blocks import ROWS, in_blocks, seeded
 from genmint.models.family import Family, Loss, Turn, evaluating, in_mode
 from genmint.models.noise import Noise
@@ -39,10 +40,10 @@ _PASS = 256
 # Smooth functions that the output's weights start from: the finest of 256 levels has a wave of 2.3.
 _OUTPUT_FEATURES = 38
 
-_CELLS: dict[str, type[nn.RNN | nn.LSTM | nn.GRU]] = {
-    "tanh": nn.RNN,
-    "lstm": nn.LSTM,
-    "gru": nn.GRU,
+_CELLS: dict[str, type[recurrent.RNN | recurrent.LSTM | recurrent.GRU]] = {
+    "tanh": recurrent.RNN,
+    "lstm": recurrent.LSTM,
+    "gru": recurrent.GRU,
 }
 
 State = list[Tensor | tuple[Tensor, Tensor]]

@@ -63,9 +63,9 @@ def share_cores() -> int:
 def resolve_precision(config: Config, device: torch.device) -> str:
     """What `precision` means for this model on this device: fp32, bf16 or fp16.
 
-    `auto` is bf16 for an RNN where the device multiplies bfloat16 in hardware (AMX on a CPU): its
-    steps are large matrix products, and it trains about twice as fast. VAE and GAN keep fp32: their
-    layers are small, and a GAN's balance suffers first from rounding.
+    `auto` is bf16 for an RNN where the device multiplies bfloat16 in hardware: its steps are large
+    matrix products, and it trains about twice as fast. VAE and GAN keep fp32: their layers are
+    small, and a GAN's balance suffers first from rounding.
 
     Raises:
         ConfigError: this processor has no LSTM of the precision that was asked for.
@@ -76,11 +76,17 @@ def resolve_precision(config: Config, device: torch.device) -> str:
                 f"precision: {config.precision}: this processor has no LSTM in it. Use auto or fp32"
             )
         return config.precision
-    if config.family != "rnn":
-        return "fp32"
+    return "bf16" if config.family == "rnn" and multiplies_bf16(device) else "fp32"
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware: a CPU with AMX or AVX512-BF16.
+
+    Elsewhere torch converts it to float32 and back, three times slower than float32 itself.
+    """
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def can_compute(config: Config, precision: str, device: torch.device) -> bool:
