@@ -45,9 +45,9 @@ BLOCKS = {
         "batch_size": 128,
         "optimiser": _ADAM,
     },
-    "conv-vae": {
+    "residual-vae": {
         "family": "vae",
-        "network": "conv",
+        "network": "residual",
         "hidden": [32, 64],
         "latent": 16,
         "batch_size": 64,

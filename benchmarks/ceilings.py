@@ -31,21 +31,23 @@ def flops_per_item(case: str) -> float:
     return counter.get_total_flops() / amount
 
 
-def kernel_flops(case: str, seconds: float = 1.0) -> tuple[str, float]:
+def kernel_flops(case: str, precision: str, seconds: float = 1.0) -> tuple[str, float]:
     """What bounds a case, in words, and the floating point operations a second it reaches alone."""
     config = cases.config(case)
     rows = config.batch_size
+    kind = {"dtype": {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]}
     if config.family == "rnn":
-        x, w = torch.randn(rows, config.hidden), torch.randn(config.hidden, 4 * config.hidden)
+        x = torch.randn(rows, config.hidden, **kind)
+        w = torch.randn(config.hidden, 4 * config.hidden, **kind)
         words = f"matrix product {rows}×{config.hidden}×{4 * config.hidden}"
         return words, _rate(lambda: x @ w, seconds, 2.0 * w.numel() * rows)
     if config.network == "mlp":
-        x, w = torch.randn(rows, 784), torch.randn(784, config.hidden[0])
+        x, w = torch.randn(rows, 784, **kind), torch.randn(784, config.hidden[0], **kind)
         words = f"matrix product {rows}×784×{config.hidden[0]}"
         return words, _rate(lambda: x @ w, seconds, 2.0 * w.numel() * rows)
     first, second = config.hidden
-    convolution = nn.Conv2d(first, second, 4, stride=2, padding=1, bias=False)
-    grid = torch.randn(rows, first, 14, 14)
+    convolution = nn.Conv2d(first, second, 4, stride=2, padding=1, bias=False, **kind)
+    grid = torch.randn(rows, first, 14, 14, **kind)
     work = 2.0 * rows * 7 * 7 * second * first * 16
     with torch.no_grad():
         rate = _rate(lambda: convolution(grid), seconds, work)

@@ -29,12 +29,14 @@ _HERE = Path(__file__).parent
 _ROUNDS, _SECONDS = 7, 4.0
 
 TEXTBOOK = ["textbook:0", "textbook:1", "textbook:2"]
+CONVOLUTIONS = [
+    "genmint:fp32", "genmint:fp32:channels_last", "genmint:bf16:channels_last",
+    "genmint:bf16:compile:channels_last",
+]  # fmt: skip
 CONTENDERS = {
     "vae": ["genmint:fp32", "genmint:fp32:compile", "genmint:bf16:compile", "pythae", *TEXTBOOK],
-    "conv-vae": [
-        "genmint:fp32", "genmint:fp32:compile", "genmint:bf16:channels_last", *TEXTBOOK
-    ],
-    "dcgan": ["genmint:fp32", "genmint:fp32:compile", "genmint:bf16:channels_last", *TEXTBOOK],
+    "residual-vae": [*CONVOLUTIONS, *TEXTBOOK],
+    "dcgan": [*CONVOLUTIONS, *TEXTBOOK],
     "lstm": ["genmint:fp32", "genmint:bf16", *TEXTBOOK],
 }  # fmt: skip
 
@@ -54,11 +56,14 @@ class Contender:
     def __init__(self, way: str, case: str) -> None:
         """Start it and wait until it has done its first steps."""
         self.way = way
+        # `python -m genmint` says so itself; peers run as they come.
+        ours = {"GOMP_SPINCOUNT": "30000"} if way.startswith("genmint") else {}
         self.process = subprocess.Popen(
             [sys.executable, str(_HERE / "contenders.py"), way, case],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, **ours},
         )
         if self._line() != "ready":
             raise RuntimeError(f"{way} on {case} did not start")
@@ -99,16 +104,18 @@ def training(case: str, rounds: int, seconds: float) -> list[str]:
     unit = "characters/s" if case == "lstm" else "images/s"
     lines = [f"### {case}", "", f"| | {unit} | × textbook |", "|---|---:|---:|"]
     lines += [f"| {way} | {rate:,.0f} | {rate / book:.2f} |" for way, rate in rates.items()]
-    ours = rates["genmint:fp32"]
     if "pythae" in rates:
-        best = max(ours, rates["genmint:fp32:compile"])
+        best = max(rates["genmint:fp32"], rates["genmint:fp32:compile"])
         lines += ["", f"Against pythae's trainer: {best / rates['pythae']:.2f} times in fp32."]
+    way, ours = max((item for item in rates.items() if item[0].startswith("genmint")),
+                    key=lambda item: item[1])  # fmt: skip
+    precision = way.split(":")[1]
     work = ceilings.flops_per_item(case)
-    what, ceiling = ceilings.kernel_flops(case)
+    what, ceiling = ceilings.kernel_flops(case, precision)
     lines += [
         "",
-        f"{work * ours / 1e9:.0f} GFLOP/s of the {ceiling / 1e9:.0f} that torch reaches in a "
-        f"{what} and nothing else: {work * ours / ceiling:.0%}.",
+        f"{way}: {work * ours / 1e9:.0f} GFLOP/s of the {ceiling / 1e9:.0f} that torch reaches in "
+        f"{precision} in a {what} and nothing else: {work * ours / ceiling:.0%}.",
         "",
     ]
     return lines

@@ -41,7 +41,7 @@ def grids() -> dict[str, float]:
     """Images a second, drawn 1,024 at a time."""
     return {
         case: 1024 / _median(lambda case=case: _drawn(case), 3)
-        for case in ("vae", "conv-vae", "dcgan")
+        for case in ("vae", "residual-vae", "dcgan")
     }
 
 

@@ -1,7 +1,17 @@
 import pytest
 import torch
 
-from genmint.models.blocks import ROWS, Down, Up, in_blocks, seeded, to_bytes
+from genmint.models.blocks import (
+    ROWS,
+    Down,
+    Residual,
+    Up,
+    decoder,
+    encoder,
+    in_blocks,
+    seeded,
+    to_bytes,
+)
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 7, 8, 13])
@@ -35,3 +45,23 @@ def test_blocks_have_one_shape_and_hold_every_row_once(n):
 def test_bytes_are_rounded_and_cut():
     values = torch.tensor([-0.1, 0.0, 0.5, 1.0, 1.2])
     assert to_bytes(values).tolist() == [0, 0, 128, 255, 255]
+
+
+def test_a_residual_block_starts_as_nothing_and_learns():
+    x = torch.randn(2, 3, 5, 5)
+    block = Residual(3, "relu")
+    assert torch.equal(block(x), x)
+    block(x).square().sum().backward()
+    assert block.body[-1].weight.grad.abs().sum() > 0
+    with torch.no_grad():
+        block.body[-1].weight.fill_(0.1)
+    assert not torch.equal(block(x), x)
+
+
+def test_residual_networks_have_a_block_at_each_size():
+    shape = (1, 9, 9)
+    down = encoder("residual", shape, [4, 6], 5, act="silu")
+    up = decoder("residual", 5, [4, 6], shape, act="silu")
+    assert sum(isinstance(m, Residual) for m in down.modules()) == 2
+    assert sum(isinstance(m, Residual) for m in up.modules()) == 2
+    assert up(down(torch.randn(2, *shape))).shape == (2, *shape)

@@ -144,7 +144,7 @@ def test_loss_is_the_bound_with_beta(grid):
         torch.testing.assert_close(loss.value.detach(), expected)
 
 
-@pytest.mark.parametrize("network", ["mlp", "conv"])
+@pytest.mark.parametrize("network", ["mlp", "conv", "residual"])
 @pytest.mark.parametrize("likelihood", ["bernoulli", "discretised-logistic"])
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 14), (1, 32, 32), (2, 5, 1)])
 def test_any_shape(grid, network, likelihood, shape):
@@ -158,7 +158,7 @@ def test_any_shape(grid, network, likelihood, shape):
     assert model.encode(data).shape == (5, 3)
 
 
-@pytest.mark.parametrize("network", ["mlp", "conv"])
+@pytest.mark.parametrize("network", ["mlp", "conv", "residual"])
 def test_nothing_depends_on_the_batch_size(grid, network):
     model = build(config(network=network), grid(1, 8, 8))
     data = pixels(150, 1, 8, 8)

@@ -61,7 +61,7 @@ class VAEConfig(_ModelBase):
     """Variational auto-encoder (Kingma and Welling 2014)."""
 
     family: Literal["vae"]
-    network: Literal["mlp", "conv"] = "mlp"
+    network: Literal["mlp", "conv", "residual"] = "mlp"
     hidden: Widths = (512, 256)
     latent: PositiveInt = 16
     beta: Annotated[float, Field(ge=0.0)] = 1.0

@@ -64,6 +64,27 @@ class Up(nn.Module):
         return self.convolution(x)[..., :height, :width]  # type: ignore[no-any-return]
 
 
+class Residual(nn.Module):
+    """x + f(x), f being activation and 3×3 convolution twice (He et al. 2016, pre-activation).
+
+    The last convolution starts at zero, so that a deep network starts as a shallow one
+    (Goyal et al. 2017, section 5.1, who start the scale of the last normalisation there).
+    """
+
+    def __init__(self, channels: int, act: str) -> None:
+        super().__init__()
+        last = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.body = nn.Sequential(
+            activation(act), nn.Conv2d(channels, channels, 3, padding=1), activation(act), last
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×C×H×W to the same."""
+        return x + self.body(x)  # type: ignore[no-any-return]
+
+
 def encoder(
     network: str,
     shape: tuple[int, ...],
@@ -76,7 +97,8 @@ def encoder(
     """A network from a grid to a vector.
 
     Args:
-        network: mlp (fully connected) or conv (one halving convolution per entry of `hidden`).
+        network: mlp (fully connected), conv (one halving convolution per entry of `hidden`) or
+            residual (a residual block after each of them).
         shape: (C, H, W) of the grid.
         hidden: widths, from the grid on.
         features: length of the vector.
@@ -99,6 +121,8 @@ def encoder(
         layers.append(Down(before, after))
         if norm and i > 0:
             layers.append(nn.BatchNorm2d(after))
+        if network == "residual":
+            layers.append(Residual(after, act))
         layers.append(activation(act))
     flat = hidden[-1] * sides[-1][0] * sides[-1][1]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, features))
@@ -137,6 +161,8 @@ def decoder(
     for i, (before, after) in enumerate(itertools.pairwise([*widths, channels])):
         if norm:
             layers.append(nn.BatchNorm2d(before))
+        if network == "residual":
+            layers.append(Residual(before, act))
         layers += [activation(act), Up(before, after, sides[-2 - i])]
     return nn.Sequential(*layers)
 
