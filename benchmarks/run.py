@@ -137,16 +137,21 @@ def drawing() -> list[str]:
     return [*lines, ""]
 
 
-def machine(threads: int) -> list[str]:
-    """What it was measured on."""
+def processor() -> str:
+    """The processor's name, and what it multiplies bfloat16 with."""
     flags = Path("/proc/cpuinfo")
     text = flags.read_text() if flags.exists() else ""
     model = next((line.partition(":")[2].strip() for line in text.splitlines()
                   if line.startswith("model name")), platform.processor())  # fmt: skip
     has = "AMX" if torch.cpu._is_amx_tile_supported() else "without AMX"
     has += ", AVX512-BF16" if torch.cpu._is_avx512_bf16_supported() else ""
+    return f"{model} ({has})"
+
+
+def machine(threads: int) -> list[str]:
+    """What it was measured on."""
     return [
-        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}; {model} ({has}), {threads} threads of "
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}; {processor()}, {threads} threads of "
         f"{os.cpu_count()} cores; Python {platform.python_version()}, torch {torch.__version__}; "
         f"memory {ceilings.bandwidth() / 1e9:.0f} GB/s. No GPU was at hand.",
         "",
