@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 import sqlite3
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +115,14 @@ class Workshop:
         from genmint.stages import gate
 
         return gate.run(self.project, self.params, name)
+
+
+@pytest.fixture(autouse=True)
+def denormal_numbers():
+    """A training flushes them for its whole process, which is no business of other tests."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")

@@ -81,6 +81,25 @@ def test_a_stream_is_contiguous_along_every_track():
     assert pieces[3].epoch == 1.4
 
 
+def test_random_offsets_go_around_and_differ_by_epoch():
+    data = torch.arange(41)
+    stream = Stream(data, 2, 10, offsets=torch.Generator().manual_seed(3))
+    starts = set()
+    for _ in range(4):
+        pieces = [stream.next() for _ in range(2)]
+        assert [piece.fresh for piece in pieces] == [True, False]
+        rows = torch.cat([pieces[0].data[:, :-1], pieces[1].data], dim=1)
+        assert ((rows.diff(dim=1) == 1) | (rows.diff(dim=1) == -40)).all()
+        assert rows[1, 0] == (rows[0, 0] + 20) % 41
+        starts.add(int(rows[0, 0]))
+    assert len(starts) > 1
+    held = stream.state()
+    expected = [stream.next().data for _ in range(5)]
+    other = Stream(data, 2, 10, offsets=torch.Generator())
+    other.restore(held)
+    assert all(torch.equal(a, other.next().data) for a in expected)
+
+
 @pytest.mark.parametrize("length", [2, 5, 30, 39, 40, 41, 1000])
 def test_a_short_stream_gets_fewer_tracks(length):
     piece = Stream(torch.arange(length), 8, 10).next()

@@ -95,6 +95,7 @@ class RNNConfig(_ModelBase):
     context: Annotated[int, Field(ge=1, le=512)] = 1
     dropout: Share = 0.0
     bptt: PositiveInt = 64
+    random_offsets: bool = False
     optimiser: Optimiser = Optimiser(lr=1e-3, clip_norm=1.0)
     sampling: SamplingConfig = SamplingConfig()
 

@@ -74,8 +74,8 @@ class Residual(nn.Module):
     def __init__(self, channels: int, act: str) -> None:
         super().__init__()
         last = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
         self.body = nn.Sequential(
             activation(act), nn.Conv2d(channels, channels, 3, padding=1), activation(act), last
         )

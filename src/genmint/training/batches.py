@@ -194,12 +194,22 @@ class Stream(Batches):
     one batch to the next is that of the symbols before. The last few symbols that do not fill a
     track are left out. A stream too short for that many tracks of `bptt` gets fewer: as many as its
     processes can share evenly.
+
+    With a generator every epoch begins at a random symbol and goes around: the cuts between tracks
+    and steps fall elsewhere, so that no two epochs show the same excerpts.
     """
 
     def __init__(
-        self, data: Tensor, batch_size: int, bptt: int, rank: int = 0, world: int = 1
+        self,
+        data: Tensor,
+        batch_size: int,
+        bptt: int,
+        rank: int = 0,
+        world: int = 1,
+        *,
+        offsets: torch.Generator | None = None,
     ) -> None:
-        """Cut `data` into tracks.
+        """Cut `data` into tracks; `offsets`, on the CPU, is in the same state in all processes.
 
         Raises:
             DataError: too short to give every process a track.
@@ -212,16 +222,20 @@ class Stream(Batches):
             raise DataError(
                 f"a text of {len(data)} symbols is too short for {world} processes with bptt {bptt}"
             )
+        self._data = data
         self._tracks = tracks
         self._bptt = bptt
         self._length = predicted // tracks
-        end = tracks * self._length
-        self._inputs = self._share(data[:end].view(tracks, self._length))
-        self._targets = self._share(data[1 : end + 1].view(tracks, self._length))
-        self._epoch = self._begin = 0
+        self._offsets = offsets
+        self._epoch = self._begin = self._offset = 0
+        self._cut()
 
     def next(self) -> Batch:
         """The next batch."""
+        if self._begin == 0 and self._offsets is not None:
+            drawn = torch.randint(len(self._data), (), generator=self._offsets)
+            self._offset = int(drawn)
+            self._cut()
         begin, length = self._begin, self._length
         end = min(begin + self._bptt, length)
         piece = torch.cat([self._inputs[:, begin:end], self._targets[:, end - 1 : end]], dim=1)
@@ -232,12 +246,25 @@ class Stream(Batches):
         return batch
 
     def state(self) -> dict[str, Any]:
-        """Position, as numbers."""
-        return {"epoch": self._epoch, "begin": self._begin}
+        """Position, as tensors and numbers."""
+        held: dict[str, Any] = {"epoch": self._epoch, "begin": self._begin}
+        if self._offsets is not None:
+            held |= {"offset": self._offset, "offsets": self._offsets.get_state()}
+        return held
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a position that `state` gave."""
         self._epoch, self._begin = state["epoch"], state["begin"]
+        if self._offsets is not None:
+            self._offset = state["offset"]
+            self._offsets.set_state(state["offsets"].cpu())
+            self._cut()
+
+    def _cut(self) -> None:
+        data = self._data.roll(-self._offset)
+        end = self._tracks * self._length
+        self._inputs = self._share(data[:end].view(self._tracks, self._length))
+        self._targets = self._share(data[1 : end + 1].view(self._tracks, self._length))
 
 
 def batches(
@@ -247,6 +274,7 @@ def batches(
     generator: torch.Generator,
     *,
     bptt: int | None = None,
+    random_offsets: bool = False,
     rank: int = 0,
     world: int = 1,
 ) -> Batches:
@@ -258,6 +286,7 @@ def batches(
         batch_size: items, or tracks of a stream, of all processes together.
         generator: of the order, on the CPU; in the same state in all processes.
         bptt: symbols of a step; sequences only.
+        random_offsets: begin every epoch of a stream at another symbol.
         rank: which of the processes this is, from 0.
         world: how many processes share a batch; divides `batch_size`.
 
@@ -268,7 +297,8 @@ def batches(
         raise DataError(f"{spec.dataset}: the training split holds nothing to learn from")
     if spec.shape == ():
         assert bptt is not None
-        return Stream(data, batch_size, bptt, rank, world)
+        offsets = generator if random_offsets else None
+        return Stream(data, batch_size, bptt, rank, world, offsets=offsets)
     indices = Shuffled(len(data), batch_size, generator, data.device)
     if spec.view == "grid":
         return Grids(data, indices, rank, world)

@@ -87,6 +87,7 @@ class Stepper:
             config.batch_size,
             seeded(config.seed, _ORDER),
             bptt=config.bptt if config.family == "rnn" else None,
+            random_offsets=config.family == "rnn" and config.random_offsets,
             rank=ranks.rank,
             world=ranks.world,
         )
