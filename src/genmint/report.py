@@ -98,7 +98,10 @@ def _probe(project: Project, name: str, champion: Version | None) -> dict[str, s
     if champion is not None and not (
         weights.is_file() and sha256_file(weights) == champion.weights
     ):
-        other = version_probe(Registry.open(project), champion)
+        try:
+            other = version_probe(Registry.open(project), champion)
+        except GenmintError as error:
+            other, heading = None, f"Probe set (not beside the champion's: {error})"
         if other is not None and other.kind == probe.kind:
             parts = [(f"champion, version {champion.version}", other), (f"models/{name}", probe)]
             heading = f"Probe set: champion, version {champion.version}, beside models/{name}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -232,7 +232,7 @@ def _pieces(stream: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -> Iterato
                 yield piece
 
 
-def _lowest(number: int, contents: Sequence[npt.NDArray[Any]]) -> dict[str, int]:
+def _lowest(number: int, contents: Iterable[npt.NDArray[Any]]) -> dict[str, int]:
     """Hash → position of those whose hashes with the seed are lowest; equal contents count once."""
     salt = SEED.to_bytes(8, "big")
     digests = (hashlib.sha256(salt + content.tobytes()).digest()[:8] for content in contents)

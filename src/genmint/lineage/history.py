@@ -1,0 +1,60 @@
+"""The commit that recorded a state: the one whose dvc.lock has exactly its hashes."""
+
+from __future__ import annotations
+
+import subprocess
+
+from genmint.errors import GenmintError
+from genmint.lock import Entries, parse_lock
+from genmint.project import Project
+
+
+def recorded_in(project: Project, entries: Entries) -> str | None:
+    """Find the oldest commit whose dvc.lock has these very entries; None if no commit has.
+
+    Commands, parameters and every hash must be the same: nearly the same is not the same.
+
+    Args:
+        project: its git history is searched, all branches and tags.
+        entries: of the stages of one version.
+    """
+    hashes = {
+        str(item["md5"])
+        for entry in entries.values()
+        for part in ("deps", "outs")
+        for item in entry.get(part) or []
+        if "md5" in item
+    }
+    # Only a commit that brings one of the hashes can be the first to have them all.
+    pattern = "|".join(each.replace(".", r"\.") for each in sorted(hashes))
+    scope = ["HEAD", "--branches", "--remotes", "--tags"]
+    listed = git(
+        project, "log", *scope, "--reverse", "--format=%H", f"-G{pattern}", "--", "dvc.lock"
+    )
+    for commit in (listed or "").split():
+        if lock_of(project, commit, entries) == entries:
+            return commit
+    return None
+
+
+def lock_of(project: Project, commit: str, stages: Entries) -> Entries:
+    """Entries of these stages in the dvc.lock of a commit, those that it has."""
+    text = git(project, "show", f"{commit}:./dvc.lock")
+    if text is None:
+        return {}
+    try:
+        lock = parse_lock(text, f"{commit}:dvc.lock")
+    except GenmintError:
+        return {}
+    return {stage: lock[stage] for stage in stages if stage in lock}
+
+
+def git(project: Project, *arguments: str) -> str | None:
+    """Output of git in the project; None where it fails or is not there."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=project.root, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return None
+    return done.stdout if done.returncode == 0 else None
