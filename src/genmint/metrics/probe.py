@@ -39,8 +39,8 @@ SEED = 20_000
 _IMAGES, _CLIPS, _ITEMS, _PROMPTS = 24, 8, 8, 4
 # Characters of a prompt, and of what is written after it.
 _PROMPT, _CONTINUATION = 80, 320
-# Symbols of a text that stand for no character: `<unk>` and `<s>`.
-_MARKS = 2
+# Symbols of a text that stand for no character.
+_UNKNOWN, _DOCUMENT = 0, 1
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def read_probe(path: Path) -> Probe:
         return Probe(**found)
     except FileNotFoundError:
         raise GenmintError(f"{path}: no such file. Run `dvc repro` to make it.") from None
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise GenmintError(
             f"{path}: not a probe set ({error}). Run `dvc repro -f evaluate@{path.parent.name}`."
         ) from None
@@ -210,7 +210,7 @@ def _continuations(model: RNN, prepared: Prepared, prefix: str) -> Probe:
     """Let a model of text go on from held-out pieces."""
     # Where no document is long enough, the test split itself is the one prompt.
     stream = prepared.array("test")
-    pieces = list(_pieces(stream, prepared.offsets("test"))) or [stream[:_PROMPT]]
+    pieces = list(_pieces(stream)) or [stream[:_PROMPT]]
     chosen = _lowest(_PROMPTS, pieces)
     prompts = torch.from_numpy(np.stack([pieces[i] for i in chosen.values()]).astype(np.int64))
     drawn = model.sample(len(prompts), seed=SEED, length=_CONTINUATION, prompt=prompts)
@@ -222,13 +222,13 @@ def _continuations(model: RNN, prepared: Prepared, prefix: str) -> Probe:
     )
 
 
-def _pieces(stream: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[Any]]:
-    """Pieces of documents one after the other that are all characters."""
-    for begin, end in itertools.pairwise(offsets):
-        # A document begins with its mark.
-        for start in range(int(begin) + 1, int(end) - _PROMPT + 1, _PROMPT):
+def _pieces(stream: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Pieces of documents one after the other, those that are all characters."""
+    begins = [*np.flatnonzero(stream == _DOCUMENT).tolist(), len(stream)]
+    for begin, end in itertools.pairwise(begins):
+        for start in range(begin + 1, end - _PROMPT + 1, _PROMPT):
             piece = stream[start : start + _PROMPT]
-            if int(piece.min()) >= _MARKS:
+            if _UNKNOWN not in piece:
                 yield piece
 
 
