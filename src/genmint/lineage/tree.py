@@ -28,7 +28,7 @@ def show(lineage: Lineage) -> None:
     _add_journal(tree, lineage)
     for problem in lineage.broken:
         _add(tree, "broken", problem, style="red")
-    Console().print(tree, soft_wrap=True)
+    Console().print(tree)
 
 
 def _add_run(tree: Tree, lineage: Lineage) -> None:
@@ -67,21 +67,33 @@ def _add_stages(tree: Tree, lineage: Lineage) -> None:
     if lineage.stages is None:
         _unknown(tree, "stages", lineage)
         return
-    branch = _add(tree, "stages", "hashes as in dvc.lock")
+    branch = _add(tree, "stages", "with the beginnings of DVC's hashes")
+    writers: dict[str, str] = {}
+    told: dict[str, Any] = {}
     for stage, entry in lineage.stages.items():
         node = _add(branch, stage, "")
-        for part in ("data", "code", "wrote"):
-            if entry[part]:
-                lines = _add(node, part, "")
-                for path, digest in entry[part].items():
-                    _add(lines, digest[:8], path, mark="")
-        if entry["parameters"]:
-            lines = _add(node, "parameters", "")
-            for key, values in entry["parameters"].items():
-                shown = values
-                if key == "gates" and isinstance(values, Mapping):
-                    key, shown = f"gates.{lineage.model}", values.get(lineage.model)
-                _add(lines, key, _pairs(shown) if isinstance(shown, Mapping) else str(shown))
+        _add(
+            node,
+            "code",
+            ", ".join(f"{path} {digest[:8]}" for path, digest in entry["code"].items()),
+        )
+        sources = {path: each for path, each in entry["data"].items() if path not in writers}
+        earlier = dict.fromkeys(writers[path] for path in entry["data"] if path in writers)
+        if earlier:
+            _add(node, "read", f"what {', '.join(earlier)} wrote")
+        for part, hashes in (("read", sources), ("wrote", entry["wrote"])):
+            for path, digest in hashes.items():
+                _add(node, part, f"{path} {digest[:8]}")
+        writers |= dict.fromkeys(entry["wrote"], stage)
+        for key, values in entry["parameters"].items():
+            # Each gate stage depends on the whole map of gates.
+            own = key == "gates" and isinstance(values, Mapping)
+            shown = values.get(lineage.model) if own else values
+            label = f"gates.{lineage.model}" if own else key
+            if key in told and told[key] == values:
+                continue
+            told[key] = values
+            _add(node, label, _pairs(shown) if isinstance(shown, Mapping) else str(shown))
 
 
 def _add_validation(tree: Tree, lineage: Lineage) -> None:
@@ -135,9 +147,9 @@ def _add_journal(tree: Tree, lineage: Lineage) -> None:
         )
 
 
-def _add(tree: Tree, label: str, text: str, *, mark: str = ":", style: str = "") -> Tree:
+def _add(tree: Tree, label: str, text: str, *, style: str = "") -> Tree:
     line = Text(label, style=style or "cyan")
-    return tree.add(line.append(f"{mark} {text}" if text else "", style=style or "default"))
+    return tree.add(line.append(f": {text}" if text else "", style=style or "default"))
 
 
 def _unknown(tree: Tree, link: str, lineage: Lineage) -> None:
@@ -145,4 +157,8 @@ def _unknown(tree: Tree, link: str, lineage: Lineage) -> None:
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in values.items())
+    shown = (
+        f"{key} ({_pairs(value)})" if isinstance(value, Mapping) else f"{key} {value}"
+        for key, value in values.items()
+    )
+    return ", ".join(shown)
