@@ -5,7 +5,7 @@ import json
 import pytest
 from mlflow import MlflowClient
 
-from genmint import lineage, tracking
+from genmint import cli, lineage, tracking
 from genmint.files import read_json, sha256_file, write_json
 
 
@@ -213,3 +213,32 @@ def test_the_tree_has_every_link(repository, tmp_path, capsys):
     ):  # fmt: skip
         assert said in shown, said
     assert "unknown" not in shown
+
+
+def test_the_verb_shows_restores_and_fails_where_links_contradict(
+    repository, tmp_path, capsys, monkeypatch
+):
+    repository.run()
+    repository.promote()
+    exact = repository.commit("results")
+    monkeypatch.chdir(repository.root)
+    assert cli.run(["lineage", "tiny@challenger"]) == 1
+    assert "no such version" in capsys.readouterr().err
+    target = tmp_path / "restored"
+    assert cli.run(["lineage", "tiny", "--json", "--checkout", str(target)]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["commit"]["recorded"] == exact
+    assert f"{target}: commit {exact[:12]}" in said.err
+    assert (target / "models/tiny/model.safetensors").is_file()
+    for path in (repository.root / "mlartifacts").rglob("evaluation/metrics/tiny.json"):
+        write_json(path, {**read_json(path), "elbo": 0.0})
+    assert cli.run(["lineage", "tiny/1"]) == 1
+    assert "broken" in capsys.readouterr().out
+
+
+def test_nothing_registered_is_an_error_that_makes_no_store(repository, capsys, monkeypatch):
+    (repository.root / "mlflow.db").unlink()
+    monkeypatch.chdir(repository.root)
+    assert cli.run(["lineage", "tiny"]) == 1
+    assert "nothing is registered yet. Run `genmint promote tiny`" in capsys.readouterr().err
+    assert not (repository.root / "mlflow.db").exists()
