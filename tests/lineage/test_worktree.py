@@ -12,6 +12,8 @@ from genmint.errors import GenmintError
 from genmint.lineage import worktree
 from genmint.lock import read_lock
 
+DATA = "data/sources/dots.yaml"
+
 
 def check_out(repository, tmp_path, version="1", target=None):
     found, evaluation = repository.trace(tmp_path, version)
@@ -96,6 +98,37 @@ def test_code_that_was_never_committed_is_refused_by_name(repository, tmp_path):
     repository.git("checkout", "-q", "code/train.py")
     (tmp_path / "restored").mkdir()
     refused(repository, tmp_path, "has another code/train.py. Commit them")
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_data_that_dvc_keeps_come_back_or_can_be_fetched(repository, tmp_path, cached):
+    added(repository)
+    repository.run()
+    repository.promote()
+    repository.commit("results")
+    if not cached:
+        shutil.rmtree(repository.root / ".dvc" / "cache")
+    _, target = check_out(repository, tmp_path)
+    assert (target / DATA).is_file() == cached
+
+
+def test_data_that_nobody_keeps_are_refused_by_name(repository, tmp_path):
+    added(repository)
+    repository.run()
+    repository.promote()
+    (repository.root / f"{DATA}.dvc").unlink()
+    repository.commit("results")
+    refused(repository, tmp_path, f"lacks {DATA}")
+
+
+def added(repository):
+    """Data as `dvc add` leaves them: ignored by git, known by their hash."""
+    repository.git("rm", "-q", "--cached", DATA)
+    entry = repository._hashed(DATA, cache=True)
+    lines = [f"- md5: {entry['md5']}", f"  size: {entry['size']}", "  hash: md5"]
+    repository.write(f"{DATA}.dvc", "\n".join(["outs:", *lines, "  path: dots.yaml", ""]))
+    repository.write("data/sources/.gitignore", "/dots.yaml\n")
+    repository.commit("dvc add")
 
 
 def test_what_the_cache_lacks_is_no_difference(repository, tmp_path):

@@ -55,7 +55,7 @@ def check_out(project: Project, lineage: Lineage, evaluation: Path | None, targe
             if not differing:
                 keep()
                 return commit
-            reasons.append(f"commit {commit[:12]} has another {', another '.join(differing)}")
+            reasons.append(f"commit {commit[:12]} {', '.join(differing)}")
     raise GenmintError(
         f"{name} was made from files that no commit here has: {'; '.join(reasons)}. Commit them, "
         "or fetch the branch that has them."
@@ -98,9 +98,10 @@ def _worktree(project: Project, commit: str, target: Path) -> Iterator[tuple[Pro
         nonlocal kept
         kept = True
 
+    # If this fails, git has tidied up, and what lies there is none of ours to remove.
+    _run("git", "worktree", "add", "--quiet", "--detach", str(target.resolve()), commit,
+         cwd=project.root)  # fmt: skip
     try:
-        _run("git", "worktree", "add", "--quiet", "--detach", str(target.resolve()), commit,
-             cwd=project.root)  # fmt: skip
         yield Project(target.resolve() / prefix), keep
     finally:
         if not kept:
@@ -136,23 +137,35 @@ def _share_cache(project: Project, root: Project) -> None:
 
 
 def _differing(root: Project, name: str, entries: Entries) -> list[str]:
-    """Restore the files that the cache has, and ask DVC which inputs are not the version's."""
-    _run(*_DVC, "checkout", "--quiet", "--allow-missing", *entries, cwd=root.root)
+    """Restore the files that the cache has; say which inputs are not the version's."""
+    gate = f"gate@{name}"
+    _run(*_DVC, "checkout", "--quiet", "--allow-missing", "--with-deps", gate, cwd=root.root)
     found = json.loads(_run(*_DVC, "status", "--json", *entries, cwd=root.root))
     written = {item["path"] for entry in entries.values() for item in entry.get("outs") or []}
+    read = {
+        item["path"]: str(item.get("md5"))
+        for entry in entries.values()
+        for item in entry.get("deps") or []
+    }
     differing = []
     for stage, changes in found.items():
         for change in changes:
             if not isinstance(change, dict):
-                differing.append(f"dvc.yaml ({stage}: {change})")
+                differing.append(f"has another dvc.yaml ({stage}: {change})")
                 continue
             for what, state in change.get("changed deps", {}).items():
-                # What a stage wrote and the cache lacks is fetched by `dvc repro --pull`.
-                if what in written and state == "deleted":
-                    continue
-                keys = f" ({', '.join(state)})" if isinstance(state, dict) else ""
-                differing.append(f"{what}{keys}")
+                if state != "deleted":
+                    keys = f" ({', '.join(state)})" if isinstance(state, dict) else ""
+                    differing.append(f"has another {what}{keys}")
+                elif what not in written and not _is_added(root, what, read[what]):
+                    differing.append(f"lacks {what}")
     return list(dict.fromkeys(differing))
+
+
+def _is_added(root: Project, path: str, md5: str) -> bool:
+    """Whether `dvc add` recorded this content of `path`: then `dvc repro --pull` fetches it."""
+    pointer = root.root / f"{path}.dvc"
+    return pointer.is_file() and f"md5: {md5}" in pointer.read_text(encoding="utf-8")
 
 
 _DVC = (sys.executable, "-m", "dvc")
