@@ -108,7 +108,13 @@ class Workshop:
             np.save(samples / "items.npy", elbo + noise - noise.mean())
         else:
             (samples / "items.npy").unlink(missing_ok=True)
-        validation = {"dataset": "dots", "kind": "image", "passed": 1, "items": 100}
+        validation = {
+            "dataset": "dots",
+            "kind": "image",
+            "passed": 1,
+            "items": 100,
+            "quarantined": 0,
+        }
         write_json(self.root / "reports" / "data" / "dots.json", validation)
 
     def gate(self, name="tiny"):

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 VERBS = [
+    "lineage",
     *("gate", "promote", "status", "report", "ui", "sample", "encode", "bench", "add", "doctor"),
     *("ingest", "validate", "prepare", "reference", "train", "evaluate"),
 ]

@@ -38,6 +38,7 @@ The usual round:
 Looking and using:
   genmint status            what is trained, gated, registered, champion, and what is amiss
   genmint gate image-vae    why a model passed or failed
+  genmint lineage image-vae where its champion came from: run, commit, data, validation, gate
   genmint sample image-vae@champion -n 64 --out digits.png
   genmint encode image-vae --out latents.parquet
   genmint ui                browse runs and versions in MLflow
@@ -131,6 +132,23 @@ def _add_promotion_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
     verb("status", _status, "tell what is trained, gated and registered, and what is amiss",
          "Exit code 1 where files, records and registry disagree; the command that mends it is\n"
          "named.")  # fmt: skip
+    lineage = verb(
+        "lineage",
+        _lineage,
+        "tell where a version came from: run, commit, hashes, validation, gate, journal",
+        "What is not known is said, with why. Exit code 1 where two links contradict each other.\n"
+        "--checkout restores the state of a version into a git worktree, in which\n"
+        "`dvc repro --pull gate@MODEL` has nothing to run.\n\n"
+        "  genmint lineage image-vae                the champion\n"
+        "  genmint lineage image-vae/3 --checkout ../version-3",
+    )
+    lineage.add_argument(
+        "target", metavar="MODEL", help="NAME (its champion), NAME@alias or NAME/3 (a version)"
+    )
+    lineage.add_argument("--json", action="store_true", help="everything, for programs")
+    lineage.add_argument(
+        "--checkout", type=Path, metavar="DIR", help="a folder that does not exist, or is empty"
+    )
     verb("report", _report, "write reports/index.html: samples, curves, verdicts, champions")
     ui = verb("ui", _ui, "open MLflow's UI on the store of this checkout")
     ui.add_argument("--port", type=int, default=5000, help="default: 5000")
@@ -239,6 +257,34 @@ def _status(_: argparse.Namespace) -> int:
 
     project, params = _open()
     return status(project, params)
+
+
+def _lineage(options: argparse.Namespace) -> int:
+    import json
+    import tempfile
+
+    from genmint import lineage
+    from genmint.project import Project
+    from genmint.registry import CHAMPION, resolve
+    from genmint.target import Target
+
+    project, wanted = Project.find(), Target.parse(options.target)
+    alias = wanted.alias or (CHAMPION if wanted.version is None else None)
+    registry, version = resolve(project, wanted.name, alias=alias, version=wanted.version)
+    with tempfile.TemporaryDirectory(prefix="genmint-") as scratch:
+        evaluation = registry.evaluation(version, Path(scratch))
+        found = lineage.trace(registry, version, evaluation)
+        if options.json:
+            print(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
+        else:
+            lineage.show(found)
+        if options.checkout is not None:
+            commit = lineage.check_out(project, found, evaluation, options.checkout)
+            out = sys.stderr if options.json else sys.stdout
+            print(f"{options.checkout}: commit {commit[:12]} as {wanted.name}/{version.version} "
+                  f"left it; `dvc repro --pull gate@{wanted.name}` there runs nothing",
+                  file=out)  # fmt: skip
+    return 1 if found.broken else 0
 
 
 def _report(_: argparse.Namespace) -> int:

@@ -39,6 +39,11 @@ class Project:
         """params.yaml."""
         return self.root / "params.yaml"
 
+    @property
+    def lock(self) -> Path:
+        """dvc.lock: the hashes of what each stage read and wrote (written by DVC)."""
+        return self.root / "dvc.lock"
+
     def manifest(self, dataset: str) -> Path:
         """Manifest table of a data set (written by ingest)."""
         return self.root / "data" / "manifest" / f"{dataset}.parquet"

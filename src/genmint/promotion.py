@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from genmint import tracking
+from genmint.beside import log_beside
 from genmint.comparison import Comparison, Scores, compare
 from genmint.config import ChampionRule, Params
 from genmint.errors import GenmintError, RegistryUnreachableError
@@ -174,6 +175,7 @@ def _decide(
         reason = "passed its gate, and there was no champion"
     else:
         result = _compare(registry, project, params, champion, challenger)
+        log_beside(registry, champion, version)
         reason = f"{result.metric} against champion version {champion.version}: {result.reason}"
         if not result.better:
             if not dry:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Self
 
 import mlflow.artifacts
@@ -28,6 +28,7 @@ WEIGHTS_TAG = "genmint.weights"
 
 _MODEL = "model"
 _EVALUATION = "evaluation"
+_EVIDENCE = f"{_MODEL}/{_EVALUATION}"
 _WEIGHTS = "artifacts/weights"
 _PAGE = 200
 
@@ -198,6 +199,21 @@ class Registry:
             )
         return folder / _WEIGHTS, folder / _EVALUATION
 
+    def evaluation(self, version: Version, target: Path) -> Path | None:
+        """Copy the files of a version's evaluation, without its weights, into the folder `target`.
+
+        Returns:
+            The folder under which they lie as in a project; None if genmint stored none.
+        """
+        if version.run_id is None:
+            return None
+        with tracking.reaching(self.address):
+            if not self.client.list_artifacts(version.run_id, _EVIDENCE):
+                return None
+            return Path(
+                self.client.download_artifacts(version.run_id, _EVIDENCE, dst_path=str(target))
+            )
+
     def _search(self, query: str) -> list[Version]:
         found: list[ModelVersion] = []
         token = None
@@ -261,8 +277,8 @@ class Registry:
     def _log_evaluation(self, run_id: str, files: Sequence[Path]) -> None:
         """Store files of the project under their own paths, beside the model."""
         for path in files:
-            folder = path.parent.relative_to(self.project.root).as_posix()
-            self.client.log_artifact(run_id, str(path), f"{_MODEL}/{_EVALUATION}/{folder}")
+            folder = PurePosixPath(_EVIDENCE, path.parent.relative_to(self.project.root).as_posix())
+            self.client.log_artifact(run_id, str(path), str(folder))
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], time_ms: int) -> None:
         """Show final metrics on the page of a run, unless they are there."""
@@ -297,6 +313,27 @@ def champion(project: Project, name: str) -> Version | None:
     return None if number is None else registry.get(name, number)
 
 
+def resolve(
+    project: Project, name: str, *, alias: str | None = None, version: str | None = None
+) -> tuple[Registry, Version]:
+    """Find the version that an alias or a number means, and the registry that has it.
+
+    Raises:
+        GenmintError: no such alias or version.
+        RegistryUnreachableError: the registry does not answer.
+    """
+    wanted = f"{name}@{alias}" if version is None else f"{name}/{version}"
+    way_out = f"Run `genmint promote {name}`, or `genmint status` to see what there is."
+    if tracking.is_embedded() and not tracking.database(project).exists():
+        raise GenmintError(f"{wanted}: nothing is registered yet. {way_out}")
+    registry = Registry.open(project)
+    number = version if version is not None else registry.aliases(name).get(str(alias))
+    found = None if number is None else registry.get(name, number)
+    if found is None:
+        raise GenmintError(f"{wanted}: there is no such version. {way_out}")
+    return registry, found
+
+
 def download(
     project: Project,
     name: str,
@@ -311,18 +348,12 @@ def download(
         GenmintError: no such alias or version, or it is not a model of genmint.
         RegistryUnreachableError: the registry does not answer.
     """
-    wanted = f"{name}@{alias}" if version is None else f"{name}/{version}"
-    way_out = f"Run `genmint promote {name}`, or `genmint status` to see what there is."
-    if tracking.is_embedded() and not tracking.database(project).exists():
-        raise GenmintError(f"{wanted}: nothing is registered yet. {way_out}")
-    registry = Registry.open(project)
-    number = version if version is not None else registry.aliases(name).get(str(alias))
-    found = None if number is None else registry.get(name, number)
-    if found is None:
-        raise GenmintError(f"{wanted}: there is no such version. {way_out}")
+    registry, found = resolve(project, name, alias=alias, version=version)
     folder, _ = registry.download(found, target)
     if not folder.is_dir():
-        raise GenmintError(f"{wanted}: was not registered by genmint, which cannot load it")
+        raise GenmintError(
+            f"{name}/{found.version}: was not registered by genmint, which cannot load it"
+        )
     return folder
 
 
@@ -357,4 +388,5 @@ __all__ = [
     "Version",
     "champion",
     "download",
+    "resolve",
 ]

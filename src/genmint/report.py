@@ -6,13 +6,17 @@ import base64
 import csv
 import io
 import math
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genmint.config import Params
 from genmint.errors import GenmintError
-from genmint.files import read_json, write_text
+from genmint.files import read_json, sha256_file, write_text
 from genmint.project import Project
+
+if TYPE_CHECKING:
+    from genmint.registry import Version
 
 _TEXT_SHOWN = 1500
 
@@ -29,7 +33,11 @@ def write_report(project: Project, params: Params) -> Path:
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     champions, registry_note = _champions(project, list(params.models))
-    models = [_model(project, params, name, champions.get(name)) for name in params.models]
+    models = []
+    for name in params.models:
+        champion = champions.get(name)
+        shown = _model(project, params, name, champion.version if champion else None)
+        models.append(shown | {"probe": _probe(project, name, champion)})
     if not any(model["trained"] for model in models):
         raise GenmintError("nothing is trained yet. Run `dvc repro` first.")
     environment = Environment(
@@ -65,15 +73,46 @@ def figure(value: Any) -> str:
     return f"{value:,.{digits}f}".replace(",", " ")
 
 
-def _champions(project: Project, names: list[str]) -> tuple[dict[str, str], str]:
-    """Version of each champion, and what to say if the registry could not be asked."""
+def _champions(project: Project, names: list[str]) -> tuple[dict[str, Version], str]:
+    """Each champion, and what to say if the registry could not be asked."""
     from genmint import registry
 
     try:
         found = {name: registry.champion(project, name) for name in names}
     except GenmintError as error:
         return {}, f"The registry could not be asked: {error}"
-    return {name: version.version for name, version in found.items() if version is not None}, ""
+    return {name: version for name, version in found.items() if version is not None}, ""
+
+
+def _probe(project: Project, name: str, champion: Version | None) -> dict[str, str]:
+    """Sheet and sound of the probe set, beside the champion's if that is another model."""
+    from genmint.beside import local_probe, version_probe
+    from genmint.metrics.probe_sheet import write_sheet
+    from genmint.registry import Registry
+
+    probe = local_probe(project, name)
+    if probe is None:
+        return {}
+    parts, heading = [(name, probe)], "Probe set"
+    weights = project.model(name) / "model.safetensors"
+    if champion is not None and not (
+        weights.is_file() and sha256_file(weights) == champion.weights
+    ):
+        try:
+            other = version_probe(Registry.open(project), champion)
+        except GenmintError as error:
+            other, heading = None, f"Probe set (not beside the champion's: {error})"
+        if other is not None and other.kind == probe.kind:
+            parts = [(f"champion, version {champion.version}", other), (f"models/{name}", probe)]
+            heading = f"Probe set: champion, version {champion.version}, beside models/{name}"
+    with tempfile.TemporaryDirectory(prefix="genmint-") as scratch:
+        folder = Path(scratch)
+        write_sheet(folder, "probe", parts)
+        return {
+            "heading": heading,
+            "sheet": _data_uri(folder / "probe.png", "image/png"),
+            "sound": _data_uri(folder / "probe.wav", "audio/wav"),
+        }
 
 
 def _model(project: Project, params: Params, name: str, champion: str | None) -> dict[str, Any]:
@@ -88,9 +127,7 @@ def _model(project: Project, params: Params, name: str, champion: str | None) ->
         "metrics": _metrics(project, name),
         "cost": _optional(project.cost(name)) or {},
         "sheet": _data_uri(project.samples(name) / "sheet.png", "image/png"),
-        "sounds": [
-            _data_uri(path, "audio/wav") for path in sorted(project.samples(name).glob("*.wav"))
-        ],
+        "sound": _data_uri(project.samples(name) / "strip.wav", "audio/wav"),
         "text": "",
         "curves": _curves(project.model(name) / "history.csv"),
     }

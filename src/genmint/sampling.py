@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from genmint.config import Params
 from genmint.errors import ConfigError, GenmintError
 from genmint.files import atomic_path
 from genmint.project import Project
+from genmint.target import Target
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from genmint.data.spec import DataSpec
     from genmint.models.family import Family
-
-_TARGET = re.compile(r"(?P<name>[a-z][a-z0-9-]*)(?:@(?P<alias>[\w-]+)|/(?P<version>[0-9]+))?")
 
 
 @contextmanager
@@ -34,13 +32,11 @@ def open_model(project: Project, target: str) -> Iterator[tuple[str, Family]]:
         GenmintError: no such model, or its files are damaged.
         RegistryUnreachableError: an alias or version was asked for and the registry is away.
     """
-    found = _TARGET.fullmatch(target)
-    if found is None:
-        raise ConfigError(f"{target!r}: write NAME, NAME@alias or NAME/version")
     from genmint.models import store
 
-    name, alias, version = found["name"], found["alias"], found["version"]
-    if alias is None and version is None:
+    wanted = Target.parse(target)
+    name = wanted.name
+    if wanted.alias is None and wanted.version is None:
         folder = project.model(name)
         if not folder.is_dir():
             raise GenmintError(
@@ -52,7 +48,9 @@ def open_model(project: Project, target: str) -> Iterator[tuple[str, Family]]:
     from genmint import registry
 
     with tempfile.TemporaryDirectory(prefix="genmint-") as folder_name:
-        folder = registry.download(project, name, Path(folder_name), alias=alias, version=version)
+        folder = registry.download(
+            project, name, Path(folder_name), alias=wanted.alias, version=wanted.version
+        )
         yield name, store.load(folder)[0]
 
 

@@ -11,14 +11,25 @@ from genmint import tracking
 from genmint.config import Params
 from genmint.files import read_json, sha256_json
 from genmint.gating import Record
+from genmint.metrics.probe import PROBE
 from genmint.models import store
 from genmint.project import Project
 from genmint.registry import Registry
 from genmint.scoring import ITEMS, protocol_path
 from genmint.stages import gate
 
-# Contact sheet, clip strip and text of the protocol's samples, where there are any.
-_SHOWN = ("sheet.png", "strip.wav", "text.txt", ITEMS)
+# Contact sheet, clip strip and text of the protocol's samples and of the probe set, where there are
+# any.
+_SHOWN = (
+    "sheet.png",
+    "strip.wav",
+    "text.txt",
+    ITEMS,
+    PROBE,
+    "probe.png",
+    "probe.wav",
+    "probe.txt",
+)
 
 
 @dataclass(frozen=True)
@@ -78,9 +89,15 @@ def description(record: Record, values: Facts) -> str:
 
 
 def evaluation_files(project: Project, name: str, dataset: str) -> list[Path]:
-    """List the files that say how a model was measured and judged, those that exist."""
+    """List the files that say how a model came about, was measured and judged; those that exist.
+
+    params.yaml and dvc.lock are among them: a version made from a tree that was never committed
+    keeps its settings and the hashes of all that it was made from.
+    """
     samples = project.samples(name)
     files = [
+        project.params,
+        project.lock,
         project.metrics(name),
         protocol_path(project, name),
         project.cost(name),

@@ -304,3 +304,25 @@ def test_what_is_carried_can_be_taken_up_by_another_model(items, cell):
     second.carry(first.carried())
     losses = [m.loss("rnn", batch[:, 5:], noise(), fresh=False).value for m in (first, second)]
     assert torch.equal(*losses)
+
+
+@pytest.mark.parametrize("given", [1, 7, 300])
+def test_a_prompt_is_what_the_sequence_goes_on_from(text, given):
+    """Nearly greedy, what follows the first symbols of a sequence is the rest of the sequence."""
+    model = build(config(), text)
+    with torch.no_grad():
+        model.output.weight.mul_(5)
+    whole = model.sample(1, seed=0, length=given + 20, temperature=1e-4)
+    rest = model.sample(1, seed=1, length=20, temperature=1e-4, prompt=whole[:, :given])
+    assert torch.equal(rest, whole[:, given:])
+
+
+def test_every_row_has_its_own_prompt_whatever_their_number(text):
+    model = build(config(), text)
+    with torch.no_grad():
+        model.embedding.weight.mul_(5)
+    prompts = symbols(70, 3, top=text.symbols, seed=2)
+    drawn = model.sample(70, seed=0, length=6, temperature=1e-4, prompt=prompts)
+    assert len(drawn.unique(dim=0)) > 5
+    alone = model.sample(1, seed=0, length=6, temperature=1e-4, prompt=prompts[69:])
+    assert torch.equal(drawn[69:], alone)

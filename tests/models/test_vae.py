@@ -251,3 +251,14 @@ def test_health_looks_at_a_bounded_number_of_items(grid, monkeypatch):
     model = build(config(), grid(1, 4, 4))
     data = pixels(200, 1, 4, 4)
     assert model.health(data, seed=0) == model.health(data[:70], seed=0)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "discretised-logistic"])
+def test_a_reconstruction_is_the_decoded_posterior_mean(grid, likelihood):
+    model = build(config(likelihood=likelihood), grid(1, 6, 6))
+    data = pixels(70, 1, 6, 6)
+    with torch.no_grad():
+        mean = model.likelihood.mean(model.decoder(model.encode(data)))
+    found = model.reconstruct(data)
+    assert (found.dtype, found.shape) == (torch.uint8, data.shape)
+    torch.testing.assert_close(found.float() / 255, mean, atol=0.51 / 255, rtol=0)

@@ -12,6 +12,7 @@ from genmint.data.prepared import Prepared
 from genmint.errors import DataError, GenmintError
 from genmint.files import sha256_file, write_json
 from genmint.metrics.catalogue import metric
+from genmint.metrics.probe import read_probe
 from genmint.metrics.score import score
 from genmint.models import store
 from genmint.project import Project
@@ -423,3 +424,14 @@ def test_a_collapsed_generator_scores_badly_rather_than_failing(project, monkeyp
     found = score(model, record, prepared, project.reference("shapes")).metrics
     assert found["classes"] == 1.0
     assert found["frechet_shapes_cnn"] > 10 * protocol_floor(project.reference("shapes"))
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"), [("vae", set()), ("gan", set()), ("sound", {"wav"}), ("writer", {"txt"})]
+)
+def test_the_probe_set_is_drawn_and_shown(project, name, beside):
+    run(project, name)
+    folder = project.samples(name)
+    probe = read_probe(folder / "probe.npz")
+    assert probe.ids
+    assert {path.suffix[1:] for path in folder.glob("probe.*")} == {"npz", "png"} | beside

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -14,36 +15,58 @@ from PIL import Image, ImageDraw, ImageFont
 
 Bytes = npt.NDArray[np.uint8]
 
-_PAPER, _INK, _ACCENT = (255, 255, 255), (33, 37, 41), (54, 96, 146)
+_PAPER, _INK, _ACCENT, _GIVEN = (255, 255, 255), (33, 37, 41), (54, 96, 146), (120, 126, 133)
 _GAP = 4
+_CAPTION = 15
 _WIDTH = 1040
 
 
-def image_sheet(grids: Bytes, most: int = 64) -> Image.Image:
+def image_sheet(
+    grids: Bytes,
+    most: int = 64,
+    *,
+    columns: int | None = None,
+    captions: Sequence[str] = (),
+    width: int = _WIDTH,
+) -> Image.Image:
     """Contact sheet of the first pictures, enlarged without smoothing.
 
     Args:
         grids: uint8 N×C×H×W, C = 1 or 3.
         most: pictures shown.
+        columns: pictures a row; None: as square as can be.
+        captions: a line under each picture; none for those that have none.
+        width: of the sheet in pixels, as nearly as whole pixels allow.
     """
     shown = grids[:most]
-    columns = math.ceil(math.sqrt(len(shown)))
+    columns = columns or math.ceil(math.sqrt(len(shown)))
     rows = math.ceil(len(shown) / columns)
-    height, width = shown.shape[2:]
-    factor = max(1, _WIDTH // (columns * max(height, width) + 1))
-    cell = (width * factor + _GAP, height * factor + _GAP)
+    high, wide = shown.shape[2:]
+    factor = max(1, width // (columns * max(high, wide) + 1))
+    caption = _CAPTION if captions else 0
+    cell = (wide * factor + _GAP, high * factor + _GAP + caption)
     sheet = Image.new("RGB", (columns * cell[0] + _GAP, rows * cell[1] + _GAP), (222, 226, 230))
+    pen = ImageDraw.Draw(sheet)
     for i, grid in enumerate(shown):
         picture = Image.fromarray(_colours(grid)).resize(
-            (width * factor, height * factor), Image.Resampling.NEAREST
+            (wide * factor, high * factor), Image.Resampling.NEAREST
         )
         at = (_GAP + i % columns * cell[0], _GAP + i // columns * cell[1])
         sheet.paste(picture, at)
+        if i < len(captions):
+            pen.text((at[0], at[1] + high * factor), captions[i], _INK, _font(11))
     return sheet
 
 
 def sound_sheet(
-    clips: npt.NDArray[np.int16], grids: Bytes, sample_rate: int, most: int = 16
+    clips: npt.NDArray[np.int16],
+    grids: Bytes,
+    sample_rate: int,
+    most: int = 16,
+    *,
+    columns: int = 4,
+    captions: Sequence[str] = (),
+    width: int = _WIDTH,
 ) -> Image.Image:
     """Each clip's waveform over its log-mel spectrogram, low frequencies at the bottom.
 
@@ -52,48 +75,90 @@ def sound_sheet(
         grids: their spectrograms, uint8 N×1×mels×frames.
         sample_rate: Hz.
         most: clips shown.
+        columns: clips a row.
+        captions: a line under each clip.
+        width: of the sheet in pixels.
     """
-    columns, number = 4, min(most, len(clips))
+    number = min(most, len(clips))
     rows = math.ceil(number / columns)
-    width, wave_height, mel_height, caption = _WIDTH // columns - 16, 72, 96, 24
-    cell = (width + 16, wave_height + mel_height + 20)
-    sheet = Image.new("RGB", (columns * cell[0] + 16, rows * cell[1] + 16 + caption), _PAPER)
+    wide, wave_height, mel_height, note_height = width // columns - 16, 72, 96, 24
+    cell = (wide + 16, wave_height + mel_height + 20)
+    sheet = Image.new("RGB", (columns * cell[0] + 16, rows * cell[1] + 16 + note_height), _PAPER)
     pen = ImageDraw.Draw(sheet)
     colours = (mpl.colormaps["magma"](np.linspace(0, 1, 256))[:, :3] * 255).astype(np.uint8)
     for i in range(number):
         x, y = 16 + i % columns * cell[0], 16 + i // columns * cell[1]
-        _draw_wave(pen, clips[i], (x, y, width, wave_height))
+        _draw_wave(pen, clips[i], (x, y, wide, wave_height))
         picture = Image.fromarray(colours[grids[i, 0, ::-1]])
         sheet.paste(
-            picture.resize((width, mel_height), Image.Resampling.BILINEAR), (x, y + wave_height)
+            picture.resize((wide, mel_height), Image.Resampling.BILINEAR), (x, y + wave_height)
         )
+        if i < len(captions):
+            pen.text((x, y + wave_height + mel_height + 1), captions[i], _INK, _font(11))
     seconds = clips.shape[1] / sample_rate
     note = f"{number} clips of {seconds:.2f} s at {sample_rate} Hz: waveform, log-mel spectrogram"
     pen.text((16, rows * cell[1] + 14), note, _INK, _font(15))
     return sheet
 
 
-def text_sheet(texts: list[str], most: int = 4, columns: int = 92) -> Image.Image:
+def text_sheet(
+    texts: Sequence[str],
+    most: int = 4,
+    columns: int = 92,
+    *,
+    captions: Sequence[str] = (),
+    prompts: Sequence[str] = (),
+    width: int = _WIDTH,
+) -> Image.Image:
     """The first texts, typeset; unknown characters as �.
 
     Args:
         texts: generated.
         most: texts shown.
         columns: characters a line.
+        captions: a line above each text; `sample 0` and so on where there are none.
+        prompts: what each text goes on from, set in another colour before it.
+        width: of the sheet in pixels.
     """
     font = _font(17)
     lines: list[tuple[str, tuple[int, int, int]]] = []
     for i, text in enumerate(texts[:most]):
-        lines.append((f"sample {i}", _ACCENT))
-        for line in text.replace("\r", "").split("\n"):
-            lines += [(part, _INK) for part in textwrap.wrap(line, columns) or [""]]
+        lines.append((captions[i] if captions else f"sample {i}", _ACCENT))
+        if prompts:
+            lines += [(line, _GIVEN) for line in _wrapped(prompts[i], columns)]
+        lines += [(line, _INK) for line in _wrapped(text, columns)]
         lines.append(("", _INK))
     leading = 23
-    sheet = Image.new("RGB", (_WIDTH, leading * len(lines) + 2 * _GAP + 24), _PAPER)
+    sheet = Image.new("RGB", (width, leading * len(lines) + 2 * _GAP + 24), _PAPER)
     pen = ImageDraw.Draw(sheet)
     for i, (line, colour) in enumerate(lines):
         pen.text((28, 16 + i * leading), line, colour, font)
     return sheet
+
+
+def stacked(parts: Sequence[tuple[str, Image.Image]]) -> Image.Image:
+    """Sheets below each other, each under its heading."""
+    heading = 32
+    height = sum(sheet.height + heading for _, sheet in parts) + _GAP
+    whole = Image.new("RGB", (max(sheet.width for _, sheet in parts), height), _PAPER)
+    pen, y = ImageDraw.Draw(whole), 0
+    for text, sheet in parts:
+        pen.text((_GAP, y + 7), text, _ACCENT, _font(15))
+        whole.paste(sheet, (0, y + heading))
+        y += sheet.height + heading
+    return whole
+
+
+def abreast(sheets: Sequence[Image.Image]) -> Image.Image:
+    """Sheets side by side, their upper edges in a line."""
+    gap = 28
+    width = sum(sheet.width + gap for sheet in sheets) - gap
+    whole = Image.new("RGB", (width, max(sheet.height for sheet in sheets)), _PAPER)
+    x = 0
+    for sheet in sheets:
+        whole.paste(sheet, (x, 0))
+        x += sheet.width + gap
+    return whole
 
 
 def write_strip(
@@ -116,6 +181,12 @@ def write_strip(
         stream.setsampwidth(2)
         stream.setframerate(sample_rate)
         stream.writeframes(strip.tobytes())
+
+
+def _wrapped(text: str, columns: int) -> list[str]:
+    """Lines of at most `columns` characters."""
+    lines = text.replace("\r", "").split("\n")
+    return [part for line in lines for part in textwrap.wrap(line, columns) or [""]]
 
 
 def _colours(grid: Bytes) -> Bytes:

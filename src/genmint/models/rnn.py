@@ -188,6 +188,7 @@ class RNN(Family):
         batch_size: int = 256,
         length: int | None = None,
         temperature: float | None = None,
+        prompt: Tensor | None = None,
     ) -> Tensor:
         """Draw n sequences symbol by symbol from softmax(logits / temperature).
 
@@ -197,6 +198,7 @@ class RNN(Family):
             batch_size: no influence on the result.
             length: symbols; items have their own length unless it says otherwise, texts 512.
             temperature: default: that of the configuration.
+            prompt: int64 n×P, P ≥ 1: symbols that each sequence goes on from; not returned.
 
         Returns:
             int64 n×T, 0…symbols−1.
@@ -207,9 +209,14 @@ class RNN(Family):
         rows = min(n, ROWS)
         parts = []
         with evaluating(self):
-            for _ in range(0, n, ROWS):
+            for first in range(0, n, ROWS):
                 noise = torch.rand(rows, length, generator=noise_of, dtype=torch.float64)
-                parts.append(self._draw(noise.to(self.device), heat).cpu())
+                begun = torch.full((rows, 1), self.start)
+                if prompt is not None:
+                    # The last block is filled up, so that every pass has the same shape.
+                    which = torch.arange(first, first + rows).clamp_(max=n - 1)
+                    begun = torch.cat([begun, prompt.cpu()[which]], dim=1)
+                parts.append(self._draw(noise.to(self.device), heat, begun.to(self.device)).cpu())
         return torch.cat(parts)[:n]
 
     def _start_weights(self) -> None:
@@ -237,12 +244,14 @@ class RNN(Family):
             spread = 0.7 / self.config.hidden**0.5
             self.output.weight.copy_(smooth_levels(self.symbols, _OUTPUT_FEATURES) @ mix * spread)
 
-    def _draw(self, noise: Tensor, temperature: float) -> Tensor:
-        """Symbols N×T for uniform noise N×T by inverse CDF, the state kept from one to the next."""
+    def _draw(self, noise: Tensor, temperature: float, begun: Tensor) -> Tensor:
+        """Symbols N×T after those of `begun` (N×P) for uniform noise N×T by inverse CDF."""
         rows, length = noise.shape
         drawn = torch.empty(rows, length, dtype=torch.int64, device=noise.device)
-        symbol = torch.full((rows, 1), self.start, device=noise.device)
         state: State | None = None
+        given, symbol = begun[:, :-1], begun[:, -1:]
+        for first in range(0, given.shape[1], _PASS):
+            _, state = self(given[:, first : first + _PASS], state)
         for t in range(length):
             logits, state = self(symbol, state)
             scaled = logits[:, 0].double() / temperature

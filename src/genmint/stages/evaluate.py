@@ -1,4 +1,4 @@
-"""evaluate: metrics with their uncertainty, costs, and samples of a trained model."""
+"""evaluate: metrics with their uncertainty, costs, samples and probe set of a trained model."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from genmint.errors import DataError
 from genmint.files import atomic_dir, read_json, sha256_file, write_json, write_text
 from genmint.metrics import sheets
 from genmint.metrics.cost import model_cost
+from genmint.metrics.probe import draw_probe, write_probe
+from genmint.metrics.probe_sheet import write_sheet
 from genmint.metrics.reference import read_reference
 from genmint.metrics.samples import Samples
 from genmint.metrics.score import Score, refuse_nonfinite, score
@@ -51,8 +53,11 @@ def run(project: Project, params: Params, name: str) -> None:
         model, weights.stat().st_size, read_reference(reference).protocol, result.samples.seconds
     )
     cost |= _train_seconds(project, sha256_file(weights))
+    probe = draw_probe(model, prepared)
     with atomic_dir(project.samples(name)) as folder:
         write_samples(folder, result.samples, prepared)
+        write_probe(folder, probe)
+        write_sheet(folder, "probe", [(name, probe)])
         if result.items is not None:
             np.save(folder / "items.npy", result.items)
     _write(project, name, record, result, metrics, cost)

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from genmint.errors import GenmintError
+from genmint.lock import DATASET_STAGES, MODEL_STAGES, read_lock
 from genmint.project import Project
 
 
@@ -61,11 +63,14 @@ def flatten(block: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def git_state(project: Project) -> dict[str, str]:
-    """Tags that name the commit, and whether tracked files differed from it; {} outside of git."""
+    """Tags that name the commit, and whether tracked files differed from it; {} outside of git.
+
+    dvc.lock does not count: DVC writes it while it runs the stages.
+    """
     commit = _git(project, "rev-parse", "HEAD")
     if commit is None:
         return {}
-    dirty = _git(project, "status", "--porcelain", "--untracked-files=no")
+    dirty = _git(project, "status", "--porcelain", "--untracked-files=no", ":/", ":!dvc.lock")
     tags = {"mlflow.source.git.commit": commit, "genmint.git_commit": commit}
     tags["genmint.git_dirty"] = str(int(bool(dirty)))
     return tags
@@ -73,13 +78,12 @@ def git_state(project: Project) -> dict[str, str]:
 
 def data_hashes(project: Project, dataset: str) -> dict[str, str]:
     """DVC's hash of each output of a data set's stages, by path, as dvc.lock has them."""
-    names = {f"{stage}@{dataset}" for stage in ("ingest", "validate", "prepare", "reference")}
-    return _outputs(project, names)
+    return _outputs(project, {f"{stage}@{dataset}" for stage in DATASET_STAGES})
 
 
 def model_hashes(project: Project, name: str, dataset: str) -> dict[str, str]:
     """DVC's hash of each output that a model rests on: its data set's, and its own."""
-    own = _outputs(project, {f"{stage}@{name}" for stage in ("train", "evaluate", "gate")})
+    own = _outputs(project, {f"{stage}@{name}" for stage in MODEL_STAGES})
     return {**data_hashes(project, dataset), **own}
 
 
@@ -109,22 +113,18 @@ def user() -> str:
 
 
 def _outputs(project: Project, stages: set[str]) -> dict[str, str]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        text = (project.root / "dvc.lock").read_text(encoding="utf-8")
-        lock = YAML(typ="safe", pure=True).load(text) or {}
-    except (FileNotFoundError, UnicodeDecodeError, YAMLError):
-        # No lock yet, or one that DVC will itself complain about: nothing to report is the truth.
+        lock = read_lock(project.lock)
+    except GenmintError:
+        # One that DVC will itself complain about: nothing to report is the truth.
         return {}
-    hashes = {}
-    for stage, entry in (lock.get("stages") or {}).items():
-        if stage in stages:
-            for out in entry.get("outs") or []:
-                if "md5" in out:
-                    hashes[str(out["path"])] = str(out["md5"])
-    return hashes
+    return {
+        str(out["path"]): str(out["md5"])
+        for stage, entry in lock.items()
+        if stage in stages
+        for out in entry.get("outs") or []
+        if "md5" in out
+    }
 
 
 def _git(project: Project, *arguments: str) -> str | None:

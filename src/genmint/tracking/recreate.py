@@ -14,7 +14,7 @@ from mlflow.entities import Metric, Param, RunTag
 from genmint.errors import GenmintError
 from genmint.files import read_json, sha256_file
 from genmint.project import Project
-from genmint.tracking.provenance import DatasetInfo, data_hashes, flatten, git_state, user
+from genmint.tracking.provenance import DatasetInfo, data_hashes, flatten, user
 from genmint.tracking.store import connect, experiment_id, find_run, reaching, uri
 
 _BATCH = 500
@@ -25,7 +25,8 @@ def recreate_run(project: Project, name: str, client: MlflowClient | None = None
 
     A model that DVC restored from a cache was trained elsewhere, or before this tracker existed.
     Its run is then written anew from models/NAME/history.csv and config.json, with the tag
-    `genmint.recreated`; times are those of the file, since the history holds none.
+    `genmint.recreated`; times are those of the file, since the history holds none. It names no
+    commit: the one that happens to be checked out here need not be the one that trained.
 
     Raises:
         RegistryUnreachableError: the tracker does not answer.
@@ -60,7 +61,6 @@ def _write_run(
         "mlflow.user": user(),
         "genmint.model": name,
         "genmint.recreated": "1",
-        **git_state(project),
     }
     dataset = str(config.get("model", {}).get("dataset", ""))
     tags.update({f"dvc.{k}": v for k, v in data_hashes(project, dataset).items()})

@@ -1,0 +1,7 @@
+"""Where a version came from: run, commit, data, code, parameters, validation, gate, journal."""
+
+from genmint.lineage.links import Lineage, trace
+from genmint.lineage.tree import show
+from genmint.lineage.worktree import check_out
+
+__all__ = ["Lineage", "check_out", "show", "trace"]

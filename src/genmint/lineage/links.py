@@ -1,0 +1,302 @@
+"""Following a version back, link by link, from what was stored with it when it was registered.
+
+A link that is missing is told as unknown, with why; two that contradict each other are told as
+broken. Nothing is taken from the files that happen to lie here now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Run, ViewType
+
+from genmint import tracking
+from genmint.errors import GenmintError
+from genmint.files import read_json, sha256_file, sha256_json
+from genmint.gating import Record
+from genmint.lineage.history import recorded_in
+from genmint.lock import Entries, read_lock, stages_of
+from genmint.project import Project
+from genmint.registry import Registry, Version
+from genmint.stages.gate import read_record
+
+_RECREATED = "the run was re-created from DVC's cache"
+
+
+@dataclass
+class Lineage:
+    """What is known of a version; a part that is None is explained in `unknown`.
+
+    Attributes:
+        model: name of its block.
+        version: number.
+        aliases: that point to it.
+        weights: sha256 of model.safetensors.
+        dataset: name of its block.
+        run: id, start (UTC), user, whether it was re-created, environment.
+        commit: `training` is what was checked out then, with whether tracked files differed from
+            it; `recorded` the first whose dvc.lock has exactly the entries of this version.
+        stages: from ingest to gate: command, hashes of code and data read and of what was written,
+            parameters.
+        validation: who let the data in: sha256 of the report, items, quarantined, expectations.
+        gate: verdict, counts, hash of the record, the checks that failed.
+        journal: entries that made it champion, or made another champion in its place.
+        unknown: link → why it is not known.
+        broken: contradictions, in words.
+    """
+
+    model: str
+    version: str
+    aliases: list[str]
+    weights: str
+    dataset: str | None
+    run: dict[str, Any] | None = None
+    commit: dict[str, Any] | None = None
+    stages: dict[str, dict[str, Any]] | None = None
+    validation: dict[str, Any] | None = None
+    gate: dict[str, Any] | None = None
+    journal: list[dict[str, Any]] = field(default_factory=list)
+    unknown: dict[str, str] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, with the names of the attributes."""
+        return asdict(self)
+
+
+def trace(registry: Registry, version: Version, evaluation: Path | None) -> Lineage:
+    """Follow a version back to its data.
+
+    Args:
+        registry: that has it.
+        version: of a model.
+        evaluation: folder with the files that were stored with it (`Registry.evaluation`), or None.
+
+    Raises:
+        RegistryUnreachableError: the registry does not answer.
+    """
+    aliases = registry.aliases(version.name)
+    lineage = Lineage(
+        model=version.name,
+        version=version.version,
+        aliases=sorted(alias for alias, number in aliases.items() if number == version.version),
+        weights=version.weights,
+        dataset=version.tags.get("genmint.dataset"),
+    )
+    _follow_run(lineage, registry, version)
+    if evaluation is None or lineage.dataset is None:
+        for link in ("commit", "stages", "validation", "gate"):
+            lineage.unknown.setdefault(link, "nothing of it was stored: not registered by genmint")
+    else:
+        stored = Project(evaluation)
+        record = _follow_gate(lineage, version, stored)
+        _follow_validation(lineage, stored, record)
+        entries = _follow_stages(lineage, stored)
+        _follow_commit(lineage, registry.project, entries)
+    _follow_journal(lineage, registry)
+    return lineage
+
+
+def _follow_run(lineage: Lineage, registry: Registry, version: Version) -> None:
+    found = None if version.run_id is None else _run(registry, version.run_id)
+    if found is None:
+        lineage.unknown["run"] = "the version names none, or the tracker has it no more"
+        return
+    tags = found.data.tags
+    recreated = tags.get("genmint.recreated") == "1"
+    lineage.run = {
+        "id": str(found.info.run_id),
+        # Of a run made from files, that is when the files were written.
+        "started": None if recreated else _utc(found.info.start_time),
+        "user": tags.get("mlflow.user"),
+        "recreated": recreated,
+        "environment": {
+            key.removeprefix("env."): value
+            for key, value in sorted(tags.items())
+            if key.startswith("env.")
+        },
+    }
+    if recreated:
+        lineage.unknown["training"] = f"commit, time and machine of the training: {_RECREATED}"
+    lineage.commit = {
+        # A run re-created by an earlier genmint names the commit that was checked out then.
+        "training": None if recreated else tags.get("genmint.git_commit"),
+        "uncommitted_changes": None if recreated else _flag(tags.get("genmint.git_dirty")),
+        "recorded": None,
+    }
+
+
+def _run(registry: Registry, run_id: str) -> Run | None:
+    with tracking.reaching(registry.address):
+        found = registry.client.search_runs(
+            [tracking.experiment_id(registry.client)],
+            filter_string=f"attributes.run_id = '{run_id}'",
+            run_view_type=ViewType.ALL,
+        )
+    return found[0] if found else None
+
+
+def _follow_gate(lineage: Lineage, version: Version, stored: Project) -> Record | None:
+    try:
+        record = read_record(stored, lineage.model)
+    except GenmintError:
+        lineage.unknown["gate"] = "no readable gate record was stored with the version"
+        return None
+    digest = sha256_json(record.model_dump(mode="json"))
+    lineage.gate = {
+        "passed": bool(record.passed),
+        "mode": record.mode,
+        "checks_passed": record.checks_passed,
+        "checks_failed": record.checks_failed,
+        "sha256": digest,
+        "failed": [check.model_dump(mode="json") for check in record.failed()],
+    }
+    if digest != version.tags.get("genmint.record"):
+        lineage.broken.append("the stored gate record is not the one that the version names")
+    for item in record.evidence:
+        if item.file.endswith(".safetensors"):
+            actual: str | None = version.weights
+        else:
+            path = stored.root / item.file
+            actual = sha256_file(path) if path.is_file() else None
+        if actual != item.sha256:
+            lineage.broken.append(f"{item.file}, as stored, is not what the gate looked at")
+    return record
+
+
+def _follow_validation(lineage: Lineage, stored: Project, record: Record | None) -> None:
+    assert lineage.dataset is not None
+    path = stored.validation(lineage.dataset)
+    try:
+        report = read_json(path)
+    except GenmintError:
+        report = None
+    if record is None or not isinstance(report, dict):
+        lineage.unknown["validation"] = "no readable report was stored with the version"
+        return
+    lineage.validation = {
+        "dataset": lineage.dataset,
+        "sha256": sha256_file(path),
+        **{
+            key: report.get(key)
+            for key in ("passed", "items", "quarantined", "max_quarantined", "manifest")
+        },
+        "expectations": report.get("expectations", []),
+    }
+
+
+def _follow_stages(lineage: Lineage, stored: Project) -> Entries:
+    """Take the hashes of every stage from the stored dvc.lock, if it speaks of this version."""
+    assert lineage.dataset is not None
+    wanted = stages_of(lineage.model, lineage.dataset)
+    try:
+        lock = read_lock(stored.lock)
+    except GenmintError:
+        lock = {}
+    missing = [stage for stage in wanted if stage not in lock]
+    if missing:
+        reason = (
+            "no dvc.lock was stored with the version"
+            if not lock
+            else (f"the stored dvc.lock has no {missing[0]}")
+        )
+        lineage.unknown["stages"] = f"{reason}: the stages ran without DVC"
+        return {}
+    entries = {stage: lock[stage] for stage in wanted}
+    written = {
+        path: (digest, stage)
+        for stage, entry in entries.items()
+        for path, digest in _hashes(entry, "outs").items()
+    }
+    contradictions = _contradictions(entries, written, stored.root)
+    if contradictions:
+        lineage.broken += contradictions
+        lineage.unknown["stages"] = "the stored dvc.lock speaks of other files: stages ran by hand"
+        return {}
+    lineage.stages = {}
+    for stage, entry in entries.items():
+        read = _hashes(entry, "deps")
+        lineage.stages[stage] = {
+            "command": entry.get("cmd"),
+            "code": {path: value for path, value in read.items() if _is_code(path, written)},
+            "data": {path: value for path, value in read.items() if not _is_code(path, written)},
+            "parameters": _parameters(entry),
+            "wrote": _hashes(entry, "outs"),
+        }
+    return entries
+
+
+def _contradictions(
+    entries: Entries, written: Mapping[str, tuple[str, str]], evaluation: Path
+) -> list[str]:
+    found = []
+    for stage, entry in entries.items():
+        for path, digest in _hashes(entry, "deps").items():
+            if path in written and written[path][0] != digest:
+                found.append(f"{stage} read another {path} than {written[path][1]} wrote")
+    for path, (digest, stage) in written.items():
+        file = evaluation / path
+        if file.is_file() and hashlib.md5(file.read_bytes()).hexdigest() != digest:  # noqa: S324 - DVC's
+            found.append(f"{path}, as stored, is not what {stage} wrote by the stored dvc.lock")
+    return found
+
+
+def _follow_commit(lineage: Lineage, project: Project, entries: Entries) -> None:
+    commit = lineage.commit or {"training": None, "uncommitted_changes": None, "recorded": None}
+    commit["recorded"] = recorded_in(project, entries) if entries else None
+    lineage.commit = commit
+    if commit["training"] is None and commit["recorded"] is None:
+        reason = "the run names none"
+        if lineage.run is None or lineage.run["recreated"]:
+            reason = _RECREATED if lineage.run else "its run is unknown"
+        lineage.commit = None
+        lineage.unknown["commit"] = f"{reason}, and no commit here has these hashes in its dvc.lock"
+
+
+def _follow_journal(lineage: Lineage, registry: Registry) -> None:
+    for entry in registry.entries(lineage.model):
+        if entry.valid and lineage.version in (entry.version, entry.previous):
+            lineage.journal.append(
+                {
+                    "number": entry.number,
+                    "kind": entry.kind,
+                    "version": entry.version,
+                    "previous": entry.previous,
+                    "reason": entry.reason,
+                }
+            )
+
+
+def _hashes(entry: Mapping[str, Any], part: str) -> dict[str, str]:
+    return {
+        str(item["path"]): str(item.get("md5") or item.get("etag") or item.get("checksum"))
+        for item in entry.get(part) or []
+    }
+
+
+def _is_code(path: str, written: Mapping[str, Any]) -> bool:
+    """Whether a stage reads a file of the repository: code, or rules such as gx/image.yaml."""
+    return path not in written and not path.startswith("data/") and not Path(path).is_absolute()
+
+
+def _parameters(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters by key of params.yaml, as JSON can hold them."""
+    found: dict[str, Any] = {}
+    for values in (entry.get("params") or {}).values():
+        found |= values
+    plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
+    return plain
+
+
+def _utc(milliseconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(milliseconds / 1000))
+
+
+def _flag(text: str | None) -> bool | None:
+    return None if text is None else text == "1"

@@ -1,0 +1,186 @@
+"""A version's state, put back into a git worktree where nothing needs to run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from genmint.errors import GenmintError
+from genmint.files import atomic_path
+from genmint.lineage.history import git, lock_of
+from genmint.lineage.links import Lineage
+from genmint.lock import Entries, read_lock, stages_of
+from genmint.project import Project
+
+
+def check_out(project: Project, lineage: Lineage, evaluation: Path | None, target: Path) -> str:
+    """Restore code, settings, hashes and files of a version into a new git worktree.
+
+    The code is that of a commit; params.yaml and dvc.lock are those stored with the version where
+    the commit has others; DVC's cache is shared with this checkout. DVC itself then says whether
+    any stage of the version differs, and if one does, nothing is left behind.
+
+    Args:
+        project: whose repository and cache are used.
+        lineage: of the version.
+        evaluation: folder with the files that were stored with it, or None.
+        target: of the worktree; must be missing or empty.
+
+    Returns:
+        The commit that is checked out there.
+
+    Raises:
+        GenmintError: why it cannot be restored, and what to do about it.
+    """
+    name = f"{lineage.model}/{lineage.version}"
+    entries = _entries(lineage, evaluation, name)
+    assert evaluation is not None
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise GenmintError(f"{target}: exists and is not empty. Name a folder that does not exist.")
+    reasons = []
+    for commit in _candidates(project, lineage, name):
+        with _worktree(project, commit, target) as (root, keep):
+            _overlay(root, project, commit, evaluation, entries)
+            _share_cache(project, root)
+            differing = _differing(root, lineage.model, entries)
+            if not differing:
+                keep()
+                return commit
+            reasons.append(f"commit {commit[:12]} {', '.join(differing)}")
+    raise GenmintError(
+        f"{name} was made from files that no commit here has: {'; '.join(reasons)}. Commit them, "
+        "or fetch the branch that has them."
+    )
+
+
+def _entries(lineage: Lineage, evaluation: Path | None, name: str) -> Entries:
+    if lineage.broken:
+        raise GenmintError(f"{name} cannot be restored: {'; '.join(lineage.broken)}")
+    if evaluation is None or lineage.stages is None or lineage.dataset is None:
+        reason = lineage.unknown.get("stages", "its stages are unknown")
+        raise GenmintError(f"{name} cannot be restored: {reason}")
+    lock = read_lock(Project(evaluation).lock)
+    return {stage: lock[stage] for stage in stages_of(lineage.model, lineage.dataset)}
+
+
+def _candidates(project: Project, lineage: Lineage, name: str) -> list[str]:
+    """Commits that may have the code, the one that recorded the hashes first."""
+    commit = lineage.commit
+    if commit is None:
+        raise GenmintError(f"{name} cannot be restored: {lineage.unknown['commit']}")
+    named = dict.fromkeys(each for each in (commit["recorded"], commit["training"]) if each)
+    known = [each for each in named if git(project, "cat-file", "-e", f"{each}^{{commit}}") == ""]
+    if not known:
+        raise GenmintError(
+            f"{name} cannot be restored: commit {next(iter(named))} is not in this repository. "
+            "Run `git fetch --all`, or push it from where it was made."
+        )
+    return known
+
+
+@contextlib.contextmanager
+def _worktree(project: Project, commit: str, target: Path) -> Iterator[tuple[Project, Any]]:
+    """Yield a fresh worktree and a function that keeps it; otherwise it is gone afterwards."""
+    existed = target.is_dir()
+    prefix = (git(project, "rev-parse", "--show-prefix") or "").strip()
+    kept = False
+
+    def keep() -> None:
+        nonlocal kept
+        kept = True
+
+    # If this fails, git has tidied up, and what lies there is none of ours to remove.
+    _run("git", "worktree", "add", "--quiet", "--detach", str(target.resolve()), commit,
+         cwd=project.root)  # fmt: skip
+    try:
+        yield Project(target.resolve() / prefix), keep
+    finally:
+        if not kept:
+            git(project, "worktree", "remove", "--force", str(target.resolve()))
+            shutil.rmtree(target, ignore_errors=True)
+            git(project, "worktree", "prune")
+            if existed:
+                target.mkdir(parents=True, exist_ok=True)
+
+
+def _overlay(
+    root: Project, project: Project, commit: str, evaluation: Path, entries: Entries
+) -> None:
+    """Put the stored params.yaml and lock entries in place where the commit has others."""
+    stored = Project(evaluation).params
+    if not stored.is_file():
+        raise GenmintError(f"{stored.name} was not stored with the version")
+    if not root.params.is_file() or root.params.read_bytes() != stored.read_bytes():
+        shutil.copyfile(stored, root.params)
+    if lock_of(project, commit, entries) == entries:
+        return
+    # Other models keep the hashes that the commit has for them.
+    lock = {"schema": "2.0", "stages": read_lock(root.lock) | entries}
+    with atomic_path(root.lock) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        yaml = YAML(typ="safe", pure=True)
+        yaml.default_flow_style = False
+        yaml.dump(lock, stream)
+
+
+def _share_cache(project: Project, root: Project) -> None:
+    cache = _run(*_DVC, "cache", "dir", cwd=project.root).strip()
+    _run(*_DVC, "cache", "dir", "--quiet", "--local", cache, cwd=root.root)
+
+
+def _differing(root: Project, name: str, entries: Entries) -> list[str]:
+    """Restore the files that the cache has; say which inputs are not the version's."""
+    gate = f"gate@{name}"
+    _run(*_DVC, "checkout", "--quiet", "--allow-missing", "--with-deps", gate, cwd=root.root)
+    found = json.loads(_run(*_DVC, "status", "--json", *entries, cwd=root.root))
+    written = {item["path"] for entry in entries.values() for item in entry.get("outs") or []}
+    read = {
+        item["path"]: str(item.get("md5"))
+        for entry in entries.values()
+        for item in entry.get("deps") or []
+    }
+    differing = []
+    for stage, changes in found.items():
+        for change in changes:
+            if not isinstance(change, dict):
+                differing.append(f"has another dvc.yaml ({stage}: {change})")
+                continue
+            for what, state in change.get("changed deps", {}).items():
+                if state != "deleted":
+                    keys = f" ({', '.join(state)})" if isinstance(state, dict) else ""
+                    differing.append(f"has another {what}{keys}")
+                elif what not in written and not _is_added(root, what, read[what]):
+                    differing.append(f"lacks {what}")
+    return list(dict.fromkeys(differing))
+
+
+def _is_added(root: Project, path: str, md5: str) -> bool:
+    """Whether `dvc add` recorded this content of `path`: then `dvc repro --pull` fetches it."""
+    pointer = root.root / f"{path}.dvc"
+    return pointer.is_file() and f"md5: {md5}" in pointer.read_text(encoding="utf-8")
+
+
+_DVC = (sys.executable, "-m", "dvc")
+
+
+def _run(*command: str, cwd: Path) -> str:
+    env = {key: value for key, value in os.environ.items() if key != "DVC_ROOT"}
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, env=env, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        raise GenmintError(f"{command[0]}: not found on PATH. Install it.") from None
+    if done.returncode != 0:
+        said = " ".join((done.stderr or done.stdout).split())[:400]
+        shown = " ".join(command[2:] if command[:2] == _DVC[:2] else command[:3])
+        raise GenmintError(f"`{shown}` failed in {cwd}: {said}")
+    return done.stdout
