@@ -11,7 +11,21 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 VERBS = [
-    *("gate", "promote", "status", "report", "ui", "sample", "encode", "bench", "add", "doctor"),
+    *(
+        "gate",
+        "promote",
+        "journal",
+        "rollback",
+        "reconcile",
+        "status",
+        "report",
+        "ui",
+        "sample",
+        "encode",
+        "bench",
+        "add",
+        "doctor",
+    ),
     *("ingest", "validate", "prepare", "reference", "train", "evaluate"),
 ]
 HEAVY = ("torch", "mlflow", "great_expectations", "prefect", "pandas", "dvc", "sklearn")

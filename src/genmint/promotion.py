@@ -20,10 +20,11 @@ from genmint.comparison import Comparison, Scores, compare
 from genmint.config import ChampionRule, Params
 from genmint.errors import GenmintError, RegistryUnreachableError
 from genmint.gating import Record
-from genmint.journal import Standing
+from genmint.history import rolled_back
 from genmint.metrics.catalogue import metric
 from genmint.models import store
 from genmint.project import Project
+from genmint.reconcile import settle_by_hand
 from genmint.registry import Registry, Version
 from genmint.scoring import challenger_scores, champion_scores, noise_floor
 from genmint.stages import gate
@@ -32,7 +33,9 @@ from genmint.versions import description, evaluation_files, facts
 # Each attempt was beaten by a real move of somebody else's; more than this is no ordinary night.
 _ATTEMPTS = 50
 
-Verdict = Literal["promoted", "is champion", "not better", "refused", "dry-run", "not promoted"]
+Verdict = Literal[
+    "promoted", "is champion", "not better", "rolled back", "refused", "dry-run", "not promoted"
+]
 
 
 @dataclass(frozen=True)
@@ -162,14 +165,18 @@ def _decide(
     name = version.name
     dry = record.mode == "dry-run"
     standing = registry.read(name) if dry else registry.stand(name)
-    if standing.by_hand and standing.champion is not None and not dry:
-        _journal_by_hand(registry, name, standing)
+    if (standing.by_hand or standing.previous_by_hand) and not dry:
+        settle_by_hand(registry, params.gates.get(name), name, standing)
         return None
     champion = None if standing.champion is None else registry.get(name, standing.champion)
     if champion is not None and champion.weights == version.weights:
         if not dry:
             registry.clear_challenger(name, version.version)
         return Outcome(name, "is champion", version.version, "nothing moves")
+    back = rolled_back(standing.written, version.weights, version.grounds)
+    if back is not None:
+        reason = f"journal entry {back.number} ({back.reason}), and its gate decided nothing new"
+        return Outcome(name, "rolled back", version.version, reason)
     if champion is None:
         reason = "passed its gate, and there was no champion"
     else:
@@ -184,29 +191,16 @@ def _decide(
     registry.set_challenger(name, version.version)
     moved = registry.move_champion(
         name,
-        version.version,
+        version,
         standing=standing,
         kind="promotion",
         reason=reason,
-        tags={"genmint.weights": version.weights, "genmint.user": tracking.user()},
+        user=tracking.user(),
     )
     if not moved:
         return None
     registry.clear_challenger(name, version.version)
     return Outcome(name, "promoted", version.version, reason)
-
-
-def _journal_by_hand(registry: Registry, name: str, standing: Standing) -> None:
-    """Write into the journal that a person moved the alias; the next look then compares with it."""
-    assert standing.champion is not None
-    registry.move_champion(
-        name,
-        standing.champion,
-        standing=standing,
-        kind="by-hand",
-        reason="the alias was found moved by hand",
-        tags={"genmint.found_by": tracking.user()},
-    )
 
 
 def _compare(
@@ -223,7 +217,7 @@ def _compare(
         if not weights.is_dir():
             raise GenmintError(
                 f"the champion, version {champion.version}, was not registered by genmint and "
-                f"cannot be compared with. Take the alias `champion` of {name} away from it."
+                f"cannot be compared with. Run `genmint rollback {name} --reason …`."
             )
         try:
             scores = champion_scores(
@@ -232,7 +226,7 @@ def _compare(
         except GenmintError as error:
             raise GenmintError(
                 f"the champion, version {champion.version}, cannot be measured as the new one was: "
-                f"{error} To do without the comparison, take the alias `champion` of {name} away."
+                f"{error} To do without the comparison, have no champion: docs/registry.md says how."
             ) from None
     direction = metric(rule.metric).direction
     return compare(rule, direction, challenger, scores, noise_floor(project, name, rule.metric))

@@ -53,10 +53,8 @@ def status(project: Project, params: Params) -> int:
 
 def _registry(project: Project) -> tuple[Registry | None, str]:
     """Return the registry if there is one to be asked, and what is wrong with it."""
-    if tracking.is_embedded() and not tracking.database(project).exists():
-        return None, ""
     try:
-        return Registry.open(project), ""
+        return Registry.existing(project), ""
     except RegistryUnreachableError as error:
         return None, f"registry: {error}"
 
@@ -125,7 +123,12 @@ def _compare_with_registry(
     if standing.by_hand:
         says = f"version {entry.version}" if entry is not None else "none"
         found = f"version {standing.champion}" if standing.champion else "none"
-        state.problems.append(f"champion is {found}, but the journal says {says}. {mend}")
+        state.problems.append(
+            f"champion is {found}, but the journal says {says}. Run `genmint reconcile {name}`."
+        )
+    elif standing.unsettled or standing.previous_by_hand:
+        what = "a move is half done" if standing.unsettled else "`previous-champion` was moved"
+        state.problems.append(f"{what}. Run `genmint reconcile {name}`.")
     elif standing.champion is None and version is not None and _may_move(record):
         state.problems.append(f"passed its gate, but there is no champion. {mend}")
 
