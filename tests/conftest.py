@@ -125,22 +125,74 @@ def empty_store(tmp_path_factory):
     return root / "mlflow.db"
 
 
-@pytest.fixture
-def workshop(tmp_path, monkeypatch, empty_store):
-    """A project outside of git, with an embedded store of its own without runs."""
-    for name in ("MLFLOW_TRACKING_URI", "DVC_EXP_BASELINE_REV", "DVC_ROOT"):
-        monkeypatch.delenv(name, raising=False)
-    root = tmp_path / "project"
-    root.mkdir()
+def open_workshop(root, store, artifacts):
+    """A project outside of git on a copy of a store, whose artefacts stay under `artifacts`."""
+    root.mkdir(parents=True)
     (root / "params.yaml").write_text(PARAMS)
     (root / "dvc.yaml").write_text("stages: {}\n")
-    shutil.copy(empty_store, root / "mlflow.db")
+    shutil.copy(store, root / "mlflow.db")
     with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as database:
         database.execute(
             "UPDATE experiments SET artifact_location = replace(artifact_location, ?, ?)",
-            (empty_store.parent.as_uri(), root.as_uri()),
+            (store.parent.as_uri(), artifacts.as_uri()),
         )
         database.commit()
+    return Workshop(root)
+
+
+@pytest.fixture
+def no_tracker(monkeypatch):
+    """Nothing of the caller's environment names a tracker."""
+    for name in ("MLFLOW_TRACKING_URI", "DVC_EXP_BASELINE_REV", "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def workshop(tmp_path, no_tracker, empty_store):
+    """A project outside of git, with an embedded store of its own without runs."""
+    root = tmp_path / "project"
+    return open_workshop(root, empty_store, root)
+
+
+GATE_OF_OTHER = """gates:
+  other:
+    thresholds:
+      elbo: {min: -30.0}
+    champion: {metric: elbo}
+"""
+
+
+@pytest.fixture(scope="session")
+def stock(tmp_path_factory, empty_store):
+    """A workshop whose registry holds something; look, and change nothing.
+
+    Of `tiny`: 1, which was champion; 2, which is; 3, which its gate refused; 4, which passed and is
+    not better. Of `other`: 1, champion.
+    """
+    from genmint.promotion import promote
+
+    root = tmp_path_factory.mktemp("stock") / "project"
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "DVC_EXP_BASELINE_REV", "DVC_ROOT"):
+            patch.delenv(name, raising=False)
+        made = open_workshop(root, empty_store, root)
+        made.edit("gates:\n", GATE_OF_OTHER)
+        verdicts = []
+        for name, seed, elbo in (
+            *(("tiny", 0, -20.0), ("tiny", 1, -15.0), ("tiny", 2, -35.0), ("tiny", 3, -18.0)),
+            ("other", 4, -10.0),
+        ):
+            made.make(name, seed=seed, elbo=elbo)
+            verdicts += [outcome.verdict for outcome in promote(made.project, made.params, [name])]
+    assert verdicts == ["promoted", "promoted", "refused", "not better", "promoted"]
+    return made
+
+
+@pytest.fixture
+def stocked(stock, tmp_path, no_tracker):
+    """A copy of `stock` to do anything with, but to the files of its versions, which are shared."""
+    root = tmp_path / "project"
+    shutil.copytree(stock.root, root, ignore=shutil.ignore_patterns("mlartifacts"))
     return Workshop(root)
 
 

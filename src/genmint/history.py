@@ -136,7 +136,7 @@ def to_json(written: Sequence[Entry]) -> str:
 def show(name: str, written: Sequence[Entry]) -> None:
     """Print entries as a table, oldest first."""
     if not written:
-        print(f"{name}: no entries; nothing was promoted yet")  # noqa: T201
+        Console().print(f"{name}: no entries; nothing was promoted yet", soft_wrap=True)
         return
     table = Table(
         Column("entry", justify="right"),

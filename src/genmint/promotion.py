@@ -68,6 +68,7 @@ def promote(project: Project, params: Params, names: Sequence[str]) -> list[Outc
     """Register each model that was gated, and make champion those that are better.
 
     Prints one line per model: to stderr those whose files cannot be believed, else to stdout.
+    What a person did to the aliases is honoured or put back first, with a line on stderr.
 
     Raises:
         RegistryUnreachableError: the registry does not answer; nothing was written.
@@ -166,7 +167,9 @@ def _decide(
     dry = record.mode == "dry-run"
     standing = registry.read(name) if dry else registry.stand(name)
     if (standing.by_hand or standing.previous_by_hand) and not dry:
-        settle_by_hand(registry, params.gates.get(name), name, standing)
+        settled = settle_by_hand(registry, params.gates.get(name), name, standing)
+        if settled is not None:
+            print(settled, file=sys.stderr, flush=True)
         return None
     champion = None if standing.champion is None else registry.get(name, standing.champion)
     if champion is not None and champion.weights == version.weights:
@@ -226,7 +229,7 @@ def _compare(
         except GenmintError as error:
             raise GenmintError(
                 f"the champion, version {champion.version}, cannot be measured as the new one was: "
-                f"{error} To do without the comparison, have no champion: docs/registry.md says how."
+                f"{error} docs/registry.md says how to do without the comparison."
             ) from None
     direction = metric(rule.metric).direction
     return compare(rule, direction, challenger, scores, noise_floor(project, name, rule.metric))

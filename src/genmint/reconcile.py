@@ -87,7 +87,7 @@ def reconcile(project: Project, params: Params, names: Sequence[str]) -> list[Ou
                 raise
             except GenmintError as error:
                 outcome = Outcome(name, "not mended", None, str(error))
-        print(  # noqa: T201 - the user must see it
+        print(
             outcome, file=sys.stderr if outcome.exit_code else sys.stdout, flush=True
         )
         outcomes.append(outcome)

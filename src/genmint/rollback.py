@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from genmint import tracking
 from genmint.config import Params
 from genmint.errors import GenmintError
@@ -68,7 +70,9 @@ def _stand(registry: Registry, params: Params, name: str) -> Standing:
         standing = registry.stand(name)
         if not standing.by_hand and not standing.previous_by_hand:
             return standing
-        settle_by_hand(registry, params.gates.get(name), name, standing)
+        settled = settle_by_hand(registry, params.gates.get(name), name, standing)
+        if settled is not None:
+            print(settled, file=sys.stderr, flush=True)
     raise GenmintError(f"{name}: its aliases are being moved without end. Run it again.")
 
 
