@@ -125,19 +125,47 @@ def empty_store(tmp_path_factory):
     return root / "mlflow.db"
 
 
-def open_workshop(root, store, artifacts):
-    """A project outside of git on a copy of a store, whose artefacts stay under `artifacts`."""
-    root.mkdir(parents=True)
-    (root / "params.yaml").write_text(PARAMS)
-    (root / "dvc.yaml").write_text("stages: {}\n")
-    shutil.copy(store, root / "mlflow.db")
-    with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as database:
-        database.execute(
-            "UPDATE experiments SET artifact_location = replace(artifact_location, ?, ?)",
-            (store.parent.as_uri(), artifacts.as_uri()),
-        )
+def move_artefacts(database_file, old, new):
+    """Make a copied store find its artefacts under another root."""
+    columns = {
+        "experiments": ("artifact_location",),
+        "runs": ("artifact_uri",),
+        "model_versions": ("source", "storage_location"),
+    }
+    with contextlib.closing(sqlite3.connect(database_file)) as database:
+        for table, names in columns.items():
+            for name in names:
+                database.execute(
+                    f"UPDATE {table} SET {name} = replace({name}, ?, ?)",  # noqa: S608
+                    (old.as_uri(), new.as_uri()),
+                )
         database.commit()
-    return Workshop(root)
+
+
+@pytest.fixture(scope="session")
+def copy_store(empty_store):
+    """Puts a store without runs into a folder; returns its address."""
+
+    def copy(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(empty_store, folder / "mlflow.db")
+        move_artefacts(folder / "mlflow.db", empty_store.parent, folder)
+        return f"sqlite:///{folder}/mlflow.db"
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def open_workshop(copy_store):
+    """Makes projects outside of git, each with an embedded store of its own without runs."""
+
+    def make(root):
+        copy_store(root)
+        (root / "params.yaml").write_text(PARAMS)
+        (root / "dvc.yaml").write_text("stages: {}\n")
+        return Workshop(root)
+
+    return make
 
 
 @pytest.fixture
@@ -148,10 +176,9 @@ def no_tracker(monkeypatch):
 
 
 @pytest.fixture
-def workshop(tmp_path, no_tracker, empty_store):
+def workshop(tmp_path, no_tracker, open_workshop):
     """A project outside of git, with an embedded store of its own without runs."""
-    root = tmp_path / "project"
-    return open_workshop(root, empty_store, root)
+    return open_workshop(tmp_path / "project")
 
 
 GATE_OF_OTHER = """gates:
@@ -163,7 +190,7 @@ GATE_OF_OTHER = """gates:
 
 
 @pytest.fixture(scope="session")
-def stock(tmp_path_factory, empty_store):
+def stock(tmp_path_factory, open_workshop):
     """A workshop whose registry holds something; look, and change nothing.
 
     Of `tiny`: 1, which was champion; 2, which is; 3, which its gate refused; 4, which passed and is
@@ -175,7 +202,7 @@ def stock(tmp_path_factory, empty_store):
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MLFLOW_TRACKING_URI", "DVC_EXP_BASELINE_REV", "DVC_ROOT"):
             patch.delenv(name, raising=False)
-        made = open_workshop(root, empty_store, root)
+        made = open_workshop(root)
         made.edit("gates:\n", GATE_OF_OTHER)
         verdicts = []
         for name, seed, elbo in (
@@ -189,11 +216,21 @@ def stock(tmp_path_factory, empty_store):
 
 
 @pytest.fixture
-def stocked(stock, tmp_path, no_tracker):
-    """A copy of `stock` to do anything with, but to the files of its versions, which are shared."""
-    root = tmp_path / "project"
-    shutil.copytree(stock.root, root, ignore=shutil.ignore_patterns("mlartifacts"))
-    return Workshop(root)
+def restock(stock, no_tracker):
+    """Makes copies of `stock`, each to do anything with."""
+
+    def copy(root):
+        shutil.copytree(stock.root, root)
+        move_artefacts(root / "mlflow.db", stock.root, root)
+        return Workshop(root)
+
+    return copy
+
+
+@pytest.fixture
+def stocked(restock, tmp_path):
+    """A copy of `stock`."""
+    return restock(tmp_path / "project")
 
 
 def pytest_collection_modifyitems(items):

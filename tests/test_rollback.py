@@ -1,12 +1,13 @@
 """Going back: one step or to a version, never forward again by itself."""
 
-import subprocess
-import sys
+import json
+import re
 
 import pytest
 from mlflow import MlflowClient
 
 from genmint import journal, tracking
+from genmint.cli import run
 from genmint.errors import GenmintError, RegistryUnreachableError
 from genmint.promotion import promote
 from genmint.rollback import rollback
@@ -212,26 +213,38 @@ def test_an_unreachable_registry_changes_nothing(stocked, monkeypatch):
         back(stocked)
 
 
-def test_the_command_line(stocked):
-    def genmint(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "genmint", *arguments],
-            cwd=stocked.root,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+def test_the_command_line(stocked, monkeypatch, capsys):
+    monkeypatch.chdir(stocked.root)
+    monkeypatch.setenv("COLUMNS", "160")
 
-    done = genmint("rollback", "tiny", "--to", "3", "--reason", "why not")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("genmint rollback: tiny: version 3 was never champion")
-    done = genmint("rollback", "tiny", "--reason", "it blurs")
-    assert (done.returncode, done.stderr) == (0, ""), done
-    done = genmint("journal", "tiny", "--json")
-    assert '"kind": "rollback"' in done.stdout
-    done = genmint("journal", "tiny")
-    assert "it blurs" in done.stdout
-    assert genmint("reconcile").returncode == 0
+    def genmint(*arguments):
+        return run(arguments), *capsys.readouterr()
+
+    code, out, err = genmint("rollback", "tiny", "--to", "3", "--reason", "why not")
+    assert (code, out) == (1, "")
+    assert err.startswith("genmint rollback: tiny: version 3 was never champion")
+    said = "tiny: rolled back from version 2 to version 1: it blurs\n"
+    assert genmint("rollback", "tiny", "--reason", " it blurs ") == (0, said, "")
+    code, out, _ = genmint("journal", "tiny", "--json")
+    assert (code, json.loads(out)[-1]["kind"]) == (0, "rollback")
+    code, out, _ = genmint("journal", "tiny")
+    assert code == 0
+    assert re.search(r"3 +valid +rollback +1 +– +.* it blurs", out)
+    code, out, err = genmint("reconcile")
+    assert (code, len(out.splitlines()), err) == (0, 2, "")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    for verb in (["journal", "tiny"], ["rollback", "tiny", "--reason", "x"], ["reconcile"]):
+        code, out, err = genmint(*verb)
+        assert (code, out) == (1, "")
+        assert "does not answer" in err
+
+
+def test_a_journal_of_nothing_makes_no_store(stocked, monkeypatch, capsys):
+    monkeypatch.chdir(stocked.root)
+    (stocked.root / "mlflow.db").unlink()
+    assert run(["journal", "tiny"]) == 0
+    assert "no entries" in capsys.readouterr().out
+    assert not (stocked.root / "mlflow.db").exists()
 
 
 @pytest.mark.parametrize(
@@ -239,8 +252,6 @@ def test_the_command_line(stocked):
     [["tiny"], ["tiny", "--reason", " "], ["tiny", "--reason", "x", "--to", "two"], ["tny"]],
 )
 def test_wrong_usage_is_2(stocked, monkeypatch, arguments, capsys):
-    from genmint.cli import run
-
     monkeypatch.chdir(stocked.root)
     try:
         code = run(["rollback", *arguments])

@@ -169,7 +169,7 @@ def _decide(
     if (standing.by_hand or standing.previous_by_hand) and not dry:
         settled = settle_by_hand(registry, params.gates.get(name), name, standing)
         if settled is not None:
-            print(settled, file=sys.stderr, flush=True)
+            print(settled, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
         return None
     champion = None if standing.champion is None else registry.get(name, standing.champion)
     if champion is not None and champion.weights == version.weights:

@@ -87,9 +87,7 @@ def reconcile(project: Project, params: Params, names: Sequence[str]) -> list[Ou
                 raise
             except GenmintError as error:
                 outcome = Outcome(name, "not mended", None, str(error))
-        print(
-            outcome, file=sys.stderr if outcome.exit_code else sys.stdout, flush=True
-        )
+        print(outcome, file=sys.stderr if outcome.exit_code else sys.stdout, flush=True)
         outcomes.append(outcome)
     return outcomes
 
@@ -182,18 +180,21 @@ def _reconcile_one(registry: Registry, gate: Gate | None, name: str) -> Outcome:
                 return outcome
             time.sleep(0.05)
             continue
-        champion = standing.champion
-        if champion is not None and registry.aliases(name).get(CHALLENGER) == champion:
-            # A writer that was killed after its last move but one.
-            registry.clear_challenger(name, champion)
-            return Outcome(name, "finished", champion, f"`{CHALLENGER}` was left on it")
-        if left:
-            moves = ", ".join(str(number) for number in left)
-            return Outcome(name, "finished", champion, f"entry {moves} was half done")
-        return Outcome(name, "in order", champion, "aliases and journal agree")
+        return _finished(registry, name, standing.champion, left)
     raise GenmintError(
         f"the champion was moved {_ATTEMPTS} times meanwhile. Run `genmint reconcile {name}` again."
     )
+
+
+def _finished(registry: Registry, name: str, champion: str | None, left: list[int]) -> Outcome:
+    """Say what was half done, having taken the last step of a writer that was killed before it."""
+    done = [f"entry {number} was half done" for number in left]
+    if champion is not None and registry.aliases(name).get(CHALLENGER) == champion:
+        registry.clear_challenger(name, champion)
+        done.append(f"`{CHALLENGER}` was left on the champion")
+    if done:
+        return Outcome(name, "finished", champion, "; ".join(done))
+    return Outcome(name, "in order", champion, "aliases and journal agree")
 
 
 def _dry(registry: Registry, name: str) -> Outcome:

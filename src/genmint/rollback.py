@@ -72,7 +72,7 @@ def _stand(registry: Registry, params: Params, name: str) -> Standing:
             return standing
         settled = settle_by_hand(registry, params.gates.get(name), name, standing)
         if settled is not None:
-            print(settled, file=sys.stderr, flush=True)
+            print(settled, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
     raise GenmintError(f"{name}: its aliases are being moved without end. Run it again.")
 
 
