@@ -196,12 +196,15 @@ def stock(tmp_path_factory, open_workshop):
     Of `tiny`: 1, which was champion; 2, which is; 3, which its gate refused; 4, which passed and is
     not better. Of `other`: 1, champion.
     """
+    from genmint import serving
     from genmint.promotion import promote
 
     root = tmp_path_factory.mktemp("stock") / "project"
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MLFLOW_TRACKING_URI", "DVC_EXP_BASELINE_REV", "DVC_ROOT"):
             patch.delenv(name, raising=False)
+        # The code that serves a version is many files, and nothing that is looked at.
+        patch.setattr(serving, "_CODE", ("__init__.py",))
         made = open_workshop(root)
         made.edit("gates:\n", GATE_OF_OTHER)
         verdicts = []
@@ -215,20 +218,23 @@ def stock(tmp_path_factory, open_workshop):
     return made
 
 
-@pytest.fixture
-def restock(stock, no_tracker):
-    """Makes copies of `stock`, each to do anything with."""
+@pytest.fixture(scope="session")
+def restock(stock):
+    """Makes copies of `stock`, or of such a copy, each to do anything with."""
+    from mlflow.tracking._tracking_service import utils
 
-    def copy(root):
-        shutil.copytree(stock.root, root)
-        move_artefacts(root / "mlflow.db", stock.root, root)
+    def copy(root, of=stock):
+        shutil.copytree(of.root, root)
+        move_artefacts(root / "mlflow.db", of.root, root)
+        # MLflow remembers where the artefacts of a run are; in a copy they are elsewhere.
+        utils._artifact_repos_cache.clear()
         return Workshop(root)
 
     return copy
 
 
 @pytest.fixture
-def stocked(restock, tmp_path):
+def stocked(restock, no_tracker, tmp_path):
     """A copy of `stock`."""
     return restock(tmp_path / "project")
 

@@ -1,7 +1,8 @@
 """Processes that act on a registry all at once, or are killed at a chosen write of theirs.
 
-Run as a program: it imports once, then becomes one process for each task of a line (a JSON list) on
-stdin, and answers with a line: of each, its exit status (negative: the signal) and what came of it.
+Run as a program with the root of a project to warm up on: what is imported and set up by a first
+promotion is so once. It then becomes one process for each task of a line (a JSON list) on stdin,
+and answers with a line: of each, its exit status (negative: the signal) and what came of it.
 """
 
 import json
@@ -15,8 +16,9 @@ import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - imported before th
 import torch
 from mlflow import MlflowClient
 
-from genmint import journal
+from genmint import journal, serving
 from genmint.config import load_params
+from genmint.errors import GenmintError
 from genmint.project import Project
 from genmint.promotion import promote
 from genmint.reconcile import reconcile
@@ -68,6 +70,8 @@ def start(task, gate, answer):
             os.read(gate, 1)
             os.write(answer, json.dumps(act(**task)).encode())
             status = 0
+        except GenmintError as error:
+            print(error, flush=True)
         finally:
             os._exit(status)
     return child
@@ -95,5 +99,10 @@ def together(tasks):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    # The code that serves a version is many files, and nothing that is looked at.
+    serving._CODE = ("__init__.py",)
+    answers, sys.stdout = sys.stdout, sys.stderr
+    for action in ("promote", "rollback", "reconcile"):
+        act(action, sys.argv[1])
     for line in sys.stdin:
-        print(json.dumps(together(json.loads(line))), flush=True)
+        print(json.dumps(together(json.loads(line))), file=answers, flush=True)

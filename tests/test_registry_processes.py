@@ -4,7 +4,6 @@ champion."""
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,9 +17,8 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
-from genmint import journal, tracking
+from genmint import journal, promotion, tracking
 from genmint.history import line
-from genmint.promotion import promote
 from genmint.reconcile import reconcile
 
 PROMOTERS = Path(__file__).with_name("promoters.py")
@@ -33,11 +31,12 @@ ROUNDS = [
 class Promoters:
     """Hands tasks to `promoters.py`; see there."""
 
-    def __init__(self, log):
+    def __init__(self, workshop, log):
         self.log = log
         with log.open("w") as stream:
             self.process = subprocess.Popen(
-                [sys.executable, str(PROMOTERS)],
+                [sys.executable, str(PROMOTERS), str(workshop.root)],
+                env={k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stream,
@@ -55,8 +54,11 @@ class Promoters:
 
 
 @pytest.fixture(scope="module")
-def promoters(tmp_path_factory):
-    started = Promoters(tmp_path_factory.mktemp("promoters") / "log")
+def promoters(tmp_path_factory, restock):
+    folder = tmp_path_factory.mktemp("promoters")
+    workshop = restock(folder / "project")
+    workshop.make(seed=5, elbo=-5.0)
+    started = Promoters(workshop, folder / "log")
     yield started
     started.process.stdin.close()
     started.process.wait()
@@ -164,51 +166,78 @@ def test_eight_promote_at_once(
         assert made[weights[valid[-1].version]] == max(made.values())
 
 
-# Of `stock`: what a person did to the alias, what is done then and killed, what is done after that,
-# and who may be champion in the end.
-KILLED = {
-    "promotion, promoted again": (None, "promote", "promote", {"5"}),
-    "promotion, reconciled": (None, "promote", "reconcile", {"2", "5"}),
-    "rollback, reconciled": (None, "rollback", "reconcile", {"1", "2"}),
-    "moved to one that passed": ("4", "reconcile", "reconcile", {"4"}),
-    "moved to one that failed": ("3", "reconcile", "reconcile", {"2"}),
-    "taken away": ("none", "reconcile", "reconcile", {"2"}),
-}
+def better(stocked, monkeypatch):
+    stocked.make(seed=5, elbo=-5.0)
+
+
+def better_and_registered(stocked, monkeypatch):
+    better(stocked, monkeypatch)
+    waiting = promotion.Outcome("tiny", "not better", "5", "not now")
+    with monkeypatch.context() as patch:
+        patch.setattr(promotion, "_decide", lambda *_: waiting)
+        promotion.promote(stocked.project, stocked.params, ["tiny"])
+
+
+def nothing(stocked, monkeypatch):
+    pass
+
+
+def by_hand(version):
+    def move(stocked, monkeypatch):
+        client = MlflowClient(tracking.uri(stocked.project))
+        if version is None:
+            client.delete_registered_model_alias("tiny", "champion")
+        else:
+            client.set_registered_model_alias("tiny", "champion", version)
+
+    return move
+
+
+def killed(before, action, then, champions, writes, *marks):
+    name = f"{before.__name__}, {action}, {then}, {'/'.join(champions)}"
+    return pytest.param(before, action, then, champions, writes, id=name, marks=marks)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", list(KILLED))
-def test_killed_before_each_write_in_turn(promoters, restock, tmp_path, monkeypatch, case):
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    ("before", "action", "then", "champions", "writes"),
+    [
+        # What was done to `stock`, what is done and killed, what is done after that, who may be
+        # champion in the end, and how many writes there are at least.
+        killed(better_and_registered, "promote", "promote", ["5"], 6),
+        killed(better_and_registered, "promote", "reconcile", ["2", "5"], 6),
+        killed(better, "promote", "promote", ["5"], 15, pytest.mark.soak),
+        killed(better, "promote", "reconcile", ["2", "5"], 15, pytest.mark.soak),
+        killed(nothing, "rollback", "reconcile", ["1", "2"], 5),
+        killed(by_hand("4"), "reconcile", "reconcile", ["4"], 3),
+        killed(by_hand("3"), "reconcile", "reconcile", ["2"], 5),
+        killed(by_hand(None), "reconcile", "reconcile", ["2"], 3),
+    ],
+)
+def test_killed_before_each_write_in_turn(
+    promoters, stocked, restock, tmp_path, monkeypatch, before, action, then, champions, writes
+):
     monkeypatch.setattr(journal, "_GRACE_SECONDS", 0.2)
     monkeypatch.setattr(journal, "_BY_HAND_SECONDS", 0.05)
-    by_hand, action, then, champions = KILLED[case]
-    seen, ends = set(), set()
-    for write in range(1, 100):
-        stocked = restock(tmp_path / str(write))
-        client = MlflowClient(tracking.uri(stocked.project))
-        if action == "promote":
-            stocked.make(seed=5, elbo=-5.0)
-        if by_hand == "none":
-            client.delete_registered_model_alias("tiny", "champion")
-        elif by_hand is not None:
-            client.set_registered_model_alias("tiny", "champion", by_hand)
-        status, _ = promoters.alone(action=action, root=str(stocked.root), die_at=write)
+    before(stocked, monkeypatch)
+    found = journal.aliases(MlflowClient(tracking.uri(stocked.project)), "tiny").get("champion")
+    left, ends = [], set()
+    while True:
+        each = restock(tmp_path / str(len(left)), of=stocked)
+        client = MlflowClient(tracking.uri(each.project))
+        status, _ = promoters.alone(action=action, root=str(each.root), die_at=len(left) + 1)
         if status == 0:
             check_journal(client)
             break
         assert status == -signal.SIGKILL, promoters.log.read_text()
-        champion = journal.aliases(client, "tiny").get("champion")
-        seen.add(champion)
-        # The old or the new one, never none; before an alias is put back, where the person had it.
-        assert champion in {"2", *champions, None if by_hand == "none" else by_hand or "2"}
-        mend = {"promote": promote, "reconcile": reconcile}[then]
-        (outcome,) = mend(stocked.project, stocked.params, ["tiny"])
+        left.append(journal.aliases(client, "tiny").get("champion"))
+        mend = {"promote": promotion.promote, "reconcile": reconcile}[then]
+        (outcome,) = mend(each.project, each.params, ["tiny"])
         assert outcome.exit_code == 0, outcome
         ends.add(check_journal(client)[-1].version)
         assert not journal.read(client, "tiny").by_hand
-        shutil.rmtree(stocked.root)
-    assert status == 0
-    assert ends == champions
-    # Entry, aliases, marks and the tag `settled` are writes of their own.
-    assert write > (7 if action == "promote" else 3)
-    assert len(seen) == (1 if by_hand == "4" else 2)
+    # The champion found or the new one, never none; in the end who belongs there, in every case.
+    assert set(left) == {found, champions[-1] if action == "promote" else champions[0]}
+    assert ends == set(champions)
+    assert len(left) >= writes

@@ -200,10 +200,7 @@ def _decide(
         reason=reason,
         user=tracking.user(),
     )
-    if not moved:
-        return None
-    registry.clear_challenger(name, version.version)
-    return Outcome(name, "promoted", version.version, reason)
+    return Outcome(name, "promoted", version.version, reason) if moved else None
 
 
 def _compare(

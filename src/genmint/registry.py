@@ -180,7 +180,7 @@ class Registry:
         user: str,
         left: Version | None = None,
     ) -> bool:
-        """Make a version champion: journal entry first, then the aliases.
+        """Make a version champion: journal entry first, then the aliases, `challenger` last.
 
         Args:
             name: of the model.
@@ -211,7 +211,9 @@ class Registry:
             if entry is None:
                 return False
             journal.settle(self.client, name, entry)
-            return True
+        if version is not None:
+            self.clear_challenger(name, version.version)
+        return True
 
     def follow(self, name: str, entry: Entry) -> None:
         """Make the aliases follow the journal once more; see `journal.settle`."""
