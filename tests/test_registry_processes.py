@@ -108,13 +108,12 @@ def postgresql(postgresql_server, tmp_path):
 
 @pytest.fixture
 def http(tmp_path, copy_store):
-    """A server of two processes, so that requests do meet in the database."""
     folder = tmp_path / "server"
     backend = copy_store(folder)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    command = [sys.executable, "-m", "mlflow", "server", "--workers", "2"]
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
     command += ["--host", "127.0.0.1", "--port", address.rpartition(":")[2]]
     command += ["--backend-store-uri", backend]
     command += ["--artifacts-destination", (folder / "artefacts").as_uri()]

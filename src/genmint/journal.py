@@ -288,20 +288,18 @@ def _mark(client: MlflowClient, name: str, entry: Entry, tag: str) -> None:
 def _entry(version: ModelVersion, tags: dict[str, str] | None = None) -> Entry:
     values = tags if tags is not None else dict(version.tags)
     number = int(version.version)
-    texts = {key: values.get(tag, "") for key, tag in _TEXTS.items()}
-    texts["kind"] = texts["kind"] or "unknown"
-    versions = {key: values.get(tag) for key, tag in _VERSIONS.items()}
-    valid = values.get(_CLAIM) == str(number) and versions["version"] is not None
-    if versions["version"] == _NONE:
-        versions["version"] = None
+    texts = {key: str(values.get(tag, "")) for key, tag in _TEXTS.items()}
+    numbers = {key: values.get(tag) for key, tag in _VERSIONS.items()}
     return Entry(
         number=number,
-        valid=valid,
+        valid=values.get(_CLAIM) == str(number) and numbers["version"] is not None,
         settled=values.get(_SETTLED) == "1",
+        version=None if numbers["version"] == _NONE else numbers["version"],
+        previous=numbers["previous"],
+        left=numbers["left"],
         reason=version.description or "",
         time=values.get(_TIME, ""),
         **texts,
-        **versions,
     )
 
 
