@@ -74,11 +74,6 @@ def journal_name(name: str) -> str:
     return f"{name}{_SUFFIX}"
 
 
-def is_journal(registered: str) -> bool:
-    """Whether a registered model is a journal."""
-    return registered.endswith(_SUFFIX)
-
-
 @dataclass(frozen=True)
 class Standing:
     """Who is champion, as journal and aliases say together.

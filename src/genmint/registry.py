@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 from genmint import journal, marks, serving, tracking
 from genmint.errors import GenmintError
 from genmint.history import Entry, Kind, Move
-from genmint.journal import CHAMPION, PREVIOUS, Standing, as_version
+from genmint.journal import CHAMPION, Standing, as_version
 from genmint.project import Project
 
 CHALLENGER = "challenger"
@@ -387,14 +387,3 @@ def _version(item: ModelVersion) -> Version:
         run_id=item.run_id or None,
         source=str(item.source),
     )
-
-
-__all__ = [
-    "CHALLENGER",
-    "CHAMPION",
-    "PREVIOUS",
-    "Registry",
-    "Version",
-    "champion",
-    "download",
-]
