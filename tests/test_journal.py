@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from genmint import journal, tracking
 from genmint.history import Move
@@ -91,6 +92,27 @@ def test_a_late_writer_gets_a_void_entry_and_nothing_moves(client):
     move(client, "3")
     assert [e.number for e in journal.entries(client, "tiny")] == [1, 2, 3]
     assert journal.stand(client, "tiny").champion == "3"
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_a_writer_that_mlflow_turned_away_looks_again_if_others_were_quicker(
+    client, monkeypatch, others
+):
+    standing = journal.stand(client, "tiny")
+    if others:
+        move(client, "1")
+
+    def refuse(*_, **__):
+        raise MlflowException("Model Version creation error. Giving up after 3 attempts.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "create_model_version", refuse)
+        if others:
+            assert append(client, standing, "2") is None
+        else:
+            with pytest.raises(MlflowException, match="Giving up"):
+                append(client, standing, "2")
+    assert journal.aliases(client, "tiny").get("champion") == ("1" if others else None)
 
 
 def test_validity_does_not_depend_on_the_void_tag(client):

@@ -156,15 +156,21 @@ def append(client: MlflowClient, name: str, standing: Standing, move: Move) -> E
         if version is not None:
             values[_VERSIONS[key]] = as_version(version)
     values.setdefault(_VERSIONS["version"], _NONE)
-    # The source is a pointer for people; nothing is ever loaded from an entry. It is none of a
-    # file, since a server refuses paths that lie outside of a run.
-    created = client.create_model_version(
-        journal_name(name),
-        source=f"models:/{name}/{move.version or move.left}",
-        tags=values,
-        description=move.reason,
-        await_creation_for=0,
-    )
+    try:
+        # The source is a pointer for people; nothing is ever loaded from an entry. It is none of a
+        # file, since a server refuses paths that lie outside of a run.
+        created = client.create_model_version(
+            journal_name(name),
+            source=f"models:/{name}/{move.version or move.left}",
+            tags=values,
+            description=move.reason,
+            await_creation_for=0,
+        )
+    except MlflowException:
+        # MLflow gives up when others were quicker three times; the next look tells what there is.
+        if all(entry.number <= standing.head for entry in entries(client, name)):
+            raise
+        return None
     entry = _entry(created, values)
     if entry.valid:
         return entry
