@@ -140,23 +140,118 @@ def empty_store(tmp_path_factory):
     return root / "mlflow.db"
 
 
+def move_artefacts(database_file, old, new):
+    """Make a copied store find its artefacts under another root."""
+    columns = {
+        "experiments": ("artifact_location",),
+        "runs": ("artifact_uri",),
+        "model_versions": ("source", "storage_location"),
+    }
+    with contextlib.closing(sqlite3.connect(database_file)) as database:
+        for table, names in columns.items():
+            for name in names:
+                database.execute(
+                    f"UPDATE {table} SET {name} = replace({name}, ?, ?)",  # noqa: S608
+                    (old.as_uri(), new.as_uri()),
+                )
+        database.commit()
+
+
+@pytest.fixture(scope="session")
+def copy_store(empty_store):
+    """Puts a store without runs into a folder; returns its address."""
+
+    def copy(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(empty_store, folder / "mlflow.db")
+        move_artefacts(folder / "mlflow.db", empty_store.parent, folder)
+        return f"sqlite:///{folder}/mlflow.db"
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def open_workshop(copy_store):
+    """Makes projects outside of git, each with an embedded store of its own without runs."""
+
+    def make(root):
+        copy_store(root)
+        (root / "params.yaml").write_text(PARAMS)
+        (root / "dvc.yaml").write_text("stages: {}\n")
+        return Workshop(root)
+
+    return make
+
+
 @pytest.fixture
-def workshop(tmp_path, monkeypatch, empty_store):
-    """A project outside of git, with an embedded store of its own without runs."""
+def no_tracker(monkeypatch):
+    """Nothing of the caller's environment names a tracker."""
     for name in ("MLFLOW_TRACKING_URI", "DVC_EXP_BASELINE_REV", "DVC_ROOT"):
         monkeypatch.delenv(name, raising=False)
-    root = tmp_path / "project"
-    root.mkdir()
-    (root / "params.yaml").write_text(PARAMS)
-    (root / "dvc.yaml").write_text("stages: {}\n")
-    shutil.copy(empty_store, root / "mlflow.db")
-    with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as database:
-        database.execute(
-            "UPDATE experiments SET artifact_location = replace(artifact_location, ?, ?)",
-            (empty_store.parent.as_uri(), root.as_uri()),
-        )
-        database.commit()
-    return Workshop(root)
+
+
+@pytest.fixture
+def workshop(tmp_path, no_tracker, open_workshop):
+    """A project outside of git, with an embedded store of its own without runs."""
+    return open_workshop(tmp_path / "project")
+
+
+GATE_OF_OTHER = """gates:
+  other:
+    thresholds:
+      elbo: {min: -30.0}
+    champion: {metric: elbo}
+"""
+
+
+@pytest.fixture(scope="session")
+def stock(tmp_path_factory, open_workshop):
+    """A workshop whose registry holds something; look, and change nothing.
+
+    Of `tiny`: 1, which was champion; 2, which is; 3, which its gate refused; 4, which passed and is
+    not better. Of `other`: 1, champion.
+    """
+    from genmint import serving
+    from genmint.promotion import promote
+
+    root = tmp_path_factory.mktemp("stock") / "project"
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "DVC_EXP_BASELINE_REV", "DVC_ROOT"):
+            patch.delenv(name, raising=False)
+        # The code that serves a version is many files, and nothing that is looked at.
+        patch.setattr(serving, "_CODE", ("__init__.py",))
+        made = open_workshop(root)
+        made.edit("gates:\n", GATE_OF_OTHER)
+        verdicts = []
+        for name, seed, elbo in (
+            *(("tiny", 0, -20.0), ("tiny", 1, -15.0), ("tiny", 2, -35.0), ("tiny", 3, -18.0)),
+            ("other", 4, -10.0),
+        ):
+            made.make(name, seed=seed, elbo=elbo)
+            verdicts += [outcome.verdict for outcome in promote(made.project, made.params, [name])]
+    assert verdicts == ["promoted", "promoted", "refused", "not better", "promoted"]
+    return made
+
+
+@pytest.fixture(scope="session")
+def restock(stock):
+    """Makes copies of `stock`, or of such a copy, each to do anything with."""
+    from mlflow.tracking._tracking_service import utils
+
+    def copy(root, of=stock):
+        shutil.copytree(of.root, root)
+        move_artefacts(root / "mlflow.db", of.root, root)
+        # MLflow remembers where the artefacts of a run are; in a copy they are elsewhere.
+        utils._artifact_repos_cache.clear()
+        return Workshop(root)
+
+    return copy
+
+
+@pytest.fixture
+def stocked(restock, no_tracker, tmp_path):
+    """A copy of `stock`."""
+    return restock(tmp_path / "project")
 
 
 def pytest_collection_modifyitems(items):

@@ -11,8 +11,22 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 VERBS = [
-    "lineage",
-    *("gate", "promote", "status", "report", "ui", "sample", "encode", "bench", "add", "doctor"),
+    *(
+        "gate",
+        "promote",
+        "journal",
+        "rollback",
+        "reconcile",
+        "lineage",
+        "status",
+        "report",
+        "ui",
+        "sample",
+        "encode",
+        "bench",
+        "add",
+        "doctor",
+    ),
     *("ingest", "validate", "prepare", "reference", "train", "evaluate"),
 ]
 HEAVY = ("torch", "mlflow", "great_expectations", "prefect", "pandas", "dvc", "sklearn")

@@ -6,14 +6,17 @@ import sys
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from genmint import journal, tracking
+from genmint.history import Move
 
 # Imports once, then becomes four processes; prints how often each tried to write.
 WRITERS = """
 import json, os, sys
 from mlflow import MlflowClient
 from genmint import journal
+from genmint.history import Move
 
 def write(versions):
     client = MlflowClient(sys.argv[1])
@@ -23,10 +26,8 @@ def write(versions):
             attempts += 1
             standing = journal.stand(client, "tiny")
             assert not standing.by_hand, standing
-            entry = journal.append(
-                client, "tiny", after=standing.head, kind="promotion", version=str(version),
-                previous=standing.champion, reason="test",
-            )
+            move = Move(kind="promotion", version=str(version), reason="test")
+            entry = journal.append(client, "tiny", standing, move)
             if entry is not None:
                 journal.settle(client, "tiny", entry)
                 break
@@ -55,21 +56,16 @@ def client(workshop):
     return found
 
 
-def append(client, after, version, previous=None, kind="promotion"):
-    return journal.append(
-        client,
-        "tiny",
-        after=after,
-        kind=kind,
-        version=version,
-        previous=previous,
-        reason="test",
-    )
+NOBODY = journal.Standing((), None)
 
 
-def move(client, version):
-    standing = journal.stand(client, "tiny")
-    entry = append(client, standing.head, version, standing.champion)
+def append(client, standing, version, kind="promotion", **said):
+    move = Move(kind=kind, version=version, reason="test", **said)
+    return journal.append(client, "tiny", standing, move)
+
+
+def move(client, version, kind="promotion", **said):
+    entry = append(client, journal.stand(client, "tiny"), version, kind, **said)
     assert entry is not None
     journal.settle(client, "tiny", entry)
 
@@ -80,13 +76,13 @@ def test_versions_compare_as_text():
 
 def test_an_empty_journal_has_no_champion(client):
     assert journal.entries(client, "tiny") == []
-    assert journal.stand(client, "tiny") == journal.Standing(0, None, None, False)
+    assert journal.stand(client, "tiny") == NOBODY
     assert journal.aliases(client, "never-registered") == {}
 
 
 def test_a_late_writer_gets_a_void_entry_and_nothing_moves(client):
     move(client, "1")
-    assert append(client, after=0, version="2") is None
+    assert append(client, NOBODY, "2") is None
     first, second = journal.entries(client, "tiny")
     assert (first.valid, second.valid) == (True, False)
     assert journal.stand(client, "tiny").champion == "1"
@@ -98,10 +94,31 @@ def test_a_late_writer_gets_a_void_entry_and_nothing_moves(client):
     assert journal.stand(client, "tiny").champion == "3"
 
 
+@pytest.mark.parametrize("others", [True, False])
+def test_a_writer_that_mlflow_turned_away_looks_again_if_others_were_quicker(
+    client, monkeypatch, others
+):
+    standing = journal.stand(client, "tiny")
+    if others:
+        move(client, "1")
+
+    def refuse(*_, **__):
+        raise MlflowException("Model Version creation error. Giving up after 3 attempts.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "create_model_version", refuse)
+        if others:
+            assert append(client, standing, "2") is None
+        else:
+            with pytest.raises(MlflowException, match="Giving up"):
+                append(client, standing, "2")
+    assert journal.aliases(client, "tiny").get("champion") == ("1" if others else None)
+
+
 def test_validity_does_not_depend_on_the_void_tag(client):
     """A writer killed before it could mark its void entry leaves nothing to clean up."""
     move(client, "1")
-    assert append(client, after=0, version="2") is None
+    assert append(client, NOBODY, "2") is None
     client.delete_model_version_tag("tiny.journal", "2", "genmint.void")
     assert journal.read(client, "tiny").entry.version == "1"
 
@@ -119,7 +136,7 @@ def test_previous_champion_follows(client):
 def test_a_killed_writers_move_is_completed(client, reached, monkeypatch):
     monkeypatch.setattr(journal, "_GRACE_SECONDS", 0.2)
     move(client, "1")
-    append(client, after=1, version="2", previous="1")
+    append(client, journal.read(client, "tiny"), "2")
     if reached in ("previous", "champion"):
         client.set_registered_model_alias("tiny", "previous-champion", "1")
     if reached == "champion":
@@ -131,7 +148,7 @@ def test_a_killed_writers_move_is_completed(client, reached, monkeypatch):
 
 
 def test_reading_writes_nothing(client):
-    append(client, after=0, version="1")
+    append(client, NOBODY, "1")
     assert journal.read(client, "tiny").champion is None
     assert journal.aliases(client, "tiny") == {}
 
@@ -164,7 +181,7 @@ def test_a_deleted_entry_does_not_confuse_the_numbers(client):
     client.delete_model_version("tiny.journal", "2")
     standing = journal.stand(client, "tiny")
     # MLflow never gives a number again: the first claim after it is void, the second is not.
-    assert append(client, standing.head, "3", "2") is None
+    assert append(client, standing, "3") is None
     move(client, "3")
     assert journal.read(client, "tiny").entry.number == 4
 

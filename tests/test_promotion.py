@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from genmint import journal, registry, tracking
 from genmint.errors import RegistryUnreachableError
 from genmint.files import sha256_file, write_json
+from genmint.history import Move
 from genmint.promotion import promote
 
 
@@ -223,20 +224,14 @@ def test_evidence_that_does_not_hold_promotes_nothing(workshop, capsys, break_it
 
 
 def test_one_bad_model_does_not_stop_the_others(workshop):
-    workshop.edit("gates:\n", GATE_OF_OTHER)
+    workshop.edit(
+        "gates:\n", "gates:\n  other: {thresholds: {elbo: {min: -30}}, champion: {metric: elbo}}\n"
+    )
     workshop.make()
     workshop.make("other", seed=3)
     flip_a_byte(workshop)
     outcomes = run(workshop, "tiny", "other")
     assert [outcome.verdict for outcome in outcomes] == ["not promoted", "promoted"]
-
-
-GATE_OF_OTHER = """gates:
-  other:
-    thresholds:
-      elbo: {min: -30.0}
-    champion: {metric: elbo}
-"""
 
 
 def test_an_unreachable_registry_is_an_error_and_writes_nothing(workshop, monkeypatch):
@@ -301,41 +296,52 @@ def test_it_compares_with_the_champion_that_a_person_chose(workshop):
     assert aliases(workshop)["champion"] == "3"
 
 
-def test_an_alias_taken_away_by_hand_is_no_champion(workshop):
+def test_an_alias_that_a_person_took_away_is_put_back_and_compared_with(workshop, capsys):
     workshop.make()
     one(workshop)
     workshop.make(seed=1, elbo=-25.0)
-    one(workshop)
     client(workshop).delete_registered_model_alias("tiny", "champion")
     outcome = one(workshop)
-    assert (outcome.verdict, outcome.version) == ("promoted", "2"), outcome
-    assert aliases(workshop) == {"champion": "2", "previous-champion": "1"}
+    assert (outcome.verdict, outcome.version) == ("not better", "2"), outcome
+    assert aliases(workshop) == {"champion": "1", "challenger": "2"}
+    assert "tiny: put back (champion is version 1): taken away by hand" in capsys.readouterr().err
 
 
-def test_a_copy_that_a_person_registered_and_made_champion_is_measured_by_its_files(workshop):
-    workshop.make()
-    one(workshop)
-    foreign = client(workshop).create_model_version("tiny", source="models:/tiny/1")
-    client(workshop).set_registered_model_alias("tiny", "champion", foreign.version)
-    workshop.make(seed=1, elbo=-1.0)
-    outcome = one(workshop)
-    assert (outcome.verdict, outcome.version) == ("promoted", "3")
-    assert "against champion version 2" in outcome.reason
+def test_an_alias_moved_to_a_version_that_failed_is_put_back_and_compared_with(stocked):
+    client(stocked).set_registered_model_alias("tiny", "champion", "3")
+    stocked.make(seed=9, elbo=-16.0)
+    outcome = one(stocked)
+    # Better than the failed version 3, but not than version 2.
+    assert (outcome.verdict, outcome.version) == ("not better", "5"), outcome
+    assert aliases(stocked) == {"champion": "2", "previous-champion": "1", "challenger": "5"}
+    kinds = [entry.kind for entry in journal.entries(client(stocked), "tiny")]
+    assert kinds == ["promotion", "promotion", "reverted"]
 
 
-def test_a_champion_that_is_no_model_of_genmint_stops_promotion(workshop):
-    workshop.make()
-    one(workshop)
-    empty = workshop.root / "mlartifacts" / "foreign"
+def test_a_copy_that_a_person_made_champion_is_measured_by_its_files(stocked):
+    copy = client(stocked).copy_model_version("models:/tiny/1", "tiny")
+    client(stocked).set_registered_model_alias("tiny", "champion", copy.version)
+    stocked.make(seed=9, elbo=-19.0)
+    outcome = one(stocked)
+    assert (outcome.verdict, outcome.version) == ("promoted", "6"), outcome
+    assert "against champion version 5: better by 1" in outcome.reason
+
+
+def test_a_champion_that_is_no_model_of_genmint_stops_promotion(stocked):
+    """It can only get there by an override."""
+    stocked.edit("  tiny:\n    thresholds", "  tiny:\n    allow_overrides: true\n    thresholds")
+    empty = stocked.root / "foreign"
     empty.mkdir()
     (empty / "weights.bin").write_bytes(b"?")
-    foreign = client(workshop).create_model_version("tiny", source=empty.as_uri())
-    client(workshop).set_registered_model_alias("tiny", "champion", foreign.version)
-    workshop.make(seed=1, elbo=-1.0)
-    outcome = one(workshop)
+    foreign = client(stocked).create_model_version(
+        "tiny", source=empty.as_uri(), tags={"override": "a model of another house"}
+    )
+    client(stocked).set_registered_model_alias("tiny", "champion", foreign.version)
+    stocked.make(seed=1, elbo=-1.0)
+    outcome = one(stocked)
     assert (outcome.verdict, outcome.exit_code) == ("not promoted", 1)
-    assert "cannot be compared with" in outcome.reason
-    assert aliases(workshop)["champion"] == "2"
+    assert "cannot be compared with. Run `genmint rollback tiny --reason" in outcome.reason
+    assert aliases(stocked)["champion"] == "5"
 
 
 def test_the_same_weights_are_registered_once_though_their_gate_changes(workshop):
@@ -370,9 +376,8 @@ def test_a_half_done_move_is_completed(workshop):
     workshop.gate()
     one(workshop)
     store = client(workshop)
-    journal.append(
-        store, "tiny", after=1, kind="promotion", version="2", previous="1", reason="killed"
-    )
+    move = Move(kind="promotion", version="2", reason="killed")
+    journal.append(store, "tiny", journal.read(store, "tiny"), move)
     workshop.edit("mode: dry-run\n    ", "")
     workshop.gate()
     outcome = one(workshop)

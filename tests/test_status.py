@@ -5,8 +5,10 @@ import shutil
 import pytest
 from mlflow import MlflowClient
 
-from genmint import tracking
+from genmint import journal, tracking
+from genmint.history import Move
 from genmint.promotion import promote
+from genmint.reconcile import reconcile
 from genmint.status import status
 
 
@@ -107,9 +109,26 @@ def test_an_alias_moved_by_hand(workshop, told, to):
     assert code == 1
     found = "none" if to is None else "version 1"
     assert f"tiny: champion is {found}, but the journal says version 2." in said
-    assert "genmint promote tiny" in said
-    promote(workshop.project, workshop.params, ["tiny"])
+    assert "Run `genmint reconcile tiny`." in said
+    reconcile(workshop.project, workshop.params, ["tiny"])
     assert told()[0] == 0
+
+
+def test_a_move_that_a_killed_writer_left(stocked, capsys):
+    store = client(stocked)
+    move = Move(kind="promotion", version="4", reason="killed")
+    journal.append(store, "tiny", journal.read(store, "tiny"), move)
+    for alias in ("previous-champion", "champion"):
+        store.set_registered_model_alias("tiny", alias, "2" if alias != "champion" else "4")
+    assert status(stocked.project, stocked.params) == 1
+    assert "tiny: a move is half done. Run `genmint reconcile tiny`." in capsys.readouterr().out
+
+
+def test_a_previous_champion_moved_by_hand(stocked, capsys):
+    client(stocked).set_registered_model_alias("tiny", "previous-champion", "4")
+    assert status(stocked.project, stocked.params) == 1
+    said = capsys.readouterr().out
+    assert "tiny: `previous-champion` was moved. Run `genmint reconcile tiny`." in said
 
 
 def test_a_run_that_the_tracker_does_not_know(workshop, told):
@@ -129,7 +148,7 @@ def test_a_lost_journal(workshop, told):
     code, said = told()
     assert code == 1
     assert "champion is version 1, but the journal says none" in said
-    promote(workshop.project, workshop.params, ["tiny"])
+    reconcile(workshop.project, workshop.params, ["tiny"])
     assert told()[0] == 0
 
 

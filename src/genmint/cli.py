@@ -39,6 +39,7 @@ Looking and using:
   genmint status            what is trained, gated, registered, champion, and what is amiss
   genmint gate image-vae    why a model passed or failed
   genmint lineage image-vae where its champion came from: run, commit, data, validation, gate
+  genmint journal image-vae who was champion, since when and why
   genmint sample image-vae@champion -n 64 --out digits.png
   genmint encode image-vae --out latents.parquet
   genmint ui                browse runs and versions in MLflow
@@ -129,6 +130,7 @@ def _add_promotion_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
         "code 1, with nothing written.",
     )
     promote.add_argument("names", metavar="MODEL", nargs="*", help="default: all of params.yaml")
+    _add_registry_verbs(verb)
     verb("status", _status, "tell what is trained, gated and registered, and what is amiss",
          "Exit code 1 where files, records and registry disagree; the command that mends it is\n"
          "named.")  # fmt: skip
@@ -153,6 +155,39 @@ def _add_promotion_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
     ui = verb("ui", _ui, "open MLflow's UI on the store of this checkout")
     ui.add_argument("--port", type=int, default=5000, help="default: 5000")
     ui.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
+
+
+def _add_registry_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
+    journal = verb("journal", _journal, "show who was champion, since when and why")
+    journal.add_argument("name", metavar="MODEL")
+    journal.add_argument("--json", action="store_true", help="as a list of objects")
+
+    rollback = verb(
+        "rollback",
+        _rollback,
+        "make an earlier champion champion again",
+        "The version that is left is marked, and `genmint promote` does not promote it again\n"
+        "unless its gate decides anew and it is better. Exit code 1, with nothing changed, where\n"
+        "there is nothing to go back to or somebody else moved the champion meanwhile.\n\n"
+        '  genmint rollback image-vae --reason "blurred sevens"',
+    )
+    rollback.add_argument("name", metavar="MODEL")
+    rollback.add_argument(
+        "--to",
+        metavar="VERSION",
+        help="one that was champion or passed its gate (default: the champion before)",
+    )
+    rollback.add_argument("--reason", required=True, help="for the journal")
+
+    reconcile = verb(
+        "reconcile",
+        _reconcile,
+        "honour or put back what was done to aliases by hand, finish half-done moves",
+        "An alias moved in MLflow to a version that passed its gate is written into the journal;\n"
+        "from any other it is put back, with the reason on the version's page. Idempotent; exit\n"
+        "code 0 if all is well or was mended.",
+    )
+    reconcile.add_argument("names", metavar="MODEL", nargs="*", help="default: all of params.yaml")
 
 
 def _add_use_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
@@ -252,6 +287,44 @@ def _promote(options: argparse.Namespace) -> int:
     return max((outcome.exit_code for outcome in outcomes), default=0)
 
 
+def _journal(options: argparse.Namespace) -> int:
+    from genmint import history
+    from genmint.registry import Registry
+
+    project, params = _open()
+    name = _known(options.name, params.models, "model")
+    registry = Registry.existing(project)
+    written = [] if registry is None else registry.entries(name)
+    if options.json:
+        print(history.to_json(written))
+    else:
+        history.show(name, written)
+    return 0
+
+
+def _rollback(options: argparse.Namespace) -> int:
+    from genmint.rollback import rollback
+
+    project, params = _open()
+    name = _known(options.name, params.models, "model")
+    if not options.reason.strip():
+        raise ConfigError("--reason: say why, for those who read the journal")
+    if options.to is not None and not (options.to.isdecimal() and int(options.to) > 0):
+        raise ConfigError(f"--to {options.to}: the number of a version, such as 3")
+    to = None if options.to is None else str(int(options.to))
+    print(rollback(project, params, name, options.reason.strip(), to))
+    return 0
+
+
+def _reconcile(options: argparse.Namespace) -> int:
+    from genmint.reconcile import reconcile
+
+    project, params = _open()
+    names = [_known(name, params.models, "model") for name in options.names] or list(params.models)
+    outcomes = reconcile(project, params, names)
+    return max((outcome.exit_code for outcome in outcomes), default=0)
+
+
 def _status(_: argparse.Namespace) -> int:
     from genmint.status import status
 
@@ -265,7 +338,7 @@ def _lineage(options: argparse.Namespace) -> int:
 
     from genmint import lineage
     from genmint.project import Project
-    from genmint.registry import CHAMPION, resolve
+    from genmint.journal import CHAMPION, resolve
     from genmint.target import Target
 
     project, wanted = Project.find(), Target.parse(options.target)

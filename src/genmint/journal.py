@@ -7,20 +7,23 @@ number, somebody else was quicker and the entry is void: whether it is valid can
 entry itself, so a writer that dies at any moment leaves nothing to clean up.
 
 Aliases follow the journal: entry first, then `previous-champion`, then `champion`, then the head is
-read again until they agree. The writer then marks its entry `settled`. While an entry is not
-settled its writer may still be moving aliases; only when all are, and the aliases stand still, does
-an alias that differs from the journal mean that a person moved it.
+read again until they agree. The writer then marks the versions that it concerns, and its entry as
+`settled`. While an entry is not settled its writer may still be moving aliases; only when all are,
+and the aliases stand still, does an alias that differs from the journal mean that a person moved
+it.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Literal
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+
+from genmint import marks
+from genmint.history import Entry, Move, bars, last_valid, previous
 
 CHAMPION = "champion"
 PREVIOUS = "previous-champion"
@@ -38,30 +41,23 @@ _GRACE_SECONDS = 3.0
 _BY_HAND_SECONDS = 1.0
 _LOOKS = 400
 
-Kind = Literal["promotion", "by-hand"]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One entry of a journal.
-
-    Attributes:
-        number: its place; also the version of the registered model `NAME.journal`.
-        valid: whether it got the number that it claimed.
-        settled: whether the aliases were seen to agree with it.
-        kind: what moved the champion.
-        version: of the model that became champion.
-        previous: version that was champion before; None if there was none.
-        reason: why, in words.
-    """
-
-    number: int
-    valid: bool
-    settled: bool
-    kind: str
-    version: str
-    previous: str | None
-    reason: str
+# What an entry says, and the tag that says it.
+_TEXTS = {
+    "kind": "genmint.kind",
+    "user": "genmint.user",
+    "weights": "genmint.weights",
+    "grounds": "genmint.grounds",
+    "left_weights": "genmint.left_weights",
+    "left_grounds": "genmint.left_grounds",
+}
+_TIME = "genmint.time"
+_VERSIONS = {
+    "version": "genmint.version",
+    "previous": "genmint.previous",
+    "left": "genmint.left",
+}
+# In place of a version: there is no champion from here on.
+_NONE = "none"
 
 
 def as_version(number: int | str) -> str:
@@ -78,26 +74,36 @@ def journal_name(name: str) -> str:
     return f"{name}{_SUFFIX}"
 
 
-def is_journal(registered: str) -> bool:
-    """Whether a registered model is a journal."""
-    return registered.endswith(_SUFFIX)
-
-
 @dataclass(frozen=True)
 class Standing:
     """Who is champion, as journal and aliases say together.
 
     Attributes:
-        head: the highest number given so far, 0 if none; the next entry claims one more.
-        entry: the last valid entry, None if there is none.
+        written: all entries, oldest first.
         champion: version that is champion; None if there is none.
         by_hand: whether a person moved or took away the alias that the journal speaks of.
+        previous_by_hand: the same of `previous-champion`.
     """
 
-    head: int
-    entry: Entry | None
+    written: tuple[Entry, ...]
     champion: str | None
-    by_hand: bool
+    by_hand: bool = False
+    previous_by_hand: bool = False
+
+    @property
+    def head(self) -> int:
+        """The highest number given so far, 0 if none; the next entry claims one more."""
+        return self.written[-1].number if self.written else 0
+
+    @property
+    def entry(self) -> Entry | None:
+        """The last valid entry, None if there is none."""
+        return last_valid(self.written)
+
+    @property
+    def unsettled(self) -> tuple[Entry, ...]:
+        """The valid entries whose writers may still be at work."""
+        return tuple(entry for entry in self.written if entry.valid and not entry.settled)
 
 
 def entries(client: MlflowClient, name: str) -> list[Entry]:
@@ -111,59 +117,60 @@ def entries(client: MlflowClient, name: str) -> list[Entry]:
         found += page
         token = page.token
         if not token:
-            return sorted((_entry(version) for version in found), key=lambda e: e.number)
+            return sorted((_entry(version) for version in found), key=lambda entry: entry.number)
 
 
 def read(client: MlflowClient, name: str) -> Standing:
     """Tell who is champion, without writing anything and without waiting for other writers."""
-    return _look(client, name)[0]
+    written = tuple(entries(client, name))
+    entry = last_valid(written)
+    found = aliases(client, name)
+    champion, previous_champion = _targets(client, name, entry)
+    # A version that is deleted takes its alias along; then nobody moved it.
+    return Standing(
+        written,
+        found.get(CHAMPION),
+        by_hand=found.get(CHAMPION) != champion,
+        previous_by_hand=entry is not None and found.get(PREVIOUS) != previous_champion,
+    )
 
 
-def append(
-    client: MlflowClient,
-    name: str,
-    *,
-    after: int,
-    kind: Kind,
-    version: str,
-    previous: str | None,
-    reason: str,
-    tags: dict[str, str] | None = None,
-) -> Entry | None:
-    """Write entry `after` + 1, or nothing valid if somebody else wrote it first.
+def append(client: MlflowClient, name: str, standing: Standing, move: Move) -> Entry | None:
+    """Write the entry after those of `standing`, or nothing valid if somebody else was quicker.
 
     Args:
         client: of a registry that answers.
         name: of the model.
-        after: the highest number that the writer saw when it made up its mind.
-        kind: what moves the champion.
-        version: of the model that becomes champion.
-        previous: version that is champion now; None if there is none.
-        reason: why, in words; the entry's description.
-        tags: further tags of the entry.
+        standing: what the writer saw when it made up its mind.
+        move: what the entry says. Its version, or else the one that it left, exists.
 
     Returns:
         The entry; None if it came out void, and the writer must look and decide again.
     """
     _ensure(client, name)
-    values = {
-        **(tags or {}),
-        _CLAIM: str(after + 1),
-        "genmint.kind": kind,
-        "genmint.version": as_version(version),
-        "genmint.time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-    if previous is not None:
-        values["genmint.previous"] = as_version(previous)
-    # The source is a pointer for people; nothing is ever loaded from an entry. It is none of a
-    # file, since a server refuses paths that lie outside of a run.
-    created = client.create_model_version(
-        journal_name(name),
-        source=f"models:/{name}/{as_version(version)}",
-        tags=values,
-        description=reason,
-        await_creation_for=0,
-    )
+    values = {tag: getattr(move, key) for key, tag in _TEXTS.items() if getattr(move, key)}
+    values[_CLAIM] = str(standing.head + 1)
+    values[_TIME] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    before = previous(standing.written, move)
+    for key, version in (("version", move.version), ("previous", before), ("left", move.left)):
+        if version is not None:
+            values[_VERSIONS[key]] = as_version(version)
+    values.setdefault(_VERSIONS["version"], _NONE)
+    try:
+        # The source is a pointer for people; nothing is ever loaded from an entry. It is none of a
+        # file, since a server refuses paths that lie outside of a run.
+        created = client.create_model_version(
+            journal_name(name),
+            source=f"models:/{name}/{move.version or move.left}",
+            tags=values,
+            description=move.reason,
+            await_creation_for=0,
+        )
+    except MlflowException:
+        # MLflow gives up when others were quicker three times; the next look tells what there is.
+        if all(entry.number <= standing.head for entry in entries(client, name)):
+            raise
+        return None
     entry = _entry(created, values)
     if entry.valid:
         return entry
@@ -179,13 +186,13 @@ def settle(client: MlflowClient, name: str, own: Entry) -> None:
     at the last valid entry, which may be a later one than `own`.
     """
     for _ in range(_LOOKS):
-        entry = _last_valid(entries(client, name))
+        entry = last_valid(entries(client, name))
         if entry is None:
             return
         _follow(client, name, entry)
-        again = _last_valid(entries(client, name))
+        again = last_valid(entries(client, name))
         if again is not None and again.number == entry.number and _agrees(client, name, entry):
-            _mark(client, name, own, _SETTLED)
+            _conclude(client, name, own, entry)
             return
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     raise MlflowException(f"the aliases of {name} are being moved by others without end")
@@ -195,24 +202,23 @@ def stand(client: MlflowClient, name: str) -> Standing:
     """Tell who is champion, after finishing what a killed writer left half done.
 
     Waits for writers that are at work; finishes the move of one that gives no sign of life. What a
-    person did to the alias is left as it is.
+    person did to the aliases is left as it is.
     """
-    seen: list[Entry] = []
+    seen: tuple[Entry, ...] = ()
     patience = by_hand_since = time.monotonic()
     while True:
-        standing, unsettled = _look(client, name)
-        entry, now = standing.entry, time.monotonic()
+        standing = read(client, name)
+        unsettled, now = standing.unsettled, time.monotonic()
+        by_hand = standing.by_hand or standing.previous_by_hand
         if unsettled != seen:
             seen, patience = unsettled, now + _GRACE_SECONDS
-        if not standing.by_hand:
+        if not by_hand:
             by_hand_since = now
-        if unsettled and now < patience:
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
-        elif entry is not None and unsettled:
-            settle(client, name, entry)
-            for left in unsettled:
-                _mark(client, name, left, _SETTLED)
-        elif not standing.by_hand or now - by_hand_since >= _BY_HAND_SECONDS:
+        if unsettled and now >= patience:
+            for left in unsettled[:-1]:
+                _conclude(client, name, left, unsettled[-1])
+            settle(client, name, unsettled[-1])
+        elif not unsettled and (not by_hand or now - by_hand_since >= _BY_HAND_SECONDS):
             return standing
         else:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
@@ -229,32 +235,14 @@ def aliases(client: MlflowClient, name: str) -> dict[str, str]:
     return {str(alias): as_version(version) for alias, version in found[0].aliases.items()}
 
 
-def _look(client: MlflowClient, name: str) -> tuple[Standing, list[Entry]]:
-    """Return who is champion, and the valid entries whose writers may still be at work."""
-    written = entries(client, name)
-    entry = _last_valid(written)
-    alias = aliases(client, name).get(CHAMPION)
-    # A version that is deleted takes its alias along; then nobody moved it.
-    by_hand = alias != (entry.version if entry else None) and (
-        alias is not None or (entry is not None and _exists(client, name, entry.version))
-    )
-    standing = Standing(written[-1].number if written else 0, entry, alias, by_hand)
-    return standing, [e for e in written if e.valid and not e.settled]
-
-
-def _last_valid(written: list[Entry]) -> Entry | None:
-    return next((entry for entry in reversed(written) if entry.valid), None)
-
-
 def _follow(client: MlflowClient, name: str, entry: Entry) -> None:
-    champion, previous = _targets(client, name, entry)
+    champion, previous_champion = _targets(client, name, entry)
     current = aliases(client, name)
-    if previous is None and PREVIOUS in current:
-        client.delete_registered_model_alias(name, PREVIOUS)
-    elif previous is not None and current.get(PREVIOUS) != previous:
-        client.set_registered_model_alias(name, PREVIOUS, previous)
-    if champion is not None and current.get(CHAMPION) != champion:
-        client.set_registered_model_alias(name, CHAMPION, champion)
+    for alias, target in ((PREVIOUS, previous_champion), (CHAMPION, champion)):
+        if target is None and alias in current:
+            client.delete_registered_model_alias(name, alias)
+        elif target is not None and current.get(alias) != target:
+            client.set_registered_model_alias(name, alias, target)
 
 
 def _agrees(client: MlflowClient, name: str, entry: Entry) -> bool:
@@ -266,18 +254,32 @@ def _targets(client: MlflowClient, name: str, entry: Entry | None) -> tuple[str 
     """Return where `champion` and `previous-champion` belong; nowhere for a deleted version."""
     if entry is None:
         return None, None
-    previous = entry.previous
-    return (
-        entry.version if _exists(client, name, entry.version) else None,
-        previous if previous is not None and _exists(client, name, previous) else None,
+    champion, before = (
+        version if version is not None and _version(client, name, version) is not None else None
+        for version in (entry.version, entry.previous)
     )
+    return champion, before
 
 
-def _exists(client: MlflowClient, name: str, version: str) -> bool:
+def _version(client: MlflowClient, name: str, version: str) -> ModelVersion | None:
     found = client.search_model_versions(
         f"name = '{name}' AND version_number = {version}", max_results=1
     )
-    return len(found) == 1
+    return found[0] if found else None
+
+
+def _conclude(client: MlflowClient, name: str, entry: Entry, head: Entry) -> None:
+    """Mark the versions that an entry concerns, then the entry as settled.
+
+    Marks that a later entry, the head, has overtaken are left out.
+    """
+    champion = None if entry.version is None else _version(client, name, entry.version)
+    if champion is not None and entry.version == head.version:
+        marks.clear(client, champion)
+    left = None if entry.left is None else _version(client, name, entry.left)
+    if left is not None and bars(entry) and entry.left != head.version:
+        marks.set_rolled_back(client, left, f"entry {entry.number}: {entry.reason}")
+    _mark(client, name, entry, _SETTLED)
 
 
 def _mark(client: MlflowClient, name: str, entry: Entry, tag: str) -> None:
@@ -287,14 +289,18 @@ def _mark(client: MlflowClient, name: str, entry: Entry, tag: str) -> None:
 def _entry(version: ModelVersion, tags: dict[str, str] | None = None) -> Entry:
     values = tags if tags is not None else dict(version.tags)
     number = int(version.version)
+    texts = {key: str(values.get(tag, "")) for key, tag in _TEXTS.items()}
+    numbers = {key: values.get(tag) for key, tag in _VERSIONS.items()}
     return Entry(
         number=number,
-        valid=values.get(_CLAIM) == str(number),
+        valid=values.get(_CLAIM) == str(number) and numbers["version"] is not None,
         settled=values.get(_SETTLED) == "1",
-        kind=values.get("genmint.kind", "unknown"),
-        version=values.get("genmint.version", ""),
-        previous=values.get("genmint.previous"),
+        version=None if numbers["version"] == _NONE else numbers["version"],
+        previous=numbers["previous"],
+        left=numbers["left"],
         reason=version.description or "",
+        time=values.get(_TIME, ""),
+        **texts,
     )
 
 

@@ -21,10 +21,11 @@ from genmint.comparison import Comparison, Scores, compare
 from genmint.config import ChampionRule, Params
 from genmint.errors import GenmintError, RegistryUnreachableError
 from genmint.gating import Record
-from genmint.journal import Standing
+from genmint.history import rolled_back
 from genmint.metrics.catalogue import metric
 from genmint.models import store
 from genmint.project import Project
+from genmint.reconcile import settle_by_hand
 from genmint.registry import Registry, Version
 from genmint.scoring import challenger_scores, champion_scores, noise_floor
 from genmint.stages import gate
@@ -33,7 +34,9 @@ from genmint.versions import description, evaluation_files, facts
 # Each attempt was beaten by a real move of somebody else's; more than this is no ordinary night.
 _ATTEMPTS = 50
 
-Verdict = Literal["promoted", "is champion", "not better", "refused", "dry-run", "not promoted"]
+Verdict = Literal[
+    "promoted", "is champion", "not better", "rolled back", "refused", "dry-run", "not promoted"
+]
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ def promote(project: Project, params: Params, names: Sequence[str]) -> list[Outc
     """Register each model that was gated, and make champion those that are better.
 
     Prints one line per model: to stderr those whose files cannot be believed, else to stdout.
+    What a person did to the aliases is honoured or put back first, with a line on stderr.
 
     Raises:
         RegistryUnreachableError: the registry does not answer; nothing was written.
@@ -163,14 +167,20 @@ def _decide(
     name = version.name
     dry = record.mode == "dry-run"
     standing = registry.read(name) if dry else registry.stand(name)
-    if standing.by_hand and standing.champion is not None and not dry:
-        _journal_by_hand(registry, name, standing)
+    if (standing.by_hand or standing.previous_by_hand) and not dry:
+        settled = settle_by_hand(registry, params.gates.get(name), name, standing)
+        if settled is not None:
+            print(settled, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
         return None
     champion = None if standing.champion is None else registry.get(name, standing.champion)
     if champion is not None and champion.weights == version.weights:
         if not dry:
             registry.clear_challenger(name, version.version)
         return Outcome(name, "is champion", version.version, "nothing moves")
+    back = rolled_back(standing.written, version.weights, version.grounds)
+    if back is not None:
+        reason = f"journal entry {back.number} ({back.reason}), and its gate decided nothing new"
+        return Outcome(name, "rolled back", version.version, reason)
     if champion is None:
         reason = "passed its gate, and there was no champion"
     else:
@@ -186,29 +196,13 @@ def _decide(
     registry.set_challenger(name, version.version)
     moved = registry.move_champion(
         name,
-        version.version,
+        version,
         standing=standing,
         kind="promotion",
         reason=reason,
-        tags={"genmint.weights": version.weights, "genmint.user": tracking.user()},
+        user=tracking.user(),
     )
-    if not moved:
-        return None
-    registry.clear_challenger(name, version.version)
-    return Outcome(name, "promoted", version.version, reason)
-
-
-def _journal_by_hand(registry: Registry, name: str, standing: Standing) -> None:
-    """Write into the journal that a person moved the alias; the next look then compares with it."""
-    assert standing.champion is not None
-    registry.move_champion(
-        name,
-        standing.champion,
-        standing=standing,
-        kind="by-hand",
-        reason="the alias was found moved by hand",
-        tags={"genmint.found_by": tracking.user()},
-    )
+    return Outcome(name, "promoted", version.version, reason) if moved else None
 
 
 def _compare(
@@ -225,7 +219,7 @@ def _compare(
         if not weights.is_dir():
             raise GenmintError(
                 f"the champion, version {champion.version}, was not registered by genmint and "
-                f"cannot be compared with. Take the alias `champion` of {name} away from it."
+                f"cannot be compared with. Run `genmint rollback {name} --reason …`."
             )
         try:
             scores = champion_scores(
@@ -234,7 +228,7 @@ def _compare(
         except GenmintError as error:
             raise GenmintError(
                 f"the champion, version {champion.version}, cannot be measured as the new one was: "
-                f"{error} To do without the comparison, take the alias `champion` of {name} away."
+                f"{error} docs/registry.md says how to do without the comparison."
             ) from None
     direction = metric(rule.metric).direction
     return compare(rule, direction, challenger, scores, noise_floor(project, name, rule.metric))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Self
 
@@ -18,13 +18,15 @@ from mlflow.entities import Metric
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from genmint import journal, serving, tracking
+from genmint import journal, marks, serving, tracking
 from genmint.errors import GenmintError
-from genmint.journal import CHAMPION, PREVIOUS, Entry, Kind, Standing, as_version
+from genmint.history import Entry, Kind, Move
+from genmint.journal import CHAMPION, Standing, as_version
 from genmint.project import Project
 
 CHALLENGER = "challenger"
 WEIGHTS_TAG = "genmint.weights"
+GROUNDS_TAG = "genmint.grounds"
 
 _MODEL = "model"
 _EVALUATION = "evaluation"
@@ -55,6 +57,11 @@ class Version:
     run_id: str | None
     source: str
 
+    @property
+    def grounds(self) -> str:
+        """Hash of what its gate decided on, costs apart; "" if unknown."""
+        return self.tags.get(GROUNDS_TAG, "")
+
 
 @dataclass(frozen=True)
 class Registry:
@@ -72,6 +79,17 @@ class Registry:
             RegistryUnreachableError: it does not answer.
         """
         return cls(project, tracking.connect(project), tracking.uri(project))
+
+    @classmethod
+    def existing(cls, project: Project) -> Self | None:
+        """Connect; None if the embedded store was never created, and it is not created here.
+
+        Raises:
+            RegistryUnreachableError: it does not answer. That is never "none".
+        """
+        if tracking.is_embedded() and not tracking.database(project).exists():
+            return None
+        return cls.open(project)
 
     def versions(self, name: str) -> list[Version]:
         """Return all versions of a model, oldest first; [] if it was never registered."""
@@ -137,6 +155,7 @@ class Registry:
                 known = self._create(name, model, weights, run_id, tags, description, evaluation)
             else:
                 self._update(known, tags, description, evaluation)
+                known = replace(known, tags={**known.tags, **tags})
         return known
 
     def set_challenger(self, name: str, version: str) -> None:
@@ -154,33 +173,66 @@ class Registry:
     def move_champion(
         self,
         name: str,
-        version: str,
+        version: Version | None,
         *,
         standing: Standing,
         kind: Kind,
         reason: str,
-        tags: Mapping[str, str],
+        user: str,
+        left: Version | None = None,
     ) -> bool:
-        """Make a version champion: journal entry first, then the aliases.
+        """Make a version champion: journal entry first, then the aliases, `challenger` last.
 
-        Returns False, and moves nothing, if somebody else moved the champion since `standing`:
-        look again and decide again.
+        Args:
+            name: of the model.
+            version: the new champion; None to have none.
+            standing: on which the decision rests.
+            kind: what moves the champion.
+            reason: why, in words.
+            user: who moves it.
+            left: the version that it is taken from, where that is the point of the move.
+
+        Returns:
+            False, with nothing moved, if somebody else moved the champion since `standing`: look
+            again and decide again.
         """
+        move = Move(
+            kind=kind,
+            version=None if version is None else version.version,
+            reason=reason,
+            user=user,
+            left=None if left is None else left.version,
+            weights="" if version is None else version.weights,
+            grounds="" if version is None else version.grounds,
+            left_weights="" if left is None else left.weights,
+            left_grounds="" if left is None else left.grounds,
+        )
         with tracking.reaching(self.address):
-            entry = journal.append(
-                self.client,
-                name,
-                after=standing.head,
-                kind=kind,
-                version=version,
-                previous=_before(standing, version),
-                reason=reason,
-                tags=dict(tags),
-            )
+            entry = journal.append(self.client, name, standing, move)
             if entry is None:
                 return False
             journal.settle(self.client, name, entry)
-            return True
+        if version is not None:
+            self.clear_challenger(name, version.version)
+        return True
+
+    def follow(self, name: str, entry: Entry) -> None:
+        """Make the aliases follow the journal once more; see `journal.settle`."""
+        with tracking.reaching(self.address):
+            journal.settle(self.client, name, entry)
+
+    def set_reverted(self, version: Version, reason: str) -> None:
+        """Say on a version's page why `champion` may not point to it."""
+        with tracking.reaching(self.address):
+            found = self.client.get_model_version(version.name, version.version)
+            marks.set_reverted(self.client, found, reason)
+
+    def has_files(self, version: Version) -> bool:
+        """Whether anything lies where a version's files should be."""
+        with tracking.reaching(self.address):
+            source = self.client.get_model_version_download_uri(version.name, version.version)
+            found = mlflow.artifacts.list_artifacts(artifact_uri=source, tracking_uri=self.address)
+        return bool(found)
 
     def download(self, version: Version, target: Path) -> tuple[Path, Path]:
         """Copy a version's files into the folder `target`.
@@ -306,11 +358,9 @@ def champion(project: Project, name: str) -> Version | None:
     Raises:
         RegistryUnreachableError: the registry does not answer. That is never "none".
     """
-    if tracking.is_embedded() and not tracking.database(project).exists():
-        return None
-    registry = Registry.open(project)
-    number = registry.aliases(name).get(CHAMPION)
-    return None if number is None else registry.get(name, number)
+    registry = Registry.existing(project)
+    number = None if registry is None else registry.aliases(name).get(CHAMPION)
+    return None if registry is None or number is None else registry.get(name, number)
 
 
 def resolve(
@@ -324,9 +374,9 @@ def resolve(
     """
     wanted = f"{name}@{alias}" if version is None else f"{name}/{version}"
     way_out = f"Run `genmint promote {name}`, or `genmint status` to see what there is."
-    if tracking.is_embedded() and not tracking.database(project).exists():
+    registry = Registry.existing(project)
+    if registry is None:
         raise GenmintError(f"{wanted}: nothing is registered yet. {way_out}")
-    registry = Registry.open(project)
     number = version if version is not None else registry.aliases(name).get(str(alias))
     found = None if number is None else registry.get(name, number)
     if found is None:
@@ -357,16 +407,6 @@ def download(
     return folder
 
 
-def _before(standing: Standing, version: str) -> str | None:
-    """Return who was champion before `version`, also where a person moved or took the alias."""
-    if standing.champion not in (None, version):
-        return standing.champion
-    entry = standing.entry
-    if entry is None:
-        return None
-    return entry.version if entry.version != version else entry.previous
-
-
 def _version(item: ModelVersion) -> Version:
     tags = {str(key): str(value) for key, value in item.tags.items()}
     return Version(
@@ -378,15 +418,3 @@ def _version(item: ModelVersion) -> Version:
         run_id=item.run_id or None,
         source=str(item.source),
     )
-
-
-__all__ = [
-    "CHALLENGER",
-    "CHAMPION",
-    "PREVIOUS",
-    "Registry",
-    "Version",
-    "champion",
-    "download",
-    "resolve",
-]

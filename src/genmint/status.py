@@ -12,6 +12,7 @@ from genmint.config import Params
 from genmint.errors import GenmintError, RegistryUnreachableError
 from genmint.files import sha256_file
 from genmint.gating import Record
+from genmint.history import rolled_back
 from genmint.models import store
 from genmint.project import Project
 from genmint.registry import Registry
@@ -53,10 +54,8 @@ def status(project: Project, params: Params) -> int:
 
 def _registry(project: Project) -> tuple[Registry | None, str]:
     """Return the registry if there is one to be asked, and what is wrong with it."""
-    if tracking.is_embedded() and not tracking.database(project).exists():
-        return None, ""
     try:
-        return Registry.open(project), ""
+        return Registry.existing(project), ""
     except RegistryUnreachableError as error:
         return None, f"registry: {error}"
 
@@ -123,10 +122,20 @@ def _compare_with_registry(
     if standing.champion is not None:
         state.champion = standing.champion
     if standing.by_hand:
-        says = f"version {entry.version}" if entry is not None else "none"
+        says = f"version {entry.version}" if entry is not None and entry.version else "none"
         found = f"version {standing.champion}" if standing.champion else "none"
-        state.problems.append(f"champion is {found}, but the journal says {says}. {mend}")
-    elif standing.champion is None and version is not None and _may_move(record):
+        state.problems.append(
+            f"champion is {found}, but the journal says {says}. Run `genmint reconcile {name}`."
+        )
+    elif standing.unsettled or standing.previous_by_hand:
+        what = "a move is half done" if standing.unsettled else "`previous-champion` was moved"
+        state.problems.append(f"{what}. Run `genmint reconcile {name}`.")
+    elif (
+        standing.champion is None
+        and version is not None
+        and _may_move(record)
+        and rolled_back(standing.written, version.weights, version.grounds) is None
+    ):
         state.problems.append(f"passed its gate, but there is no champion. {mend}")
 
 

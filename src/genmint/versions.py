@@ -14,7 +14,7 @@ from genmint.gating import Record
 from genmint.metrics.probe import PROBE
 from genmint.models import store
 from genmint.project import Project
-from genmint.registry import Registry
+from genmint.registry import GROUNDS_TAG, Registry
 from genmint.scoring import ITEMS, protocol_path
 from genmint.stages import gate
 
@@ -64,6 +64,7 @@ def facts(
         "genmint.gate": "passed" if record.passed else "refused",
         "genmint.gate_mode": record.mode,
         "genmint.record": sha256_json(record.model_dump(mode="json")),
+        GROUNDS_TAG: grounds(record),
         "genmint.protocol": json.dumps(measured["protocol"], sort_keys=True),
         "genmint.prepared": model.prepared,
         "genmint.identity": model.identity,
@@ -76,6 +77,23 @@ def facts(
     if "genmint.git_commit" in run_tags:
         tags["genmint.git_commit"] = run_tags["genmint.git_commit"]
     return Facts(model.weights, tags, time.time_ns() // 1_000_000)
+
+
+def grounds(record: Record) -> str:
+    """Hash of what a gate decided on, without what differs from one measurement to the next.
+
+    Times and memory are left out, so that measuring a model again is no new decision on it; whether
+    it keeps its budgets is not.
+    """
+    decided = record.model_dump(mode="json", include={"model", "mode", "verdicts"})
+    decided["checks"] = [
+        [check.name, check.bound, None if check.name.startswith("cost.") else check.value]
+        for check in record.checks
+    ]
+    decided["evidence"] = [
+        [item.file, item.sha256] for item in record.evidence if not item.file.endswith(".cost.json")
+    ]
+    return sha256_json(decided)
 
 
 def description(record: Record, values: Facts) -> str:

@@ -57,6 +57,7 @@ class Gate(Frozen):
     """What stands between a model and promotion."""
 
     mode: Literal["enforce", "dry-run"] = "enforce"
+    allow_overrides: bool = False
     thresholds: Annotated[dict[str, Bound], Field(min_length=1)]
     health: Health = Health()
     memorisation: Memorisation | None = None

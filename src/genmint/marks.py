@@ -1,0 +1,55 @@
+"""What a version's page in MLflow says of what happened to it: rolled back, or put back.
+
+Tags and a line on top of the description are for people; whether a version is rolled back is read
+off the journal.
+"""
+
+from __future__ import annotations
+
+import re
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+
+ROLLED_BACK = "genmint.rolled_back"
+REVERTED = "genmint.reverted"
+
+_NOTE = re.compile(r"\A> \*\*Alias put back\.\*\*[^\n]*\n\n?")
+
+
+def set_rolled_back(client: MlflowClient, version: ModelVersion, text: str) -> None:
+    """Mark a version as rolled back."""
+    if version.tags.get(ROLLED_BACK) != text:
+        client.set_model_version_tag(version.name, str(version.version), ROLLED_BACK, text)
+
+
+def set_reverted(client: MlflowClient, version: ModelVersion, reason: str) -> None:
+    """Say on a version's page why `champion` may not point to it."""
+    number = str(version.version)
+    if version.tags.get(REVERTED) != reason:
+        client.set_model_version_tag(version.name, number, REVERTED, reason)
+    described = with_note(version.description or "", reason)
+    if version.description != described:
+        client.update_model_version(version.name, number, described)
+
+
+def clear(client: MlflowClient, version: ModelVersion) -> None:
+    """Take all marks off a version that is champion."""
+    number = str(version.version)
+    for tag in (ROLLED_BACK, REVERTED):
+        if tag in version.tags:
+            client.delete_model_version_tag(version.name, number, tag)
+    described = version.description or ""
+    if without_note(described) != described:
+        client.update_model_version(version.name, number, without_note(described))
+
+
+def with_note(description: str, reason: str) -> str:
+    """Put the reason on top of a description, in place of an older one."""
+    line = " ".join(reason.split())
+    return f"> **Alias put back.** {line}\n\n{without_note(description)}"
+
+
+def without_note(description: str) -> str:
+    """Return a description as it was before `with_note`."""
+    return _NOTE.sub("", description)
