@@ -337,8 +337,9 @@ def _lineage(options: argparse.Namespace) -> int:
     import tempfile
 
     from genmint import lineage
+    from genmint.journal import CHAMPION
     from genmint.project import Project
-    from genmint.journal import CHAMPION, resolve
+    from genmint.registry import resolve
     from genmint.target import Target
 
     project, wanted = Project.find(), Target.parse(options.target)
