@@ -24,6 +24,10 @@ from genmint.training.history import read_history
 
 __all__ = ["Score", "run", "score"]
 
+# Files of samples/NAME that two models are compared by.
+ITEMS = "items.npy"
+RESAMPLES = "resamples.json"
+
 _RULE = "\n" + "─" * 72 + "\n"
 
 
@@ -53,11 +57,21 @@ def run(project: Project, params: Params, name: str) -> None:
     cost |= _train_seconds(project, sha256_file(weights))
     with atomic_dir(project.samples(name)) as folder:
         write_samples(folder, result.samples, prepared)
-        if result.items is not None:
-            np.save(folder / "items.npy", result.items)
+        write_items(folder, result)
     _write(project, name, record, result, metrics, cost)
     shown = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items() if not k.endswith("_stderr"))
     print(f"{name}: {shown}")  # noqa: T201 - a stage says what it did
+
+
+def write_items(folder: Path, result: Score) -> None:
+    """Write what two models are compared by: items.npy, for a likelihood, and resamples.json."""
+    if result.items:
+        columns = [(name, "<f8") for name in result.items]
+        table = np.empty(len(next(iter(result.items.values()))), dtype=columns)
+        for name, values in result.items.items():
+            table[name] = values
+        np.save(folder / ITEMS, table)
+    write_json(folder / RESAMPLES, result.resamples)
 
 
 def check_data(record: ModelRecord, prepared: Prepared) -> None:
@@ -134,6 +148,7 @@ def _write(
     cost: dict[str, float],
 ) -> None:
     path = project.metrics(name)
+    items = project.samples(name) / ITEMS
     write_json(path, metrics)
     write_json(project.cost(name), cost)
     write_json(
@@ -143,6 +158,8 @@ def _write(
             "weights": record.weights,
             "dataset": record.data.dataset,
             "metrics": sha256_file(path),
+            "items": sha256_file(items) if items.is_file() else None,
+            "resamples": sha256_file(project.samples(name) / RESAMPLES),
             "reference": result.reference,
             "protocol": result.protocol,
             "baselines": result.baselines,
