@@ -59,9 +59,7 @@ def cut(length: int, shares: Shares) -> dict[Split, tuple[int, int]]:
     }
 
 
-def official(
-    splits: Sequence[str | None], hashes: Iterable[str], shares: Shares
-) -> list[Split]:
+def official(splits: Sequence[str | None], hashes: Iterable[str], shares: Shares) -> list[Split]:
     """The source's own split; validation and confirmation that it lacks are cut from train.
 
     Args:

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from genmint.config import Params, Spectrogram
 from genmint.data.prepared import Prepared
@@ -23,11 +24,6 @@ from genmint.project import Project
 from genmint.training.history import read_history
 
 __all__ = ["Score", "run", "score"]
-
-# Files of samples/NAME that two models are compared by.
-ITEMS = "items.npy"
-RESAMPLES = "resamples.json"
-
 _RULE = "\n" + "─" * 72 + "\n"
 
 
@@ -57,21 +53,11 @@ def run(project: Project, params: Params, name: str) -> None:
     cost |= _train_seconds(project, sha256_file(weights))
     with atomic_dir(project.samples(name)) as folder:
         write_samples(folder, result.samples, prepared)
-        write_items(folder, result)
+        _write_items(folder / project.items(name).name, result.items)
+        write_json(folder / project.resamples(name).name, result.resamples)
     _write(project, name, record, result, metrics, cost)
     shown = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items() if not k.endswith("_stderr"))
     print(f"{name}: {shown}")  # noqa: T201 - a stage says what it did
-
-
-def write_items(folder: Path, result: Score) -> None:
-    """Write what two models are compared by: items.npy, for a likelihood, and resamples.json."""
-    if result.items:
-        columns = [(name, "<f8") for name in result.items]
-        table = np.empty(len(next(iter(result.items.values()))), dtype=columns)
-        for name, values in result.items.items():
-            table[name] = values
-        np.save(folder / ITEMS, table)
-    write_json(folder / RESAMPLES, result.resamples)
 
 
 def check_data(record: ModelRecord, prepared: Prepared) -> None:
@@ -116,6 +102,17 @@ def write_samples(folder: Path, samples: Samples, prepared: Prepared) -> None:
     sheets.write_strip(folder / "strip.wav", clips, rate)
 
 
+def _write_items(path: Path, items: dict[str, npt.NDArray[np.float64]]) -> None:
+    """Write the likelihoods of single items as a table, a column each, if there are any."""
+    if items:
+        table = np.empty(
+            len(next(iter(items.values()))), dtype=[(column, "<f8") for column in items]
+        )
+        for column, values in items.items():
+            table[column] = values
+        np.save(path, table)
+
+
 def _training_health(folder: Path) -> dict[str, float]:
     """What the training of a model says about it, for its gate.
 
@@ -148,7 +145,7 @@ def _write(
     cost: dict[str, float],
 ) -> None:
     path = project.metrics(name)
-    items = project.samples(name) / ITEMS
+    items = project.items(name)
     write_json(path, metrics)
     write_json(project.cost(name), cost)
     write_json(
@@ -159,7 +156,7 @@ def _write(
             "dataset": record.data.dataset,
             "metrics": sha256_file(path),
             "items": sha256_file(items) if items.is_file() else None,
-            "resamples": sha256_file(project.samples(name) / RESAMPLES),
+            "resamples": sha256_file(project.resamples(name)),
             "reference": result.reference,
             "protocol": result.protocol,
             "baselines": result.baselines,

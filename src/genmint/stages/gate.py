@@ -56,8 +56,8 @@ def read_sources(project: Project, name: str, dataset: str) -> Sources:
         weights=_bytes(project, project.model(name) / "model.safetensors"),
         metrics=_json(project, metrics),
         protocol=_json(project, metrics.with_name(f"{name}.protocol.json")),
-        items=_bytes(project, project.samples(name) / "items.npy", needed=False),
-        resamples=_bytes(project, project.samples(name) / "resamples.json"),
+        items=_bytes(project, project.items(name), needed=False),
+        resamples=_bytes(project, project.resamples(name)),
         cost=_json(project, project.cost(name)),
         validation=_json(project, project.validation(dataset)),
     )
