@@ -235,7 +235,7 @@ GATE_OF_OTHER = """gates:
   other:
     thresholds:
       elbo: {min: -30.0}
-    champion: {metric: elbo}
+    champion: {superior: [elbo]}
 """
 
 

@@ -26,7 +26,7 @@ gates:
   tiny:
     thresholds:
       bits_per_character: {max: 8.0}
-    champion: {metric: bits_per_character}
+    champion: {superior: [bits_per_character]}
 """
 VOCABULARY = ("<unk>", "<s>", *"abcdefgh ")
 

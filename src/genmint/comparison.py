@@ -37,7 +37,7 @@ _ROUNDING = 1e-6
 # (and with them the extractor, which is trained on them); seeds and batch sizes change no spread.
 _NIGHTLY = frozenset({"data", "extractor", "seed", "batch_size"})
 
-_FEWEST_TRAININGS = 5
+FEWEST_TRAININGS = 5
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Spread(Frozen):
 
     model: str
     block: str
-    seeds: Annotated[tuple[int, ...], Field(min_length=_FEWEST_TRAININGS)]
+    seeds: Annotated[tuple[int, ...], Field(min_length=FEWEST_TRAININGS)]
     protocol: dict[str, Any]
     values: dict[str, tuple[float, ...]]
     standard_deviation: dict[str, float]

@@ -104,7 +104,7 @@ def test_costs_count_only_against_a_budget(workshop):
     workshop.make(gate=False)
     workshop.project.cost("tiny").unlink()
     assert workshop.gate() is True
-    workshop.edit("champion: {metric: elbo}", "champion: {metric: elbo}\n    cost: "
+    workshop.edit("champion: {superior: [elbo]}", "champion: {superior: [elbo]}\n    cost: "
                   "{max_parameters: 50}")  # fmt: skip
     assert workshop.gate() is False
     assert failed(workshop) == ["cost.parameters"]

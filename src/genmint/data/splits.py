@@ -156,7 +156,8 @@ def _drawn(sha256: str, shares: Shares) -> Split:
         return "test"
     if position < shares.test + shares.validation:
         return "validation"
-    return "confirmation" if position >= 1 - shares.confirmation else "train"
+    # Strictly, since the highest hashes round to 1 and a share of 0 must stay empty.
+    return "confirmation" if 1 - position < shares.confirmation else "train"
 
 
 def _known(split: str | None) -> Split:
