@@ -335,7 +335,7 @@ def test_a_spread_that_does_not_hold_here_makes_nothing_superior(known, block, s
     assert found.reason.endswith("run `genmint spread vae`")
 
 
-@pytest.mark.parametrize("key", ["data", "extractor", "seed", "batch_size"])
+@pytest.mark.parametrize("key", ["data", "extractor", "seed", "batch_size", "temperature"])
 def test_a_spread_holds_on_the_data_of_the_next_night(key):
     known = spread(protocol={**PROTOCOL, key: "tonight's"})
     assert judge(*CLEARLY, known=known).better is True

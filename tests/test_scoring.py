@@ -1,6 +1,8 @@
 """The champion is measured again where its own figures do not compare, and only there."""
 
+import json
 import re
+import statistics
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from genmint.files import sha256_file, write_json
 from genmint.metrics.reference import Baseline, Reference, write_reference
 from genmint.models import store
 from genmint.promotion import promote
+from genmint.scoring import protocol_path
 from genmint.stages import evaluate, gate
 
 PARAMS = """\
@@ -38,7 +41,12 @@ def write_data(workshop, seed=0):
     folder.mkdir(parents=True, exist_ok=True)
     shares = np.array([32, 16, 8, 4, 2, 1, 1, 1, 12.0])
     files = {}
-    for split, length in (("train", 3000), ("validation", 500), ("test", 6000)):
+    for split, length in (
+        ("train", 3000),
+        ("validation", 500),
+        ("test", 6000),
+        ("confirmation", 9000),
+    ):
         stream = rng.choice(len(shares), size=length, p=shares / shares.sum()) + 2
         stream[0] = 1
         np.save(folder / f"{split}.npy", stream.astype(np.uint16))
@@ -48,7 +56,7 @@ def write_data(workshop, seed=0):
     meta = Meta(
         dataset="words",
         kind="text",
-        items={"train": 1, "validation": 1, "test": 1},
+        items={"train": 1, "validation": 1, "test": 1, "confirmation": 1},
         shape=(),
         vocabulary=VOCABULARY,
         files=files,
@@ -110,6 +118,16 @@ def run_stages(workshop):
     gate.run(workshop.project, workshop.params, "tiny")
 
 
+def write_spread(workshop):
+    protocol = json.loads(protocol_path(workshop.project, "tiny").read_text())["protocol"]
+    values = (2.40, 2.41, 2.42, 2.40, 2.41)
+    workshop.spread(
+        protocol=protocol,
+        values={"bits_per_character": values},
+        standard_deviation={"bits_per_character": statistics.stdev(values)},
+    )
+
+
 def one(workshop):
     (outcome,) = promote(workshop.project, workshop.params, ["tiny"])
     return outcome
@@ -122,6 +140,7 @@ def measured(workshop, monkeypatch):
     write_data(workshop)
     write_judge(workshop)
     make(workshop, knows=0.5)
+    write_spread(workshop)
     assert one(workshop).verdict == "promoted"
     calls = []
     real = genmint.metrics.score.score
@@ -138,7 +157,9 @@ def test_figures_of_the_same_protocol_are_read_not_measured(workshop, measured):
     make(workshop, knows=0.9)
     outcome = one(workshop)
     assert (outcome.verdict, outcome.version) == ("promoted", "2"), outcome
-    assert "two standard errors" in outcome.reason
+    assert "surely above" in outcome.reason
+    assert "superior by the margin" in outcome.reason
+    assert "; confirmed on a second split: bits_per_character: better by" in outcome.reason
     assert measured == []
 
 

@@ -35,7 +35,8 @@ _ROUNDING = 1e-6
 
 # The spread between trainings must hold from one night to the next, when the data have changed
 # (and with them the extractor, which is trained on them); seeds and batch sizes change no spread.
-_NIGHTLY = frozenset({"data", "extractor", "seed", "batch_size"})
+# The temperature is in the block.
+_NIGHTLY = frozenset({"data", "extractor", "seed", "batch_size", "temperature"})
 
 FEWEST_TRAININGS = 5
 
