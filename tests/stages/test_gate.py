@@ -37,7 +37,8 @@ def test_a_pass_is_written_and_shown(workshop, capsys):
         "reports/data/dots.json",
     ]
     out = capsys.readouterr().out
-    assert "pixel_bernoulli" in out.replace("\n", "")
+    assert "-20 ± 0.2" in out
+    assert "is at least" in out
     assert "tiny: passed all 11 checks" in out
 
 

@@ -68,7 +68,6 @@ def show(record: Record) -> None:
     table = Table(
         Column("check", overflow="fold"),
         Column("value", justify="right", no_wrap=True),
-        Column("interval", justify="right", no_wrap=True),
         Column("bound", justify="right", no_wrap=True),
         "verdict",
         Column("reason", overflow="fold"),
@@ -81,8 +80,7 @@ def show(record: Record) -> None:
         verdict = f"[{colour}]{'yes' if check.passed else 'no'}[/{colour}]"
         table.add_row(
             check.name,
-            figure(check.value),
-            interval(check),
+            _with_error(check),
             figure(check.bound),
             verdict,
             _escape(check.reason),
@@ -139,6 +137,13 @@ def interval(check: Check) -> str:
     if check.low is None or check.high is None:
         return "–"
     return f"{check.low:.4g} … {check.high:.4g}"
+
+
+def _with_error(check: Check) -> str:
+    """A value and half the width of its interval: a terminal has no room for both ends."""
+    if check.low is None or check.high is None:
+        return figure(check.value)
+    return f"{figure(check.value)} ± {(check.high - check.low) / 2:.2g}"
 
 
 def _row(check: Check) -> str:
