@@ -163,9 +163,9 @@ def _data(validation: Source, dataset: str) -> list[Check]:
     report = _mapping(validation)
     verdict, problem = number(report, "passed", validation.file)
     of = report.get("dataset")
-    if problem is None and of != dataset:
+    if not problem and of != dataset:
         problem = f"{validation.file} is about {of!r}, not {dataset!r}"
-    passed = problem is None and verdict == 1
+    passed = not problem and verdict == 1
     reason = problem or ("the data set may enter" if passed else "the data set was refused")
     return [_check("data.validated", verdict, 1, passed, reason)]
 
@@ -255,12 +255,12 @@ def _beats_baseline(
     higher = bound.min is not None
     name = f"thresholds.{metric}.{baseline}"
     value, problem = number(metrics, metric, "metrics")
-    if problem is not None:
+    if value is None:
         return _no(name, None, None, problem)
     known = protocol.get("baselines")
     scores = known.get(metric) if isinstance(known, dict) else None
     score, problem = number(scores if isinstance(scores, dict) else {}, baseline, "baselines")
-    if problem is not None or score is None or value is None:
+    if score is None:
         return _no(name, value, None, f"no baseline {baseline} of {metric}: {problem}")
     must = score + bound.margin if higher else score - bound.margin
     passed = value > must if higher else value < must
@@ -340,8 +340,8 @@ def _held(
     return _check(name, value, bound, passed, reason)
 
 
-def number(values: Mapping[str, Any], key: str, where: str) -> tuple[float | None, str | None]:
-    """Return the finite number under `key`, or None and why there is none."""
+def number(values: Mapping[str, Any], key: str, where: str) -> tuple[float | None, str]:
+    """Return the finite number under `key` and "", or None and why there is none."""
     if key not in values:
         return None, f"{key} is missing from {where}"
     value = values[key]
@@ -349,7 +349,7 @@ def number(values: Mapping[str, Any], key: str, where: str) -> tuple[float | Non
         return None, f"{key} is {value!r}, not a number"
     if not math.isfinite(value):
         return None, f"{key} is {value}, not a finite number"
-    return float(value), None
+    return float(value), ""
 
 
 def _mapping(source: Source) -> dict[str, Any]:
@@ -359,7 +359,8 @@ def _mapping(source: Source) -> dict[str, Any]:
 def _with_interval(check: Check, metrics: Mapping[str, Any], confidence: float) -> Check:
     """Add the interval of a check's value, where the standard error of its metric is known."""
     metric = check.name.partition(".")[2].partition(".")[0]
-    error, _ = number(metrics, f"{metric}_stderr", "metrics")
+    # Why there is no error is no question here.
+    error = number(metrics, f"{metric}_stderr", metric)[0]
     if error is None or not isinstance(check.value, float):
         return check
     reach = NormalDist().inv_cdf((1 + confidence) / 2) * error
@@ -378,5 +379,5 @@ def _check(
     return Check(name=name, value=value, bound=bound, passed=passed, reason=reason)
 
 
-def _no(name: str, value: float | None, bound: float | None, reason: str | None) -> Check:
-    return _check(name, value, bound, False, reason or "missing")
+def _no(name: str, value: float | None, bound: float | None, reason: str) -> Check:
+    return _check(name, value, bound, False, reason)
