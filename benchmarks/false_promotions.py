@@ -15,7 +15,7 @@ import argparse
 import numpy as np
 from scipy.stats import norm, t
 
-NIGHTS, RUNS, TRAININGS, CONFIDENCE = 100, 20_000, 5, 0.95
+NIGHTS, RUNS, TRAININGS, CONFIDENCE = 100, 5_000, 5, 0.95
 
 
 def simulate(spread: float, error: float, ratio: float) -> dict[str, tuple[float, float]]:
