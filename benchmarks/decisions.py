@@ -42,6 +42,9 @@ SEEDS = range(100, 120)
 RESAMPLES = 200
 # Independent measurements of a model from which a resample draws.
 POOL = 40
+# Share of the test items in a resample, drawn without replacement: with replacement the difference
+# on all items would count as true, and chance would come in twice.
+SHARE = 0.8
 
 
 def direction(name: str) -> str:
@@ -85,9 +88,8 @@ def pool_of(project: Project, folder: Path, kept: Path) -> list[Scores]:
     return found
 
 
-def resampled(pool: Sequence[Scores], rows: np.ndarray, rng: np.random.Generator) -> Scores:
-    """One of the measurements, on test items drawn with replacement."""
-    one = pool[rng.integers(len(pool))]
+def on_items(one: Scores, rows: np.ndarray) -> Scores:
+    """A measurement on some of its test items."""
     items = {name: np.asarray(values)[rows].tolist() for name, values in one.items.items()}
     metrics = {**one.metrics, "elbo": float(np.mean(items["elbo"]))}
     return Scores(metrics, {}, items, one.resamples)
@@ -109,9 +111,11 @@ def by_resampling(
     n = len(new[0].items["elbo"])
     found = []
     for _ in range(RESAMPLES):
-        rows = rng.integers(0, n, n)
-        pair = resampled(new, rows, rng), resampled(old, rows, rng)
-        found.append(decide(rule, spread, *pair))
+        rows = rng.permutation(n)[: round(SHARE * n)]
+        one, other = rng.permutation(POOL)[:2]
+        # Two models are measured with the same noise; one against itself would be no different.
+        pair = new[one], old[other if new is old else one]
+        found.append(decide(rule, spread, *(on_items(scores, rows) for scores in pair)))
     return found
 
 

@@ -66,9 +66,7 @@ def main() -> None:
         "seeds make no difference (S = 0)": 0.0,
     }
     for title, spread in cases.items():
-        print(
-            f"\n{title}; first night: {first_night(spread, options.error):.3f} by the interval"
-        )
+        print(f"\n{title}; first night: {first_night(spread, options.error):.3f} by the interval")
         print("| rule | promotions in 100 nights | of a model that is truly no better |")
         print("|---|---:|---:|")
         for rule, (promoted, worse) in simulate(spread, options.error, options.ratio).items():

@@ -250,8 +250,9 @@ def _write(job: _Job, best: Trained, trained: list[Trained]) -> ModelRecord:
         write_history(folder / "history.csv", best.outcome.history)
         write_json(folder / HEALTH, health)
     # Times differ from run to run, and outs must not: they go where evaluate finds them by weights.
-    seconds = sum(one.outcome.seconds for one in trained)
-    write_json(_cost(job.project, record), {"train_seconds": seconds})
+    if job.reports:
+        seconds = sum(one.outcome.seconds for one in trained)
+        write_json(_cost(job.project, record), {"train_seconds": seconds})
     return record
 
 
