@@ -131,8 +131,8 @@ def plot(cases: dict[str, list[tuple[Comparison, bool]]], target: Path) -> None:
         axis.set_title(f"{title}\n{promoted:.1%} of {len(found)} promoted", fontsize=10)
         axis.set_xlabel("lower limit of the ELBO difference (nats)")
     axes[0].set_ylabel("comparisons")
-    axes[0].annotate("margin", (margin, axes[0].get_ylim()[1] * 0.95), ha="left", va="top",
-                     color="#c44e52", xytext=(4, 0), textcoords="offset points")  # fmt: skip
+    axes[-1].annotate("margin", (margin, axes[-1].get_ylim()[1] * 0.95), ha="left", va="top",
+                      color="#c44e52", xytext=(4, 0), textcoords="offset points")  # fmt: skip
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target, dpi=110, metadata={"Software": None})
 

@@ -5,9 +5,12 @@
 Every night a model is trained that differs by seed alone and meets the champion. Its true quality
 is q ~ N(0, S²). On the test split it looks like q + t, t ~ N(0, E²/2): one number a model, the same
 night after night, so that the luckiest of all becomes champion and stays: that is how a split wears
-out. E is the standard error of a paired difference, as the interval has it. The confirmation
-split has its own error, E·√R, R times as few items. The margin comes from five trainings, measured
-on the same test split.
+out. E is the standard error of a paired difference, as the interval has it. The confirmation split
+has its own error, E·√R, R times as few items. The margin comes from five trainings, measured on the
+same test split.
+
+S and E of image-vae are from benchmarks/decisions.py: its twenty trainings have a standard
+deviation of 0.12 nats on the test split, which is √(S² + E²/2).
 """
 
 import argparse
@@ -57,8 +60,8 @@ def first_night(spread: float, error: float) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--spread", type=float, default=0.054, help="S (default: image-vae, nats)")
-    parser.add_argument("--error", type=float, default=0.03, help="E (default: image-vae, nats)")
+    parser.add_argument("--spread", type=float, default=0.085, help="S (default: image-vae, nats)")
+    parser.add_argument("--error", type=float, default=0.12, help="E (default: image-vae, nats)")
     parser.add_argument("--ratio", type=float, default=2.0, help="R (default: 2)")
     options = parser.parse_args()
     cases = {
