@@ -93,6 +93,13 @@ coverage: setup-dev ## the same tests, and which lines they miss; some minutes s
 soak: setup-dev ## the long forms of the tests (up to an hour)
 	$(PYTEST) -m soak --timeout 3600
 
+.PHONY: mutate
+mutate: setup-dev ## change gating.py in every way there is and see that a test notices
+	$(PIP) -q -c constraints.txt -e '.[dev,mutation]'
+	rm -rf mutants
+	python -m mutmut run
+	@python -m mutmut results
+
 .PHONY: bench
 bench: setup-dev ## time training and sampling against peers; writes benchmarks/results.md
 	$(PIP) -q -c constraints.txt -e '.[dev,bench]'

@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 import sqlite3
+import statistics
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from genmint import tracking
+from genmint.comparison import block_hash
 from genmint.config import load_params
 from genmint.files import sha256_file, write_json
 from genmint.project import Project
@@ -23,7 +25,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PARAMS = """\
 datasets:
-  dots: {path: data/sources/dots.yaml, kind: image, size: 4}
+  dots: {path: data/sources/dots.yaml, kind: image, size: 4, confirmation: 0.0}
 models:
   tiny: {family: vae, dataset: dots, hidden: [4], latent: 2, steps: 10}
   other: {family: vae, dataset: dots, hidden: [4], latent: 2, steps: 10}
@@ -31,8 +33,11 @@ gates:
   tiny:
     thresholds:
       elbo: {min: -30.0, baseline: pixel_bernoulli, margin: 1.0}
-    champion: {metric: elbo}
+    champion: {superior: [elbo]}
 """
+
+
+PROTOCOL = {"data": "d" * 64, "samples": 16, "seed": 1, "observation": "binary"}
 
 
 @dataclass
@@ -88,6 +93,14 @@ class Workshop:
         # By hand, since a test may want a NaN there.
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(values))
+        samples = self.root / "samples" / name
+        samples.mkdir(parents=True, exist_ok=True)
+        items_path = samples / "items.npy"
+        items_path.unlink(missing_ok=True)
+        if items:
+            noise = np.random.default_rng(0).normal(size=100)
+            self.write_items(elbo + noise - noise.mean(), name)
+        write_json(samples / "resamples.json", {})
         cost = {"parameters": 100, "megabytes": 0.01, "sample_milliseconds": 1.0}
         write_json(path.with_name(f"{name}.cost.json"), cost)
         measured = {
@@ -95,19 +108,14 @@ class Workshop:
             "weights": weights,
             "dataset": "dots",
             "metrics": sha256_file(path),
+            "items": sha256_file(items_path) if items else None,
+            "resamples": sha256_file(samples / "resamples.json"),
             "reference": "e" * 64,
-            "protocol": {"data": "d" * 64, "samples": 16, "seed": 1, "observation": "binary"},
+            "protocol": PROTOCOL,
             "baselines": {"elbo": {"pixel_bernoulli": -40.0}},
             "noise_floor": {"elbo": 0.5},
         }
         write_json(path.with_name(f"{name}.protocol.json"), measured)
-        samples = self.root / "samples" / name
-        samples.mkdir(parents=True, exist_ok=True)
-        if items:
-            noise = np.random.default_rng(0).normal(size=100)
-            np.save(samples / "items.npy", elbo + noise - noise.mean())
-        else:
-            (samples / "items.npy").unlink(missing_ok=True)
         validation = {
             "dataset": "dots",
             "kind": "image",
@@ -116,6 +124,30 @@ class Workshop:
             "quarantined": 0,
         }
         write_json(self.root / "reports" / "data" / "dots.json", validation)
+
+    def write_items(self, values, name="tiny"):
+        table = np.array(list(values), dtype=[("elbo", "<f8")])
+        np.save(self.root / "samples" / name / "items.npy", table)
+
+    def rewrite_items(self, values, name="tiny"):
+        """Put other items in the place of a model's, as if evaluate had written them."""
+        self.write_items(values, name)
+        path = self.root / "metrics" / f"{name}.protocol.json"
+        items = sha256_file(self.root / "samples" / name / "items.npy")
+        write_json(path, {**json.loads(path.read_text()), "items": items})
+
+    def spread(self, deviation=0.5, name="tiny", **changed):
+        """Write how far trainings of a block differ: five values with this standard deviation."""
+        values = [-20.0 + deviation * step for step in (-1.0, -1.0, 0.0, 1.0, 1.0)]
+        spread = {
+            "model": name,
+            "block": block_hash(self.params.models[name].model_dump(mode="json")),
+            "seeds": list(range(5)),
+            "protocol": PROTOCOL,
+            "values": {"elbo": values},
+            "standard_deviation": {"elbo": statistics.stdev(values)},
+        }
+        write_json(self.project.spread(name), {**spread, **changed})
 
     def gate(self, name="tiny"):
         from genmint.stages import gate
@@ -178,7 +210,9 @@ def open_workshop(copy_store):
         copy_store(root)
         (root / "params.yaml").write_text(PARAMS)
         (root / "dvc.yaml").write_text("stages: {}\n")
-        return Workshop(root)
+        made = Workshop(root)
+        made.spread()
+        return made
 
     return make
 
@@ -200,7 +234,7 @@ GATE_OF_OTHER = """gates:
   other:
     thresholds:
       elbo: {min: -30.0}
-    champion: {metric: elbo}
+    champion: {superior: [elbo]}
 """
 
 

@@ -1,130 +1,290 @@
-"""A challenger is better only by more than noise, and nothing that is missing is better."""
+"""A challenger is better only beyond luck, and nothing that is missing is better."""
 
 import math
+import statistics
 
+import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from genmint.comparison import Scores, compare, incomparable
-from genmint.config import ChampionRule
-
-
-def rule(metric="frechet_digits_cnn", noise_floors=1.0):
-    return ChampionRule(metric=metric, noise_floors=noise_floors)
-
-
-def scores(value, items=None, protocol=None, metric="frechet_digits_cnn"):
-    return Scores({metric: value}, {"samples": 64} if protocol is None else protocol, items)
-
-
-@pytest.mark.parametrize(
-    ("direction", "new", "old", "better"),
-    [
-        ("lower", 8.9, 10.0, True),
-        ("lower", 9.0, 10.0, False),
-        ("lower", 9.5, 10.0, False),
-        ("lower", 10.0, 10.0, False),
-        ("lower", 12.0, 10.0, False),
-        ("higher", 11.1, 10.0, True),
-        ("higher", 11.0, 10.0, False),
-        ("higher", 8.0, 10.0, False),
-    ],
+from genmint.comparison import (
+    Comparison,
+    Ruling,
+    Scores,
+    Spread,
+    block_hash,
+    compare,
+    confirm,
+    incomparable,
 )
-def test_a_sample_metric_must_differ_by_more_than_the_noise_floor(direction, new, old, better):
-    found = compare(rule(), direction, scores(new), scores(old), 1.0)
-    assert found.better is better
-    assert (found.challenger, found.champion, found.margin) == (new, old, 1.0)
-    assert found.difference == pytest.approx(old - new if direction == "lower" else new - old)
+from genmint.config import ChampionRule
+from genmint.intervals import bootstrap, seed_margin, welch
+
+BLOCK = block_hash({"family": "vae", "seed": 0})
+PROTOCOL = {"samples": 64, "seed": 1, "data": "d"}
+LOWER = ("frechet", "bits_per_character", "bits_per_dim")
+SETS = [-0.2, -0.1, 0.0, 0.1, 0.2]
 
 
-def test_the_number_of_noise_floors_counts():
-    assert compare(rule(noise_floors=2.0), "lower", scores(8.5), scores(10.0), 1.0).better is False
-    assert compare(rule(noise_floors=2.0), "lower", scores(7.5), scores(10.0), 1.0).better is True
-    assert compare(rule(noise_floors=0.0), "lower", scores(10.0), scores(10.0), 1.0).better is False
+def rule(superior=("frechet",), non_inferior=(), confidence=0.95):
+    return ChampionRule(superior=superior, non_inferior=non_inferior, confidence=confidence)
 
 
-@pytest.mark.parametrize("floor", [None, math.nan, math.inf, -1.0])
-def test_without_a_noise_floor_nothing_is_better(floor):
-    found = compare(rule(), "lower", scores(1.0), scores(10.0), floor)
-    assert found.better is False
-    assert "no noise floor" in found.reason
+def direction(metric):
+    return "lower" if metric.startswith(LOWER) else "higher"
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, None, True, "1"])
-def test_a_score_that_is_no_number_is_not_better(bad):
-    for new, old in ((bad, 10.0), (1.0, bad)):
-        found = compare(rule(), "lower", scores(new), scores(old), 1.0)
-        assert found.better is False
-        assert "frechet_digits_cnn" in found.reason
-    missing = Scores({}, {"samples": 64})
-    assert compare(rule(), "lower", missing, scores(10.0), 1.0).better is False
+def sampled(protocol=PROTOCOL, **values):
+    """Scores of metrics of samples, each with five sets around its value."""
+    sets = {metric: [value + step for step in SETS] for metric, value in values.items()}
+    return Scores(values, protocol, {}, sets)
 
 
-@pytest.mark.parametrize("other", [{}, {"samples": 32}, {"samples": 64, "seed": 1}])
-def test_scores_of_two_protocols_do_not_compare(other):
-    found = compare(rule(), "lower", scores(1.0), scores(10.0, protocol=other), 1.0)
-    assert found.better is False
-    assert "another protocol" in found.reason
-    swapped = compare(rule(), "lower", scores(1.0, protocol=other), scores(10.0), 1.0)
-    assert swapped.better is False
+def itemised(items, metric="elbo", unit=1.0, protocol=PROTOCOL, of="elbo"):
+    """Scores of a metric that is `unit` times the mean of its items."""
+    return Scores({metric: unit * statistics.fmean(items)}, protocol, {of: list(items)})
 
 
-def pair(new, old):
+def spread(deviation=0.05, metrics=("frechet", "elbo", "confident"), **changed):
+    """Five trainings with this standard deviation in each metric."""
+    values = [deviation * step for step in (-1.0, -1.0, 0.0, 1.0, 1.0)]
+    about = {
+        "model": "vae",
+        "block": BLOCK,
+        "seeds": (0, 1, 2, 3, 4),
+        "protocol": PROTOCOL,
+        "values": {metric: tuple(values) for metric in metrics},
+        "standard_deviation": {metric: statistics.stdev(values) for metric in metrics},
+    }
+    return Spread(**{**about, **changed})
+
+
+def judge(new, old, using=None, known=None, block=BLOCK):
     return compare(
-        rule("elbo"),
-        "higher",
-        scores(-20.0, new, metric="elbo"),
-        scores(-21.0, old, metric="elbo"),
-        None,
+        using or rule(), direction, new, old, spread() if known is None else known, block
+    )
+
+
+def only(comparison):
+    (contrast,) = comparison.contrasts
+    assert contrast.passed is comparison.better
+    assert comparison.reason == f"{contrast.metric}: {contrast.reason}"
+    return contrast
+
+
+# Half a width of the interval: t(0.95, 8) · √(0.025 / 5 · 2), and the margin of `spread`.
+REACH = 1.859548 * math.sqrt(2 * 0.025 / 5)
+MARGIN = seed_margin(0.05, 5, 0.95)
+
+
+def test_a_metric_of_samples_is_superior_if_its_lower_limit_is_above_the_margin():
+    for by, better in ((REACH + MARGIN + 0.01, True), (REACH + MARGIN - 0.01, False)):
+        for name, sign in (("frechet", -1), ("confident", 1)):
+            found = judge(sampled(**{name: 5 + sign * by}), sampled(**{name: 5.0}), rule((name,)))
+            contrast = only(found)
+            assert found.better is better
+            assert contrast.difference == pytest.approx(by)
+            assert contrast.low == pytest.approx(by - REACH)
+            assert contrast.high == pytest.approx(by + REACH)
+            assert contrast.bound == pytest.approx(MARGIN)
+            assert contrast.challenger == pytest.approx(5 + sign * by)
+            assert contrast.champion == pytest.approx(5.0)
+            word = "superior" if better else "not superior"
+            assert contrast.reason.endswith(f": {word} by the margin {MARGIN:.4g}")
+            assert f"better by {by:.4g}, surely above {by - REACH:.4g}" in contrast.reason
+
+
+@pytest.mark.parametrize("worse", [0.0, 0.5, 5.0])
+def test_what_is_no_better_is_not_superior(worse):
+    found = only(judge(sampled(frechet=5 + worse), sampled(frechet=5.0)))
+    assert found.passed is False
+    said = "not different" if worse == 0 else f"worse by {worse:.4g}"
+    assert found.reason.startswith(said)
+
+
+def test_non_inferior_allows_the_margin_and_no_more():
+    using = rule(("frechet",), ("confident",))
+    known = spread(0.5)
+    margin = seed_margin(statistics.stdev([-0.5, -0.5, 0.0, 0.5, 0.5]), 5, 0.95)
+    new, old = {"frechet": 1.0}, sampled(frechet=9.0, confident=5.0)
+    for by, better in ((margin - REACH - 0.01, True), (margin - REACH + 0.01, False)):
+        found = judge(sampled(**new, confident=5.0 - by), old, using, known)
+        assert found.better is better
+        assert [one.aim for one in found.contrasts] == ["superior", "non-inferior"]
+        assert [one.passed for one in found.contrasts] == [True, better]
+        assert found.contrasts[1].bound == pytest.approx(-margin)
+        # The reason of a no names what failed, that of a yes all there is.
+        assert ("frechet" in found.reason) is better
+        assert "confident" in found.reason
+
+
+def test_an_equal_model_is_not_inferior_even_where_nothing_varies():
+    using = rule(("frechet",), ("classes",))
+    known = spread(0.0, ("frechet", "classes"))
+    same = {"classes": [10.0, 10.0]}
+    new = Scores({"frechet": 1.0, "classes": 10.0}, PROTOCOL, {}, {**same, "frechet": [1.0, 1.1]})
+    old = Scores({"frechet": 9.0, "classes": 10.0}, PROTOCOL, {}, {**same, "frechet": [9.0, 9.1]})
+    assert judge(new, old, using, known).better is True
+    assert judge(new, new, using, known).better is False
+    fewer = Scores(new.metrics, PROTOCOL, {}, {**new.resamples, "classes": [9.0, 9.0]})
+    assert judge(fewer, old, using, known).better is False
+
+
+def test_every_superior_metric_must_be_superior():
+    using = rule(("frechet", "confident"))
+    old = sampled(frechet=9.0, confident=1.0)
+    assert judge(sampled(frechet=1.0, confident=9.0), old, using).better is True
+    assert judge(sampled(frechet=1.0, confident=1.0), old, using).better is False
+    assert judge(sampled(frechet=9.0, confident=9.0), old, using).better is False
+
+
+def test_the_confidence_widens_the_interval_and_the_margin():
+    new, old = sampled(frechet=4.0), sampled(frechet=5.0)
+    loose, strict = (only(judge(new, old, rule(confidence=c))) for c in (0.8, 0.99))
+    assert loose.low > strict.low
+    assert loose.bound < strict.bound
+    assert judge(new, old, rule(confidence=0.8)).confidence == 0.8
+    assert strict.low == pytest.approx(
+        -welch(new.resamples["frechet"], old.resamples["frechet"], 0.99)[1]
     )
 
 
 def test_likelihoods_are_compared_item_by_item():
-    # Differences 0.4 … 1.6: mean 1.0; variance 0.16 · 4 / 3, so 2 standard errors are 0.4619.
-    found = pair([-9.4, -19.0, -29.0, -38.6], [-10.0, -20.0, -30.0, -40.0])
-    assert found.difference == pytest.approx(1.0)
-    deviation = math.sqrt((0.4**2 + 0.4**2) / 3)
-    assert found.margin == pytest.approx(2 * deviation / 2)
-    assert found.better is True
-    assert "4 paired items" in found.reason
+    rng = np.random.default_rng(0)
+    old = rng.normal(-20.0, 5.0, 200)
+    new = old + rng.normal(0.5, 1.0, 200)
+    found = only(judge(itemised(new), itemised(old), rule(("elbo",))))
+    assert found.passed is True
+    low, high = bootstrap(new - old, 0.95)
+    assert (found.low, found.high) == pytest.approx((low, high))
+    # The two means with their own errors would not show it: 5 / √200 each.
+    assert found.high - found.low < 0.3
 
 
-def test_a_mean_that_rests_on_few_items_is_noise():
-    found = pair([-10.1, -20.1, -30.1, -30.0], [-10.0, -20.0, -30.0, -40.0])
-    assert found.difference > 0
-    assert found.better is False
+@pytest.mark.parametrize(
+    ("metric", "of", "unit"),
+    [
+        ("bits_per_character", "log_likelihood", -0.0015),
+        ("bits_per_dim", "elbo", -0.02),
+        ("bits_per_dim", "log_likelihood", -0.02),
+        ("bits_per_sample", "log_likelihood", -0.001),
+        ("importance_weighted_bound", "importance_weighted_bound", 1.0),
+    ],
+)
+def test_the_difference_is_in_the_unit_of_the_metric(metric, of, unit):
+    rng = np.random.default_rng(0)
+    old = rng.normal(-900.0, 20.0, 50)
+    new = old + rng.normal(30.0, 10.0, 50)
+    known = spread(0.0001, (metric,))
+    aims = {"higher" if unit > 0 else "lower"}
+    found = compare(
+        rule((metric,)),
+        lambda _: next(iter(aims)),
+        itemised(new, metric, unit, of=of),
+        itemised(old, metric, unit, of=of),
+        known,
+        BLOCK,
+    )
+    low, high = bootstrap(new - old, 0.95)
+    contrast = only(found)
+    assert (contrast.low, contrast.high) == pytest.approx((low * abs(unit), high * abs(unit)))
+    assert contrast.difference == pytest.approx((new - old).mean() * abs(unit))
+    assert contrast.passed is True
+
+
+def test_items_of_another_likelihood_do_not_count():
+    new, old = itemised([-1.0, -1.1]), itemised([-2.0, -2.1])
+    renamed = [
+        Scores({"importance_weighted_bound": s.metrics["elbo"]}, PROTOCOL, s.items)
+        for s in (new, old)
+    ]
+    found = only(judge(*renamed, rule(("importance_weighted_bound",))))
+    assert found.passed is False
+    assert "items.npy has no likelihoods of single items" in found.reason
+
+
+def test_items_that_the_metric_is_not_the_mean_of_are_refused():
+    old = itemised([-20.0, -21.0])
+    forged = Scores({"elbo": -15.0}, PROTOCOL, {"elbo": [-1.0, -2.0]})
+    for new, champion in ((forged, old), (old, forged)):
+        found = only(judge(new, champion, rule(("elbo",))))
+        assert found.passed is False
+        assert "items.npy is not what elbo is the mean of" in found.reason
 
 
 @pytest.mark.parametrize(
     ("new", "old"),
     [
-        ([-10.0, -20.0], [-10.0, -20.0]),
         ([-11.0, -21.0], [-10.0, -20.0]),
         ([-9.0], [-10.0]),
-        ([], []),
         ([-9.0, -19.0], [-10.0, -20.0, -30.0]),
-        ([-9.0, math.nan], [-10.0, -20.0]),
-        ([-9.0, math.inf], [-10.0, -20.0]),
-        ([-9.0, -19.0], [-10.0, -math.inf]),
+        ([-9.0, -19.0, 28.0], [-10.0, -20.0, -30.0]),
+        ([-1.0, -2.0], [-1.0, 1.0]),
     ],
 )
 def test_items_that_do_not_show_it_are_not_better(new, old):
-    assert pair(new, old).better is False
+    assert judge(itemised(new), itemised(old), rule(("elbo",))).better is False
 
 
-def test_every_item_better_by_the_same_is_better():
-    assert pair([-9.0, -19.0], [-10.0, -20.0]).better is True
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_an_item_that_is_not_finite_is_not_better(bad):
+    good = Scores({"elbo": -1.0}, PROTOCOL, {"elbo": [-1.0, -1.0]})
+    broken = Scores({"elbo": -9.0}, PROTOCOL, {"elbo": [-9.0, bad]})
+    for new, old in ((good, broken), (broken, good)):
+        found = only(judge(new, old, rule(("elbo",))))
+        assert found.passed is False
+        assert "not finite" in found.reason
+
+
+def test_a_mean_that_rests_on_few_items_is_noise():
+    new = [-10.1, -20.1, -30.1, -30.0]
+    found = only(judge(itemised(new), itemised([-10.0, -20.0, -30.0, -40.0]), rule(("elbo",))))
+    assert found.difference > 0
+    assert found.passed is False
 
 
 def test_items_do_not_decide_a_metric_of_samples():
-    good, bad = [-1.0] * 10, [-9.0] * 10
-    assert compare(rule(), "lower", scores(10.0, good), scores(10.0, bad), 1.0).better is False
+    new, old = sampled(frechet=5.0), sampled(frechet=5.0)
+    better = Scores(new.metrics, PROTOCOL, {"elbo": [-1.0] * 9}, new.resamples)
+    assert judge(better, old).better is False
 
 
-def test_a_likelihood_without_items_falls_back_on_the_noise_floor():
-    new, old = scores(-20.0, metric="elbo"), scores(-21.0, [-1.0, -2.0], metric="elbo")
-    assert compare(rule("elbo"), "higher", new, old, 0.5).better is True
-    assert compare(rule("elbo"), "higher", old, new, 0.5).better is False
-    assert compare(rule("elbo"), "higher", new, old, 1.5).better is False
+@pytest.mark.parametrize("sets", [{}, {"frechet": []}, {"frechet": [1.0]}])
+def test_without_repeated_measurements_nothing_is_better(sets):
+    once, old = Scores({"frechet": 1.0}, PROTOCOL, {}, sets), sampled(frechet=9.0)
+    found = only(judge(once, old))
+    assert found.passed is False
+    assert "the challenger has" in found.reason
+    assert "the champion has" in only(judge(old, once)).reason
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_measurement_that_is_not_finite_is_not_better(bad):
+    broken = Scores({"frechet": 1.0}, PROTOCOL, {}, {"frechet": [1.0, bad]})
+    for new, old in ((broken, sampled(frechet=9.0)), (sampled(frechet=1.0), broken)):
+        assert "is not finite" in only(judge(new, old)).reason
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, None, True, "1"])
+def test_a_score_that_is_no_number_is_not_better(bad):
+    good = sampled(frechet=1.0)
+    broken = Scores({"frechet": bad}, PROTOCOL, {}, good.resamples)
+    for who, new, old in (("challenger", broken, good), ("champion", good, broken)):
+        found = only(judge(new, old))
+        assert found.passed is False
+        assert "frechet is" in found.reason
+        missing = Scores({}, PROTOCOL, {}, good.resamples)
+        pair = (missing, good) if who == "challenger" else (good, missing)
+        assert only(judge(*pair)).reason == f"frechet is missing from the {who}'s metrics"
+
+
+@pytest.mark.parametrize("other", [{}, {**PROTOCOL, "samples": 32}, {**PROTOCOL, "x": 1}])
+def test_scores_of_two_protocols_do_not_compare(other):
+    new, old = sampled(frechet=1.0), sampled(protocol=other, frechet=9.0)
+    found = only(judge(new, old))
+    assert found.passed is False
+    assert "another protocol" in found.reason
+    assert judge(sampled(protocol=other, frechet=1.0), sampled(frechet=9.0)).better is False
 
 
 @pytest.mark.parametrize(
@@ -145,3 +305,94 @@ def test_a_protocol_differs_where_the_metric_depends_on_it(metric, key, compares
     one, other = {"samples": 64, key: 1}, {"samples": 64, key: 2}
     assert incomparable(metric, one, other) == ([] if compares else [key])
     assert incomparable(metric, one, {"samples": 64}) == ([] if compares else [key])
+
+
+CLEARLY = (sampled(frechet=1.0), sampled(frechet=9.0))
+
+
+def test_without_a_spread_nothing_is_superior():
+    assert judge(*CLEARLY).better is True
+    found = only(judge(*CLEARLY, known="not known: run `genmint spread vae`"))
+    assert found.passed is False
+    assert found.bound is None
+    assert found.reason.endswith("but not known: run `genmint spread vae`")
+
+
+@pytest.mark.parametrize(
+    ("known", "block", "said"),
+    [
+        (spread(), block_hash({"family": "gan"}), "is of other settings of the model"),
+        (spread(metrics=("elbo",)), BLOCK, "does not have frechet"),
+        (spread(protocol={**PROTOCOL, "samples": 32}), BLOCK, "another protocol (samples)"),
+        (spread(protocol={"seed": 1, "data": "d"}), BLOCK, "another protocol (samples)"),
+        (spread(protocol={**PROTOCOL, "observation": "8bit"}), BLOCK, "protocol (observation)"),
+    ],
+)
+def test_a_spread_that_does_not_hold_here_makes_nothing_superior(known, block, said):
+    found = only(judge(*CLEARLY, known=known, block=block))
+    assert found.passed is False
+    assert said in found.reason
+    assert found.reason.endswith("run `genmint spread vae`")
+
+
+@pytest.mark.parametrize("key", ["data", "extractor", "seed", "batch_size", "temperature"])
+def test_a_spread_holds_on_the_data_of_the_next_night(key):
+    known = spread(protocol={**PROTOCOL, key: "tonight's"})
+    assert judge(*CLEARLY, known=known).better is True
+
+
+def test_the_seed_is_no_part_of_what_a_spread_is_of():
+    assert block_hash({"family": "vae", "seed": 7}) == BLOCK
+    assert block_hash({"family": "vae", "seed": 0, "seeds": 3}) != BLOCK
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"seeds": (0, 1, 2, 3)},
+        {"seeds": (0, 1, 2, 3, 4, 5)},
+        {"values": {"frechet": (1.0, 2.0, 3.0, 4.0, 5.0)}},
+        {"standard_deviation": {"frechet": 0.0, "elbo": 0.0, "confident": 0.0}},
+        {"standard_deviation": {}},
+    ],
+)
+def test_a_spread_that_was_edited_is_no_spread(changed):
+    with pytest.raises(ValidationError):
+        spread(**changed)
+
+
+def test_confirmation_asks_for_better_in_what_must_be_superior_and_no_margin():
+    using = rule(("frechet",), ("confident",))
+    by = REACH + 0.01
+    new, old = sampled(frechet=5.0 - by), sampled(frechet=5.0)
+    found = confirm(using, direction, new, old)
+    assert found.better is True
+    assert only(found).bound == 0.0
+    assert confirm(using, direction, sampled(frechet=5.0 - REACH + 0.01), old).better is False
+    assert confirm(using, direction, old, old).better is False
+    assert confirm(rule(("frechet", "elbo")), direction, new, old).better is False
+
+
+def ruling(test, confirmation):
+    return Ruling(champion="3", test=test, confirmation=confirmation)
+
+
+def test_a_ruling_needs_both_splits():
+    yes = judge(*CLEARLY)
+    no = judge(*reversed(CLEARLY))
+    confirmed = confirm(rule(), direction, *CLEARLY)
+    refuted = confirm(rule(), direction, *reversed(CLEARLY))
+    assert [one.better for one in (yes, no, confirmed, refuted)] == [True, False, True, False]
+    assert ruling(yes, confirmed).better is True
+    assert "; confirmed on a second split: frechet: better" in ruling(yes, confirmed).reason
+    assert ruling(yes, refuted).better is False
+    assert "; but not confirmed on a second split: frechet: worse" in ruling(yes, refuted).reason
+    assert ruling(yes, None).better is True
+    assert "not confirmed on a second split, which is switched off" in ruling(yes, None).reason
+    assert ruling(no, None).better is False
+    assert ruling(no, None).reason == no.reason
+
+
+def test_a_comparison_is_read_back_as_it_was_written():
+    for found in (judge(*CLEARLY), judge(sampled(frechet=1.0), Scores({}, PROTOCOL))):
+        assert Comparison.model_validate_json(found.model_dump_json()) == found

@@ -59,7 +59,7 @@ def test_the_first_that_passes_becomes_champion(workshop):
     assert version.tags["genmint.weights"] == weights
     assert version.tags["genmint.gate"] == "passed"
     assert json.loads(version.tags["genmint.protocol"])["observation"] == "binary"
-    assert "| `thresholds.elbo.min` | -20 | -30 | yes |" in version.description
+    assert "| `thresholds.elbo.min` | -20 | -20.2 … -19.8 | -30 | yes |" in version.description
     run_ = client(workshop).get_run(version.run_id)
     assert run_.data.metrics["elbo"] == -20.0
 
@@ -225,7 +225,7 @@ def test_evidence_that_does_not_hold_promotes_nothing(workshop, capsys, break_it
 
 def test_one_bad_model_does_not_stop_the_others(workshop):
     workshop.edit(
-        "gates:\n", "gates:\n  other: {thresholds: {elbo: {min: -30}}, champion: {metric: elbo}}\n"
+        "gates:\n", "gates:\n  other: {thresholds: {elbo: {min: -30}}, champion: {superior: [elbo]}}\n"
     )
     workshop.make()
     workshop.make("other", seed=3)
@@ -395,14 +395,85 @@ def test_the_champion_for_a_person_or_a_page(workshop):
     assert sha256_file(folder / "model.safetensors") == weights
 
 
-def test_items_decide_where_there_are_any(workshop):
-    """A higher mean that rests on few items is noise; the pairing sees it."""
+def test_a_mean_that_rests_on_few_items_is_not_better(workshop):
+    """A higher mean that one item makes is noise; the interval over the items sees it."""
+    workshop.spread(deviation=0.001)
     workshop.make()
     one(workshop)
-    workshop.make(seed=1, elbo=-19.9, gate=False)
-    items = np.load(workshop.root / "samples/tiny/items.npy")
-    items[:] = np.load(workshop.root / "samples/tiny/items.npy") - 0.1
-    items[0] += 10.0
-    np.save(workshop.root / "samples/tiny/items.npy", items)
+    before = np.load(workshop.root / "samples/tiny/items.npy")["elbo"]
+    after = before - 0.1
+    after[0] += 30.0
+    workshop.make(seed=1, elbo=float(after.mean()), gate=False)
+    workshop.rewrite_items(after)
+    assert after.mean() > before.mean() + 0.1
     workshop.gate()
     assert one(workshop).verdict == "not better"
+
+
+def test_a_better_one_needs_to_be_better_by_more_than_a_change_of_seed(workshop):
+    workshop.make()
+    one(workshop)
+    # The margin of a standard deviation of 0.5 is 1.5 nats.
+    workshop.make(seed=1, elbo=-19.0)
+    outcome = one(workshop)
+    assert outcome.verdict == "not better"
+    assert "better by 1, surely above 1: not superior by the margin 1.5" in outcome.reason
+    workshop.spread(deviation=0.1)
+    assert one(workshop).verdict == "promoted"
+
+
+@pytest.mark.parametrize(
+    ("break_it", "reason"),
+    [
+        (lambda w: w.project.spread("tiny").unlink(), "what a change of seed does is not known"),
+        (lambda w: w.project.spread("tiny").write_text("{"), "spreads/tiny.json does not hold"),
+        (lambda w: w.spread(seeds=[1, 2]), "spreads/tiny.json does not hold"),
+        (lambda w: w.spread(standard_deviation={"elbo": 0.0}), "is not that of its values"),
+        (lambda w: w.spread(model="other"), "spreads/tiny.json is of other"),
+        (lambda w: w.spread(block="0" * 64), "is of other settings of the model"),
+        (lambda w: w.spread(protocol={"samples": 4}), "another protocol (observation, samples)"),
+        (lambda w: w.edit("steps: 10}\n  other", "steps: 11}\n  other"), "of other settings"),
+    ],
+)
+def test_without_a_spread_that_holds_nothing_replaces_a_champion(workshop, break_it, reason):
+    break_it(workshop)
+    workshop.make()
+    assert one(workshop).verdict == "promoted"
+    workshop.make(seed=1, elbo=-1.0)
+    outcome = one(workshop)
+    assert (outcome.verdict, outcome.exit_code) == ("not better", 0), outcome
+    assert reason in outcome.reason
+    assert "run `genmint spread tiny`" in outcome.reason
+    assert aliases(workshop) == {"champion": "1", "challenger": "2"}
+
+
+def test_a_version_says_how_it_compared(workshop):
+    workshop.make()
+    one(workshop)
+    workshop.make(seed=1, elbo=-15.0)
+    one(workshop)
+    _, second = sorted(versions(workshop), key=lambda version: int(version.version))
+    assert "**Against champion version 1: better** (one-sided limits at 95%)" in second.description
+    assert "| test | `elbo` | superior | -15 | -20 | 5 | 5 … 5 | 1.50" in second.description
+    found = json.loads(second.tags["genmint.comparison"])
+    assert found["test"]["contrasts"][0]["passed"] is True
+    assert found["test"]["contrasts"][0]["bound"] == pytest.approx(1.507, abs=1e-3)
+    assert found["confirmation"] is None
+    assert "not confirmed on a second split, which is switched off" in second.description
+    # Its gate changes and it is described anew: what it was compared with stays.
+    workshop.edit("min: -30.0", "min: -31.0")
+    workshop.gate()
+    assert one(workshop).verdict == "is champion"
+    second = client(workshop).get_model_version("tiny", "2")
+    assert "| -31 |" in second.description
+    assert "**Against champion version 1: better**" in second.description
+
+
+def test_comparing_again_writes_nothing_new(workshop):
+    workshop.make()
+    one(workshop)
+    workshop.make(seed=1, elbo=-25.0)
+    assert one(workshop).verdict == "not better"
+    before = [(v.version, v.tags, v.last_updated_timestamp) for v in versions(workshop)]
+    assert one(workshop).verdict == "not better"
+    assert [(v.version, v.tags, v.last_updated_timestamp) for v in versions(workshop)] == before

@@ -1,12 +1,16 @@
 """The champion is measured again where its own figures do not compare, and only there."""
 
+import json
 import re
+import statistics
 
 import numpy as np
 import pytest
 import torch
+from mlflow import MlflowClient
 
 import genmint.metrics.score
+from genmint import tracking
 from genmint.config import Protocol
 from genmint.config.models import RNNConfig
 from genmint.data.prepared import Meta, Prepared
@@ -15,6 +19,7 @@ from genmint.files import sha256_file, write_json
 from genmint.metrics.reference import Baseline, Reference, write_reference
 from genmint.models import store
 from genmint.promotion import promote
+from genmint.scoring import protocol_path
 from genmint.stages import evaluate, gate
 
 PARAMS = """\
@@ -26,7 +31,7 @@ gates:
   tiny:
     thresholds:
       bits_per_character: {max: 8.0}
-    champion: {metric: bits_per_character}
+    champion: {superior: [bits_per_character]}
 """
 VOCABULARY = ("<unk>", "<s>", *"abcdefgh ")
 
@@ -38,7 +43,12 @@ def write_data(workshop, seed=0):
     folder.mkdir(parents=True, exist_ok=True)
     shares = np.array([32, 16, 8, 4, 2, 1, 1, 1, 12.0])
     files = {}
-    for split, length in (("train", 3000), ("validation", 500), ("test", 6000)):
+    for split, length in (
+        ("train", 3000),
+        ("validation", 500),
+        ("test", 6000),
+        ("confirmation", 9000),
+    ):
         stream = rng.choice(len(shares), size=length, p=shares / shares.sum()) + 2
         stream[0] = 1
         np.save(folder / f"{split}.npy", stream.astype(np.uint16))
@@ -48,7 +58,7 @@ def write_data(workshop, seed=0):
     meta = Meta(
         dataset="words",
         kind="text",
-        items={"train": 1, "validation": 1, "test": 1},
+        items={"train": 1, "validation": 1, "test": 1, "confirmation": 1},
         shape=(),
         vocabulary=VOCABULARY,
         files=files,
@@ -110,6 +120,16 @@ def run_stages(workshop):
     gate.run(workshop.project, workshop.params, "tiny")
 
 
+def write_spread(workshop):
+    protocol = json.loads(protocol_path(workshop.project, "tiny").read_text())["protocol"]
+    values = (2.40, 2.41, 2.42, 2.40, 2.41)
+    workshop.spread(
+        protocol=protocol,
+        values={"bits_per_character": values},
+        standard_deviation={"bits_per_character": statistics.stdev(values)},
+    )
+
+
 def one(workshop):
     (outcome,) = promote(workshop.project, workshop.params, ["tiny"])
     return outcome
@@ -122,6 +142,7 @@ def measured(workshop, monkeypatch):
     write_data(workshop)
     write_judge(workshop)
     make(workshop, knows=0.5)
+    write_spread(workshop)
     assert one(workshop).verdict == "promoted"
     calls = []
     real = genmint.metrics.score.score
@@ -138,7 +159,9 @@ def test_figures_of_the_same_protocol_are_read_not_measured(workshop, measured):
     make(workshop, knows=0.9)
     outcome = one(workshop)
     assert (outcome.verdict, outcome.version) == ("promoted", "2"), outcome
-    assert "two standard errors" in outcome.reason
+    assert "surely above" in outcome.reason
+    assert "superior by the margin" in outcome.reason
+    assert "; confirmed on a second split: bits_per_character: better by" in outcome.reason
     assert measured == []
 
 
@@ -191,3 +214,87 @@ def test_a_model_is_evaluated_only_on_its_own_data(workshop, measured):
     write_judge(workshop)
     with pytest.raises(GenmintError, match="trained on other data"):
         run_stages(workshop)
+
+
+def confirmation_of(workshop, version):
+    found = MlflowClient(tracking.uri(workshop.project)).get_model_version("tiny", str(version))
+    return json.loads(found.tags.get("genmint.confirmation", "null"))
+
+
+@pytest.fixture
+def confirmed(monkeypatch):
+    """A list that grows whenever a model is scored on the confirmation split."""
+    calls = []
+    real = genmint.metrics.score.score_on
+
+    def score_on(split, model, record, *rest):
+        calls.append((split, record.weights))
+        return real(split, model, record, *rest)
+
+    monkeypatch.setattr(genmint.metrics.score, "score_on", score_on)
+    return calls
+
+
+def test_who_is_not_better_on_the_test_split_never_sees_the_second(workshop, measured, confirmed):
+    make(workshop, knows=0.1)
+    assert one(workshop).verdict == "not better"
+    assert confirmed == []
+    assert confirmation_of(workshop, 2) is None
+
+
+def test_luck_with_the_test_split_is_found_out_once(workshop, measured, confirmed):
+    """On the confirmation split the letters have other shares, of which the new model is wrong."""
+    folder = workshop.project.prepared("words")
+    flat = np.random.default_rng(9).integers(2, len(VOCABULARY), 9000).astype(np.uint16)
+    np.save(folder / "confirmation.npy", flat)
+    meta = json.loads((folder / "meta.json").read_text())
+    meta["files"]["confirmation.npy"] = sha256_file(folder / "confirmation.npy")
+    write_json(folder / "meta.json", meta)
+    write_judge(workshop)
+    make(workshop, knows=0.9)
+    outcome = one(workshop)
+    assert (outcome.verdict, outcome.exit_code) == ("not better", 0), outcome
+    assert "superior by the margin" in outcome.reason
+    assert "; but not confirmed on a second split: bits_per_character: worse by" in outcome.reason
+    assert [split for split, _ in confirmed] == ["confirmation", "confirmation"]
+    (kept,) = confirmation_of(workshop, 2).values()
+    assert kept["better"] is False
+    # The same weights meet the same champion again: the second split is not looked at.
+    assert one(workshop).reason == outcome.reason
+    assert len(confirmed) == 2
+
+
+def test_a_confirmation_that_somebody_edited_stops_promotion(workshop, measured):
+    make(workshop, knows=0.9)
+    client = MlflowClient(tracking.uri(workshop.project))
+    write_spread(workshop)
+    workshop.project.spread("tiny").rename(workshop.root / "kept.json")
+    assert one(workshop).verdict == "not better"
+    (workshop.root / "kept.json").rename(workshop.project.spread("tiny"))
+    client.set_model_version_tag("tiny", "2", "genmint.confirmation", '{"x": 1}')
+    outcome = one(workshop)
+    assert (outcome.verdict, outcome.exit_code) == ("not promoted", 1)
+    assert "the tag genmint.confirmation of version 2 of tiny is not what genmint" in outcome.reason
+    client.delete_model_version_tag("tiny", "2", "genmint.confirmation")
+    assert one(workshop).verdict == "promoted"
+
+
+def test_a_confirmation_split_that_was_never_prepared_stops_promotion(workshop, measured):
+    folder = workshop.project.prepared("words")
+    meta = json.loads((folder / "meta.json").read_text())
+    meta["items"]["confirmation"] = 0
+    write_json(folder / "meta.json", meta)
+    write_judge(workshop)
+    make(workshop, knows=0.9)
+    outcome = one(workshop)
+    assert (outcome.verdict, outcome.exit_code) == ("not promoted", 1)
+    assert "the confirmation split is empty. Run `dvc repro gate@tiny`" in outcome.reason
+
+
+def test_a_confirmation_that_is_switched_off_is_said(workshop, measured, confirmed):
+    workshop.edit("kind: text}", "kind: text, confirmation: 0.0}")
+    make(workshop, knows=0.9)
+    outcome = one(workshop)
+    assert outcome.verdict == "promoted"
+    assert "not confirmed on a second split, which is switched off" in outcome.reason
+    assert confirmed == []

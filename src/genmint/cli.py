@@ -43,6 +43,7 @@ Looking and using:
   genmint sample image-vae@champion -n 64 --out digits.png
   genmint encode image-vae --out latents.parquet
   genmint ui                browse runs and versions in MLflow
+  genmint spread image-vae  how far trainings differ that differ by seed alone
   genmint bench image-vae   what would make its training faster on this machine
 """
 
@@ -231,6 +232,17 @@ def _add_use_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
         "--seconds", type=float, default=10.0, help="per setting, besides its start (default: 10)"
     )
 
+    spread = verb(
+        "spread",
+        _spread,
+        "measure how far trainings of a model differ by seed alone",
+        "Trains the block several times with seeds of its own, measures each, and writes the file\n"
+        "spreads/MODEL.json, which belongs into git. A challenger must beat the champion by more\n"
+        "than that. models/MODEL stays as it is; interrupted, the same command goes on.",
+    )
+    spread.add_argument("name", metavar="MODEL")
+    spread.add_argument("--trainings", type=int, default=5, help="5 or more (default: 5)")
+
     add = verb(
         "add",
         _add,
@@ -413,6 +425,15 @@ def _bench(options: argparse.Namespace) -> int:
     if not 0 < options.seconds < 3600:
         raise ConfigError(f"--seconds {options.seconds}: between 0 and an hour")
     bench(project, params, _known(options.name, params.models, "model"), options.seconds)
+    return 0
+
+
+def _spread(options: argparse.Namespace) -> int:
+    from genmint.spread import measure_spread
+
+    project, params = _open()
+    name = _known(options.name, params.models, "model")
+    measure_spread(project, params, name, options.trainings)
     return 0
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any, Literal
 
 from genmint.config.base import Frozen
@@ -44,12 +45,22 @@ class Sources:
     weights: Source
     metrics: Source
     protocol: Source
+    items: Source
+    resamples: Source
     cost: Source
     validation: Source
 
     def all(self) -> tuple[Source, ...]:
         """Return every source, in the order of the record."""
-        return (self.weights, self.metrics, self.protocol, self.cost, self.validation)
+        return (
+            self.weights,
+            self.metrics,
+            self.protocol,
+            self.items,
+            self.resamples,
+            self.cost,
+            self.validation,
+        )
 
 
 class Check(Frozen):
@@ -58,6 +69,10 @@ class Check(Frozen):
     Attributes:
         name: what was asked, after the key of params.yaml that asks it: `thresholds.elbo.min`.
         value: what was found; None where nothing (or no finite number) was.
+        low: where the value's interval begins, None where its error is not known. The interval is
+            two-sided, by the metric's standard error and the normal distribution, at the confidence
+            of the gate's champion rule; it says how sure the value is and decides nothing.
+        high: where it ends.
         bound: what it was held against.
         passed: the verdict.
         reason: the verdict in words.
@@ -65,6 +80,8 @@ class Check(Frozen):
 
     name: str
     value: float | str | None
+    low: float | None = None
+    high: float | None = None
     bound: float | str | None
     passed: bool
     reason: str
@@ -80,14 +97,15 @@ class Evidence(Frozen):
 class Record(Frozen):
     """A decision with all that led to it; what reports/gates/NAME.json holds.
 
-    DVC shows numbers and drops lists, so verdicts are numbers and details sit in lists.
+    DVC shows numbers and text but drops lists and booleans: `verdicts` is for `dvc metrics`, what
+    each check found with 1 or 0 for its answer, by its name.
     """
 
     model: str
     passed: Literal[0, 1]
     checks_passed: int
     checks_failed: int
-    verdicts: dict[str, Literal[0, 1]]
+    verdicts: dict[str, dict[str, float | int | str]]
     mode: Literal["enforce", "dry-run"]
     checks: tuple[Check, ...]
     evidence: tuple[Evidence, ...]
@@ -118,19 +136,15 @@ def decide(name: str, gate: Gate | None, sources: Sources, dataset: str) -> Reco
         protocol = _mapping(sources.protocol)
         for metric, bound in gate.thresholds.items():
             checks += _threshold(metric, bound, metrics, protocol)
-        checks += _health(gate, metrics)
-        if gate.memorisation is not None:
-            checks.append(
-                _at_most("memorisation.copied", metrics, "copied", gate.memorisation.max_copied)
-            )
-        checks += _cost(gate, sources.cost)
+        checks += _health(gate, metrics) + _memorisation(gate, metrics) + _cost(gate, sources.cost)
+        checks = [_with_interval(check, metrics, gate.champion.confidence) for check in checks]
     passed = sum(check.passed for check in checks)
     return Record(
         model=name,
         passed=1 if passed == len(checks) else 0,
         checks_passed=passed,
         checks_failed=len(checks) - passed,
-        verdicts={check.name: 1 if check.passed else 0 for check in checks},
+        verdicts={check.name: _verdict(check) for check in checks},
         mode="enforce" if gate is None else gate.mode,
         checks=tuple(checks),
         evidence=tuple(Evidence(file=s.file, sha256=s.sha256) for s in sources.all()),
@@ -149,9 +163,9 @@ def _data(validation: Source, dataset: str) -> list[Check]:
     report = _mapping(validation)
     verdict, problem = number(report, "passed", validation.file)
     of = report.get("dataset")
-    if problem is None and of != dataset:
+    if not problem and of != dataset:
         problem = f"{validation.file} is about {of!r}, not {dataset!r}"
-    passed = problem is None and verdict == 1
+    passed = not problem and verdict == 1
     reason = problem or ("the data set may enter" if passed else "the data set was refused")
     return [_check("data.validated", verdict, 1, passed, reason)]
 
@@ -176,21 +190,35 @@ def _belong_together(name: str, dataset: str, sources: Sources) -> list[Check]:
             problem or "the protocol is this model's",
         )
     ]
-    for key, source in (("weights", sources.weights), ("metrics", sources.metrics)):
-        expected = said.get(key)
-        bound = expected if isinstance(expected, str) else None
-        passed = source.sha256 is not None and source.sha256 == bound
-        if source.problem is not None:
-            reason = source.problem
-            passed = False
-        elif bound is None:
-            reason = f"{protocol.file} does not say which {key} were measured"
-        elif passed:
-            reason = f"{source.file} is what was measured"
-        else:
-            reason = f"{source.file} is not what was measured"
-        checks.append(_check(f"evidence.{key}", source.sha256, bound, passed, reason))
+    for key, source in (
+        ("weights", sources.weights),
+        ("metrics", sources.metrics),
+        ("items", sources.items),
+        ("resamples", sources.resamples),
+    ):
+        # A family without a likelihood has no items, and its protocol says so with null.
+        none = key == "items" and key in said and said[key] is None
+        checks.append(_as_measured(key, source, said.get(key), none, protocol.file))
     return checks
+
+
+def _as_measured(key: str, source: Source, expected: Any, none: bool, protocol: str) -> Check:
+    """Is a file the very one that the protocol file names, or absent where it names none?"""
+    bound = expected if isinstance(expected, str) else None
+    passed = False
+    if source.problem is not None:
+        reason = source.problem
+    elif none:
+        passed = source.sha256 is None
+        reason = f"{source.file} {'does not exist' if passed else 'was not there when measured'}"
+    elif bound is None:
+        reason = f"{protocol} does not say which {key} were measured"
+    elif source.sha256 is None:
+        reason = f"{source.file} is missing"
+    else:
+        passed = source.sha256 == bound
+        reason = f"{source.file} {'is' if passed else 'is not'} what was measured"
+    return _check(f"evidence.{key}", source.sha256, bound, passed, reason)
 
 
 def _all_finite(metrics: Source) -> Check:
@@ -208,11 +236,10 @@ def _all_finite(metrics: Source) -> Check:
 def _threshold(
     metric: str, bound: Bound, metrics: Mapping[str, Any], protocol: Mapping[str, Any]
 ) -> list[Check]:
-    if bound.min is not None:
-        checks = [_at_least(f"thresholds.{metric}.min", metrics, metric, bound.min)]
-    else:
-        assert bound.max is not None
-        checks = [_at_most(f"thresholds.{metric}.max", metrics, metric, bound.max)]
+    checks = []
+    for side, word, at in (("min", "least", bound.min), ("max", "most", bound.max)):
+        if at is not None:
+            checks.append(_held(f"thresholds.{metric}.{side}", metrics, metric, at, word))
     if bound.baseline is not None:
         checks.append(_beats_baseline(metric, bound, bound.baseline, metrics, protocol))
     return checks
@@ -228,12 +255,12 @@ def _beats_baseline(
     higher = bound.min is not None
     name = f"thresholds.{metric}.{baseline}"
     value, problem = number(metrics, metric, "metrics")
-    if problem is not None:
+    if value is None:
         return _no(name, None, None, problem)
     known = protocol.get("baselines")
     scores = known.get(metric) if isinstance(known, dict) else None
     score, problem = number(scores if isinstance(scores, dict) else {}, baseline, "baselines")
-    if problem is not None or score is None or value is None:
+    if score is None:
         return _no(name, value, None, f"no baseline {baseline} of {metric}: {problem}")
     must = score + bound.margin if higher else score - bound.margin
     passed = value > must if higher else value < must
@@ -243,48 +270,78 @@ def _beats_baseline(
 
 
 def _health(gate: Gate, metrics: Mapping[str, Any]) -> list[Check]:
-    checks = [_at_most("health.nonfinite", metrics, "nonfinite", gate.health.max_nonfinite)]
-    if gate.health.min_active_units is not None:
-        checks.append(
-            _at_least("health.active_units", metrics, "active_units", gate.health.min_active_units)
-        )
-    return checks
+    asked = gate.health
+    most = {"nonfinite": asked.max_nonfinite, "recoveries": asked.max_recoveries}
+    least = {"active_units": asked.min_active_units, "coverage": asked.min_coverage}
+    return _bounded("health", metrics, most, least)
+
+
+def _memorisation(gate: Gate, metrics: Mapping[str, Any]) -> list[Check]:
+    asked = gate.memorisation
+    if asked is None:
+        return []
+    most = {
+        "copied": asked.max_copied,
+        "near_duplicates": asked.max_near_duplicates,
+        "copy_ratio": asked.max_copy_ratio,
+    }
+    least = {"copying_z": asked.min_copying_z, "authenticity": asked.min_authenticity}
+    return _bounded("memorisation", metrics, most, least)
 
 
 def _cost(gate: Gate, cost: Source) -> list[Check]:
-    budgets = {
+    most = {
         "parameters": gate.cost.max_parameters,
         "megabytes": gate.cost.max_megabytes,
         "train_seconds": gate.cost.max_train_seconds,
         "sample_milliseconds": gate.cost.max_sample_milliseconds,
     }
+    return _bounded("cost", _mapping(cost), most, {}, cost.problem)
+
+
+def _bounded(
+    section: str,
+    values: Mapping[str, Any],
+    most: Mapping[str, float | None],
+    least: Mapping[str, float | None],
+    problem: str | None = None,
+) -> list[Check]:
+    """Check each value that has a bound: at most `most`, at least `least`; None asks nothing.
+
+    Args:
+        section: of the gate, before the dot in the names of the checks.
+        values: by name.
+        most: bounds from above, by the same names.
+        least: bounds from below.
+        problem: why there are no values; said instead of which one is missing.
+    """
     return [
-        _at_most(f"cost.{key}", _mapping(cost), key, budget, cost.problem)
-        for key, budget in budgets.items()
-        if budget is not None
+        _held(f"{section}.{key}", values, key, bound, word, problem)
+        for word, bounds in (("most", most), ("least", least))
+        for key, bound in bounds.items()
+        if bound is not None
     ]
 
 
-def _at_least(name: str, values: Mapping[str, Any], key: str, bound: float) -> Check:
-    value, problem = number(values, key, "metrics")
-    if value is None or problem is not None:
-        return _no(name, None, bound, problem or "missing")
-    passed = value >= bound
-    return _check(name, value, bound, passed, f"{'is' if passed else 'is not'} at least {bound:g}")
-
-
-def _at_most(
-    name: str, values: Mapping[str, Any], key: str, bound: float, problem: str | None = None
+def _held(
+    name: str,
+    values: Mapping[str, Any],
+    key: str,
+    bound: float,
+    word: str,
+    problem: str | None = None,
 ) -> Check:
+    """Is a value at `word` (most or least) its bound?"""
     value, missing = number(values, key, "metrics")
-    if value is None or missing is not None:
-        return _no(name, None, bound, problem or missing or "missing")
-    passed = value <= bound
-    return _check(name, value, bound, passed, f"{'is' if passed else 'is not'} at most {bound:g}")
+    if value is None:
+        return _no(name, None, bound, problem or missing)
+    passed = value <= bound if word == "most" else value >= bound
+    reason = f"{'is' if passed else 'is not'} at {word} {bound:g}"
+    return _check(name, value, bound, passed, reason)
 
 
-def number(values: Mapping[str, Any], key: str, where: str) -> tuple[float | None, str | None]:
-    """Return the finite number under `key`, or None and why there is none."""
+def number(values: Mapping[str, Any], key: str, where: str) -> tuple[float | None, str]:
+    """Return the finite number under `key` and "", or None and why there is none."""
     if key not in values:
         return None, f"{key} is missing from {where}"
     value = values[key]
@@ -292,11 +349,28 @@ def number(values: Mapping[str, Any], key: str, where: str) -> tuple[float | Non
         return None, f"{key} is {value!r}, not a number"
     if not math.isfinite(value):
         return None, f"{key} is {value}, not a finite number"
-    return float(value), None
+    return float(value), ""
 
 
 def _mapping(source: Source) -> dict[str, Any]:
     return source.content if isinstance(source.content, dict) else {}
+
+
+def _with_interval(check: Check, metrics: Mapping[str, Any], confidence: float) -> Check:
+    """Add the interval of a check's value, where the standard error of its metric is known."""
+    metric = check.name.partition(".")[2].partition(".")[0]
+    # Why there is no error is no question here.
+    error = number(metrics, f"{metric}_stderr", metric)[0]
+    if error is None or not isinstance(check.value, float):
+        return check
+    reach = NormalDist().inv_cdf((1 + confidence) / 2) * error
+    return check.model_copy(update={"low": check.value - reach, "high": check.value + reach})
+
+
+def _verdict(check: Check) -> dict[str, float | int | str]:
+    """What a check found, as DVC can show it."""
+    found = check.model_dump(exclude={"name", "passed"}, exclude_none=True)
+    return {"passed": 1 if check.passed else 0, **found}
 
 
 def _check(

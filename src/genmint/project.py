@@ -92,9 +92,21 @@ class Project:
         """Folder of a model's samples and per-item likelihoods (written by evaluate)."""
         return self.root / "samples" / name
 
+    def items(self, name: str) -> Path:
+        """Log-likelihood of each held-out item; none for a GAN (written by evaluate)."""
+        return self.samples(name) / "items.npy"
+
+    def resamples(self, name: str) -> Path:
+        """Metrics of several independent sets of samples (written by evaluate)."""
+        return self.samples(name) / "resamples.json"
+
     def gate_record(self, name: str) -> Path:
         """The decision on a model (written by gate)."""
         return self.root / "reports" / "gates" / f"{name}.json"
+
+    def spread(self, name: str) -> Path:
+        """How far trainings differ by seed alone; kept by git (written by `genmint spread`)."""
+        return self.root / "spreads" / f"{name}.json"
 
     @property
     def state(self) -> Path:

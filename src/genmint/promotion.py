@@ -8,26 +8,23 @@ and it starts over at the look.
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from genmint import tracking
+from genmint import contest, tracking
 from genmint.beside import log_beside
-from genmint.comparison import Comparison, Scores, compare
-from genmint.config import ChampionRule, Params
+from genmint.comparison import Scores
+from genmint.config import Params
 from genmint.errors import GenmintError, RegistryUnreachableError
 from genmint.gating import Record
 from genmint.history import rolled_back
-from genmint.metrics.catalogue import metric
 from genmint.models import store
 from genmint.project import Project
 from genmint.reconcile import settle_by_hand
 from genmint.registry import Registry, Version
-from genmint.scoring import challenger_scores, champion_scores, noise_floor
+from genmint.scoring import challenger_scores
 from genmint.stages import gate
 from genmint.versions import description, evaluation_files, facts
 
@@ -138,7 +135,9 @@ def _promote_one(
         weights=values.weights,
         run_id=run_id,
         tags=values.tags,
-        description=description(record, values),
+        description=description(
+            record, values.weights, contest.ruling_of(registry.find(name, values.weights))
+        ),
         evaluation=evaluation_files(project, name, params.models[name].dataset),
     )
     registry.log_metrics(run_id, challenger.metrics, values.time_ms)
@@ -184,10 +183,12 @@ def _decide(
     if champion is None:
         reason = "passed its gate, and there was no champion"
     else:
-        result = _compare(registry, project, params, champion, challenger)
+        ruling = contest.hold(registry, project, params, version, champion, challenger)
+        registry.tag(version, contest.COMPARISON_TAG, ruling.model_dump_json())
+        registry.describe(version, description(record, version.weights, ruling))
         log_beside(registry, champion, version)
-        reason = f"{result.metric} against champion version {champion.version}: {result.reason}"
-        if not result.better:
+        reason = f"against champion version {champion.version}: {ruling.reason}"
+        if not ruling.better:
             if not dry:
                 registry.set_challenger(name, version.version)
             return Outcome(name, "not better", version.version, reason)
@@ -203,32 +204,3 @@ def _decide(
         user=tracking.user(),
     )
     return Outcome(name, "promoted", version.version, reason) if moved else None
-
-
-def _compare(
-    registry: Registry,
-    project: Project,
-    params: Params,
-    champion: Version,
-    challenger: Scores,
-) -> Comparison:
-    name = champion.name
-    rule: ChampionRule = params.gates[name].champion
-    with tempfile.TemporaryDirectory(prefix="genmint-") as folder:
-        weights, evaluation = registry.download(champion, Path(folder))
-        if not weights.is_dir():
-            raise GenmintError(
-                f"the champion, version {champion.version}, was not registered by genmint and "
-                f"cannot be compared with. Run `genmint rollback {name} --reason …`."
-            )
-        try:
-            scores = champion_scores(
-                project, name, weights, evaluation, rule.metric, challenger.protocol
-            )
-        except GenmintError as error:
-            raise GenmintError(
-                f"the champion, version {champion.version}, cannot be measured as the new one was: "
-                f"{error} docs/registry.md says how to do without the comparison."
-            ) from None
-    direction = metric(rule.metric).direction
-    return compare(rule, direction, challenger, scores, noise_floor(project, name, rule.metric))

@@ -158,6 +158,18 @@ class Registry:
                 known = replace(known, tags={**known.tags, **tags})
         return known
 
+    def tag(self, version: Version, key: str, value: str) -> None:
+        """Set a tag of a version, unless it has that value."""
+        if version.tags.get(key) != value:
+            with tracking.reaching(self.address):
+                self.client.set_model_version_tag(version.name, version.version, key, value)
+
+    def describe(self, version: Version, description: str) -> None:
+        """Set the description of a version, unless it is that one."""
+        if version.description != description:
+            with tracking.reaching(self.address):
+                self.client.update_model_version(version.name, version.version, description)
+
     def set_challenger(self, name: str, version: str) -> None:
         """Point `challenger` at a version, if it does not already."""
         with tracking.reaching(self.address):

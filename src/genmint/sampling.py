@@ -109,6 +109,8 @@ def encode_to_file(project: Project, target: str, out: Path) -> int:
             raise ConfigError(f"{name} is not a VAE: only an auto-encoder has an encoder")
         prepared = Prepared(project.prepared(model.spec.dataset))
         for split in SPLITS:
+            if not prepared.meta.items.get(split):
+                continue
             z = model.encode(views.load(prepared, split, model.spec), batch_size=1024).numpy()
             part = pd.DataFrame(z, columns=[f"z_{i}" for i in range(z.shape[1])])
             labels = prepared.labels(split)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
 
-from genmint.comparison import Scores, incomparable
+from genmint.comparison import Scores, Spread, incomparable
 from genmint.data.prepared import Prepared
 from genmint.errors import GenmintError
 from genmint.files import read_json, sha256_file
 from genmint.models import store
+from genmint.models.family import Family
+from genmint.models.store import ModelRecord
 from genmint.project import Project
-
-ITEMS = "items.npy"
 
 
 def protocol_path(project: Project, name: str) -> Path:
@@ -31,20 +33,23 @@ def challenger_scores(project: Project, name: str) -> Scores:
     """
     way_out = f"Run `dvc repro gate@{name}`."
     measured = read_json(protocol_path(project, name), way_out)
-    return Scores(
-        metrics=read_json(project.metrics(name), way_out),
-        protocol=measured["protocol"],
-        items=_items(project.samples(name) / ITEMS),
-    )
+    return _read(project, name, measured["protocol"], way_out)
 
 
-def noise_floor(project: Project, name: str, metric: str) -> float | None:
-    """Return the noise floor of a metric from the protocol file, None if it has none."""
-    known = read_json(protocol_path(project, name)).get("noise_floor")
-    value = known.get(metric) if isinstance(known, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value)
+def read_spread(project: Project, name: str) -> Spread | str:
+    """Read how far trainings of a model differ by seed alone; in words why that is not known."""
+    path = project.spread(name)
+    way_out = f"run `genmint spread {name}`"
+    if not path.is_file():
+        return f"what a change of seed does is not known: {way_out}"
+    try:
+        found = Spread.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        return f"spreads/{name}.json does not hold ({said}): {way_out}"
+    if found.model != name:
+        return f"spreads/{name}.json is of {found.model}: {way_out}"
+    return found
 
 
 def champion_scores(
@@ -52,7 +57,7 @@ def champion_scores(
     name: str,
     weights: Path,
     evaluation: Path,
-    metric: str,
+    metrics: Sequence[str],
     protocol: Mapping[str, Any],
 ) -> Scores:
     """Read the champion's scores if they were measured under `protocol`, else measure them.
@@ -62,29 +67,62 @@ def champion_scores(
         name: of the model.
         weights: folder with the champion's model.safetensors and config.json.
         evaluation: folder with the files of its evaluation, laid out as in a project.
-        metric: by which they are to be compared.
+        metrics: in which they are to be compared.
         protocol: of the challenger.
 
     Raises:
         GenmintError: the champion's files are damaged, or it cannot be measured here.
     """
     recorded = _recorded(name, weights, evaluation)
-    if recorded is not None and not incomparable(metric, recorded.protocol, protocol):
+    if recorded is not None and not any(
+        incomparable(metric, recorded.protocol, protocol) for metric in metrics
+    ):
         return recorded
     return _measure(project, name, weights)
+
+
+def confirmation_scores(
+    project: Project, name: str, folder: Path, metrics: Sequence[str]
+) -> Scores | None:
+    """Score a model on the confirmation split, in no more than `metrics`; None if it is empty.
+
+    Args:
+        project: with the prepared data and reference of the model's data set.
+        name: of the model.
+        folder: with model.safetensors and config.json.
+        metrics: names.
+
+    Raises:
+        GenmintError: it cannot be measured here.
+    """
+    from genmint.metrics.score import score_on
+
+    model, record = _load(name, folder)
+    dataset = record.model.dataset
+    prepared = Prepared(project.prepared(dataset))
+    if not prepared.meta.items.get("confirmation"):
+        return None
+    found, items, resamples = score_on(
+        "confirmation", model, record, prepared, project.reference(dataset), metrics
+    )
+    return Scores(found, {}, _lists(items), resamples)
 
 
 def _measure(project: Project, name: str, weights: Path) -> Scores:
     """Score the champion on the data and reference that lie here, as evaluate would."""
     from genmint.metrics.score import score
 
-    model, record = store.load(weights)
-    if record.name != name:
-        raise GenmintError(f"the champion of {name} holds the weights of {record.name}")
+    model, record = _load(name, weights)
     dataset = record.model.dataset
     found = score(model, record, Prepared(project.prepared(dataset)), project.reference(dataset))
-    items = None if found.items is None else [float(item) for item in found.items]
-    return Scores(metrics=found.metrics, protocol=found.protocol, items=items)
+    return Scores(found.metrics, found.protocol, _lists(found.items), found.resamples)
+
+
+def _load(name: str, folder: Path) -> tuple[Family, ModelRecord]:
+    model, record = store.load(folder)
+    if record.name != name:
+        raise GenmintError(f"the champion of {name} holds the weights of {record.name}")
+    return model, record
 
 
 def _recorded(name: str, weights: Path, evaluation: Path) -> Scores | None:
@@ -97,15 +135,30 @@ def _recorded(name: str, weights: Path, evaluation: Path) -> Scores | None:
             return None
         if measured["weights"] != sha256_file(weights / "model.safetensors"):
             return None
-        items = _items(registered.samples(name) / ITEMS)
-        return Scores(read_json(metrics), measured["protocol"], items)
+        items = registered.items(name)
+        if measured["items"] != (sha256_file(items) if items.is_file() else None):
+            return None
+        if measured["resamples"] != sha256_file(registered.resamples(name)):
+            return None
+        return _read(registered, name, measured["protocol"])
     except (GenmintError, OSError, KeyError, TypeError):
         # Registered by another version, or cut short: then it is measured again.
         return None
 
 
-def _items(path: Path) -> list[float] | None:
-    if not path.is_file():
-        return None
-    values: list[float] = np.load(path, allow_pickle=False).astype(np.float64).ravel().tolist()
-    return values
+def _read(project: Project, name: str, protocol: Mapping[str, Any], way_out: str = "") -> Scores:
+    """Read what evaluate wrote of a model: metrics, items and resamples."""
+    items: dict[str, list[float]] = {}
+    if project.items(name).is_file():
+        table = np.load(project.items(name), allow_pickle=False)
+        items = _lists({column: table[column] for column in table.dtype.names or ()})
+    return Scores(
+        metrics=read_json(project.metrics(name), way_out),
+        protocol=protocol,
+        items=items,
+        resamples=read_json(project.resamples(name), way_out),
+    )
+
+
+def _lists(items: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, list[float]]:
+    return {name: [float(value) for value in values] for name, values in items.items()}

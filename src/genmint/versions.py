@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from genmint import tracking
+from genmint.comparison import Contrast, Ruling
 from genmint.config import Params
 from genmint.files import read_json, sha256_json
 from genmint.gating import Record
@@ -15,21 +17,15 @@ from genmint.metrics.probe import PROBE
 from genmint.models import store
 from genmint.project import Project
 from genmint.registry import GROUNDS_TAG, Registry
-from genmint.scoring import ITEMS, protocol_path
+from genmint.scoring import protocol_path
 from genmint.stages import gate
 
 # Contact sheet, clip strip and text of the protocol's samples and of the probe set, where there are
 # any.
-_SHOWN = (
-    "sheet.png",
-    "strip.wav",
-    "text.txt",
-    ITEMS,
-    PROBE,
-    "probe.png",
-    "probe.wav",
-    "probe.txt",
-)
+_SHOWN = ("sheet.png", "strip.wav", "text.txt", PROBE, "probe.png", "probe.wav", "probe.txt")
+
+# Characters of a description: what MLflow's column holds on PostgreSQL.
+_LONGEST = 5000
 
 
 @dataclass(frozen=True)
@@ -96,14 +92,65 @@ def grounds(record: Record) -> str:
     return sha256_json(decided)
 
 
-def description(record: Record, values: Facts) -> str:
-    """Render what a person should know of a version, as Markdown."""
-    return (
-        f"`{record.model}`, weights `{values.weights[:12]}`\n\n"
-        f"{gate.to_markdown(record)}\n"
+def description(record: Record, weights: str, ruling: Ruling | None) -> str:
+    """Render what a person should know of a version, as Markdown.
+
+    Args:
+        record: the decision of its gate.
+        weights: sha256 of model.safetensors.
+        ruling: the latest comparison with a champion, if there was one.
+    """
+    parts = [
+        f"`{record.model}`, weights `{weights[:12]}`",
+        gate.to_markdown(record),
+        "" if ruling is None else compared(ruling),
         f'Load it: `mlflow.pyfunc.load_model("models:/{record.model}/VERSION")`; draw from it: '
-        f"`genmint sample {record.model}/VERSION -n 64 --out FILE`.\n"
+        f"`genmint sample {record.model}/VERSION -n 64 --out FILE`.",
+    ]
+    whole = _joined(parts)
+    if len(whole) > _LONGEST:
+        parts[1] = gate.to_markdown(record, only_failed=True)
+        rest = "The checks that passed are in the gate record among the artefacts of the run."
+        whole = _joined([*parts, rest])
+    # Whatever else: a description that the registry refuses would stop the promotion.
+    return whole if len(whole) <= _LONGEST else whole[: _LONGEST - 1] + "…"
+
+
+def compared(ruling: Ruling) -> str:
+    """Render a comparison with a champion as Markdown."""
+    verdict = "better" if ruling.better else "not better"
+    lines = [
+        f"**Against champion version {ruling.champion}: {verdict}** (one-sided limits at "
+        f"{ruling.test.confidence:.0%})",
+        "",
+        "| split | metric | aim | new | champion | better by | limits | bound | verdict |",
+        "|---|---|---|---:|---:|---:|---:|---:|---|",
+    ]
+    for split, found in (("test", ruling.test), ("confirmation", ruling.confirmation)):
+        if found is not None:
+            lines += [_contrast(split, one) for one in found.contrasts]
+    lines += ["", ruling.reason]
+    return "\n".join(lines)
+
+
+def _contrast(split: str, one: Contrast) -> str:
+    limits = "–" if one.low is None else f"{one.low:.4g} … {gate.figure(one.high)}"
+    cells = (
+        split,
+        f"`{one.metric}`",
+        one.aim,
+        gate.figure(one.challenger),
+        gate.figure(one.champion),
+        gate.figure(one.difference),
+        limits,
+        gate.figure(one.bound),
+        "yes" if one.passed else "**no**",
     )
+    return f"| {' | '.join(cells)} |"
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
 def evaluation_files(project: Project, name: str, dataset: str) -> list[Path]:
@@ -121,6 +168,8 @@ def evaluation_files(project: Project, name: str, dataset: str) -> list[Path]:
         project.cost(name),
         project.gate_record(name),
         project.validation(dataset),
+        project.items(name),
+        project.resamples(name),
         *(samples / shown for shown in _SHOWN),
     ]
     return [path for path in files if path.is_file()]

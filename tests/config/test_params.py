@@ -24,7 +24,7 @@ models:
 gates:
   a:
     thresholds: {elbo: {min: -10.0}}
-    champion: {metric: elbo}
+    champion: {superior: [elbo]}
 """
 
 
@@ -77,7 +77,7 @@ def test_blocks_cannot_change_after_they_were_read():
         ("size: 16", "sise: 16", "datasets.faces.sise: unknown key; did you mean 'size'?"),
         ("gates:", "gate:", "gate: unknown key; did you mean 'gates'?"),
         ("{min: -10.0}", "{minn: -10.0}", "gates.a.thresholds.elbo.minn: unknown key; did you mean 'min'?"),
-        ("champion: {metric", "champoin: {metric", "gates.a.champoin: unknown key; did you mean 'champion'?"),
+        ("champion: {superior", "champoin: {superior", "gates.a.champoin: unknown key; did you mean 'champion'?"),
         ("steps: 10, optimiser", "steps: -10, optimiser", "models.a.steps: Input should be greater than 0 (found -10)"),
         ("steps: 10, optimiser", "steps: 0, optimiser", "models.a.steps"),
         ("steps: 10, optimiser", "steps: 'ten', optimiser", "models.a.steps: Input should be a valid integer (found 'ten')"),
@@ -99,6 +99,20 @@ def test_blocks_cannot_change_after_they_were_read():
         ("kind: image, size: 16", "kind: image, size: 100000", "datasets.faces.size"),
         ("kind: image, size: 16", "kind: image, size: 16, labels: filename", "filename_pattern"),
         ("kind: image, size: 16", "kind: image, size: 16, filename_pattern: '('", "not a regular expression"),
+        ("kind: image, size: 16", "kind: image, size: 16, confirmation: 0.85", "nothing is left"),
+        ("kind: image, size: 16", "kind: image, size: 16, confirmation: -0.1", "datasets.faces.confirmation"),
+        ("kind: image, size: 16", "kind: image, size: 16, protocol: {resamples: 1}", "datasets.faces.protocol.resamples"),
+        ("{superior: [elbo]}", "{metric: elbo}", "gates.a.champion.superior: is missing"),
+        ("{superior: [elbo]}", "{superior: [elbo], metric: elbo}", "gates.a.champion.metric: unknown key"),
+        ("{superior: [elbo]}", "{superior: []}", "gates.a.champion.superior"),
+        ("{superior: [elbo]}", "{superior: elbo}", "gates.a.champion.superior"),
+        ("{superior: [elbo]}", "{superior: [elbo], non_inferior: [elbo]}", "names elbo twice"),
+        ("{superior: [elbo]}", "{superior: [elbo], confidence: 0.5}", "gates.a.champion.confidence"),
+        ("{superior: [elbo]}", "{superior: [elbo], confidence: 1.0}", "gates.a.champion.confidence"),
+        ("    champion:", "    memorisation: {}\n    champion:", "gates.a.memorisation: asks nothing"),
+        ("    champion:", "    memorisation: {max_copied: 1.1}\n    champion:", "gates.a.memorisation.max_copied"),
+        ("    champion:", "    health: {min_coverage: 1.1}\n    champion:", "gates.a.health.min_coverage"),
+        ("    champion:", "    health: {max_recoveries: -1}\n    champion:", "gates.a.health.max_recoveries"),
         ("{min: -10.0}", "{min: -10.0, max: 3.0}", "only one"),
         ("{min: -10.0}", "{baseline: x}", "only one"),
         ("    thresholds: {elbo: {min: -10.0}}\n", "    thresholds: {}\n", "gates.a.thresholds"),

@@ -13,7 +13,7 @@ from genmint.errors import DataError, GenmintError
 from genmint.files import sha256_file, write_json
 from genmint.metrics.catalogue import metric
 from genmint.metrics.probe import read_probe
-from genmint.metrics.score import score
+from genmint.metrics.score import score, score_on
 from genmint.models import store
 from genmint.project import Project
 from genmint.stages import evaluate, reference
@@ -191,11 +191,14 @@ def test_the_protocol_ties_metrics_weights_data_and_reference_together(project):
     assert found["model"] == "vae"
     assert found["weights"] == sha256_file(project.model("vae") / "model.safetensors")
     assert found["metrics"] == sha256_file(project.metrics("vae"))
+    assert found["items"] == sha256_file(project.samples("vae") / "items.npy")
+    assert found["resamples"] == sha256_file(project.samples("vae") / "resamples.json")
     assert found["reference"] == sha256_file(project.reference("shapes") / "reference.json")
     assert found["protocol"] == {
         "data": Prepared(project.prepared("shapes")).sha256,
         "extractor": sha256_file(project.reference("shapes") / "extractor.safetensors"),
         "samples": 24,
+        "resamples": 5,
         "sample_length": None,
         "seed": 5,
         "importance_samples": 4,
@@ -256,11 +259,37 @@ def test_image_outs(project):
     drawn = np.load(folder / "samples.npy", allow_pickle=False)
     assert (drawn.dtype, drawn.shape) == (np.uint8, (24, 1, 8, 8))
     items = np.load(folder / "items.npy", allow_pickle=False)
-    assert (items.dtype, items.shape) == (np.float64, (40,))
-    assert items.mean() == json.loads(project.metrics("vae").read_text())["elbo"]
+    assert items.shape == (40,)
+    metrics = json.loads(project.metrics("vae").read_text())
+    assert items.dtype.names == ("elbo", "importance_weighted_bound")
+    for name in items.dtype.names:
+        assert items[name].mean() == pytest.approx(metrics[name], rel=1e-12)
     assert Image.open(folder / "sheet.png").width > 500
     run(project, "gan")
     assert not (project.samples("gan") / "items.npy").exists()
+    assert protocol_of(project, "gan")["items"] is None
+
+
+@pytest.mark.parametrize("name", ["vae", "gan", "sound", "writer"])
+def test_metrics_of_samples_are_measured_on_independent_sets(project, name):
+    run(project, name)
+    metrics = json.loads(project.metrics(name).read_text())
+    resamples = json.loads((project.samples(name) / "resamples.json").read_text())
+    of_grids = SOUND if name == "sound" else DISTANCES
+    expected = {"words_in_held_out"} if name == "writer" else of_grids
+    assert expected <= set(resamples)
+    for measured, values in resamples.items():
+        assert len(values) == 5
+        # The first set is the one that is shown; the others are none of its copies.
+        assert values[0] == metrics[measured]
+        assert f"{measured}_stderr" in metrics
+    assert not {"copied", "longest_copy", "elbo", "bits_per_sample"} & set(resamples)
+    assert any(len(set(values)) > 1 for values in resamples.values())
+    model, record = store.load(project.model(name))
+    prepared = Prepared(project.prepared(record.model.dataset))
+    reference = project.reference(record.model.dataset)
+    again = score_on("test", model, record, prepared, reference, list(expected))
+    assert again[2] == resamples
 
 
 @pytest.mark.parametrize("name", ["sound", "picture"])
@@ -283,7 +312,7 @@ def test_text_outs(project):
     assert len((folder / "text.txt").read_text().split(evaluate._RULE)) == 4
     test = Prepared(project.prepared("prose")).array("test")
     items = np.load(folder / "items.npy", allow_pickle=False)
-    bits = -items.sum() / (len(test) - 1) / np.log(2)
+    bits = -items["log_likelihood"].sum() / (len(test) - 1) / np.log(2)
     metrics = json.loads(project.metrics("writer").read_text())
     assert metrics["bits_per_character"] == pytest.approx(bits)
 

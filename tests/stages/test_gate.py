@@ -24,17 +24,22 @@ def test_a_pass_is_written_and_shown(workshop, capsys):
     assert found["passed"] == 1
     assert found["mode"] == "enforce"
     assert found["checks_failed"] == 0
-    assert found["verdicts"]["thresholds.elbo.min"] == 1
+    shown = found["verdicts"]["thresholds.elbo.min"]
+    assert (shown["passed"], shown["value"], shown["bound"]) == (1, -20.0, -30.0)
+    assert shown["low"] == pytest.approx(-20.196, abs=1e-3)
     assert [item["file"] for item in found["evidence"]] == [
         "models/tiny/model.safetensors",
         "metrics/tiny.json",
         "metrics/tiny.protocol.json",
+        "samples/tiny/items.npy",
+        "samples/tiny/resamples.json",
         "metrics/tiny.cost.json",
         "reports/data/dots.json",
     ]
     out = capsys.readouterr().out
-    assert "pixel_bernoulli" in out.replace("\n", "")
-    assert "tiny: passed all 9 checks" in out
+    assert "-20 ± 0.2" in out
+    assert "is at least" in out
+    assert "tiny: passed all 11 checks" in out
 
 
 def test_a_refusal_is_a_result(workshop, capsys):
@@ -57,6 +62,8 @@ def test_the_record_is_the_same_each_time(workshop):
         ("models/tiny/model.safetensors", "evidence.weights"),
         ("metrics/tiny.json", "metrics.finite"),
         ("metrics/tiny.protocol.json", "evidence.protocol"),
+        ("samples/tiny/items.npy", "evidence.items"),
+        ("samples/tiny/resamples.json", "evidence.resamples"),
         ("reports/data/dots.json", "data.validated"),
     ],
 )
@@ -104,7 +111,7 @@ def test_costs_count_only_against_a_budget(workshop):
     workshop.make(gate=False)
     workshop.project.cost("tiny").unlink()
     assert workshop.gate() is True
-    workshop.edit("champion: {metric: elbo}", "champion: {metric: elbo}\n    cost: "
+    workshop.edit("champion: {superior: [elbo]}", "champion: {superior: [elbo]}\n    cost: "
                   "{max_parameters: 50}")  # fmt: skip
     assert workshop.gate() is False
     assert failed(workshop) == ["cost.parameters"]
@@ -131,7 +138,7 @@ def test_markdown_cannot_be_broken_by_a_reason(workshop):
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + len(found.checks)
     assert "a \\| b c" in text
-    assert text.startswith("**Gate: refused** (8 of 9 checks, mode enforce)")
+    assert text.startswith("**Gate: refused** (10 of 11 checks, mode enforce)")
 
 
 def test_dry_run_says_so(workshop, capsys):

@@ -174,7 +174,7 @@ def test_pictures_by_position_are_cut_in_the_order_of_their_paths(data_project):
     data_project.block(**{**PICTURES, "split": "position"})
     data_project.run()
     found = prepared(data_project)
-    assert found.meta.items == {"train": 30, "validation": 10, "test": 10}
+    assert found.meta.items == {"train": 28, "validation": 10, "test": 10, "confirmation": 2}
     data_project.block("last", **{**PICTURES, "split": "position", "test": 0.02})
     data_project.run("last")
     np.testing.assert_array_equal(
@@ -234,7 +234,32 @@ def test_speakers_stay_together(data_project):
     }
     assert sum(len(group) for group in speakers.values()) == 5
     assert set.union(*speakers.values()) == {1, 2, 3, 4, 5}
-    assert found.meta.items == {"train": 18, "validation": 6, "test": 6}
+    assert found.meta.items == {"train": 12, "validation": 6, "test": 6, "confirmation": 6}
+
+
+@pytest.mark.parametrize("kind", ["image", "audio", "text"])
+def test_a_confirmation_that_is_switched_off_is_empty(data_project, kind):
+    make = {
+        "image": data_project.pictures,
+        "audio": data_project.sounds,
+        "text": data_project.texts,
+    }
+    make[kind](30)
+    block = {"image": PICTURES, "audio": SOUNDS, "text": TEXTS}[kind]
+    data_project.block(**block)
+    data_project.run()
+    with_it = prepared(data_project)
+    data_project.block("without", **block, confirmation=0.0)
+    data_project.run("without")
+    found = prepared(data_project, "without")
+    found.check()
+    assert found.meta.items["confirmation"] == 0
+    assert len(found.array("confirmation")) == 0
+    assert with_it.meta.items["confirmation"] > 0
+    for split in ("validation", "test"):
+        np.testing.assert_array_equal(found.array(split), with_it.array(split))
+    held, trained = with_it.meta.items["confirmation"], with_it.meta.items["train"]
+    assert found.meta.items["train"] == held + trained
 
 
 def test_a_group_that_nobody_named_is_an_error(data_project):
@@ -307,8 +332,8 @@ def test_rare_characters_are_unknown(data_project):
     assert "Ω" not in found.meta.vocabulary
     train = found.array("train")
     assert train[0] == 1
-    # One symbol for `<s>`, and the first tenth validates.
-    assert np.flatnonzero(train == 0).tolist() == [1 + half - (2 * half + 1) // 10]
+    # One symbol for `<s>`; the first tenth validates, and a twentieth confirms.
+    assert np.flatnonzero(train == 0).tolist() == [1 + half - (2 * half + 1) * 15 // 100]
 
 
 def test_a_single_text_is_cut_by_position(data_project):
@@ -321,7 +346,9 @@ def test_a_single_text_is_cut_by_position(data_project):
         split: "".join(found.meta.vocabulary[token] for token in found.array(split)[1:])
         for split in SPLITS
     }
-    assert written["validation"] + written["train"] + written["test"] == text
+    ordered = ("validation", "confirmation", "train", "test")
+    assert "".join(written[split] for split in ordered) == text
+    assert len(written["confirmation"]) == pytest.approx(0.05 * len(text), abs=1)
     assert len(written["test"]) == pytest.approx(0.2 * len(text), abs=1)
     assert len(written["validation"]) == pytest.approx(0.1 * len(text), abs=1)
 
@@ -339,7 +366,7 @@ def test_a_single_file_can_be_the_path(data_project):
     data_project.texts(1, words=4000)
     data_project.block(path="data/own/things/000.txt", kind="text", split="position")
     data_project.run()
-    assert prepared(data_project).meta.items == {"train": 1, "validation": 1, "test": 1}
+    assert prepared(data_project).meta.items == dict.fromkeys(SPLITS, 1)
 
 
 @needs_mirror
@@ -373,4 +400,5 @@ def test_tiny_shakespeare_tests_on_its_last_tenth(data_project, monkeypatch):
     found = prepared(data_project, "play")
     assert len(found.meta.vocabulary) == 2 + 65
     assert len(found.array("test")) == 1 + 111_540
-    assert len(found.array("train")) == 1 + 892_315
+    assert len(found.array("train")) == 1 + 836_545
+    assert len(found.array("confirmation")) == 1 + 55_770

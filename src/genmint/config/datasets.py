@@ -24,6 +24,7 @@ class Protocol(Frozen):
     """How models of a data set are judged; two numbers compare only under one protocol."""
 
     samples: Annotated[int, Field(ge=3)] = 256
+    resamples: Annotated[int, Field(ge=2)] = 5
     sample_length: PositiveInt | None = None
     importance_samples: PositiveInt = 64
     seed: Seed = 1234
@@ -52,6 +53,7 @@ class _DatasetBase(Frozen):
     split: str = "hash"
     validation: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     test: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    confirmation: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
     max_quarantined: Share = 0.02
     labels: Literal["none", "source", "folder", "filename"] = "none"
     filename_pattern: str | None = None
@@ -79,8 +81,10 @@ class _DatasetBase(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.validation + self.test >= 1.0:
-            raise ValueError("validation and test together must be below 1: nothing is left")
+        if self.validation + self.test + self.confirmation >= 1.0:
+            raise ValueError(
+                "validation, test and confirmation together must be below 1: nothing is left"
+            )
         if self.labels == "filename" and (
             self.filename_pattern is None
             or "label" not in re.compile(self.filename_pattern).groupindex

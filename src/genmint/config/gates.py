@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from genmint.config.base import Frozen, PositiveFloat, PositiveInt
+from genmint.config.base import Frozen, PositiveFloat, PositiveInt, Share
 
 
 class Bound(Frozen):
@@ -28,13 +28,25 @@ class Health(Frozen):
     """Limits on what training showed."""
 
     max_nonfinite: Annotated[int, Field(ge=0)] = 0
+    max_recoveries: Annotated[int, Field(ge=0)] | None = None
     min_active_units: PositiveInt | None = None
+    min_coverage: Share | None = None
 
 
 class Memorisation(Frozen):
     """Veto on models that replay their training data."""
 
-    max_copied: PositiveFloat
+    max_copied: Share | None = None
+    min_copying_z: float | None = None
+    max_near_duplicates: Share | None = None
+    min_authenticity: Share | None = None
+    max_copy_ratio: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _asks(self) -> Self:
+        if all(value is None for value in self.model_dump().values()):
+            raise ValueError("asks nothing: give it a bound, or leave it out")
+        return self
 
 
 class CostBudget(Frozen):
@@ -47,10 +59,23 @@ class CostBudget(Frozen):
 
 
 class ChampionRule(Frozen):
-    """By which metric, and by how much, a challenger must beat the champion."""
+    """In which metrics a challenger must be better than the champion, and in which not worse.
 
-    metric: str
-    noise_floors: Annotated[float, Field(ge=0.0)] = 1.0
+    The bounds are margins that cover the spread between trainings which differ only by seed
+    (`genmint spread`), so there is no number to choose but the confidence.
+    """
+
+    superior: Annotated[tuple[str, ...], Field(min_length=1)]
+    non_inferior: tuple[str, ...] = ()
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+
+    @model_validator(mode="after")
+    def _once_each(self) -> Self:
+        names = [*self.superior, *self.non_inferior]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"names {', '.join(twice)} twice: superior already means not worse")
+        return self
 
 
 class Gate(Frozen):

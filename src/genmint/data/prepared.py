@@ -17,8 +17,8 @@ from genmint.data.spec import DataSpec
 from genmint.errors import DataError
 from genmint.files import read_json, sha256_file
 
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+Split = Literal["train", "validation", "test", "confirmation"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test", "confirmation")
 
 
 class Meta(Frozen):
@@ -53,7 +53,8 @@ class Prepared:
 
     Files: `{split}.npy` (image: uint8 N×C×H×W; audio: int16 N×T; text: uint16 stream of tokens),
     `{split}.labels.npy` (int64 N, if labelled), `{split}.offsets.npy` (int64 N+1, text only: where
-    each document begins in the stream; every document begins with the token `<s>`).
+    each document begins in the stream; every document begins with the token `<s>`). The split
+    confirmation is empty where it is switched off.
     """
 
     path: Path

@@ -5,55 +5,67 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from genmint.data.prepared import SPLITS, Split
 from genmint.errors import DataError
 from genmint.files import sha256_bytes
 
 
-def by_hash(hashes: Iterable[str], validation: float, test: float) -> list[Split]:
+@dataclass(frozen=True)
+class Shares:
+    """Shares of the items that do not train, 0…1 each; the rest trains."""
+
+    validation: float
+    test: float
+    confirmation: float = 0.0
+
+
+def by_hash(hashes: Iterable[str], shares: Shares) -> list[Split]:
     """Split by content: the same content lands in the same split, whatever else is in the set.
+
+    Confirmation is taken from the far end of the range of hashes, so that switching it on or off
+    moves items between it and training, and leaves test and validation as they are.
 
     Args:
         hashes: sha256 of each item, hex.
-        validation: share of the items, 0…1.
-        test: share of the items, 0…1.
+        shares: of the items.
     """
-    return [_drawn(value, validation, test) for value in hashes]
+    return [_drawn(value, shares) for value in hashes]
 
 
-def by_position(items: int, validation: float, test: float) -> list[Split]:
-    """The first `validation` of the items validate, the last `test` test, those between train.
+def by_position(items: int, shares: Shares) -> list[Split]:
+    """Validation, confirmation, training and test, in this order.
 
     What is tested follows upon what was learned, as it will in use. With validation between the
     two, an LSTM on tiny-shakespeare lost 0.2 nats a character: the test begins in a play whose
     other half only validation had.
     """
-    first, second = cut(items, validation, test)
-    parts: list[tuple[Split, int]] = [
-        ("validation", first),
-        ("train", second - first),
-        ("test", items - second),
-    ]
-    return [split for split, count in parts for _ in range(count)]
+    borders = cut(items, shares)
+    return [split for split, (start, stop) in borders.items() for _ in range(start, stop)]
 
 
-def cut(length: int, validation: float, test: float) -> tuple[int, int]:
-    """Where training and test begin in something of `length` that is cut by position."""
+def cut(length: int, shares: Shares) -> dict[Split, tuple[int, int]]:
+    """Where each split begins and ends in something of `length` that is cut by position."""
     # Rounded first, or 1 − 0.1 − 0.1 would put a cut of ten items at 7.
-    return (
-        math.floor(round(length * validation, 6)),
-        math.floor(round(length * (1 - test), 6)),
-    )
+    first = math.floor(round(length * shares.validation, 6))
+    second = math.floor(round(length * (shares.validation + shares.confirmation), 6))
+    third = math.floor(round(length * (1 - shares.test), 6))
+    return {
+        "validation": (0, first),
+        "confirmation": (first, second),
+        "train": (second, third),
+        "test": (third, length),
+    }
 
 
-def official(splits: Sequence[str | None], hashes: Iterable[str], validation: float) -> list[Split]:
-    """The source's own split; where it has no validation, that is cut from train by content.
+def official(splits: Sequence[str | None], hashes: Iterable[str], shares: Shares) -> list[Split]:
+    """The source's own split; validation and confirmation that it lacks are cut from train.
 
     Args:
         splits: official split of each item.
-        hashes: sha256 of each item, hex.
-        validation: share of the official train items, 0…1.
+        hashes: sha256 of each item, hex; they decide who is cut out.
+        shares: of the official train items; that of test is not asked for.
 
     Raises:
         DataError: an item without official split, or with one that is none of ours.
@@ -63,64 +75,73 @@ def official(splits: Sequence[str | None], hashes: Iterable[str], validation: fl
             raise DataError(
                 f"split: official, but the source gives an item the split {split!r}; use hash, "
                 "position or group:COLUMN, or let filename_pattern name a group (?P<split>…) "
-                "of train, validation or test"
+                "of train, validation, test or confirmation"
             )
-    if "validation" in splits:
-        return [_known(split) for split in splits]
+    lacking = Shares(
+        validation=0.0 if "validation" in splits else shares.validation,
+        test=0.0,
+        confirmation=0.0 if "confirmation" in splits else shares.confirmation,
+    )
     return [
-        _drawn(value, validation, 0.0) if split == "train" else _known(split)
+        _drawn(value, lacking) if split == "train" else _known(split)
         for split, value in zip(splits, hashes, strict=True)
     ]
 
 
-def by_group(groups: Sequence[str | None], validation: float, test: float) -> list[Split]:
+def by_group(groups: Sequence[str | None], shares: Shares) -> list[Split]:
     """Keep the items of a group together, with shares met as nearly as whole groups allow.
 
-    Test is filled first, then validation: with groups from the largest down as long as they fit,
-    and one more if that comes nearer to the share; at least one each.
+    Test is filled first, then validation, then confirmation: with groups from the largest down as
+    long as they fit, and one more if that comes nearer to the share; at least one each.
 
     Args:
         groups: group of each item.
-        validation: share of the items, 0…1.
-        test: share of the items, 0…1.
+        shares: of the items; confirmation may be 0, and then takes no group.
 
     Raises:
-        DataError: an item without group, or fewer than three groups.
+        DataError: an item without group, or fewer groups than splits.
     """
+    wanted: list[tuple[Split, float]] = [("test", shares.test), ("validation", shares.validation)]
+    if shares.confirmation:
+        wanted.append(("confirmation", shares.confirmation))
     sizes: Counter[str] = Counter()
     for group in groups:
         if group is None:
             raise DataError("split: group:COLUMN, but an item has no value in that column")
         sizes[group] += 1
-    if len(sizes) < len(SPLITS):
+    if len(sizes) <= len(wanted):
+        fewer = "; confirmation: 0 does with one fewer" if shares.confirmation else ""
         raise DataError(
-            f"split: group:COLUMN needs at least three groups, one a split; found "
-            f"{', '.join(sorted(sizes)) or 'none'}"
+            f"split: group:COLUMN needs at least {len(wanted) + 1} groups, one a split; found "
+            f"{', '.join(sorted(sizes)) or 'none'}{fewer}"
         )
     # Groups of one size are ordered by a hash, or every set would test on Zoe.
     left = sorted(sizes, key=lambda group: (-sizes[group], sha256_bytes(group.encode())))
     assigned: dict[str, Split] = {}
-    wanted: tuple[tuple[Split, float], ...] = (("test", test), ("validation", validation))
-    for behind, (split, share) in zip((2, 1), wanted, strict=True):
+    for number, (split, share) in enumerate(wanted):
+        behind = len(wanted) - number  # groups that must be left for the others
         taken = _nearest(left, sizes, share * len(groups), len(left) - behind)
         assigned.update(dict.fromkeys(taken, split))
         left = [group for group in left if group not in taken]
     return [assigned.get(group or "", "train") for group in groups]
 
 
-def refuse_empty(counts: Mapping[Split, int], dataset: str, rule: str) -> None:
+def refuse_empty(
+    counts: Mapping[Split, int], dataset: str, rule: str, *, confirmation: bool
+) -> None:
     """Refuse splits of which one holds nothing.
 
     Args:
         counts: items (or characters) of each split.
         dataset: name of the block, for the message.
         rule: its `split`.
+        confirmation: whether that split is wanted at all.
 
     Raises:
         DataError: naming the empty split and what to do.
     """
     for split in SPLITS:
-        if not counts.get(split):
+        if not counts.get(split) and (confirmation or split != "confirmation"):
             shown = ", ".join(f"{name} {counts.get(name, 0)}" for name in SPLITS)
             raise DataError(
                 f"datasets.{dataset}: the split {split} would be empty ({shown}; split: {rule}). "
@@ -128,12 +149,15 @@ def refuse_empty(counts: Mapping[Split, int], dataset: str, rule: str) -> None:
             )
 
 
-def _drawn(sha256: str, validation: float, test: float) -> Split:
+def _drawn(sha256: str, shares: Shares) -> Split:
     # The first 64 bits of the hash as a number in [0, 1).
     position = int(sha256[:16], 16) / 2**64
-    if position < test:
+    if position < shares.test:
         return "test"
-    return "validation" if position < test + validation else "train"
+    if position < shares.test + shares.validation:
+        return "validation"
+    # Strictly, since the highest hashes round to 1 and a share of 0 must stay empty.
+    return "confirmation" if 1 - position < shares.confirmation else "train"
 
 
 def _known(split: str | None) -> Split:

@@ -21,7 +21,7 @@ Level = Literal["set", "row"]
 _SECTIONS: dict[Level, str] = {"set": "set", "row": "rows"}
 # Of each item, in the order in which copies of one content are preferred: a digit that is in the
 # official test set as well must leave the training set, not the other way round.
-_SPLIT_ORDER = {"test": 0, "validation": 1, "train": 2}
+_SPLIT_ORDER = {"test": 0, "confirmation": 1, "validation": 2, "train": 3}
 
 
 @dataclass(frozen=True)

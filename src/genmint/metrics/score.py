@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
 import numpy as np
 
 from genmint.data import views
-from genmint.data.prepared import Prepared
+from genmint.data.prepared import Prepared, Split
 from genmint.errors import DataError, GenmintError
 from genmint.files import sha256_file
 from genmint.metrics.likelihood import (
@@ -39,7 +41,10 @@ class Score:
         noise_floor: by metric.
         reference: sha256 of reference.json.
         items: log-likelihood of each held-out item in nats (text: of each block of 1,000
-            characters), float64; None for a family without a likelihood.
+            characters), float64, by what gives it: elbo and importance_weighted_bound of a VAE,
+            log_likelihood of an RNN; empty for a family without a likelihood.
+        resamples: metrics of samples in each of the independent sets that the protocol asks for,
+            by name; the first set is `samples`.
         samples: that were judged.
     """
 
@@ -48,7 +53,8 @@ class Score:
     baselines: dict[str, dict[str, float]]
     noise_floor: Metrics
     reference: str
-    items: Floats | None
+    items: dict[str, Floats]
+    resamples: dict[str, list[float]]
     samples: Samples
 
 
@@ -71,13 +77,17 @@ def score(model: Family, record: ModelRecord, prepared: Prepared, reference: Pat
     known = read_reference(reference)
     _check_fit(record, prepared, known, reference)
     observation = observation_of(model)
-    metrics, items = _likelihoods(model, prepared, known)
+    metrics, items = _likelihoods(model, prepared, known, "test")
     refuse_nonfinite(record.name, metrics)
     samples = draw(model, known)
     if samples.texts is not None:
         metrics |= text_metrics(samples, prepared)
     else:
         metrics |= grid_metrics(samples, prepared, known, reference)
+    refuse_nonfinite(record.name, metrics)
+    resamples = _resamples(model, prepared, known, reference, "test", first=metrics)
+    for name, values in resamples.items():
+        metrics.setdefault(f"{name}_stderr", stdev(values))
     refuse_nonfinite(record.name, metrics)
     return Score(
         metrics=metrics,
@@ -89,8 +99,68 @@ def score(model: Family, record: ModelRecord, prepared: Prepared, reference: Pat
         noise_floor=known.noise_floors_for(metrics, observation),
         reference=sha256_file(reference / REFERENCE),
         items=items,
+        resamples=resamples,
         samples=samples,
     )
+
+
+def score_on(
+    split: Split,
+    model: Family,
+    record: ModelRecord,
+    prepared: Prepared,
+    reference: Path,
+    wanted: Sequence[str],
+) -> tuple[Metrics, dict[str, Floats], dict[str, list[float]]]:
+    """Score a model on another split than test, in no more than what is wanted.
+
+    Args:
+        split: that is held out.
+        model: on its device.
+        record: its config.json.
+        prepared: the data set to score on.
+        reference: folder of that data set's reference.
+        wanted: names of metrics; samples are drawn only if one of them is of samples.
+
+    Returns:
+        Metrics, items and resamples as in `Score`; metrics of samples are those of the first set.
+
+    Raises:
+        DataError: the reference is of other data or damaged, or the model does not fit the data.
+        GenmintError: a metric is not finite; the message names it.
+    """
+    known = read_reference(reference)
+    _check_fit(record, prepared, known, reference)
+    metrics, items = _likelihoods(model, prepared, known, split)
+    resamples: dict[str, list[float]] = {}
+    if not set(wanted) <= set(metrics):
+        resamples = _resamples(model, prepared, known, reference, split)
+        metrics |= {name: values[0] for name, values in resamples.items()}
+    refuse_nonfinite(record.name, metrics)
+    return metrics, items, resamples
+
+
+def _resamples(
+    model: Family,
+    prepared: Prepared,
+    reference: Reference,
+    folder: Path,
+    split: Split,
+    first: Metrics | None = None,
+) -> dict[str, list[float]]:
+    """Metrics of samples in independent sets, without those that are too slow to repeat.
+
+    `first` are the metrics of the first set, where it was drawn and judged already.
+    """
+    sets = [] if first is None else [first]
+    while len(sets) < reference.protocol.resamples:
+        samples = draw(model, reference, number=len(sets))
+        if samples.texts is not None:
+            found = text_metrics(samples, prepared, split=split, repeat=True)
+        else:
+            found = grid_metrics(samples, prepared, reference, folder, split=split, repeat=True)
+        sets.append(found)
+    return {name: [one[name] for one in sets] for name in sets[-1]}
 
 
 def observation_of(model: Family) -> Observation | None:
@@ -131,19 +201,21 @@ def _check_fit(record: ModelRecord, prepared: Prepared, reference: Reference, fo
 
 
 def _likelihoods(
-    model: Family, prepared: Prepared, reference: Reference
-) -> tuple[Metrics, Floats | None]:
+    model: Family, prepared: Prepared, reference: Reference, split: Split
+) -> tuple[Metrics, dict[str, Floats]]:
     """Metrics of held-out likelihood, and the log-likelihood of each item."""
     if isinstance(model, VAE):
-        return _vae(model, prepared, reference)
+        return _vae(model, prepared, reference, split)
     if isinstance(model, RNN):
-        return _rnn(model, prepared, reference)
-    return {}, None
+        return _rnn(model, prepared, reference, split)
+    return {}, {}
 
 
-def _vae(model: VAE, prepared: Prepared, reference: Reference) -> tuple[Metrics, Floats]:
+def _vae(
+    model: VAE, prepared: Prepared, reference: Reference, split: Split
+) -> tuple[Metrics, dict[str, Floats]]:
     protocol = reference.protocol
-    test = views.load(prepared, "test", prepared.spec("vae"))
+    test = views.load(prepared, split, prepared.spec("vae"))
     elbo = model.elbo(test, seed=protocol.seed, batch_size=protocol.batch_size)["elbo"].numpy()
     bound = model.importance_weighted(
         test, k=protocol.importance_samples, seed=protocol.seed, batch_size=protocol.batch_size
@@ -155,11 +227,13 @@ def _vae(model: VAE, prepared: Prepared, reference: Reference) -> tuple[Metrics,
     bits, stderr = bits_per_symbol(-elbo, math.prod(test.shape[1:]))
     metrics["bits_per_dim"], metrics["bits_per_dim_stderr"] = bits, stderr
     metrics["active_units"] = float(model.active_units(test, batch_size=protocol.batch_size))
-    return metrics, elbo
+    return metrics, {"elbo": elbo, "importance_weighted_bound": bound}
 
 
-def _rnn(model: RNN, prepared: Prepared, reference: Reference) -> tuple[Metrics, Floats]:
-    test = views.load(prepared, "test", prepared.spec("rnn"))
+def _rnn(
+    model: RNN, prepared: Prepared, reference: Reference, split: Split
+) -> tuple[Metrics, dict[str, Floats]]:
+    test = views.load(prepared, split, prepared.spec("rnn"))
     nats = model.nats(test, batch_size=reference.protocol.batch_size).numpy()
     if model.spec.kind == "text":
         nats, characters = character_blocks(nats, test[1:].numpy().astype(np.int64))
@@ -167,7 +241,7 @@ def _rnn(model: RNN, prepared: Prepared, reference: Reference) -> tuple[Metrics,
     else:
         name = "bits_per_sample" if model.spec.kind == "audio" else "bits_per_dim"
         value, stderr = bits_per_symbol(nats, test.shape[1])
-    return {name: value, f"{name}_stderr": stderr}, -nats
+    return {name: value, f"{name}_stderr": stderr}, {"log_likelihood": -nats}
 
 
 def _protocol(
@@ -178,6 +252,7 @@ def _protocol(
         "data": reference.data,
         "extractor": None if extractor is None else extractor.sha256,
         "samples": protocol.samples,
+        "resamples": protocol.resamples,
         "sample_length": protocol.sample_length,
         "seed": protocol.seed,
         "importance_samples": protocol.importance_samples,

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from genmint.config import Params, Spectrogram
 from genmint.data.prepared import Prepared
@@ -25,7 +26,6 @@ from genmint.project import Project
 from genmint.training.history import read_history
 
 __all__ = ["Score", "run", "score"]
-
 _RULE = "\n" + "─" * 72 + "\n"
 
 
@@ -58,8 +58,8 @@ def run(project: Project, params: Params, name: str) -> None:
         write_samples(folder, result.samples, prepared)
         write_probe(folder, probe)
         write_sheet(folder, "probe", [(name, probe)])
-        if result.items is not None:
-            np.save(folder / "items.npy", result.items)
+        _write_items(folder / project.items(name).name, result.items)
+        write_json(folder / project.resamples(name).name, result.resamples)
     _write(project, name, record, result, metrics, cost)
     shown = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items() if not k.endswith("_stderr"))
     print(f"{name}: {shown}")  # noqa: T201 - a stage says what it did
@@ -107,6 +107,17 @@ def write_samples(folder: Path, samples: Samples, prepared: Prepared) -> None:
     sheets.write_strip(folder / "strip.wav", clips, rate)
 
 
+def _write_items(path: Path, items: dict[str, npt.NDArray[np.float64]]) -> None:
+    """Write the likelihoods of single items as a table, a column each, if there are any."""
+    if items:
+        table = np.empty(
+            len(next(iter(items.values()))), dtype=[(column, "<f8") for column in items]
+        )
+        for column, values in items.items():
+            table[column] = values
+        np.save(path, table)
+
+
 def _training_health(folder: Path) -> dict[str, float]:
     """What the training of a model says about it, for its gate.
 
@@ -139,6 +150,7 @@ def _write(
     cost: dict[str, float],
 ) -> None:
     path = project.metrics(name)
+    items = project.items(name)
     write_json(path, metrics)
     write_json(project.cost(name), cost)
     write_json(
@@ -148,6 +160,8 @@ def _write(
             "weights": record.weights,
             "dataset": record.data.dataset,
             "metrics": sha256_file(path),
+            "items": sha256_file(items) if items.is_file() else None,
+            "resamples": sha256_file(project.resamples(name)),
             "reference": result.reference,
             "protocol": result.protocol,
             "baselines": result.baselines,

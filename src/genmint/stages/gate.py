@@ -53,9 +53,11 @@ def read_sources(project: Project, name: str, dataset: str) -> Sources:
     """Find what a decision on model `name` rests on, as it lies on disk."""
     metrics = project.metrics(name)
     return Sources(
-        weights=_weights(project, project.model(name) / "model.safetensors"),
+        weights=_bytes(project, project.model(name) / "model.safetensors"),
         metrics=_json(project, metrics),
         protocol=_json(project, metrics.with_name(f"{name}.protocol.json")),
+        items=_bytes(project, project.items(name), needed=False),
+        resamples=_bytes(project, project.resamples(name)),
         cost=_json(project, project.cost(name)),
         validation=_json(project, project.validation(dataset)),
     )
@@ -77,7 +79,11 @@ def show(record: Record) -> None:
         colour = "green" if check.passed else "red"
         verdict = f"[{colour}]{'yes' if check.passed else 'no'}[/{colour}]"
         table.add_row(
-            check.name, figure(check.value), figure(check.bound), verdict, _escape(check.reason)
+            check.name,
+            _with_error(check),
+            figure(check.bound),
+            verdict,
+            _escape(check.reason),
         )
     console = Console()
     console.print(table)
@@ -97,17 +103,23 @@ def reasons(record: Record) -> str:
     return "; ".join(f"{check.name}: {check.reason}" for check in record.failed())
 
 
-def to_markdown(record: Record) -> str:
-    """Render a record as Markdown, for the description of a version."""
+def to_markdown(record: Record, *, only_failed: bool = False) -> str:
+    """Render a record as Markdown, for the description of a version.
+
+    Args:
+        record: the decision.
+        only_failed: leave out the checks that passed, where there is no room.
+    """
     verdict = "passed" if record.passed else "refused"
+    shown = record.failed() if only_failed else record.checks
     lines = [
         f"**Gate: {verdict}** ({record.checks_passed} of "
         f"{record.checks_passed + record.checks_failed} checks, mode {record.mode})",
         "",
-        "| check | value | bound | verdict | reason |",
-        "|---|---:|---:|---|---|",
+        "| check | value | interval | bound | verdict | reason |",
+        "|---|---:|---:|---:|---|---|",
     ]
-    lines += [_row(check) for check in record.checks]
+    lines += [_row(check) for check in shown]
     return "\n".join(lines) + "\n"
 
 
@@ -120,10 +132,25 @@ def figure(value: float | str | None) -> str:
     return f"{value:.6g}" if math.isfinite(value) else str(value)
 
 
+def interval(check: Check) -> str:
+    """Show the interval of a check's value."""
+    if check.low is None or check.high is None:
+        return "–"
+    return f"{check.low:.4g} … {check.high:.4g}"
+
+
+def _with_error(check: Check) -> str:
+    """A value and half the width of its interval: a terminal has no room for both ends."""
+    if check.low is None or check.high is None:
+        return figure(check.value)
+    return f"{figure(check.value)} ± {(check.high - check.low) / 2:.2g}"
+
+
 def _row(check: Check) -> str:
     cells = (
         f"`{check.name}`",
         figure(check.value),
+        interval(check),
         figure(check.bound),
         "yes" if check.passed else "**no**",
         check.reason.replace("|", "\\|").replace("\n", " "),
@@ -135,11 +162,13 @@ def _escape(text: str) -> str:
     return text.replace("[", "\\[")
 
 
-def _weights(project: Project, path: Path) -> Source:
+def _bytes(project: Project, path: Path, *, needed: bool = True) -> Source:
     file = path.relative_to(project.root).as_posix()
     try:
         return Source(file, sha256=sha256_file(path))
     except FileNotFoundError:
+        if not needed:
+            return Source(file)
         return Source(file, problem=f"{file} is missing")
     except OSError as error:
         return Source(file, problem=f"{file} cannot be read: {error.strerror}")

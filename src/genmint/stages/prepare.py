@@ -1,4 +1,4 @@
-"""Prepare: from a manifest to memory-mapped arrays of train, validation and test."""
+"""Prepare: from a manifest to memory-mapped arrays of the splits."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from genmint.data.items import Items
 from genmint.data.packing import Plan, Segment
 from genmint.data.prepared import SPLITS, Meta, Split
 from genmint.data.sources import open_source
+from genmint.data.splits import Shares
 from genmint.errors import DataError
 from genmint.files import atomic_dir, read_json, sha256_file, write_json
 from genmint.project import Project
@@ -92,14 +93,18 @@ def _classes(table: pa.Table, dataset: Dataset) -> dict[str, int]:
 
 def _assign(table: pa.Table, dataset: Dataset) -> list[Split]:
     hashes = (value.as_py() for value in table["sha256"])
-    validation, test = dataset.validation, dataset.test
+    shares = _shares(dataset)
     if dataset.split == "official":
-        return splits.official(table["split"].to_pylist(), hashes, validation)
+        return splits.official(table["split"].to_pylist(), hashes, shares)
     if dataset.split == "position":
-        return splits.by_position(len(table), validation, test)
+        return splits.by_position(len(table), shares)
     if dataset.group_column is not None:
-        return splits.by_group(table[dataset.group_column].to_pylist(), validation, test)
-    return splits.by_hash(hashes, validation, test)
+        return splits.by_group(table[dataset.group_column].to_pylist(), shares)
+    return splits.by_hash(hashes, shares)
+
+
+def _shares(dataset: Dataset) -> Shares:
+    return Shares(dataset.validation, dataset.test, dataset.confirmation)
 
 
 def _numbers(table: pa.Table, classes: dict[str, int]) -> npt.NDArray[np.int64] | None:
@@ -125,7 +130,8 @@ def _prepare_items(
         _numbers(table, classes),
         np.zeros(len(table), dtype=np.int64) + windows,
     )
-    splits.refuse_empty(plan.items(), name, dataset.split)
+    confirmed = dataset.confirmation > 0
+    splits.refuse_empty(plan.items(), name, dataset.split, confirmation=confirmed)
     shape: tuple[int, ...]
     if isinstance(dataset, ImageDataset):
         channels = 1 if dataset.mode == "grey" else 3
@@ -157,7 +163,8 @@ def _prepare_text(
     classes = _classes(table, dataset)
     segments = _cut_text(table, dataset, classes, items)
     characters = {s: sum(part.stop - part.start for part in segments[s]) for s in SPLITS}
-    splits.refuse_empty(characters, name, dataset.split)
+    confirmed = dataset.confirmation > 0
+    splits.refuse_empty(characters, name, dataset.split, confirmation=confirmed)
     vocabulary = packing.vocabulary_of(segments["train"], dataset.min_count)
     files = packing.pack_text(folder, segments, vocabulary)
     return Meta(
@@ -179,12 +186,7 @@ def _cut_text(
     by_position = dataset.split == "position"
     assigned = [None] * len(table) if by_position else _assign(table, dataset)
     total = pc.sum(table["characters"]).as_py() or 0
-    first, second = splits.cut(total, dataset.validation, dataset.test)
-    borders: dict[Split, tuple[int, int]] = {
-        "validation": (0, first),
-        "train": (first, second),
-        "test": (second, total),
-    }
+    borders = splits.cut(total, _shares(dataset))
     begin = 0
     for row, whole in zip(table.to_pylist(), assigned, strict=True):
         document = items.document(row["path"], row["sha256"])

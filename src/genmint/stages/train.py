@@ -43,7 +43,12 @@ HEALTH = "health.json"
 
 @dataclass(frozen=True)
 class _Job:
-    """What all seeds of one training share."""
+    """What all seeds of one training share.
+
+    Attributes:
+        folder: that the model is written to.
+        reports: whether its runs are reported to MLflow.
+    """
 
     project: Project
     name: str
@@ -53,6 +58,8 @@ class _Job:
     resolved: dict[str, str]
     device: torch.device
     ranks: Ranks
+    folder: Path
+    reports: bool
 
 
 def run(project: Project, params: Params, name: str) -> None:
@@ -69,7 +76,7 @@ def run(project: Project, params: Params, name: str) -> None:
     end_with_parent()
     try:
         with first_of(asked_for(), ["-m", "genmint", "train", name]):
-            _run_as_one(project, params, name)
+            _run_as_one(project, name, params.models[name], project.model(name), reports=True)
     except (GenmintError, KeyboardInterrupt):
         if speaks():
             raise
@@ -77,9 +84,21 @@ def run(project: Project, params: Params, name: str) -> None:
         sys.exit(0)
 
 
-def _run_as_one(project: Project, params: Params, name: str) -> None:
+def train_apart(project: Project, name: str, config: Config, folder: Path) -> None:
+    """Train a block into `folder` in this one process; no run is reported, models/NAME stays.
+
+    Raises:
+        DataError: the prepared data are missing, changed, or not of the block's data set.
+        GenmintError: the training failed.
+        Interrupted: it was asked to end; the same call goes on.
+    """
+    _run_as_one(project, name, config, folder, reports=False)
+
+
+def _run_as_one(
+    project: Project, name: str, config: Config, folder: Path, *, reports: bool
+) -> None:
     """What each process of a training does."""
-    config = params.models[name]
     prepared = Prepared(project.prepared(config.dataset))
     if prepared.meta.dataset != config.dataset:
         raise DataError(
@@ -98,7 +117,9 @@ def _run_as_one(project: Project, params: Params, name: str) -> None:
             "processes": str(ranks.world),
         }
         spec = prepared.spec(config.family)
-        _train(_Job(project, name, config, prepared, spec, resolved, device, ranks))
+        _train(
+            _Job(project, name, config, prepared, spec, resolved, device, ranks, folder, reports)
+        )
     finally:
         leave(ranks)
 
@@ -119,8 +140,7 @@ def _train(job: _Job) -> None:
         if not job.ranks.leads:
             return
         record = _write(job, best, trained)
-        folder = job.project.model(job.name)
-        files = [folder / store.CONFIG, folder / "history.csv", folder / HEALTH]
+        files = [job.folder / name for name in (store.CONFIG, "history.csv", HEALTH)]
         for one, reported in zip(trained, runs, strict=True):
             if reported is not None and one is not best:
                 reported.finish()
@@ -153,7 +173,8 @@ def _checkpoint(job: _Job, seed: int) -> Checkpoint:
         "torch": torch.__version__,
     }
     # In the main repository: a flow that starts again in another checkout finds it there.
-    parent = job.project.home / ".genmint" / "checkpoints" / job.name
+    kind = job.name if job.reports else f"{job.name}.spread"
+    parent = job.project.home / ".genmint" / "checkpoints" / kind
     if job.ranks.leads and seed == job.config.seed:
         for folder, key, before, now in unfinished(parent, about, _seeds(job.config)):
             print(  # noqa: T201 - hours of training should not be left behind in silence
@@ -169,7 +190,7 @@ def _checkpoint(job: _Job, seed: int) -> Checkpoint:
 def _run(
     job: _Job, seed: int, checkpoint: Checkpoint, open_runs: contextlib.ExitStack
 ) -> RunReporter | None:
-    if not job.ranks.leads:
+    if not job.ranks.leads or not job.reports:
         return None
     about = tracking.DatasetInfo(
         name=job.config.dataset,
@@ -220,7 +241,7 @@ def _write(job: _Job, best: Trained, trained: list[Trained]) -> ModelRecord:
         "prepared": job.prepared.sha256,
         "resolved": {**job.resolved, "seed": str(best.seed)},
     }
-    target = job.project.model(job.name)
+    target = job.folder
     # What a kill in the middle of writing left; the stars of mkdtemp are eight.
     for leftover in target.parent.glob(f".{target.name}.????????.tmp"):
         shutil.rmtree(leftover)
@@ -229,8 +250,9 @@ def _write(job: _Job, best: Trained, trained: list[Trained]) -> ModelRecord:
         write_history(folder / "history.csv", best.outcome.history)
         write_json(folder / HEALTH, health)
     # Times differ from run to run, and outs must not: they go where evaluate finds them by weights.
-    seconds = sum(one.outcome.seconds for one in trained)
-    write_json(_cost(job.project, record), {"train_seconds": seconds})
+    if job.reports:
+        seconds = sum(one.outcome.seconds for one in trained)
+        write_json(_cost(job.project, record), {"train_seconds": seconds})
     return record
 
 

@@ -1,0 +1,142 @@
+"""How far trainings of one block differ that differ by seed alone: the margin of comparisons."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from genmint.comparison import FEWEST_TRAININGS, Spread, block_hash
+from genmint.config import Params
+from genmint.data.prepared import Prepared
+from genmint.errors import ConfigError, GenmintError
+from genmint.files import read_json, sha256_file, sha256_json, write_json
+from genmint.intervals import seed_margin
+from genmint.metrics.reference import REFERENCE
+from genmint.metrics.score import score
+from genmint.models import store
+from genmint.models.family import Config
+from genmint.project import Project
+from genmint.stages.train import train_apart
+from genmint.training.checkpoints import source_hash
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One training: its values by metric, and the protocol that they were measured under."""
+
+    values: dict[str, float]
+    protocol: dict[str, Any]
+
+
+def measure_spread(project: Project, params: Params, name: str, trainings: int) -> Spread:
+    """Train models.NAME so many times, measure each, write spreads/NAME.json, and show it.
+
+    Each training is kept under `.genmint/spread` until the file is written, so that an interrupted
+    command goes on after the last one that it finished.
+
+    Args:
+        project: with the prepared data and the reference of the model's data set.
+        params: with its block.
+        name: of the block.
+        trainings: 5 or more.
+
+    Raises:
+        ConfigError: too few trainings.
+        GenmintError: a training failed, or data or reference are missing.
+        Interrupted: it was asked to end.
+    """
+    if trainings < FEWEST_TRAININGS:
+        raise ConfigError(f"--trainings {trainings}: {FEWEST_TRAININGS} or more")
+    config = params.models[name]
+    kept = _kept(project, name, config)
+    # A block that keeps the best of several seeds takes as many new ones for each training.
+    seeds = range(config.seed, config.seed + trainings * config.seeds, config.seeds)
+    measured = []
+    for number, seed in enumerate(seeds, start=1):
+        path = kept / f"{seed}.json"
+        if not path.is_file():
+            print(f"{name}: training {number} of {trainings}, seed {seed}")  # noqa: T201
+            found = measure_seed(project, name, config.model_copy(update={"seed": seed}))
+            write_json(path, {"values": found.values, "protocol": found.protocol})
+        measured.append(Measured(**read_json(path)))
+    spread = _spread(name, config, tuple(seeds), measured)
+    write_json(project.spread(name), spread.model_dump(mode="json"))
+    for seed in seeds:
+        (kept / f"{seed}.json").unlink()
+    kept.rmdir()
+    confidence = params.gates[name].champion.confidence if name in params.gates else 0.95
+    _show(spread, confidence)
+    print(f"wrote {project.spread(name)}; commit it")  # noqa: T201
+    return spread
+
+
+def measure_seed(project: Project, name: str, config: Config) -> Measured:
+    """Train a block in a folder of its own, and score it as evaluate would.
+
+    A metric of samples is the mean over the protocol's sets, which is what champions are compared
+    by.
+    """
+    with tempfile.TemporaryDirectory(prefix="genmint-") as scratch:
+        folder = Path(scratch) / name
+        train_apart(project, name, config, folder)
+        model, record = store.load(folder)
+        prepared = Prepared(project.prepared(config.dataset))
+        found = score(model, record, prepared, project.reference(config.dataset))
+    values = {key: value for key, value in found.metrics.items() if not key.endswith("_stderr")}
+    values |= {key: fmean(sets) for key, sets in found.resamples.items()}
+    return Measured(values, found.protocol)
+
+
+def _kept(project: Project, name: str, config: Config) -> Path:
+    """Folder of what was measured already, of exactly this block, data, reference and code."""
+    reference = project.reference(config.dataset) / REFERENCE
+    if not reference.is_file():
+        raise GenmintError(
+            f"{reference}: no such file. Run `dvc repro reference@{config.dataset}`."
+        )
+    about = {
+        "block": block_hash(config.model_dump(mode="json")),
+        "prepared": Prepared(project.prepared(config.dataset)).sha256,
+        "reference": sha256_file(reference),
+        "code": source_hash(),
+    }
+    folder = project.state / "spread" / name / sha256_json(about)[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _spread(name: str, config: Config, seeds: tuple[int, ...], measured: list[Measured]) -> Spread:
+    values = {
+        metric: tuple(one.values[metric] for one in measured) for metric in measured[0].values
+    }
+    return Spread(
+        model=name,
+        block=block_hash(config.model_dump(mode="json")),
+        seeds=seeds,
+        protocol=measured[0].protocol,
+        values=values,
+        standard_deviation={metric: stdev(found) for metric, found in values.items()},
+    )
+
+
+def _show(spread: Spread, confidence: float) -> None:
+    table = Table(
+        "metric",
+        "mean",
+        "standard deviation",
+        f"margin at {confidence:.0%}",
+        title=f"{spread.model}: {len(spread.seeds)} trainings",
+        box=SIMPLE,
+    )
+    for metric, values in spread.values.items():
+        deviation = spread.standard_deviation[metric]
+        margin = seed_margin(deviation, len(spread.seeds), confidence)
+        table.add_row(metric, f"{fmean(values):.5g}", f"{deviation:.3g}", f"{margin:.3g}")
+    Console().print(table)
