@@ -142,7 +142,7 @@ def main() -> None:
     params = load_params(project.params)
     config, rule = params.models[NAME], params.gates[NAME].champion
     spread = read_spread(project, NAME)
-    if isinstance(spread, str) or spread.block != block_hash(config.model_dump(mode="json")):
+    if isinstance(spread, str) or spread.block != block_hash(config):
         raise SystemExit(f"run `genmint spread {NAME}` first")
     kept = project.state / "decisions"
     kept.mkdir(parents=True, exist_ok=True)

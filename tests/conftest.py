@@ -141,7 +141,7 @@ class Workshop:
         values = [-20.0 + deviation * step for step in (-1.0, -1.0, 0.0, 1.0, 1.0)]
         spread = {
             "model": name,
-            "block": block_hash(self.params.models[name].model_dump(mode="json")),
+            "block": block_hash(self.params.models[name]),
             "seeds": list(range(5)),
             "protocol": PROTOCOL,
             "values": {"elbo": values},

@@ -17,10 +17,15 @@ from genmint.comparison import (
     confirm,
     incomparable,
 )
-from genmint.config import ChampionRule
+from genmint.config import ChampionRule, parse_model
 from genmint.intervals import bootstrap, seed_margin, welch
 
-BLOCK = block_hash({"family": "vae", "seed": 0})
+
+def block(**said):
+    return block_hash(parse_model({"family": "vae", "dataset": "d", "steps": 9, **said}))
+
+
+BLOCK = block(seed=0)
 PROTOCOL = {"samples": 64, "seed": 1, "data": "d"}
 LOWER = ("frechet", "bits_per_character", "bits_per_dim")
 SETS = [-0.2, -0.1, 0.0, 0.1, 0.2]
@@ -321,7 +326,7 @@ def test_without_a_spread_nothing_is_superior():
 @pytest.mark.parametrize(
     ("known", "block", "said"),
     [
-        (spread(), block_hash({"family": "gan"}), "is of other settings of the model"),
+        (spread(), block(family="gan"), "is of other settings of the model"),
         (spread(metrics=("elbo",)), BLOCK, "does not have frechet"),
         (spread(protocol={**PROTOCOL, "samples": 32}), BLOCK, "another protocol (samples)"),
         (spread(protocol={"seed": 1, "data": "d"}), BLOCK, "another protocol (samples)"),
@@ -342,8 +347,10 @@ def test_a_spread_holds_on_the_data_of_the_next_night(key):
 
 
 def test_the_seed_is_no_part_of_what_a_spread_is_of():
-    assert block_hash({"family": "vae", "seed": 7}) == BLOCK
-    assert block_hash({"family": "vae", "seed": 0, "seeds": 3}) != BLOCK
+    assert block(seed=7) == BLOCK
+    assert block(seeds=3) != BLOCK
+    # What is said and what is the default are the same training.
+    assert block(seeds=1, beta=1.0) == BLOCK
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "data" / "README.md"])
@@ -61,15 +62,14 @@ def test_every_dependency_has_a_pin():
         seen.add(name)
         assert name == "genmint" or name in pins, f"{name} has no pin: run `make lock`"
         for requirement in metadata.requires(name) or []:
-            body, _, marker = requirement.partition(";")
-            if "extra ==" in marker:
+            found = Requirement(requirement)
+            if found.marker is not None and not found.marker.evaluate({"extra": ""}):
                 continue
-            found = re.match(r"[A-Za-z0-9._-]+", body.strip())
             try:
-                metadata.distribution(found[0])
+                metadata.distribution(found.name)
             except metadata.PackageNotFoundError:
                 continue
-            wanted.append(found[0])
+            wanted.append(found.name)
 
 
 def test_the_environment_is_the_one_that_was_tested_together():

@@ -224,9 +224,12 @@ def confirm(
     return _comparison(rule, contrasts)
 
 
-def block_hash(block: Mapping[str, Any]) -> str:
-    """Hash of a block of `models` as JSON, without its seed: what a spread belongs to."""
-    return sha256_json({key: value for key, value in block.items() if key != "seed"})
+def block_hash(block: Frozen) -> str:
+    """Hash of what a block of `models` says, without its seed: what a spread belongs to.
+
+    Keys at their defaults are left out: a switch that a later genmint adds changes no block.
+    """
+    return sha256_json(block.model_dump(mode="json", exclude_defaults=True, exclude={"seed"}))
 
 
 def incomparable(metric: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

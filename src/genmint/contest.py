@@ -61,13 +61,13 @@ def hold(
         if not weights.is_dir():
             raise GenmintError(
                 f"the champion, version {champion.version}, was not registered by genmint and "
-                f"cannot be compared with. Take the alias `champion` of {name} away from it."
+                f"cannot be compared with. Run `genmint rollback {name} --reason …`."
             )
         with _measurable(champion):
             metrics = (*rule.superior, *rule.non_inferior)
             protocol = challenger.protocol
             scores = champion_scores(project, name, weights, evaluation, metrics, protocol)
-        block = block_hash(params.models[name].model_dump(mode="json"))
+        block = block_hash(params.models[name])
         test = compare(rule, _direction, challenger, scores, read_spread(project, name), block)
         confirmation = None
         if test.better and confirmed:
@@ -88,8 +88,7 @@ def _measurable(champion: Version) -> Iterator[None]:
     except GenmintError as error:
         raise GenmintError(
             f"the champion, version {champion.version}, cannot be measured as the new one was: "
-            f"{error} To do without the comparison, take the alias `champion` of {champion.name} "
-            "away."
+            f"{error} docs/registry.md says how to do without the comparison."
         ) from None
 
 

@@ -102,7 +102,7 @@ def _kept(project: Project, name: str, config: Config) -> Path:
             f"{reference}: no such file. Run `dvc repro reference@{config.dataset}`."
         )
     about = {
-        "block": block_hash(config.model_dump(mode="json")),
+        "block": block_hash(config),
         "prepared": Prepared(project.prepared(config.dataset)).sha256,
         "reference": sha256_file(reference),
         "code": source_hash(),
@@ -118,7 +118,7 @@ def _spread(name: str, config: Config, seeds: tuple[int, ...], measured: list[Me
     }
     return Spread(
         model=name,
-        block=block_hash(config.model_dump(mode="json")),
+        block=block_hash(config),
         seeds=seeds,
         protocol=measured[0].protocol,
         values=values,
