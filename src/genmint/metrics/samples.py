@@ -13,18 +13,10 @@ from genmint.data.prepared import Prepared
 from genmint.data.spectrogram import to_grid, to_sound
 from genmint.errors import DataError
 from genmint.files import sha256_file
-from genmint.metrics.catalogue import frechet_name, kernel_name
-from genmint.metrics.classes import classes, confident
 from genmint.metrics.extractor import Extractor, ExtractorInfo, load_extractor
-from genmint.metrics.frechet import frechet_distance, frechet_stderr
-from genmint.metrics.kernel import kernel_distance
-from genmint.metrics.memorisation import copied_grids, copied_texts
-from genmint.metrics.pitch import fundamentals, in_tune
+from genmint.metrics.judge import Metrics, clip_metrics, grid_judge, text_judge
 from genmint.metrics.reference import REFERENCE, Reference, text_length
-from genmint.metrics.words import as_text, words_in_held_out
 from genmint.models.family import Family
-
-Metrics = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -76,11 +68,7 @@ def draw(model: Family, reference: Reference) -> Samples:
 def grid_metrics(
     samples: Samples, prepared: Prepared, reference: Reference, folder: Path
 ) -> Metrics:
-    """Judge pictures, or sound by its pictures.
-
-    Fréchet and kernel distance to the test split with their errors and, where the set has labels,
-    confidence and number of classes; the share of copies; for clips of a sequence model on a set
-    that plays notes, the share in tune.
+    """Judge pictures, or sound by its pictures, and sound by itself.
 
     Args:
         samples: of the model.
@@ -89,36 +77,36 @@ def grid_metrics(
         folder: of the reference, with the extractor.
 
     Raises:
-        DataError: the extractor is damaged or not the one that the reference names.
+        DataError: the extractor is damaged or not the one that the reference names, or there are
+            too few samples for a metric.
     """
     spec = prepared.spec("vae")
     extractor, info = _extractor(folder, reference)
-    train = views.load(prepared, "train", spec)
-    test = views.load(prepared, "test", spec)
+    judge = grid_judge(prepared, extractor, info.task, reference.protocol.seed)
     grids = samples.grids
     if grids is None:
         assert samples.clips is not None
         assert spec.spectrogram
         assert spec.sample_rate
         grids = to_grid(samples.clips, spec.spectrogram, spec.sample_rate)
-    features, real = extractor.features(grids), extractor.features(test)
-    seed = reference.protocol.seed
-    frechet, kernel = frechet_name(reference.dataset), kernel_name(reference.dataset)
-    metrics: Metrics = {frechet: frechet_distance(features, real)}
-    metrics[f"{frechet}_stderr"] = frechet_stderr(features, real, seed=seed)
-    metrics[kernel], metrics[f"{kernel}_stderr"] = kernel_distance(features, real)
-    if info.task == "labels":
-        probabilities = extractor.probabilities(grids)
-        metrics["confident"] = confident(probabilities)
-        metrics["classes"] = float(classes(probabilities))
-    # A picture made by a model of sound is judged as a picture: rebuilding it blurs its pitch.
-    if samples.grids is None and reference.pitches:
-        assert samples.clips is not None
+    metrics = judge.quality(grids) | judge.memorisation(grids)
+    if samples.clips is not None:
         assert spec.sample_rate
-        pitches = fundamentals(samples.clips.numpy(), spec.sample_rate)
-        metrics["in_tune"] = in_tune(pitches, list(reference.pitches))
-    metrics["copied"] = copied_grids(grids, train, test, seed=seed)
+        # A picture made by a model of sound is judged as a picture: rebuilding it blurs its pitch.
+        pitches = reference.pitches if samples.grids is None else None
+        metrics |= clip_metrics(samples.clips.numpy(), spec.sample_rate, pitches)
     return metrics
+
+
+def text_metrics(samples: Samples, prepared: Prepared) -> Metrics:
+    """Judge texts by their words and by what they quote.
+
+    Raises:
+        DataError: too few samples for a metric, or they are longer than the test split.
+    """
+    assert samples.texts is not None
+    judge = text_judge(prepared)
+    return judge.quality(samples.texts) | judge.memorisation(samples.drawn.numpy())
 
 
 def _extractor(folder: Path, reference: Reference) -> tuple[Extractor, ExtractorInfo]:
@@ -130,17 +118,3 @@ def _extractor(folder: Path, reference: Reference) -> tuple[Extractor, Extractor
             f"Run `dvc repro -f reference@{folder.name}`."
         )
     return extractor, info
-
-
-def text_metrics(samples: Samples, prepared: Prepared) -> Metrics:
-    """Judge texts: the share of words that the held-out text has, and the share of copies."""
-    assert samples.texts is not None
-    spec = prepared.spec("rnn")
-    train = views.load(prepared, "train", spec).numpy()
-    test = views.load(prepared, "test", spec).numpy()
-    copied, longest = copied_texts(samples.drawn.numpy(), train, test)
-    return {
-        "words_in_held_out": words_in_held_out(samples.texts, as_text(test, spec)),
-        "copied": copied,
-        "longest_copy": float(longest),
-    }
