@@ -23,7 +23,7 @@ class ReferenceConfig(Frozen):
 class Protocol(Frozen):
     """How models of a data set are judged; two numbers compare only under one protocol."""
 
-    samples: Annotated[int, Field(ge=4)] = 256
+    samples: Annotated[int, Field(ge=3)] = 256
     sample_length: PositiveInt | None = None
     importance_samples: PositiveInt = 64
     seed: Seed = 1234

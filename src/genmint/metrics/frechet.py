@@ -13,8 +13,7 @@ from genmint.metrics.resampling import Rows, jackknife_stderr
 Array = npt.NDArray[np.float64]
 
 _REPLICATES = 100
-# Sizes of subsets from N/2 to N, and orders of the samples from whose beginnings they are taken:
-# below N/2 the distance is no longer linear in 1/N where N is not far above the dimensions.
+# Sizes of subsets from N/2 to N, and orders of the samples from whose beginnings they are taken.
 _SIZES = 8
 _ORDERS = 16
 
@@ -75,11 +74,11 @@ def frechet_infinite(samples: Array, real: Array, *, seed: int) -> float:
         seed: of the orders.
 
     Returns:
-        Around the bias of the real items for a perfect model, and then also negative. Where N is
-        not well above D the line bends, and the value is too low by a part of the distance.
+        Around the bias of the real items for a perfect model, and then also negative.
 
     Raises:
-        DataError: fewer than four samples or two real items, or a value that is not finite.
+        DataError: fewer than 2·D samples (the line bends where a subset has fewer items than
+            dimensions) or two real items, or a value that is not finite.
     """
     return _extrapolation(samples, real, seed)(np.arange(len(samples)))
 
@@ -97,12 +96,12 @@ def frechet_infinite_stderr(samples: Array, real: Array, *, seed: int) -> float:
 
 def _extrapolation(samples: Array, real: Array, seed: int) -> Callable[[Rows], float]:
     """Value at 1/N = 0, as a function of which samples there are."""
-    if len(samples) < 4:
-        raise DataError(
-            f"the extrapolation of a distance needs at least four samples, but there are "
-            f"{len(samples)}; raise protocol.samples"
-        )
     _check(samples, "the samples")
+    if len(samples) < 2 * samples.shape[1]:
+        raise DataError(
+            f"the extrapolation of a distance needs twice as many samples as features, "
+            f"{2 * samples.shape[1]}, but there are {len(samples)}; raise protocol.samples"
+        )
     _check(real, "the real items")
     n = len(samples)
     generator = np.random.default_rng(seed)

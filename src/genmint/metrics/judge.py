@@ -17,7 +17,7 @@ from genmint.metrics.catalogue import frechet_infinite_name, frechet_name, kerne
 from genmint.metrics.classes import class_imbalance, classes, confident
 from genmint.metrics.divergence import frequency_distance
 from genmint.metrics.diversity import distinct, repetition, self_bleu
-from genmint.metrics.extractor import Extractor, Task
+from genmint.metrics.extractor import FEATURES, Extractor, Task
 from genmint.metrics.frechet import (
     frechet_distance,
     frechet_infinite,
@@ -79,17 +79,20 @@ class GridJudge:
     def quality(self, grids: Tensor) -> Metrics:
         """How like real items, and how varied: uint8 N×C×H×W; every metric with its error.
 
+        The extrapolation of the Fréchet distance is left out where there are fewer than 64 grids.
+
         Raises:
-            DataError: fewer than four grids, or fewer than two in the test split.
+            DataError: fewer than three grids, or fewer than two in the test split.
         """
         features = self.extractor.features(grids)
         metrics: Metrics = {}
         name = frechet_name(self.dataset)
         metrics[name] = frechet_distance(features, self.real)
         metrics[f"{name}_stderr"] = frechet_stderr(features, self.real, seed=self.seed)
-        name = frechet_infinite_name(self.dataset)
-        metrics[name] = frechet_infinite(features, self.real, seed=self.seed)
-        metrics[f"{name}_stderr"] = frechet_infinite_stderr(features, self.real, seed=self.seed)
+        if len(grids) >= 2 * FEATURES:
+            name = frechet_infinite_name(self.dataset)
+            metrics[name] = frechet_infinite(features, self.real, seed=self.seed)
+            metrics[f"{name}_stderr"] = frechet_infinite_stderr(features, self.real, seed=self.seed)
         value = kernel_distance(features, self.real, real_mean=self._mean_kernel)
         _put(metrics, kernel_name(self.dataset), value)
         answers = self.extractor.probabilities(grids) if self.task == "labels" else None

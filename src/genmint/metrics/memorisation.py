@@ -125,7 +125,7 @@ def copying_z(samples: Floats, held_out: Floats) -> float:
     Returns:
         About N(0, 1) for held-out items; well below 0: samples are nearer, copies; well above:
         samples are further, a poor fit. Its size grows as √N: nothing but copies give
-        −√(3NM / (N + M + 1)). 0 where all distances are equal.
+        −√(3NM / (N + M + 1)), a little beyond it with ties. 0 where all distances are equal.
     """
     n, m = len(samples), len(held_out)
     both = np.concatenate([samples, held_out])

@@ -18,7 +18,7 @@ _RESAMPLES = 9
 
 def distance_floors(
     pool: Floats, real: Floats, samples: int, *, seed: int
-) -> tuple[float, float, float]:
+) -> tuple[float, float | None, float]:
     """Fréchet distance, its extrapolation and kernel distance that a perfect model would score.
 
     Real items that are not in the test split take the place of the samples, as many as the protocol
@@ -30,14 +30,19 @@ def distance_floors(
         real: features of the test split, float64 M×D.
         samples: of the protocol.
         seed: of the draws.
+
+    Returns:
+        The three; None in the place of the second where there are too few items for it.
     """
     frechet, infinite, kernel = [], [], []
     real_mean = mean_kernel(real)
     for chosen in _draws(len(pool), min(samples, len(pool)), seed):
         frechet.append(frechet_distance(pool[chosen], real))
-        infinite.append(abs(frechet_infinite(pool[chosen], real, seed=seed)))
+        if len(chosen) >= 2 * pool.shape[1]:
+            infinite.append(abs(frechet_infinite(pool[chosen], real, seed=seed)))
         kernel.append(abs(kernel_distance(pool[chosen], real, real_mean=real_mean)[0]))
-    return float(np.median(frechet)), float(np.median(infinite)), float(np.median(kernel))
+    extrapolated = float(np.median(infinite)) if infinite else None
+    return float(np.median(frechet)), extrapolated, float(np.median(kernel))
 
 
 def share_floors(

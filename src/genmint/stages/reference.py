@@ -188,11 +188,12 @@ def _floors(judge: GridJudge, pool: Tensor, protocol: Protocol) -> Metrics:
             found["log_spectral_distance"] = distance
         return found
 
-    return share_floors(scores, len(pool), protocol.samples, seed=seed) | {
-        frechet_name(judge.dataset): frechet,
-        frechet_infinite_name(judge.dataset): infinite,
-        kernel_name(judge.dataset): kernel,
-    }
+    floors = share_floors(scores, len(pool), protocol.samples, seed=seed)
+    floors[frechet_name(judge.dataset)] = frechet
+    floors[kernel_name(judge.dataset)] = kernel
+    if infinite is not None:
+        floors[frechet_infinite_name(judge.dataset)] = infinite
+    return floors
 
 
 def _spread(items: int, samples: int) -> Rows:
