@@ -323,7 +323,7 @@ class VAE(Family):
             yield torch.stack([torch.randn(shape, generator=noise_of) for _ in range(count)])
 
     def _log_weights(self, x: Tensor, mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
-        """Importance weights log p(x, z)/q(z|x) of observed x, B×C×H×W, for noise D×B×L; float64 D×B."""
+        """Weights log p(x, z)/q(z|x) of observed x, B×C×H×W, for noise D×B×L; float64 D×B."""
         draws, items = noise.shape[:2]
         z = mean + (0.5 * log_variance).exp() * noise
         repeated = x.expand(draws, *x.shape).flatten(0, 1)
