@@ -175,13 +175,13 @@ def test_a_dead_posterior_has_no_active_units(project):
 def test_an_rnn_that_quotes_is_caught_though_it_writes_well(project):
     """Trained on a page of its text until it knows it by heart, and asked for its likeliest."""
     prepared = Prepared(project.prepared("python-docs"))
-    page = views.load(prepared, "train", prepared.spec("rnn"))[:2500]
+    page = views.load(prepared, "train", prepared.spec("rnn"))[:1200]
     config = load_params(project.params).models["text-rnn"]
     sampling = config.sampling.model_copy(update={"temperature": 0.1})
-    changes = {"batch_size": 4, "hidden": 128, "sampling": sampling, "validate_every": 300}
-    result = measured(project, "quoting", config.model_copy(update=changes), page, 300)
+    changes = {"batch_size": 2, "hidden": 128, "sampling": sampling, "validate_every": 1200}
+    result = measured(project, "quoting", config.model_copy(update=changes), page, 1200)
     assert vetoes(result.metrics, TEXT_MEMORISATION) == set(TEXT_MEMORISATION)
-    assert result.metrics["longest_copy"] > 400
+    assert result.metrics["longest_copy"] > 100
     assert result.metrics["words_in_held_out"] > 0.5
 
 

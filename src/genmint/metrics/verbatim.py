@@ -21,6 +21,8 @@ _QUANTILE = 0.01
 _PIECES = 200
 # A longer training text is looked at in part: its sorted suffixes would take gigabytes.
 LONGEST_TEXT = 4_000_000
+# A symbol counts so many times in a row: lines and empty cells of tables are no quotations.
+_IN_A_ROW = 3
 _N = 4
 
 
@@ -30,7 +32,8 @@ def text_memorisation(
     """Longest runs that samples share with the training text, against those of held-out text.
 
     Of every sample, and of pieces of the held-out text of the same length, the longest run of
-    symbols that occurs in the training text is measured.
+    symbols that occurs in the training text is measured, where a symbol that stands more than three
+    times in a row counts three times.
 
     - `copied`: share of samples whose run is longer than that of 99 % of the pieces.
     - `longest_copy`: the longest run of any sample, in symbols.
@@ -60,10 +63,11 @@ def text_memorisation(
             f"the test split has {len(held_out)} characters, fewer than a sample of {length}; "
             "lower protocol.sample_length"
         )
-    text = _Text(train[:LONGEST_TEXT])
+    text = _Text(_squeezed(train[:LONGEST_TEXT]))
     chosen = np.linspace(0, pieces - 1, min(pieces, _PIECES)).astype(int)
-    normal = np.array([text.longest_run(held_out[i * length : (i + 1) * length]) for i in chosen])
-    runs = np.array([text.longest_run(sample) for sample in samples])
+    compared = [held_out[i * length : (i + 1) * length] for i in chosen]
+    normal = np.array([text.longest_run(_squeezed(piece)) for piece in compared])
+    runs = np.array([text.longest_run(_squeezed(sample)) for sample in samples])
     limit = min(float(np.quantile(normal, 1 - _QUANTILE)), length / 2)
     as_many = np.linspace(0, len(normal) - 1, min(len(normal), len(runs))).astype(int)
     longest = min(float(normal[as_many].max()), length / 2)
@@ -103,6 +107,15 @@ def novel_4grams(samples: Sequence[Tokens], train: Tokens) -> tuple[float, float
 
 def _windows(words: Tokens) -> zip[tuple[str, ...]]:
     return zip(*(islice(words, i, None) for i in range(_N)), strict=False)
+
+
+def _squeezed(stream: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Without the symbols that equal the three before them."""
+    again = np.zeros(len(stream), dtype=bool)
+    k = _IN_A_ROW
+    same = stream[1:] == stream[:-1]
+    again[k:] = np.logical_and.reduce([same[i : len(same) - k + 1 + i] for i in range(k)])
+    return stream[~again]
 
 
 class _Text:
