@@ -41,7 +41,7 @@ IMAGE_QUALITY = {
     "frechet_digits_cnn": (None, 4.0),
     "active_units": (2, None),
 }
-TEXT_MEMORISATION = {"copied": (None, 0.1), "copy_ratio": (None, 1.5)}
+TEXT_MEMORISATION = {"copied": (None, 0.1), "copy_ratio": (None, 2.0)}
 TEXT_QUALITY = {"repetition": (None, 0.4), "word_distance": (None, 0.6)}
 
 

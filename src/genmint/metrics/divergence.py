@@ -42,11 +42,12 @@ def frequency_distance(
 
 def jensen_shannon(a: Counter[str], b: Counter[str]) -> float:
     """Jensen–Shannon divergence of two tables of counts in bits; 1 where one of them is empty."""
-    if not a.total() or not b.total():
+    of_a, of_b = a.total(), b.total()
+    if not of_a or not of_b:
         return 1.0
     total = 0.0
     for symbol in dict.fromkeys(chain(a, b)):
-        p, q = a[symbol] / a.total(), b[symbol] / b.total()
+        p, q = a[symbol] / of_a, b[symbol] / of_b
         middle = (p + q) / 2
         total += sum(x / 2 * math.log2(x / middle) for x in (p, q) if x)
     return max(0.0, total)
