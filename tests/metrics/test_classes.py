@@ -1,9 +1,39 @@
 import numpy as np
+import pytest
 
-from genmint.metrics.classes import classes, confident
+from genmint.metrics.classes import class_imbalance, classes, confident
+
+
+def certain(answers, count):
+    return np.eye(count)[answers]
 
 
 def test_confidence_and_classes():
     probabilities = np.array([[0.9, 0.1, 0], [0.79, 0.21, 0], [0.1, 0.85, 0.05], [0.8, 0.2, 0]])
-    assert confident(probabilities) == 0.5
+    share, stderr = confident(probabilities)
+    assert share == 0.5
+    assert stderr == pytest.approx(np.sqrt(0.25 / 3))
     assert classes(probabilities) == 2
+
+
+def test_imbalance_is_the_total_variation_distance():
+    samples = certain(np.repeat([0, 1, 2], [5, 3, 2]), 4)
+    real = certain(np.repeat([0, 1, 2, 3], [2, 3, 2, 3]), 4)
+    # 0.5 · (0.3 + 0 + 0 + 0.3)
+    assert class_imbalance(samples, real)[0] == pytest.approx(0.3)
+    assert class_imbalance(real, real)[0] == 0.0
+
+
+def test_one_class_of_ten_is_nine_tenths_out_of_balance():
+    real = certain(np.arange(10).repeat(5), 10)
+    assert class_imbalance(certain(np.zeros(7, dtype=int), 10), real) == pytest.approx((0.9, 0))
+    assert class_imbalance(real[:1], real) == (pytest.approx(0.9), 0.0)
+
+
+def test_the_error_of_imbalance_is_its_spread_over_draws():
+    rng = np.random.default_rng(0)
+    real = certain(np.arange(4).repeat(100), 4)
+    shares = [0.4, 0.3, 0.2, 0.1]
+    drawn = [class_imbalance(certain(rng.choice(4, 300, p=shares), 4), real) for _ in range(200)]
+    spread = np.std([value for value, _ in drawn])
+    assert np.mean([stderr for _, stderr in drawn]) == pytest.approx(spread, rel=0.15)

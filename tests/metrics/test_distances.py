@@ -5,7 +5,12 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from genmint.errors import DataError
-from genmint.metrics.frechet import frechet_distance, frechet_stderr
+from genmint.metrics.frechet import (
+    frechet_distance,
+    frechet_infinite,
+    frechet_infinite_stderr,
+    frechet_stderr,
+)
 from genmint.metrics.kernel import kernel_distance
 
 
@@ -74,6 +79,47 @@ def test_frechet_error_repeats(features):
     a, b = features
     assert frechet_stderr(a, b, seed=3) == frechet_stderr(a, b, seed=3)
     assert frechet_stderr(a, b, seed=3) != frechet_stderr(a, b, seed=4)
+
+
+def test_extrapolation_takes_away_what_few_samples_add():
+    """Gaussians whose distance is known: the plain value is too large by far, this is not."""
+    rng = np.random.default_rng(0)
+    spread = np.linspace(0.1, 2, 16)
+    real = exact_gaussian(np.zeros(16), np.diag(spread**2), 500, 0)
+    drawn = [rng.normal(size=(200, 16)) * spread + 0.3 for _ in range(30)]
+    truth = 16 * 0.3**2
+    plain = np.mean([frechet_distance(x, real) for x in drawn])
+    infinite = [frechet_infinite(x, real, seed=0) for x in drawn]
+    assert plain - truth > 0.3
+    assert np.mean(infinite) == pytest.approx(truth, abs=3 * np.std(infinite) / np.sqrt(30))
+    said = np.mean([frechet_infinite_stderr(x, real, seed=0) for x in drawn[:5]])
+    assert 0.75 * np.std(infinite) < said < 1.6 * np.std(infinite)
+
+
+def test_extrapolation_repeats_and_depends_on_its_seed(features):
+    a, b = features
+    assert frechet_infinite(a, b, seed=3) == frechet_infinite(a, b, seed=3)
+    assert frechet_infinite(a, b, seed=3) != frechet_infinite(a, b, seed=4)
+
+
+def test_constant_samples_are_as_far_as_their_shift_and_the_variance_of_the_real():
+    real = exact_gaussian(np.zeros(3), np.diag([1.0, 4.0, 9.0]), 50, 0)
+    same = np.full((20, 3), 2.0)
+    assert frechet_distance(same, real) == pytest.approx(12 + 14)
+    assert frechet_stderr(same, real, seed=0) == pytest.approx(0, abs=1e-9)
+    assert frechet_infinite(same, real, seed=0) == pytest.approx(26)
+    assert frechet_infinite_stderr(same, real, seed=0) == pytest.approx(0, abs=1e-9)
+    assert np.isfinite(kernel_distance(same, real)).all()
+
+
+def test_extrapolation_with_few_samples_is_refused():
+    rng = np.random.default_rng(0)
+    real = rng.normal(size=(50, 32))
+    assert np.isfinite(frechet_infinite_stderr(rng.normal(size=(64, 32)), real, seed=0))
+    with pytest.raises(DataError, match=r"twice as many.* 64, but there are 63; .*\.samples"):
+        frechet_infinite(rng.normal(size=(63, 32)), real, seed=0)
+    with pytest.raises(DataError, match="not finite"):
+        frechet_infinite(np.full((99, 32), np.nan), real, seed=0)
 
 
 def slow_kernel_distance(x, y):

@@ -9,6 +9,7 @@ from genmint.metrics.likelihood import (
     bits_per_symbol,
     character_blocks,
     mean_and_stderr,
+    perplexity,
 )
 
 
@@ -56,3 +57,11 @@ def test_error_of_bits_per_character_is_the_spread_over_fresh_texts():
 def test_a_text_without_characters_is_refused():
     with pytest.raises(DataError, match="no characters"):
         character_blocks(np.ones(3), np.ones(3, dtype=np.int64))
+
+
+def test_perplexity_is_the_number_of_equally_likely_symbols():
+    value, stderr = perplexity(3.0, 0.01)
+    assert value == pytest.approx(8)
+    # By a difference instead of the derivative.
+    assert stderr == pytest.approx(2**3.01 - 8, rel=0.01)
+    assert perplexity(1e6, 1.0)[0] == math.inf

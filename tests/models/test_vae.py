@@ -126,6 +126,82 @@ def test_bounds_are_ordered_and_reach_the_exact_likelihood(grid):
     assert exact.mean() - elbo > 0.1
 
 
+class LinearDecoder(nn.Module):
+    """x = W·z + b, with variance 0.3 in every pixel."""
+
+    def __init__(self, latent, pixels):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.weight = nn.Parameter(torch.randn(pixels, latent, generator=generator) * 0.4)
+        self.bias = nn.Parameter(torch.rand(pixels, generator=generator))
+
+    def forward(self, z):
+        return (z @ self.weight.T + self.bias).unflatten(1, (1, 2, 4))
+
+
+class BroadEncoder(nn.Module):
+    """Not the posterior: beside its mean, too wide, without its correlations."""
+
+    def __init__(self, decoder, variance):
+        super().__init__()
+        self.decoder, self.variance = decoder, variance
+
+    def forward(self, x):
+        weight = self.decoder.weight
+        precision = torch.eye(weight.shape[1]) + weight.T @ weight / self.variance
+        mean = (
+            x.flatten(1) - self.decoder.bias
+        ) @ weight / self.variance @ precision.inverse() + 0.4
+        spread = 1.5 * precision.inverse().diagonal()
+        return torch.cat([mean, spread.log().expand_as(mean)], dim=1)
+
+
+def linear_gaussian(grid, likelihood):
+    model = build(config(latent=3), grid(1, 2, 4))
+    model.likelihood = likelihood
+    model.decoder = LinearDecoder(3, 8)
+    model.encoder = BroadEncoder(model.decoder, likelihood.variance)
+    return model
+
+
+def test_the_bound_of_a_linear_gaussian_vae_reaches_its_closed_form(grid):
+    """log p(x) = log N(x; b, W·Wᵀ + σ²I), with a q that is not the posterior, k = 5,000."""
+    likelihood = LinearGaussian()
+    model = linear_gaussian(grid, likelihood)
+    data = pixels(256, 1, 2, 4)
+    weight, bias = model.decoder.weight.detach(), model.decoder.bias.detach()
+    covariance = weight @ weight.T + likelihood.variance * torch.eye(8)
+    exact = MultivariateNormal(bias, covariance).log_prob(data.flatten(1) / 255).double()
+    gaps = {k: exact - model.importance_weighted(data, k=k, seed=3) for k in (1, 10, 5000)}
+    assert gaps[1].mean() > 2 * gaps[10].mean() > 20 * gaps[5000].mean().abs()
+    # k = 1 is the ELBO: short of the truth by KL(q ‖ p).
+    assert gaps[1].mean() > 0.3
+    assert float(gaps[5000].mean().abs() / exact.mean().abs()) < 1e-3
+    assert float((gaps[5000].abs() / exact.abs()).max()) < 0.01
+
+
+def test_how_many_draws_go_together_changes_the_last_digits_only(grid, monkeypatch):
+    model = build(config(), grid(1, 8, 8))
+    data = pixels(70, 1, 8, 8)
+    expected = model.importance_weighted(data, k=37, seed=4)
+    for together, values in ((1, 10**9), (5, 10**9), (16, 1)):
+        monkeypatch.setattr(vae, "_DRAWS", together)
+        monkeypatch.setattr(vae, "_VALUES", values)
+        found = model.importance_weighted(data, k=37, seed=4)
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+
+
+def test_the_decoder_never_sees_more_than_its_share_of_draws(grid, monkeypatch):
+    """k does not enter the memory of a pass."""
+    model = build(config(network="conv"), grid(1, 8, 8))
+    monkeypatch.setattr(vae, "_VALUES", 3 * 64 * 64 * 12)
+    seen = []
+    model.decoder.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    model.importance_weighted(pixels(64, 1, 8, 8), k=100, seed=0)
+    assert set(seen) == {3 * 64, 64}
+    assert sum(seen) == 100 * 64
+
+
 def test_elbo_is_reconstruction_less_kl_and_k1_is_the_elbo_on_average(grid):
     model = build(config(), grid(1, 4, 4))
     data = pixels(300, 1, 4, 4)

@@ -54,10 +54,16 @@ PARAMS = {
     "gates": {},
 }
 ALWAYS = {"nonfinite", "recoveries", "copied"}
+NEAR = {"copying_z", "near_duplicates", "authenticity"}
+PRDC = {"precision", "recall", "density", "coverage"}
 DISTANCES = {"frechet_shapes_cnn", "kernel_shapes_cnn"}
-JUDGED = DISTANCES | {"confident", "classes"}
+JUDGED = DISTANCES | PRDC | NEAR | {"confident", "classes", "class_imbalance"}
 BOUNDS = {"elbo", "importance_weighted_bound", "bits_per_dim"}
+HEARD = {"log_spectral_distance", "clipping", "silence"}
 SOUND = {"frechet_tones_cnn", "kernel_tones_cnn"}
+SOUND |= PRDC | NEAR | HEARD
+READ = {"words_in_held_out", "distinct_1", "distinct_2", "distinct_3", "self_bleu", "repetition"}
+READ |= {"novel_4grams", "character_distance", "word_distance", "longest_copy", "copy_ratio"}
 
 
 def prepare(project, name, arrays, numbers=None, **meta):
@@ -174,7 +180,7 @@ def without_errors(metrics):
         ("raster", JUDGED | {"bits_per_dim"}),
         ("sound", SOUND | {"bits_per_sample", "in_tune"}),
         ("picture", SOUND | BOUNDS | {"active_units"}),
-        ("writer", {"bits_per_character", "words_in_held_out", "longest_copy"}),
+        ("writer", READ | {"bits_per_character", "perplexity"}),
     ],
 )
 def test_each_family_gets_its_metrics_and_the_catalogue_knows_them(project, name, expected):
@@ -251,6 +257,14 @@ def test_the_batch_size_changes_no_metric(project, name):
     path.write_text(path.read_text().replace('"batch_size": 16', '"batch_size": 3'))
     assert run(project, name) == before
     assert protocol_of(project, name)["protocol"]["batch_size"] == 3
+
+
+def test_the_distance_is_extrapolated_where_there_are_samples_enough(project):
+    path = project.reference("shapes") / "reference.json"
+    path.write_text(path.read_text().replace('"samples": 24', '"samples": 64'))
+    metrics = run(project, "gan")
+    assert metrics["frechet_shapes_cnn_infinite"] < metrics["frechet_shapes_cnn"]
+    assert metrics["frechet_shapes_cnn_infinite_stderr"] > 0
 
 
 def test_image_outs(project):
@@ -435,7 +449,9 @@ def test_a_replaying_model_is_caught_and_an_untrained_one_is_not(project, monkey
     train = torch.from_numpy(np.array(prepared.array("train")))
     monkeypatch.setattr(model, "sample", lambda n, **_: train[:n])
     replayed = score(model, record, prepared, folder).metrics
-    assert replayed["copied"] == 1.0
+    assert replayed["copied"] == replayed["near_duplicates"] == 1.0
+    assert replayed["authenticity"] == 0.0
+    assert replayed["copying_z"] < -6
     # A replay is a perfect draw by every other measure.
     noise = protocol_floor(folder)
     assert replayed["frechet_shapes_cnn"] < 4 * noise
@@ -452,6 +468,8 @@ def test_a_collapsed_generator_scores_badly_rather_than_failing(project, monkeyp
     monkeypatch.setattr(model, "sample", lambda n, **_: same)
     found = score(model, record, prepared, project.reference("shapes")).metrics
     assert found["classes"] == 1.0
+    assert found["class_imbalance"] > 0.5
+    assert found["coverage"] < 0.3
     assert found["frechet_shapes_cnn"] > 10 * protocol_floor(project.reference("shapes"))
 
 

@@ -238,6 +238,16 @@ def test_built_in_sets_twice_give_the_same_bytes(data_project, name, settings, i
     assert {row["error"] for row in rows.values()} == {None}
 
 
+def test_the_topics_of_python_docs_share_no_paragraph(data_project):
+    """Else what is tested on would have been trained on: `compound` holds all of `if`."""
+    data_project.block("python-docs", **{**TEXTS, "path": "data/sources/python-docs.yaml"})
+    data_project.ingest("python-docs")
+    documents = sorted(data_project.project.raw("python-docs").rglob("*.txt"))
+    found = [p for d in documents for p in d.read_text().split("\n\n") if len(p) >= 40]
+    assert len(set(found)) == len(found) > 1000
+    assert min(d.stat().st_size for d in documents) >= 300
+
+
 def test_own_folder_twice_gives_the_same_bytes(data_project):
     data_project.pictures(20)
     data_project.block(**PICTURES)

@@ -13,6 +13,12 @@ from genmint.stages import reference
 
 PROTOCOL = {"samples": 24, "importance_samples": 4, "seed": 5, "batch_size": 16}
 
+NEAR = {"copied", "copying_z", "near_duplicates", "authenticity"}
+JUDGED = {"frechet_d_cnn", "kernel_d_cnn", "confident", "classes"}
+JUDGED |= {"class_imbalance", "precision", "recall", "density", "coverage"}
+READ = {"words_in_held_out", "distinct_1", "distinct_2", "distinct_3", "self_bleu", "repetition"}
+READ |= {"novel_4grams", "character_distance", "word_distance"}
+
 
 @pytest.fixture
 def project(tmp_path):
@@ -98,23 +104,29 @@ def test_labelled_images(project, capsys):
     weights = project.reference("d") / "extractor.safetensors"
     assert found.extractor.sha256 == sha256_file(weights)
     assert load_extractor(project.reference("d"))[1].name == "d_cnn"
-    assert set(found.baselines) == {
-        "elbo",
-        "importance_weighted_bound",
-        "bits_per_dim",
-        "frechet_d_cnn",
-        "kernel_d_cnn",
-        "confident",
-        "classes",
-    }
-    assert set(found.noise_floor) == {"frechet_d_cnn", "kernel_d_cnn", "confident", "classes"}
+    assert set(found.baselines) == JUDGED | {"elbo", "importance_weighted_bound", "bits_per_dim"}
+    assert set(found.noise_floor) == JUDGED
     noise = found.baselines["frechet_d_cnn"]["mean_plus_noise"].value
     assert 0 < found.noise_floor["frechet_d_cnn"] < 0.5 * noise
+    assert {n for n in found.real if not n.endswith("_stderr")} == JUDGED | NEAR
     assert found.real["classes"] == 3
+    # Items that no model was trained on are like the test split, and are no copies.
+    assert found.real["coverage"] > found.baselines["coverage"]["mean_plus_noise"].value + 0.3
+    assert abs(found.real["copying_z"]) < 3
+    assert found.real["authenticity"] > 0.3
     assert found.baselines["elbo"]["pixel_bernoulli"].observation == "binary"
     # 64 pixels of 100 grey levels that nobody can guess cost over 6 bits each.
     assert 6 < found.baselines["bits_per_dim"]["pixel_histogram"].value < 8
     assert "d_cnn tells" in capsys.readouterr().out
+
+
+def test_the_distance_is_extrapolated_where_the_protocol_draws_enough(project):
+    block(project, "image", protocol=PROTOCOL | {"samples": 64})
+    images(project, sizes=(160, 64, 60))
+    found = run(project)
+    name = "frechet_d_cnn_infinite"
+    assert found.noise_floor[name] < found.noise_floor["frechet_d_cnn"]
+    assert abs(found.real[name]) < found.baselines[name]["mean_plus_noise"].value
 
 
 def test_unlabelled_images_are_told_by_rotation(project):
@@ -123,7 +135,7 @@ def test_unlabelled_images_are_told_by_rotation(project):
     found = run(project)
     assert found.extractor.task == "rotation"
     assert "confident" not in found.baselines
-    assert set(found.noise_floor) == {"frechet_d_cnn", "kernel_d_cnn"}
+    assert set(found.noise_floor) == JUDGED - {"confident", "classes", "class_imbalance"}
 
 
 def test_sounds_that_play_notes_are_told_by_order_and_judged_by_pitch(project):
@@ -135,6 +147,9 @@ def test_sounds_that_play_notes_are_told_by_order_and_judged_by_pitch(project):
     assert found.extractor.accuracy > 0.9
     assert found.pitches == pytest.approx(notes, rel=0.005)
     assert found.real["in_tune"] == 1.0
+    assert found.real["clipping"] == 0.0
+    assert found.real["log_spectral_distance"] < 5
+    assert set(found.noise_floor) >= {"log_spectral_distance", "clipping", "silence", "in_tune"}
     assert 0 < found.baselines["bits_per_sample"]["order_1"].value < 8
 
 
@@ -158,7 +173,11 @@ def test_text_has_a_trigram_and_no_extractor(project):
     assert found.baselines["bits_per_character"]["trigram"].value == pytest.approx(
         entropy, rel=0.05
     )
-    assert set(found.noise_floor) == {"words_in_held_out"}
+    assert set(found.noise_floor) == READ
+    assert set(found.real) >= READ | {"copied", "copy_ratio"}
+    assert found.real["copy_ratio"] <= 1.5
+    perplexity = found.baselines["perplexity"]["trigram"].value
+    assert perplexity == pytest.approx(2**entropy, rel=0.15)
 
 
 def test_equal_data_give_equal_files(project):

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import math
 
-from torch import Tensor
-
 from genmint.config import Protocol
 from genmint.data import views
 from genmint.data.prepared import Prepared
-from genmint.metrics.catalogue import frechet_name, kernel_name
-from genmint.metrics.classes import classes, confident
-from genmint.metrics.extractor import Extractor, Task
-from genmint.metrics.frechet import frechet_distance
-from genmint.metrics.kernel import kernel_distance
+from genmint.metrics.judge import GridJudge
 from genmint.metrics.likelihood import (
     Floats,
     bits_per_character,
     bits_per_symbol,
     character_blocks,
     mean_and_stderr,
+    perplexity,
 )
 from genmint.metrics.ngram import NGram
 from genmint.metrics.pixels import mean_plus_noise, pixel_bernoulli, pixel_histogram
@@ -28,31 +23,21 @@ from genmint.metrics.reference import Baseline, Observation
 Scores = dict[str, dict[str, Baseline]]
 
 
-def grid_baselines(
-    dataset: str,
-    train: Tensor,
-    test: Tensor,
-    protocol: Protocol,
-    extractor: Extractor,
-    task: Task,
-) -> Scores:
+def grid_baselines(judge: GridJudge, protocol: Protocol) -> Scores:
     """What trivial models of grids score.
 
     `pixel_bernoulli` (binary pixels) and `pixel_histogram` (8-bit ones) have exact likelihoods,
-    held against both bounds; samples of `mean_plus_noise` are held against distances and classes.
+    held against both bounds; samples of `mean_plus_noise` are held against metrics of samples.
 
     Args:
-        dataset: name of the block.
-        train: uint8 N×C×H×W.
-        test: uint8 M×C×H×W.
+        judge: of the data set.
         protocol: number of samples, seed.
-        extractor: of the data set.
-        task: what the extractor was trained to tell.
 
     Returns:
         Baselines by metric and name.
     """
     scores: Scores = {}
+    train, test = judge.train, judge.test
     dims = math.prod(test.shape[1:])
     likelihoods: dict[str, tuple[Observation, Floats]] = {
         "pixel_bernoulli": ("binary", pixel_bernoulli(train, test, protocol.seed)),
@@ -68,29 +53,9 @@ def grid_baselines(
             value=bits, stderr=bits_stderr, observation=observation
         )
     noise = mean_plus_noise(train, protocol.samples, protocol.seed)
-    judged = sample_scores(dataset, noise, extractor.features(test), extractor, task)
-    for metric, number in judged.items():
-        scores.setdefault(metric, {})["mean_plus_noise"] = Baseline(value=number)
-    return scores
-
-
-def sample_scores(
-    dataset: str,
-    samples: Tensor,
-    real: Floats,
-    extractor: Extractor,
-    task: Task,
-) -> dict[str, float]:
-    """Metrics of a set of grids, uint8 N×C×H×W, against features of real ones."""
-    features = extractor.features(samples)
-    scores = {
-        frechet_name(dataset): frechet_distance(features, real),
-        kernel_name(dataset): kernel_distance(features, real)[0],
-    }
-    if task == "labels":
-        probabilities = extractor.probabilities(samples)
-        scores["confident"] = confident(probabilities)
-        scores["classes"] = float(classes(probabilities))
+    for metric, number in judge.quality(noise).items():
+        if not metric.endswith("_stderr"):
+            scores.setdefault(metric, {})["mean_plus_noise"] = Baseline(value=number)
     return scores
 
 
@@ -103,7 +68,12 @@ def sequence_baselines(prepared: Prepared) -> Scores:
     if spec.kind == "text":
         nats = NGram(3, spec.symbols).fit(train[None]).nats(test[None])[0, 1:]
         value, stderr = bits_per_character(*character_blocks(nats, test[1:]))
-        return {"bits_per_character": {"trigram": Baseline(value=value, stderr=stderr)}}
+        bits = Baseline(value=value, stderr=stderr)
+        value, stderr = perplexity(value, stderr)
+        return {
+            "bits_per_character": {"trigram": bits},
+            "perplexity": {"trigram": Baseline(value=value, stderr=stderr)},
+        }
     nats = NGram(2, spec.symbols).fit(train).nats(test).sum(axis=1)
     value, stderr = bits_per_symbol(nats, test.shape[1])
     if spec.kind == "audio":

@@ -40,6 +40,12 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("bits_per_dim", "bits", "lower", "Code length per pixel and channel, held-out items"),
     Metric("bits_per_character", "bits", "lower", "Code length per character of held-out text"),
+    Metric(
+        "perplexity",
+        "",
+        "lower",
+        "As many equally likely characters would be as hard to predict: 2 to the bits",
+    ),
     Metric("bits_per_sample", "bits", "lower", "Code length per μ-law sample of held-out clips"),
     Metric(
         "frechet_*_cnn",
@@ -48,18 +54,80 @@ METRICS: tuple[Metric, ...] = (
         "Fréchet distance of samples to held-out items in the features of the data set's own CNN",
     ),
     Metric(
+        "frechet_*_cnn_infinite",
+        "",
+        "lower",
+        "Fréchet distance extrapolated to infinitely many samples",
+    ),
+    Metric(
         "kernel_*_cnn",
         "",
         "lower",
         "Kernel distance (unbiased squared MMD, cubic kernel) in the features of the same CNN",
     ),
+    Metric(
+        "precision",
+        "share",
+        "higher",
+        "Samples within the neighbourhood of a held-out item, in the features of the same CNN",
+    ),
+    Metric(
+        "recall",
+        "share",
+        "higher",
+        "Held-out items within the neighbourhood of a sample, in the features of the same CNN",
+    ),
+    Metric(
+        "density",
+        "",
+        "higher",
+        "Neighbourhoods of held-out items that a sample lies in, over 5; 1 is as dense as real",
+    ),
+    Metric("coverage", "share", "higher", "Neighbourhoods of held-out items with a sample in them"),
     Metric("confident", "share", "higher", "Samples classified with confidence above 0.8"),
     Metric("classes", "classes", "higher", "Classes that occur among the samples"),
+    Metric(
+        "class_imbalance",
+        "share",
+        "lower",
+        "Samples that would have to change class for the class shares of the held-out items",
+    ),
+    Metric("log_spectral_distance", "dB", "lower", "Between mean log-mel spectra, RMS over bands"),
+    Metric("clipping", "share", "lower", "Of the sound at full scale"),
+    Metric("silence", "share", "lower", "Of the sound below -60 dB of full scale"),
     Metric(
         "words_in_held_out",
         "share",
         "higher",
         "Generated words of three letters or more that occur in the held-out text",
+    ),
+    Metric("distinct_1", "share", "higher", "Different words over all words, of all samples"),
+    Metric("distinct_2", "share", "higher", "Different pairs of words over all, of all samples"),
+    Metric("distinct_3", "share", "higher", "Different triples of words over all, of all samples"),
+    Metric("self_bleu", "", "lower", "BLEU-4 of a sample with all others as references, 0 to 1"),
+    Metric(
+        "repetition",
+        "share",
+        "lower",
+        "Sequences of four words that repeat an earlier one of the same sample",
+    ),
+    Metric(
+        "novel_4grams",
+        "share",
+        "higher",
+        "Sequences of four words that do not occur in the training text",
+    ),
+    Metric(
+        "character_distance",
+        "bits",
+        "lower",
+        "Jensen-Shannon divergence of character frequencies from those of the held-out text",
+    ),
+    Metric(
+        "word_distance",
+        "bits",
+        "lower",
+        "Jensen-Shannon divergence of word frequencies from those of the held-out text",
     ),
     Metric(
         "in_tune",
@@ -78,6 +146,30 @@ METRICS: tuple[Metric, ...] = (
         "characters",
         "lower",
         "Longest run of characters that any sample shares with the training text",
+    ),
+    Metric(
+        "copy_ratio",
+        "",
+        "lower",
+        "Longest copy of the samples over the longest copy of as much held-out text",
+    ),
+    Metric(
+        "copying_z",
+        "standard errors",
+        "higher",
+        "Rank test of nearness to the training data against held-out items; far below 0: copies",
+    ),
+    Metric(
+        "near_duplicates",
+        "share",
+        "lower",
+        "Samples within half the distance from a training item to the next one",
+    ),
+    Metric(
+        "authenticity",
+        "share",
+        "higher",
+        "Samples further from their nearest training item than that is from the next one",
     ),
     Metric("active_units", "units", "higher", "Latent dimensions that the encoder uses"),
     Metric("nonfinite", "values", "lower", "NaN or infinite values in the training history"),
@@ -123,6 +215,11 @@ def metric(name: str) -> Metric:
 def frechet_name(dataset: str) -> str:
     """Name of the Fréchet distance on a data set: it says whose features were used."""
     return f"frechet_{dataset.replace('-', '_')}_cnn"
+
+
+def frechet_infinite_name(dataset: str) -> str:
+    """Name of the Fréchet distance on a data set, extrapolated to infinitely many samples."""
+    return f"{frechet_name(dataset)}_infinite"
 
 
 def kernel_name(dataset: str) -> str:

@@ -1,20 +1,23 @@
-"""What a classifier says of samples: how sure it is, and how many classes occur."""
+"""What a classifier says of samples: how sure it is, which classes occur, and how often."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
+from genmint.metrics.likelihood import mean_and_stderr
+from genmint.metrics.resampling import Rows, jackknife_stderr
+
 CONFIDENCE = 0.8
 
 
-def confident(probabilities: npt.NDArray[np.float64]) -> float:
-    """Share of samples whose most probable class has a probability above 0.8.
+def confident(probabilities: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Share of samples whose most probable class has a probability above 0.8, and its error.
 
     Args:
         probabilities: float64 N×classes; rows sum to one.
     """
-    return float((probabilities.max(axis=1) > CONFIDENCE).mean())
+    return mean_and_stderr((probabilities.max(axis=1) > CONFIDENCE).astype(np.float64))
 
 
 def classes(probabilities: npt.NDArray[np.float64]) -> int:
@@ -24,3 +27,33 @@ def classes(probabilities: npt.NDArray[np.float64]) -> int:
         probabilities: float64 N×classes.
     """
     return len(np.unique(probabilities.argmax(axis=1)))
+
+
+def class_imbalance(
+    probabilities: npt.NDArray[np.float64], real: npt.NDArray[np.float64]
+) -> tuple[float, float]:
+    """Total variation distance between the class shares of samples and of real items, and error.
+
+    ½ Σ |share of the samples − share of the real items|: the part of the samples that would have to
+    change its class. An item has its most probable class on both sides, so that what the classifier
+    confuses cancels. Chance alone makes about √(classes · (1/N + 1/M) / 2π).
+
+    Args:
+        probabilities: of samples, float64 N×classes.
+        real: of real items, float64 M×classes.
+
+    Returns:
+        0…1, and its standard error over the drawing of the samples (jackknife).
+    """
+    count = probabilities.shape[1]
+    target = _shares(real.argmax(axis=1), count)
+    drawn = probabilities.argmax(axis=1)
+
+    def distance(rows: Rows) -> float:
+        return float(np.abs(_shares(drawn[rows], count) - target).sum() / 2)
+
+    return distance(np.arange(len(drawn))), jackknife_stderr(distance, len(drawn))
+
+
+def _shares(answers: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.float64]:
+    return np.bincount(answers, minlength=count) / len(answers)

@@ -73,3 +73,13 @@ def bits_per_character(nats: Floats, characters: Floats) -> tuple[float, float]:
         residuals = nats - ratio * characters
         stderr = math.sqrt(n / (n - 1) * float((residuals**2).sum())) / float(characters.sum())
     return float(ratio) / math.log(2), stderr / math.log(2)
+
+
+def perplexity(bits: float, stderr: float) -> tuple[float, float]:
+    """Perplexity per symbol, 2 to the bits, and its standard error (first order).
+
+    As many equally likely symbols would be as hard to predict (Jelinek et al. 1977). Infinite from
+    1,024 bits on, where no number holds it.
+    """
+    value = 2.0**bits if bits < 1024 else math.inf
+    return value, value * math.log(2) * stderr

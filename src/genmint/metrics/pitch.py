@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from genmint.metrics.likelihood import mean_and_stderr
+
 Floats = npt.NDArray[np.float64]
 
 LOWEST, HIGHEST = 60.0, 2000.0  # Hz: the range of voices and of most instruments' notes
@@ -70,17 +72,19 @@ def reference_pitches(frequencies: Floats) -> list[float]:
     return [440 * 2 ** ((note - 69) / 12) for note in medians]
 
 
-def in_tune(frequencies: Floats, pitches: list[float]) -> float:
-    """Share of clips within half a semitone of one of `pitches`; clips without a pitch are not.
+def in_tune(frequencies: Floats, pitches: list[float]) -> tuple[float, float]:
+    """Share of clips within half a semitone of one of `pitches`, and its standard error.
+
+    Clips without a pitch are not in tune.
 
     Args:
         frequencies: Hz, NaN allowed, float64 N.
         pitches: Hz.
     """
     if not pitches or len(frequencies) == 0:
-        return 0.0
+        return 0.0, 0.0
     distance = np.abs(semitones(frequencies)[:, None] - semitones(np.array(pitches))[None, :])
-    return float((distance.min(axis=1) <= HALF_A_SEMITONE).mean())
+    return mean_and_stderr((distance.min(axis=1) <= HALF_A_SEMITONE).astype(np.float64))
 
 
 def _of_part(clips: npt.NDArray[np.int16], sample_rate: int, shortest: int, lags: int) -> Floats:

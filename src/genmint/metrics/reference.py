@@ -55,7 +55,8 @@ class Reference(Frozen):
         extractor: None for text.
         baselines: by metric and name of the baseline.
         noise_floor: by metric: how far real items are from real items, by sampling alone.
-        real: by metric: what real items score in the place of samples.
+        real: by metric: what items of the validation split score in the place of samples, as many
+            as the protocol draws, or all where there are fewer.
         pitches: Hz; the notes of the real clips, if they play notes.
     """
 

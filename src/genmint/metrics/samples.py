@@ -13,18 +13,10 @@ from genmint.data.prepared import Prepared, Split
 from genmint.data.spectrogram import to_grid, to_sound
 from genmint.errors import DataError
 from genmint.files import sha256_file
-from genmint.metrics.catalogue import frechet_name, kernel_name
-from genmint.metrics.classes import classes, confident
 from genmint.metrics.extractor import Extractor, ExtractorInfo, load_extractor
-from genmint.metrics.frechet import frechet_distance, frechet_stderr
-from genmint.metrics.kernel import kernel_distance
-from genmint.metrics.memorisation import copied_grids, copied_texts
-from genmint.metrics.pitch import fundamentals, in_tune
+from genmint.metrics.judge import Metrics, clip_metrics, grid_judge, text_judge
 from genmint.metrics.reference import REFERENCE, Reference, text_length
-from genmint.metrics.words import as_text, words_in_held_out
 from genmint.models.family import Family
-
-Metrics = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -88,11 +80,7 @@ def grid_metrics(
     split: Split = "test",
     repeat: bool = False,
 ) -> Metrics:
-    """Judge pictures, or sound by its pictures.
-
-    Fréchet and kernel distance to the test split with their errors and, where the set has labels,
-    confidence and number of classes; the share of copies; for clips of a sequence model on a set
-    that plays notes, the share in tune.
+    """Judge pictures, or sound by its pictures, and sound by itself.
 
     Args:
         samples: of the model.
@@ -104,38 +92,47 @@ def grid_metrics(
             errors and memorisation.
 
     Raises:
-        DataError: the extractor is damaged or not the one that the reference names.
+        DataError: the extractor is damaged or not the one that the reference names, or there are
+            too few samples for a metric.
     """
     spec = prepared.spec("vae")
     extractor, info = _extractor(folder, reference)
-    held_out = views.load(prepared, split, spec)
+    judge = grid_judge(prepared, extractor, info.task, reference.protocol.seed, split)
     grids = samples.grids
     if grids is None:
         assert samples.clips is not None
         assert spec.spectrogram
         assert spec.sample_rate
         grids = to_grid(samples.clips, spec.spectrogram, spec.sample_rate)
-    features, real = extractor.features(grids), extractor.features(held_out)
-    seed = reference.protocol.seed
-    frechet, kernel = frechet_name(reference.dataset), kernel_name(reference.dataset)
-    metrics: Metrics = {frechet: frechet_distance(features, real)}
-    metrics[kernel], kernel_stderr = kernel_distance(features, real)
-    if info.task == "labels":
-        probabilities = extractor.probabilities(grids)
-        metrics["confident"] = confident(probabilities)
-        metrics["classes"] = float(classes(probabilities))
-    # A picture made by a model of sound is judged as a picture: rebuilding it blurs its pitch.
-    if samples.grids is None and reference.pitches:
-        assert samples.clips is not None
-        assert spec.sample_rate
-        pitches = fundamentals(samples.clips.numpy(), spec.sample_rate)
-        metrics["in_tune"] = in_tune(pitches, list(reference.pitches))
+    metrics = judge.quality(grids, errors=not repeat)
     if not repeat:
-        metrics[f"{frechet}_stderr"] = frechet_stderr(features, real, seed=seed)
-        metrics[f"{kernel}_stderr"] = kernel_stderr
-        train = views.load(prepared, "train", spec)
-        metrics["copied"] = copied_grids(grids, train, held_out, seed=seed)
+        metrics |= judge.memorisation(grids)
+    if samples.clips is not None:
+        assert spec.sample_rate
+        # A picture made by a model of sound is judged as a picture: rebuilding it blurs its pitch.
+        pitches = reference.pitches if samples.grids is None else None
+        metrics |= clip_metrics(samples.clips.numpy(), spec.sample_rate, pitches)
     return metrics
+
+
+def text_metrics(
+    samples: Samples, prepared: Prepared, *, split: Split = "test", repeat: bool = False
+) -> Metrics:
+    """Judge texts by their words and by what they quote.
+
+    Args:
+        samples: of the model.
+        prepared: data set.
+        split: of real text that they are held against.
+        repeat: leave out memorisation, which is too slow for further sets of samples.
+
+    Raises:
+        DataError: too few samples for a metric, or they are longer than the test split.
+    """
+    assert samples.texts is not None
+    judge = text_judge(prepared, split)
+    metrics = judge.quality(samples.texts)
+    return metrics if repeat else metrics | judge.memorisation(samples.drawn.numpy())
 
 
 def _extractor(folder: Path, reference: Reference) -> tuple[Extractor, ExtractorInfo]:
@@ -147,25 +144,3 @@ def _extractor(folder: Path, reference: Reference) -> tuple[Extractor, Extractor
             f"Run `dvc repro -f reference@{folder.name}`."
         )
     return extractor, info
-
-
-def text_metrics(
-    samples: Samples, prepared: Prepared, *, split: Split = "test", repeat: bool = False
-) -> Metrics:
-    """Judge texts: the share of words that the held-out text has, and the share of copies.
-
-    Args:
-        samples: of the model.
-        prepared: data set.
-        split: of real text that they are held against.
-        repeat: leave out memorisation, which is too slow for further sets of samples.
-    """
-    assert samples.texts is not None
-    spec = prepared.spec("rnn")
-    held_out = views.load(prepared, split, spec).numpy()
-    metrics = {"words_in_held_out": words_in_held_out(samples.texts, as_text(held_out, spec))}
-    if not repeat:
-        train = views.load(prepared, "train", spec).numpy()
-        copied, longest = copied_texts(samples.drawn.numpy(), train, held_out)
-        metrics |= {"copied": copied, "longest_copy": float(longest)}
-    return metrics

@@ -15,15 +15,17 @@ from genmint.data import views
 from genmint.data.prepared import Prepared, Split
 from genmint.errors import DataError, GenmintError
 from genmint.files import sha256_file
+from genmint.metrics.judge import Metrics
 from genmint.metrics.likelihood import (
     Floats,
     bits_per_character,
     bits_per_symbol,
     character_blocks,
     mean_and_stderr,
+    perplexity,
 )
 from genmint.metrics.reference import REFERENCE, Observation, Reference, read_reference
-from genmint.metrics.samples import Metrics, Samples, draw, grid_metrics, text_metrics
+from genmint.metrics.samples import Samples, draw, grid_metrics, text_metrics
 from genmint.models.family import Family
 from genmint.models.rnn import RNN
 from genmint.models.store import ModelRecord
@@ -160,7 +162,8 @@ def _resamples(
         else:
             found = grid_metrics(samples, prepared, reference, folder, split=split, repeat=True)
         sets.append(found)
-    return {name: [one[name] for one in sets] for name in sets[-1]}
+    names = [name for name in sets[-1] if not name.endswith("_stderr")]
+    return {name: [one[name] for one in sets] for name in names}
 
 
 def observation_of(model: Family) -> Observation | None:
@@ -235,13 +238,15 @@ def _rnn(
 ) -> tuple[Metrics, dict[str, Floats]]:
     test = views.load(prepared, split, prepared.spec("rnn"))
     nats = model.nats(test, batch_size=reference.protocol.batch_size).numpy()
+    metrics: Metrics = {}
     if model.spec.kind == "text":
         nats, characters = character_blocks(nats, test[1:].numpy().astype(np.int64))
         name, (value, stderr) = "bits_per_character", bits_per_character(nats, characters)
+        metrics["perplexity"], metrics["perplexity_stderr"] = perplexity(value, stderr)
     else:
         name = "bits_per_sample" if model.spec.kind == "audio" else "bits_per_dim"
         value, stderr = bits_per_symbol(nats, test.shape[1])
-    return {name: value, f"{name}_stderr": stderr}, {"log_likelihood": -nats}
+    return {name: value, f"{name}_stderr": stderr} | metrics, {"log_likelihood": -nats}
 
 
 def _protocol(

@@ -1,9 +1,9 @@
-"""Words of generated text that are words of the held-out text."""
+"""Words of a text, and how many generated ones are words of the held-out text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,15 @@ import torch
 
 from genmint.data import views
 from genmint.data.spec import DataSpec
+from genmint.metrics.resampling import Rows, jackknife_stderr
 
 # Letters only: neither digits nor underscores, in any script.
 _WORD = re.compile(r"[^\W\d_]+")
 _LAST = re.compile(r"[^\W\d_]+\Z")
 _SHORTEST = 3
+# For sequences of words: every word or number, and each punctuation mark by itself.
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+_CUT_OFF = re.compile(r"\w+\Z")
 
 
 def words(text: str) -> list[str]:
@@ -23,7 +27,15 @@ def words(text: str) -> list[str]:
     return [w.casefold() for w in _WORD.findall(text) if len(w) >= _SHORTEST]
 
 
-def words_in_held_out(samples: Iterable[str], held_out: str) -> float:
+def tokens(text: str) -> list[str]:
+    """Words, numbers and punctuation marks in their order; a word that touches the end is cut off.
+
+    Capitals stay: they tell the beginning of a sentence.
+    """
+    return _TOKEN.findall(_CUT_OFF.sub("", text))
+
+
+def words_in_held_out(samples: Sequence[str], held_out: str) -> tuple[float, float]:
     """Share of generated words of three letters or more that occur in the held-out text.
 
     A sample ends where its length was up, so the word that touches its end is left out.
@@ -33,11 +45,17 @@ def words_in_held_out(samples: Iterable[str], held_out: str) -> float:
         held_out: text of the test split.
 
     Returns:
-        0…1; 0 where no word was generated.
+        0…1, and its standard error (jackknife over samples); 0 where no word was generated.
     """
     known = set(words(held_out))
-    found = [w for sample in samples for w in words(_LAST.sub("", sample))]
-    return sum(w in known for w in found) / len(found) if found else 0.0
+    found = [words(_LAST.sub("", sample)) for sample in samples]
+    right = np.array([sum(w in known for w in sample) for sample in found])
+    all_ = np.array([len(sample) for sample in found])
+
+    def share(rows: Rows) -> float:
+        return float(right[rows].sum()) / max(1.0, float(all_[rows].sum()))
+
+    return share(np.arange(len(found))), jackknife_stderr(share, len(found))
 
 
 def as_text(stream: npt.NDArray[np.int64], spec: DataSpec) -> str:

@@ -29,6 +29,11 @@ _ACTIVE_VARIANCE = 0.01
 # Held-out items that the health signals look at, at most.
 _MAX_ITEMS = 2048
 
+# Draws of the posterior that go through the decoder together (beyond 16 a CPU wins nothing), and
+# numbers that its widest layer may take for them (32 MB).
+_DRAWS = 16
+_VALUES = 8_000_000
+
 # exp(−7) of the range −1…1 is an eighth of a grey level: narrower, a pixel that never varies would
 # draw the scale towards zero for ever.
 _MIN_LOG_SCALE = -7.0
@@ -249,7 +254,8 @@ class VAE(Family):
 
         Args:
             data: uint8 N×C×H×W, binarised as `elbo` does for the same seed.
-            k: draws an item; the bound tightens as it grows.
+            k: draws an item; the bound tightens as it grows. Memory does not grow with it but for
+                8 bytes an item and draw, of 64 items at a time.
             seed: of binarisation and draws.
             batch_size: no influence on the result.
 
@@ -261,15 +267,11 @@ class VAE(Family):
         with evaluating(self):
             for rows, x in self._observed(data, seed):
                 mean, log_variance = self.posterior(x)
-                log_weights = []
-                for _ in range(k):
-                    noise = torch.randn(mean.shape, generator=noise_of).to(x.device)
-                    z = mean + (0.5 * log_variance).exp() * noise
-                    log_prob = self.likelihood.log_prob(self.decoder(z).float(), x)
-                    # log p(z) − log q(z|x); the terms with log 2π cancel.
-                    ratio = 0.5 * (noise.square() + log_variance - z.square()).sum(1)
-                    log_weights.append((log_prob + ratio).double())
-                bound = torch.logsumexp(torch.stack(log_weights), dim=0) - math.log(k)
+                log_weights = [
+                    self._log_weights(x, mean, log_variance, noise.to(x.device))
+                    for noise in self._draws(k, mean.shape, noise_of)
+                ]
+                bound = torch.logsumexp(torch.cat(log_weights), dim=0) - math.log(k)
                 bounds.append(bound[: rows.stop - rows.start].cpu())
         return torch.cat(bounds)
 
@@ -316,6 +318,29 @@ class VAE(Family):
         z = mean + (0.5 * log_variance).exp() * epsilon
         reconstruction = self.likelihood.log_prob(self.decoder(z).float(), x).mean()
         return reconstruction, kl_to_prior(mean, log_variance).mean()
+
+    def _draws(self, k: int, shape: torch.Size, noise_of: torch.Generator) -> Iterator[Tensor]:
+        """Noise for k draws of B×L, some draws (D×B×L) at a time, as many as memory is spared for.
+
+        Each draw is taken by itself, so the noise does not depend on how many go together.
+        """
+        outputs = math.prod(self.spec.shape) * self.likelihood.parameters_per_value
+        pixels = math.prod(self.spec.shape[1:]) if self.config.network == "conv" else 1
+        widest = max(outputs, pixels * max(self.config.hidden))
+        together = max(1, min(_DRAWS, _VALUES // (shape[0] * widest)))
+        for start in range(0, k, together):
+            count = min(together, k - start)
+            yield torch.stack([torch.randn(shape, generator=noise_of) for _ in range(count)])
+
+    def _log_weights(self, x: Tensor, mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+        """Weights log p(x, z)/q(z|x) of observed x, B×C×H×W, for noise D×B×L; float64 D×B."""
+        draws, items = noise.shape[:2]
+        z = mean + (0.5 * log_variance).exp() * noise
+        repeated = x.expand(draws, *x.shape).flatten(0, 1)
+        log_prob = self.likelihood.log_prob(self.decoder(z.flatten(0, 1)).float(), repeated)
+        # log p(z) − log q(z|x); the terms with log 2π cancel.
+        ratio = 0.5 * (noise.square() + log_variance - z.square()).sum(2)
+        return (log_prob.view(draws, items) + ratio).double()
 
     def _observed(self, data: Tensor, seed: int) -> Iterator[tuple[slice, Tensor]]:
         """Blocks of `data` as the likelihood sees them, binarised once by seed."""

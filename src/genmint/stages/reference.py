@@ -13,9 +13,8 @@ from genmint.data import views
 from genmint.data.prepared import Prepared
 from genmint.errors import DataError
 from genmint.files import atomic_dir, sha256_file
-from genmint.metrics.baselines import Scores, grid_baselines, merged, sequence_baselines
-from genmint.metrics.catalogue import frechet_name, kernel_name
-from genmint.metrics.classes import classes, confident
+from genmint.metrics.baselines import grid_baselines, merged, sequence_baselines
+from genmint.metrics.catalogue import frechet_infinite_name, frechet_name, kernel_name
 from genmint.metrics.extractor import (
     Extractor,
     ExtractorInfo,
@@ -25,13 +24,13 @@ from genmint.metrics.extractor import (
     save_extractor,
     train_extractor,
 )
-from genmint.metrics.noise_floor import distance_floors, share_floor
+from genmint.metrics.judge import GridJudge, Metrics, clip_metrics, grid_judge, text_judge
+from genmint.metrics.noise_floor import Rows, distance_floors, share_floors
 from genmint.metrics.pitch import fundamentals, in_tune, reference_pitches
 from genmint.metrics.reference import FrozenExtractor, Reference, text_length, write_reference
-from genmint.metrics.words import as_text, words_in_held_out
+from genmint.metrics.sound import log_spectral_distance
+from genmint.metrics.words import as_text
 from genmint.project import Project
-
-Values = dict[str, float]
 
 # Real items from which noise floors are drawn, at least.
 _POOL = 10_000
@@ -62,30 +61,31 @@ def run(project: Project, params: Params, name: str) -> None:
 def _of_text(prepared: Prepared, protocol: Protocol) -> Reference:
     length = text_length(protocol)
     spec = prepared.spec("rnn")
-    held_out = as_text(views.load(prepared, "test", spec).numpy(), spec)
     stream = views.load(prepared, "validation", spec).numpy()
     if len(stream) < 2 * length:
         raise DataError(
             f"{prepared.path}: the validation split has {len(stream)} characters, and a protocol "
             f"with samples of {length} needs twice as many; lower protocol.sample_length"
         )
-    pieces = [
-        as_text(stream[i : i + length], spec) for i in range(0, len(stream) - length + 1, length)
-    ]
-    floor = share_floor(
-        lambda rows: words_in_held_out([pieces[i] for i in rows], held_out),
-        len(pieces),
+    judge = text_judge(prepared)
+    pieces = stream[: len(stream) // length * length].reshape(-1, length)
+    texts = [as_text(piece, spec) for piece in pieces]
+    floors = share_floors(
+        lambda rows: judge.quality([texts[i] for i in rows]),
+        len(texts),
         protocol.samples,
         seed=protocol.seed,
     )
+    chosen = _spread(len(pieces), protocol.samples)
+    real = judge.quality([texts[i] for i in chosen]) | judge.memorisation(pieces[chosen])
     return Reference(
         dataset=prepared.meta.dataset,
         data=prepared.sha256,
         protocol=protocol,
         extractor=None,
         baselines=sequence_baselines(prepared),
-        noise_floor={"words_in_held_out": floor},
-        real={"words_in_held_out": words_in_held_out(pieces, held_out)},
+        noise_floor=floors,
+        real=real,
     )
 
 
@@ -95,15 +95,18 @@ def _of_grids(
     dataset = prepared.meta.dataset
     spec = prepared.spec("vae")
     train = views.load(prepared, "train", spec)
+    validation = views.load(prepared, "validation", spec)
     test = views.load(prepared, "test", spec)
-    pool = _pool(torch.cat([train, views.load(prepared, "validation", spec)]), protocol)
     extractor, info = _extractor(prepared, config, train, test)
     save_extractor(folder, extractor, info)
-    baselines: Scores = grid_baselines(dataset, train, test, protocol, extractor, info.task)
-    floors, real = _against_real(dataset, extractor, info.task, pool, test, protocol)
+    judge = grid_judge(prepared, extractor, info.task, protocol.seed)
+    floors = _floors(judge, _pool(torch.cat([train, validation]), protocol), protocol)
+    unseen = validation[torch.from_numpy(_spread(len(validation), protocol.samples))]
+    real = judge.quality(unseen) | judge.memorisation(unseen)
     pitches = None
     if prepared.meta.kind == "audio":
-        pitches = _pitches(prepared, protocol, floors, real)
+        clip_floors, clip_real, pitches = _of_clips(prepared, protocol)
+        floors, real = floors | clip_floors, real | clip_real
     return Reference(
         dataset=dataset,
         data=prepared.sha256,
@@ -114,7 +117,7 @@ def _of_grids(
             accuracy=info.accuracy,
             sha256=sha256_file(folder / "extractor.safetensors"),
         ),
-        baselines=merged(baselines, sequence_baselines(prepared)),
+        baselines=merged(grid_baselines(judge, protocol), sequence_baselines(prepared)),
         noise_floor=floors,
         real=real,
         pitches=pitches,
@@ -170,52 +173,59 @@ def _labels(prepared: Prepared, split: str) -> Tensor | None:
     return None if labels is None else torch.from_numpy(np.array(labels))
 
 
-def _against_real(
-    dataset: str,
-    extractor: Extractor,
-    task: Task,
-    pool: Tensor,
-    test: Tensor,
-    protocol: Protocol,
-) -> tuple[Values, Values]:
-    """Noise floors of the metrics of grids, and what real ones score in them."""
-    frechet, kernel = distance_floors(
-        extractor.features(pool), extractor.features(test), protocol.samples, seed=protocol.seed
-    )
-    floors = {frechet_name(dataset): frechet, kernel_name(dataset): kernel}
-    if task != "labels":
-        return floors, {}
-    seen, held_out = extractor.probabilities(pool), extractor.probabilities(test)
-    floors["confident"] = share_floor(
-        lambda rows: confident(seen[rows]), len(seen), protocol.samples, seed=protocol.seed
-    )
-    floors["classes"] = share_floor(
-        lambda rows: float(classes(seen[rows])), len(seen), protocol.samples, seed=protocol.seed
-    )
-    return floors, {"confident": confident(held_out), "classes": float(classes(held_out))}
+def _floors(judge: GridJudge, pool: Tensor, protocol: Protocol) -> Metrics:
+    """How far chance alone moves each metric of grids."""
+    features, seed = judge.extractor.features(pool), protocol.seed
+    frechet, infinite, kernel = distance_floors(features, judge.real, protocol.samples, seed=seed)
+    answers = judge.extractor.probabilities(pool) if judge.task == "labels" else None
+
+    def scores(rows: Rows) -> Metrics:
+        of_rows = None if answers is None else answers[rows]
+        found = judge.shares(features[rows], of_rows)
+        if judge.dynamic_range is not None:
+            grids = pool[torch.from_numpy(rows)]
+            distance, _ = log_spectral_distance(grids, judge.test, judge.dynamic_range)
+            found["log_spectral_distance"] = distance
+        return found
+
+    floors = share_floors(scores, len(pool), protocol.samples, seed=seed)
+    floors[frechet_name(judge.dataset)] = frechet
+    floors[kernel_name(judge.dataset)] = kernel
+    if infinite is not None:
+        floors[frechet_infinite_name(judge.dataset)] = infinite
+    return floors
 
 
-def _pitches(
-    prepared: Prepared, protocol: Protocol, floors: Values, real: Values
-) -> tuple[float, ...] | None:
-    """The notes that the training clips play; None if the test clips do not play them too."""
+def _spread(items: int, samples: int) -> Rows:
+    """Numbers of as many held-out items as the protocol draws samples, or of all."""
+    return np.linspace(0, items - 1, min(items, samples)).astype(np.int64)
+
+
+def _of_clips(
+    prepared: Prepared, protocol: Protocol
+) -> tuple[Metrics, Metrics, tuple[float, ...] | None]:
+    """Noise floors of the metrics of clips, what real ones score, and the notes of the set.
+
+    The notes are those that the training clips play; None if the test clips do not play them too.
+    """
     rate = prepared.meta.sample_rate
     assert rate is not None
     train = prepared.array("train")
-    chosen = np.linspace(0, len(train) - 1, min(len(train), _CLIPS)).astype(int)
-    heard = fundamentals(np.array(train[chosen]), rate)
-    pitches = reference_pitches(heard)
-    share = in_tune(fundamentals(np.array(prepared.array("test")), rate), pitches)
-    if share < _MUSICAL:
-        return None
-    real["in_tune"] = share
-    floors["in_tune"] = share_floor(
-        lambda rows: in_tune(heard[rows], pitches),
-        len(heard),
+    known = np.array(train[_spread(len(train), _CLIPS)])
+    pitches: list[float] | None = reference_pitches(fundamentals(known, rate))
+    heard = fundamentals(np.array(prepared.array("test")), rate)
+    if in_tune(heard, pitches or [])[0] < _MUSICAL:
+        pitches = None
+    floors = share_floors(
+        lambda rows: clip_metrics(known[rows], rate, pitches),
+        len(known),
         protocol.samples,
         seed=protocol.seed,
     )
-    return tuple(pitches)
+    validation = prepared.array("validation")
+    unseen = np.array(validation[_spread(len(validation), protocol.samples)])
+    real = clip_metrics(unseen, rate, pitches)
+    return floors, real, None if pitches is None else tuple(pitches)
 
 
 def _summary(name: str, reference: Reference) -> str:

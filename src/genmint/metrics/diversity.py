@@ -1,0 +1,123 @@
+"""How varied generated texts are: within one, and from one to the next."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from genmint.errors import DataError
+from genmint.metrics.likelihood import mean_and_stderr
+from genmint.metrics.resampling import Rows, jackknife_stderr
+
+Tokens = Sequence[str]
+Grams = Counter[tuple[str, ...]]
+
+_BLEU_ORDER = 4
+_REPEATED = 4
+# What stands for a count of 0 in BLEU: method 1 of Chen and Cherry (2014), as in Texygen.
+_EPSILON = 0.1
+
+
+def distinct(samples: Sequence[Tokens], n: int) -> tuple[float, float]:
+    """Number of different n-grams over the number of all n-grams, of all samples together.
+
+    Li et al. (2016), "A diversity-promoting objective function for neural conversation models".
+    It falls with the length of the text, so only values of as much text compare.
+
+    Args:
+        samples: words of each, as `genmint.metrics.words.tokens` gives them.
+        n: words in a sequence.
+
+    Returns:
+        0…1, 1 is all different; and its standard error (jackknife over samples). 0 where no sample
+        has n words.
+    """
+    grams = [_grams(sample, n) for sample in samples]
+
+    def share(rows: Rows) -> float:
+        all_ = sum(grams[i].total() for i in rows)
+        return len(set().union(*(grams[i] for i in rows))) / all_ if all_ else 0.0
+
+    return share(np.arange(len(samples))), jackknife_stderr(share, len(samples))
+
+
+def repetition(samples: Sequence[Tokens]) -> tuple[float, float]:
+    """Share of a sample's sequences of four words that repeat an earlier one of the same sample.
+
+    1 − different / all ("seq-rep-4" of Welleck et al. 2020), mean over the samples that have four
+    words.
+
+    Returns:
+        0…1, and its standard error over the samples. 1 where no sample has four words.
+    """
+    grams = [_grams(sample, _REPEATED) for sample in samples]
+    shares = np.array([1 - len(found) / found.total() for found in grams if found])
+    return mean_and_stderr(shares) if len(shares) else (1.0, 0.0)
+
+
+def self_bleu(samples: Sequence[Tokens]) -> tuple[float, float]:
+    """BLEU-4 of each sample with all others as its references, mean over the samples.
+
+    Zhu et al. (2018), "Texygen"; BLEU by Papineni et al. (2002), per sample, with 0.1 in the place
+    of a count of 0. All pairs count: the largest count of an n-gram among the others needs but the
+    two largest among all, so the time grows with the amount of text, not with its square.
+
+    Args:
+        samples: words of each, two samples or more.
+
+    Returns:
+        0…1, 1 is all alike; and its standard error over the samples.
+
+    Raises:
+        DataError: a single sample, which has nothing to be like.
+    """
+    if len(samples) < 2:
+        raise DataError("self-BLEU needs at least two samples; raise protocol.samples")
+    precisions = np.stack([_precisions(samples, n) for n in range(1, _BLEU_ORDER + 1)])
+    lengths = np.array([len(sample) for sample in samples])
+    scores = []
+    for i, length in enumerate(lengths):
+        if length == 0 or precisions[0, i] == 0:
+            scores.append(0.0 if lengths.any() else 1.0)
+            continue
+        others = np.delete(lengths, i)
+        # Of two references equally near in length, the shorter.
+        closest = min(others, key=lambda other: (abs(other - length), other))
+        brevity = 1.0 if length > closest else math.exp(1 - closest / length)
+        smoothed = np.where(precisions[:, i] > 0, precisions[:, i], _floors(length))
+        scores.append(brevity * math.exp(np.log(smoothed).mean()))
+    return mean_and_stderr(np.array(scores))
+
+
+def _precisions(samples: Sequence[Tokens], n: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Share of each sample's n-grams that are in others, none more often than in any one other."""
+    grams = [_grams(sample, n) for sample in samples]
+    first: dict[tuple[str, ...], tuple[int, int]] = {}
+    second: dict[tuple[str, ...], int] = {}
+    for i, found in enumerate(grams):
+        for gram, count in found.items():
+            best, _ = first.get(gram, (0, -1))
+            if count > best:
+                second[gram] = best
+                first[gram] = (count, i)
+            else:
+                second[gram] = max(second[gram], count)
+    result = np.zeros(len(samples))
+    for i, found in enumerate(grams):
+        most = (
+            (count, second[g] if first[g][1] == i else first[g][0]) for g, count in found.items()
+        )
+        result[i] = sum(min(pair) for pair in most) / max(1, found.total())
+    return result
+
+
+def _floors(length: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """What stands for a precision of 0, for n = 1…4."""
+    return np.array([_EPSILON / max(1, length - n) for n in range(_BLEU_ORDER)])
+
+
+def _grams(words: Tokens, n: int) -> Grams:
+    return Counter(zip(*(words[i:] for i in range(n)), strict=False))

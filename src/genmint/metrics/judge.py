@@ -1,0 +1,210 @@
+"""All metrics of a set of pictures, clips or texts, whoever made them: a model or the world."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from genmint.data import views
+from genmint.data.prepared import Prepared, Split
+from genmint.metrics.catalogue import frechet_infinite_name, frechet_name, kernel_name
+from genmint.metrics.classes import class_imbalance, classes, confident
+from genmint.metrics.divergence import frequency_distance
+from genmint.metrics.diversity import distinct, repetition, self_bleu
+from genmint.metrics.extractor import FEATURES, Extractor, Task
+from genmint.metrics.frechet import (
+    frechet_distance,
+    frechet_infinite,
+    frechet_infinite_stderr,
+    frechet_stderr,
+)
+from genmint.metrics.kernel import kernel_distance, mean_kernel
+from genmint.metrics.memorisation import grid_memorisation
+from genmint.metrics.pitch import fundamentals, in_tune
+from genmint.metrics.prdc import prdc, radii
+from genmint.metrics.sound import clipping, log_spectral_distance, silence
+from genmint.metrics.verbatim import LONGEST_TEXT, novel_4grams, text_memorisation
+from genmint.metrics.words import as_text, tokens, words, words_in_held_out
+
+Metrics = dict[str, float]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class GridJudge:
+    """Judges pictures, or sound by its pictures, against the test split of a data set.
+
+    Attributes:
+        dataset: name of the block.
+        extractor: of the data set.
+        task: what it was trained to tell.
+        train: uint8 M×C×H×W.
+        test: uint8 K×C×H×W.
+        seed: of the protocol.
+        dynamic_range: of log-mel pictures in dB; None for images.
+    """
+
+    dataset: str
+    extractor: Extractor
+    task: Task
+    train: Tensor
+    test: Tensor
+    seed: int
+    dynamic_range: float | None
+
+    @cached_property
+    def real(self) -> Floats:
+        """Features of the test split."""
+        return self.extractor.features(self.test)
+
+    @cached_property
+    def answers(self) -> Floats:
+        """What the extractor says of the test split: probabilities of the classes."""
+        return self.extractor.probabilities(self.test)
+
+    @cached_property
+    def _radii(self) -> Floats:
+        return radii(self.real)
+
+    @cached_property
+    def _mean_kernel(self) -> float:
+        return mean_kernel(self.real)
+
+    def quality(self, grids: Tensor, *, errors: bool = True) -> Metrics:
+        """How like real items, and how varied; every metric with its error.
+
+        The extrapolation of the Fréchet distance is left out where there are fewer than 64 grids.
+
+        Args:
+            grids: uint8 N×C×H×W.
+            errors: without, what takes many draws is left out: the errors of Fréchet distances,
+                and the extrapolation.
+
+        Raises:
+            DataError: fewer than three grids, or fewer than two in the test split.
+        """
+        features = self.extractor.features(grids)
+        metrics: Metrics = {}
+        name = frechet_name(self.dataset)
+        metrics[name] = frechet_distance(features, self.real)
+        if errors:
+            metrics[f"{name}_stderr"] = frechet_stderr(features, self.real, seed=self.seed)
+        if errors and len(grids) >= 2 * FEATURES:
+            name = frechet_infinite_name(self.dataset)
+            metrics[name] = frechet_infinite(features, self.real, seed=self.seed)
+            metrics[f"{name}_stderr"] = frechet_infinite_stderr(features, self.real, seed=self.seed)
+        value = kernel_distance(features, self.real, real_mean=self._mean_kernel)
+        _put(metrics, kernel_name(self.dataset), value)
+        answers = self.extractor.probabilities(grids) if self.task == "labels" else None
+        metrics |= self.shares(features, answers)
+        if self.dynamic_range is not None:
+            value = log_spectral_distance(grids, self.test, self.dynamic_range)
+            _put(metrics, "log_spectral_distance", value)
+        return metrics
+
+    def shares(self, features: Floats, answers: Floats | None) -> Metrics:
+        """Metrics of features and, where the set has labels, of the extractor's answers."""
+        metrics = prdc(features, self.real, real_radii=self._radii)
+        if answers is not None:
+            _put(metrics, "confident", confident(answers))
+            metrics["classes"] = float(classes(answers))
+            _put(metrics, "class_imbalance", class_imbalance(answers, self.answers))
+        return metrics
+
+    def memorisation(self, grids: Tensor) -> Metrics:
+        """How near to the training data, against the test split; uint8 N×C×H×W."""
+        return grid_memorisation(grids, self.train, self.test, seed=self.seed)
+
+
+def grid_judge(
+    prepared: Prepared, extractor: Extractor, task: Task, seed: int, split: Split = "test"
+) -> GridJudge:
+    """Judge of a prepared data set of images or sound, by one of its held-out splits."""
+    spec = prepared.spec("vae")
+    return GridJudge(
+        dataset=prepared.meta.dataset,
+        extractor=extractor,
+        task=task,
+        train=views.load(prepared, "train", spec),
+        test=views.load(prepared, split, spec),
+        seed=seed,
+        dynamic_range=None if spec.spectrogram is None else spec.spectrogram.dynamic_range,
+    )
+
+
+def clip_metrics(
+    clips: npt.NDArray[np.int16], sample_rate: int, pitches: Sequence[float] | None
+) -> Metrics:
+    """Judge clips by themselves: int16 N×T; `pitches` in Hz if they should play these."""
+    metrics: Metrics = {}
+    _put(metrics, "clipping", clipping(clips))
+    _put(metrics, "silence", silence(clips))
+    if pitches:
+        _put(metrics, "in_tune", in_tune(fundamentals(clips, sample_rate), list(pitches)))
+    return metrics
+
+
+@dataclass(frozen=True)
+class TextJudge:
+    """Judges texts against the test split and the training text of a data set.
+
+    Attributes:
+        train: stream of symbols, int64.
+        test: stream of symbols, int64.
+        train_text: the training text, of one longer than 4,000,000 characters the beginning.
+        test_text: the test text.
+    """
+
+    train: npt.NDArray[Any]
+    test: npt.NDArray[Any]
+    train_text: str
+    test_text: str
+
+    @cached_property
+    def _train_tokens(self) -> list[str]:
+        return tokens(self.train_text)
+
+    @cached_property
+    def _test_words(self) -> list[str]:
+        return words(self.test_text)
+
+    def quality(self, texts: Sequence[str]) -> Metrics:
+        """How like the test text, and how varied: two texts or more.
+
+        Raises:
+            DataError: a single text.
+        """
+        found = [tokens(text) for text in texts]
+        metrics: Metrics = {}
+        _put(metrics, "words_in_held_out", words_in_held_out(texts, self.test_text))
+        for n in (1, 2, 3):
+            _put(metrics, f"distinct_{n}", distinct(found, n))
+        _put(metrics, "self_bleu", self_bleu(found))
+        _put(metrics, "repetition", repetition(found))
+        _put(metrics, "novel_4grams", novel_4grams(found, self._train_tokens))
+        _put(metrics, "character_distance", frequency_distance(texts, self.test_text))
+        spoken = [words(text) for text in texts]
+        _put(metrics, "word_distance", frequency_distance(spoken, self._test_words))
+        return metrics
+
+    def memorisation(self, symbols: npt.NDArray[Any]) -> Metrics:
+        """How much of the training text is quoted, against the test split; integers N×T."""
+        return text_memorisation(symbols, self.train, self.test)
+
+
+def text_judge(prepared: Prepared, split: Split = "test") -> TextJudge:
+    """Judge of a prepared text, by one of its held-out splits."""
+    spec = prepared.spec("rnn")
+    train = views.load(prepared, "train", spec).numpy()
+    test = views.load(prepared, split, spec).numpy()
+    return TextJudge(train, test, as_text(train[:LONGEST_TEXT], spec), as_text(test, spec))
+
+
+def _put(metrics: Metrics, name: str, value: tuple[float, float]) -> None:
+    metrics[name], metrics[f"{name}_stderr"] = value

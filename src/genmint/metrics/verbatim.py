@@ -1,0 +1,164 @@
+"""Does generated text quote the training text, and how much of it is new?"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from genmint.errors import DataError
+from genmint.metrics.likelihood import mean_and_stderr
+from genmint.metrics.resampling import Rows, jackknife_stderr
+
+Tokens = Sequence[str]
+
+_QUANTILE = 0.01
+# 99 % of so many held-out pieces say what is normal as well as all of a large text do.
+_PIECES = 200
+# A longer training text is looked at in part: its sorted suffixes would take gigabytes.
+LONGEST_TEXT = 4_000_000
+# A symbol counts so many times in a row: lines and empty cells of tables are no quotations.
+_IN_A_ROW = 3
+_N = 4
+
+
+def text_memorisation(
+    samples: npt.NDArray[Any], train: npt.NDArray[Any], held_out: npt.NDArray[Any]
+) -> dict[str, float]:
+    """Longest runs that samples share with the training text, against those of held-out text.
+
+    Of every sample, and of pieces of the held-out text of the same length, the longest run of
+    symbols that occurs in the training text is measured, where a symbol that stands more than three
+    times in a row counts three times.
+
+    - `copied`: share of samples whose run is longer than that of 99 % of the pieces.
+    - `longest_copy`: the longest run of any sample, in symbols.
+    - `copy_ratio`: that over the longest run of as many held-out pieces as there are samples (of
+      all pieces, where there are fewer).
+
+    What is normal ends at half a sample's length: pages that stand in several splits, as in
+    manuals, would otherwise excuse a model that does nothing but quote.
+
+    Args:
+        samples: integers N×T.
+        train: stream of integers; of one longer than 4,000,000 the beginning is looked at.
+        held_out: stream of integers, T or more of them.
+
+    Returns:
+        The three by name, and `copied_stderr`.
+
+    Raises:
+        DataError: there are no samples, or the held-out text is shorter than a sample.
+    """
+    if len(samples) == 0:
+        raise DataError("there are no samples to look for copies in; raise protocol.samples")
+    length = samples.shape[1]
+    pieces = len(held_out) // length
+    if pieces == 0:
+        raise DataError(
+            f"the test split has {len(held_out)} characters, fewer than a sample of {length}; "
+            "lower protocol.sample_length"
+        )
+    text = _Text(_squeezed(train[:LONGEST_TEXT]))
+    chosen = np.linspace(0, pieces - 1, min(pieces, _PIECES)).astype(int)
+    compared = [held_out[i * length : (i + 1) * length] for i in chosen]
+    normal = np.array([text.longest_run(_squeezed(piece)) for piece in compared])
+    runs = np.array([text.longest_run(_squeezed(sample)) for sample in samples])
+    limit = min(float(np.quantile(normal, 1 - _QUANTILE)), length / 2)
+    as_many = np.linspace(0, len(normal) - 1, min(len(normal), len(runs))).astype(int)
+    longest = min(float(normal[as_many].max()), length / 2)
+    copied, stderr = mean_and_stderr((runs > limit).astype(np.float64))
+    return {
+        "copied": copied,
+        "copied_stderr": stderr,
+        "longest_copy": float(runs.max()),
+        # A text whose pieces share nothing with the training text allows runs of one symbol.
+        "copy_ratio": float(runs.max()) / max(1.0, longest),
+    }
+
+
+def novel_4grams(samples: Sequence[Tokens], train: Tokens) -> tuple[float, float]:
+    """Share of the samples' sequences of four words that do not occur in the training text.
+
+    McCoy et al. (2023), "How much do language models copy from their training data?". Noise is all
+    new, a quotation not at all: held-out text says what is usual.
+
+    Args:
+        samples: words and punctuation marks of each sample, as `genmint.metrics.words.tokens`.
+        train: those of the training text.
+
+    Returns:
+        0…1, and its standard error (jackknife over samples). 0 where no sample has four words.
+    """
+    wanted = [list(_windows(sample)) for sample in samples]
+    known = set(_windows(train))
+    new = np.array([sum(window not in known for window in windows) for windows in wanted])
+    all_ = np.array([len(windows) for windows in wanted])
+
+    def share(rows: Rows) -> float:
+        return float(new[rows].sum()) / max(1.0, float(all_[rows].sum()))
+
+    return share(np.arange(len(samples))), jackknife_stderr(share, len(samples))
+
+
+def _windows(words: Tokens) -> zip[tuple[str, ...]]:
+    return zip(*(islice(words, i, None) for i in range(_N)), strict=False)
+
+
+def _squeezed(stream: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Without the symbols that equal the three before them."""
+    again = np.zeros(len(stream), dtype=bool)
+    k = _IN_A_ROW
+    same = stream[1:] == stream[:-1]
+    again[k:] = np.logical_and.reduce([same[i : len(same) - k + 1 + i] for i in range(k)])
+    return stream[~again]
+
+
+class _Text:
+    """A text with its suffixes in order (Manber and Myers 1993), for finding runs of it."""
+
+    def __init__(self, stream: npt.NDArray[Any]) -> None:
+        self.text = _as_string(stream)
+        self.suffixes: list[int] = _sorted_suffixes(stream).tolist()
+
+    def longest_run(self, sample: npt.NDArray[Any]) -> int:
+        """Length of the longest run of `sample` that occurs in the text."""
+        wanted = _as_string(sample)
+        best = 0
+        for start in range(len(wanted)):
+            while start + best < len(wanted) and self._has(wanted[start : start + best + 1]):
+                best += 1
+        return best
+
+    def _has(self, run: str) -> bool:
+        n = len(run)
+        at = bisect.bisect_left(self.suffixes, run, key=lambda i: self.text[i : i + n])
+        return at < len(self.suffixes) and self.text.startswith(run, self.suffixes[at])
+
+
+def _as_string(stream: npt.NDArray[Any]) -> str:
+    # One character a symbol, from a range without surrogates for every alphabet we meet.
+    return (stream.astype(np.uint32) + 0x10000).astype("<u4").tobytes().decode("utf-32-le")
+
+
+def _sorted_suffixes(stream: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Starts of the suffixes in lexicographic order, by prefix doubling."""
+    n = len(stream)
+    rank = np.unique(stream, return_inverse=True)[1].astype(np.int64)
+    width = 1
+    while True:
+        after = np.zeros(n, dtype=np.int64)
+        after[: n - width] = rank[width:] + 1
+        key = rank * (n + 1) + after
+        order = np.argsort(key, kind="stable")
+        ordered = key[order]
+        fresh = np.concatenate([[0], np.cumsum(ordered[1:] != ordered[:-1])])
+        rank = np.empty(n, dtype=np.int64)
+        rank[order] = fresh
+        width *= 2
+        if fresh[-1] == n - 1 or width >= n:
+            return order
