@@ -227,7 +227,8 @@ def _all_finite(metrics: Source) -> Check:
     values = _mapping(metrics)
     if not values:
         return _no("metrics.finite", None, None, f"{metrics.file} holds no metrics")
-    problems = [p for _, p in (number(values, key, metrics.file) for key in values) if p]
+    found = {key: _not_finite(value) for key, value in values.items()}
+    problems = [f"{key} {problem}" for key, problem in found.items() if problem]
     if problems:
         return _no("metrics.finite", None, None, "; ".join(problems))
     return _check("metrics.finite", None, None, True, f"all {len(values)} metrics are finite")
@@ -345,11 +346,15 @@ def number(values: Mapping[str, Any], key: str, where: str) -> tuple[float | Non
     if key not in values:
         return None, f"{key} is missing from {where}"
     value = values[key]
+    problem = _not_finite(value)
+    return (None, f"{key} {problem}") if problem else (float(value), "")
+
+
+def _not_finite(value: Any) -> str:
+    """Say why a value is no finite number; "" if it is one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return None, f"{key} is {value!r}, not a number"
-    if not math.isfinite(value):
-        return None, f"{key} is {value}, not a finite number"
-    return float(value), ""
+        return f"is {value!r}, not a number"
+    return "" if math.isfinite(value) else f"is {value}, not a finite number"
 
 
 def _mapping(source: Source) -> dict[str, Any]:
@@ -359,9 +364,8 @@ def _mapping(source: Source) -> dict[str, Any]:
 def _with_interval(check: Check, metrics: Mapping[str, Any], confidence: float) -> Check:
     """Add the interval of a check's value, where the standard error of its metric is known."""
     metric = check.name.partition(".")[2].partition(".")[0]
-    # Why there is no error is no question here.
-    error = number(metrics, f"{metric}_stderr", metric)[0]
-    if error is None or not isinstance(check.value, float):
+    error: Any = metrics.get(f"{metric}_stderr")
+    if _not_finite(error) or not isinstance(check.value, float):
         return check
     reach = NormalDist().inv_cdf((1 + confidence) / 2) * error
     return check.model_copy(update={"low": check.value - reach, "high": check.value + reach})
