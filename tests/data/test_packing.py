@@ -69,7 +69,8 @@ def test_texts_come_back_from_tokens(tmp_path_factory, text, data):
     folder = tmp_path_factory.mktemp("packed")
     document = folder / "document.txt"
     document.write_text(text, encoding="utf-8", newline="")
-    cuts = sorted(data.draw(st.tuples(st.integers(0, len(text)), st.integers(0, len(text)))))
+    cut = st.integers(0, len(text))
+    cuts = sorted(data.draw(st.tuples(*[cut] * (len(SPLITS) - 1))))
     borders = [0, *cuts, len(text)]
     segments = {
         split: [Segment(document, borders[n], borders[n + 1])] for n, split in enumerate(SPLITS)
