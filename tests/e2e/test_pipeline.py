@@ -184,10 +184,13 @@ def test_promotion_compares_with_the_champion_there_is(finished, tmp_path):
     checkout.run("genmint", "promote", "image-vae")
     versions = client(checkout).search_model_versions("name = 'image-vae'")
     assert {str(version.version) for version in versions} == {"1", "2"}
-    # Somebody takes the alias away by hand: the next promotion sees no champion.
-    client(checkout).delete_registered_model_alias("image-vae", "champion")
-    checkout.run("genmint", "promote", "image-vae")
+    assert aliases(checkout)["image-vae"]["champion"] == "1"
+    # Somebody moves the alias by hand, to a version that passed its gate: that is the champion now.
+    client(checkout).set_registered_model_alias("image-vae", "champion", "2")
+    assert "is champion" in checkout.run("genmint", "promote", "image-vae").stdout
     assert aliases(checkout)["image-vae"]["champion"] == "2"
+    journal = checkout.run("genmint", "journal", "image-vae").stdout
+    assert "by-hand" in journal
 
 
 def test_a_lost_registry_is_noticed_and_the_mending_command_mends(finished, tmp_path):
