@@ -139,11 +139,11 @@ def show(name: str, written: Sequence[Entry]) -> None:
         Console().print(f"{name}: no entries; nothing was promoted yet", soft_wrap=True)
         return
     table = Table(
-        Column("entry", justify="right"),
+        Column("#", justify="right"),
         "",
-        "kind",
-        Column("version", justify="right"),
-        Column("previous", justify="right"),
+        Column("kind", no_wrap=True),
+        Column("version", justify="right", no_wrap=True),
+        Column("after", justify="right", no_wrap=True),
         Column("when (UTC)", no_wrap=True),
         Column("who", overflow="fold"),
         Column("reason", overflow="fold"),
