@@ -155,8 +155,11 @@ def test_eight_promote_at_once(
         results = promoters.together(tasks)
         assert [status for status, _ in results] == [0] * 8, promoters.log.read_text()
         verdicts = Counter(verdict for _, (verdict, _, _) in results)
-        assert set(verdicts) <= {"promoted", "not better"}, results
-        moves.update(version for _, (verdict, version, _) in results if verdict == "promoted")
+        # A writer whose request MLflow carried out and then answered with an error looks again, and
+        # finds its new version champion: that is its move as well.
+        moved = {"promoted", "is champion"}
+        assert set(verdicts) <= {*moved, "not better"}, results
+        moves.update(version for _, (verdict, version, _) in results if verdict in moved)
         valid = check_journal(client)
         # Every move has one valid entry, every version is there once, and the best is champion.
         assert Counter(entry.version for entry in valid) == moves
