@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 from mlflow import MlflowClient
@@ -13,7 +14,7 @@ from genmint.history import Move
 
 # Imports once, then becomes four processes; prints how often each tried to write.
 WRITERS = """
-import json, os, sys
+import json, os, sys, traceback
 from mlflow import MlflowClient
 from genmint import journal
 from genmint.history import Move
@@ -40,6 +41,8 @@ for rank in range(4):
         status = 255
         try:
             status = write(range(3 * rank + 1, 3 * rank + 4))
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
     children.append(child)
@@ -164,6 +167,26 @@ def test_what_a_person_does_to_the_alias_is_seen_and_left(client, to):
     standing = journal.stand(client, "tiny")
     assert (standing.champion, standing.by_hand) == (to, True)
     assert journal.aliases(client, "tiny").get("champion") == to
+
+
+def test_a_look_that_was_overtaken_is_no_move_by_hand(client, monkeypatch):
+    """A reader so slow that another promotion came and went between entries and aliases."""
+    monkeypatch.setattr(journal, "_BY_HAND_SECONDS", 0.2)
+    move(client, "1")
+    real, looks = journal.aliases, []
+
+    def overtaken(store, name):
+        looks.append(name)
+        if len(looks) == 1:
+            with monkeypatch.context() as patch:
+                patch.setattr(journal, "aliases", real)
+                move(client, "2")
+            time.sleep(0.3)
+        return real(store, name)
+
+    monkeypatch.setattr(journal, "aliases", overtaken)
+    standing = journal.stand(client, "tiny")
+    assert (standing.champion, standing.by_hand) == ("2", False)
 
 
 def test_a_champion_whose_version_was_deleted_is_none(client):

@@ -2,7 +2,6 @@
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from genmint import registry, tracking
 from genmint.errors import GenmintError, RegistryUnreachableError
@@ -144,25 +143,3 @@ def test_a_store_that_breaks_later_is_an_error_in_every_question(store, workshop
     ):
         with pytest.raises(RegistryUnreachableError):
             ask()
-
-
-@pytest.mark.parametrize(("failures", "made"), [(1, True), (2, False)])
-def test_a_data_set_that_two_make_known_at_once(workshop, monkeypatch, failures, made):
-    """MLflow refuses one of the two; the second try finds it known, or fails for good."""
-    real, left = MlflowClient.log_inputs, [None] * failures
-
-    def clash(*arguments):
-        if left:
-            left.pop()
-            raise MlflowException("UNIQUE constraint failed: datasets.digest")
-        return real(*arguments)
-
-    monkeypatch.setattr(MlflowClient, "log_inputs", clash)
-    workshop.make()
-    if not made:
-        with pytest.raises(RegistryUnreachableError):
-            tracking.recreate_run(workshop.project, "tiny")
-        return
-    run_id = tracking.recreate_run(workshop.project, "tiny")
-    (inputs,) = MlflowClient(tracking.uri(workshop.project)).get_run(run_id).inputs.dataset_inputs
-    assert inputs.dataset.name == "dots"

@@ -24,6 +24,7 @@ from mlflow.exceptions import MlflowException
 
 from genmint import marks
 from genmint.history import Entry, Move, bars, last_valid, previous
+from genmint.rows import put
 
 CHAMPION = "champion"
 PREVIOUS = "previous-champion"
@@ -204,21 +205,21 @@ def stand(client: MlflowClient, name: str) -> Standing:
     Waits for writers that are at work; finishes the move of one that gives no sign of life. What a
     person did to the aliases is left as it is.
     """
-    seen: tuple[Entry, ...] = ()
-    patience = by_hand_since = time.monotonic()
+    seen: Standing | None = None
+    since = time.monotonic()
     while True:
         standing = read(client, name)
-        unsettled, now = standing.unsettled, time.monotonic()
+        now = time.monotonic()
+        # One look may have been overtaken while it read; the same seen twice was not.
+        if seen != standing:
+            seen, since = standing, now
+        unsettled = standing.unsettled
         by_hand = standing.by_hand or standing.previous_by_hand
-        if unsettled != seen:
-            seen, patience = unsettled, now + _GRACE_SECONDS
-        if not by_hand:
-            by_hand_since = now
-        if unsettled and now >= patience:
+        if unsettled and now - since >= _GRACE_SECONDS:
             for left in unsettled[:-1]:
                 _conclude(client, name, left, unsettled[-1])
             settle(client, name, unsettled[-1])
-        elif not unsettled and (not by_hand or now - by_hand_since >= _BY_HAND_SECONDS):
+        elif not unsettled and (not by_hand or now - since >= _BY_HAND_SECONDS):
             return standing
         else:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
@@ -240,9 +241,9 @@ def _follow(client: MlflowClient, name: str, entry: Entry) -> None:
     current = aliases(client, name)
     for alias, target in ((PREVIOUS, previous_champion), (CHAMPION, champion)):
         if target is None and alias in current:
-            client.delete_registered_model_alias(name, alias)
+            put(client.delete_registered_model_alias, name, alias)
         elif target is not None and current.get(alias) != target:
-            client.set_registered_model_alias(name, alias, target)
+            put(client.set_registered_model_alias, name, alias, target)
 
 
 def _agrees(client: MlflowClient, name: str, entry: Entry) -> bool:
@@ -283,7 +284,7 @@ def _conclude(client: MlflowClient, name: str, entry: Entry, head: Entry) -> Non
 
 
 def _mark(client: MlflowClient, name: str, entry: Entry, tag: str) -> None:
-    client.set_model_version_tag(journal_name(name), str(entry.number), tag, "1")
+    put(client.set_model_version_tag, journal_name(name), str(entry.number), tag, "1")
 
 
 def _entry(version: ModelVersion, tags: dict[str, str] | None = None) -> Entry:

@@ -11,6 +11,8 @@ import re
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
+from genmint.rows import put
+
 ROLLED_BACK = "genmint.rolled_back"
 REVERTED = "genmint.reverted"
 
@@ -20,14 +22,14 @@ _NOTE = re.compile(r"\A> \*\*Alias put back\.\*\*[^\n]*\n\n?")
 def set_rolled_back(client: MlflowClient, version: ModelVersion, text: str) -> None:
     """Mark a version as rolled back."""
     if version.tags.get(ROLLED_BACK) != text:
-        client.set_model_version_tag(version.name, str(version.version), ROLLED_BACK, text)
+        put(client.set_model_version_tag, version.name, str(version.version), ROLLED_BACK, text)
 
 
 def set_reverted(client: MlflowClient, version: ModelVersion, reason: str) -> None:
     """Say on a version's page why `champion` may not point to it."""
     number = str(version.version)
     if version.tags.get(REVERTED) != reason:
-        client.set_model_version_tag(version.name, number, REVERTED, reason)
+        put(client.set_model_version_tag, version.name, number, REVERTED, reason)
     described = with_note(version.description or "", reason)
     if version.description != described:
         client.update_model_version(version.name, number, described)
@@ -38,7 +40,7 @@ def clear(client: MlflowClient, version: ModelVersion) -> None:
     number = str(version.version)
     for tag in (ROLLED_BACK, REVERTED):
         if tag in version.tags:
-            client.delete_model_version_tag(version.name, number, tag)
+            put(client.delete_model_version_tag, version.name, number, tag)
     described = version.description or ""
     if without_note(described) != described:
         client.update_model_version(version.name, number, without_note(described))

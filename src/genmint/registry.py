@@ -23,6 +23,7 @@ from genmint.errors import GenmintError
 from genmint.history import Entry, Kind, Move
 from genmint.journal import CHAMPION, Standing, as_version
 from genmint.project import Project
+from genmint.rows import put
 
 CHALLENGER = "challenger"
 WEIGHTS_TAG = "genmint.weights"
@@ -174,13 +175,13 @@ class Registry:
         """Point `challenger` at a version, if it does not already."""
         with tracking.reaching(self.address):
             if journal.aliases(self.client, name).get(CHALLENGER) != version:
-                self.client.set_registered_model_alias(name, CHALLENGER, version)
+                put(self.client.set_registered_model_alias, name, CHALLENGER, version)
 
     def clear_challenger(self, name: str, version: str) -> None:
         """Take `challenger` away from a version, if it is there."""
         with tracking.reaching(self.address):
             if journal.aliases(self.client, name).get(CHALLENGER) == version:
-                self.client.delete_registered_model_alias(name, CHALLENGER)
+                put(self.client.delete_registered_model_alias, name, CHALLENGER)
 
     def move_champion(
         self,
@@ -334,7 +335,7 @@ class Registry:
         if changed and version.run_id is not None:
             self._log_evaluation(version.run_id, evaluation)
         for key, value in changed.items():
-            self.client.set_model_version_tag(version.name, version.version, key, value)
+            put(self.client.set_model_version_tag, version.name, version.version, key, value)
         if changed or not version.description:
             self.client.update_model_version(version.name, version.version, description)
 

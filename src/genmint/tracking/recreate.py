@@ -10,11 +10,11 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
 
 from genmint.errors import GenmintError
 from genmint.files import read_json, sha256_file
 from genmint.project import Project
+from genmint.rows import put
 from genmint.tracking.provenance import DatasetInfo, data_hashes, flatten, user
 from genmint.tracking.store import connect, experiment_id, find_run, reaching, uri
 
@@ -69,7 +69,7 @@ def _write_run(
     parameters = [Param(k, v) for k, v in flatten(config.get("model", {})).items()]
     client.log_batch(run_id, params=parameters)
     if config.get("prepared"):
-        _log_dataset(client, run_id, _dataset(project, config, dataset))
+        put(client.log_inputs, run_id, [_dataset(project, config, dataset).to_mlflow()])
     for begin in range(0, len(metrics), _BATCH):
         client.log_batch(run_id, metrics=metrics[begin : begin + _BATCH])
     client.log_artifact(run_id, str(folder / "config.json"))
@@ -78,14 +78,6 @@ def _write_run(
     client.log_batch(run_id, tags=[RunTag("genmint.weights", weights)])
     client.set_terminated(run_id, "FINISHED", end_time=start)
     return run_id
-
-
-def _log_dataset(client: MlflowClient, run_id: str, dataset: DatasetInfo) -> None:
-    try:
-        client.log_inputs(run_id, [dataset.to_mlflow()])
-    except MlflowException:
-        # MLflow trips over two that make the same data set known at one moment; then it is known.
-        client.log_inputs(run_id, [dataset.to_mlflow()])
 
 
 def _dataset(project: Project, config: dict[str, Any], dataset: str) -> DatasetInfo:
