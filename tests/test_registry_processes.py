@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections import Counter
 from pathlib import Path
 
@@ -96,12 +97,14 @@ def postgresql_server(tmp_path_factory):
 
 @pytest.fixture
 def postgresql(postgresql_server, tmp_path):
+    """A database of the test's own."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    uri = postgresql_server.get_uri()
+    name = f"mlflow_{uuid.uuid4().hex}"
+    postgresql_server.psql(f"CREATE DATABASE {name};")
+    uri = postgresql_server.get_uri(database=name)
     store = SqlAlchemyStore(uri, tmp_path.as_uri())
-    if store.get_experiment_by_name(tracking.EXPERIMENT) is None:
-        store.create_experiment(tracking.EXPERIMENT, (tmp_path / "artefacts").as_uri())
+    store.create_experiment(tracking.EXPERIMENT, (tmp_path / "artefacts").as_uri())
     store.engine.dispose()
     return uri
 
