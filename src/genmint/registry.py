@@ -163,7 +163,7 @@ class Registry:
         """Set a tag of a version, unless it has that value."""
         if version.tags.get(key) != value:
             with tracking.reaching(self.address):
-                self.client.set_model_version_tag(version.name, version.version, key, value)
+                put(self.client.set_model_version_tag, version.name, version.version, key, value)
 
     def describe(self, version: Version, description: str) -> None:
         """Set the description of a version, unless it is that one."""
