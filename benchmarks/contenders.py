@@ -24,13 +24,14 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from genmint.models import store
 from genmint.models.blocks import decoder, encoder
-from genmint.training.devices import share_cores
+from genmint.training.devices import keep_memory, share_cores
 from genmint.training.stepper import Stepper
 
 
 def genmint(case: str, precision: str = "fp32", *options: str) -> Iterator[int]:
     """Our own loop; yields what each step learned from."""
     torch.set_flush_denormal(True)
+    keep_memory()
     layout = {"channels_last": "channels_last" in options}
     config = cases.config(case).model_copy(update=layout)
     model = store.build(config, cases.spec(case)).train()

@@ -39,7 +39,12 @@ from genmint.models import store
 from genmint.models.family import Config
 from genmint.models.vae import VAE
 from genmint.project import Project
-from genmint.training.devices import resolve_compile, resolve_precision, share_cores
+from genmint.training.devices import (
+    keep_memory,
+    resolve_compile,
+    resolve_precision,
+    share_cores,
+)
 from genmint.training.loop import fit
 from genmint.training.stepper import Stepper
 
@@ -146,6 +151,7 @@ def timed(
     """A model trained for as many steps as fit into the time; the seconds and steps it took."""
     kind, compiled = resolve_precision(config, _CPU), resolve_compile(config, _CPU)
     torch.set_flush_denormal(True)
+    keep_memory()
     stepper = Stepper(store.build(config, spec).train(), config, train, kind, compiled=compiled)
     for _ in range(20):
         stepper.step(0)

@@ -23,6 +23,7 @@ from genmint.training.devices import (
     can_compute,
     choose_device,
     has_compiler,
+    keep_memory,
     resolve_compile,
     resolve_precision,
     share_cores,
@@ -90,6 +91,7 @@ def bench(project: Project, params: Params, name: str, seconds: float) -> None:
     spec = prepared.spec(config.family)
     device = choose_device()
     threads = share_cores()
+    keep_memory()
     present = Setting(
         resolve_precision(config, device), resolve_compile(config, device), config.channels_last
     )

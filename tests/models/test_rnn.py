@@ -122,6 +122,37 @@ def test_back_propagation_is_cut_at_the_piece(items):
         model.loss("rnn", symbols(4, 6), noise(), fresh=fresh).value.backward()
 
 
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("context", "dropout"), [(1, 0.0), (4, 0.5)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_batch_in_parts_gives_what_the_whole_gives(
+    items, monkeypatch, cell, context, dropout, threads
+):
+    torch.manual_seed(0)
+    model = build(config(cell=cell, layers=2, context=context, dropout=dropout), items(30))
+    whole = torch.cat([torch.full((70, 1), model.start), symbols(70, 30)], dim=1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+
+    def learned(count):
+        monkeypatch.setattr(rnn.recurrent, "parts_of", lambda *_: count)
+        draws = noise()
+        found = [model.nats(whole[:, 1:])]
+        for fresh, piece in ((True, whole[:, :16]), (False, whole[:, 15:])):
+            model.zero_grad()
+            loss = model.loss("rnn", piece, draws, fresh=fresh).value
+            loss.backward()
+            found += [loss.detach(), *(p.grad.clone() for p in model.parameters())]
+        return found, model.carried()
+
+    once, carried = learned(1)
+    thrice, in_parts = learned(3)
+    for one, other in zip(once, thrice, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    assert len(carried) == len(in_parts) == (3 if context > 1 else 2)
+    for one, other in zip(carried, in_parts, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_dropout_comes_from_the_generator_and_only_in_training(items):
     model = build(config(layers=2, dropout=0.5), items(10))
     batch = symbols(8, 11)

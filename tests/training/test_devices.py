@@ -1,5 +1,7 @@
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -230,3 +232,31 @@ def test_too_few_gpus_are_said_in_every_process(gpu, monkeypatch, rank):
     monkeypatch.setenv("LOCAL_RANK", str(rank))
     with pytest.raises(ConfigError, match="3 processes need a GPU each, and here are 2"):
         choose_device()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
+def test_memory_that_was_freed_is_there_for_the_next_step():
+    """Pages that a step touched cost nothing again: counted by the system, in a thread too."""
+    code = (
+        "import resource, sys, threading, torch\n"
+        "from genmint.training.devices import keep_memory\n"
+        "if sys.argv[1] == 'keep': keep_memory()\n"
+        "def steps(n):\n"
+        "    for _ in range(n):\n"
+        "        held = [torch.ones(1_500_000) for _ in range(6)]\n"
+        "        del held\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "def measured():\n"
+        "    steps(3); before = faults(); steps(20); print(faults() - before)\n"
+        "measured()\n"
+        "thread = threading.Thread(target=measured); thread.start(); thread.join()\n"
+    )
+
+    def run(how):
+        done = subprocess.run(
+            [sys.executable, "-c", code, how], capture_output=True, text=True, check=True
+        )
+        return [int(line) for line in done.stdout.split()]
+
+    assert all(count < 2000 for count in run("keep"))
+    assert max(run("as it comes")) > 20_000

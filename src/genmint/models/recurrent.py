@@ -1,10 +1,9 @@
-"""Recurrent layers that use the cores of a CPU by rows of the batch.
+"""Parts of a batch at once: how a recurrent network uses the cores of a CPU.
 
 The steps of a recurrence follow upon each other, and each is a product of a few dozen rows: spread
 over cores, every one of them waits for all others at each step. Parts of the batch know nothing of
-each other, so that each core can take one through all of its steps: two cores train an LSTM 1.4
-(bf16) times as fast that way. How a batch is cut depends on its size alone, so the weights that
-come out do not depend on the number of cores.
+each other, so that each core can take one through the whole network and back. How a batch is cut
+depends on its size alone, so the weights that come out do not depend on the number of cores.
 """
 
 from __future__ import annotations
@@ -26,119 +25,37 @@ _SHORTEST = 8
 T = TypeVar("T")
 R = TypeVar("R")
 
-State = Tensor | tuple[Tensor, Tensor]
-Layer = Callable[[Tensor, State | None], tuple[Tensor, State]]
 
-
-def parts_of(rows: int) -> int:
-    """Number of parts that a batch is cut into, whatever the machine."""
+def parts_of(rows: int, length: int, device: torch.device) -> int:
+    """Number of parts that rows×length symbols are cut into, whatever the number of cores."""
+    if device.type != "cpu" or length < _SHORTEST:
+        return 1
     return max(1, rows // _MOST) if rows >= 2 * _MOST else max(1, min(2, rows // _FEWEST))
 
 
-class _Parted(nn.Module):
-    """What makes a recurrent layer of torch go through its batch in parts."""
+def summed(
+    work: Callable[[T], tuple[Tensor, R]], parts: Sequence[T], weights: Sequence[nn.Parameter]
+) -> tuple[Tensor, list[R]]:
+    """Sum a loss over parts.
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """As the layer of torch: N×T×in and 1×N×hidden to N×T×hidden and 1×N×hidden.
+    Args:
+        work: takes a part to its scalar loss, and to something that needs no gradient.
+        parts: one or more.
+        weights: all that the loss is to be differentiated by.
 
-        In parts no gradient goes back into the state, so one that wants it is not cut.
-        """
-        layer: Layer = super().forward
-        rows, length = x.shape[:2]
-        whole = x.device.type != "cpu" or length < _SHORTEST or parts_of(rows) == 1
-        if whole or _wants_gradient(state):
-            return layer(x, state)
-        cuts = _cuts(x, state)
-        if not torch.is_grad_enabled():
-            return _joined(_at_once(lambda part: layer(*part), cuts))
-        hidden, *after = _Parts.apply(layer, cuts, x, *self.parameters())  # type: ignore[no-untyped-call]
-        return hidden, after[0] if len(after) == 1 else (after[0], after[1])
-
-
-class RNN(_Parted, nn.RNN):  # type: ignore[misc]
-    """torch's tanh layer, in parts."""
+    Returns:
+        The sum, and what else `work` gave, in the parts' order. The gradients of the parts are
+        added in that order, too.
+    """
+    if len(parts) == 1:
+        loss, rest = work(parts[0])
+        return loss, [rest]
+    rests: list[R] = []
+    loss = _Summed.apply(work, parts, rests, *weights)  # type: ignore[no-untyped-call]
+    return loss, rests
 
 
-class LSTM(_Parted, nn.LSTM):  # type: ignore[misc]
-    """torch's LSTM layer, in parts."""
-
-
-class GRU(_Parted, nn.GRU):  # type: ignore[misc]
-    """torch's GRU layer, in parts."""
-
-
-class _Parts(torch.autograd.Function):
-    """A layer on parts of a batch at once; gradients of weights are added in the parts' order."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, layer: Layer, cuts: list[tuple[Tensor, State | None]], x: Tensor, *weights: Tensor
-    ) -> tuple[Tensor, ...]:
-        needs = x.requires_grad
-
-        def run(part: tuple[Tensor, State | None]) -> tuple[Tensor, Tensor, State]:
-            with torch.enable_grad():
-                seen = part[0].detach().requires_grad_(needs)
-                hidden, after = layer(seen, part[1])
-            return seen, hidden, after
-
-        found = _at_once(run, cuts)
-        ctx.graphs = [(seen, hidden) for seen, hidden, _ in found]
-        ctx.weights = weights
-        hidden, after = _joined([(hidden.detach(), after) for _, hidden, after in found])
-        states = tuple(t.detach() for t in (after if isinstance(after, tuple) else (after,)))
-        ctx.mark_non_differentiable(*states)
-        return hidden, *states
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-        weights = ctx.weights
-        sizes = [len(hidden) for _, hidden in ctx.graphs]
-
-        def run(part: tuple[tuple[Tensor, Tensor], Tensor]) -> tuple[Tensor, ...]:
-            (seen, hidden), gradient = part
-            wanted = [seen, *weights] if seen.requires_grad else list(weights)
-            return torch.autograd.grad(hidden, wanted, gradient)
-
-        cuts = zip(ctx.graphs, gradients[0].split(sizes), strict=True)
-        found = _at_once(run, list(cuts))
-        ctx.graphs = None
-        of_weights = [parts[len(parts) - len(weights) :] for parts in found]
-        of_x = torch.cat([parts[0] for parts in found]) if len(found[0]) > len(weights) else None
-        sums = [sum(column[1:], start=column[0]) for column in zip(*of_weights, strict=True)]
-        return None, None, of_x, *sums
-
-
-def _wants_gradient(state: State | None) -> bool:
-    return any(
-        t.requires_grad for t in (state if isinstance(state, tuple) else [state]) if t is not None
-    )
-
-
-def _cuts(x: Tensor, state: State | None) -> list[tuple[Tensor, State | None]]:
-    parts = parts_of(len(x))
-    xs = x.tensor_split(parts)
-    if state is None:
-        return [(part, None) for part in xs]
-    if isinstance(state, Tensor):
-        return list(zip(xs, _contiguous(state, parts), strict=True))
-    pairs = zip(_contiguous(state[0], parts), _contiguous(state[1], parts), strict=True)
-    return list(zip(xs, pairs, strict=True))
-
-
-def _contiguous(state: Tensor, parts: int) -> list[Tensor]:
-    return [part.contiguous() for part in state.tensor_split(parts, dim=1)]
-
-
-def _joined(parts: Sequence[tuple[Tensor, State]]) -> tuple[Tensor, State]:
-    hidden = torch.cat([part for part, _ in parts])
-    states = [state for _, state in parts]
-    if isinstance(states[0], Tensor):
-        return hidden, torch.cat(states, dim=1)  # type: ignore[arg-type]
-    return hidden, tuple(torch.cat(column, dim=1) for column in zip(*states, strict=True))  # type: ignore[return-value]
-
-
-def _at_once(work: Callable[[T], R], parts: Sequence[T]) -> list[R]:
+def at_once(work: Callable[[T], R], parts: Sequence[T]) -> list[R]:
     """Do `work` on every part, on as many cores as this process has threads; in their order."""
     workers = min(torch.get_num_threads(), len(parts))
     if workers == 1:
@@ -152,6 +69,38 @@ def _at_once(work: Callable[[T], R], parts: Sequence[T]) -> list[R]:
             return work(part)
 
     return list(_pool(workers, torch.get_num_threads() // workers).map(alike, parts))
+
+
+class _Summed(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        work: Callable[[Any], tuple[Tensor, Any]],
+        parts: Sequence[Any],
+        rests: list[Any],
+        *weights: Tensor,
+    ) -> Tensor:
+        def run(part: Any) -> tuple[Tensor, Any]:
+            with torch.enable_grad():
+                loss, rest = work(part)
+            return loss, rest
+
+        found = at_once(run, parts)
+        ctx.losses = [loss for loss, _ in found]
+        ctx.weights = weights
+        rests.extend(rest for _, rest in found)
+        return torch.stack([loss.detach() for loss in ctx.losses]).sum()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        def run(loss: Tensor) -> tuple[Tensor, ...]:
+            of_weights: tuple[Tensor, ...] = torch.autograd.grad(loss, ctx.weights, gradients[0])
+            return of_weights
+
+        found = at_once(run, ctx.losses)
+        ctx.losses = None
+        sums = [sum(column[1:], start=column[0]) for column in zip(*found, strict=True)]
+        return None, None, None, *sums
 
 
 @cache

@@ -7,7 +7,8 @@ x_t the embedding of the symbol before, to which a causal convolution may add th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,13 +41,15 @@ _PASS = 256
 # Smooth functions that the output's weights start from: the finest of 256 levels has a wave of 2.3.
 _OUTPUT_FEATURES = 38
 
-_CELLS: dict[str, type[recurrent.RNN | recurrent.LSTM | recurrent.GRU]] = {
-    "tanh": recurrent.RNN,
-    "lstm": recurrent.LSTM,
-    "gru": recurrent.GRU,
+_CELLS: dict[str, type[nn.RNN | nn.LSTM | nn.GRU]] = {
+    "tanh": nn.RNN,
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
 }
 
 State = list[Tensor | tuple[Tensor, Tensor]]
+# Symbols N×T or N×(T+1), the state before them, and the dropout masks of the layers.
+Part = tuple[Tensor, State | None, list[Tensor]]
 
 
 class RNN(Family):
@@ -92,29 +95,40 @@ class RNN(Family):
         """One descent a step."""
         return (Turn("rnn"),)
 
-    def forward(
-        self, inputs: Tensor, state: State | None, noise: Noise | None = None
-    ) -> tuple[Tensor, State]:
+    def forward(self, inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Logits of the next symbol after each of `inputs`.
 
         Args:
             inputs: int64 N×T.
             state: of every layer after the symbols before, then the embeddings of the symbols that
                 the convolution still sees; or None for the zero state.
-            noise: of the dropout masks; None switches dropout off.
 
         Returns:
-            float32 N×T×symbols and the state after the last symbol.
+            float32 N×T×symbols and the state after the last symbol. Nothing is dropped.
         """
-        hidden, after = self._unroll(self.embedding(inputs), state, noise)
-        return self.output(hidden).float(), after
+        whole: Part = (inputs, state, [])
+        count = recurrent.parts_of(len(inputs), inputs.shape[1], inputs.device)
+        if count == 1 or torch.is_grad_enabled():
+            return self._logits(whole)
+        found = recurrent.at_once(self._logits, self._cut(whole, count))
+        return torch.cat([logits for logits, _ in found]), self._joined([s for _, s in found])
 
     def loss(self, group: str, batch: Tensor, noise: Noise, *, fresh: bool) -> Loss:
         """The cross-entropy per symbol in nats; the state is carried to the next batch."""
         state = None if fresh else self._carried
-        logits, after = self(batch[:, :-1], state, noise)
-        self._carried = _detached(after)
-        loss = functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
+        rows, length = len(batch), batch.shape[1] - 1
+        symbols = rows * length
+
+        def nats(part: Part) -> tuple[Tensor, State]:
+            logits, after = self._logits((part[0][:, :-1], *part[1:]))
+            targets = part[0][:, 1:].flatten()
+            loss = functional.cross_entropy(logits.flatten(0, 1), targets, reduction="sum")
+            return loss / symbols, _detached(after)
+
+        whole = (batch, state, self._masks(noise, rows, length))
+        parts = self._cut(whole, recurrent.parts_of(rows, length, batch.device))
+        loss, after = recurrent.summed(nats, parts, list(self.parameters()))
+        self._carried = self._joined(after)
         return Loss(loss, {"loss": loss.detach()})
 
     def carried(self) -> State | None:
@@ -137,7 +151,7 @@ class RNN(Family):
         x = self.embedding(inputs).detach().requires_grad_()
         # On a GPU, cuDNN has no way back through a network that evaluates.
         with in_mode(self, training=True), torch.enable_grad():
-            hidden, _ = self._unroll(x, None, None)
+            hidden, _ = self._unroll(x, None)
             logits = self.output(hidden[:, -1])
             loss = functional.cross_entropy(logits, last, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, x)
@@ -293,7 +307,54 @@ class RNN(Family):
                 parts.append(nats.double().cpu())
             yield rows, torch.cat(parts, dim=1)[: rows.stop - rows.start]
 
-    def _unroll(self, x: Tensor, state: State | None, noise: Noise | None) -> tuple[Tensor, State]:
+    def _masks(self, noise: Noise, rows: int, length: int) -> list[Tensor]:
+        """Dropout masks of every layer but the first, rows×length×hidden; none without dropout."""
+        if self.config.dropout == 0:
+            return []
+        keep = 1 - self.config.dropout
+        shape = (rows, length, self.config.hidden)
+        return [noise.bernoulli(keep, *shape).div_(keep) for _ in self.layers[1:]]
+
+    def _cut(self, whole: Part, count: int) -> list[Part]:
+        """Cut a batch into parts of about as many rows, in their order."""
+        if count == 1:
+            return [whole]
+        symbols, state, masks = whole
+        # Layers have their rows second, the embeddings that the convolution still sees first.
+        states: list[State | None] = [None] * count
+        if state is not None:
+            cuts = [
+                list(zip(*(_rows(t, count, 1) for t in part), strict=True))
+                if isinstance(part, tuple)
+                else _rows(part, count, int(i < len(self.layers)))
+                for i, part in enumerate(state)
+            ]
+            states = [list(part) for part in zip(*cuts, strict=True)]
+        of_masks = [list(m) for m in zip(*(m.tensor_split(count) for m in masks), strict=True)]
+        of_masks = of_masks or [[] for _ in range(count)]
+        return list(zip(symbols.tensor_split(count), states, of_masks, strict=True))
+
+    def _joined(self, states: Sequence[State]) -> State:
+        """The state of a batch from those of its parts."""
+        if len(states) == 1:
+            return states[0]
+        joined: list[Any] = []
+        for i, parts in enumerate(zip(*states, strict=True)):
+            dim = int(i < len(self.layers))
+            pairs = isinstance(parts[0], tuple)
+            columns = zip(*parts, strict=True) if pairs else [parts]
+            found = [torch.cat(list(column), dim) for column in columns]
+            joined.append(tuple(found) if pairs else found[0])
+        return joined
+
+    def _logits(self, part: Part) -> tuple[Tensor, State]:
+        symbols, state, masks = part
+        hidden, after = self._unroll(self.embedding(symbols), state, masks)
+        return self.output(hidden.contiguous()).float(), after
+
+    def _unroll(
+        self, x: Tensor, state: State | None, masks: Sequence[Tensor] = ()
+    ) -> tuple[Tensor, State]:
         """What `output` sees, N×T×hidden, of embedded symbols N×T×embedding; the state after."""
         after: State = []
         if self.window is not None:
@@ -301,9 +362,8 @@ class RNN(Family):
             seen = torch.cat([past if state is None else state[-1], x], dim=1)  # type: ignore[list-item]
             x = x + self.window(seen.transpose(1, 2)).transpose(1, 2)
         for i, layer in enumerate(self.layers):
-            if i > 0 and noise is not None and self.config.dropout > 0:
-                keep = 1 - self.config.dropout
-                x = x * noise.bernoulli(keep, *x.shape).div_(keep)
+            if i > 0 and masks:
+                x = x * masks[i - 1]
             x, layer_state = layer(x, None if state is None else state[i])
             after.append(layer_state)
         if self.window is not None:
@@ -335,6 +395,10 @@ def smooth_levels(levels: int, width: int) -> Tensor:
         columns += [torch.sin(pace * level), torch.cos(pace * level)]
         pace *= 1.35
     return torch.stack(columns[:width], dim=1)
+
+
+def _rows(state: Tensor, count: int, dim: int) -> list[Tensor]:
+    return [part.contiguous() for part in state.tensor_split(count, dim=dim)]
 
 
 def _detached(state: State) -> State:

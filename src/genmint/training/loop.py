@@ -13,6 +13,7 @@ from torch import Tensor
 from genmint.errors import GenmintError
 from genmint.models.family import Config, Family
 from genmint.training.checkpoints import Checkpoint
+from genmint.training.devices import keep_memory
 from genmint.training.distributed import Ranks
 from genmint.training.health import Explosions, Probe
 from genmint.training.history import Row
@@ -104,6 +105,7 @@ def fit(
     """
     # Denormal numbers appear as activations die away, and slow a CPU down by a fifth and more.
     torch.set_flush_denormal(True)
+    keep_memory()
     ranks = ranks or Ranks()
     stepper = Stepper(model, config, train, precision, compiled=compiled, ranks=ranks)
     return _Training(name, stepper, validation, ranks, reporter, checkpoint).run()
