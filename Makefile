@@ -83,11 +83,11 @@ lint: setup-dev ## ruff, mypy (strict on src), import contracts
 test: setup-dev lint ## set up everything, lint, type-check, test
 	@command -v chromium > /dev/null || echo "skipped without chromium: the tests marked browser"
 	@test -n "$${GENMINT_DATA_MIRROR:-}" || echo "skipped without GENMINT_DATA_MIRROR: the tests on MNIST and tiny-shakespeare"
-	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist worksteal -m "not soak" --durations=20
+	OMP_NUM_THREADS=1 $(PYTEST) -n 3 --dist worksteal -m "not soak" --durations=20
 
 .PHONY: coverage
 coverage: setup-dev ## the same tests, and which lines they miss; some minutes slower
-	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist worksteal -m "not soak" --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(PYTEST) -n 3 --dist worksteal -m "not soak" --cov --cov-report=term
 
 .PHONY: soak
 soak: setup-dev ## the long forms of the tests (up to an hour)

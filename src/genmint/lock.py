@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def parse_lock(text: str, where: str) -> Entries:
         GenmintError: it is not a lock file; the message begins with `where`.
     """
     try:
-        content = YAML(typ="safe", pure=True).load(text) or {}
+        content = _loaded(text)
     except YAMLError as error:
         reason = str(error).partition("\n")[0]
         raise GenmintError(f"{where}: not a lock file of DVC ({reason})") from None
@@ -47,6 +48,12 @@ def parse_lock(text: str, where: str) -> Entries:
     if not isinstance(stages, dict) or not all(isinstance(e, dict) for e in stages.values()):
         raise GenmintError(f"{where}: not a lock file of DVC")
     return stages
+
+
+@lru_cache(maxsize=2)
+def _loaded(text: str) -> Any:
+    """Nobody changes what this returns: a promotion of four models asks for it eight times."""
+    return YAML(typ="safe", pure=True).load(text) or {}
 
 
 def stages_of(name: str, dataset: str) -> list[str]:

@@ -244,7 +244,12 @@ def test_champions_load_without_pickle_and_without_the_checkout(finished, tmp_pa
     subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
-        env={"PATH": "/usr/bin:/bin", "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
+        env={
+            "PATH": "/usr/bin:/bin",
+            "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+            # Two threads on a core that another test is using wait for each other all the time.
+            "OMP_NUM_THREADS": "1",
+        },
         check=True,
     )
     endings = {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib"}
