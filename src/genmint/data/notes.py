@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import lfilter
 
 # Equal temperament, A4 = 440 Hz. Neighbours are three to five semitones apart, so that "within half
 # a semitone of a note" is true of a third of all pitches between them, not of all.
@@ -131,6 +130,9 @@ def _ring(
     burst: npt.NDArray[np.float64], n: int, gain: float, s: float, c: float
 ) -> npt.NDArray[np.float64]:
     """The burst in the loop 1 / (1 − gain·z⁻ⁿ·L(z)·A(z))."""
+    # Half a second to import, in every stage of every kind of data.
+    from scipy.signal import lfilter
+
     feedback = np.zeros(n + 3)
     feedback[:2] += [1.0, c]
     feedback[n:] -= gain * np.convolve([1 - s, s], [c, 1.0])

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from genmint.errors import DataError
@@ -129,8 +128,11 @@ def copying_z(samples: Floats, held_out: Floats) -> float:
     """
     n, m = len(samples), len(held_out)
     both = np.concatenate([samples, held_out])
-    above = float(rankdata(both)[:n].sum()) - n * (n + 1) / 2
-    ties = np.unique(both, return_counts=True)[1].astype(np.float64)
+    _, which, ties = np.unique(both, return_inverse=True, return_counts=True)
+    # Equal distances share the mean of their ranks.
+    ranks = np.cumsum(ties) - (ties - 1) / 2
+    above = float(ranks[which[:n]].sum()) - n * (n + 1) / 2
+    ties = ties.astype(np.float64)
     total = n + m
     spread = total + 1 - float((ties**3 - ties).sum()) / (total * (total - 1))
     if spread <= 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from torch import Tensor
@@ -14,7 +15,14 @@ from genmint.data.spectrogram import to_grid, to_sound
 from genmint.errors import DataError
 from genmint.files import sha256_file
 from genmint.metrics.extractor import Extractor, ExtractorInfo, load_extractor
-from genmint.metrics.judge import Metrics, clip_metrics, grid_judge, text_judge
+from genmint.metrics.judge import (
+    GridJudge,
+    Metrics,
+    TextJudge,
+    clip_metrics,
+    grid_judge,
+    text_judge,
+)
 from genmint.metrics.reference import REFERENCE, Reference, text_length
 from genmint.models.family import Family
 
@@ -71,68 +79,74 @@ def draw(model: Family, reference: Reference, *, number: int = 0) -> Samples:
     return Samples(drawn, None, shown, None, seconds)
 
 
-def grid_metrics(
-    samples: Samples,
-    prepared: Prepared,
-    reference: Reference,
-    folder: Path,
-    *,
-    split: Split = "test",
-    repeat: bool = False,
-) -> Metrics:
-    """Judge pictures, or sound by its pictures, and sound by itself.
+class SampleJudge:
+    """Judges sets of samples against one split; what it needs of that split it works out once."""
 
-    Args:
-        samples: of the model.
-        prepared: data set.
-        reference: of the data set.
-        folder: of the reference, with the extractor.
-        split: of real items that they are held against.
-        repeat: leave out what is of no use for a further set of samples, or too slow: standard
-            errors and memorisation.
+    def __init__(
+        self, prepared: Prepared, reference: Reference, folder: Path, split: Split = "test"
+    ) -> None:
+        """Judge samples of models of `prepared`.
 
-    Raises:
-        DataError: the extractor is damaged or not the one that the reference names, or there are
-            too few samples for a metric.
-    """
-    spec = prepared.spec("vae")
-    extractor, info = _extractor(folder, reference)
-    judge = grid_judge(prepared, extractor, info.task, reference.protocol.seed, split)
-    grids = samples.grids
-    if grids is None:
+        Args:
+            prepared: data set.
+            reference: of the data set.
+            folder: of the reference, with the extractor.
+            split: of real items that samples are held against.
+        """
+        self._prepared = prepared
+        self._reference = reference
+        self._folder = folder
+        self._split: Split = split
+
+    def metrics(self, samples: Samples, *, repeat: bool = False) -> Metrics:
+        """Judge texts by their words; pictures, or sound by its pictures, and sound by itself.
+
+        Args:
+            samples: of the model.
+            repeat: leave out what is of no use for a further set of samples, or too slow: standard
+                errors of grids, and memorisation.
+
+        Raises:
+            DataError: the extractor is damaged or not the one that the reference names, or there
+                are too few samples for a metric, or texts are longer than the split.
+        """
+        if samples.texts is not None:
+            metrics = self._texts.quality(samples.texts)
+            drawn = samples.drawn.numpy()
+            return metrics if repeat else metrics | self._texts.memorisation(drawn)
+        grids = self._grids_of(samples)
+        metrics = self._grids.quality(grids, errors=not repeat)
+        if not repeat:
+            metrics |= self._grids.memorisation(grids)
+        return metrics | self._clips(samples)
+
+    @cached_property
+    def _texts(self) -> TextJudge:
+        return text_judge(self._prepared, self._split)
+
+    @cached_property
+    def _grids(self) -> GridJudge:
+        extractor, info = _extractor(self._folder, self._reference)
+        seed = self._reference.protocol.seed
+        return grid_judge(self._prepared, extractor, info.task, seed, self._split)
+
+    def _grids_of(self, samples: Samples) -> Tensor:
+        if samples.grids is not None:
+            return samples.grids
+        spec = self._prepared.spec("vae")
         assert samples.clips is not None
         assert spec.spectrogram
         assert spec.sample_rate
-        grids = to_grid(samples.clips, spec.spectrogram, spec.sample_rate)
-    metrics = judge.quality(grids, errors=not repeat)
-    if not repeat:
-        metrics |= judge.memorisation(grids)
-    if samples.clips is not None:
-        assert spec.sample_rate
+        return to_grid(samples.clips, spec.spectrogram, spec.sample_rate)
+
+    def _clips(self, samples: Samples) -> Metrics:
+        if samples.clips is None:
+            return {}
+        rate = self._prepared.spec("vae").sample_rate
+        assert rate
         # A picture made by a model of sound is judged as a picture: rebuilding it blurs its pitch.
-        pitches = reference.pitches if samples.grids is None else None
-        metrics |= clip_metrics(samples.clips.numpy(), spec.sample_rate, pitches)
-    return metrics
-
-
-def text_metrics(
-    samples: Samples, prepared: Prepared, *, split: Split = "test", repeat: bool = False
-) -> Metrics:
-    """Judge texts by their words and by what they quote.
-
-    Args:
-        samples: of the model.
-        prepared: data set.
-        split: of real text that they are held against.
-        repeat: leave out memorisation, which is too slow for further sets of samples.
-
-    Raises:
-        DataError: too few samples for a metric, or they are longer than the test split.
-    """
-    assert samples.texts is not None
-    judge = text_judge(prepared, split)
-    metrics = judge.quality(samples.texts)
-    return metrics if repeat else metrics | judge.memorisation(samples.drawn.numpy())
+        pitches = self._reference.pitches if samples.grids is None else None
+        return clip_metrics(samples.clips.numpy(), rate, pitches)
 
 
 def _extractor(folder: Path, reference: Reference) -> tuple[Extractor, ExtractorInfo]:

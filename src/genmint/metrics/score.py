@@ -25,7 +25,7 @@ from genmint.metrics.likelihood import (
     perplexity,
 )
 from genmint.metrics.reference import REFERENCE, Observation, Reference, read_reference
-from genmint.metrics.samples import Samples, draw, grid_metrics, text_metrics
+from genmint.metrics.samples import SampleJudge, Samples, draw
 from genmint.models.family import Family
 from genmint.models.rnn import RNN
 from genmint.models.store import ModelRecord
@@ -82,12 +82,10 @@ def score(model: Family, record: ModelRecord, prepared: Prepared, reference: Pat
     metrics, items = _likelihoods(model, prepared, known, "test")
     refuse_nonfinite(record.name, metrics)
     samples = draw(model, known)
-    if samples.texts is not None:
-        metrics |= text_metrics(samples, prepared)
-    else:
-        metrics |= grid_metrics(samples, prepared, known, reference)
+    judge = SampleJudge(prepared, known, reference)
+    metrics |= judge.metrics(samples)
     refuse_nonfinite(record.name, metrics)
-    resamples = _resamples(model, prepared, known, reference, "test", first=metrics)
+    resamples = _resamples(model, known, judge, first=metrics)
     for name, values in resamples.items():
         metrics.setdefault(f"{name}_stderr", stdev(values))
     refuse_nonfinite(record.name, metrics)
@@ -136,19 +134,14 @@ def score_on(
     metrics, items = _likelihoods(model, prepared, known, split)
     resamples: dict[str, list[float]] = {}
     if not set(wanted) <= set(metrics):
-        resamples = _resamples(model, prepared, known, reference, split)
+        resamples = _resamples(model, known, SampleJudge(prepared, known, reference, split))
         metrics |= {name: values[0] for name, values in resamples.items()}
     refuse_nonfinite(record.name, metrics)
     return metrics, items, resamples
 
 
 def _resamples(
-    model: Family,
-    prepared: Prepared,
-    reference: Reference,
-    folder: Path,
-    split: Split,
-    first: Metrics | None = None,
+    model: Family, reference: Reference, judge: SampleJudge, first: Metrics | None = None
 ) -> dict[str, list[float]]:
     """Metrics of samples in independent sets, without those that are too slow to repeat.
 
@@ -157,11 +150,7 @@ def _resamples(
     sets = [] if first is None else [first]
     while len(sets) < reference.protocol.resamples:
         samples = draw(model, reference, number=len(sets))
-        if samples.texts is not None:
-            found = text_metrics(samples, prepared, split=split, repeat=True)
-        else:
-            found = grid_metrics(samples, prepared, reference, folder, split=split, repeat=True)
-        sets.append(found)
+        sets.append(judge.metrics(samples, repeat=True))
     names = [name for name in sets[-1] if not name.endswith("_stderr")]
     return {name: [one[name] for one in sets] for name in names}
 

@@ -11,7 +11,6 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 import soundfile
-from scipy.signal import resample_poly
 
 from genmint.config import AudioDataset
 from genmint.data.readers.base import Statistics, UnreadableError, as_float, refuse_empty
@@ -144,6 +143,9 @@ class AudioReader:
         # Floats far over full scale would overflow in the filter.
         piece = np.clip(_mono(stream, stop - start), -1, 1)
         if up != down:
+            # Half a second to import, in every stage of every kind of data.
+            from scipy.signal import resample_poly
+
             piece = resample_poly(piece, up, down).astype(np.float32)
         first = index * length - start * up // down
         clip = piece[first : first + length]
