@@ -172,6 +172,36 @@ def _add_promotion_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
     ui = verb("ui", _ui, "open MLflow's UI on the store of this checkout")
     ui.add_argument("--port", type=int, default=5000, help="default: 5000")
     ui.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
+    _add_services_verb(verb)
+
+
+def _add_services_verb(verb: Callable[..., argparse.ArgumentParser]) -> None:
+    services = verb(
+        "services",
+        _services,
+        "run MLflow's and Prefect's servers and this machine's workers until Ctrl-C",
+        "MLflow serves the store that `dvc repro` uses. One worker runs flows; one per visible\n"
+        "GPU, or so many CPU workers, train. What dies is started again; a flow run that lost its\n"
+        "process is marked Crashed and goes on from its checkpoint. See docs/services.md.\n\n"
+        "  genmint services\n"
+        "  STORE=postgresql://user:password@host/genmint genmint services --host 0.0.0.0\n"
+        "  PREFECT_API_URL=… MLFLOW_TRACKING_URI=… genmint services --workers-only",
+    )
+    services.add_argument("--host", default="127.0.0.1", help="default: this machine only")
+    services.add_argument("--mlflow-port", type=int, default=5000, help="default: 5000")
+    services.add_argument("--prefect-port", type=int, default=4200, help="default: 4200")
+    services.add_argument(
+        "--store",
+        metavar="URL",
+        help="postgresql://… for both servers (default: the variable STORE, else SQLite)",
+    )
+    services.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="CPU workers that train (default: 1)"
+    )
+    services.add_argument("--name", default="", help="of this machine (default: its host name)")
+    services.add_argument(
+        "--workers-only", action="store_true", help="the servers run on another machine"
+    )
 
 
 def _add_registry_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
@@ -406,6 +436,27 @@ def _ui(options: argparse.Namespace) -> int:
     from genmint.tracking.ui import serve_ui
 
     return serve_ui(Project.find(), options.host, options.port)
+
+
+def _services(options: argparse.Namespace) -> int:
+    import os
+
+    from genmint.project import Project
+    from genmint.services.config import Services
+    from genmint.services.supervisor import serve
+
+    return serve(
+        Services(
+            Project.find(),
+            host=options.host,
+            mlflow_port=options.mlflow_port,
+            prefect_port=options.prefect_port,
+            store=options.store or os.environ.get("STORE") or None,
+            workers=options.workers,
+            name=options.name,
+            servers=not options.workers_only,
+        )
+    )
 
 
 def _sample(options: argparse.Namespace) -> int:
