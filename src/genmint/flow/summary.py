@@ -70,11 +70,8 @@ class Night:
         """One line: what was trained, what changed, what failed."""
         moved = [each.name for each in self.verdicts if each.before != each.after]
         trained = self.trained
-        parts = [
-            f"trained {', '.join(trained)}"
-            if trained
-            else "nothing changed, so nothing was trained"
-        ]
+        nothing = "nothing changed, so nothing was trained"
+        parts = [f"trained {', '.join(trained)}" if trained else nothing]
         if moved:
             parts.append(f"new champion: {', '.join(moved)}")
         if self.failures:
