@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import difflib
 import importlib
+import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genmint.errors import ConfigError, GenmintError
+from genmint.errors import FAILURE_FILE, ConfigError, GenmintError
 
 if TYPE_CHECKING:
     from genmint.config import Params
@@ -68,6 +72,7 @@ def run(arguments: Sequence[str]) -> int:
     except GenmintError as error:
         sys.stdout.flush()
         print(f"genmint {options.verb}: {error}", file=sys.stderr)
+        _tell_the_flow(error)
         return error.exit_code
     except KeyboardInterrupt as interruption:
         print(f"\ngenmint {options.verb}: {interruption or 'interrupted'}", file=sys.stderr)
@@ -76,6 +81,16 @@ def run(arguments: Sequence[str]) -> int:
         # The reader of a pipe (head, less) has gone; that is its right.
         sys.stderr.close()
         return 0
+
+
+def _tell_the_flow(error: GenmintError) -> None:
+    """Leave the failure where the flow that started this stage looks for it (GENMINT_FAILURE)."""
+    path = os.environ.get(FAILURE_FILE)
+    if path:
+        from genmint.files import write_json
+
+        kinds = [kind.__name__ for kind in type(error).__mro__ if issubclass(kind, GenmintError)]
+        write_json(Path(path), {"kinds": kinds, "message": str(error)})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -131,6 +146,7 @@ def _add_promotion_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
         "code 1, with nothing written.",
     )
     promote.add_argument("names", metavar="MODEL", nargs="*", help="default: all of params.yaml")
+    promote.add_argument("--json", action="store_true", help="what became of each, for programs")
     _add_registry_verbs(verb)
     verb("status", _status, "tell what is trained, gated and registered, and what is amiss",
          "Exit code 1 where files, records and registry disagree; the command that mends it is\n"
@@ -340,7 +356,12 @@ def _promote(options: argparse.Namespace) -> int:
     project, params = _open()
     names = [_known(name, params.models, "model") for name in options.names] or list(params.models)
     restore(project, params, names)
-    outcomes = promote(project, params, names)
+    if options.json:
+        with contextlib.redirect_stdout(sys.stderr):
+            outcomes = promote(project, params, names)
+        print(json.dumps([dataclasses.asdict(outcome) for outcome in outcomes]))
+    else:
+        outcomes = promote(project, params, names)
     return max((outcome.exit_code for outcome in outcomes), default=0)
 
 
@@ -390,7 +411,6 @@ def _status(_: argparse.Namespace) -> int:
 
 
 def _lineage(options: argparse.Namespace) -> int:
-    import json
     import tempfile
 
     from genmint import lineage
