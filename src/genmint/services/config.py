@@ -1,0 +1,122 @@
+"""What `genmint services` starts, where, on which stores: read once, checked, then frozen."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from genmint.errors import ConfigError
+from genmint.project import Project
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_WORKER_NAME = re.compile(r"[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Services:
+    """The options of `genmint services`.
+
+    Attributes:
+        project: the checkout whose prefect.yaml is deployed and whose store MLflow serves.
+        host: address both servers listen on; loopback unless the user says otherwise.
+        mlflow_port: of MLflow.
+        prefect_port: of Prefect.
+        store: `postgresql://…` for both servers, None for the SQLite files.
+        workers: CPU workers of the pool gpu, where no GPU is visible; 1 or more.
+        name: of this machine among the workers; part of their names.
+        servers: False on a further machine, whose workers use the servers named by
+            PREFECT_API_URL and MLFLOW_TRACKING_URI.
+        alerts: Apprise URLs or plain webhooks that hear of failures.
+        refusals: after how many refusals of a model in a row an alert goes out.
+        deploy: whether prefect.yaml is deployed.
+    """
+
+    project: Project
+    host: str = "127.0.0.1"
+    mlflow_port: int = 5000
+    prefect_port: int = 4200
+    store: str | None = None
+    workers: int = 1
+    name: str = ""
+    servers: bool = True
+    alerts: tuple[str, ...] = ()
+    refusals: int = 3
+    deploy: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            ConfigError: an option is out of its range; the message names it.
+        """
+        if self.workers < 1:
+            raise ConfigError(f"--workers {self.workers}: 1 or more")
+        if self.refusals < 1:
+            raise ConfigError(f"--refusals {self.refusals}: 1 or more")
+        for option, port in (
+            ("--mlflow-port", self.mlflow_port),
+            ("--prefect-port", self.prefect_port),
+        ):
+            if not 0 < port < 65536:
+                raise ConfigError(f"{option} {port}: a port is 1 to 65535")
+        if self.mlflow_port == self.prefect_port:
+            raise ConfigError("--mlflow-port and --prefect-port must differ")
+        if not _WORKER_NAME.fullmatch(self.machine):
+            raise ConfigError(f"--name {self.machine!r}: letters, digits, dots, dashes")
+        if self.store is not None and not self.store.startswith(("postgresql://", "postgres://")):
+            raise ConfigError(
+                "STORE: write postgresql://user:password@host/name, or leave it out for SQLite"
+            )
+        if not self.servers:
+            self._check_remote()
+
+    def _check_remote(self) -> None:
+        if self.store is not None:
+            raise ConfigError("--workers-only has no servers: leave --store out")
+        for variable in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
+            if not os.environ.get(variable):
+                raise ConfigError(f"--workers-only: set {variable} to where the server is")
+
+    @property
+    def state(self) -> Path:
+        """Folder of pids, logs and Prefect's home; also the mark of what belongs to it."""
+        return self.project.home / ".genmint" / "services"
+
+    @property
+    def mark(self) -> str:
+        """What everything started here carries in its environment."""
+        return str(self.state)
+
+    @property
+    def machine(self) -> str:
+        """Name of this machine among the workers."""
+        return self.name or socket.gethostname()
+
+    @property
+    def prefect_api(self) -> str:
+        """Where workers and flows reach Prefect."""
+        if not self.servers:
+            return os.environ["PREFECT_API_URL"]
+        return f"http://{self.reachable}:{self.prefect_port}/api"
+
+    @property
+    def tracker(self) -> str:
+        """Where trainings reach MLflow."""
+        if not self.servers:
+            return os.environ["MLFLOW_TRACKING_URI"]
+        return f"http://{self.reachable}:{self.mlflow_port}"
+
+    @property
+    def reachable(self) -> str:
+        """An address of `host` that a client on this machine can connect to."""
+        if self.host in ("0.0.0.0", "::"):  # noqa: S104 - what the user asked for
+            return "127.0.0.1"
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the servers."""
+        return self.host in _LOOPBACK

@@ -1,0 +1,166 @@
+"""The two servers: their databases, their command lines, and whether they answer."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from genmint.errors import ConfigError, GenmintError
+from genmint.services.config import Services
+from genmint.services.processes import MARK, Child
+from genmint.tracking.store import configure, create_store, database
+from genmint.tracking.ui import BACKEND, check_free, server_arguments
+
+_START_SECONDS = 120.0
+_SECONDS_BETWEEN_KNOCKS = 0.25
+# Prefect's and MLflow's tables of migrations have the same name: they cannot share a database.
+_PREFECT_SUFFIX = "_prefect"
+# An interval of 1.5 s with Prefect's jitter of 30 % stays below 2 s.
+_POLL_SECONDS = "1.5"
+
+
+def environment(services: Services) -> dict[str, str]:
+    """What servers, workers and flows have in common; a value that the user set stays."""
+    defaults = {
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_WORKER_QUERY_SECONDS": _POLL_SECONDS,
+        "PREFECT_WORKER_ENABLE_CANCELLATION": "true",
+        "PREFECT_WORKER_CANCELLATION_POLL_SECONDS": "10",
+        # The shortest there is: a lost host shows by its absence (see `pools`).
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        # 2 + 4 + … + 64 s: longer than the restart of a server takes.
+        "PREFECT_CLIENT_MAX_RETRIES": "6",
+    }
+    fixed = {
+        MARK: services.mark,
+        # Flow runs and stages are started as `python`.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PREFECT_HOME": str(services.state / "prefect"),
+        "PREFECT_API_URL": services.prefect_api,
+        "MLFLOW_TRACKING_URI": services.tracker,
+    }
+    return {**defaults, **os.environ, **fixed}
+
+
+def prepare_stores(services: Services) -> tuple[str, str]:
+    """Create what databases are missing; return the addresses of MLflow's and Prefect's.
+
+    Raises:
+        ConfigError: a port is taken.
+        GenmintError: PostgreSQL does not answer, or refuses to create Prefect's database.
+    """
+    check_free(services.host, services.mlflow_port, "--mlflow-port")
+    check_free(services.host, services.prefect_port, "--prefect-port")
+    configure()
+    if services.store is None:
+        create_store(services.project)
+        (services.state / "prefect").mkdir(parents=True, exist_ok=True)
+        return (
+            f"sqlite:///{database(services.project)}",
+            f"sqlite+aiosqlite:///{services.state / 'prefect' / 'prefect.db'}",
+        )
+    url = make_url(services.store.replace("postgres://", "postgresql://", 1))
+    if not url.database:
+        raise ConfigError("STORE: name a database: postgresql://user:password@host/name")
+    beside = url.set(database=url.database + _PREFECT_SUFFIX)
+    _create_database(url, beside)
+    return _text(url), _text(beside.set(drivername="postgresql+asyncpg"))
+
+
+def _create_database(url: URL, wanted: URL) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            known = connection.execute(
+                text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": wanted.database}
+            ).scalar()
+            if not known:
+                quoted = engine.dialect.identifier_preparer.quote(str(wanted.database))
+                connection.execute(text(f"CREATE DATABASE {quoted}"))
+    except SQLAlchemyError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise GenmintError(
+            f"STORE {url.render_as_string()}: {reason}. Start PostgreSQL, or have its "
+            f"administrator create the database {wanted.database!r}."
+        ) from None
+    finally:
+        engine.dispose()
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+def mlflow_server(services: Services, backend: str) -> Child:
+    """MLflow on the store that `dvc repro` uses."""
+    env = environment(services)
+    # Its own address would make the server a client of itself.
+    del env["MLFLOW_TRACKING_URI"]
+    env[BACKEND] = backend
+    env.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    if not services.is_loopback:
+        port = services.mlflow_port
+        names = ("localhost", "127.0.0.1", services.host, socket.gethostname(), socket.getfqdn())
+        allowed = ",".join(f"{name},{name}:{port}" for name in dict.fromkeys(names))
+        env.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", allowed)
+    home = services.project.home
+    arguments = server_arguments(home / "mlartifacts", services.host, services.mlflow_port)
+    return Child("mlflow", arguments, env, home, services.state / "logs" / "mlflow.log")
+
+
+def prefect_server(services: Services, backend: str) -> Child:
+    """Prefect's API, UI, scheduler and automations in one process."""
+    env = environment(services)
+    env["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = backend
+    # The browser may sit on another machine than the workers.
+    env.setdefault("PREFECT_UI_API_URL", "/api")
+    arguments = [
+        *("-m", "prefect", "server", "start"),
+        *("--host", services.host, "--port", str(services.prefect_port)),
+    ]
+    home = services.project.home
+    return Child("prefect", arguments, env, home, services.state / "logs" / "prefect.log")
+
+
+def wait_until_healthy(
+    services: Services, children: dict[str, Child], tick: Callable[[], None]
+) -> None:
+    """Wait for both servers; `tick` is called in between and may raise to give up.
+
+    Raises:
+        GenmintError: one ended, or does not answer within two minutes; its log is named.
+    """
+    knocks = {
+        "mlflow": f"{services.tracker}/health",
+        "prefect": f"{services.prefect_api}/health",
+    }
+    deadline = time.monotonic() + _START_SECONDS
+    while knocks:
+        name, address = next(iter(knocks.items()))
+        child = children[name]
+        if (status := child.died()) is not None:
+            raise GenmintError(f"{name} ended with {status} at its start: see {child.log}")
+        if time.monotonic() > deadline:
+            raise GenmintError(f"{name} does not answer at {address}: see {child.log}")
+        tick()
+        if answers(address):
+            del knocks[name]
+        else:
+            time.sleep(_SECONDS_BETWEEN_KNOCKS)
+
+
+def answers(address: str) -> bool:
+    """Whether there is an HTTP 2xx at `address` within two seconds."""
+    try:
+        return requests.get(address, timeout=2).ok
+    except requests.RequestException:
+        return False

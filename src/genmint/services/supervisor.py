@@ -1,0 +1,214 @@
+"""`genmint services`: start servers and workers, keep them running, take them along at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from genmint.errors import GenmintError
+from genmint.files import write_json
+from genmint.services import pools
+from genmint.services.config import Services
+from genmint.services.processes import Child, kill_marked, start_warden
+from genmint.services.servers import (
+    mlflow_server,
+    prefect_server,
+    prepare_stores,
+    wait_until_healthy,
+)
+from genmint.services.watch import Watch
+from genmint.services.workers import prefix, workers
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+_TICK_SECONDS = 0.5
+_SECONDS_BETWEEN_LOOKS = 2.0
+_PATIENCE_SECONDS = 10.0
+_ANSWER_SECONDS = 10.0
+
+
+def serve(services: Services) -> int:
+    """Run until Ctrl-C or SIGTERM; return the exit code.
+
+    Raises:
+        ConfigError: a port is taken.
+        GenmintError: another `genmint services` of this project is running, or a server does not
+            start.
+    """
+    services.state.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(services.state / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise GenmintError(
+            f"{services.state}: another `genmint services` of this project is running; "
+            "its process ids are in state.json there"
+        ) from None
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _interrupt)
+    try:
+        if left := kill_marked(services.mark):
+            _say(f"killed {left} processes that an earlier supervisor left")
+        return _Supervisor(services).run()
+    finally:
+        lock.release()
+
+
+class _Supervisor:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._children: dict[str, Child] = {}
+        self._servers: list[str] = []
+        self._warden: subprocess.Popen[bytes] | None = None
+        self._watch: Watch | None = None
+
+    def run(self) -> int:
+        self._warden = start_warden(self._services.mark)
+        try:
+            if self._services.servers:
+                self._start_servers()
+            with self._client() as client:
+                self._open(client)
+                self._keep_running(client)
+        except KeyboardInterrupt:
+            _say("stopping …")
+            self._stop_workers()
+            return 130
+        finally:
+            self._stop()
+
+    def _start_servers(self) -> None:
+        tracking, orchestration = prepare_stores(self._services)
+        for child in (
+            mlflow_server(self._services, tracking),
+            prefect_server(self._services, orchestration),
+        ):
+            self._add(child)
+        self._servers = list(self._children)
+        wait_until_healthy(self._services, self._children, self._check_warden)
+
+    def _open(self, client: SyncPrefectClient) -> None:
+        pools.create_pools(client)
+        for child in workers(self._services):
+            self._add(child)
+        if self._services.deploy and pools.deploy(self._services, client):
+            _say("prefect.yaml: deployed")
+        self._note()
+        _say(f"MLflow   {self._services.tracker}")
+        _say(f"Prefect  {self._services.prefect_api.removesuffix('/api')}")
+        _say(f"logs     {self._services.state / 'logs'}")
+        _say("Ctrl-C ends all. In another shell:")
+        _say(f"  export PREFECT_API_URL={self._services.prefect_api}")
+        _say(f"  export MLFLOW_TRACKING_URI={self._services.tracker}")
+
+    def _keep_running(self, client: SyncPrefectClient) -> None:
+        import httpx
+
+        services = self._services
+        watch = Watch(client, services.mark, prefix(services), resumes=services.servers, say=_say)
+        self._watch = watch
+        next_look, silent = 0.0, False
+        while True:
+            self._restart_the_dead()
+            if time.monotonic() >= next_look:
+                try:
+                    watch.look()
+                    silent = False
+                except httpx.HTTPError as error:
+                    if not silent:
+                        _say(f"Prefect does not answer ({error or type(error).__name__}); waiting")
+                    silent = True
+                next_look = time.monotonic() + _SECONDS_BETWEEN_LOOKS
+            time.sleep(_TICK_SECONDS)
+
+    def _restart_the_dead(self) -> None:
+        self._check_warden()
+        for child in self._children.values():
+            if (status := child.died()) is not None:
+                _say(f"{child.name} ended with {status}; see {child.log}")
+                self._note()
+            if child.restart_when_due():
+                _say(f"{child.name} started again")
+                self._note()
+
+    def _check_warden(self) -> None:
+        assert self._warden is not None
+        if self._warden.poll() is not None:
+            self._warden = start_warden(self._services.mark)
+
+    def _add(self, child: Child) -> None:
+        child.start()
+        self._children[child.name] = child
+
+    def _note(self) -> None:
+        """Write down who is who, for people and tests."""
+        write_json(
+            self._services.state / "state.json",
+            {
+                "supervisor": os.getpid(),
+                "mlflow": self._services.tracker,
+                "prefect": self._services.prefect_api,
+                "processes": {name: child.pid for name, child in self._children.items()},
+            },
+        )
+
+    @contextlib.contextmanager
+    def _client(self) -> Iterator[SyncPrefectClient]:
+        from prefect.client.orchestration import SyncPrefectClient
+        from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+        # The supervisor asks again two seconds later anyway, and must not sleep meanwhile.
+        with (
+            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+            SyncPrefectClient(
+                self._services.prefect_api, httpx_settings={"timeout": _ANSWER_SECONDS}
+            ) as client,
+        ):
+            yield client
+
+    def _stop_workers(self) -> None:
+        """End them and what they run, and give their runs back while Prefect can still hear it."""
+        import httpx
+
+        mine = [child for name, child in self._children.items() if name not in self._servers]
+        for child in mine:
+            child.ask_to_end()
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        for child in mine:
+            child.end(max(0.0, deadline - time.monotonic()))
+        if self._watch is None:
+            return
+        try:
+            self._watch.abandon()
+        except httpx.HTTPError:
+            _say("Prefect does not answer: its runs are marked at the next start")
+
+    def _stop(self) -> None:
+        for child in self._children.values():
+            child.ask_to_end()
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        for child in self._children.values():
+            child.end(max(0.0, deadline - time.monotonic()))
+        if self._warden is not None and self._warden.stdin is not None:
+            self._warden.stdin.close()
+            self._warden.wait()
+        (self._services.state / "state.json").unlink(missing_ok=True)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
