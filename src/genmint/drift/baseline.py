@@ -16,7 +16,7 @@ from genmint.drift.features import Features, Groups
 from genmint.drift.state import Shelf
 from genmint.errors import DataError, GenmintError
 from genmint.files import atomic_dir, read_json, sha256_json, write_json
-from genmint.flow.checkout import checked_out, git, run_dvc
+from genmint.flow.checkout import checked_out, git, has_remote, run_dvc
 from genmint.lock import parse_lock
 from genmint.metrics.extractor import load_extractor
 from genmint.project import Project
@@ -150,7 +150,7 @@ def _restore(checkout: Project, dataset: str, origin: Origin) -> None:
     way_out = (
         f"what the models learned of {dataset} (commit {origin.commit[:12]}) is not in DVC's cache"
     )
-    if not run_dvc(checkout, "remote", "list").strip():
+    if not has_remote(checkout):
         raise GenmintError(
             f"{way_out}, and there is no remote. Run `dvc repro reference@{dataset}`."
         )

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from genmint.config import Dataset, Params, parse_params
+from genmint.config import Dataset, Params
 from genmint.config.drift import DriftRule
 from genmint.drift import baseline as baselines
 from genmint.drift import source, stock
@@ -17,7 +17,8 @@ from genmint.drift.source import Place
 from genmint.drift.state import Shelf, State, now
 from genmint.errors import ConfigError, DataError, TemporaryError
 from genmint.files import sha256_json
-from genmint.flow.checkout import checked_out, git, resolve
+from genmint.flow.checkout import checked_out, resolve
+from genmint.flow.committed import object_at, params_at
 from genmint.project import Project
 
 # What became of a retraining that was asked for.
@@ -33,7 +34,7 @@ def watched(
         ConfigError: as `look`.
     """
     commit = resolve(home, revision, ignore_uncommitted=ignore_uncommitted)
-    return list(_params(home, commit).drift)
+    return list(params_at(home, commit).drift)
 
 
 def look(
@@ -62,7 +63,7 @@ def look(
         GenmintError: git or DVC fail, the baseline cannot be had, another look is under way.
     """
     commit = resolve(home, revision, ignore_uncommitted=ignore_uncommitted)
-    params = _params(home, commit)
+    params = params_at(home, commit)
     rule = params.drift.get(name)
     if rule is None:
         raise ConfigError(
@@ -137,11 +138,10 @@ class _Look:
         return state
 
     def _fingerprint(self, place: Place, origin: Origin) -> str:
-        prefix = git(self.home, "rev-parse", "--show-prefix").strip()
-        suite = git(self.home, "rev-parse", f"{self.commit}:{prefix}gx/{self.block.kind}.yaml")
+        suite = object_at(self.home, self.commit, f"gx/{self.block.kind}.yaml")
         block = self.block.model_dump(mode="json")
         rule = self.rule.model_dump(mode="json")
-        return sha256_json([place.path, place.content, block, suite.strip(), origin.key, rule])
+        return sha256_json([place.path, place.content, block, suite, origin.key, rule])
 
     def _new_windows(self, place: Place, origin: Origin, state: State) -> tuple[list[Window], int]:
         baseline = baselines.load(self.home, origin, self.name)
@@ -207,10 +207,3 @@ class _Look:
             rule=self.rule,
             **self.counts,
         )
-
-
-def _params(home: Project, commit: str) -> Params:
-    prefix = git(home, "rev-parse", "--show-prefix").strip()
-    where = f"{prefix}{home.params.name}"
-    text = git(home, "show", f"{commit}:{where}")
-    return parse_params(text, home.params)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genmint.config import Dataset
-from genmint.errors import DataError, GenmintError
+from genmint.errors import DataError
 from genmint.files import sha256_json
-from genmint.flow.checkout import git
+from genmint.flow.committed import object_at
 from genmint.project import Project
 
 
@@ -40,12 +40,12 @@ def place(home: Project, commit: str, name: str, dataset: Dataset) -> Place:
     path = Path(dataset.path).expanduser()
     if path.is_absolute():
         return _here(path, name)
-    kept = _kept(home, commit, dataset.path)
+    kept = object_at(home, commit, dataset.path)
     if kept is not None:
         return Place(dataset.path, kept)
     here = home.root / path
     if not here.exists():
-        pointer = _kept(home, commit, f"{dataset.path.rstrip('/')}.dvc")
+        pointer = object_at(home, commit, f"{dataset.path.rstrip('/')}.dvc")
         if pointer is not None:
             return Place(dataset.path, pointer)
     return _here(here, name)
@@ -58,15 +58,6 @@ def _here(path: Path, name: str) -> Place:
             "flow where the data are, or correct the path in params.yaml."
         )
     return Place(str(path.resolve()), sha256_json(_stamps(path.resolve())))
-
-
-def _kept(home: Project, commit: str, path: str) -> str | None:
-    """Object of git at `path`, None if it keeps none there."""
-    prefix = git(home, "rev-parse", "--show-prefix").strip()
-    try:
-        return git(home, "rev-parse", "--verify", "--quiet", f"{commit}:{prefix}{path}").strip()
-    except GenmintError:
-        return None  # it names nothing, which is what was asked
 
 
 def _stamps(path: Path) -> list[list[str | int]]:

@@ -19,7 +19,7 @@ from genmint.drift.baseline import Baseline
 from genmint.drift.columns import Finding, Untested, compare
 from genmint.drift.features import frechet_drift
 from genmint.drift.source import Place
-from genmint.flow.checkout import run_dvc
+from genmint.flow.checkout import fetch_pointer
 from genmint.metrics.extractor import load_extractor
 from genmint.project import Project
 from genmint.stages import ingest, prepare, validate
@@ -61,8 +61,9 @@ def take(checkout: Project, params: Params, name: str, place: Place, known: set[
     block = params.datasets[name].model_copy(update={"path": place.path})
     params = params.model_copy(update={"datasets": {**params.datasets, name: block}})
     pointer = checkout.root / f"{place.path.rstrip('/')}.dvc"
-    if pointer.exists() and not pointer.with_suffix("").exists():
-        run_dvc(checkout, "pull", "--quiet", str(pointer))
+    target = pointer.with_suffix("")
+    if pointer.exists() and not target.exists():
+        fetch_pointer(checkout, pointer, target)
     ingest.run(checkout, params, name)
     validate.run(checkout, params, name)
     columns = manifest.column_names(checkout.manifest(name))
