@@ -193,10 +193,25 @@ def _add_services_verb(verb: Callable[..., argparse.ArgumentParser]) -> None:
     services.add_argument(
         "--store",
         metavar="URL",
-        help="postgresql://… for both servers (default: the variable STORE, else SQLite)",
+        help="postgresql://… or sqlite, for both servers (default: the variable STORE, else MLflow "
+        "on mlflow.db and Prefect on a PostgreSQL of its own)",
     )
     services.add_argument(
         "--workers", type=int, default=1, metavar="N", help="CPU workers that train (default: 1)"
+    )
+    services.add_argument(
+        "--alert",
+        metavar="URL",
+        action="append",
+        help="webhook or Apprise URL that hears of failures; may be given again (default: the "
+        "variable ALERTS, with blanks in between)",
+    )
+    services.add_argument(
+        "--refusals",
+        type=int,
+        default=3,
+        metavar="N",
+        help="refusals of a model in a row that make an alert (default: 3)",
     )
     services.add_argument("--name", default="", help="of this machine (default: its host name)")
     services.add_argument(
@@ -459,15 +474,19 @@ def _services(options: argparse.Namespace) -> int:
     from genmint.services.config import Services
     from genmint.services.supervisor import serve
 
+    # On a machine with workers only, both are the affair of the one with the servers.
+    shared = {} if options.workers_only else os.environ
     return serve(
         Services(
             Project.find(),
             host=options.host,
             mlflow_port=options.mlflow_port,
             prefect_port=options.prefect_port,
-            store=options.store or os.environ.get("STORE") or None,
+            store=options.store or shared.get("STORE") or None,
             workers=options.workers,
             name=options.name,
+            alerts=tuple(options.alert or shared.get("ALERTS", "").split()),
+            refusals=options.refusals,
             servers=not options.workers_only,
         )
     )
