@@ -67,9 +67,9 @@ def drift(
             continue
         decisions.append(decision)
         say.info(str(decision))
+        _tell(decision)
         if decision.verdict == "stopped":
             failures[name] = decision.reason
-            _tell_stopped(decision)
     drifted = [decision for decision in decisions if decision.verdict == "drift"]
     asked = None
     if drifted and retrain:
@@ -133,9 +133,10 @@ def _progress(asked: Asked) -> Progress:
     return "completed" if state.is_completed() else "failed"
 
 
-def _tell_stopped(decision: Decision) -> None:
+def _tell(decision: Decision) -> None:
+    """An event for each decision, on which automations can act."""
     emit_event(
-        "genmint.drift.stopped",
+        f"genmint.drift.{decision.verdict.replace(' ', '-')}",
         resource={"prefect.resource.id": f"genmint.dataset.{decision.dataset}",
                   "prefect.resource.name": decision.dataset},
         payload={"reason": decision.reason},

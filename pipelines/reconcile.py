@@ -1,8 +1,7 @@
 """Flow `reconcile`: the pass of `genmint reconcile` on a schedule.
 
 What a person did to aliases in MLflow is honoured or put back, and half-done moves are finished
-(docs/registry.md). Where something was put back, the event `genmint.reconcile.reverted` says so, on
-which an alert can act.
+(docs/registry.md). Where something was put back, an event says so, on which the alert acts.
 """
 
 from __future__ import annotations
@@ -22,8 +21,7 @@ from genmint.flow.stage import heals
 from genmint.project import Project
 from genmint.reconcile import Outcome
 from genmint.reconcile import reconcile as run_pass
-
-REVERTED = "genmint.reconcile.reverted"
+from genmint.services.alerts import PUT_BACK
 
 
 def _heals(_task: Any, _run: Any, state: Any) -> bool:
@@ -47,7 +45,7 @@ def reconcile(models: list[str] | None = None, revision: str = "HEAD") -> str:
     for outcome in outcomes:
         get_run_logger().info(str(outcome))
         if outcome.verdict == "put back":
-            _tell_reverted(outcome)
+            _tell_put_back(outcome)
     create_table_artifact(
         [
             {
@@ -81,9 +79,9 @@ def mend(home: Project, models: list[str], revision: str) -> list[Outcome]:
     return run_pass(home, params, models or list(params.models))
 
 
-def _tell_reverted(outcome: Outcome) -> None:
+def _tell_put_back(outcome: Outcome) -> None:
     emit_event(
-        REVERTED,
+        PUT_BACK,
         resource={"prefect.resource.id": f"genmint.model.{outcome.name}",
                   "prefect.resource.name": outcome.name},
         payload={"reason": outcome.reason, "champion": outcome.champion},
