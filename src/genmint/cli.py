@@ -253,6 +253,20 @@ def _add_registry_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _add_use_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
+    drift = verb(
+        "drift",
+        _drift,
+        "show whether new data drifted from what the models learned, and why",
+        "Shows the latest look at each data set with a block under drift in params.yaml. With\n"
+        "--look it takes one now, as the flow `drift` does on a schedule: new data go through\n"
+        "ingest and Great Expectations in a checkout of their own, and windows of new items are\n"
+        "tested. Nothing is retrained. Exit code 1 where data may not enter.\n\n"
+        "  genmint drift --look faces",
+    )
+    drift.add_argument("names", metavar="DATASET", nargs="*", help="default: all that are watched")
+    drift.add_argument("--look", action="store_true", help="take a look now")
+    drift.add_argument("--json", action="store_true", help="the records, for programs")
+
     sample = verb(
         "sample",
         _sample,
@@ -542,6 +556,31 @@ def _add(options: argparse.Namespace) -> int:
     gates = " ".join(f"gate@{name}" for name in models)
     print(f"next: dvc repro {gates} && genmint promote {' '.join(models)}")
     return 0
+
+
+def _drift(options: argparse.Namespace) -> int:
+    from genmint.drift.look import look, watched
+    from genmint.drift.show import lines_of
+    from genmint.drift.state import Shelf
+    from genmint.project import Project
+
+    project = Project.find()
+    known = watched(project, ignore_uncommitted=True)
+    names = [_known(name, known, "block under drift (as committed) for") for name in options.names]
+    found = []
+    for name in names or known:
+        if options.look:
+            found.append(look(project, name, ignore_uncommitted=True))
+        else:
+            found += Shelf(project, name).decisions(1)
+    if options.json:
+        print(json.dumps([each.model_dump(mode="json") for each in found], indent=2))
+    else:
+        for each in found:
+            print("\n".join(lines_of(each)))
+        if not found:
+            print("no look was taken yet: `genmint drift --look`, or the flow `drift`")
+    return 1 if any(each.verdict == "stopped" for each in found) else 0
 
 
 def _doctor(_: argparse.Namespace) -> int:
