@@ -193,10 +193,25 @@ def _add_services_verb(verb: Callable[..., argparse.ArgumentParser]) -> None:
     services.add_argument(
         "--store",
         metavar="URL",
-        help="postgresql://… for both servers (default: the variable STORE, else SQLite)",
+        help="postgresql://… or sqlite, for both servers (default: the variable STORE, else MLflow "
+        "on mlflow.db and Prefect on a PostgreSQL of its own)",
     )
     services.add_argument(
         "--workers", type=int, default=1, metavar="N", help="CPU workers that train (default: 1)"
+    )
+    services.add_argument(
+        "--alert",
+        metavar="URL",
+        action="append",
+        help="webhook or Apprise URL that hears of failures; may be given again (default: the "
+        "variable ALERTS, with blanks in between)",
+    )
+    services.add_argument(
+        "--refusals",
+        type=int,
+        default=3,
+        metavar="N",
+        help="refusals of a model in a row that make an alert (default: 3)",
     )
     services.add_argument("--name", default="", help="of this machine (default: its host name)")
     services.add_argument(
@@ -238,6 +253,20 @@ def _add_registry_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _add_use_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
+    drift = verb(
+        "drift",
+        _drift,
+        "show whether new data drifted from what the models learned, and why",
+        "Shows the latest look at each data set with a block under drift in params.yaml. With\n"
+        "--look it takes one now, as the flow `drift` does on a schedule: new data go through\n"
+        "ingest and Great Expectations in a checkout of their own, and windows of new items are\n"
+        "tested. Nothing is retrained. Exit code 1 where data may not enter.\n\n"
+        "  genmint drift --look faces",
+    )
+    drift.add_argument("names", metavar="DATASET", nargs="*", help="default: all that are watched")
+    drift.add_argument("--look", action="store_true", help="take a look now")
+    drift.add_argument("--json", action="store_true", help="the records, for programs")
+
     sample = verb(
         "sample",
         _sample,
@@ -445,15 +474,19 @@ def _services(options: argparse.Namespace) -> int:
     from genmint.services.config import Services
     from genmint.services.supervisor import serve
 
+    # On a machine with workers only, both are the affair of the one with the servers.
+    shared = {} if options.workers_only else os.environ
     return serve(
         Services(
             Project.find(),
             host=options.host,
             mlflow_port=options.mlflow_port,
             prefect_port=options.prefect_port,
-            store=options.store or os.environ.get("STORE") or None,
+            store=options.store or shared.get("STORE") or None,
             workers=options.workers,
             name=options.name,
+            alerts=tuple(options.alert or shared.get("ALERTS", "").split()),
+            refusals=options.refusals,
             servers=not options.workers_only,
         )
     )
@@ -523,6 +556,31 @@ def _add(options: argparse.Namespace) -> int:
     gates = " ".join(f"gate@{name}" for name in models)
     print(f"next: dvc repro {gates} && genmint promote {' '.join(models)}")
     return 0
+
+
+def _drift(options: argparse.Namespace) -> int:
+    from genmint.drift.look import look, watched
+    from genmint.drift.show import lines_of
+    from genmint.drift.state import Shelf
+    from genmint.project import Project
+
+    project = Project.find()
+    known = watched(project, ignore_uncommitted=True)
+    names = [_known(name, known, "block under drift (as committed) for") for name in options.names]
+    found = []
+    for name in names or known:
+        if options.look:
+            found.append(look(project, name, ignore_uncommitted=True))
+        else:
+            found += Shelf(project, name).decisions(1)
+    if options.json:
+        print(json.dumps([each.model_dump(mode="json") for each in found], indent=2))
+    else:
+        for each in found:
+            print("\n".join(lines_of(each)))
+        if not found:
+            print("no look was taken yet: `genmint drift --look`, or the flow `drift`")
+    return 1 if any(each.verdict == "stopped" for each in found) else 0
 
 
 def _doctor(_: argparse.Namespace) -> int:

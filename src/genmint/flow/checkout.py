@@ -151,7 +151,7 @@ def adopt(home: Project, checkout: Project, params: Params, fresh: tuple[str, ..
         if path.is_absolute() or target.exists():
             continue
         if pointer.exists() and name not in fresh:
-            _fetch(checkout, pointer, target)
+            fetch_pointer(checkout, pointer, target)
         elif source.is_dir():
             pointer.unlink(missing_ok=True)
             # Copies, since DVC makes what it adds read-only, and a link is the user's own file.
@@ -161,7 +161,7 @@ def adopt(home: Project, checkout: Project, params: Params, fresh: tuple[str, ..
     return pointers
 
 
-def _fetch(checkout: Project, pointer: Path, target: Path) -> None:
+def fetch_pointer(checkout: Project, pointer: Path, target: Path) -> None:
     """Put a folder that was `dvc add`ed into place; if nobody has it, ingest refuses it by name."""
     run_dvc(checkout, "checkout", "--allow-missing", str(pointer))
     if not target.exists() and has_remote(checkout):

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from genmint.errors import ConfigError
 from genmint.project import Project
+from genmint.services import alerts
 
+SQLITE = "sqlite"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _WORKER_NAME = re.compile(r"[\w.-]+")
 
@@ -24,7 +26,8 @@ class Services:
         host: address both servers listen on; loopback unless the user says otherwise.
         mlflow_port: of MLflow.
         prefect_port: of Prefect.
-        store: `postgresql://…` for both servers, None for the SQLite files.
+        store: `postgresql://…` or "sqlite", for both servers; None: MLflow on mlflow.db, where
+            `dvc repro` has it, and Prefect on a PostgreSQL of our own.
         workers: CPU workers of the pool gpu, where no GPU is visible; 1 or more.
         name: of this machine among the workers; part of their names.
         servers: False on a further machine, whose workers use the servers named by
@@ -66,19 +69,29 @@ class Services:
             raise ConfigError("--mlflow-port and --prefect-port must differ")
         if not _WORKER_NAME.fullmatch(self.machine):
             raise ConfigError(f"--name {self.machine!r}: letters, digits, dots, dashes")
-        if self.store is not None and not self.store.startswith(("postgresql://", "postgres://")):
+        if self.store not in (None, SQLITE) and not self.on_postgresql:
             raise ConfigError(
-                "STORE: write postgresql://user:password@host/name, or leave it out for SQLite"
+                "STORE: write postgresql://user:password@host/name for both servers, or sqlite; "
+                "left out, MLflow stays on mlflow.db and Prefect gets a PostgreSQL of its own"
             )
         if not self.servers:
             self._check_remote()
+        elif self.alerts:
+            alerts.check(self.alerts)
 
     def _check_remote(self) -> None:
         if self.store is not None:
-            raise ConfigError("--workers-only has no servers: leave --store out")
+            raise ConfigError("--workers-only has no servers: leave STORE out")
+        if self.alerts:
+            raise ConfigError("--workers-only: alerts are set up where the servers run")
         for variable in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
             if not os.environ.get(variable):
                 raise ConfigError(f"--workers-only: set {variable} to where the server is")
+
+    @property
+    def on_postgresql(self) -> bool:
+        """Whether a PostgreSQL was named."""
+        return (self.store or "").startswith(("postgresql://", "postgres://"))
 
     @property
     def state(self) -> Path:

@@ -19,7 +19,7 @@ CPU, GPU = "cpu", "gpu"
 QUEUES = {"person": 1, "nightly": 2}
 # Every flow run is mortal (see that module), whichever worker starts it. `python` is the one of the
 # worker's own environment, first on its PATH: pools are shared by machines.
-COMMAND = "python -m genmint.services.mortal -m prefect.engine"
+COMMAND = "python -m genmint.services.mortal python -m prefect.engine"
 
 
 def create_pools(client: SyncPrefectClient) -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,13 +27,29 @@ _HEALTHY_SECONDS = 60.0
 
 @dataclass
 class Child:
-    """A server or worker: `python ARGUMENTS`, restarted with growing pauses when it ends."""
+    """A server or worker, restarted with growing pauses when it ends.
+
+    Attributes:
+        name: for people.
+        arguments: program and its arguments.
+        env: all of its environment.
+        cwd: where it runs.
+        log: file that its output is added to.
+        user: whom root makes it run as; None: whoever runs the supervisor.
+        before: what is done before each start.
+        polite: the signal that asks it to end.
+        starts: how often it was started.
+        process: the present one.
+    """
 
     name: str
     arguments: Sequence[str]
     env: dict[str, str]
     cwd: Path
     log: Path
+    user: str | None = None
+    before: Callable[[], None] = lambda: None
+    polite: int = signal.SIGTERM
     starts: int = 0
     process: subprocess.Popen[bytes] | None = None
     _started: float = 0.0
@@ -45,10 +61,12 @@ class Child:
 
         Must be called by the main thread: the kernel ends the child when the calling thread ends.
         """
+        self.before()
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        user = () if self.user is None else ("--user", self.user)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "genmint.services.mortal", *self.arguments],
+                [sys.executable, "-m", "genmint.services.mortal", *user, *self.arguments],
                 env=self.env,
                 cwd=self.cwd,
                 stdin=subprocess.DEVNULL,
@@ -68,6 +86,9 @@ class Child:
         """The exit status of a process that ended since the last call; None if it did not."""
         if self.process is None or (status := self.process.poll()) is None:
             return None
+        # Its own children would hold its port or its device against the next one.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         if time.monotonic() - self._started > _HEALTHY_SECONDS:
             self._pause = _FIRST_PAUSE_SECONDS
         self.process = None
@@ -83,9 +104,9 @@ class Child:
         return True
 
     def ask_to_end(self) -> None:
-        """SIGTERM to it alone; its children are its own affair."""
+        """Send `polite` to it alone; its children are its own affair."""
         if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
+            self.process.send_signal(self.polite)
 
     def end(self, patience: float) -> None:
         """Wait `patience` seconds for it, then kill its whole session group."""
@@ -124,6 +145,21 @@ def marked(mark: str) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
             env = process.environ()
             if env.get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
                 yield process, env
+
+
+def flow_runs(mark: str) -> tuple[set[str], set[str]]:
+    """Ids of the flow runs that a worker is running, and of those that have any process at all.
+
+    A stage may outlive its flow for a moment, and is then nobody's: only a child of a worker, which
+    itself belongs to no run, keeps a run alive.
+    """
+    run_of, parents = {}, []
+    for process, env in marked(mark):
+        run_of[process.pid] = env.get(FLOW_RUN)
+        with contextlib.suppress(psutil.Error):
+            parents.append((env.get(FLOW_RUN), process.ppid()))
+    led = {run for run, parent in parents if run and run_of.get(parent, run) is None}
+    return led, {run for run in run_of.values() if run}
 
 
 def kill_marked(mark: str, flow_run: str | None = None) -> int:

@@ -14,10 +14,11 @@ from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from genmint.errors import ConfigError, GenmintError
+from genmint.flow.home import HOME
 from genmint.services.config import Services
 from genmint.services.processes import MARK, Child
 from genmint.tracking.store import configure, create_store, database
-from genmint.tracking.ui import BACKEND, check_free, server_arguments
+from genmint.tracking.ui import BACKEND, server_arguments
 
 _START_SECONDS = 120.0
 _SECONDS_BETWEEN_KNOCKS = 0.25
@@ -44,6 +45,7 @@ def environment(services: Services) -> dict[str, str]:
         MARK: services.mark,
         # Flow runs and stages are started as `python`.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        HOME: str(services.project.root),
         "PREFECT_HOME": str(services.state / "prefect"),
         "PREFECT_API_URL": services.prefect_api,
         "MLFLOW_TRACKING_URI": services.tracker,
@@ -51,29 +53,49 @@ def environment(services: Services) -> dict[str, str]:
     return {**defaults, **os.environ, **fixed}
 
 
-def prepare_stores(services: Services) -> tuple[str, str]:
-    """Create what databases are missing; return the addresses of MLflow's and Prefect's.
+def tracking_store(services: Services) -> str:
+    """Create what is missing of MLflow's database; return its address.
 
     Raises:
-        ConfigError: a port is taken.
-        GenmintError: PostgreSQL does not answer, or refuses to create Prefect's database.
+        GenmintError: PostgreSQL does not answer.
     """
-    check_free(services.host, services.mlflow_port, "--mlflow-port")
-    check_free(services.host, services.prefect_port, "--prefect-port")
     configure()
-    if services.store is None:
+    if not services.on_postgresql:
         create_store(services.project)
-        (services.state / "prefect").mkdir(parents=True, exist_ok=True)
-        return (
-            f"sqlite:///{database(services.project)}",
-            f"sqlite+aiosqlite:///{services.state / 'prefect' / 'prefect.db'}",
-        )
+        return f"sqlite:///{database(services.project)}"
+    url = _store(services)
+    _create_database(url, url)
+    return _text(url)
+
+
+def orchestration_store(services: Services, embedded: URL | None) -> str:
+    """Create what is missing of Prefect's database; return its address.
+
+    Args:
+        services: the options.
+        embedded: address of a PostgreSQL of our own, None where `services` names a store.
+
+    Raises:
+        GenmintError: PostgreSQL does not answer, or refuses to create the database.
+    """
+    if embedded is not None:
+        beside = embedded.set(database="prefect")
+        _create_database(embedded, beside)
+    elif services.on_postgresql:
+        url = _store(services)
+        beside = url.set(database=f"{url.database}{_PREFECT_SUFFIX}")
+        _create_database(url, beside)
+    else:
+        return f"sqlite+aiosqlite:///{services.state / 'prefect' / 'prefect.db'}"
+    return _text(beside.set(drivername="postgresql+asyncpg"))
+
+
+def _store(services: Services) -> URL:
+    assert services.store is not None
     url = make_url(services.store.replace("postgres://", "postgresql://", 1))
     if not url.database:
         raise ConfigError("STORE: name a database: postgresql://user:password@host/name")
-    beside = url.set(database=url.database + _PREFECT_SUFFIX)
-    _create_database(url, beside)
-    return _text(url), _text(beside.set(drivername="postgresql+asyncpg"))
+    return url
 
 
 def _create_database(url: URL, wanted: URL) -> None:
@@ -114,7 +136,9 @@ def mlflow_server(services: Services, backend: str) -> Child:
         env.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", allowed)
     home = services.project.home
     arguments = server_arguments(home / "mlartifacts", services.host, services.mlflow_port)
-    return Child("mlflow", arguments, env, home, services.state / "logs" / "mlflow.log")
+    return Child(
+        "mlflow", [sys.executable, *arguments], env, home, services.state / "logs" / "mlflow.log"
+    )
 
 
 def prefect_server(services: Services, backend: str) -> Child:
@@ -124,7 +148,7 @@ def prefect_server(services: Services, backend: str) -> Child:
     # The browser may sit on another machine than the workers.
     env.setdefault("PREFECT_UI_API_URL", "/api")
     arguments = [
-        *("-m", "prefect", "server", "start"),
+        *(sys.executable, "-m", "prefect", "server", "start"),
         *("--host", services.host, "--port", str(services.prefect_port)),
     ]
     home = services.project.home

@@ -8,25 +8,27 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from filelock import FileLock, Timeout
 
 from genmint.errors import GenmintError
 from genmint.files import write_json
-from genmint.services import pools
+from genmint.services import alerts, database, pools
 from genmint.services.config import Services
 from genmint.services.processes import Child, kill_marked, start_warden
 from genmint.services.servers import (
     mlflow_server,
+    orchestration_store,
     prefect_server,
-    prepare_stores,
+    tracking_store,
     wait_until_healthy,
 )
 from genmint.services.watch import Watch
 from genmint.services.workers import prefix, workers
+from genmint.tracking.ui import check_free
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -70,7 +72,7 @@ class _Supervisor:
         self._children: dict[str, Child] = {}
         self._servers: list[str] = []
         self._warden: subprocess.Popen[bytes] | None = None
-        self._watch: Watch | None = None
+        self._silent = False
 
     def run(self) -> int:
         self._warden = start_warden(self._services.mark)
@@ -81,24 +83,28 @@ class _Supervisor:
                 self._open(client)
                 self._keep_running(client)
         except KeyboardInterrupt:
-            _say("stopping …")
-            self._stop_workers()
             return 130
         finally:
             self._stop()
 
     def _start_servers(self) -> None:
-        tracking, orchestration = prepare_stores(self._services)
-        for child in (
-            mlflow_server(self._services, tracking),
-            prefect_server(self._services, orchestration),
-        ):
+        services = self._services
+        check_free(services.host, services.mlflow_port, "--mlflow-port")
+        check_free(services.host, services.prefect_port, "--prefect-port")
+        url = None
+        if services.store is None:
+            child, url = database.embedded(services)
             self._add(child)
+            database.wait_until_open(child, url, self._check_warden)
+        self._add(mlflow_server(services, tracking_store(services)))
+        self._add(prefect_server(services, orchestration_store(services, url)))
         self._servers = list(self._children)
-        wait_until_healthy(self._services, self._children, self._check_warden)
+        wait_until_healthy(services, self._children, self._check_warden)
 
     def _open(self, client: SyncPrefectClient) -> None:
         pools.create_pools(client)
+        if self._services.servers:
+            alerts.install(client, self._services.alerts, self._services.refusals)
         for child in workers(self._services):
             self._add(child)
         if self._services.deploy and pools.deploy(self._services, client):
@@ -111,25 +117,39 @@ class _Supervisor:
         _say(f"  export PREFECT_API_URL={self._services.prefect_api}")
         _say(f"  export MLFLOW_TRACKING_URI={self._services.tracker}")
 
-    def _keep_running(self, client: SyncPrefectClient) -> None:
-        import httpx
-
+    def _keep_running(self, client: SyncPrefectClient) -> NoReturn:
+        """Restart what dies and look after flow runs until a signal ends it."""
         services = self._services
         watch = Watch(client, services.mark, prefix(services), resumes=services.servers, say=_say)
-        self._watch = watch
-        next_look, silent = 0.0, False
-        while True:
-            self._restart_the_dead()
-            if time.monotonic() >= next_look:
-                try:
-                    watch.look()
-                    silent = False
-                except httpx.HTTPError as error:
-                    if not silent:
-                        _say(f"Prefect does not answer ({error or type(error).__name__}); waiting")
-                    silent = True
-                next_look = time.monotonic() + _SECONDS_BETWEEN_LOOKS
-            time.sleep(_TICK_SECONDS)
+        next_look = 0.0
+        try:
+            while True:
+                self._restart_the_dead()
+                if time.monotonic() >= next_look:
+                    self._ask_prefect(watch.look)
+                    next_look = time.monotonic() + _SECONDS_BETWEEN_LOOKS
+                time.sleep(_TICK_SECONDS)
+        except KeyboardInterrupt:
+            _say("stopping; what was running goes on at the next start")
+            self._stop_children(name for name in self._children if name not in self._servers)
+            self._ask_prefect(watch.abandon)
+            raise
+
+    def _ask_prefect(self, question: Callable[[], None]) -> None:
+        """Ask it; a server that does not answer is news once, and is asked again later."""
+        import httpx
+
+        try:
+            question()
+        except httpx.HTTPError as error:
+            if not self._silent:
+                reason = str(error).partition("\n")[0] or type(error).__name__
+                _say(f"Prefect does not answer ({reason}); asking on")
+            self._silent = True
+        else:
+            if self._silent:
+                _say("Prefect answers again")
+            self._silent = False
 
     def _restart_the_dead(self) -> None:
         self._check_warden()
@@ -165,44 +185,35 @@ class _Supervisor:
     @contextlib.contextmanager
     def _client(self) -> Iterator[SyncPrefectClient]:
         from prefect.client.orchestration import SyncPrefectClient
-        from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+        from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
         # The supervisor asks again two seconds later anyway, and must not sleep meanwhile.
         with (
-            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+            temporary_settings(
+                {PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_URL: self._services.prefect_api}
+            ),
             SyncPrefectClient(
                 self._services.prefect_api, httpx_settings={"timeout": _ANSWER_SECONDS}
             ) as client,
         ):
             yield client
 
-    def _stop_workers(self) -> None:
-        """End them and what they run, and give their runs back while Prefect can still hear it."""
-        import httpx
-
-        mine = [child for name, child in self._children.items() if name not in self._servers]
-        for child in mine:
-            child.ask_to_end()
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        for child in mine:
-            child.end(max(0.0, deadline - time.monotonic()))
-        if self._watch is None:
-            return
-        try:
-            self._watch.abandon()
-        except httpx.HTTPError:
-            _say("Prefect does not answer: its runs are marked at the next start")
-
     def _stop(self) -> None:
-        for child in self._children.values():
-            child.ask_to_end()
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        for child in self._children.values():
-            child.end(max(0.0, deadline - time.monotonic()))
+        # Workers are gone by now, or never came; the database goes last, after its clients.
+        self._stop_children(name for name in self._children if name != "postgresql")
+        self._stop_children(self._children)
         if self._warden is not None and self._warden.stdin is not None:
             self._warden.stdin.close()
             self._warden.wait()
         (self._services.state / "state.json").unlink(missing_ok=True)
+
+    def _stop_children(self, names: Iterable[str]) -> None:
+        children = [self._children[name] for name in names]
+        for child in children:
+            child.ask_to_end()
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        for child in children:
+            child.end(max(0.0, deadline - time.monotonic()))
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

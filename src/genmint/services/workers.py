@@ -77,7 +77,17 @@ def prefix(services: Services) -> str:
 
 def _worker(services: Services, pool: str, label: str, env: dict[str, str], limit: int) -> Child:
     arguments = [
-        *("-m", "prefect", "worker", "start", "--type", "process", "--install-policy", "never"),
+        *(
+            sys.executable,
+            "-m",
+            "prefect",
+            "worker",
+            "start",
+            "--type",
+            "process",
+            "--install-policy",
+            "never",
+        ),
         *("--pool", pool, "--name", prefix(services) + label, "--limit", str(limit)),
     ]
     log = services.state / "logs" / f"worker-{label}.log"

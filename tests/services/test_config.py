@@ -1,0 +1,52 @@
+import pytest
+
+from genmint.errors import ConfigError
+from genmint.project import Project
+from genmint.services.config import Services
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    return Project(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"workers": 0}, "--workers 0"),
+        ({"refusals": 0}, "--refusals 0"),
+        ({"mlflow_port": 0}, "--mlflow-port 0"),
+        ({"prefect_port": 65536}, "--prefect-port 65536"),
+        ({"mlflow_port": 4200}, "must differ"),
+        ({"name": "a b"}, "--name 'a b'"),
+        ({"store": "mysql://h/d"}, "postgresql://"),
+        ({"servers": False}, "PREFECT_API_URL"),
+        ({"alerts": ("slak://secret",)}, "alert slak:…: neither"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(project, options, said):
+    with pytest.raises(ConfigError, match=said) as refused:
+        Services(project, **options)
+    assert "secret" not in str(refused.value)
+
+
+def test_workers_only_use_the_servers_that_are_named(project, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "http://far:4200/api")
+    with pytest.raises(ConfigError, match="MLFLOW_TRACKING_URI"):
+        Services(project, servers=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://far:5000")
+    services = Services(project, servers=False)
+    assert (services.prefect_api, services.tracker) == ("http://far:4200/api", "http://far:5000")
+    for options in ({"store": "postgresql://h/d"}, {"alerts": ("https://hook",)}):
+        with pytest.raises(ConfigError, match="--workers-only"):
+            Services(project, servers=False, **options)
+
+
+def test_only_this_machine_reaches_the_servers_unless_told_otherwise(project):
+    assert Services(project).is_loopback
+    everywhere = Services(project, host="0.0.0.0")  # noqa: S104 - what is told apart here
+    assert not everywhere.is_loopback
+    assert everywhere.prefect_api == "http://127.0.0.1:4200/api"
+    assert Services(project, host="::1").tracker == "http://[::1]:5000"
