@@ -31,12 +31,16 @@ from prefect import flow
 
 
 @flow
-def nap(seconds: float = 1.0, fail: bool = False, out: str = ""):
-    """Sleeps in a child, as a flow trains in one, and counts in a file how often it was begun."""
+def nap(seconds: list[float], fail: bool = False, out: str = ""):
+    """Sleeps in a child, as a flow trains in one; `seconds` of each attempt, the last for more."""
+    attempt = 0
     if out:
-        with open(out, "a") as file:
+        with open(out, "a+") as file:
+            file.seek(0)
+            attempt = len(file.readlines())
             print(os.environ.get("GENMINT_DEVICE"), os.environ["OMP_NUM_THREADS"], file=file)
-    subprocess.run([sys.executable, "-c", f"import time; time.sleep({seconds})"], check=True)
+    code = f"import time; time.sleep({seconds[min(attempt, len(seconds) - 1)]})"
+    subprocess.run([sys.executable, "-c", code], check=True)
     if fail:
         raise ValueError("told to fail")
 '''

@@ -62,7 +62,7 @@ def test_a_second_supervisor_is_refused(running):
 
 def test_a_run_outlives_its_worker(running, tmp_path, listener):
     out = tmp_path / "begun"
-    run = running.ask("nap/gpu", seconds=4, out=str(out))
+    run = running.ask("nap/gpu", seconds=[60, 0], out=str(out))
     running.wait_for(lambda: begun(out), 40, "the run begins")
     (device, threads), *_ = (line.split() for line in begun(out))
     assert threads == str(max(1, (os.cpu_count() or 1) // 2))
@@ -80,7 +80,7 @@ def test_a_run_outlives_its_worker(running, tmp_path, listener):
 
 def test_a_run_outlives_its_own_process(running, tmp_path):
     out = tmp_path / "begun"
-    run = running.ask("nap/gpu", seconds=4, out=str(out))
+    run = running.ask("nap/gpu", seconds=[60, 0], out=str(out))
     running.wait_for(lambda: begun(out), 40, "the run begins")
     running.wait_for(lambda: len(processes_of(running, run)) == 2, 10, "its child")
     engine, child = sorted(processes_of(running, run), key=lambda found: found.create_time())
@@ -94,15 +94,15 @@ def test_a_run_outlives_its_own_process(running, tmp_path):
 
 def test_people_hear_of_what_failed(running, listener):
     """By a plain webhook and by Apprise; a flow that is not ours is nobody's affair."""
-    run = running.ask("retrain/failing", fail=True, seconds=0)
-    other = running.ask("nap/gpu", fail=True, seconds=0)
+    run = running.ask("retrain/failing", fail=True, seconds=[0])
+    other = running.ask("nap/gpu", fail=True, seconds=[0])
     for asked in (run, other):
         running.wait_until(asked, "Failed", 60)
     heard = listener.wait_for("/hook", "a flow failed", "told to fail")
     assert heard["text"].startswith("retrain (")
     assert heard["resource"] == f"prefect.flow-run.{run}"
     assert "told to fail" in listener.wait_for("/apprise", "told to fail")["message"]
-    crashed = running.ask("retrain/failing", seconds=60)
+    crashed = running.ask("retrain/failing", seconds=[60])
     engine = running.wait_for(lambda: processes_of(running, crashed)[:1], 40, "its process")[0]
     running.wait_for(lambda: "Running" in running.states(crashed), 20, "it runs")
     os.kill(engine.pid, signal.SIGKILL)
@@ -136,7 +136,7 @@ for name, event, labels in (
 
 def test_a_cancelled_run_frees_its_device(running, tmp_path):
     out = tmp_path / "begun"
-    run = running.ask("nap/gpu", seconds=120, out=str(out))
+    run = running.ask("nap/gpu", seconds=[120], out=str(out))
     running.wait_for(lambda: begun(out), 40, "the run begins")
     with running.client as client:
         client.set_flow_run_state(run, Cancelling())
@@ -159,13 +159,13 @@ def test_killed_servers_come_back_with_all_they_knew(running):
     running.wait_for(all_answer, 60, "both servers answer again")
     with running.client as client:
         assert {deployment.id for deployment in client.read_deployments()} == before
-    run = running.ask("nap/cpu", seconds=0)
+    run = running.ask("nap/cpu", seconds=[0])
     running.wait_until(run, "Completed", 60)
 
 
 def test_ctrl_c_ends_all_and_the_next_start_goes_on(running, tmp_path):
     out = tmp_path / "begun"
-    run = running.ask("nap/gpu", seconds=6, out=str(out))
+    run = running.ask("nap/gpu", seconds=[60, 0], out=str(out))
     running.wait_for(lambda: begun(out), 40, "the run begins")
     assert running.stop() == 130
     assert running.processes() == []
@@ -177,7 +177,7 @@ def test_ctrl_c_ends_all_and_the_next_start_goes_on(running, tmp_path):
 
 def test_a_killed_supervisor_takes_all_with_it(running, tmp_path):
     out = tmp_path / "begun"
-    run = running.ask("nap/gpu", seconds=30, out=str(out))
+    run = running.ask("nap/gpu", seconds=[60], out=str(out))
     running.wait_for(lambda: begun(out), 40, "the run begins")
     assert len(processes_of(running, run)) >= 1
     running.process.kill()

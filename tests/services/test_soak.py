@@ -25,7 +25,7 @@ def test_three_workers_with_short_runs_meet_no_lock_error(start, tmp_path):
         while open_runs or time.monotonic() < deadline:
             while len(open_runs) < AHEAD and time.monotonic() < deadline:
                 run = client.create_flow_run_from_deployment(
-                    deployment, parameters={"seconds": 0.1, "out": str(out)}
+                    deployment, parameters={"seconds": [0.1], "out": str(out)}
                 )
                 asked.append(run.id)
                 open_runs.add(run.id)

@@ -1,4 +1,4 @@
-"""A command that ends with the process that started it: `python -m genmint.flow.keeper COMMAND …`.
+"""A command that ends with the process that started it: `python keeper.py COMMAND …`.
 
 DVC starts a shell, and the shell a stage. Killing the first leaves the others, so this process
 stands above them all: it holds the reading end of a pipe whose other end only the flow has, and

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import shutil
 import threading
 import time
@@ -10,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from genmint.errors import GenmintError, TemporaryError
+from genmint.files import write_text
 from genmint.flow.checkout import git
-from genmint.lock import read_lock
+from genmint.lock import parse_lock, read_lock
 from genmint.project import Project
 
 PREFIX = "retrain"
@@ -94,6 +96,7 @@ def publish(
         TemporaryError: it cannot be pushed; the branch is there, and can be pushed by hand.
         GenmintError: git fails.
     """
+    _put_in_order(checkout, base)
     commit = record(checkout, message)
     tree = git(home, "rev-parse", f"{commit}^{{tree}}").strip()
     if tree == git(home, "rev-parse", f"{base}^{{tree}}").strip():
@@ -158,6 +161,27 @@ def _wait_for_lock(checkout: Project, stages: frozenset[str]) -> None:
         if time.monotonic() > deadline:
             raise GenmintError(problem)
         time.sleep(0.05)
+
+
+def _put_in_order(checkout: Project, base: str) -> None:
+    """Put new stages of dvc.lock in order of their names, those that were there before them.
+
+    DVC appends them as they end, so the same results would be another file each night.
+    """
+    if not checkout.lock.exists():
+        return
+    head, *blocks = re.split(r"^(?=  \S)", checkout.lock.read_text("utf-8"), flags=re.MULTILINE)
+    try:
+        before = list(parse_lock(git(checkout, "show", f"{base}:./dvc.lock"), "dvc.lock"))
+    except GenmintError:
+        before = []
+    place = {name: number for number, name in enumerate(before)}
+
+    def rank(block: str) -> tuple[int, str]:
+        name = block.partition(":\n")[0].strip()
+        return place.get(name, len(place)), name
+
+    write_text(checkout.lock, head + "".join(sorted(blocks, key=rank)))
 
 
 def _branch_with(home: Project, tree: str) -> Published | None:

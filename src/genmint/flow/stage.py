@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genmint.errors import FAILURE_FILE, GenmintError, TemporaryError
+from genmint.flow import keeper
 from genmint.project import Project
 from genmint.training.device_lock import DEVICE, NO_DEVICE
 
@@ -27,6 +28,8 @@ Say = Callable[[str], None]
 # Two processes of DVC in one checkout: one loses, and says so in one of these ways.
 _BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
 _LOCK_SECONDS = 300.0
+# By its file, since the code of the checkout may be older than it.
+_KEEPER = (sys.executable, "-I", keeper.__file__)
 _KEPT_LINES = 40
 
 _SAID: tuple[tuple[re.Pattern[str], Result], ...] = (
@@ -34,6 +37,9 @@ _SAID: tuple[tuple[re.Pattern[str], Result], ...] = (
     (re.compile(r"^Stage '([^']+)' is cached - skipping run"), "cached"),
     (re.compile(r"^Stage '([^']+)' didn't change, skipping"), "unchanged"),
 )
+# DVC's advice to people, which nobody follows in a flow.
+_ADVICE = ("To track the changes with git", "git add ", "To enable auto staging", "dvc config core.",
+           "Use `dvc push`")  # fmt: skip
 # DVC's own words for a stage that was killed: nothing is wrong with it.
 _KILLED = re.compile(r"exited with -\d+|exited with (?:130|137|143)\b")
 
@@ -95,7 +101,7 @@ class Crew:
             if self._over:
                 raise GenmintError("the flow is ending, so nothing more is started")
             process = subprocess.Popen(
-                [sys.executable, "-m", "genmint.flow.keeper", *command],
+                [*_KEEPER, *command],
                 cwd=project.root,
                 env=env,
                 # Nothing is ever written to it: it closes when this process is gone.
@@ -208,7 +214,7 @@ def run(
             for raw in process.stdout:
                 line = raw.rstrip()
                 (telling if _results([line]) else last).append(line)
-                if line:
+                if line and not line.lstrip().startswith(_ADVICE):
                     say(line)
             code = process.wait()
         finally:

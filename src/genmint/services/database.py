@@ -46,19 +46,23 @@ def embedded(services: Services) -> tuple[Child, URL]:
     """
     folder = services.state / "postgresql"
     user = _USER if os.name == "posix" and os.geteuid() == 0 else None
+    if user is not None:
+        _check_way(_binaries(), user)
     if not (folder / "PG_VERSION").exists():
         _initialise(folder, user)
-    sockets = _socket_folder(folder, user)
+    data = _seen_by(user, folder)
+    short = len(os.fsencode(folder)) <= _LONGEST_FOLDER
+    sockets = folder if short else _short_folder(folder, user)
     arguments = [
-        *(str(_binaries() / "postgres"), "-D", str(folder)),
-        *("-c", "listen_addresses=", "-k", str(sockets)),
+        *(str(_binaries() / "postgres"), "-D", data),
+        *("-c", "listen_addresses=", "-k", data if short else str(sockets)),
     ]
     child = Child(
         "postgresql",
         arguments,
         # In English, whatever the user's locale is: people search for what a log says.
         {**os.environ, MARK: services.mark, "LC_ALL": "C"},
-        folder.parent,
+        folder,
         services.state / "logs" / "postgresql.log",
         user=user,
         before=lambda: _forget_the_dead(folder),
@@ -110,15 +114,17 @@ def _initialise(folder: Path, user: str | None) -> None:
         fresh = Path(place) / "data"
         fresh.mkdir(mode=0o700)
         if user is not None:
-            _open_way(fresh)
             _give(fresh, user)
         command = [
             *(sys.executable, "-m", "genmint.services.mortal"),
             *(() if user is None else ("--user", user)),
-            *(str(_binaries() / "initdb"), "-D", str(fresh), "-U", "postgres"),
+            *(str(_binaries() / "initdb"), "-D", _seen_by(user, fresh), "-U", "postgres"),
             *("--encoding=utf8", "--locale=C", "--auth=trust"),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        env = {**os.environ, "LC_ALL": "C"}
+        done = subprocess.run(
+            command, cwd=fresh, env=env, capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
             raise GenmintError(
                 f"{folder}: PostgreSQL cannot make its data folder: {done.stderr.strip()[-500:]}. "
@@ -127,9 +133,15 @@ def _initialise(folder: Path, user: str | None) -> None:
         fresh.replace(folder)
 
 
-def _socket_folder(folder: Path, user: str | None) -> Path:
-    if len(os.fsencode(folder)) <= _LONGEST_FOLDER:
-        return folder
+def _seen_by(user: str | None, folder: Path) -> str:
+    """How the server names a folder: root's may lie where its user cannot pass, so by its own cwd.
+
+    PostgreSQL stays in its data folder, and so does every process of it.
+    """
+    return str(folder) if user is None else "/proc/self/cwd"
+
+
+def _short_folder(folder: Path, user: str | None) -> Path:
     short = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
     sockets = Path(tempfile.gettempdir()) / f"genmint-{os.geteuid()}-{short}"
     sockets.mkdir(mode=0o700, exist_ok=True)
@@ -147,17 +159,19 @@ def _forget_the_dead(folder: Path) -> None:
         pid = int(note.read_text().splitlines()[0])
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
-            if process.name().startswith("postgres") and str(folder) in process.cmdline():
+            if process.name().startswith("postgres") and Path(process.cwd()) == folder:
                 return
         note.unlink()
 
 
-def _open_way(folder: Path) -> None:
-    """Let others pass (not look) through the folders above, which root alone may now."""
-    for parent in folder.parents:
-        mode = parent.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            parent.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+def _check_way(folder: Path, user: str) -> None:
+    for parent in (folder, *folder.parents):
+        if not parent.stat().st_mode & stat.S_IXOTH:
+            raise ConfigError(
+                f"PostgreSQL does not run as root, and the user {user!r} may not enter {parent}: "
+                f"`chmod o+x {parent}`, run genmint services as another user, or name a server "
+                "with STORE=postgresql://…"
+            )
 
 
 def _give(folder: Path, user: str) -> None:

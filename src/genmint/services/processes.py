@@ -86,6 +86,9 @@ class Child:
         """The exit status of a process that ended since the last call; None if it did not."""
         if self.process is None or (status := self.process.poll()) is None:
             return None
+        # Its own children would hold its port or its device against the next one.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         if time.monotonic() - self._started > _HEALTHY_SECONDS:
             self._pause = _FIRST_PAUSE_SECONDS
         self.process = None
@@ -142,6 +145,21 @@ def marked(mark: str) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
             env = process.environ()
             if env.get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
                 yield process, env
+
+
+def flow_runs(mark: str) -> tuple[set[str], set[str]]:
+    """Ids of the flow runs that a worker is running, and of those that have any process at all.
+
+    A stage may outlive its flow for a moment, and is then nobody's: only a child of a worker, which
+    itself belongs to no run, keeps a run alive.
+    """
+    run_of, parents = {}, []
+    for process, env in marked(mark):
+        run_of[process.pid] = env.get(FLOW_RUN)
+        with contextlib.suppress(psutil.Error):
+            parents.append((env.get(FLOW_RUN), process.ppid()))
+    led = {run for run, parent in parents if run and run_of.get(parent, run) is None}
+    return led, {run for run in run_of.values() if run}
 
 
 def kill_marked(mark: str, flow_run: str | None = None) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from genmint.services.processes import FLOW_RUN, kill_marked, marked
+from genmint.services.processes import flow_runs, kill_marked
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -25,6 +25,8 @@ _RUNNING_GRACE_SECONDS = 4.0
 _PENDING_GRACE_SECONDS = 40.0
 # The process of a run that has ended in Prefect may take so long to end, too.
 _FINAL_GRACE_SECONDS = 30.0
+# The worker of a run that was killed says Crashed, too, a moment later.
+_CRASHED_GRACE_SECONDS = 4.0
 # Of a crash that long ago nobody waits for the end any more.
 _RESUME_WITHIN = datetime.timedelta(hours=12)
 # A run that ends its worker or machine each time must not do so for ever.
@@ -67,9 +69,9 @@ class Watch:
         from prefect.client.schemas.objects import StateType
 
         active = self._runs(StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
-        alive = self._alive()
-        self._mark_orphans(active, alive)
-        self._end_zombies({run.id: run for run in active}, alive)
+        led, touched = flow_runs(self._mark)
+        self._mark_orphans(active, {UUID(id_) for id_ in led})
+        self._end_zombies({run.id: run for run in active}, {UUID(id_) for id_ in touched})
         if self._resumes:
             self._resume(self._runs(StateType.CRASHED))
 
@@ -104,18 +106,15 @@ class Watch:
             limit=200,
         )
 
-    def _alive(self) -> set[UUID]:
-        return {UUID(env[FLOW_RUN]) for _, env in marked(self._mark) if env.get(FLOW_RUN)}
-
     def _is_mine(self, run: FlowRun) -> bool:
         return str(run.labels.get(_WORKER_LABEL, "")).startswith(self._prefix)
 
-    def _mark_orphans(self, active: list[FlowRun], alive: set[UUID]) -> None:
+    def _mark_orphans(self, active: list[FlowRun], led: set[UUID]) -> None:
         now = time.monotonic()
         orphans = {
             run.id: run
             for run in active
-            if run.id not in alive and (self._is_mine(run) or self._is_unclaimed(run))
+            if run.id not in led and (self._is_mine(run) or self._is_unclaimed(run))
         }
         self._missing = {id_: self._missing.get(id_, now) for id_ in orphans}
         for id_, run in orphans.items():
@@ -157,9 +156,9 @@ class Watch:
         )
         return True
 
-    def _end_zombies(self, active: dict[UUID, FlowRun], alive: set[UUID]) -> None:
+    def _end_zombies(self, active: dict[UUID, FlowRun], touched: set[UUID]) -> None:
         """Kill processes whose run was ended or given away elsewhere: they hold a device."""
-        for id_ in alive:
+        for id_ in touched:
             run = active.get(id_) or self._find(id_)
             if run is None or self._is_lost_to_us(run):
                 killed = kill_marked(self._mark, flow_run=str(id_))
@@ -185,7 +184,9 @@ class Watch:
 
     def _resume(self, crashed: list[FlowRun]) -> None:
         for run in crashed:
-            if run.id in self._given_up:
+            assert run.state is not None
+            age = datetime.datetime.now(datetime.UTC) - run.state.timestamp
+            if run.id in self._given_up or age.total_seconds() < _CRASHED_GRACE_SECONDS:
                 continue
             crashes = sum(s.is_crashed() for s in self._client.read_flow_run_states(run.id))
             if crashes >= MAX_CRASHES:
