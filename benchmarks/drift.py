@@ -134,7 +134,8 @@ def main() -> None:
     study = Study(rule)
     print(f"window {rule.window}, {rule.agree} of {rule.of}, alpha {rule.alpha:g}")
     print(
-        "| change | windows | drifted | decisions | retrain | seen by |\n|---|---:|---:|---:|---:|---|"
+        "| change | windows | drifted | decisions | retrain | seen by |\n"
+        "|---|---:|---:|---:|---:|---|"
     )
     for change in CHANGES:
         begun = time.monotonic()
