@@ -33,6 +33,7 @@ from genmint.flow.home import find_home
 from genmint.flow.stage import Crew, Outcome, StageError, heals, reproduce
 from genmint.flow.worker import train_and_evaluate
 from genmint.project import Project
+from genmint.services.alerts import REFUSALS
 
 WORKER = "train-model/worker"
 _POLL_SECONDS = 1.0
@@ -240,10 +241,12 @@ def _tell(work: Work, night: summary.Night) -> None:
         summary.page(night, work.checkout, tracker), key="retrain", description=night.headline()
     )
     for each in night.verdicts:
+        refused = each.verdict == "refused"
+        labels = {REFUSALS: str(champions.refusals(work.checkout, each.name))} if refused else {}
         emit_event(
             f"genmint.verdict.{each.verdict.replace(' ', '-')}",
             resource={"prefect.resource.id": f"genmint.model.{each.name}",
-                      "prefect.resource.name": each.name},
+                      "prefect.resource.name": each.name, **labels},
             related=[{"prefect.resource.id": f"prefect.flow-run.{work.run_id}",
                       "prefect.resource.role": "flow-run"}],
             payload={"reason": each.reason, "version": each.version,

@@ -128,12 +128,13 @@ class Running:
         self.options, self.env = options, env
         self.start()
 
+    @staticmethod
+    def clean_env():
+        """The environment without what would point at other servers."""
+        others = ("PREFECT_", "MLFLOW_", "DVC_", "GENMINT_SERVICES", "STORE", "ALERTS")
+        return {name: said for name, said in os.environ.items() if not name.startswith(others)}
+
     def start(self):
-        clean = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("PREFECT_", "MLFLOW_", "DVC_", "GENMINT_SERVICES", "STORE"))
-        }
         ports = ["--mlflow-port", self.mlflow_port, "--prefect-port", self.prefect_port]
         self.log = self.root / "services.log"
         with self.log.open("ab") as log:
@@ -141,7 +142,7 @@ class Running:
                 [sys.executable, "-m", "genmint", "services"]
                 + [str(word) for word in (*ports, *self.options)],
                 cwd=self.root,
-                env={**clean, **self.env},
+                env={**self.clean_env(), **self.env},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

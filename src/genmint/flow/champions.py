@@ -24,6 +24,19 @@ def champions(project: Project, names: Sequence[str]) -> dict[str, str | None]:
     return {name: None if version is None else version.version for name, version in found.items()}
 
 
+def refusals(project: Project, name: str) -> int:
+    """How many models of that name its gate has refused in a row, the latest among them.
+
+    Raises:
+        RegistryUnreachableError: the registry does not answer.
+    """
+    from genmint.registry import Registry
+    from genmint.versions import refusals_in_a_row
+
+    registry = Registry.existing(project)
+    return 0 if registry is None else refusals_in_a_row(registry.versions(name))
+
+
 def tracker(project: Project) -> str:
     """Address of MLflow, for links."""
     from genmint import tracking

@@ -14,6 +14,7 @@ from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from genmint.errors import ConfigError, GenmintError
+from genmint.flow.home import HOME
 from genmint.services.config import Services
 from genmint.services.processes import MARK, Child
 from genmint.tracking.store import configure, create_store, database
@@ -44,6 +45,7 @@ def environment(services: Services) -> dict[str, str]:
         MARK: services.mark,
         # Flow runs and stages are started as `python`.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        HOME: str(services.project.root),
         "PREFECT_HOME": str(services.state / "prefect"),
         "PREFECT_API_URL": services.prefect_api,
         "MLFLOW_TRACKING_URI": services.tracker,
