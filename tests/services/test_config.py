@@ -15,7 +15,7 @@ def project(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"workers": 0}, "--workers 0"),
+        ({"workers": -1}, "--workers -1"),
         ({"refusals": 0}, "--refusals 0"),
         ({"mlflow_port": 0}, "--mlflow-port 0"),
         ({"prefect_port": 65536}, "--prefect-port 65536"),

@@ -9,7 +9,6 @@ import sys
 import httpx
 import psutil
 import pytest
-from prefect.states import Cancelling
 
 from genmint.services.processes import FLOW_RUN, marked
 
@@ -138,8 +137,7 @@ def test_a_cancelled_run_frees_its_device(running, tmp_path):
     out = tmp_path / "begun"
     run = running.ask("nap/gpu", seconds=[120], out=str(out))
     running.wait_for(lambda: begun(out), 40, "the run begins")
-    with running.client as client:
-        client.set_flow_run_state(run, Cancelling())
+    running.cancel(run)
     running.wait_until(run, "Cancelled", 40)
     running.wait_for(lambda: not processes_of(running, run), 20, "its processes end")
 

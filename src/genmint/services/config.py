@@ -28,7 +28,8 @@ class Services:
         prefect_port: of Prefect.
         store: `postgresql://…` or "sqlite", for both servers; None: MLflow on mlflow.db, where
             `dvc repro` has it, and Prefect on a PostgreSQL of our own.
-        workers: CPU workers of the pool gpu, where no GPU is visible; 1 or more.
+        workers: CPU workers of the pool gpu, where no GPU is visible; with 0
+            a machine without GPU runs flows alone.
         name: of this machine among the workers; part of their names.
         servers: False on a further machine, whose workers use the servers named by
             PREFECT_API_URL and MLFLOW_TRACKING_URI.
@@ -55,8 +56,8 @@ class Services:
         Raises:
             ConfigError: an option is out of its range; the message names it.
         """
-        if self.workers < 1:
-            raise ConfigError(f"--workers {self.workers}: 1 or more")
+        if self.workers < 0:
+            raise ConfigError(f"--workers {self.workers}: 0 or more")
         if self.refusals < 1:
             raise ConfigError(f"--refusals {self.refusals}: 1 or more")
         for option, port in (

@@ -58,7 +58,7 @@ def workers(services: Services) -> list[Child]:
     used = devices(services)
     env = environment(services)
     # Two trainings with all cores each ruin each other (a step was seen 40 times slower).
-    env.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // len(used))))
+    env.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // max(1, len(used)))))
     started = [_worker(services, CPU, "cpu", env, _FLOWS_AT_ONCE)]
     for device in used:
         mine = dict(env)
