@@ -77,6 +77,7 @@ def test_a_run_outlives_its_worker(running, tmp_path, listener):
     assert running.wait_for(lambda: running.pid(f"worker {device}"), 20, "a new worker") != worker
 
 
+@pytest.mark.soak
 def test_a_run_outlives_its_own_process(running, tmp_path):
     out = tmp_path / "begun"
     run = running.ask("nap/gpu", seconds=[60, 0], out=str(out))
@@ -142,6 +143,7 @@ def test_a_cancelled_run_frees_its_device(running, tmp_path):
     running.wait_for(lambda: not processes_of(running, run), 20, "its processes end")
 
 
+@pytest.mark.soak
 def test_killed_servers_come_back_with_all_they_knew(running):
     with running.client as client:
         before = {deployment.id for deployment in client.read_deployments()}
@@ -161,6 +163,7 @@ def test_killed_servers_come_back_with_all_they_knew(running):
     running.wait_until(run, "Completed", 60)
 
 
+@pytest.mark.soak
 def test_ctrl_c_ends_all_and_the_next_start_goes_on(running, tmp_path):
     out = tmp_path / "begun"
     run = running.ask("nap/gpu", seconds=[60, 0], out=str(out))
