@@ -197,7 +197,17 @@ def _add_services_verb(verb: Callable[..., argparse.ArgumentParser]) -> None:
         "on mlflow.db and Prefect on a PostgreSQL of its own)",
     )
     services.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="CPU workers that train (default: 1)"
+        "--artifacts",
+        metavar="URL",
+        help="where MLflow keeps files, such as s3://bucket/mlflow (default: the variable "
+        "ARTIFACTS, else mlartifacts/ here)",
+    )
+    services.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="CPU workers that train (default: 1); 0: other machines train",
     )
     services.add_argument(
         "--alert",
@@ -483,6 +493,7 @@ def _services(options: argparse.Namespace) -> int:
             mlflow_port=options.mlflow_port,
             prefect_port=options.prefect_port,
             store=options.store or shared.get("STORE") or None,
+            artifacts=options.artifacts or shared.get("ARTIFACTS") or None,
             workers=options.workers,
             name=options.name,
             alerts=tuple(options.alert or shared.get("ALERTS", "").split()),

@@ -43,6 +43,13 @@ def test_new_pictures_like_the_old_make_windows_and_no_drift(watched):
     assert len(window.items) == 30
     assert {test.name for test in window.tests} >= {"bytes", "mean", "std", "frechet_shapes_cnn"}
     assert ("width", "always 8") in {(each.name, each.reason) for each in window.skipped}
+    # Of five windows, only those are tested that a decision can look at.
+    watched.deliver(1036, 120)
+    many = look(watched.home, "shapes")
+    assert (many.verdict, many.waiting, many.new) == ("steady", 6, 156)
+    assert [window.number for window in many.windows] == [3, 4, 5]
+    kept = Shelf(watched.home, "shapes").state().windows
+    assert [bool(window.tests) for window in kept] == [True, False, True, True, True]
 
 
 def test_drift_is_found_said_and_leaves_the_users_files_alone(watched):

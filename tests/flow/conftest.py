@@ -130,7 +130,8 @@ def repository(tmp_path, monkeypatch):
     (root / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
     (root / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
     (root / ".gitignore").write_text(
-        "/.genmint/\n/data/*\n!/data/sources/\n/models/\n/metrics/\n/reports/\n"
+        "/.genmint/\n/data/raw/\n/data/prepared/\n/data/reference/\n/data/own/*\n!/data/own/*.dvc\n"
+        "/models/\n/metrics/\n/reports/\n"
     )
     (root / "params.yaml").write_text(PARAMS)
     made = Repository(root)

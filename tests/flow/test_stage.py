@@ -78,7 +78,7 @@ def test_stages_run_the_code_of_their_checkout(repository):
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
     (package / "__main__.py").write_text(
-        "import pathlib; pathlib.Path('models').mkdir(); pathlib.Path('models/a').write_text('mine')"
+        "from pathlib import Path\nPath('models').mkdir()\nPath('models/a').write_text('mine')\n"
     )
     # The keeper does not come from there: an older revision has none.
     repository.write_stages(a="python -m genmint train a")

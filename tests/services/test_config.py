@@ -16,6 +16,7 @@ def project(tmp_path, monkeypatch):
     ("options", "said"),
     [
         ({"workers": -1}, "--workers -1"),
+        ({"artifacts": "bucket"}, "ARTIFACTS=bucket"),
         ({"refusals": 0}, "--refusals 0"),
         ({"mlflow_port": 0}, "--mlflow-port 0"),
         ({"prefect_port": 65536}, "--prefect-port 65536"),
@@ -39,7 +40,12 @@ def test_workers_only_use_the_servers_that_are_named(project, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://far:5000")
     services = Services(project, servers=False)
     assert (services.prefect_api, services.tracker) == ("http://far:4200/api", "http://far:5000")
-    for options in ({"store": "postgresql://h/d"}, {"alerts": ("https://hook",)}):
+    for options in (
+        {"store": "postgresql://h/d"},
+        {"alerts": ("https://hook",)},
+        {"artifacts": "s3://bucket"},
+        {"workers": 0},
+    ):
         with pytest.raises(ConfigError, match="--workers-only"):
             Services(project, servers=False, **options)
 

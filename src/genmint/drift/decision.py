@@ -110,7 +110,7 @@ class Decision(Frozen):
     items: int | None = None
     new: int | None = None
     gone: int | None = None
-    waiting: int | None = None
+    waiting: int = 0
     quarantined: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     windows: tuple[Window, ...] = ()

@@ -16,7 +16,7 @@ Groups = npt.NDArray[np.int64]
 # Draws of the null distribution: at least, and as a multiple of what the smallest p-value that can
 # matter takes.
 _DRAWS = 499
-_FINER = 5
+_FINER = 3
 # Items of the baseline beyond which its mean and covariance hardly gain, and draws take time.
 _ENOUGH = 2000
 

@@ -12,6 +12,7 @@ from genmint.config.drift import DriftRule
 from genmint.drift import baseline as baselines
 from genmint.drift import source, stock
 from genmint.drift.baseline import Baseline, Origin
+from genmint.drift.columns import Untested
 from genmint.drift.decision import Asked, Decision, Verdict, Window, close, decide
 from genmint.drift.source import Place
 from genmint.drift.state import Shelf, State, now
@@ -92,7 +93,6 @@ class _Look:
     ) -> None:
         self.home, self.commit, self.params, self.name = home, commit, params, name
         self.rule, self.shelf, self.progress = rule, shelf, progress
-        self.counts: dict[str, int] = {}
         self.quarantined: tuple[str, ...] = ()
 
     @property
@@ -113,12 +113,7 @@ class _Look:
             place = source.place(self.home, self.commit, self.name, self.block)
             fingerprint = self._fingerprint(place, origin)
             if fingerprint != state.fingerprint:
-                windows, waiting = self._new_windows(place, origin, state)
-                state = state.having(
-                    fingerprint=fingerprint,
-                    windows=(*state.windows, *windows),
-                    waiting=waiting,
-                )
+                state = self._take_stock(place, origin, state).having(fingerprint=fingerprint)
         except TemporaryError:
             raise
         except (DataError, ConfigError) as error:
@@ -143,29 +138,37 @@ class _Look:
         rule = self.rule.model_dump(mode="json")
         return sha256_json([place.path, place.content, block, suite, origin.key, rule])
 
-    def _new_windows(self, place: Place, origin: Origin, state: State) -> tuple[list[Window], int]:
+    def _take_stock(self, place: Place, origin: Origin, state: State) -> State:
         baseline = baselines.load(self.home, origin, self.name)
         learned = set(baseline.items["sha256"])
         with checked_out(self.home, self.commit, f"drift-{self.name}") as checkout:
             found = stock.take(checkout, self.params, self.name, place, learned)
-            present = set(found.table["sha256"])
-            self.counts = {
-                "items": len(found.table),
-                "new": len(present - learned),
-                "gone": len(learned - present),
-            }
             self.quarantined = found.quarantined
             tested = {item for window in state.windows for item in window.items}
             cut, waiting = stock.cut(found.table, learned | tested, self.rule.window)
-            windows = [
-                self._test(number, rows, found, baseline)
-                for number, rows in enumerate(cut, start=len(state.windows) + 1)
-            ]
-        return windows, waiting
+            windows = list(state.windows)
+            for rows in cut:
+                # No decision looks further back than `of` windows.
+                counts = len(state.windows) + len(cut) - len(windows) <= self.rule.of
+                windows.append(
+                    self._test(len(windows) + 1, rows, found, baseline if counts else None)
+                )
+        present = set(found.table["sha256"])
+        return state.having(
+            windows=tuple(windows),
+            waiting=waiting,
+            items=len(found.table),
+            new=len(present - learned),
+            gone=len(learned - present),
+        )
 
     def _test(
-        self, number: int, rows: pd.DataFrame, found: stock.Stock, baseline: Baseline
+        self, number: int, rows: pd.DataFrame, found: stock.Stock, baseline: Baseline | None
     ) -> Window:
+        items = list(rows["sha256"])
+        if baseline is None:
+            untested = [Untested("all", f"{self.rule.of} later windows came with it")]
+            return close(number, now(), items, [], untested, self.rule.alpha)
         findings, untested = stock.compare_window(
             baseline,
             rows,
@@ -174,7 +177,7 @@ class _Look:
             alpha=self.rule.alpha,
             max_categories=self.rule.max_categories,
         )
-        return close(number, now(), list(rows["sha256"]), findings, untested, self.rule.alpha)
+        return close(number, now(), items, findings, untested, self.rule.alpha)
 
     def _asked(self, asked: Asked, reason: str) -> tuple[Verdict, str]:
         """What a drift means that a retraining was already asked for."""
@@ -190,7 +193,7 @@ class _Look:
     def _decision(
         self, verdict: Verdict, reason: str, origin: Origin | None, state: State | None = None
     ) -> Decision:
-        windows = () if state is None else state.windows
+        about = state or State(baseline="")
         return Decision(
             dataset=self.name,
             at=now(),
@@ -198,12 +201,14 @@ class _Look:
             reason=reason,
             revision=self.commit,
             baseline=None if origin is None else origin.commit,
-            waiting=None if state is None else state.waiting,
+            items=about.items,
+            new=about.new,
+            gone=about.gone,
+            waiting=about.waiting,
             quarantined=self.quarantined,
             models=tuple(
                 model for model, block in self.params.models.items() if block.dataset == self.name
             ),
-            windows=windows[-self.rule.of :],
+            windows=about.windows[-self.rule.of :],
             rule=self.rule,
-            **self.counts,
         )

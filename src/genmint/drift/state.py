@@ -32,6 +32,9 @@ class State(Frozen):
         fingerprint: of the source, the settings and the baseline at the last look.
         windows: since the baseline changed, oldest first.
         waiting: new items that made no window at the last look.
+        items: that may enter; this and the next two as of the last look that took stock.
+        new: items that the baseline does not hold.
+        gone: items of the baseline that are there no more.
         asked: the retraining that was asked for last, until the baseline changes.
     """
 
@@ -39,6 +42,9 @@ class State(Frozen):
     fingerprint: str | None = None
     windows: tuple[Window, ...] = ()
     waiting: int = 0
+    items: int | None = None
+    new: int | None = None
+    gone: int | None = None
     asked: Asked | None = None
 
     def having(self, **changes: Any) -> Self:

@@ -25,8 +25,6 @@ from genmint.project import Project
 from genmint.stages import ingest, prepare, validate
 
 _SHOWN = 20
-# Columns that are tested, and the distance: what a smallest p-value is shared among, at most.
-_TESTS = 20
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ def compare_window(
         baseline.features,
         extractor.features(grids),
         groups=(baseline.groups, owners),
-        level=alpha / _TESTS,
+        level=alpha / (len(findings) + 1),
         seed=seed,
         name=f"frechet_{info.name}",
     )

@@ -34,7 +34,7 @@ def resolve(home: Project, revision: str, *, ignore_uncommitted: bool) -> str:
             to be ignored.
     """
     try:
-        commit = git(home, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()
+        commit = git(home, "rev-parse", "--verify", f"{revision}^{{commit}}").strip()
     except GenmintError:
         raise ConfigError(
             f"{home.root}: git has no revision {revision!r}. Fetch it, or name another."
@@ -72,7 +72,7 @@ def checked_out(home: Project, commit: str, name: str) -> Iterator[Project]:
             raise TemporaryError(f"{parent / name}: another process works there. Wait for it.")
         target = parent / name
         _remove(home, target)
-        git(home, "worktree", "add", "--quiet", "--detach", str(target), commit)
+        git(home, "worktree", "add", "--detach", str(target), commit)
         prefix = git(home, "rev-parse", "--show-prefix").strip()
         try:
             project = Project(target / prefix)
@@ -156,16 +156,16 @@ def adopt(home: Project, checkout: Project, params: Params, fresh: tuple[str, ..
             pointer.unlink(missing_ok=True)
             # Copies, since DVC makes what it adds read-only, and a link is the user's own file.
             shutil.copytree(source, target)
-            run_dvc(checkout, "add", "--quiet", str(path))
+            run_dvc(checkout, "add", str(path))
             pointers.append(str(pointer.relative_to(checkout.root)))
     return pointers
 
 
 def fetch_pointer(checkout: Project, pointer: Path, target: Path) -> None:
     """Put a folder that was `dvc add`ed into place; if nobody has it, ingest refuses it by name."""
-    run_dvc(checkout, "checkout", "--quiet", "--allow-missing", str(pointer))
+    run_dvc(checkout, "checkout", "--allow-missing", str(pointer))
     if not target.exists() and has_remote(checkout):
-        run_dvc(checkout, "pull", "--quiet", "--allow-missing", str(pointer))
+        run_dvc(checkout, "pull", "--allow-missing", str(pointer))
 
 
 def override(checkout: Project, values: Mapping[str, Any]) -> Params:

@@ -103,11 +103,12 @@ def publish(
         return None
     known = _branch_with(home, tree)
     if known is not None:
-        return known
-    branch = _free_name(home, identity)
-    # The empty old value: somebody else's branch of this name would be an error, not a loss.
-    git(home, "update-ref", f"refs/heads/{branch}", commit, "")
-    return Published(branch, commit, push(home, branch), new=True)
+        branch, commit = known
+    else:
+        branch = _free_name(home, identity)
+        # The empty old value: somebody else's branch of this name would be an error, not a loss.
+        git(home, "update-ref", f"refs/heads/{branch}", commit, "")
+    return Published(branch, commit, push(home, branch), new=known is None)
 
 
 def push(home: Project, branch: str) -> str | None:
@@ -184,8 +185,8 @@ def _put_in_order(checkout: Project, base: str) -> None:
     write_text(checkout.lock, head + "".join(sorted(blocks, key=rank)))
 
 
-def _branch_with(home: Project, tree: str) -> Published | None:
-    """A branch of an earlier flow with these very files."""
+def _branch_with(home: Project, tree: str) -> tuple[str, str] | None:
+    """A branch of an earlier flow with these very files, and its commit."""
     listed = git(
         home, "for-each-ref", "--format=%(tree) %(objectname) %(refname:lstrip=2)",
         f"refs/heads/{PREFIX}",
@@ -193,7 +194,7 @@ def _branch_with(home: Project, tree: str) -> Published | None:
     for line in listed.splitlines():
         found, commit, branch = line.split(" ", 2)
         if found == tree:
-            return Published(branch, commit, None, new=False)
+            return branch, commit
     return None
 
 

@@ -38,8 +38,13 @@ _SAID: tuple[tuple[re.Pattern[str], Result], ...] = (
     (re.compile(r"^Stage '([^']+)' didn't change, skipping"), "unchanged"),
 )
 # DVC's advice to people, which nobody follows in a flow.
-_ADVICE = ("To track the changes with git", "git add ", "To enable auto staging", "dvc config core.",
-           "Use `dvc push`")  # fmt: skip
+_ADVICE = (
+    "To track the changes with git",
+    "git add ",
+    "To enable auto staging",
+    "dvc config core.",
+    "Use `dvc push`",
+)
 # DVC's own words for a stage that was killed: nothing is wrong with it.
 _KILLED = re.compile(r"exited with -\d+|exited with (?:130|137|143)\b")
 

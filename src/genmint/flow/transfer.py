@@ -34,8 +34,8 @@ def offer(home: Project, checkout: Project, commit: str, stages: Sequence[str], 
     if remote is None or not has_remote(checkout):
         return
     try:
-        git(home, "push", "--quiet", "--no-verify", "--force", remote, f"{commit}:{ref}")
-        run_dvc(checkout, "push", "--quiet", *stages)
+        git(home, "push", "--no-verify", "--force", remote, f"{commit}:{ref}")
+        run_dvc(checkout, "push", *stages)
     except GenmintError as error:
         raise TemporaryError(str(error)) from None
 
@@ -57,7 +57,7 @@ def obtain_commit(home: Project, commit: str, ref: str) -> None:
                 "A worker needs the repository of its flow, or a clone with the same remote."
             ) from None
         try:
-            git(home, "fetch", "--quiet", remote, ref)
+            git(home, "fetch", remote, ref)
             git(home, "cat-file", "-e", f"{commit}^{{commit}}")
         except GenmintError as error:
             raise TemporaryError(str(error)) from None
@@ -71,7 +71,7 @@ def obtain(checkout: Project, stages: Sequence[str], token: str) -> bool:
         TemporaryError: the remote does not give them.
     """
     if cache_token(checkout) == token:
-        run_dvc(checkout, "checkout", "--quiet", *stages)
+        run_dvc(checkout, "checkout", *stages)
         return True
     if not has_remote(checkout):
         raise ConfigError(
@@ -79,7 +79,7 @@ def obtain(checkout: Project, stages: Sequence[str], token: str) -> bool:
             "Run `dvc remote add --default NAME URL` in both repositories, and commit it."
         )
     try:
-        run_dvc(checkout, "pull", "--quiet", *stages)
+        run_dvc(checkout, "pull", *stages)
     except GenmintError as error:
         raise TemporaryError(str(error)) from None
     return False
@@ -92,7 +92,7 @@ def give_back(checkout: Project, stages: Sequence[str]) -> None:
         TemporaryError: the remote did not take them.
     """
     try:
-        run_dvc(checkout, "push", "--quiet", "--run-cache", *stages)
+        run_dvc(checkout, "push", "--run-cache", *stages)
     except GenmintError as error:
         raise TemporaryError(str(error)) from None
 
@@ -104,6 +104,6 @@ def take_back(checkout: Project) -> None:
         TemporaryError: the remote does not give it.
     """
     try:
-        run_dvc(checkout, "fetch", "--quiet", "--run-cache")
+        run_dvc(checkout, "fetch", "--run-cache")
     except GenmintError as error:
         raise TemporaryError(str(error)) from None

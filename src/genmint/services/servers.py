@@ -135,7 +135,8 @@ def mlflow_server(services: Services, backend: str) -> Child:
         allowed = ",".join(f"{name},{name}:{port}" for name in dict.fromkeys(names))
         env.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", allowed)
     home = services.project.home
-    arguments = server_arguments(home / "mlartifacts", services.host, services.mlflow_port)
+    artifacts = services.artifacts or (home / "mlartifacts").as_uri()
+    arguments = server_arguments(artifacts, services.host, services.mlflow_port)
     return Child(
         "mlflow", [sys.executable, *arguments], env, home, services.state / "logs" / "mlflow.log"
     )

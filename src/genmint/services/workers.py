@@ -54,12 +54,21 @@ def visible_gpus() -> list[str]:
 
 
 def workers(services: Services) -> list[Child]:
-    """The workers of this machine: one for flows, one a device for trainings."""
+    """The workers of this machine: one a device for trainings, and one for flows.
+
+    Flows run where the servers do: it is that repository whose data and results they are about.
+    """
     used = devices(services)
     env = environment(services)
     # Two trainings with all cores each ruin each other (a step was seen 40 times slower).
     env.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // max(1, len(used)))))
+<<<<<<< HEAD
     started = [_worker(services, CPU, "cpu", env, _FLOWS_AT_ONCE)]
+=======
+    started = []
+    if services.servers:
+        started.append(_worker(services, CPU, "cpu", env, _FLOWS_AT_ONCE))
+>>>>>>> issue5-flow
     for device in used:
         mine = dict(env)
         if device.visible is not None:

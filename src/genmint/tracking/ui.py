@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 from genmint.errors import ConfigError
 from genmint.project import Project
@@ -28,7 +27,8 @@ def serve_ui(project: Project, host: str, port: int) -> int:
     check_free(host, port, "--port")
     configure()
     create_store(project)
-    command = [sys.executable, *server_arguments(project.home / "mlartifacts", host, port)]
+    artifacts = (project.home / "mlartifacts").as_uri()
+    command = [sys.executable, *server_arguments(artifacts, host, port)]
     env = {**os.environ, BACKEND: f"sqlite:///{database(project)}"}
     sys.stdout.write(f"MLflow: http://{host}:{port} (Ctrl-C ends it)\n")
     sys.stdout.flush()
@@ -46,11 +46,11 @@ def serve_ui(project: Project, host: str, port: int) -> int:
 BACKEND = "MLFLOW_BACKEND_STORE_URI"
 
 
-def server_arguments(artifacts: Path, host: str, port: int) -> list[str]:
+def server_arguments(artifacts: str, host: str, port: int) -> list[str]:
     """Arguments of python for MLflow's server, whose database is named by the variable BACKEND."""
     return [
         *("-m", "mlflow", "server"),
-        *("--artifacts-destination", artifacts.as_uri()),
+        *("--artifacts-destination", artifacts),
         *("--host", host, "--port", str(port), "--workers", "1"),
     ]
 
