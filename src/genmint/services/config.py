@@ -28,15 +28,10 @@ class Services:
         prefect_port: of Prefect.
         store: `postgresql://…` or "sqlite", for both servers; None: MLflow on mlflow.db, where
             `dvc repro` has it, and Prefect on a PostgreSQL of our own.
-<<<<<<< HEAD
-        workers: CPU workers of the pool gpu, where no GPU is visible; with 0
-            a machine without GPU runs flows alone.
-=======
         artifacts: where MLflow keeps files, such as `s3://bucket/mlflow`; None: mlartifacts/ of the
             repository.
         workers: CPU workers of the pool gpu, where no GPU is visible; 0: trainings are the affair
             of other machines.
->>>>>>> issue5-flow
         name: of this machine among the workers; part of their names.
         servers: False on a further machine, whose workers use the servers named by
             PREFECT_API_URL and MLFLOW_TRACKING_URI.
@@ -66,13 +61,10 @@ class Services:
         """
         if self.workers < 0:
             raise ConfigError(f"--workers {self.workers}: 0 or more")
-<<<<<<< HEAD
-=======
         if not self.workers and not self.servers:
             raise ConfigError("--workers 0 with --workers-only leaves nothing to start")
         if self.artifacts is not None and "://" not in self.artifacts:
             raise ConfigError(f"ARTIFACTS={self.artifacts}: a URL, such as s3://bucket/mlflow")
->>>>>>> issue5-flow
         if self.refusals < 1:
             raise ConfigError(f"--refusals {self.refusals}: 1 or more")
         for option, port in (

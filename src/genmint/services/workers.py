@@ -62,13 +62,9 @@ def workers(services: Services) -> list[Child]:
     env = environment(services)
     # Two trainings with all cores each ruin each other (a step was seen 40 times slower).
     env.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // max(1, len(used)))))
-<<<<<<< HEAD
-    started = [_worker(services, CPU, "cpu", env, _FLOWS_AT_ONCE)]
-=======
     started = []
     if services.servers:
         started.append(_worker(services, CPU, "cpu", env, _FLOWS_AT_ONCE))
->>>>>>> issue5-flow
     for device in used:
         mine = dict(env)
         if device.visible is not None:
