@@ -27,6 +27,12 @@ def begun(out):
     return out.read_text().splitlines() if out.exists() else []
 
 
+def automations_of(running):
+    api = f"http://127.0.0.1:{running.prefect_port}/api"
+    found = httpx.post(f"{api}/automations/filter", json={}).json()
+    return {each["name"]: (each["id"], each["updated"]) for each in found}
+
+
 def test_pools_queues_and_deployments_are_there(running):
     with running.client as client:
         for pool in ("cpu", "gpu"):
@@ -168,12 +174,15 @@ def test_ctrl_c_ends_all_and_the_next_start_goes_on(running, tmp_path):
     out = tmp_path / "begun"
     run = running.ask("nap/gpu", seconds=[60, 0], out=str(out))
     running.wait_for(lambda: begun(out), 40, "the run begins")
+    automations = automations_of(running)
     assert running.stop() == 130
     assert running.processes() == []
     assert not (running.state / "state.json").exists()
     running.start()
     running.wait_until(run, "Completed", 60)
     assert len(begun(out)) == 2
+    # Setting them up again, to the same effect, is no change to them.
+    assert automations_of(running) == automations
 
 
 def test_a_killed_supervisor_takes_all_with_it(running, tmp_path):
