@@ -1,8 +1,9 @@
 import pytest
 
-from genmint.errors import ConfigError
+from genmint.errors import ConfigError, GenmintError
 from genmint.project import Project
 from genmint.services.config import Services
+from genmint.services.servers import orchestration_store
 
 
 @pytest.fixture
@@ -56,3 +57,17 @@ def test_only_this_machine_reaches_the_servers_unless_told_otherwise(project):
     assert not everywhere.is_loopback
     assert everywhere.prefect_api == "http://127.0.0.1:4200/api"
     assert Services(project, host="::1").tracker == "http://[::1]:5000"
+
+
+@pytest.mark.parametrize("store", ["postgresql://host", "postgresql://host:port/name"])
+def test_a_store_without_a_database_is_refused(project, store):
+    with pytest.raises(ConfigError, match="STORE"):
+        orchestration_store(Services(project, store=store), None)
+
+
+def test_a_postgresql_that_does_not_answer_is_told_of_without_its_password(project):
+    store = "postgresql://me:secret@127.0.0.1:1/team"
+    with pytest.raises(GenmintError, match="team_prefect") as refused:
+        orchestration_store(Services(project, store=store), None)
+    assert "Start PostgreSQL" in str(refused.value)
+    assert "secret" not in str(refused.value)

@@ -9,7 +9,6 @@ import sys
 import httpx
 import psutil
 import pytest
-from prefect.states import Cancelling
 
 from genmint.services.processes import FLOW_RUN, marked
 
@@ -26,6 +25,12 @@ def processes_of(running, run):
 
 def begun(out):
     return out.read_text().splitlines() if out.exists() else []
+
+
+def automations_of(running):
+    api = f"http://127.0.0.1:{running.prefect_port}/api"
+    found = httpx.post(f"{api}/automations/filter", json={}).json()
+    return {each["name"]: (each["id"], each["updated"]) for each in found}
 
 
 def test_pools_queues_and_deployments_are_there(running):
@@ -78,6 +83,7 @@ def test_a_run_outlives_its_worker(running, tmp_path, listener):
     assert running.wait_for(lambda: running.pid(f"worker {device}"), 20, "a new worker") != worker
 
 
+@pytest.mark.soak
 def test_a_run_outlives_its_own_process(running, tmp_path):
     out = tmp_path / "begun"
     run = running.ask("nap/gpu", seconds=[60, 0], out=str(out))
@@ -138,12 +144,12 @@ def test_a_cancelled_run_frees_its_device(running, tmp_path):
     out = tmp_path / "begun"
     run = running.ask("nap/gpu", seconds=[120], out=str(out))
     running.wait_for(lambda: begun(out), 40, "the run begins")
-    with running.client as client:
-        client.set_flow_run_state(run, Cancelling())
+    running.cancel(run)
     running.wait_until(run, "Cancelled", 40)
     running.wait_for(lambda: not processes_of(running, run), 20, "its processes end")
 
 
+@pytest.mark.soak
 def test_killed_servers_come_back_with_all_they_knew(running):
     with running.client as client:
         before = {deployment.id for deployment in client.read_deployments()}
@@ -163,16 +169,20 @@ def test_killed_servers_come_back_with_all_they_knew(running):
     running.wait_until(run, "Completed", 60)
 
 
+@pytest.mark.soak
 def test_ctrl_c_ends_all_and_the_next_start_goes_on(running, tmp_path):
     out = tmp_path / "begun"
     run = running.ask("nap/gpu", seconds=[60, 0], out=str(out))
     running.wait_for(lambda: begun(out), 40, "the run begins")
+    automations = automations_of(running)
     assert running.stop() == 130
     assert running.processes() == []
     assert not (running.state / "state.json").exists()
     running.start()
     running.wait_until(run, "Completed", 60)
     assert len(begun(out)) == 2
+    # Setting them up again, to the same effect, is no change to them.
+    assert automations_of(running) == automations
 
 
 def test_a_killed_supervisor_takes_all_with_it(running, tmp_path):

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import requests
 from sqlalchemy import URL, create_engine, make_url, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from genmint.errors import ConfigError, GenmintError
 from genmint.flow.home import HOME
@@ -23,6 +24,7 @@ from genmint.tracking.ui import BACKEND, server_arguments
 _START_SECONDS = 120.0
 _SECONDS_BETWEEN_KNOCKS = 0.25
 # Prefect's and MLflow's tables of migrations have the same name: they cannot share a database.
+_MAINTENANCE = "postgres"
 _PREFECT_SUFFIX = "_prefect"
 # An interval of 1.5 s with Prefect's jitter of 30 % stays below 2 s.
 _POLL_SECONDS = "1.5"
@@ -64,7 +66,7 @@ def tracking_store(services: Services) -> str:
         create_store(services.project)
         return f"sqlite:///{database(services.project)}"
     url = _store(services)
-    _create_database(url, url)
+    _ensure_database(url)
     return _text(url)
 
 
@@ -80,11 +82,11 @@ def orchestration_store(services: Services, embedded: URL | None) -> str:
     """
     if embedded is not None:
         beside = embedded.set(database="prefect")
-        _create_database(embedded, beside)
+        _ensure_database(beside)
     elif services.on_postgresql:
         url = _store(services)
         beside = url.set(database=f"{url.database}{_PREFECT_SUFFIX}")
-        _create_database(url, beside)
+        _ensure_database(beside)
     else:
         return f"sqlite+aiosqlite:///{services.state / 'prefect' / 'prefect.db'}"
     return _text(beside.set(drivername="postgresql+asyncpg"))
@@ -92,28 +94,37 @@ def orchestration_store(services: Services, embedded: URL | None) -> str:
 
 def _store(services: Services) -> URL:
     assert services.store is not None
-    url = make_url(services.store.replace("postgres://", "postgresql://", 1))
-    if not url.database:
-        raise ConfigError("STORE: name a database: postgresql://user:password@host/name")
+    try:
+        url = make_url(services.store.replace("postgres://", "postgresql://", 1))
+    except (ArgumentError, ValueError):
+        url = None
+    if url is None or not url.database:
+        raise ConfigError("STORE: write postgresql://user:password@host/name, with a name")
     return url
 
 
-def _create_database(url: URL, wanted: URL) -> None:
+def _ensure_database(wanted: URL) -> None:
+    """Create a database of a server that is there, unless it has it."""
+    try:
+        _on(wanted, None)
+    except OperationalError:
+        quoted = postgresql.dialect().identifier_preparer.quote(str(wanted.database))
+        try:
+            _on(wanted.set(database=_MAINTENANCE), f"CREATE DATABASE {quoted}")
+        except SQLAlchemyError as error:
+            reason = " ".join(str(error).split())[:300]
+            raise GenmintError(
+                f"STORE {wanted.render_as_string()}: {reason}. Start PostgreSQL, or have its "
+                f"administrator create the database {wanted.database!r}."
+            ) from None
+
+
+def _on(url: URL, statement: str | None) -> None:
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
-            known = connection.execute(
-                text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": wanted.database}
-            ).scalar()
-            if not known:
-                quoted = engine.dialect.identifier_preparer.quote(str(wanted.database))
-                connection.execute(text(f"CREATE DATABASE {quoted}"))
-    except SQLAlchemyError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise GenmintError(
-            f"STORE {url.render_as_string()}: {reason}. Start PostgreSQL, or have its "
-            f"administrator create the database {wanted.database!r}."
-        ) from None
+            if statement is not None:
+                connection.execute(text(statement))
     finally:
         engine.dispose()
 

@@ -138,9 +138,13 @@ class _Supervisor:
     def _ask_prefect(self, question: Callable[[], None]) -> None:
         """Ask it; a server that does not answer is news once, and is asked again later."""
         import httpx
+        from prefect.exceptions import ObjectNotFound
 
         try:
             question()
+        except ObjectNotFound:
+            # A run that was just deleted; the next look does not see it.
+            pass
         except httpx.HTTPError as error:
             if not self._silent:
                 reason = str(error).partition("\n")[0] or type(error).__name__

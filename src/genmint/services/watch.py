@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _RUNNING_GRACE_SECONDS = 4.0
 # A worker says Pending some seconds before there is a process.
 _PENDING_GRACE_SECONDS = 40.0
+_FOREIGN_GRACE_SECONDS = 120.0
 # The process of a run that has ended in Prefect may take so long to end, too.
 _FINAL_GRACE_SECONDS = 30.0
 # The worker of a run that was killed says Crashed, too, a moment later.
@@ -111,23 +112,26 @@ class Watch:
 
     def _mark_orphans(self, active: list[FlowRun], led: set[UUID]) -> None:
         now = time.monotonic()
-        orphans = {
-            run.id: run
-            for run in active
-            if run.id not in led and (self._is_mine(run) or self._is_unclaimed(run))
-        }
+        graces = {run.id: self._grace(run) for run in active if run.id not in led}
+        orphans = {id_: grace for id_, grace in graces.items() if grace is not None}
         self._missing = {id_: self._missing.get(id_, now) for id_ in orphans}
-        for id_, run in orphans.items():
-            assert run.state is not None
-            grace = _PENDING_GRACE_SECONDS if run.state.is_pending() else _RUNNING_GRACE_SECONDS
-            if now - self._missing[id_] > grace:
+        for run in active:
+            if run.id in orphans and now - self._missing[run.id] > orphans[run.id]:
                 self._end(run, "its process is gone")
-                del self._missing[id_]
+                del self._missing[run.id]
 
-    def _is_unclaimed(self, run: FlowRun) -> bool:
-        """Whether a worker died between Pending and signing for the run, which takes an instant."""
+    def _grace(self, run: FlowRun) -> float | None:
+        """Seconds that a run may be without a process here; None where that says nothing."""
         assert run.state is not None
-        return self._resumes and run.state.is_pending() and _WORKER_LABEL not in run.labels
+        pending = run.state.is_pending()
+        if self._is_mine(run):
+            return _PENDING_GRACE_SECONDS if pending else _RUNNING_GRACE_SECONDS
+        if not pending or not self._resumes:
+            return None
+        # A worker that died between taking a run and signing for it, which takes an instant; or the
+        # machine of one that had signed, before there was a heartbeat to miss.
+        signed = _WORKER_LABEL in run.labels
+        return _FOREIGN_GRACE_SECONDS if signed else _PENDING_GRACE_SECONDS
 
     def _end(self, run: FlowRun, reason: str) -> None:
         from prefect.states import Crashed
