@@ -104,8 +104,10 @@ def clone(origin, home):
 def environment(checkout, **more):
     """What a machine's shell has."""
     # As many threads everywhere: the last digits of sums depend on it.
-    return {**KEYS, "OMP_NUM_THREADS": "1", "HOME": str(checkout.root.parent), "GENMINT_HOME": str(checkout.root),
-            "GENMINT_LOCKS": str(checkout.root.parent / "locks"), **more}  # fmt: skip
+    home = checkout.root.parent
+    places = {"HOME": str(home), "GENMINT_HOME": str(checkout.root),
+              "GENMINT_LOCKS": str(home / "locks")}  # fmt: skip
+    return {**KEYS, "OMP_NUM_THREADS": "1", **places, **more}
 
 
 def entries(root):
