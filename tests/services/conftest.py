@@ -17,6 +17,7 @@ from uuid import UUID
 import httpx
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.states import Cancelling
 
 from genmint.services.processes import marked
 
@@ -172,6 +173,10 @@ class Running:
         with self.client as client:
             found = client.read_deployment_by_name(deployment)
             return client.create_flow_run_from_deployment(found.id, parameters=parameters).id
+
+    def cancel(self, run):
+        with self.client as client:
+            client.set_flow_run_state(run, Cancelling())
 
     def states(self, run: UUID):
         """Names of the states the run went through, the present one last."""

@@ -9,7 +9,6 @@ import sys
 import httpx
 import psutil
 import pytest
-from prefect.states import Cancelling
 
 from genmint.services.processes import FLOW_RUN, marked
 
@@ -78,6 +77,7 @@ def test_a_run_outlives_its_worker(running, tmp_path, listener):
     assert running.wait_for(lambda: running.pid(f"worker {device}"), 20, "a new worker") != worker
 
 
+@pytest.mark.soak
 def test_a_run_outlives_its_own_process(running, tmp_path):
     out = tmp_path / "begun"
     run = running.ask("nap/gpu", seconds=[60, 0], out=str(out))
@@ -138,12 +138,12 @@ def test_a_cancelled_run_frees_its_device(running, tmp_path):
     out = tmp_path / "begun"
     run = running.ask("nap/gpu", seconds=[120], out=str(out))
     running.wait_for(lambda: begun(out), 40, "the run begins")
-    with running.client as client:
-        client.set_flow_run_state(run, Cancelling())
+    running.cancel(run)
     running.wait_until(run, "Cancelled", 40)
     running.wait_for(lambda: not processes_of(running, run), 20, "its processes end")
 
 
+@pytest.mark.soak
 def test_killed_servers_come_back_with_all_they_knew(running):
     with running.client as client:
         before = {deployment.id for deployment in client.read_deployments()}
@@ -163,6 +163,7 @@ def test_killed_servers_come_back_with_all_they_knew(running):
     running.wait_until(run, "Completed", 60)
 
 
+@pytest.mark.soak
 def test_ctrl_c_ends_all_and_the_next_start_goes_on(running, tmp_path):
     out = tmp_path / "begun"
     run = running.ask("nap/gpu", seconds=[60, 0], out=str(out))
