@@ -192,7 +192,7 @@ def starts(bench: Bench) -> list[str]:
     lines = [
         "", "## Before a stage begins", "",
         "Of each stage of a serial `dvc repro` from nothing: how long it takes to start Python and "
-        "load what the stage imports, the best of three, and the share of that in the stage (of the "
+        "load what the stage imports, the best of three, and its share of the stage (of the "
         f"quickest stage of its kind). DVC itself takes {dvc:.1f} s where nothing changed.", "",
         "| stage | start-up, s | stage, s | share |", "|---|---:|---:|---:|",
     ]  # fmt: skip
@@ -249,8 +249,8 @@ def main() -> None:
         "# The flow against `dvc repro`", "",
         f"{datetime.datetime.now(datetime.UTC).date()}, {processor()}, "
         f"{len(os.sched_getaffinity(0))} cores, {_WORKERS} workers; one thread a stage on both "
-        "sides. A flow's time is from asking for it until Prefect says that it is done: start of its "
-        "process, checkout, stages, publication and promotion. `dvc repro` does not promote.", "",
+        "sides. A flow's time is from asking for it until Prefect says that it is done: start of "
+        "its process, checkout, stages, publication, promotion. `dvc repro` does not promote.", "",
         "| | `dvc repro`, s | flow, s | flow against it | wanted | training in the serial time |",
         "|---|---:|---:|---:|---|---:|",
         *(line for lines in rows.values() for line in lines), *tail, "",
