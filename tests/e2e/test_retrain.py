@@ -90,7 +90,8 @@ def run_of(running, run):
 def page_of(running, run):
     api = f"http://127.0.0.1:{running.prefect_port}/api"
     pages = httpx.post(f"{api}/artifacts/filter", json={"sort": "CREATED_DESC"}).json()
-    return next(page["data"] for page in pages if page["flow_run_id"] == str(run))
+    ours = [page for page in pages if page["key"] == "retrain"]
+    return next(page["data"] for page in ours if page["flow_run_id"] == str(run))
 
 
 def trainings():
