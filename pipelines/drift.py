@@ -105,7 +105,7 @@ def ask(home: Project, drifted: list[Decision], ignore_uncommitted: bool) -> Ask
                 "fresh": names,
                 "ignore_uncommitted": ignore_uncommitted,
             },
-            flow_run_name=f"drift of {', '.join(names)}",
+            tags=["drift", *names],
             timeout=0,
             as_subflow=False,
             idempotency_key=f"drift:{':'.join(decision.at for decision in drifted)}",

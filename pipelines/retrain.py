@@ -7,6 +7,8 @@ the rest runs here. docs/retraining.md tells what it does when something goes wr
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import threading
 import time
@@ -25,13 +27,15 @@ from prefect.states import Cancelling
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from genmint.config import Params
-from genmint.errors import ConfigError, GenmintError, TemporaryError
+from genmint.errors import ConfigError, GenmintError, TemporaryError, TrainsElsewhereError
+from genmint.files import sha256_json
 from genmint.flow import champions, publish, summary, transfer
 from genmint.flow.checkout import adopt, checked_out, override, resolve
 from genmint.flow.graph import Unit, read_graph, stages_for, units
 from genmint.flow.home import find_home
 from genmint.flow.stage import Crew, Outcome, StageError, heals, reproduce
 from genmint.flow.worker import train_and_evaluate
+from genmint.lock import read_lock
 from genmint.project import Project
 from genmint.services.alerts import REFUSALS
 
@@ -41,6 +45,7 @@ _POLL_SECONDS = 1.0
 _CRASH_PATIENCE_SECONDS = 90.0
 _SERVER_PATIENCE_SECONDS = 600.0
 _WORKER_ATTEMPTS = 3
+_SILENT = (httpx.TransportError, PrefectHTTPStatusError)
 _NO_WORKER_SECONDS = 30.0
 
 
@@ -64,25 +69,26 @@ class Work:
         threads: that each stage here may compute with.
     """
 
-    def __init__(self, home: Project, checkout: Project, params: Params,
-                 force: tuple[str, ...], train_on: str) -> None:  # fmt: skip
+    def __init__(
+        self, home: Project, checkout: Project, params: Params, night: summary.Night,
+        force: tuple[str, ...], on_workers: bool, at_once: int,
+    ) -> None:  # fmt: skip
         """Share the cores of this machine between the stages that run here at once."""
         self.home = home
         self.checkout = checkout
         self.params = params
+        self.night = night
         self.force = force
-        self.on_workers = train_on == "workers"
+        self.on_workers = on_workers
         self.crew = Crew()
-        self.places: dict[str, str] = {}
+        self.ending = threading.Event()
         self.sub_runs: set[Any] = set()
         run = _this_run()
         self.run_id = str(run.id)
         self.queue = run.work_queue_name
         self.token = transfer.cache_token(home)
-        at_once = len(params.datasets) if self.on_workers else len(params.models)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        share = max(1, (cores or 1) // max(1, at_once))
-        self.threads = int(os.environ.get("OMP_NUM_THREADS", share))
+        self.threads = int(os.environ.get("OMP_NUM_THREADS", max(1, (cores or 1) // at_once)))
         self.slots = threading.BoundedSemaphore(max(1, (cores or 1) // self.threads))
 
     def here(self, stages: tuple[str, ...], **how: Any) -> list[Outcome]:
@@ -93,10 +99,15 @@ class Work:
 
     def end(self) -> None:
         """End what runs here, and what was asked of workers."""
+        self.ending.set()
         self.crew.end()
-        with get_client(sync_client=True) as client:
-            for sub_run in self.sub_runs:
-                client.set_flow_run_state(sub_run, Cancelling(message="its flow was ended"))
+        for sub_run in tuple(self.sub_runs):
+            try:
+                with get_client(sync_client=True) as client:
+                    client.set_flow_run_state(sub_run, Cancelling(message="its flow was ended"))
+            except _SILENT as error:
+                # It ends by itself, and what it makes is in the cache.
+                get_run_logger().warning("flow run %s could not be cancelled: %s", sub_run, error)
 
 
 @flow(name="retrain", flow_run_name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=256))
@@ -135,8 +146,11 @@ def retrain(
     with checked_out(home, commit, str(_this_run().id)[:8]) as checkout:
         params = override(checkout, overrides or {})
         names = _chosen(params, models or [])
-        adopt(home, checkout, params, tuple(fresh or ()))
-        work = Work(home, checkout, params, tuple(force or ()), train_on)
+        datasets = {params.models[name].dataset for name in names}
+        adopt(home, checkout, params, tuple(fresh or ()), datasets)
+        at_once = len(datasets) if train_on == "workers" else len(names)
+        work = Work(home, checkout, params, night, tuple(force or ()),
+                    train_on == "workers", at_once)  # fmt: skip
         try:
             _run(work, night, names)
         except BaseException:
@@ -190,7 +204,6 @@ def _bring_up_to_date(work: Work, night: summary.Night, plan: list[Unit]) -> Non
         else:
             error = state.result(raise_on_failure=False)
             night.failures[unit.name] = str(error or state.message)
-    night.where = work.places
 
 
 @task(name="stage", **_AGAIN)
@@ -200,19 +213,25 @@ def make(work: Work, unit: Unit) -> list[Outcome]:
         forced = unit.name.partition("@")[0] in work.force
         return work.here(unit.stages, force=forced)
     if not work.on_workers:
-        work.places[unit.model] = "here"
+        work.night.where[unit.model] = "here"
         with work.slots:
             return train_and_evaluate(work.checkout, unit.model, work.force, work.crew,
                                       get_run_logger().info, work.threads)  # fmt: skip
-    if not {"train", "evaluate"} & set(work.force):
-        # DVC says whether there is anything to do; if it would train, it is refused, and a worker
-        # is asked.
-        try:
-            return work.here(unit.stages, may_train=False)
-        except StageError as error:
-            if "TrainsElsewhereError" not in error.kinds:
-                raise
-    return _on_worker(work, unit)
+    forced = {"train", "evaluate"} & set(work.force)
+    return (None if forced else _found(work, unit)) or _on_worker(work, unit)
+
+
+def _found(work: Work, unit: Unit, *, pull: bool = False) -> list[Outcome] | None:
+    """What DVC does about a model without training: it did not change, or is in the cache.
+
+    DVC decides; if it comes to training, that is refused, and the answer is None.
+    """
+    try:
+        return work.here(unit.stages, may_train=False, pull=pull)
+    except StageError as error:
+        if TrainsElsewhereError.__name__ not in error.kinds:
+            raise
+        return None
 
 
 @task(name="champions", **_AGAIN)
@@ -294,14 +313,21 @@ def _on_worker(work: Work, unit: Unit) -> list[Outcome]:
     transfer.offer(work.home, work.checkout, commit, inputs, ref)
     order = {"model": name, "commit": commit, "ref": ref, "cache": work.token,
              "force": list(work.force)}  # fmt: skip
-    message = _ask(work, name, order, f"{work.run_id}:{name}:{commit}")
+    # By what is to be made, not by the commit, which has the time in it.
+    entries = {stage: read_lock(work.checkout.lock)[stage] for stage in inputs}
+    block = work.params.models[name].model_dump(mode="json")
+    what = sha256_json([work.night.commit, block, entries])[:16]
+    message = _ask(work, name, order, f"{work.run_id}:{name}:{what}")
     # Of a place and what DVC did there, as train_model.py says it.
     place, _, did = message.rpartition(": ")
-    work.places[name] = place
-    if transfer.has_remote(work.checkout):
+    work.night.where[name] = place
+    say(f"{name}: {message}")
+    found = _found(work, unit)
+    if found is None and transfer.has_remote(work.checkout):
         transfer.take_back(work.checkout)
-    say(f"{name}: {message}; fetching the results")
-    found = work.here(unit.stages, may_train=False, pull=transfer.has_remote(work.checkout))
+        found = _found(work, unit, pull=True)
+    if found is None:
+        raise GenmintError(f"its results did not come back from {place}: DVC's cache has none")
     seconds = time.monotonic() - begun
     return [
         Outcome(each.stage, "ran" if f"{each.stage} ran" in did else "cached", seconds)
@@ -317,7 +343,8 @@ def _ask(work: Work, name: str, order: dict[str, Any], key: str) -> str:
     Raises:
         GenmintError: it failed, was cancelled, or crashed too often.
     """
-    for attempt in range(_WORKER_ATTEMPTS):
+    crashes, said = 0, ""
+    for attempt in itertools.count():
         asked = run_deployment(
             WORKER,
             parameters=order,
@@ -326,49 +353,47 @@ def _ask(work: Work, name: str, order: dict[str, Any], key: str) -> str:
             idempotency_key=f"{key}:{attempt}",
             work_queue_name=work.queue,
         )
+        if asked.state.is_final() and not asked.state.is_completed():
+            # Of an earlier try of this flow, which was started again since.
+            continue
         work.sub_runs.add(asked.id)
         state = _wait(work, name, asked.id)
         work.sub_runs.discard(asked.id)
         if state.is_completed():
             return str(state.message)
+        said = str(state.message).removeprefix("Flow run encountered an exception: ")
         if not state.is_crashed():
-            said = str(state.message).removeprefix("Flow run encountered an exception: ")
             raise GenmintError(f"{state.name.lower()} on its worker: {said}")
-        get_run_logger().warning("%s: %s; another worker is asked", name, state.message)
-    raise GenmintError(f"its run crashed {_WORKER_ATTEMPTS} times on workers: {state.message}")
+        crashes += 1
+        if crashes == _WORKER_ATTEMPTS:
+            break
+        get_run_logger().warning("%s: %s; another worker is asked", name, said)
+    raise GenmintError(f"its run crashed {_WORKER_ATTEMPTS} times on workers: {said}")
 
 
 def _wait(work: Work, name: str, sub_run: Any) -> Any:
     """Wait for the end of a run; one that crashed may be scheduled anew meanwhile."""
-    begun = time.monotonic()
-    crashed: float | None = None
-    silent: float | None = None
-    told = False
-    while True:
-        time.sleep(_POLL_SECONDS)
+    warn_at = time.monotonic() + _NO_WORKER_SECONDS
+    crashed = silent = None
+    while not work.ending.wait(_POLL_SECONDS):
         now = time.monotonic()
         try:
             with get_client(sync_client=True) as client:
                 state = client.read_flow_run(sub_run).state
-        except (httpx.TransportError, PrefectHTTPStatusError) as error:
+        except _SILENT as error:
             # A server that is started again: the worker goes on meanwhile.
             silent = silent or now
             if now - silent > _SERVER_PATIENCE_SECONDS:
                 raise TemporaryError(f"Prefect's server does not answer: {error}") from None
             continue
         silent = None
-        assert state is not None
-        if state.is_crashed():
-            crashed = crashed or now
-            if now - crashed > _CRASH_PATIENCE_SECONDS:
-                return state
-        elif state.is_final():
+        crashed = (crashed or now) if state.is_crashed() else None
+        if state.is_final() and (crashed is None or now - crashed > _CRASH_PATIENCE_SECONDS):
             return state
-        else:
-            crashed = None
-        if state.is_scheduled() and not told and now - begun > _NO_WORKER_SECONDS:
-            told = True
+        if state.is_scheduled() and now > warn_at:
+            warn_at = math.inf
             get_run_logger().warning(
                 "%s waits for a free worker of the pool gpu. If there is none at all: "
                 "`genmint services`, or `prefect worker start --pool gpu`", name,
             )  # fmt: skip
+    raise GenmintError("the flow is ending")

@@ -22,6 +22,8 @@ T = TypeVar("T", bound=Frozen)
 
 # Records of looks that are kept; a look every hour fills them in eight days.
 _KEPT = 200
+# Longer than a look takes that another started meanwhile.
+_PATIENCE_SECONDS = 600.0
 
 
 class State(Frozen):
@@ -61,15 +63,15 @@ class Shelf:
         self.folder = home.home / ".genmint" / "drift" / dataset
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep other looks out while the block runs.
+    def alone(self, seconds: float = 0.0) -> Iterator[None]:
+        """Keep other looks out while the block runs, having waited for one so many seconds.
 
         Raises:
-            GenmintError: another one is under way.
+            GenmintError: another one is still under way.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self.folder / "lock", timeout=0):
+            with FileLock(self.folder / "lock", timeout=seconds):
                 yield
         except Timeout:
             raise GenmintError(
@@ -95,7 +97,7 @@ class Shelf:
         Raises:
             GenmintError: no look was ever taken, or the state is damaged.
         """
-        with self.alone():
+        with self.alone(_PATIENCE_SECONDS):
             state = self.state()
             if state is None:
                 raise GenmintError(f"no look at {self.dataset} was ever taken: nothing asks")

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,8 +19,11 @@ from genmint.files import write_text
 from genmint.project import Project
 
 _DVC = (sys.executable, "-m", "dvc")
-# Hooks, signatures and editors are for people.
-_PLAIN_GIT = ("git", "-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false")
+# Hooks and signatures are for people; tidying up would be a process that outlives us.
+_PLAIN_GIT = (
+    *("git", "-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false"),
+    *("-c", "gc.auto=0", "-c", "maintenance.auto=false"),
+)
 _SHOWN_FILES = 10
 
 
@@ -122,7 +125,13 @@ def _config(project: Project) -> Any:
         raise GenmintError(f"{project.root / '.dvc'}: {error}") from None
 
 
-def adopt(home: Project, checkout: Project, params: Params, fresh: tuple[str, ...]) -> list[str]:
+def adopt(
+    home: Project,
+    checkout: Project,
+    params: Params,
+    fresh: tuple[str, ...],
+    wanted: Container[str] | None = None,
+) -> list[str]:
     """Bring folders of the user's own into a checkout: those that no commit names, and `fresh`.
 
     A folder at data/own that was never `dvc add`ed is known to nobody but this machine. In the
@@ -133,6 +142,7 @@ def adopt(home: Project, checkout: Project, params: Params, fresh: tuple[str, ..
         checkout: that they are brought into.
         params: of the checkout.
         fresh: data sets whose folder is taken as it lies in `home`, whatever the commit says.
+        wanted: data sets that are needed; None for all.
 
     Returns:
         The paths of the pointers (`.dvc` files) that it wrote.
@@ -148,7 +158,7 @@ def adopt(home: Project, checkout: Project, params: Params, fresh: tuple[str, ..
         path = Path(block.path)
         source, target = home.root / path, checkout.root / path
         pointer = target.with_name(f"{target.name}.dvc")
-        if path.is_absolute() or target.exists():
+        if path.is_absolute() or target.exists() or (wanted is not None and name not in wanted):
             continue
         if pointer.exists() and name not in fresh:
             fetch_pointer(checkout, pointer, target)
@@ -221,6 +231,8 @@ def run_dvc(project: Project, *arguments: str) -> str:
 def _run(project: Project, command: list[str], shown: str) -> str:
     env = {name: value for name, value in os.environ.items() if name != "DVC_ROOT"}
     env["GIT_TERMINAL_PROMPT"] = "0"
+    # Or a mere `git status` would rewrite the user's index.
+    env["GIT_OPTIONAL_LOCKS"] = "0"
     try:
         done = subprocess.run(
             command, cwd=project.root, env=env, capture_output=True, text=True, check=False
