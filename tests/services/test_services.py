@@ -57,6 +57,15 @@ def test_both_servers_answer_on_loopback_only(running):
         assert listening == {"127.0.0.1"}
 
 
+def test_prefect_in_the_project_finds_the_server_by_itself(running):
+    listed = subprocess.run(
+        [sys.executable, "-m", "prefect", "deployment", "ls"],
+        cwd=running.root, env={**running.clean_env(), "COLUMNS": "200"},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert "nap/gpu" in listed.stdout, listed.stdout + listed.stderr
+
+
 def test_a_second_supervisor_is_refused(running):
     command = [sys.executable, "-m", "genmint", "services"]
     done = subprocess.run(command, cwd=running.root, capture_output=True, text=True)
@@ -178,6 +187,7 @@ def test_ctrl_c_ends_all_and_the_next_start_goes_on(running, tmp_path):
     assert running.stop() == 130
     assert running.processes() == []
     assert not (running.state / "state.json").exists()
+    assert not (running.root / "prefect.toml").exists()
     running.start()
     running.wait_until(run, "Completed", 60)
     assert len(begun(out)) == 2
@@ -193,3 +203,4 @@ def test_a_killed_supervisor_takes_all_with_it(running, tmp_path):
     running.process.kill()
     running.process.wait()
     running.wait_for(lambda: not running.processes(), 10, "everything ends")
+    assert not (running.root / "prefect.toml").exists()
