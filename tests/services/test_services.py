@@ -1,6 +1,8 @@
 """Real servers, real workers, real kills: one `genmint services`, looked at from all sides."""
 
 import contextlib
+import datetime
+import itertools
 import os
 import signal
 import subprocess
@@ -9,6 +11,7 @@ import sys
 import httpx
 import psutil
 import pytest
+from prefect.client.schemas.schedules import IntervalSchedule
 
 from genmint.services.processes import FLOW_RUN, marked
 
@@ -176,6 +179,34 @@ def test_killed_servers_come_back_with_all_they_knew(running):
         assert {deployment.id for deployment in client.read_deployments()} == before
     run = running.ask("nap/cpu", seconds=[0])
     running.wait_until(run, "Completed", 60)
+
+
+@pytest.mark.soak
+def test_a_killed_prefect_server_loses_no_schedule(running):
+    every = datetime.timedelta(seconds=10)
+    with running.client as client:
+        deployment = client.read_deployment_by_name("nap/cpu").id
+        (made,) = client.create_deployment_schedules(
+            deployment, [(IntervalSchedule(interval=every), True)]
+        )
+
+    def ran():
+        with contextlib.suppress(httpx.HTTPError), running.client as client:
+            runs = client.read_flow_runs()
+            return [run for run in runs if run.auto_scheduled and run.state.is_completed()]
+
+    running.wait_for(lambda: len(ran() or []) > 1, 150, "it fires")
+    running.kill("prefect")
+    running.wait_for(lambda: len(ran() or []) > 6, 150, "it fires again")
+    with running.client as client:
+        client.delete_deployment_schedule(deployment, made.id)
+
+    def gaps():
+        due = sorted(run.expected_start_time for run in ran() or [])
+        return {later - earlier for earlier, later in itertools.pairwise(due)}
+
+    # Not one is missing: also what was due while the server was away ran, only later.
+    running.wait_for(lambda: gaps() == {every}, 30, "all that was due has run")
 
 
 @pytest.mark.soak
