@@ -85,7 +85,8 @@ class Bench:
         begun = time.monotonic()
         marks: list[tuple[str, float]] = []
         process = subprocess.Popen(
-            [sys.executable, "-m", "dvc", "repro", *arguments], cwd=self.serial, env=self._in(self.serial),
+            [sys.executable, "-m", "dvc", "repro", *arguments],
+            cwd=self.serial, env=self._in(self.serial),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         assert process.stdout is not None
@@ -187,12 +188,12 @@ def same(bench: Bench) -> list[str]:
 
 def starts(bench: Bench) -> list[str]:
     """What each stage costs before it begins, and its share of the stage."""
+    dvc = _best_of(["-m", "dvc", "repro"], bench)
     lines = [
         "", "## Before a stage begins", "",
         "Of each stage of a serial `dvc repro` from nothing: how long it takes to start Python and "
-        "load what the stage imports, the best of three, and the share of that in the stage (of the "
-        "quickest stage of its kind). DVC itself takes "
-        f"{_best_of(['-m', 'dvc', 'repro'], bench):.1f} s where nothing changed.", "",
+        "load what the stage imports, the best of three, and its share of the stage (of the "
+        f"quickest stage of its kind). DVC itself takes {dvc:.1f} s where nothing changed.", "",
         "| stage | start-up, s | stage, s | share |", "|---|---:|---:|---:|",
     ]  # fmt: skip
     if not _STAGES:
@@ -247,9 +248,9 @@ def main() -> None:
     page = [
         "# The flow against `dvc repro`", "",
         f"{datetime.datetime.now(datetime.UTC).date()}, {processor()}, "
-        f"{len(os.sched_getaffinity(0))} cores, {_WORKERS} workers; one thread a stage on both sides. "
-        "A flow's time is from asking for it until Prefect says that it is done: start of its "
-        "process, checkout, stages, publication and promotion. `dvc repro` does not promote.", "",
+        f"{len(os.sched_getaffinity(0))} cores, {_WORKERS} workers; one thread a stage on both "
+        "sides. A flow's time is from asking for it until Prefect says that it is done: start of "
+        "its process, checkout, stages, publication, promotion. `dvc repro` does not promote.", "",
         "| | `dvc repro`, s | flow, s | flow against it | wanted | training in the serial time |",
         "|---|---:|---:|---:|---|---:|",
         *(line for lines in rows.values() for line in lines), *tail, "",

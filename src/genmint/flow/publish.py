@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from genmint.errors import GenmintError, TemporaryError
 from genmint.files import write_text
 from genmint.flow.checkout import git
-from genmint.lock import parse_lock, read_lock
+from genmint.lock import parse_lock
 from genmint.project import Project
 
 PREFIX = "retrain"
@@ -58,11 +58,11 @@ def record(checkout: Project, message: str, *, with_stages: Iterable[str] = ()) 
         GenmintError: dvc.lock lacks a stage, or git fails.
     """
     with _committing:
-        _wait_for_lock(checkout, frozenset(with_stages))
-        paths = [path for path in ("params.yaml", "dvc.lock", RESULTS) if _exists(checkout, path)]
+        _add_lock(checkout, frozenset(with_stages))
+        paths = [path for path in ("params.yaml", RESULTS) if (checkout.root / path).exists()]
         git(checkout, "add", "--force", "--", *paths)
         # Pointers of data that was added, and what DVC wrote to ignore it.
-        git(checkout, "add", "--", ".")
+        git(checkout, "add", "--", ".", ":(exclude)dvc.lock")
         if git(checkout, "status", "--porcelain", "--untracked-files=no"):
             git(checkout, *_author(checkout), "commit", "--quiet", "--no-verify", "-m", message)
         return git(checkout, "rev-parse", "HEAD").strip()
@@ -145,20 +145,20 @@ def _author(checkout: Project) -> tuple[str, ...]:
     return ()
 
 
-def _exists(checkout: Project, path: str) -> bool:
-    return (checkout.root / path).exists()
-
-
-def _wait_for_lock(checkout: Project, stages: frozenset[str]) -> None:
+def _add_lock(checkout: Project, stages: frozenset[str]) -> None:
+    """Give git a dvc.lock that is whole: DVC writes it in place while other stages run."""
     deadline = time.monotonic() + _LOCK_SECONDS
-    while True:
+    while checkout.lock.exists() or stages:
         try:
-            missing = stages - read_lock(checkout.lock).keys()
-            problem = f"{checkout.lock}: lacks {', '.join(sorted(missing))}" if missing else None
+            git(checkout, "add", "--force", "--", checkout.lock.name)
+            text = git(checkout, "show", f":./{checkout.lock.name}")
+            missing = stages - parse_lock(text, str(checkout.lock)).keys()
+            problem = f"{checkout.lock}: lacks {', '.join(sorted(missing))}"
         except GenmintError as error:
-            problem = str(error)
-        if problem is None:
-            return
+            missing, problem = stages, str(error)
+        else:
+            if not missing:
+                return
         if time.monotonic() > deadline:
             raise GenmintError(problem)
         time.sleep(0.05)
