@@ -176,3 +176,13 @@ def test_a_commit_that_only_changes_code_keeps_the_baseline(watched):
     watched.checkout.commit("words")
     later = git(watched.home, "rev-parse", "HEAD").strip()
     assert baseline.find(watched.home, "shapes", later).key == found.key
+
+
+def test_items_that_are_read_otherwise_are_not_compared(watched):
+    path = watched.home.params
+    path.write_text(path.read_text().replace("size: 8", "size: 16"))
+    watched.checkout.commit("larger")
+    watched.deliver(1000, 60, bright=150)
+    decision = look(watched.home, "shapes")
+    assert decision.verdict == "no baseline"
+    assert "datasets.shapes is another than when models were trained" in decision.reason

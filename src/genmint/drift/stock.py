@@ -34,7 +34,7 @@ class Stock:
     Attributes:
         table: manifest rows of the items that may enter.
         items: what loads them.
-        quarantined: `id: reason` of items that may not enter and that the baseline does not know.
+        quarantined: `id: reason` of items that may not enter and that no model learned from.
     """
 
     table: pd.DataFrame
