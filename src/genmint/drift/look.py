@@ -157,7 +157,8 @@ class _Look:
         baseline = baselines.load(self.home, origin, self.name)
         learned = set(baseline.items["sha256"])
         with checked_out(self.home, self.commit, f"drift-{self.name}") as checkout:
-            found = stock.take(checkout, self.params, self.name, place, learned)
+            stopped = self.shelf.folder / "stopped"
+            found = stock.take(checkout, self.params, self.name, place, learned, stopped)
             self.quarantined = found.quarantined
             tested = {item for window in state.windows for item in window.items}
             cut, waiting = stock.cut(found.table, learned | tested, self.rule.window)
