@@ -77,7 +77,8 @@ def drift(
         say.info("asked for a retraining: flow run %s", asked.run)
     create_markdown_artifact(page(decisions, failures, asked), key="drift")
     if failures:
-        raise GenmintError("; ".join(f"{name}: {reason}" for name, reason in failures.items()))
+        said = (why if name in why else f"{name}: {why}" for name, why in failures.items())
+        raise GenmintError("; ".join(said))
     return "; ".join(f"{each.dataset}: {each.verdict}" for each in decisions) or "nothing watched"
 
 

@@ -101,6 +101,11 @@ def test_bad_files_are_stopped_by_great_expectations_until_they_are_gone(watched
         stopped = look(watched.home, "shapes")
         assert stopped.verdict == "stopped"
         assert "shapes may not enter: 20 of 230 items are bad" in stopped.reason
+        # What it refers to outlives the checkout.
+        kept = watched.home.root / ".genmint" / "drift" / "shapes" / "stopped"
+        assert f"See {kept / 'quarantine.csv'} and {kept / 'docs' / 'index.html'}" in stopped.reason
+        assert (kept / "quarantine.csv").read_text().count("bad-") == 20
+        assert (kept / "docs" / "index.html").exists()
         assert stopped.windows == ()
     shown = watched.checkout.run("genmint", "drift", "--look", "shapes", ok=False)
     assert shown.returncode == 1
@@ -176,3 +181,13 @@ def test_a_commit_that_only_changes_code_keeps_the_baseline(watched):
     watched.checkout.commit("words")
     later = git(watched.home, "rev-parse", "HEAD").strip()
     assert baseline.find(watched.home, "shapes", later).key == found.key
+
+
+def test_items_that_are_read_otherwise_are_not_compared(watched):
+    path = watched.home.params
+    path.write_text(path.read_text().replace("size: 8", "size: 16"))
+    watched.checkout.commit("larger")
+    watched.deliver(1000, 60, bright=150)
+    decision = look(watched.home, "shapes")
+    assert decision.verdict == "no baseline"
+    assert "datasets.shapes is another than when models were trained" in decision.reason

@@ -32,7 +32,7 @@ from prefect import flow
 
 
 @flow
-def nap(seconds: list[float], fail: bool = False, out: str = ""):
+def nap(seconds: list[float] = [0.0], fail: bool = False, out: str = ""):
     """Sleeps in a child, as a flow trains in one; `seconds` of each attempt, the last for more."""
     attempt = 0
     if out:

@@ -3,7 +3,8 @@ import pytest
 from genmint.errors import ConfigError, GenmintError
 from genmint.project import Project
 from genmint.services.config import Services
-from genmint.services.servers import orchestration_store
+from genmint.services.servers import environment, orchestration_store
+from genmint.services.settings import remove_settings, settings_file, write_settings
 
 
 @pytest.fixture
@@ -71,3 +72,27 @@ def test_a_postgresql_that_does_not_answer_is_told_of_without_its_password(proje
         orchestration_store(Services(project, store=store), None)
     assert "Start PostgreSQL" in str(refused.value)
     assert "secret" not in str(refused.value)
+
+
+def test_passwords_stay_with_the_servers(project, monkeypatch):
+    monkeypatch.setenv("STORE", "postgresql://me:secret@h/d")
+    monkeypatch.setenv("ALERTS", "slack://secret")
+    monkeypatch.setenv("PREFECT_WORKER_QUERY_SECONDS", "0.7")
+    env = environment(Services(project))
+    assert "secret" not in str(env)
+    # What the user says goes, but not where the servers of this checkout are.
+    assert env["PREFECT_WORKER_QUERY_SECONDS"] == "0.7"
+    assert env["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
+
+
+def test_a_prefect_toml_of_the_users_is_left_alone(project):
+    services = Services(project)
+    path = settings_file(services)
+    assert write_settings(services)
+    assert write_settings(services)
+    remove_settings(path)
+    assert not path.exists()
+    path.write_text("[api]\n")
+    assert not write_settings(services)
+    remove_settings(path)
+    assert path.read_text() == "[api]\n"

@@ -78,7 +78,7 @@ class Night:
             with contextlib.suppress(psutil.Error):
                 words = process.cmdline()
                 if "genmint" in words and moment in words:
-                    saved = (self.root / ".genmint" / "checkpoints").glob("digits-vae/*/*")
+                    saved = (self.root / ".genmint" / "checkpoints").glob("digits-vae/*/state.pt")
                     return moment != "train" or any(saved)
         return False
 
@@ -99,7 +99,7 @@ class Night:
         """What no flow may leave behind when it has ended."""
         assert not list((self.root / ".genmint" / "checkouts").glob("*"))
         assert not [path for path in self.root.rglob("*.tmp") if ".git" not in path.parts]
-        assert not list((self.root / ".genmint" / "checkpoints").glob("digits-vae/*/*.pt"))
+        assert not list((self.root / ".genmint" / "checkpoints").glob("digits-vae/*/state.pt"))
         for path in self.locks.glob("*"):
             with path.open("rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

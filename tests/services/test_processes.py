@@ -66,8 +66,9 @@ def test_a_killed_parent_takes_a_mortal_with_it(tmp_path):
 def test_a_killed_supervisor_leaves_nothing(mark):
     code = f"""
         import subprocess, sys, time
+        from pathlib import Path
         from genmint.services.processes import start_warden
-        start_warden({mark!r})
+        start_warden({mark!r}, Path("prefect.toml"))
         subprocess.Popen([sys.executable, "-c", {NEST!r}], start_new_session=True)
         time.sleep(60)
     """

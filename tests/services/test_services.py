@@ -1,6 +1,8 @@
 """Real servers, real workers, real kills: one `genmint services`, looked at from all sides."""
 
 import contextlib
+import datetime
+import itertools
 import os
 import signal
 import subprocess
@@ -9,6 +11,7 @@ import sys
 import httpx
 import psutil
 import pytest
+from prefect.client.schemas.schedules import IntervalSchedule
 
 from genmint.services.processes import FLOW_RUN, marked
 
@@ -55,6 +58,15 @@ def test_both_servers_answer_on_loopback_only(running):
             if found.status == "LISTEN" and found.laddr.port == port
         }
         assert listening == {"127.0.0.1"}
+
+
+def test_prefect_in_the_project_finds_the_server_by_itself(running):
+    listed = subprocess.run(
+        [sys.executable, "-m", "prefect", "deployment", "ls"],
+        cwd=running.root, env={**running.clean_env(), "COLUMNS": "200"},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert "nap/gpu" in listed.stdout, listed.stdout + listed.stderr
 
 
 def test_a_second_supervisor_is_refused(running):
@@ -170,6 +182,34 @@ def test_killed_servers_come_back_with_all_they_knew(running):
 
 
 @pytest.mark.soak
+def test_a_killed_prefect_server_loses_no_schedule(running):
+    every = datetime.timedelta(seconds=10)
+    with running.client as client:
+        deployment = client.read_deployment_by_name("nap/cpu").id
+        (made,) = client.create_deployment_schedules(
+            deployment, [(IntervalSchedule(interval=every), True)]
+        )
+
+    def ran():
+        with contextlib.suppress(httpx.HTTPError), running.client as client:
+            runs = client.read_flow_runs()
+            return [run for run in runs if run.auto_scheduled and run.state.is_completed()]
+
+    running.wait_for(lambda: len(ran() or []) > 1, 150, "it fires")
+    running.kill("prefect")
+    running.wait_for(lambda: len(ran() or []) > 6, 150, "it fires again")
+    with running.client as client:
+        client.delete_deployment_schedule(deployment, made.id)
+
+    def gaps():
+        due = sorted(run.expected_start_time for run in ran() or [])
+        return {later - earlier for earlier, later in itertools.pairwise(due)}
+
+    # Not one is missing: also what was due while the server was away ran, only later.
+    running.wait_for(lambda: gaps() == {every}, 30, "all that was due has run")
+
+
+@pytest.mark.soak
 def test_ctrl_c_ends_all_and_the_next_start_goes_on(running, tmp_path):
     out = tmp_path / "begun"
     run = running.ask("nap/gpu", seconds=[60, 0], out=str(out))
@@ -178,6 +218,7 @@ def test_ctrl_c_ends_all_and_the_next_start_goes_on(running, tmp_path):
     assert running.stop() == 130
     assert running.processes() == []
     assert not (running.state / "state.json").exists()
+    assert not (running.root / "prefect.toml").exists()
     running.start()
     running.wait_until(run, "Completed", 60)
     assert len(begun(out)) == 2
@@ -193,3 +234,4 @@ def test_a_killed_supervisor_takes_all_with_it(running, tmp_path):
     running.process.kill()
     running.process.wait()
     running.wait_for(lambda: not running.processes(), 10, "everything ends")
+    assert not (running.root / "prefect.toml").exists()

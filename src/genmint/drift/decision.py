@@ -95,7 +95,8 @@ class Decision(Frozen):
         new: items that the baseline does not hold.
         gone: items of the baseline that are there no more.
         waiting: new items that do not make a window yet.
-        quarantined: `id: reason` of new items that may not enter; the first 20.
+        quarantined: `id: reason` of items that may not enter and that no model learned from; the
+            first 20.
         models: of the data set: what a retraining would train.
         windows: the latest ones, as many as the rule looks at.
         rule: the settings that applied.

@@ -108,6 +108,13 @@ class _Look:
                 f"`dvc repro reference@{self.name}`, and commit dvc.lock",
                 None,
             )
+        if not self._comparable(origin):
+            return self._decision(
+                "no baseline",
+                f"datasets.{self.name} is another than when models were trained (commit "
+                f"{origin.commit[:12]}): after the next training there is one",
+                origin,
+            )
         state = self._state(origin)
         try:
             place = source.place(self.home, self.commit, self.name, self.block)
@@ -124,6 +131,14 @@ class _Look:
         if verdict == "drift" and state.asked is not None:
             verdict, reason = self._asked(state.asked, reason)
         return self._decision(verdict, reason, origin, state)
+
+    def _comparable(self, origin: Origin) -> bool:
+        """Whether items were read then as they are read now."""
+        try:
+            then = params_at(self.home, origin.commit).datasets.get(self.name)
+        except ConfigError:
+            return False  # of a time with other keys
+        return then is not None and _reading(then) == _reading(self.block)
 
     def _state(self, origin: Origin) -> State:
         """The state so far; a new one where models were trained on other data since."""
@@ -142,7 +157,8 @@ class _Look:
         baseline = baselines.load(self.home, origin, self.name)
         learned = set(baseline.items["sha256"])
         with checked_out(self.home, self.commit, f"drift-{self.name}") as checkout:
-            found = stock.take(checkout, self.params, self.name, place, learned)
+            stopped = self.shelf.folder / "stopped"
+            found = stock.take(checkout, self.params, self.name, place, learned, stopped)
             self.quarantined = found.quarantined
             tested = {item for window in state.windows for item in window.items}
             cut, waiting = stock.cut(found.table, learned | tested, self.rule.window)
@@ -212,3 +228,10 @@ class _Look:
             windows=about.windows[-self.rule.of :],
             rule=self.rule,
         )
+
+
+def _reading(block: Dataset) -> dict[str, object]:
+    """The part of a block that says what an item is."""
+    return block.model_dump(
+        mode="json", exclude={"path", "max_quarantined", "reference", "protocol"}
+    )

@@ -58,7 +58,7 @@ def _details(decision: Decision) -> list[str]:
         lines += [f"### {decision.dataset}, window {window.number} {_said(window)}", ""]
         lines += _table(window)
     if decision.quarantined:
-        lines += [f"### {decision.dataset}: new items that may not enter", ""]
+        lines += [f"### {decision.dataset}: items that may not enter", ""]
         lines += [f"- {_cell(reason)}" for reason in decision.quarantined]
     return [*lines, ""] if lines else []
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,6 +21,8 @@ from genmint.drift.baseline import Baseline
 from genmint.drift.columns import Finding, Untested, compare
 from genmint.drift.features import frechet_drift
 from genmint.drift.source import Place
+from genmint.errors import DataError
+from genmint.files import atomic_dir
 from genmint.flow.checkout import fetch_pointer
 from genmint.metrics.extractor import load_extractor
 from genmint.project import Project
@@ -34,7 +38,7 @@ class Stock:
     Attributes:
         table: manifest rows of the items that may enter.
         items: what loads them.
-        quarantined: `id: reason` of items that may not enter and that the baseline does not know.
+        quarantined: `id: reason` of items that may not enter and that no model learned from.
     """
 
     table: pd.DataFrame
@@ -42,7 +46,9 @@ class Stock:
     quarantined: tuple[str, ...]
 
 
-def take(checkout: Project, params: Params, name: str, place: Place, known: set[str]) -> Stock:
+def take(
+    checkout: Project, params: Params, name: str, place: Place, known: set[str], kept: Path
+) -> Stock:
     """Run ingest and validate in a checkout, where nothing of the user's is touched.
 
     Args:
@@ -51,6 +57,8 @@ def take(checkout: Project, params: Params, name: str, place: Place, known: set[
         name: of the data set.
         place: where its source lies.
         known: sha256 of the items of the baseline.
+        kept: folder for quarantine list and Data Docs of a set that is stopped, since the checkout
+            goes.
 
     Raises:
         DataError: the source is missing or unreadable, or Great Expectations stops it.
@@ -63,7 +71,10 @@ def take(checkout: Project, params: Params, name: str, place: Place, known: set[
     if pointer.exists() and not target.exists():
         fetch_pointer(checkout, pointer, target)
     ingest.run(checkout, params, name)
-    validate.run(checkout, params, name)
+    try:
+        validate.run(checkout, params, name)
+    except DataError as error:
+        raise DataError(_keep(checkout, name, kept, str(error))) from None
     columns = manifest.column_names(checkout.manifest(name))
     table = prepare.entering(checkout, name, block, columns).to_pandas()
     items = open_source(checkout, name, block).items(checkout.raw(name))
@@ -129,6 +140,21 @@ def compare_window(
         name=f"frechet_{info.name}",
     )
     return [*findings, found], untested
+
+
+def _keep(checkout: Project, name: str, kept: Path, said: str) -> str:
+    """Copy what a stopped validation refers to, and refer to the copies."""
+    with atomic_dir(kept) as folder:
+        for path, copy in (
+            (checkout.quarantine(name), folder / "quarantine.csv"),
+            (checkout.data_docs(name), folder / "docs"),
+        ):
+            if path.is_dir():
+                shutil.copytree(path, copy)
+            elif path.exists():
+                shutil.copyfile(path, copy)
+            said = said.replace(str(path), str(kept / copy.name))
+    return said
 
 
 def _newly_quarantined(checkout: Project, name: str, known: set[str]) -> tuple[str, ...]:

@@ -37,7 +37,6 @@ class Services:
             PREFECT_API_URL and MLFLOW_TRACKING_URI.
         alerts: Apprise URLs or plain webhooks that hear of failures.
         refusals: after how many refusals of a model in a row an alert goes out.
-        deploy: whether prefect.yaml is deployed.
     """
 
     project: Project
@@ -51,7 +50,6 @@ class Services:
     servers: bool = True
     alerts: tuple[str, ...] = ()
     refusals: int = 3
-    deploy: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what cannot be.

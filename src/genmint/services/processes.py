@@ -21,6 +21,7 @@ FLOW_RUN = "PREFECT__FLOW_RUN_ID"
 _LOOKS_WITHOUT_ANY = 3
 _SECONDS_BETWEEN_LOOKS = 0.1
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
+_LONGEST_LOG_BYTES = 50_000_000
 # One that ran so long is healthy: its next restart is at once again.
 _HEALTHY_SECONDS = 60.0
 
@@ -63,6 +64,8 @@ class Child:
         """
         self.before()
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists() and self.log.stat().st_size > _LONGEST_LOG_BYTES:
+            self.log.replace(self.log.with_suffix(".old.log"))
         user = () if self.user is None else ("--user", self.user)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -120,13 +123,15 @@ class Child:
         self.process = None
 
 
-def start_warden(mark: str) -> subprocess.Popen[bytes]:
+def start_warden(mark: str, settings: Path) -> subprocess.Popen[bytes]:
     """Start the process that kills what carries `mark` when this one dies, in whatever way.
+
+    It then removes the file `settings` (see that module), too.
 
     Closing its standard input has the same effect.
     """
     return subprocess.Popen(
-        [sys.executable, "-m", "genmint.services.warden", mark],
+        [sys.executable, "-m", "genmint.services.warden", mark, str(settings)],
         stdin=subprocess.PIPE,
         start_new_session=True,
     )

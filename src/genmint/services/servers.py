@@ -24,6 +24,7 @@ from genmint.tracking.ui import BACKEND, server_arguments
 _START_SECONDS = 120.0
 _SECONDS_BETWEEN_KNOCKS = 0.25
 # Prefect's and MLflow's tables of migrations have the same name: they cannot share a database.
+_SECRET = ("STORE", "ALERTS")
 _MAINTENANCE = "postgres"
 _PREFECT_SUFFIX = "_prefect"
 # An interval of 1.5 s with Prefect's jitter of 30 % stays below 2 s.
@@ -52,7 +53,9 @@ def environment(services: Services) -> dict[str, str]:
         "PREFECT_API_URL": services.prefect_api,
         "MLFLOW_TRACKING_URI": services.tracker,
     }
-    return {**defaults, **os.environ, **fixed}
+    # Their passwords are nobody's business but the servers'.
+    inherited = {name: said for name, said in os.environ.items() if name not in _SECRET}
+    return {**defaults, **inherited, **fixed}
 
 
 def tracking_store(services: Services) -> str:

@@ -26,6 +26,7 @@ from genmint.services.servers import (
     tracking_store,
     wait_until_healthy,
 )
+from genmint.services.settings import remove_settings, settings_file, write_settings
 from genmint.services.watch import Watch
 from genmint.services.workers import prefix, workers
 from genmint.tracking.ui import check_free
@@ -75,12 +76,12 @@ class _Supervisor:
         self._silent = False
 
     def run(self) -> int:
-        self._warden = start_warden(self._services.mark)
+        self._warden = start_warden(self._services.mark, settings_file(self._services))
         try:
             if self._services.servers:
                 self._start_servers()
             with self._client() as client:
-                self._open(client)
+                self._set_up(client)
                 self._keep_running(client)
         except KeyboardInterrupt:
             return 130
@@ -101,21 +102,38 @@ class _Supervisor:
         self._servers = list(self._children)
         wait_until_healthy(services, self._children, self._check_warden)
 
-    def _open(self, client: SyncPrefectClient) -> None:
-        pools.create_pools(client)
-        if self._services.servers:
-            alerts.install(client, self._services.alerts, self._services.refusals)
-        for child in workers(self._services):
-            self._add(child)
-        if self._services.deploy and pools.deploy(self._services, client):
-            _say("prefect.yaml: deployed")
+    def _set_up(self, client: SyncPrefectClient) -> None:
+        import httpx
+
+        services = self._services
+        try:
+            self._tell_prefect(client)
+        except httpx.HTTPError as error:
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise GenmintError(
+                f"{services.prefect_api}: Prefect's server does not do what it should ({reason}). "
+                "Start it, or mend PREFECT_API_URL"
+            ) from error
         self._note()
-        _say(f"MLflow   {self._services.tracker}")
-        _say(f"Prefect  {self._services.prefect_api.removesuffix('/api')}")
-        _say(f"logs     {self._services.state / 'logs'}")
-        _say("Ctrl-C ends all. In another shell:")
-        _say(f"  export PREFECT_API_URL={self._services.prefect_api}")
-        _say(f"  export MLFLOW_TRACKING_URI={self._services.tracker}")
+        found = write_settings(services)
+        _say(f"MLflow   {services.tracker}")
+        _say(f"Prefect  {services.prefect_api.removesuffix('/api')}")
+        _say(f"logs     {services.state / 'logs'}")
+        if not found:
+            _say("prefect.toml is yours and stays: `prefect` needs PREFECT_API_URL")
+        _say("Ctrl-C ends all. In other folders:")
+        _say(f"  export PREFECT_API_URL={services.prefect_api}")
+        _say(f"  export MLFLOW_TRACKING_URI={services.tracker}")
+
+    def _tell_prefect(self, client: SyncPrefectClient) -> None:
+        services = self._services
+        pools.create_pools(client)
+        for child in workers(services):
+            self._add(child)
+        if services.servers:
+            alerts.install(client, services.alerts, services.refusals)
+            if pools.deploy(services, client):
+                _say("prefect.yaml: deployed")
 
     def _keep_running(self, client: SyncPrefectClient) -> NoReturn:
         """Restart what dies and look after flow runs until a signal ends it."""
@@ -168,7 +186,7 @@ class _Supervisor:
     def _check_warden(self) -> None:
         assert self._warden is not None
         if self._warden.poll() is not None:
-            self._warden = start_warden(self._services.mark)
+            self._warden = start_warden(self._services.mark, settings_file(self._services))
 
     def _add(self, child: Child) -> None:
         child.start()
@@ -209,6 +227,7 @@ class _Supervisor:
         if self._warden is not None and self._warden.stdin is not None:
             self._warden.stdin.close()
             self._warden.wait()
+        remove_settings(settings_file(self._services))
         (self._services.state / "state.json").unlink(missing_ok=True)
 
     def _stop_children(self, names: Iterable[str]) -> None:
