@@ -63,11 +63,7 @@ _AGAIN: dict[str, Any] = {
 
 
 class Work:
-    """What the tasks of one flow share.
-
-    Attributes:
-        threads: that each stage here may compute with.
-    """
+    """What the tasks of one flow share."""
 
     def __init__(
         self, home: Project, checkout: Project, params: Params, night: summary.Night,
@@ -85,6 +81,7 @@ class Work:
         self.sub_runs: set[Any] = set()
         run = _this_run()
         self.run_id = str(run.id)
+        self.again = run.run_count > 1
         self.queue = run.work_queue_name
         self.token = transfer.cache_token(home)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -217,8 +214,10 @@ def make(work: Work, unit: Unit) -> list[Outcome]:
         with work.slots:
             return train_and_evaluate(work.checkout, unit.model, work.force, work.crew,
                                       get_run_logger().info, work.threads)  # fmt: skip
-    forced = {"train", "evaluate"} & set(work.force)
-    return (None if forced else _found(work, unit)) or _on_worker(work, unit)
+    if work.again or {"train", "evaluate"} & set(work.force):
+        # Started again, it meets the run that it asked for before it died, and knows what it did.
+        return _on_worker(work, unit)
+    return _found(work, unit) or _on_worker(work, unit)
 
 
 def _found(work: Work, unit: Unit, *, pull: bool = False) -> list[Outcome] | None:
