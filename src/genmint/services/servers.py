@@ -11,7 +11,6 @@ from pathlib import Path
 
 import requests
 from sqlalchemy import URL, create_engine, make_url, text
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from genmint.errors import ConfigError, GenmintError
@@ -111,7 +110,8 @@ def _ensure_database(wanted: URL) -> None:
     try:
         _on(wanted, None)
     except OperationalError:
-        quoted = postgresql.dialect().identifier_preparer.quote(str(wanted.database))
+        preparer = create_engine(wanted).dialect.identifier_preparer
+        quoted = preparer.quote(str(wanted.database))
         try:
             _on(wanted.set(database=_MAINTENANCE), f"CREATE DATABASE {quoted}")
         except SQLAlchemyError as error:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 _TICK_SECONDS = 0.5
+# Of a server that has just answered: see `alerts.install`.
+_UNTIL_PREFECT_LISTENS_SECONDS = 15.0
 _SECONDS_BETWEEN_LOOKS = 2.0
 _PATIENCE_SECONDS = 10.0
 _ANSWER_SECONDS = 10.0
@@ -140,9 +144,13 @@ class _Supervisor:
         services = self._services
         watch = Watch(client, services.mark, prefix(services), resumes=services.servers, say=_say)
         next_look = 0.0
+        listens = time.monotonic() + _UNTIL_PREFECT_LISTENS_SECONDS
         try:
             while True:
                 self._restart_the_dead()
+                if services.servers and time.monotonic() >= listens:
+                    self._ask_prefect(partial(_install_anew, services, client))
+                    listens = math.inf
                 if time.monotonic() >= next_look:
                     self._ask_prefect(watch.look)
                     next_look = time.monotonic() + _SECONDS_BETWEEN_LOOKS
@@ -237,6 +245,10 @@ class _Supervisor:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         for child in children:
             child.end(max(0.0, deadline - time.monotonic()))
+
+
+def _install_anew(services: Services, client: SyncPrefectClient) -> None:
+    alerts.install(client, services.alerts, services.refusals, anew=True)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
