@@ -67,6 +67,12 @@ repro: setup ## dvc repro in the right environment
 ui: setup ## the MLflow UI on the store of this checkout, http://127.0.0.1:5000
 	python -m genmint ui
 
+# STORE=postgresql://… puts both servers there, ALERTS='URL …' tells who hears of failures,
+# ARGS='--workers 2 --host …' is what else `genmint services --help` lists.
+.PHONY: services
+services: setup ## MLflow's and Prefect's servers and this machine's workers, until Ctrl-C
+	@exec python -m genmint services $(ARGS)
+
 .PHONY: format
 format: setup-dev ## let ruff put the code in order
 	ruff check --fix $(SOURCES)

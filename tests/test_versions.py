@@ -2,7 +2,8 @@
 
 from genmint.comparison import Comparison, Contrast, Ruling
 from genmint.gating import Check, Record
-from genmint.versions import compared, description
+from genmint.registry import Version
+from genmint.versions import compared, description, refusals_in_a_row
 
 WEIGHTS = "a" * 64
 
@@ -42,6 +43,26 @@ def ruling():
     test = Comparison(better=True, confidence=0.9, contrasts=(found,))
     second = Comparison(better=False, confidence=0.9, contrasts=(found, unknown))
     return Ruling(champion="3", test=test, confirmation=second)
+
+
+def versions(*gates):
+    """Versions 1, 2, … with what their gates said."""
+    tags = [{"genmint.gate": said} if said else {} for said in gates]
+    return [
+        Version("tiny", str(number), "", said, "", None, "")
+        for number, said in enumerate(tags, start=1)
+    ]
+
+
+def test_refusals_count_up_to_the_latest_version_that_passed():
+    assert refusals_in_a_row([]) == 0
+    assert refusals_in_a_row(versions("refused", "passed")) == 0
+    assert refusals_in_a_row(versions("refused", "passed", "refused", "refused")) == 2
+    # Numbers are texts in the registry, and 10 comes after 9.
+    ten = versions(*["passed"] * 8, "passed", "refused")
+    assert refusals_in_a_row(sorted(ten, key=lambda version: version.version)) == 1
+    # One that was made by hand and has no gate was not refused.
+    assert refusals_in_a_row(versions("refused", "", "refused")) == 1
 
 
 def test_all_is_shown_where_there_is_room():

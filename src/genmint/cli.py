@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import difflib
 import importlib
+import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genmint.errors import ConfigError, GenmintError
+from genmint.errors import FAILURE_FILE, ConfigError, GenmintError
 
 if TYPE_CHECKING:
     from genmint.config import Params
@@ -68,6 +72,7 @@ def run(arguments: Sequence[str]) -> int:
     except GenmintError as error:
         sys.stdout.flush()
         print(f"genmint {options.verb}: {error}", file=sys.stderr)
+        _tell_the_flow(error)
         return error.exit_code
     except KeyboardInterrupt as interruption:
         print(f"\ngenmint {options.verb}: {interruption or 'interrupted'}", file=sys.stderr)
@@ -76,6 +81,16 @@ def run(arguments: Sequence[str]) -> int:
         # The reader of a pipe (head, less) has gone; that is its right.
         sys.stderr.close()
         return 0
+
+
+def _tell_the_flow(error: GenmintError) -> None:
+    """Leave the failure where the flow that started this stage looks for it (GENMINT_FAILURE)."""
+    path = os.environ.get(FAILURE_FILE)
+    if path:
+        from genmint.files import write_json
+
+        kinds = [kind.__name__ for kind in type(error).__mro__ if issubclass(kind, GenmintError)]
+        write_json(Path(path), {"kinds": kinds, "message": str(error)})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -131,6 +146,7 @@ def _add_promotion_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
         "code 1, with nothing written.",
     )
     promote.add_argument("names", metavar="MODEL", nargs="*", help="default: all of params.yaml")
+    promote.add_argument("--json", action="store_true", help="what became of each, for programs")
     _add_registry_verbs(verb)
     verb("status", _status, "tell what is trained, gated and registered, and what is amiss",
          "Exit code 1 where files, records and registry disagree; the command that mends it is\n"
@@ -156,6 +172,61 @@ def _add_promotion_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
     ui = verb("ui", _ui, "open MLflow's UI on the store of this checkout")
     ui.add_argument("--port", type=int, default=5000, help="default: 5000")
     ui.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
+    _add_services_verb(verb)
+
+
+def _add_services_verb(verb: Callable[..., argparse.ArgumentParser]) -> None:
+    services = verb(
+        "services",
+        _services,
+        "run MLflow's and Prefect's servers and this machine's workers until Ctrl-C",
+        "MLflow serves the store that `dvc repro` uses. One worker runs flows; one per visible\n"
+        "GPU, or so many CPU workers, train. What dies is started again; a flow run that lost its\n"
+        "process is marked Crashed and goes on from its checkpoint. See docs/services.md.\n\n"
+        "  genmint services\n"
+        "  STORE=postgresql://user:password@host/genmint genmint services --host 0.0.0.0\n"
+        "  PREFECT_API_URL=… MLFLOW_TRACKING_URI=… genmint services --workers-only",
+    )
+    services.add_argument("--host", default="127.0.0.1", help="default: this machine only")
+    services.add_argument("--mlflow-port", type=int, default=5000, help="default: 5000")
+    services.add_argument("--prefect-port", type=int, default=4200, help="default: 4200")
+    services.add_argument(
+        "--store",
+        metavar="URL",
+        help="postgresql://… or sqlite, for both servers (default: the variable STORE, else MLflow "
+        "on mlflow.db and Prefect on a PostgreSQL of its own)",
+    )
+    services.add_argument(
+        "--artifacts",
+        metavar="URL",
+        help="where MLflow keeps files, such as s3://bucket/mlflow (default: the variable "
+        "ARTIFACTS, else mlartifacts/ here)",
+    )
+    services.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="CPU workers that train (default: 1); 0: other machines train",
+    )
+    services.add_argument(
+        "--alert",
+        metavar="URL",
+        action="append",
+        help="webhook or Apprise URL that hears of failures; may be given again (default: the "
+        "variable ALERTS, with blanks in between)",
+    )
+    services.add_argument(
+        "--refusals",
+        type=int,
+        default=3,
+        metavar="N",
+        help="refusals of a model in a row that make an alert (default: 3)",
+    )
+    services.add_argument("--name", default="", help="of this machine (default: its host name)")
+    services.add_argument(
+        "--workers-only", action="store_true", help="the servers run on another machine"
+    )
 
 
 def _add_registry_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
@@ -192,6 +263,20 @@ def _add_registry_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _add_use_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
+    drift = verb(
+        "drift",
+        _drift,
+        "show whether new data drifted from what the models learned, and why",
+        "Shows the latest look at each data set with a block under drift in params.yaml. With\n"
+        "--look it takes one now, as the flow `drift` does on a schedule: new data go through\n"
+        "ingest and Great Expectations in a checkout of their own, and windows of new items are\n"
+        "tested. Nothing is retrained. Exit code 1 where data may not enter.\n\n"
+        "  genmint drift --look faces",
+    )
+    drift.add_argument("names", metavar="DATASET", nargs="*", help="default: all that are watched")
+    drift.add_argument("--look", action="store_true", help="take a look now")
+    drift.add_argument("--json", action="store_true", help="the records, for programs")
+
     sample = verb(
         "sample",
         _sample,
@@ -295,7 +380,12 @@ def _promote(options: argparse.Namespace) -> int:
     project, params = _open()
     names = [_known(name, params.models, "model") for name in options.names] or list(params.models)
     restore(project, params, names)
-    outcomes = promote(project, params, names)
+    if options.json:
+        with contextlib.redirect_stdout(sys.stderr):
+            outcomes = promote(project, params, names)
+        print(json.dumps([dataclasses.asdict(outcome) for outcome in outcomes]))
+    else:
+        outcomes = promote(project, params, names)
     return max((outcome.exit_code for outcome in outcomes), default=0)
 
 
@@ -345,7 +435,6 @@ def _status(_: argparse.Namespace) -> int:
 
 
 def _lineage(options: argparse.Namespace) -> int:
-    import json
     import tempfile
 
     from genmint import lineage
@@ -386,6 +475,32 @@ def _ui(options: argparse.Namespace) -> int:
     from genmint.tracking.ui import serve_ui
 
     return serve_ui(Project.find(), options.host, options.port)
+
+
+def _services(options: argparse.Namespace) -> int:
+    import os
+
+    from genmint.project import Project
+    from genmint.services.config import Services
+    from genmint.services.supervisor import serve
+
+    # On a machine with workers only, both are the affair of the one with the servers.
+    shared = {} if options.workers_only else os.environ
+    return serve(
+        Services(
+            Project.find(),
+            host=options.host,
+            mlflow_port=options.mlflow_port,
+            prefect_port=options.prefect_port,
+            store=options.store or shared.get("STORE") or None,
+            artifacts=options.artifacts or shared.get("ARTIFACTS") or None,
+            workers=options.workers,
+            name=options.name,
+            alerts=tuple(options.alert or shared.get("ALERTS", "").split()),
+            refusals=options.refusals,
+            servers=not options.workers_only,
+        )
+    )
 
 
 def _sample(options: argparse.Namespace) -> int:
@@ -452,6 +567,31 @@ def _add(options: argparse.Namespace) -> int:
     gates = " ".join(f"gate@{name}" for name in models)
     print(f"next: dvc repro {gates} && genmint promote {' '.join(models)}")
     return 0
+
+
+def _drift(options: argparse.Namespace) -> int:
+    from genmint.drift.look import look, watched
+    from genmint.drift.show import lines_of
+    from genmint.drift.state import Shelf
+    from genmint.project import Project
+
+    project = Project.find()
+    known = watched(project, ignore_uncommitted=True)
+    names = [_known(name, known, "block under drift (as committed) for") for name in options.names]
+    found = []
+    for name in names or known:
+        if options.look:
+            found.append(look(project, name, ignore_uncommitted=True))
+        else:
+            found += Shelf(project, name).decisions(1)
+    if options.json:
+        print(json.dumps([each.model_dump(mode="json") for each in found], indent=2))
+    else:
+        for each in found:
+            print("\n".join(lines_of(each)))
+        if not found:
+            print("no look was taken yet: `genmint drift --look`, or the flow `drift`")
+    return 1 if any(each.verdict == "stopped" for each in found) else 0
 
 
 def _doctor(_: argparse.Namespace) -> int:

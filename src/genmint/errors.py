@@ -1,5 +1,9 @@
 """What a user can do wrong, as exceptions that carry their exit code."""
 
+# Names the file in which a stage leaves its failure for the flow that started it: what stood on
+# stderr is then not all that the flow knows.
+FAILURE_FILE = "GENMINT_FAILURE"
+
 
 class GenmintError(Exception):
     """A failure that a person can mend; printed as one line, without a traceback.
@@ -20,5 +24,17 @@ class DataError(GenmintError):
     """Data that cannot be read, is not what it claims to be, or may not enter."""
 
 
-class RegistryUnreachableError(GenmintError):
+class TemporaryError(GenmintError):
+    """What may be gone at the next attempt: a lock, the network, the tracker."""
+
+
+class RegistryUnreachableError(TemporaryError):
     """The tracking server or registry does not answer. Never a verdict on a model."""
+
+
+class SourceUnreachableError(DataError, TemporaryError):
+    """A named data set cannot be fetched for want of a connection."""
+
+
+class TrainsElsewhereError(GenmintError):
+    """Nothing may train in this process (`GENMINT_DEVICE=none`): a worker has to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from genmint.gating import Record
 from genmint.metrics.probe import PROBE
 from genmint.models import store
 from genmint.project import Project
-from genmint.registry import GROUNDS_TAG, Registry
+from genmint.registry import GROUNDS_TAG, Registry, Version
 from genmint.scoring import protocol_path
 from genmint.stages import gate
 
@@ -73,6 +74,13 @@ def facts(
     if "genmint.git_commit" in run_tags:
         tags["genmint.git_commit"] = run_tags["genmint.git_commit"]
     return Facts(model.weights, tags, time.time_ns() // 1_000_000)
+
+
+def refusals_in_a_row(versions: Sequence[Version]) -> int:
+    """How many of the latest versions of one model its gate refused, up to one that it did not."""
+    latest_first = sorted(versions, key=lambda version: int(version.version), reverse=True)
+    refused = (version.tags.get("genmint.gate") == "refused" for version in latest_first)
+    return sum(1 for _ in itertools.takewhile(bool, refused))
 
 
 def grounds(record: Record) -> str:

@@ -46,7 +46,7 @@ def test_every_key_of_the_shipped_file_is_explained():
     lines = (ROOT / "params.yaml").read_text().splitlines()
     comments = " ".join(line.strip("# ") for line in lines if line.strip().startswith("#"))
     document = YAML(typ="safe", pure=True).load("\n".join(lines))
-    for top in ("datasets", "models", "gates"):
+    for top in ("datasets", "models", "gates", "drift"):
         for block in document[top].values():
             for key in block:
                 position = next(i for i, x in enumerate(lines) if x.startswith(f"    {key}:"))
@@ -182,3 +182,18 @@ def test_a_block_of_a_model_survives_its_way_through_json():
     assert parse_model(block.model_dump(mode="json")) == block
     with pytest.raises(ConfigError, match="latnet"):
         parse_model({**block.model_dump(mode="json"), "latnet": 3})
+
+
+def test_drift_is_optional_typed_and_names_data_sets():
+    assert parse_params(GOOD, Path("params.yaml")).drift == {}
+    params = parse_params(GOOD + "drift: {faces: {agree: 1}}\n", Path("params.yaml"))
+    rule = params.drift["faces"]
+    assert (rule.window, rule.agree, rule.of, rule.alpha) == (100, 1, 3, 0.01)
+    for block, said in (
+        ("face: {}", "drift.face: there is no data set 'face'; did you mean 'faces'?"),
+        ("faces: {windows: 50}", "drift.faces.windows: unknown key; did you mean 'window'?"),
+        ("faces: {agree: 4}", "drift.faces: agree (4) must be at most of (3)"),
+        ("faces: {window: 5}", "drift.faces.window: Input should be greater than or equal to 20"),
+        ("faces: {alpha: 0.0}", "drift.faces.alpha"),
+    ):
+        assert said in refusal(GOOD + f"drift: {{{block}}}\n")

@@ -10,6 +10,7 @@ from genmint.config.datasets import (
     Spectrogram,
     TextDataset,
 )
+from genmint.config.drift import DriftRule
 from genmint.config.gates import Bound, ChampionRule, CostBudget, Gate, Health, Memorisation
 from genmint.config.models import (
     GANConfig,
@@ -28,6 +29,7 @@ __all__ = [
     "ChampionRule",
     "CostBudget",
     "Dataset",
+    "DriftRule",
     "Frozen",
     "GANConfig",
     "Gate",

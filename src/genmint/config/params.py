@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from genmint.config.base import Frozen
 from genmint.config.datasets import AudioDataset, Dataset, ImageDataset, TextDataset
+from genmint.config.drift import DriftRule
 from genmint.config.gates import Gate
 from genmint.config.models import GANConfig, ModelConfig, RNNConfig, VAEConfig
 from genmint.errors import ConfigError
@@ -31,6 +32,8 @@ class Params(Frozen):
     datasets: dict[BlockName, Dataset]
     models: dict[BlockName, ModelConfig]
     gates: dict[BlockName, Gate]
+    # Optional, so that the params.yaml of older versions can still be read.
+    drift: dict[BlockName, DriftRule] = Field(default_factory=dict)
 
     def dataset_of(self, model: str) -> Dataset:
         """The data set block that a model trains on."""
@@ -114,6 +117,10 @@ def _cross_check(params: Params) -> list[str]:
         if name not in params.models:
             near = _nearest(name, params.models)
             problems.append(f"gates.{name}: there is no model {name!r}{near}")
+    for name in params.drift:
+        if name not in params.datasets:
+            near = _nearest(name, params.datasets)
+            problems.append(f"drift.{name}: there is no data set {name!r}{near}")
     return problems
 
 
@@ -133,6 +140,8 @@ def _explain(error: ErrorDetails) -> str:
         del location[2]
     elif len(location) > 1 and location[0] == "gates":
         model = Gate
+    elif len(location) > 1 and location[0] == "drift":
+        model = DriftRule
     key = ".".join(map(str, location))
     if error["type"] == "extra_forbidden":
         known = dict((_model_at(model, location) or Params).model_fields)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from genmint.config.base import Frozen
-from genmint.errors import DataError
+from genmint.errors import DataError, SourceUnreachableError
 
 MIRROR = "GENMINT_DATA_MIRROR"
 _CHUNK = 1 << 20
@@ -53,6 +53,7 @@ def fetch(remote: RemoteFile, folder: Path) -> Path:
         _unpack(local, target, remote, str(local))
         return target
     problems = [] if local is None else [f"{local}: no such file"]
+    answered = False
     with tempfile.TemporaryDirectory(prefix=".fetch.", dir=folder) as temporary:
         for url in remote.urls:
             try:
@@ -61,11 +62,12 @@ def fetch(remote: RemoteFile, folder: Path) -> Path:
                 problems.append(f"{url}: no connection")
                 continue
             except (requests.RequestException, OSError, ValueError) as error:
+                answered = True
                 problems.append(f"{url}: {_first_line(error)}")
                 continue
             _unpack(fetched, target, remote, url)
             return target
-    raise DataError(
+    raise (DataError if answered else SourceUnreachableError)(
         f"{remote.name} cannot be fetched ({'; '.join(problems)}). Without internet, put the file "
         f"at {remote.mirror} in a folder of yours and set {MIRROR} to that folder."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def run(project: Project, params: Params, name: str) -> None:
     """
     dataset = params.datasets[name]
     _refuse_unvalidated(project, name)
-    table = _entering(project, name, dataset)
+    table = entering(project, name, dataset)
     items = open_source(project, name, dataset).items(project.raw(name))
     with atomic_dir(project.prepared(name)) as folder:
         if isinstance(dataset, TextDataset):
@@ -55,18 +56,21 @@ def _refuse_unvalidated(project: Project, name: str) -> None:
         raise DataError(f"{path}: is of another manifest than {project.manifest(name)}. {way_out}")
 
 
-def _entering(project: Project, name: str, dataset: Dataset) -> pa.Table:
-    """Manifest rows that are not quarantined; only the columns that are needed here."""
-    columns = ["id", "path", "sha256", "error", "label", "split"]
-    columns += {"audio": ["windows"], "text": ["characters"], "image": []}[dataset.kind]
-    group = dataset.group_column
-    if group is not None and group not in manifest.column_names(project.manifest(name)):
-        raise DataError(
-            f"datasets.{name}.split: the manifest has no column {group!r}; let filename_pattern "
-            f"name a group (?P<{group}>…)"
-        )
-    if group is not None and group not in columns:
-        columns.append(group)
+def entering(
+    project: Project, name: str, dataset: Dataset, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """Manifest rows that are not quarantined.
+
+    Args:
+        project: whose manifest and quarantine are read.
+        name: of the data set.
+        dataset: its block.
+        columns: of the table, `id` and `error` among them; None takes those that prepare needs.
+
+    Raises:
+        DataError: manifest or quarantine is missing, or the column of groups is.
+    """
+    columns = list(columns or _columns(project, name, dataset))
     path = project.quarantine(name)
     try:
         with path.open(encoding="utf-8", newline="") as stream:
@@ -77,6 +81,20 @@ def _entering(project: Project, name: str, dataset: Dataset) -> pa.Table:
     out = pc.is_in(table["id"], value_set=pa.array(quarantined, type=pa.string()))
     # An unreadable item stays out even where the suite was edited to let it pass.
     return table.filter(pc.and_(pc.invert(out), pc.is_null(table["error"])))
+
+
+def _columns(project: Project, name: str, dataset: Dataset) -> list[str]:
+    columns = ["id", "path", "sha256", "error", "label", "split"]
+    columns += {"audio": ["windows"], "text": ["characters"], "image": []}[dataset.kind]
+    group = dataset.group_column
+    if group is not None and group not in manifest.column_names(project.manifest(name)):
+        raise DataError(
+            f"datasets.{name}.split: the manifest has no column {group!r}; let filename_pattern "
+            f"name a group (?P<{group}>…)"
+        )
+    if group is not None and group not in columns:
+        columns.append(group)
+    return columns
 
 
 def _classes(table: pa.Table, dataset: Dataset) -> dict[str, int]:
@@ -114,6 +132,24 @@ def _numbers(table: pa.Table, classes: dict[str, int]) -> npt.NDArray[np.int64] 
     return np.array([classes[value.as_py()] for value in table["label"]], dtype=np.int64)
 
 
+def plan_of(table: pa.Table, dataset: Dataset, classes: dict[str, int]) -> Plan:
+    """Which item of `entering` lands in which split, in the order in which they are written.
+
+    Args:
+        table: of `entering`.
+        dataset: the block of the data set, images or audio.
+        classes: number of each label; empty for an unlabelled set.
+    """
+    windows = table["windows"].to_numpy() if "windows" in table.column_names else 1
+    return Plan(
+        table["path"],
+        table["sha256"],
+        np.array([SPLITS.index(split) for split in _assign(table, dataset)], dtype=np.int8),
+        _numbers(table, classes),
+        np.zeros(len(table), dtype=np.int64) + windows,
+    )
+
+
 def _prepare_items(
     folder: Path,
     name: str,
@@ -122,14 +158,7 @@ def _prepare_items(
     items: Items,
 ) -> Meta:
     classes = _classes(table, dataset)
-    windows = table["windows"].to_numpy() if "windows" in table.column_names else 1
-    plan = Plan(
-        table["path"],
-        table["sha256"],
-        np.array([SPLITS.index(split) for split in _assign(table, dataset)], dtype=np.int8),
-        _numbers(table, classes),
-        np.zeros(len(table), dtype=np.int64) + windows,
-    )
+    plan = plan_of(table, dataset, classes)
     confirmed = dataset.confirmation > 0
     splits.refuse_empty(plan.items(), name, dataset.split, confirmation=confirmed)
     shape: tuple[int, ...]

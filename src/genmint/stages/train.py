@@ -26,6 +26,7 @@ from genmint.models.store import ModelRecord
 from genmint.project import Project
 from genmint.tracking.reporter import RunReporter
 from genmint.training.checkpoints import Checkpoint, source_hash, unfinished
+from genmint.training.device_lock import held, refuse_elsewhere
 from genmint.training.devices import (
     choose_device,
     resolve_compile,
@@ -67,12 +68,14 @@ def run(project: Project, params: Params, name: str) -> None:
 
     Raises:
         ConfigError: no such block, or one that does not fit the data.
+        TrainsElsewhereError: nothing may train in this process.
         DataError: the prepared data are missing, changed, or not of the block's data set.
         GenmintError: the training failed.
         Interrupted: it was asked to end; the same command goes on.
     """
     if name not in params.models:
         raise ConfigError(f"{project.params}: models has no block {name!r}")
+    refuse_elsewhere(name)
     end_with_parent()
     try:
         with first_of(asked_for(), ["-m", "genmint", "train", name]):
@@ -108,20 +111,23 @@ def _run_as_one(
     prepared.check()
     share_cores()
     device = choose_device()
-    ranks = join(device)
-    try:
-        resolved = {
-            "precision": resolve_precision(config, device),
-            "compile": "yes" if resolve_compile(config, device) else "no",
-            "device": device.type,
-            "processes": str(ranks.world),
-        }
-        spec = prepared.spec(config.family)
-        _train(
-            _Job(project, name, config, prepared, spec, resolved, device, ranks, folder, reports)
-        )
-    finally:
-        leave(ranks)
+    with held(device, name):
+        ranks = join(device)
+        try:
+            resolved = {
+                "precision": resolve_precision(config, device),
+                "compile": "yes" if resolve_compile(config, device) else "no",
+                "device": device.type,
+                "processes": str(ranks.world),
+            }
+            spec = prepared.spec(config.family)
+            _train(
+                _Job(
+                    project, name, config, prepared, spec, resolved, device, ranks, folder, reports
+                )
+            )
+        finally:
+            leave(ranks)
 
 
 def _train(job: _Job) -> None:

@@ -1,4 +1,4 @@
-"""MLflow's own UI on the store of a project."""
+"""MLflow's own server on a store: for `genmint ui`, and for `genmint services`."""
 
 from __future__ import annotations
 
@@ -24,30 +24,50 @@ def serve_ui(project: Project, host: str, port: int) -> int:
     """
     if not is_embedded():
         raise ConfigError(f"MLFLOW_TRACKING_URI is set: the UI is at {uri(project)}")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigError(f"{host}:{port}: {error.strerror}; choose another --port") from None
+    check_free(host, port, "--port")
     configure()
     create_store(project)
-    command = [
-        *(sys.executable, "-m", "mlflow", "server"),
-        *("--backend-store-uri", f"sqlite:///{database(project)}"),
-        *("--artifacts-destination", (project.home / "mlartifacts").as_uri()),
-        *("--host", host, "--port", str(port), "--workers", "1"),
-    ]
+    artifacts = (project.home / "mlartifacts").as_uri()
+    command = [sys.executable, *server_arguments(artifacts, host, port)]
+    env = {**os.environ, BACKEND: f"sqlite:///{database(project)}"}
     sys.stdout.write(f"MLflow: http://{host}:{port} (Ctrl-C ends it)\n")
     sys.stdout.flush()
     # MLflow starts processes of its own: they get a group, so that none outlives the UI.
-    server = subprocess.Popen(command, cwd=project.home, env=os.environ, start_new_session=True)
+    server = subprocess.Popen(command, cwd=project.home, env=env, start_new_session=True)
     try:
         return server.wait()
     except KeyboardInterrupt:
         return 130
     finally:
         _end(server)
+
+
+# What names the database to MLflow's server; on its command line everybody would read a password.
+BACKEND = "MLFLOW_BACKEND_STORE_URI"
+
+
+def server_arguments(artifacts: str, host: str, port: int) -> list[str]:
+    """Arguments of python for MLflow's server, whose database is named by the variable BACKEND."""
+    return [
+        *("-m", "mlflow", "server"),
+        *("--artifacts-destination", artifacts),
+        *("--host", host, "--port", str(port), "--workers", "1"),
+    ]
+
+
+def check_free(host: str, port: int, option: str) -> None:
+    """Make sure that a server can listen there.
+
+    Raises:
+        ConfigError: it cannot; the message names `option`.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(f"{host}:{port}: {error.strerror}; choose another {option}") from None
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:

@@ -23,7 +23,7 @@ from typing import Any, cast
 import torch
 from filelock import FileLock, Timeout
 
-from genmint.errors import ConfigError, GenmintError
+from genmint.errors import ConfigError, GenmintError, TemporaryError
 from genmint.files import atomic_path, read_json, write_json, write_text
 
 _STATE = "state.pt"
@@ -87,7 +87,7 @@ class Checkpoint:
         """Hold the folder, so that no second process trains the same; it goes when it is empty.
 
         Raises:
-            GenmintError: one does already.
+            TemporaryError: one does already.
         """
         if not self._writes:
             yield
@@ -97,7 +97,7 @@ class Checkpoint:
         try:
             lock.acquire(timeout=_PATIENCE)
         except Timeout:
-            raise GenmintError(
+            raise TemporaryError(
                 f"{self.folder}: another process is training exactly this. Wait for it, or end it."
             ) from None
         try:

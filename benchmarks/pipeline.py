@@ -1,0 +1,263 @@
+"""What the flow costs and saves against plain `dvc repro`; writes benchmarks/pipeline.md.
+
+    python benchmarks/pipeline.py           all of it, some 15 minutes; the machine should be idle
+    python benchmarks/pipeline.py one same  some of: defaults, long, one, same, starts
+
+Both sides run real stages from nothing (or forced), one thread a stage, in clones of what is
+committed here, on servers of their own. A flow's time is from asking for it until Prefect says that
+it is done: waiting for a worker, checkout, stages, publication and promotion included.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from run import processor
+
+from genmint.files import write_text
+
+_HERE = Path(__file__).parent
+_ROOT = _HERE.parent
+_PAGE = _HERE / "pipeline.md"
+_WORKERS = 2
+# Where training is most of the work: two models of about a minute each.
+_LONG = {"models.image-vae.steps": 15_000, "models.image-gan.steps": 12_000}
+_LONG_MODELS = ["image-vae", "image-gan"]
+_VERBS = ["ingest", "validate", "prepare", "reference", "train", "evaluate", "gate"]
+_STAGE = re.compile(r"^Running stage '([^']+)'")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Bench:
+    """Two clones of the project, one with services, and how long things take in them."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the clones and start the services."""
+        self.serial, self.home = folder / "serial", folder / "home"
+        for root in (self.serial, self.home):
+            _clone(root)
+        ports = free_port(), free_port()
+        bin_folder = Path(sys.executable).parent
+        self.env = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "GENMINT_HOME": str(self.home),
+            "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+            "PREFECT_API_URL": f"http://127.0.0.1:{ports[1]}/api",
+            "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{ports[0]}",
+        }
+        self.log = folder / "services.log"
+        options = ["--mlflow-port", ports[0], "--prefect-port", ports[1], "--workers", _WORKERS]
+        with self.log.open("wb") as log:
+            self.services = subprocess.Popen(
+                [sys.executable, "-m", "genmint", "services", *map(str, options)],
+                cwd=self.home, env=self._without_servers(), stdout=log, stderr=log,
+            )  # fmt: skip
+        while "Ctrl-C ends" not in self.log.read_text():
+            if self.services.poll() is not None:
+                raise SystemExit(self.log.read_text())
+            time.sleep(0.5)
+
+    def end(self) -> None:
+        """Stop the services."""
+        self.services.send_signal(signal.SIGINT)
+        self.services.wait(60)
+
+    def dvc(self, *arguments: str) -> tuple[float, dict[str, float]]:
+        """Seconds of a `dvc repro` in the serial clone, and of each stage in it."""
+        begun = time.monotonic()
+        marks: list[tuple[str, float]] = []
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dvc", "repro", *arguments],
+            cwd=self.serial, env=self._in(self.serial),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if found := _STAGE.match(line):
+                marks.append((found.group(1), time.monotonic()))
+        if process.wait() != 0:
+            raise SystemExit("".join(lines))
+        ended = time.monotonic()
+        ends = [begin for _, begin in marks[1:]] + [ended]
+        return ended - begun, {
+            stage: end - begin for (stage, begin), end in zip(marks, ends, strict=True)
+        }
+
+    def flow(self, **parameters: Any) -> float:
+        """Seconds of a flow, from asking for it until Prefect says that it is done."""
+        os.environ.update(self.env)
+        from prefect.deployments import run_deployment
+
+        begun = time.monotonic()
+        run = run_deployment("retrain/now", parameters=parameters, poll_interval=0.2)
+        seconds = time.monotonic() - begun
+        if run.state is None or not run.state.is_completed():
+            raise SystemExit(f"the flow: {run.state}")
+        print(f"    flow: {run.state.message or ''} {seconds:.1f} s", file=sys.stderr)
+        return seconds
+
+    def _in(self, root: Path) -> dict[str, str]:
+        return self.env | {"PYTHONPATH": str(root / "src"), "GENMINT_HOME": str(root)}
+
+    def _without_servers(self) -> dict[str, str]:
+        named = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")
+        return {key: value for key, value in self._in(self.home).items() if key not in named}
+
+
+def _clone(root: Path) -> None:
+    """What is committed here, as a repository of its own."""
+    root.mkdir()
+    archive = subprocess.run(
+        ["git", "archive", "HEAD"], cwd=_ROOT, check=True, capture_output=True
+    ).stdout
+    subprocess.run(["tar", "x"], cwd=root, input=archive, check=True)
+    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "bench"]):
+        subprocess.run(
+            ["git", "-c", "user.name=bench", "-c", "user.email=bench@localhost", *command],
+            cwd=root, check=True,
+        )  # fmt: skip
+
+
+def defaults(bench: Bench) -> list[str]:
+    """All four models from nothing."""
+    serial, stages = bench.dvc()
+    flow = bench.flow()
+    _STAGES.update(stages)
+    return [_compared("the four default models, from nothing", serial, flow, stages, 0.8)]
+
+
+def long(bench: Bench) -> list[str]:
+    """Two models that train for about a minute each, their stages forced."""
+    forced = [f"{verb}@{name}" for name in _LONG_MODELS for verb in ("train", "evaluate", "gate")]
+    params = bench.serial / "params.yaml"
+    before = params.read_text(encoding="utf-8")
+    from genmint.flow.checkout import override
+    from genmint.project import Project
+
+    override(Project(bench.serial), _LONG)
+    try:
+        bench.dvc(*(f"reference@{name}" for name in ("digits",)))
+        serial, stages = bench.dvc("--single-item", "--force", *forced)
+    finally:
+        params.write_text(before, encoding="utf-8")
+    flow = bench.flow(models=_LONG_MODELS, overrides=_LONG, force=["train", "evaluate", "gate"])
+    return [_compared("two models that train for a minute each", serial, flow, stages, 0.65)]
+
+
+def one(bench: Bench) -> list[str]:
+    """What the flow adds where nothing can be done side by side: one model, all stages forced."""
+    name, dataset = "image-vae", "digits"
+    forced = [f"{verb}@{dataset}" for verb in _VERBS[:4]] + [
+        f"{verb}@{name}" for verb in _VERBS[4:]
+    ]
+    serial, _ = bench.dvc("--single-item", "--force", *forced)
+    flow = bench.flow(models=[name], force=_VERBS)
+    return [
+        f"| one model, all of its stages forced | {serial:.1f} | {flow:.1f} | "
+        f"{flow - serial:+.1f} s | at most +25 s | |"
+    ]
+
+
+def same(bench: Bench) -> list[str]:
+    """Nothing changed since the flow before."""
+    serial, _ = bench.dvc()
+    bench.flow()
+    flow = bench.flow()
+    return [f"| nothing changed | {serial:.1f} | {flow:.1f} | {flow:.1f} s | at most 60 s | |"]
+
+
+def starts(bench: Bench) -> list[str]:
+    """What each stage costs before it begins, and its share of the stage."""
+    dvc = _best_of(["-m", "dvc", "repro"], bench)
+    lines = [
+        "", "## Before a stage begins", "",
+        "Of each stage of a serial `dvc repro` from nothing: how long it takes to start Python and "
+        "load what the stage imports, the best of three, and its share of the stage (of the "
+        f"quickest stage of its kind). DVC itself takes {dvc:.1f} s where nothing changed.", "",
+        "| stage | start-up, s | stage, s | share |", "|---|---:|---:|---:|",
+    ]  # fmt: skip
+    if not _STAGES:
+        _STAGES.update(bench.dvc("--force")[1])
+    for verb in _VERBS:
+        load = ["-c", f"import genmint.cli, genmint.config, genmint.stages.{verb}"]
+        start = _best_of(load, bench)
+        took = min(seconds for stage, seconds in _STAGES.items() if stage.startswith(f"{verb}@"))
+        lines.append(f"| {verb} | {start:.1f} | {took:.1f} | {start / took:.0%} |")
+    return lines
+
+
+_STAGES: dict[str, float] = {}
+
+
+def _best_of(arguments: list[str], bench: Bench, times: int = 3) -> float:
+    found = []
+    for _ in range(times):
+        begun = time.monotonic()
+        subprocess.run([sys.executable, *arguments], cwd=bench.serial, env=bench._in(bench.serial),
+                       check=True, capture_output=True)  # fmt: skip
+        found.append(time.monotonic() - begun)
+    return min(found)
+
+
+def _compared(what: str, serial: float, flow: float, stages: dict[str, float], bound: float) -> str:
+    training = sum(seconds for stage, seconds in stages.items() if stage.startswith("train@"))
+    print(json.dumps({stage: round(seconds, 1) for stage, seconds in stages.items()}),
+          file=sys.stderr)  # fmt: skip
+    return (
+        f"| {what} | {serial:.1f} | {flow:.1f} | {flow / serial:.2f} | at most {bound} | "
+        f"{training / serial:.0%} |"
+    )
+
+
+CASES = {"defaults": defaults, "same": same, "one": one, "long": long, "starts": starts}
+
+
+def main() -> None:
+    """Measure, print, and write the page if all was measured."""
+    wanted = sys.argv[1:] or list(CASES)
+    with tempfile.TemporaryDirectory(prefix="genmint-bench-") as folder:
+        bench = Bench(Path(folder))
+        try:
+            rows = {}
+            for name in wanted:
+                rows[name] = CASES[name](bench)
+                print("\n".join(rows[name]), flush=True)
+        finally:
+            bench.end()
+    tail = rows.pop("starts", [])
+    page = [
+        "# The flow against `dvc repro`", "",
+        f"{datetime.datetime.now(datetime.UTC).date()}, {processor()}, "
+        f"{len(os.sched_getaffinity(0))} cores, {_WORKERS} workers; one thread a stage on both "
+        "sides. A flow's time is from asking for it until Prefect says that it is done: start of "
+        "its process, checkout, stages, publication, promotion. `dvc repro` does not promote.", "",
+        "| | `dvc repro`, s | flow, s | flow against it | wanted | training in the serial time |",
+        "|---|---:|---:|---:|---|---:|",
+        *(line for lines in rows.values() for line in lines), *tail, "",
+    ]  # fmt: skip
+    if set(wanted) == set(CASES):
+        write_text(_PAGE, "\n".join(page))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,400 @@
+"""Flow `retrain`: bring models up to date from a git revision, and promote what became better.
+
+It works in a checkout of its own. The order of stages comes from DVC's graph, and so does what need
+not run. A model's train and evaluate are one run of `train-model` on a worker of the pool `gpu`;
+the rest runs here. docs/retraining.md tells what it does when something goes wrong.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import threading
+import time
+from typing import Any, Literal
+
+import httpx
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+from prefect.deployments import run_deployment
+from prefect.events import emit_event
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.states import Cancelling
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from genmint.config import Params
+from genmint.errors import ConfigError, GenmintError, TemporaryError, TrainsElsewhereError
+from genmint.files import sha256_json
+from genmint.flow import champions, publish, summary, transfer
+from genmint.flow.checkout import adopt, checked_out, override, resolve
+from genmint.flow.graph import Unit, read_graph, stages_for, units
+from genmint.flow.home import find_home
+from genmint.flow.stage import Crew, Outcome, StageError, heals, reproduce
+from genmint.flow.worker import train_and_evaluate
+from genmint.lock import read_lock
+from genmint.project import Project
+from genmint.services.alerts import REFUSALS
+
+WORKER = "train-model/worker"
+_POLL_SECONDS = 0.5
+# `genmint services` marks the runs of dead workers Crashed and schedules them anew: it has as long.
+_CRASH_PATIENCE_SECONDS = 90.0
+_SERVER_PATIENCE_SECONDS = 600.0
+_WORKER_ATTEMPTS = 3
+_SILENT = (httpx.TransportError, PrefectHTTPStatusError)
+_NO_WORKER_SECONDS = 30.0
+
+
+def _heals(_task: Any, _run: Any, state: Any) -> bool:
+    return heals(state.result(raise_on_failure=False))
+
+
+_AGAIN: dict[str, Any] = {
+    "retries": 3,
+    "retry_delay_seconds": [2, 10, 30],
+    "retry_condition_fn": _heals,
+    "persist_result": False,
+    "cache_policy": NO_CACHE,
+}
+
+
+class Work:
+    """What the tasks of one flow share."""
+
+    def __init__(
+        self, home: Project, checkout: Project, params: Params, night: summary.Night,
+        force: tuple[str, ...], on_workers: bool, at_once: int,
+    ) -> None:  # fmt: skip
+        """Share the cores of this machine between the stages that run here at once."""
+        self.home = home
+        self.checkout = checkout
+        self.params = params
+        self.night = night
+        self.force = force
+        self.on_workers = on_workers
+        self.crew = Crew()
+        self.ending = threading.Event()
+        self.sub_runs: set[Any] = set()
+        run = _this_run()
+        self.run_id = str(run.id)
+        self.again = run.run_count > 1
+        self.queue = run.work_queue_name
+        self.token = transfer.cache_token(home)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        self.threads = int(os.environ.get("OMP_NUM_THREADS", max(1, (cores or 1) // at_once)))
+        self.slots = threading.BoundedSemaphore(max(1, (cores or 1) // self.threads))
+
+    def here(self, stages: tuple[str, ...], **how: Any) -> list[Outcome]:
+        """Run stages on this machine, when cores are free."""
+        with self.slots:
+            return reproduce(self.checkout, stages, crew=self.crew, say=get_run_logger().info,
+                             threads=self.threads, **how)  # fmt: skip
+
+    def end(self) -> None:
+        """End what runs here, and what was asked of workers."""
+        self.ending.set()
+        self.crew.end()
+        for sub_run in tuple(self.sub_runs):
+            try:
+                with get_client(sync_client=True) as client:
+                    client.set_flow_run_state(sub_run, Cancelling(message="its flow was ended"))
+            except _SILENT as error:
+                # It ends by itself, and what it makes is in the cache.
+                get_run_logger().warning("flow run %s could not be cancelled: %s", sub_run, error)
+
+
+@flow(name="retrain", flow_run_name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=256))
+def retrain(
+    models: list[str] | None = None,
+    revision: str = "HEAD",
+    overrides: dict[str, Any] | None = None,
+    ignore_uncommitted: bool = False,
+    fresh: list[str] | None = None,
+    force: list[str] | None = None,
+    train_on: Literal["workers", "here"] = "workers",
+) -> str:
+    """Bring models up to date and promote those that became better; return the headline.
+
+    Args:
+        models: names of blocks in params.yaml; none means all.
+        revision: of git in the repository of this machine; its files are used as committed.
+        overrides: keys of params.yaml and their values, such as {"models.image-vae.steps": 100}.
+        ignore_uncommitted: train what is committed although tracked files differ from it.
+        fresh: data sets whose own folder is taken as it lies in the repository now, whatever was
+            committed; it is added to DVC, and the published branch names what was taken.
+        force: verbs of stages that run although nothing changed, such as ["train", "evaluate"].
+        train_on: workers of the pool `gpu`, or here, in this process's machine, without Prefect's
+            workers.
+
+    Raises:
+        ConfigError: the parameters name what is not there, or files are not committed.
+        GenmintError: a model could not be made or promoted; the page says which, and the others
+            are done.
+    """
+    home = find_home()
+    commit = resolve(home, revision, ignore_uncommitted=ignore_uncommitted)
+    if train_on == "workers":
+        _check_workers()
+    night = summary.Night(commit)
+    with checked_out(home, commit, str(_this_run().id)[:8]) as checkout:
+        params = override(checkout, overrides or {})
+        names = _chosen(params, models or [])
+        datasets = {params.models[name].dataset for name in names}
+        adopt(home, checkout, params, tuple(fresh or ()), datasets)
+        at_once = len(datasets) if train_on == "workers" else len(names)
+        work = Work(home, checkout, params, night, tuple(force or ()),
+                    train_on == "workers", at_once)  # fmt: skip
+        try:
+            _run(work, night, names)
+        except BaseException:
+            # Also a signal: stages end with their flow, and so does what it asked of workers.
+            work.end()
+            raise
+    get_run_logger().info(night.headline())
+    if night.failures:
+        raise GenmintError(
+            "; ".join(f"{name}: {reason}" for name, reason in night.failures.items())
+        )
+    return night.headline()
+
+
+def _run(work: Work, night: summary.Night, names: list[str]) -> None:
+    # Beside the first stages, since it takes seconds; nothing moves before promotion.
+    before = ask_champions.submit(work, names)
+    graph = stages_for(read_graph(work.checkout, work.crew), names)
+    plan = units(graph)
+    _bring_up_to_date(work, night, plan)
+    done = [name for name in names if f"gate@{name}" not in night.failures]
+    publish.gather_results(work.checkout, done)
+    try:
+        night.published = publish_results(work, night)
+    except GenmintError as error:
+        night.failures["publish"] = str(error)
+    try:
+        night.verdicts = promote(work, done, before.result())
+    except GenmintError as error:
+        night.failures["promote"] = str(error)
+    failed = [verdict for verdict in night.verdicts if verdict.verdict == "not promoted"]
+    night.failures |= {verdict.name: verdict.reason for verdict in failed}
+    _tell(work, night)
+
+
+def _bring_up_to_date(work: Work, night: summary.Night, plan: list[Unit]) -> None:
+    """Start every unit when those that it needs are done; wait for all."""
+    futures: dict[str, Any] = {}
+    for unit in plan:
+        needed = [futures[name] for name in unit.needs]
+        made = make.with_options(task_run_name=unit.name)
+        futures[unit.name] = made.submit(work, unit, wait_for=needed)
+    for unit in plan:
+        future = futures[unit.name]
+        future.wait()
+        state = future.state
+        if state.is_completed():
+            night.outcomes += state.result()
+        elif any(need in night.failures for need in unit.needs):
+            missing = [need for need in unit.needs if need in night.failures]
+            night.failures[unit.name] = f"not tried, since {', '.join(missing)} failed"
+        else:
+            error = state.result(raise_on_failure=False)
+            said = str(error or state.message)
+            night.failures[unit.name] = said.removeprefix(f"{unit.name}: ")
+
+
+@task(name="stage", **_AGAIN)
+def make(work: Work, unit: Unit) -> list[Outcome]:
+    """Do one unit: a model on a worker, anything else here."""
+    if unit.model is None:
+        forced = unit.name.partition("@")[0] in work.force
+        return work.here(unit.stages, force=forced)
+    if not work.on_workers:
+        work.night.where[unit.model] = "here"
+        with work.slots:
+            return train_and_evaluate(work.checkout, unit.model, work.force, work.crew,
+                                      get_run_logger().info, work.threads)  # fmt: skip
+    if work.again or {"train", "evaluate"} & set(work.force):
+        # Started again, it meets the run that it asked for before it died, and knows what it did.
+        return _on_worker(work, unit)
+    return _found(work, unit) or _on_worker(work, unit)
+
+
+def _found(work: Work, unit: Unit, *, pull: bool = False) -> list[Outcome] | None:
+    """What DVC does about a model without training: it did not change, or is in the cache.
+
+    DVC decides; if it comes to training, that is refused, and the answer is None.
+    """
+    try:
+        return work.here(unit.stages, may_train=False, pull=pull)
+    except StageError as error:
+        if TrainsElsewhereError.__name__ not in error.kinds:
+            raise
+        return None
+
+
+@task(name="champions", **_AGAIN)
+def ask_champions(work: Work, names: list[str]) -> dict[str, str | None]:
+    """Who is champion before anything changes."""
+    return champions.champions(work.checkout, names)
+
+
+@task(name="publish", **_AGAIN)
+def publish_results(work: Work, night: summary.Night) -> publish.Published | None:
+    """Commit what was made to a branch of its own."""
+    return publish.publish(work.home, work.checkout, night.commit, work.run_id[:8],
+                           f"retrain: {night.headline()}")  # fmt: skip
+
+
+@task(name="promote", **_AGAIN)
+def promote(work: Work, names: list[str], before: dict[str, str | None]) -> list[summary.Verdict]:
+    """Register what was gated; what is better becomes champion."""
+    return champions.promote(work.checkout, names, before, work.crew, get_run_logger().info)
+
+
+def _tell(work: Work, night: summary.Night) -> None:
+    """The page, and an event for each verdict, on which automations can act."""
+    tracker = champions.tracker(work.checkout)
+    create_markdown_artifact(
+        summary.page(night, work.checkout, tracker), key="retrain", description=night.headline()
+    )
+    for each in night.verdicts:
+        refused = each.verdict == "refused"
+        labels = {REFUSALS: str(champions.refusals(work.checkout, each.name))} if refused else {}
+        emit_event(
+            f"genmint.verdict.{each.verdict.replace(' ', '-')}",
+            resource={"prefect.resource.id": f"genmint.model.{each.name}",
+                      "prefect.resource.name": each.name, **labels},
+            related=[{"prefect.resource.id": f"prefect.flow-run.{work.run_id}",
+                      "prefect.resource.role": "flow-run"}],
+            payload={"reason": each.reason, "version": each.version,
+                     "before": each.before, "after": each.after},
+        )  # fmt: skip
+
+
+def _this_run() -> Any:
+    context = FlowRunContext.get()
+    assert context is not None
+    assert context.flow_run is not None
+    return context.flow_run
+
+
+def _chosen(params: Params, models: list[str]) -> list[str]:
+    unknown = [name for name in models if name not in params.models]
+    if unknown:
+        raise ConfigError(
+            f"models: params.yaml has no model {', '.join(unknown)}; "
+            f"there are: {', '.join(params.models)}"
+        )
+    return models or list(params.models)
+
+
+def _check_workers() -> None:
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_deployment_by_name(WORKER)
+        except ObjectNotFound:
+            raise ConfigError(
+                f"Prefect at {client.api_url} has no deployment {WORKER}, so no worker can train. "
+                'Run `prefect deploy --all`, or give train_on="here" to train in this process.'
+            ) from None
+
+
+def _on_worker(work: Work, unit: Unit) -> list[Outcome]:
+    """Have a model made by a worker; DVC then finds the results in its cache."""
+    assert unit.model is not None
+    name, begun = unit.model, time.monotonic()
+    say = get_run_logger().info
+    dataset = work.params.models[name].dataset
+    inputs = [f"{verb}@{dataset}" for verb in ("ingest", "validate", "prepare", "reference")]
+    commit = publish.record(work.checkout, f"retrain: inputs of {name}", with_stages=inputs)
+    ref = f"refs/genmint/{work.run_id[:8]}-{name}"
+    transfer.offer(work.home, work.checkout, commit, inputs, ref)
+    order = {"model": name, "commit": commit, "ref": ref, "cache": work.token,
+             "force": list(work.force)}  # fmt: skip
+    # By what is to be made, not by the commit, which has the time in it.
+    entries = {stage: read_lock(work.checkout.lock)[stage] for stage in inputs}
+    block = work.params.models[name].model_dump(mode="json")
+    what = sha256_json([work.night.commit, block, entries])[:16]
+    message = _ask(work, name, order, f"{work.run_id}:{name}:{what}")
+    # Of a place and what DVC did there, as train_model.py says it.
+    place, _, did = message.rpartition(": ")
+    work.night.where[name] = place
+    say(f"{name}: {message}")
+    found = _found(work, unit)
+    if found is None and transfer.has_remote(work.checkout):
+        transfer.take_back(work.checkout)
+        found = _found(work, unit, pull=True)
+    if found is None:
+        raise GenmintError(f"its results did not come back from {place}: DVC's cache has none")
+    seconds = time.monotonic() - begun
+    return [
+        Outcome(each.stage, "ran" if f"{each.stage} ran" in did else "cached", seconds)
+        for each in found
+    ]
+
+
+def _ask(work: Work, name: str, order: dict[str, Any], key: str) -> str:
+    """Ask workers until one has done it; return what its run says at the end.
+
+    A flow that is started again meets the run that it asked for before, by the key.
+
+    Raises:
+        GenmintError: it failed, was cancelled, or crashed too often.
+    """
+    crashes, said = 0, ""
+    for attempt in itertools.count():
+        asked = run_deployment(
+            WORKER,
+            parameters=order,
+            flow_run_name=name,
+            timeout=0,
+            idempotency_key=f"{key}:{attempt}",
+            work_queue_name=work.queue,
+        )
+        if asked.state.is_final() and not asked.state.is_completed():
+            # Of an earlier try of this flow, which was started again since.
+            continue
+        work.sub_runs.add(asked.id)
+        state = _wait(work, name, asked.id)
+        work.sub_runs.discard(asked.id)
+        if state.is_completed():
+            return str(state.message)
+        said = str(state.message).removeprefix("Flow run encountered an exception: ")
+        if not state.is_crashed():
+            raise GenmintError(f"{state.name.lower()} on its worker: {said}")
+        crashes += 1
+        if crashes == _WORKER_ATTEMPTS:
+            break
+        get_run_logger().warning("%s: %s; another worker is asked", name, said)
+    raise GenmintError(f"its run crashed {_WORKER_ATTEMPTS} times on workers: {said}")
+
+
+def _wait(work: Work, name: str, sub_run: Any) -> Any:
+    """Wait for the end of a run; one that crashed may be scheduled anew meanwhile."""
+    warn_at = time.monotonic() + _NO_WORKER_SECONDS
+    crashed = silent = None
+    while not work.ending.wait(_POLL_SECONDS):
+        now = time.monotonic()
+        try:
+            with get_client(sync_client=True) as client:
+                state = client.read_flow_run(sub_run).state
+        except _SILENT as error:
+            # A server that is started again: the worker goes on meanwhile.
+            silent = silent or now
+            if now - silent > _SERVER_PATIENCE_SECONDS:
+                raise TemporaryError(f"Prefect's server does not answer: {error}") from None
+            continue
+        silent = None
+        crashed = (crashed or now) if state.is_crashed() else None
+        if state.is_final() and (crashed is None or now - crashed > _CRASH_PATIENCE_SECONDS):
+            return state
+        if state.is_scheduled() and now > warn_at:
+            warn_at = math.inf
+            get_run_logger().warning(
+                "%s waits for a free worker of the pool gpu. If there is none at all: "
+                "`genmint services`, or `prefect worker start --pool gpu`", name,
+            )  # fmt: skip
+    raise GenmintError("the flow is ending")

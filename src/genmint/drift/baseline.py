@@ -1,0 +1,200 @@
+"""What new items are compared with: the data that models were last trained on."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genmint.config import Dataset, load_params
+from genmint.data import manifest, views
+from genmint.data.prepared import SPLITS, Prepared
+from genmint.drift.features import Features, Groups
+from genmint.drift.state import Shelf
+from genmint.errors import DataError, GenmintError
+from genmint.files import atomic_dir, read_json, sha256_json, write_json
+from genmint.flow.checkout import checked_out, git, has_remote, run_dvc
+from genmint.lock import parse_lock
+from genmint.metrics.extractor import load_extractor
+from genmint.project import Project
+from genmint.stages import prepare
+
+# Where the flow `retrain` publishes its results, here and as fetched from elsewhere.
+_PUBLISHED = ("refs/heads/retrain", "refs/remotes/*/retrain")
+# Branches that are looked at, newest first: older ones cannot hold newer data than all of these.
+_BRANCHES = 50
+_STAGES = ("ingest", "validate", "prepare", "reference")
+# What the extractor did not learn from: features of items it knows lie elsewhere than those of new
+# ones, even where nothing has changed.
+_HELD_OUT = tuple(split for split in SPLITS if split != "train")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The commit whose dvc.lock names the data.
+
+    Attributes:
+        commit: whole hash.
+        key: of the data: that of manifest, quarantine, prepared set and reference together.
+    """
+
+    commit: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Items that models were trained on.
+
+    Attributes:
+        items: their rows of the manifest.
+        features: of held-out items, float64 N×D; None for text.
+        groups: which item each row of the features was cut from; None for text.
+        reference: folder with the extractor that made them; None for text.
+    """
+
+    items: pd.DataFrame
+    features: Features | None
+    groups: Groups | None
+    reference: Path | None
+
+
+def find(home: Project, dataset: str, commit: str) -> Origin | None:
+    """The data that a training used most lately, by what git knows; None if there are none.
+
+    Of `commit` and the branches retrain/*, the one whose dvc.lock holds the data that came last
+    into any of them. So a retraining of older data, whose branch is newer, takes nothing back.
+
+    Raises:
+        GenmintError: git fails, or a dvc.lock is damaged.
+    """
+    lock = git(home, "rev-parse", "--show-prefix").strip() + "dvc.lock"
+    listed = git(home, "for-each-ref", "--sort=-committerdate", f"--count={_BRANCHES}",
+                 "--format=%(objectname)", *_PUBLISHED).split()  # fmt: skip
+    tips = list(dict.fromkeys([commit, *listed]))
+    found: dict[str, tuple[str, str]] = {}
+    for tip in tips:
+        outs = _outs(home, tip, lock, dataset)
+        if outs is not None:
+            found.setdefault(outs[f"data/manifest/{dataset}.parquet"], (tip, sha256_json(outs)))
+    if not found:
+        return None
+    came = {digest: _came(home, tips, lock, digest) for digest in found}
+    # Among those of one second, the order of the tips: the commit itself, then the newest branch.
+    latest = max(found, key=lambda digest: (came[digest], -tips.index(found[digest][0])))
+    return Origin(*found[latest])
+
+
+def load(home: Project, origin: Origin, dataset: str) -> Baseline:
+    """The baseline, from where an earlier look put it, or from DVC's cache.
+
+    Raises:
+        GenmintError: DVC's cache and remote lack it.
+        DataError: what they have is damaged.
+    """
+    shelf = Shelf(home, dataset)
+    folder = shelf.folder / "baseline"
+    about = folder / "about.json"
+    if not about.exists() or read_json(about).get("key") != origin.key:
+        with checked_out(home, origin.commit, f"drift-{dataset}") as checkout:
+            _restore(checkout, dataset, origin)
+            with atomic_dir(folder) as made:
+                _extract(checkout, dataset, made)
+                write_json(made / "about.json", {"key": origin.key, "commit": origin.commit})
+    items = manifest.read(folder / "items.parquet").to_pandas()
+    if not (folder / "features.npy").exists():
+        return Baseline(items, None, None, None)
+    features, groups = (
+        np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("features", "groups")
+    )
+    return Baseline(items, features, groups, folder)
+
+
+def _outs(home: Project, tip: str, lock: str, dataset: str) -> dict[str, str] | None:
+    """Hash of each output of the data set's stages; None if they did not all run."""
+    try:
+        text = git(home, "show", f"{tip}:{lock}")
+    except GenmintError:
+        return None  # no dvc.lock was committed there
+    entries = parse_lock(text, f"{tip[:12]}:{lock}")
+    found: dict[str, str] = {}
+    for stage in _STAGES:
+        entry = entries.get(f"{stage}@{dataset}")
+        if entry is None:
+            return None
+        found |= {out["path"]: str(out["md5"]) for out in entry.get("outs") or []}
+    return found
+
+
+def _came(home: Project, tips: list[str], lock: str, digest: str) -> int:
+    """When a manifest came first into the history of any tip, in seconds since 1970."""
+    times = git(home, "log", "--format=%ct", "-S", digest, *tips, "--", f":/{lock}").split()
+    return int(times[-1]) if times else 0
+
+
+def _restore(checkout: Project, dataset: str, origin: Origin) -> None:
+    """Bring manifest, quarantine, prepared set and reference back, from the cache or a remote."""
+    wanted = [
+        checkout.manifest(dataset),
+        checkout.quarantine(dataset),
+        checkout.prepared(dataset),
+        checkout.reference(dataset),
+    ]
+    paths = [str(path.relative_to(checkout.root)) for path in wanted]
+    run_dvc(checkout, "checkout", "--quiet", "--allow-missing", *paths)
+    if all(path.exists() for path in wanted):
+        return
+    way_out = (
+        f"what the models learned of {dataset} (commit {origin.commit[:12]}) is not in DVC's cache"
+    )
+    if not has_remote(checkout):
+        raise GenmintError(
+            f"{way_out}, and there is no remote. Run `dvc repro reference@{dataset}`."
+        )
+    try:
+        run_dvc(checkout, "pull", "--quiet", *paths)
+    except GenmintError as error:
+        raise GenmintError(f"{way_out}, and the remote does not give it: {error}") from None
+
+
+def _extract(checkout: Project, dataset: str, folder: Path) -> None:
+    """Write what looks need: rows, features of held-out items, the extractor."""
+    import pyarrow.parquet as pq
+
+    block = load_params(checkout.params).datasets[dataset]
+    columns = manifest.column_names(checkout.manifest(dataset))
+    table = prepare.entering(checkout, dataset, block, columns)
+    pq.write_table(table, folder / "items.parquet", compression="zstd")
+    if block.kind == "text":
+        return
+    extractor, _ = load_extractor(checkout.reference(dataset))
+    prepared = Prepared(checkout.prepared(dataset))
+    spec = prepared.spec("vae")
+    parts = [extractor.features(views.load(prepared, split, spec)) for split in _HELD_OUT
+             if prepared.meta.items.get(split)]  # fmt: skip
+    features = np.concatenate(parts)
+    groups = _groups(checkout, dataset, block)
+    if len(groups) != len(features):
+        raise DataError(
+            f"{prepared.path}: holds {len(features)} held-out items where the manifest gives "
+            f"{len(groups)}. Run `dvc repro -f prepare@{dataset}`."
+        )
+    np.save(folder / "features.npy", features)
+    np.save(folder / "groups.npy", groups)
+    for name in ("extractor.json", "extractor.safetensors"):
+        shutil.copyfile(checkout.reference(dataset) / name, folder / name)
+
+
+def _groups(checkout: Project, dataset: str, block: Dataset) -> Groups:
+    """Which item of the manifest each held-out row was cut from, in the order of the arrays."""
+    table = prepare.entering(checkout, dataset, block)
+    plan = prepare.plan_of(table, block, {})
+    numbers = np.arange(len(table), dtype=np.int64)
+    parts = []
+    for split in _HELD_OUT:
+        inside = plan.splits == SPLITS.index(split)
+        parts.append(np.repeat(numbers[inside], plan.counts[inside]))
+    return np.concatenate(parts)

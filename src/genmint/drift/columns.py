@@ -1,0 +1,179 @@
+"""Whether the columns of a manifest are distributed in new items as they were before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+# What names an item, and what says nothing of its content.
+_NAMES = ("id", "path", "sha256", "error", "split", "duplicate_of")
+# A column of numbers with no more values than this is one of categories: the Kolmogorov-Smirnov
+# test is blunt where values repeat.
+_FEW = 10
+# Below this expected count the chi-square distribution is no good approximation (Cochran 1954).
+_EXPECTED = 5.0
+_RESAMPLES = 9999
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One test of a window against the baseline.
+
+    Attributes:
+        name: of the column, or of the distance.
+        method: the test.
+        statistic: its value.
+        p: chance of a value as extreme if nothing changed, 0…1, not corrected.
+        before: what the baseline is like, in a few words.
+        now: what the window is like.
+    """
+
+    name: str
+    method: str
+    statistic: float
+    p: float
+    before: str
+    now: str
+
+
+@dataclass(frozen=True)
+class Untested:
+    """A column that was not tested, and why."""
+
+    name: str
+    reason: str
+
+
+def compare(
+    baseline: pd.DataFrame,
+    window: pd.DataFrame,
+    *,
+    leave_out: Sequence[str] = (),
+    max_categories: int = 50,
+    seed: int = 0,
+) -> tuple[list[Finding], list[Untested]]:
+    """Test every column of a manifest for a change of its distribution.
+
+    Numbers: two-sample Kolmogorov-Smirnov. Words, and numbers of at most 10 different values: the
+    chi-square test of homogeneity; where expected counts are below 5, Fisher's exact test on two
+    categories and a permutation test of chi-square on more. Values that are missing are tested as
+    a category of their own, apart from the values that are there.
+
+    Args:
+        baseline: rows of the items that the models learned from.
+        window: rows of the new items, at least one.
+        leave_out: columns that are not to be tested.
+        max_categories: different values of a column of words above which it is not tested.
+        seed: of the permutations.
+
+    Returns:
+        Findings in the order of the columns, not corrected for their number; columns not tested.
+    """
+    findings: list[Finding] = []
+    untested: list[Untested] = []
+    for name in baseline.columns:
+        if name in _NAMES:
+            continue
+        if name in leave_out:
+            untested.append(Untested(name, "groups are new by their nature"))
+        elif name not in window.columns:
+            untested.append(Untested(name, "the new items have no such column"))
+        else:
+            made = _column(name, baseline[name], window[name], max_categories, seed)
+            findings += [each for each in made if isinstance(each, Finding)]
+            untested += [each for each in made if isinstance(each, Untested)]
+    return findings, untested
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for their number: the family-wise error rate holds (Holm 1979).
+
+    Whatever the dependence between the tests, the chance that any of them falls below a level
+    without cause is at most that level.
+
+    Returns:
+        In the order given, 0…1.
+    """
+    order = sorted(range(len(p_values)), key=lambda k: p_values[k])
+    corrected = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, position in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[position]))
+        corrected[position] = highest
+    return corrected
+
+
+def _column(
+    name: str, before: pd.Series, now: pd.Series, max_categories: int, seed: int
+) -> list[Finding | Untested]:
+    made: list[Finding | Untested] = []
+    missing = [int(before.isna().sum()), int(now.isna().sum())]
+    if sum(missing):
+        table = np.array([missing, [len(before) - missing[0], len(now) - missing[1]]])
+        if table[1].sum() == 0:
+            return [Untested(name, "empty")]
+        shown = [f"{missing[0] / len(before):.1%}", f"{missing[1] / len(now):.1%}"]
+        made.append(_tabled(f"{name} missing", table, shown, seed))
+    before, now = before.dropna(), now.dropna()
+    if before.empty or now.empty:
+        return made
+    numeric = pd.api.types.is_numeric_dtype(before) and pd.api.types.is_numeric_dtype(now)
+    values = pd.concat([before, now]).unique()
+    if len(values) == 1:
+        return [*made, Untested(name, f"always {values[0]}")]
+    if numeric and len(values) > _FEW:
+        return [*made, _numbers(name, before.to_numpy(float), now.to_numpy(float))]
+    if not numeric and len(values) > max_categories:
+        return [*made, Untested(name, f"{len(values)} different values")]
+    counted = [side.value_counts().reindex(values, fill_value=0) for side in (before, now)]
+    shown = [_commonest(side) for side in counted]
+    return [*made, _tabled(name, np.array(counted).T, shown, seed)]
+
+
+def _numbers(name: str, before: np.ndarray, now: np.ndarray) -> Finding:
+    outcome = stats.ks_2samp(before, now)
+    shown = [f"median {np.median(side):.4g}" for side in (before, now)]
+    return Finding(
+        name, "Kolmogorov-Smirnov", float(outcome.statistic), float(outcome.pvalue), *shown
+    )
+
+
+def _tabled(name: str, table: np.ndarray, shown: list[str], seed: int) -> Finding:
+    """Test a table of counts, one row a value, columns baseline and window."""
+    # Rows of zeros on both sides say nothing and have no expected count.
+    table = table[table.sum(axis=1) > 0]
+    plain = stats.chi2_contingency(table, correction=False)
+    if plain.expected_freq.min() >= _EXPECTED:
+        return Finding(name, "chi-square", float(plain.statistic), float(plain.pvalue), *shown)
+    if len(table) == 2:
+        exact = stats.fisher_exact(table)
+        ratio = float(exact.statistic)
+        # An odds ratio of infinity is one that JSON cannot say.
+        ratio = ratio if math.isfinite(ratio) else float(plain.statistic)
+        return Finding(name, "Fisher", ratio, float(exact.pvalue), *shown)
+    p = _permuted(table, float(plain.statistic), seed)
+    return Finding(name, "chi-square, permuted", float(plain.statistic), p, *shown)
+
+
+def _permuted(table: np.ndarray, found: float, seed: int) -> float:
+    """Share of the tables with the same margins whose chi-square is no smaller."""
+    generator = np.random.default_rng(seed)
+    totals, window = table.sum(axis=1), int(table[:, 1].sum())
+    drawn = generator.multivariate_hypergeometric(totals, window, size=_RESAMPLES)
+    share = window / totals.sum()
+    expected = totals * share
+    # Both columns of the table deviate by the same amount.
+    squares = (drawn - expected) ** 2
+    statistics = (squares / expected + squares / (totals - expected)).sum(axis=1)
+    # Equal values may differ in the last bits, and count as no smaller.
+    return float((1 + (statistics >= found * (1 - 1e-9)).sum()) / (1 + _RESAMPLES))
+
+
+def _commonest(counts: pd.Series) -> str:
+    top = counts.sort_values(ascending=False, kind="stable")[:3]
+    return ", ".join(f"{value} {count / counts.sum():.0%}" for value, count in top.items() if count)

@@ -1,0 +1,88 @@
+"""Decisions as people read them: Markdown for Prefect's page, lines for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from genmint.drift.decision import Asked, Decision, Window
+
+
+def page(decisions: Sequence[Decision], failures: Mapping[str, str], asked: Asked | None) -> str:
+    """The page of a flow: what was decided and why, then the windows behind it.
+
+    Args:
+        decisions: one a data set.
+        failures: message of each data set that could not be looked at, or may not enter.
+        asked: the retraining that was asked for, if any.
+    """
+    lines = ["| data set | verdict | why | items | new | gone |", "|---|---|---|---:|---:|---:|"]
+    for each in decisions:
+        counts = (
+            "" if value is None else str(value) for value in (each.items, each.new, each.gone)
+        )
+        lines.append(
+            f"| {each.dataset} | {each.verdict} | {_cell(each.reason)} | {' | '.join(counts)} |"
+        )
+    lines.append("")
+    known = {each.dataset for each in decisions}
+    lines += [f"- {name}: **failed**: {_cell(why)}" for name, why in failures.items()
+              if name not in known]  # fmt: skip
+    if asked is not None:
+        lines += ["", f"Asked for a retraining: flow run `{asked.run}`", ""]
+    for each in decisions:
+        lines += _details(each)
+    return "\n".join(lines)
+
+
+def lines_of(decision: Decision) -> list[str]:
+    """The latest decision and its windows, for a terminal."""
+    found = [f"{decision.at}  {decision}"]
+    for window in decision.windows:
+        what = f"drifted: {', '.join(window.what)}" if window.drifted else "did not drift"
+        found.append(
+            f"  window {window.number} ({len(window.items)} items, {window.closed}) {what}"
+        )
+        for test in window.tests:
+            mark = "!" if test.drifted else " "
+            found.append(
+                f"  {mark} {test.name:24} {test.before} → {test.now}  "
+                f"({test.method}, p {test.corrected:.2g} corrected)"
+            )
+        found += [f"    {each.name:24} not tested: {each.reason}" for each in window.skipped]
+    return [*found, *(f"  quarantined: {each}" for each in decision.quarantined)]
+
+
+def _details(decision: Decision) -> list[str]:
+    lines = []
+    for window in decision.windows:
+        lines += [f"### {decision.dataset}, window {window.number} {_said(window)}", ""]
+        lines += _table(window)
+    if decision.quarantined:
+        lines += [f"### {decision.dataset}: items that may not enter", ""]
+        lines += [f"- {_cell(reason)}" for reason in decision.quarantined]
+    return [*lines, ""] if lines else []
+
+
+def _table(window: Window) -> list[str]:
+    lines = [
+        f"{len(window.items)} items, tested {window.closed}; drifted at p ≤ {window.alpha:g}",
+        "",
+        "| what | learned | now | test | statistic | p | corrected |",
+        "|---|---|---|---|---:|---:|---:|",
+    ]
+    for test in window.tests:
+        name = f"**{test.name}**" if test.drifted else test.name
+        cells = (name, test.before, test.now, test.method, f"{test.statistic:.3g}",
+                 f"{test.p:.2g}", f"{test.corrected:.2g}")  # fmt: skip
+        lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
+    lines += [f"| {each.name} | | | not tested: {_cell(each.reason)} | | | |"
+              for each in window.skipped]  # fmt: skip
+    return [*lines, ""]
+
+
+def _said(window: Window) -> str:
+    return f"drifted: {', '.join(window.what)}" if window.drifted else "did not drift"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

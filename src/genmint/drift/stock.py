@@ -1,0 +1,174 @@
+"""Taking stock of a source: Great Expectations first, then which items are new."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from genmint.config import Dataset, Params
+from genmint.data import manifest
+from genmint.data.items import Items
+from genmint.data.sources import open_source
+from genmint.data.spectrogram import to_grid
+from genmint.drift.baseline import Baseline
+from genmint.drift.columns import Finding, Untested, compare
+from genmint.drift.features import frechet_drift
+from genmint.drift.source import Place
+from genmint.errors import DataError
+from genmint.files import atomic_dir
+from genmint.flow.checkout import fetch_pointer
+from genmint.metrics.extractor import load_extractor
+from genmint.project import Project
+from genmint.stages import ingest, prepare, validate
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What may enter now.
+
+    Attributes:
+        table: manifest rows of the items that may enter.
+        items: what loads them.
+        quarantined: `id: reason` of items that may not enter and that no model learned from.
+    """
+
+    table: pd.DataFrame
+    items: Items
+    quarantined: tuple[str, ...]
+
+
+def take(
+    checkout: Project, params: Params, name: str, place: Place, known: set[str], kept: Path
+) -> Stock:
+    """Run ingest and validate in a checkout, where nothing of the user's is touched.
+
+    Args:
+        checkout: of the commit whose settings apply.
+        params: of that commit.
+        name: of the data set.
+        place: where its source lies.
+        known: sha256 of the items of the baseline.
+        kept: folder for quarantine list and Data Docs of a set that is stopped, since the checkout
+            goes.
+
+    Raises:
+        DataError: the source is missing or unreadable, or Great Expectations stops it.
+        ConfigError: block or suite do not fit.
+    """
+    block = params.datasets[name].model_copy(update={"path": place.path})
+    params = params.model_copy(update={"datasets": {**params.datasets, name: block}})
+    pointer = checkout.root / f"{place.path.rstrip('/')}.dvc"
+    target = pointer.with_suffix("")
+    if pointer.exists() and not target.exists():
+        fetch_pointer(checkout, pointer, target)
+    ingest.run(checkout, params, name)
+    try:
+        validate.run(checkout, params, name)
+    except DataError as error:
+        raise DataError(_keep(checkout, name, kept, str(error))) from None
+    columns = manifest.column_names(checkout.manifest(name))
+    table = prepare.entering(checkout, name, block, columns).to_pandas()
+    items = open_source(checkout, name, block).items(checkout.raw(name))
+    return Stock(table, items, _newly_quarantined(checkout, name, known))
+
+
+def cut(table: pd.DataFrame, known: set[str], size: int) -> tuple[list[pd.DataFrame], int]:
+    """Share new items out to windows of so many; those left over wait.
+
+    In the order of their hashes, which is one of chance: files that arrive together are often
+    sorted by what they show, and parts of such an order would differ where the whole does not.
+
+    Returns:
+        Rows of each window, and how many new items make none yet.
+    """
+    new = table[~table["sha256"].isin(known)].sort_values("sha256", kind="stable")
+    whole = len(new) // size
+    windows = [new.iloc[k * size : (k + 1) * size] for k in range(whole)]
+    return windows, len(new) - whole * size
+
+
+def compare_window(
+    baseline: Baseline,
+    rows: pd.DataFrame,
+    items: Items,
+    dataset: Dataset,
+    *,
+    alpha: float,
+    max_categories: int,
+) -> tuple[list[Finding], list[Untested]]:
+    """Test a window: every column of the manifest, and the distance in feature space.
+
+    Raises:
+        DataError: an item changed since stock was taken, or its shape is none of the extractor's.
+    """
+    seed = int(rows["sha256"].iloc[0][:8], 16)
+    group = dataset.group_column
+    findings, untested = compare(
+        baseline.items,
+        rows,
+        leave_out=[] if group is None else [group],
+        max_categories=max_categories,
+        seed=seed,
+    )
+    if baseline.features is None or baseline.groups is None or baseline.reference is None:
+        return findings, [*untested, Untested("frechet", "text has no feature extractor")]
+    extractor, info = load_extractor(baseline.reference)
+    loaded = items.load(list(rows["path"]), list(rows["sha256"]))
+    grids = torch.from_numpy(np.ascontiguousarray(loaded))
+    if dataset.kind == "audio":
+        grids = to_grid(grids, dataset.spectrogram, dataset.sample_rate)
+    if tuple(grids.shape[1:]) != info.shape:
+        shown = ["×".join(map(str, shape)) for shape in (tuple(grids.shape[1:]), info.shape)]
+        return findings, [*untested, Untested("frechet", f"grids of {shown[0]}, not {shown[1]}")]
+    counts = rows["windows"].to_numpy() if "windows" in rows.columns else 1
+    owners = np.repeat(np.arange(len(rows)), np.zeros(len(rows), dtype=np.int64) + counts)
+    found = frechet_drift(
+        baseline.features,
+        extractor.features(grids),
+        groups=(baseline.groups, owners),
+        level=alpha / (len(findings) + 1),
+        seed=seed,
+        name=f"frechet_{info.name}",
+    )
+    return [*findings, found], untested
+
+
+def _keep(checkout: Project, name: str, kept: Path, said: str) -> str:
+    """Copy what a stopped validation refers to, and refer to the copies."""
+    with atomic_dir(kept) as folder:
+        for path, copy in (
+            (checkout.quarantine(name), folder / "quarantine.csv"),
+            (checkout.data_docs(name), folder / "docs"),
+        ):
+            if path.is_dir():
+                shutil.copytree(path, copy)
+            elif path.exists():
+                shutil.copyfile(path, copy)
+            said = said.replace(str(path), str(kept / copy.name))
+    return said
+
+
+def _newly_quarantined(checkout: Project, name: str, known: set[str]) -> tuple[str, ...]:
+    columns = ["id", "sha256"]
+    hashes = {
+        row["id"]: row["sha256"]
+        for row in manifest.read(checkout.manifest(name), columns).to_pylist()
+    }
+    with checkout.quarantine(name).open(encoding="utf-8", newline="") as stream:
+        new = [f"{row['id']}: {row['reason']}" for row in csv.DictReader(stream)
+               if hashes.get(row["id"]) not in known]  # fmt: skip
+    return _first(new)
+
+
+def _first(reasons: Sequence[str]) -> tuple[str, ...]:
+    more = len(reasons) - _SHOWN
+    return (*reasons[:_SHOWN], f"and {more} more") if more > 0 else tuple(reasons)

@@ -1,0 +1,1 @@
+"""What a flow does, without Prefect: checkouts, the stage graph, stages, publication."""

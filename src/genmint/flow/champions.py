@@ -1,0 +1,83 @@
+"""Who is champion, and what promotion made of each model, for the page of a flow."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+
+from genmint.errors import TemporaryError
+from genmint.flow.stage import Crew, Say, StageError, run
+from genmint.flow.summary import Verdict
+from genmint.project import Project
+
+
+def champions(project: Project, names: Sequence[str]) -> dict[str, str | None]:
+    """Version that is champion, by model; None where there is none.
+
+    Raises:
+        RegistryUnreachableError: the registry does not answer. That is never "none".
+    """
+    from genmint import registry
+
+    found = {name: registry.champion(project, name) for name in names}
+    return {name: None if version is None else version.version for name, version in found.items()}
+
+
+def refusals(project: Project, name: str) -> int:
+    """How many models of that name its gate has refused in a row, the latest among them.
+
+    Raises:
+        RegistryUnreachableError: the registry does not answer.
+    """
+    from genmint.registry import Registry
+    from genmint.versions import refusals_in_a_row
+
+    registry = Registry.existing(project)
+    return 0 if registry is None else refusals_in_a_row(registry.versions(name))
+
+
+def tracker(project: Project) -> str:
+    """Address of MLflow, for links."""
+    from genmint import tracking
+
+    return tracking.uri(project)
+
+
+def promote(
+    checkout: Project,
+    names: Sequence[str],
+    before: Mapping[str, str | None],
+    crew: Crew,
+    say: Say,
+) -> list[Verdict]:
+    """Run `genmint promote` with the checkout's code; return what became of each model.
+
+    Raises:
+        StageError: it could not; nothing was written for the models that it did not name.
+    """
+    if not names:
+        return []
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        (lines.append if line.startswith("[{") else say)(line)
+
+    command = [sys.executable, "-m", "genmint", "promote", "--json", *names]
+    done = run(checkout, command, crew=crew, say=tell)
+    if not lines:
+        kinds, message = done.failure or ((), f"exit code {done.code}: {done.lines[-1:]}")
+        heals = TemporaryError.__name__ in kinds
+        raise StageError("promote", message, heals=heals, kinds=kinds)
+    after = champions(checkout, names)
+    return [
+        Verdict(
+            name=each["name"],
+            verdict=each["verdict"],
+            reason=each["reason"],
+            version=each["version"],
+            before=before[each["name"]],
+            after=after[each["name"]],
+        )
+        for each in json.loads(lines[-1])
+    ]

@@ -1,0 +1,267 @@
+"""A working tree of a flow's own: a git worktree of one commit that shares DVC's cache."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from genmint.config import Params, load_params
+from genmint.errors import ConfigError, GenmintError, TemporaryError
+from genmint.files import write_text
+from genmint.project import Project
+
+_DVC = (sys.executable, "-m", "dvc")
+# Hooks and signatures are for people; tidying up would be a process that outlives us.
+_PLAIN_GIT = (
+    *("git", "-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false"),
+    *("-c", "gc.auto=0", "-c", "maintenance.auto=false"),
+)
+_SHOWN_FILES = 10
+
+
+def resolve(home: Project, revision: str, *, ignore_uncommitted: bool) -> str:
+    """Commit of a revision of the home repository.
+
+    dvc.lock does not count as a change: DVC writes it whenever a stage runs.
+
+    Raises:
+        ConfigError: no such revision; or tracked files differ from what is committed, and are not
+            to be ignored.
+    """
+    try:
+        commit = git(home, "rev-parse", "--verify", f"{revision}^{{commit}}").strip()
+    except GenmintError:
+        raise ConfigError(
+            f"{home.root}: git has no revision {revision!r}. Fetch it, or name another."
+        ) from None
+    if not ignore_uncommitted:
+        listed = git(home, "status", "--porcelain", "--untracked-files=no", ":/", ":!dvc.lock")
+        changed = [line[3:] for line in listed.splitlines()]
+        if changed:
+            shown = ", ".join(changed[:_SHOWN_FILES])
+            more = f" and {len(changed) - _SHOWN_FILES} more" if len(changed) > _SHOWN_FILES else ""
+            raise ConfigError(
+                f"{home.root}: changes that are not committed would not be trained: {shown}{more}. "
+                "Commit them, or set ignore_uncommitted to train what is committed."
+            )
+    return commit
+
+
+@contextlib.contextmanager
+def checked_out(home: Project, commit: str, name: str) -> Iterator[Project]:
+    """A worktree of `commit` at .genmint/checkouts/NAME while the block runs; then it is gone.
+
+    Those that dead flows left are removed first. The user's tree, index and branch stay as they
+    are.
+
+    Raises:
+        TemporaryError: another process works in a checkout of this name.
+        GenmintError: git or DVC cannot make it.
+    """
+    parent = home.home / ".genmint" / "checkouts"
+    parent.mkdir(parents=True, exist_ok=True)
+    _sweep(home, parent)
+    lock = parent / f"{name}.lock"
+    with lock.open("w", encoding="utf-8") as owner:
+        if not _own(owner) or not lock.exists():
+            raise TemporaryError(f"{parent / name}: another process works there. Wait for it.")
+        target = parent / name
+        _remove(home, target)
+        git(home, "worktree", "add", "--detach", str(target), commit)
+        prefix = git(home, "rev-parse", "--show-prefix").strip()
+        try:
+            project = Project(target / prefix)
+            share_cache(home, project)
+            yield project
+        finally:
+            _remove(home, target)
+            lock.unlink(missing_ok=True)
+
+
+def share_cache(home: Project, checkout: Project) -> None:
+    """Let a checkout use the cache and the remotes of the home repository, also local ones.
+
+    Paths in DVC's configuration are relative to where it lies, so they are written out.
+
+    Raises:
+        GenmintError: the home repository is none of DVC's, or its configuration is damaged.
+    """
+    from dvc.config import Config
+
+    config = _config(home)
+    with Config(str(checkout.root / ".dvc"), validate=False).edit("local") as local:
+        local["remote"] = config.get("remote", {})
+        if "remote" in config.get("core", {}):
+            local["core"] = {"remote": config["core"]["remote"]}
+        # Links cost no time and no space; what lies in a checkout is only read, or removed whole.
+        local["cache"] = {"dir": str(cache_dir(home)), "type": "reflink,hardlink,copy"}
+
+
+def cache_dir(project: Project) -> Path:
+    """Folder of DVC's cache."""
+    return Path(_config(project).get("cache", {}).get("dir") or project.root / ".dvc" / "cache")
+
+
+def has_remote(project: Project) -> bool:
+    """Whether DVC has a default remote."""
+    return "remote" in _config(project).get("core", {})
+
+
+def _config(project: Project) -> Any:
+    from dvc.config import Config
+    from dvc.exceptions import DvcException
+
+    try:
+        return Config(str(project.root / ".dvc"))
+    except DvcException as error:
+        raise GenmintError(f"{project.root / '.dvc'}: {error}") from None
+
+
+def adopt(
+    home: Project,
+    checkout: Project,
+    params: Params,
+    fresh: tuple[str, ...],
+    wanted: Container[str] | None = None,
+) -> list[str]:
+    """Bring folders of the user's own into a checkout: those that no commit names, and `fresh`.
+
+    A folder at data/own that was never `dvc add`ed is known to nobody but this machine. In the
+    checkout it is added, so that the published commit names its content and the cache holds it.
+
+    Args:
+        home: where the folders lie.
+        checkout: that they are brought into.
+        params: of the checkout.
+        fresh: data sets whose folder is taken as it lies in `home`, whatever the commit says.
+        wanted: data sets that are needed; None for all.
+
+    Returns:
+        The paths of the pointers (`.dvc` files) that it wrote.
+
+    Raises:
+        ConfigError: `fresh` names what is no data set, or none with a folder in the project.
+    """
+    for name in fresh:
+        if name not in params.datasets:
+            raise ConfigError(f"params.yaml has no data set {name!r}")
+    pointers = []
+    for name, block in params.datasets.items():
+        path = Path(block.path)
+        source, target = home.root / path, checkout.root / path
+        pointer = target.with_name(f"{target.name}.dvc")
+        if path.is_absolute() or target.exists() or (wanted is not None and name not in wanted):
+            continue
+        if pointer.exists() and name not in fresh:
+            fetch_pointer(checkout, pointer, target)
+        elif source.is_dir():
+            pointer.unlink(missing_ok=True)
+            # Copies, since DVC makes what it adds read-only, and a link is the user's own file.
+            shutil.copytree(source, target)
+            run_dvc(checkout, "add", str(path))
+            pointers.append(str(pointer.relative_to(checkout.root)))
+    return pointers
+
+
+def fetch_pointer(checkout: Project, pointer: Path, target: Path) -> None:
+    """Put a folder that was `dvc add`ed into place; if nobody has it, ingest refuses it by name."""
+    run_dvc(checkout, "checkout", "--allow-missing", str(pointer))
+    if not target.exists() and has_remote(checkout):
+        run_dvc(checkout, "pull", "--allow-missing", str(pointer))
+
+
+def override(checkout: Project, values: Mapping[str, Any]) -> Params:
+    """Change keys of the checkout's params.yaml, comments kept; return what it then says.
+
+    Args:
+        checkout: whose params.yaml is changed.
+        values: by dotted key, `models.image-vae.steps: 100`; as `dvc exp run --set-param` has them.
+
+    Raises:
+        ConfigError: a key's block is not there, or the file is then not valid.
+    """
+    if values:
+        from ruamel.yaml import YAML
+
+        yaml = YAML()
+        yaml.width = 1000  # lines stay as they are
+        document: Any = yaml.load(checkout.params.read_text(encoding="utf-8"))
+        for key, value in values.items():
+            *path, last = key.split(".")
+            block = document
+            for part in path:
+                if not isinstance(block, dict) or part not in block:
+                    raise ConfigError(f"overrides: params.yaml has no block {'.'.join(path)!r}")
+                block = block[part]
+            if not path or not isinstance(block, dict):
+                raise ConfigError(f"overrides: {key!r} is no key of a block, as a.b.c")
+            block[last] = value
+        text = io.StringIO()
+        yaml.dump(document, text)
+        write_text(checkout.params, text.getvalue())
+    return load_params(checkout.params)
+
+
+def git(project: Project, *arguments: str) -> str:
+    """Output of git in the project, without hooks.
+
+    Raises:
+        GenmintError: git failed; the message has its words.
+    """
+    return _run(project, [*_PLAIN_GIT, *arguments], f"git {arguments[0]}")
+
+
+def run_dvc(project: Project, *arguments: str) -> str:
+    """Output of DVC in the project.
+
+    Raises:
+        GenmintError: DVC failed; the message has its words.
+    """
+    return _run(project, [*_DVC, *arguments], f"dvc {arguments[0]}")
+
+
+def _run(project: Project, command: list[str], shown: str) -> str:
+    env = {name: value for name, value in os.environ.items() if name != "DVC_ROOT"}
+    env["GIT_TERMINAL_PROMPT"] = "0"
+    # Or a mere `git status` would rewrite the user's index.
+    env["GIT_OPTIONAL_LOCKS"] = "0"
+    try:
+        done = subprocess.run(
+            command, cwd=project.root, env=env, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        raise GenmintError(f"{command[0]}: not found on PATH. Install it.") from None
+    if done.returncode != 0:
+        said = " ".join((done.stderr or done.stdout).split())[:400]
+        raise GenmintError(f"`{shown}` failed in {project.root}: {said}")
+    return done.stdout
+
+
+def _sweep(home: Project, parent: Path) -> None:
+    for lock in parent.glob("*.lock"):
+        with contextlib.suppress(FileNotFoundError), lock.open("r+", encoding="utf-8") as owner:
+            if _own(owner):
+                _remove(home, lock.with_suffix(""))
+                lock.unlink(missing_ok=True)
+
+
+def _own(stream: TextIO) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _remove(home: Project, target: Path) -> None:
+    if target.exists():
+        shutil.rmtree(target, ignore_errors=True)
+    git(home, "worktree", "prune")

@@ -1,0 +1,35 @@
+"""Which repository a worker works for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import genmint
+from genmint.errors import ConfigError
+from genmint.project import Project
+
+HOME = "GENMINT_HOME"
+
+
+def find_home() -> Project:
+    """The repository of this machine: GENMINT_HOME, or the one that genmint is installed from.
+
+    Raises:
+        ConfigError: neither is a genmint checkout.
+    """
+    said = os.environ.get(HOME)
+    folder = Path(said) if said else Path(genmint.__file__).parents[2]
+    if not (folder / "params.yaml").is_file() or not (folder / "dvc.yaml").is_file():
+        raise ConfigError(
+            f"{folder}: no params.yaml with a dvc.yaml beside it. Set {HOME} to the genmint "
+            "checkout of this machine."
+        )
+    return Project(folder.resolve())
+
+
+def enter() -> dict[str, str]:
+    """Step of prefect.yaml: a worker's run starts in this machine's repository, wherever it is."""
+    folder = find_home().root
+    os.chdir(folder)
+    return {"directory": str(folder)}

@@ -1,0 +1,207 @@
+"""What a flow made, on a branch of its own; no other branch, index or tree is touched."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from genmint.errors import GenmintError, TemporaryError
+from genmint.files import write_text
+from genmint.flow.checkout import git
+from genmint.lock import parse_lock
+from genmint.project import Project
+
+PREFIX = "retrain"
+# Beside, not under metrics/ and reports/: those are outputs of stages, and DVC refuses to run a
+# stage whose outputs git tracks.
+RESULTS = "results"
+
+_AUTHOR = ("-c", "user.name=genmint", "-c", "user.email=genmint@localhost")
+_LOCK_SECONDS = 10.0
+_committing = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where results went.
+
+    Attributes:
+        branch: its name; that of an earlier flow if it made the very same.
+        commit: that the branch points to.
+        pushed: the remote that it was pushed to; None if there is none.
+        new: whether this flow made the branch.
+    """
+
+    branch: str
+    commit: str
+    pushed: str | None
+    new: bool
+
+
+def record(checkout: Project, message: str, *, with_stages: Iterable[str] = ()) -> str:
+    """Commit params.yaml, dvc.lock, pointers and results in the checkout; return the commit.
+
+    The checkout's HEAD is detached: no branch moves. Nothing new is no new commit.
+
+    Args:
+        checkout: of a flow.
+        message: of the commit.
+        with_stages: dvc.lock is waited for until it has these, since DVC writes it in place while
+            other stages run.
+
+    Raises:
+        GenmintError: dvc.lock lacks a stage, or git fails.
+    """
+    with _committing:
+        _add_lock(checkout, frozenset(with_stages))
+        paths = [path for path in ("params.yaml", RESULTS) if (checkout.root / path).exists()]
+        git(checkout, "add", "--force", "--", *paths)
+        # Pointers of data that was added, and what DVC wrote to ignore it.
+        git(checkout, "add", "--", ".", ":(exclude)dvc.lock")
+        if git(checkout, "status", "--porcelain", "--untracked-files=no"):
+            git(checkout, *_author(checkout), "commit", "--quiet", "--no-verify", "-m", message)
+        return git(checkout, "rev-parse", "HEAD").strip()
+
+
+def gather_results(checkout: Project, models: Sequence[str]) -> None:
+    """Copy metrics and gate record of each model to results/NAME, where git may have them."""
+    for name in models:
+        folder = checkout.root / RESULTS / name
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(checkout.metrics(name), folder / "metrics.json")
+        shutil.copyfile(checkout.gate_record(name), folder / "gate.json")
+
+
+def publish(
+    home: Project, checkout: Project, base: str, identity: str, message: str
+) -> Published | None:
+    """Commit what the checkout has to a branch retrain/DATE-ID; push it where there is a remote.
+
+    Args:
+        home: whose repository gets the branch.
+        checkout: with the results.
+        base: commit that the checkout was made from.
+        identity: of the flow's run, for the name of the branch.
+        message: of the commit.
+
+    Returns:
+        None if there is nothing that `base` does not have.
+
+    Raises:
+        TemporaryError: it cannot be pushed; the branch is there, and can be pushed by hand.
+        GenmintError: git fails.
+    """
+    _put_in_order(checkout, base)
+    commit = record(checkout, message)
+    tree = git(home, "rev-parse", f"{commit}^{{tree}}").strip()
+    if tree == git(home, "rev-parse", f"{base}^{{tree}}").strip():
+        return None
+    known = _branch_with(home, tree)
+    if known is not None:
+        branch, commit = known
+    else:
+        branch = _free_name(home, identity)
+        # The empty old value: somebody else's branch of this name would be an error, not a loss.
+        git(home, "update-ref", f"refs/heads/{branch}", commit, "")
+    return Published(branch, commit, push(home, branch), new=known is None)
+
+
+def push(home: Project, branch: str) -> str | None:
+    """Push a branch to the remote (origin, or the only one); return the remote, None without one.
+
+    Raises:
+        TemporaryError: the remote did not take it.
+    """
+    remote = git_remote(home)
+    if remote is not None:
+        try:
+            git(home, "push", "--quiet", "--no-verify", remote, f"refs/heads/{branch}")
+        except GenmintError as error:
+            raise TemporaryError(
+                f"{error}. The branch {branch} is here: `git push {remote} {branch}`"
+            ) from None
+    return remote
+
+
+def git_remote(home: Project) -> str | None:
+    """Name of the git remote that results go to: origin, or the only one; None without one."""
+    remotes = git(home, "remote").split()
+    if "origin" in remotes:
+        return "origin"
+    return remotes[0] if len(remotes) == 1 else None
+
+
+def _author(checkout: Project) -> tuple[str, ...]:
+    """Who commits: the user of git, or genmint where git knows none."""
+    try:
+        git(checkout, "var", "GIT_AUTHOR_IDENT")
+        git(checkout, "var", "GIT_COMMITTER_IDENT")
+    except GenmintError:
+        return _AUTHOR
+    return ()
+
+
+def _add_lock(checkout: Project, stages: frozenset[str]) -> None:
+    """Give git a dvc.lock that is whole: DVC writes it in place while other stages run."""
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while checkout.lock.exists() or stages:
+        try:
+            git(checkout, "add", "--force", "--", checkout.lock.name)
+            text = git(checkout, "show", f":./{checkout.lock.name}")
+            missing = stages - parse_lock(text, str(checkout.lock)).keys()
+            problem = f"{checkout.lock}: lacks {', '.join(sorted(missing))}"
+        except GenmintError as error:
+            missing, problem = stages, str(error)
+        else:
+            if not missing:
+                return
+        if time.monotonic() > deadline:
+            raise GenmintError(problem)
+        time.sleep(0.05)
+
+
+def _put_in_order(checkout: Project, base: str) -> None:
+    """Put new stages of dvc.lock in order of their names, those that were there before them.
+
+    DVC appends them as they end, so the same results would be another file each night.
+    """
+    if not checkout.lock.exists():
+        return
+    head, *blocks = re.split(r"^(?=  \S)", checkout.lock.read_text("utf-8"), flags=re.MULTILINE)
+    try:
+        before = list(parse_lock(git(checkout, "show", f"{base}:./dvc.lock"), "dvc.lock"))
+    except GenmintError:
+        before = []
+    place = {name: number for number, name in enumerate(before)}
+
+    def rank(block: str) -> tuple[int, str]:
+        name = block.partition(":\n")[0].strip()
+        return place.get(name, len(place)), name
+
+    write_text(checkout.lock, head + "".join(sorted(blocks, key=rank)))
+
+
+def _branch_with(home: Project, tree: str) -> tuple[str, str] | None:
+    """A branch of an earlier flow with these very files, and its commit."""
+    listed = git(
+        home, "for-each-ref", "--format=%(tree) %(objectname) %(refname:lstrip=2)",
+        f"refs/heads/{PREFIX}",
+    )  # fmt: skip
+    for line in listed.splitlines():
+        found, commit, branch = line.split(" ", 2)
+        if found == tree:
+            return branch, commit
+    return None
+
+
+def _free_name(home: Project, identity: str) -> str:
+    date = datetime.datetime.now(datetime.UTC).date().isoformat()
+    wanted = f"{PREFIX}/{date}-{identity}"
+    taken = set(git(home, "for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads").split())
+    names = (wanted, *(f"{wanted}-{number}" for number in range(2, 1000)))
+    return next(name for name in names if name not in taken)

@@ -1,0 +1,73 @@
+"""A model from train to evaluate, in a checkout of its own: what one run on a worker does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from genmint.config import load_params
+from genmint.errors import ConfigError
+from genmint.flow.checkout import checked_out
+from genmint.flow.stage import Crew, Outcome, Say, reproduce
+from genmint.flow.transfer import give_back, obtain, obtain_commit
+from genmint.project import Project
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a flow asks of a worker.
+
+    Attributes:
+        model: to train and evaluate.
+        commit: with code, parameters and the hashes of the prepared data.
+        ref: under which a git remote has the commit, if there is one.
+        cache: the flow's `transfer.cache_token`.
+        force: verbs of stages that run also where nothing changed.
+    """
+
+    model: str
+    commit: str
+    ref: str
+    cache: str
+    force: tuple[str, ...] = ()
+
+
+def fulfil(home: Project, order: Order, name: str, crew: Crew, say: Say) -> list[Outcome]:
+    """Train and evaluate in a checkout called `name`; the results are in DVC's cache or remote.
+
+    Raises:
+        StageError: a stage failed.
+        GenmintError: commit, inputs or results cannot be brought here or back.
+    """
+    obtain_commit(home, order.commit, order.ref)
+    with checked_out(home, order.commit, name) as checkout:
+        params = load_params(checkout.params)
+        if order.model not in params.models:
+            raise ConfigError(f"params.yaml of {order.commit[:12]} has no model {order.model!r}")
+        dataset = params.models[order.model].dataset
+        say(f"inputs of {order.model} from {order.commit[:12]}")
+        shared = obtain(checkout, [f"prepare@{dataset}", f"reference@{dataset}"], order.cache)
+        outcomes = train_and_evaluate(checkout, order.model, order.force, crew, say)
+        if not shared:
+            say("results go to DVC's remote")
+            give_back(checkout, [outcome.stage for outcome in outcomes])
+    return outcomes
+
+
+def train_and_evaluate(
+    checkout: Project,
+    model: str,
+    force: tuple[str, ...],
+    crew: Crew,
+    say: Say,
+    threads: int | None = None,
+) -> list[Outcome]:
+    """Run both stages where this process is; those of which `force` names the verb run anyway."""
+    outcomes: list[Outcome] = []
+    stages = [f"{verb}@{model}" for verb in ("train", "evaluate")]
+    if len({stage.partition("@")[0] in force for stage in stages}) == 1:
+        forced = "train" in force
+        return reproduce(checkout, stages, crew=crew, say=say, force=forced, threads=threads)
+    for stage in stages:
+        forced = stage.partition("@")[0] in force
+        outcomes += reproduce(checkout, [stage], crew=crew, say=say, force=forced, threads=threads)
+    return outcomes

@@ -1,0 +1,187 @@
+"""Prefect automations as code: what tells people of failures, and of hosts that fell silent."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from genmint.errors import ConfigError
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.events.actions import ActionTypes
+    from prefect.events.schemas.automations import AutomationCore, EventTrigger
+
+FLOWS = ("retrain", "train-model", "drift", "reconcile")
+# Events of ours; the resource is the model. `REFUSALS` is a label of it: how many models of that
+# name its gate has refused in a row.
+REFUSED, PUT_BACK = "genmint.verdict.refused", "genmint.reconcile.put-back"
+REFUSALS = "genmint.refusals-in-a-row"
+# A model refused that often is no longer news.
+_MOST_REFUSALS = 100
+# Heartbeats come every 30 s: three may be lost on the way.
+_SILENCE = datetime.timedelta(seconds=100)
+_SUBJECT = "genmint: "
+
+_RUN = (
+    "{{ event.resource_in_role['flow'].name }} ({{ event.resource['prefect.resource.name'] }}): "
+    "{{ event.resource['prefect.state-message'] or 'no message' }}"
+)
+_MODEL = "{{ event.resource['prefect.resource.name'] }}: {{ event.payload.reason }}"
+
+
+def check(urls: Sequence[str]) -> None:
+    """Make sure that each can be used.
+
+    Raises:
+        ConfigError: one is neither a webhook (http, https) nor an address that Apprise knows. It
+            is shown up to its scheme only: the rest is a secret.
+    """
+    from apprise import Apprise
+
+    for url in urls:
+        if not _is_webhook(url) and Apprise.instantiate(url) is None:
+            raise ConfigError(
+                f"alert {url.partition(':')[0]}:…: neither an http(s) webhook nor an Apprise URL"
+            )
+
+
+def lost_hosts() -> AutomationCore:
+    """Mark a flow run Crashed whose heartbeats stopped: its machine or network is gone."""
+    from prefect.client.schemas.objects import StateType
+    from prefect.events.actions import ChangeFlowRunState
+    from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+
+    return AutomationCore(
+        name="genmint: lost host",
+        description="A flow run whose heartbeats stopped is marked Crashed, and goes on elsewhere.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.heartbeat"},
+            expect={"prefect.flow-run.*"},
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=_SILENCE,
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED,
+                message=f"no heartbeat for {_SILENCE.total_seconds():.0f} s",
+            )
+        ],
+    )
+
+
+def install(
+    client: SyncPrefectClient, urls: Sequence[str], refusals: int, *, anew: bool = False
+) -> None:
+    """Create or mend the automations; those for people only where `urls` names somebody to tell.
+
+    An automation that was paused in the UI stays paused. Without `urls`, what an earlier call set
+    up stays.
+
+    Args:
+        client: of the server, which must also be the one of Prefect's settings.
+        urls: plain webhooks (http, https: a JSON body) and Apprise URLs.
+        refusals: how many refusals of a model in a row make an alert.
+        anew: write them also where nothing changed. Prefect's server on PostgreSQL reads all
+            automations when it starts and begins to listen for new ones a moment later: it does not
+            know those that were made in between until they are written again.
+    """
+    wanted = [lost_hosts()]
+    if urls:
+        blocks = [(url, _save_block(url, number)) for number, url in enumerate(urls, start=1)]
+        wanted += [
+            _automation(what, trigger, text, blocks) for what, trigger, text in _news(refusals)
+        ]
+    for automation in wanted:
+        known = client.find_automation(automation.name)
+        if known is None:
+            client.create_automation(automation)
+            continue
+        automation = automation.model_copy(update={"enabled": known.enabled})
+        if anew or _bare(known) != _bare(automation):
+            client.update_automation(known.id, automation)
+
+
+def _news(refusals: int) -> list[tuple[str, EventTrigger, str]]:
+    """What people are told of: a name, when, and the text."""
+    from prefect.events.schemas.automations import EventTrigger
+
+    ours = {"prefect.resource.role": "flow", "prefect.resource.name": list(FLOWS)}
+    enough = [str(number) for number in range(refusals, _MOST_REFUSALS)]
+    return [
+        (
+            "a flow failed",
+            EventTrigger(expect={"prefect.flow-run.Failed"}, match_related=ours),
+            _RUN,
+        ),
+        (
+            "a flow run crashed",
+            EventTrigger(expect={"prefect.flow-run.Crashed"}, match_related=ours),
+            _RUN,
+        ),
+        (
+            "refused again and again",
+            EventTrigger(expect={REFUSED}, match={REFUSALS: enough}),
+            _MODEL,
+        ),
+        ("an alias was put back", EventTrigger(expect={PUT_BACK}), _MODEL),
+    ]
+
+
+def _automation(
+    what: str, trigger: EventTrigger, text: str, blocks: Sequence[tuple[str, object]]
+) -> AutomationCore:
+    from prefect.events.schemas.automations import AutomationCore
+
+    return AutomationCore(
+        name=_SUBJECT + what,
+        description="Set up by genmint services (docs/services.md).",
+        trigger=trigger,
+        actions=[_action(url, block, what, text) for url, block in blocks],
+    )
+
+
+def _action(url: str, block: object, what: str, text: str) -> ActionTypes:
+    from prefect.events.actions import CallWebhook, SendNotification
+
+    if not _is_webhook(url):
+        return SendNotification(block_document_id=block, subject=_SUBJECT + what, body=text)
+    # `text` is what chat programs show of a webhook's body.
+    body = (
+        "{% set said %}" + text + "{% endset %}"
+        '{"alert": ' + json.dumps(what) + ', "text": {{ said | string | tojson }}, '
+        '"event": {{ event.event | tojson }}, "resource": {{ event.resource.id | tojson }}, '
+        '"occurred": {{ event.occurred | string | tojson }}}'
+    )
+    return CallWebhook(block_document_id=block, payload=body)
+
+
+def _save_block(url: str, number: int) -> object:
+    from prefect.blocks.notifications import SlackWebhook
+    from prefect.blocks.webhook import Webhook
+
+    name = f"genmint-alert-{number}"
+    if _is_webhook(url):
+        headers = {"Content-Type": "application/json"}
+        return Webhook(url=url, headers=headers).save(name, overwrite=True)
+    # Prefect has no block for Apprise's URLs as such; this one hands every URL that is not Slack's
+    # to Apprise as it is.
+    return SlackWebhook(url=url).save(name, overwrite=True)
+
+
+def _is_webhook(url: str) -> bool:
+    return url.startswith(("http://", "https://"))
+
+
+def _bare(automation: AutomationCore) -> dict[str, object]:
+    """What is compared: without the ids that the server gives to the parts of a trigger."""
+    kept = automation.model_dump(
+        mode="json", include={"description", "trigger", "actions"}, exclude={"trigger": {"id"}}
+    )
+    kept["trigger"]["expect"] = sorted(kept["trigger"]["expect"])
+    return kept

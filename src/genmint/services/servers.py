@@ -1,0 +1,205 @@
+"""The two servers: their databases, their command lines, and whether they answer."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+
+from genmint.errors import ConfigError, GenmintError
+from genmint.flow.home import HOME
+from genmint.services.config import Services
+from genmint.services.processes import MARK, Child
+from genmint.tracking.store import configure, create_store, database
+from genmint.tracking.ui import BACKEND, server_arguments
+
+_START_SECONDS = 120.0
+_SECONDS_BETWEEN_KNOCKS = 0.25
+# Prefect's and MLflow's tables of migrations have the same name: they cannot share a database.
+_SECRET = ("STORE", "ALERTS")
+_MAINTENANCE = "postgres"
+_PREFECT_SUFFIX = "_prefect"
+# An interval of 1.5 s with Prefect's jitter of 30 % stays below 2 s.
+_POLL_SECONDS = "1.5"
+
+
+def environment(services: Services) -> dict[str, str]:
+    """What servers, workers and flows have in common; a value that the user set stays."""
+    defaults = {
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_WORKER_QUERY_SECONDS": _POLL_SECONDS,
+        "PREFECT_WORKER_ENABLE_CANCELLATION": "true",
+        "PREFECT_WORKER_CANCELLATION_POLL_SECONDS": "10",
+        # The shortest there is: a lost host shows by its absence (see `pools`).
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        # 2 + 4 + … + 64 s: longer than the restart of a server takes.
+        "PREFECT_CLIENT_MAX_RETRIES": "6",
+    }
+    fixed = {
+        MARK: services.mark,
+        # Flow runs and stages are started as `python`.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        HOME: str(services.project.root),
+        "PREFECT_HOME": str(services.state / "prefect"),
+        "PREFECT_API_URL": services.prefect_api,
+        "MLFLOW_TRACKING_URI": services.tracker,
+    }
+    # Their passwords are nobody's business but the servers'.
+    inherited = {name: said for name, said in os.environ.items() if name not in _SECRET}
+    return {**defaults, **inherited, **fixed}
+
+
+def tracking_store(services: Services) -> str:
+    """Create what is missing of MLflow's database; return its address.
+
+    Raises:
+        GenmintError: PostgreSQL does not answer.
+    """
+    configure()
+    if not services.on_postgresql:
+        create_store(services.project)
+        return f"sqlite:///{database(services.project)}"
+    url = _store(services)
+    _ensure_database(url)
+    return _text(url)
+
+
+def orchestration_store(services: Services, embedded: URL | None) -> str:
+    """Create what is missing of Prefect's database; return its address.
+
+    Args:
+        services: the options.
+        embedded: address of a PostgreSQL of our own, None where `services` names a store.
+
+    Raises:
+        GenmintError: PostgreSQL does not answer, or refuses to create the database.
+    """
+    if embedded is not None:
+        beside = embedded.set(database="prefect")
+        _ensure_database(beside)
+    elif services.on_postgresql:
+        url = _store(services)
+        beside = url.set(database=f"{url.database}{_PREFECT_SUFFIX}")
+        _ensure_database(beside)
+    else:
+        return f"sqlite+aiosqlite:///{services.state / 'prefect' / 'prefect.db'}"
+    return _text(beside.set(drivername="postgresql+asyncpg"))
+
+
+def _store(services: Services) -> URL:
+    assert services.store is not None
+    try:
+        url = make_url(services.store.replace("postgres://", "postgresql://", 1))
+    except (ArgumentError, ValueError):
+        url = None
+    if url is None or not url.database:
+        raise ConfigError("STORE: write postgresql://user:password@host/name, with a name")
+    return url
+
+
+def _ensure_database(wanted: URL) -> None:
+    """Create a database of a server that is there, unless it has it."""
+    try:
+        _on(wanted, None)
+    except OperationalError:
+        preparer = create_engine(wanted).dialect.identifier_preparer
+        quoted = preparer.quote(str(wanted.database))
+        try:
+            _on(wanted.set(database=_MAINTENANCE), f"CREATE DATABASE {quoted}")
+        except SQLAlchemyError as error:
+            reason = " ".join(str(error).split())[:300]
+            raise GenmintError(
+                f"STORE {wanted.render_as_string()}: {reason}. Start PostgreSQL, or have its "
+                f"administrator create the database {wanted.database!r}."
+            ) from None
+
+
+def _on(url: URL, statement: str | None) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            if statement is not None:
+                connection.execute(text(statement))
+    finally:
+        engine.dispose()
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+def mlflow_server(services: Services, backend: str) -> Child:
+    """MLflow on the store that `dvc repro` uses."""
+    env = environment(services)
+    # Its own address would make the server a client of itself.
+    del env["MLFLOW_TRACKING_URI"]
+    env[BACKEND] = backend
+    env.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    if not services.is_loopback:
+        port = services.mlflow_port
+        names = ("localhost", "127.0.0.1", services.host, socket.gethostname(), socket.getfqdn())
+        allowed = ",".join(f"{name},{name}:{port}" for name in dict.fromkeys(names))
+        env.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", allowed)
+    home = services.project.home
+    artifacts = services.artifacts or (home / "mlartifacts").as_uri()
+    arguments = server_arguments(artifacts, services.host, services.mlflow_port)
+    return Child(
+        "mlflow", [sys.executable, *arguments], env, home, services.state / "logs" / "mlflow.log"
+    )
+
+
+def prefect_server(services: Services, backend: str) -> Child:
+    """Prefect's API, UI, scheduler and automations in one process."""
+    env = environment(services)
+    env["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = backend
+    # The browser may sit on another machine than the workers.
+    env.setdefault("PREFECT_UI_API_URL", "/api")
+    arguments = [
+        *(sys.executable, "-m", "prefect", "server", "start"),
+        *("--host", services.host, "--port", str(services.prefect_port)),
+    ]
+    home = services.project.home
+    return Child("prefect", arguments, env, home, services.state / "logs" / "prefect.log")
+
+
+def wait_until_healthy(
+    services: Services, children: dict[str, Child], tick: Callable[[], None]
+) -> None:
+    """Wait for both servers; `tick` is called in between and may raise to give up.
+
+    Raises:
+        GenmintError: one ended, or does not answer within two minutes; its log is named.
+    """
+    knocks = {
+        "mlflow": f"{services.tracker}/health",
+        "prefect": f"{services.prefect_api}/health",
+    }
+    deadline = time.monotonic() + _START_SECONDS
+    while knocks:
+        name, address = next(iter(knocks.items()))
+        child = children[name]
+        if (status := child.died()) is not None:
+            raise GenmintError(f"{name} ended with {status} at its start: see {child.log}")
+        if time.monotonic() > deadline:
+            raise GenmintError(f"{name} does not answer at {address}: see {child.log}")
+        tick()
+        if answers(address):
+            del knocks[name]
+        else:
+            time.sleep(_SECONDS_BETWEEN_KNOCKS)
+
+
+def answers(address: str) -> bool:
+    """Whether there is an HTTP 2xx at `address` within two seconds."""
+    try:
+        return requests.get(address, timeout=2).ok
+    except requests.RequestException:
+        return False

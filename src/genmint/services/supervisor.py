@@ -1,0 +1,260 @@
+"""`genmint services`: start servers and workers, keep them running, take them along at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from filelock import FileLock, Timeout
+
+from genmint.errors import GenmintError
+from genmint.files import write_json
+from genmint.services import alerts, database, pools
+from genmint.services.config import Services
+from genmint.services.processes import Child, kill_marked, start_warden
+from genmint.services.servers import (
+    mlflow_server,
+    orchestration_store,
+    prefect_server,
+    tracking_store,
+    wait_until_healthy,
+)
+from genmint.services.settings import remove_settings, settings_file, write_settings
+from genmint.services.watch import Watch
+from genmint.services.workers import prefix, workers
+from genmint.tracking.ui import check_free
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+_TICK_SECONDS = 0.5
+# Of a server that has just answered: see `alerts.install`.
+_UNTIL_PREFECT_LISTENS_SECONDS = 15.0
+_SECONDS_BETWEEN_LOOKS = 2.0
+_PATIENCE_SECONDS = 10.0
+_ANSWER_SECONDS = 10.0
+
+
+def serve(services: Services) -> int:
+    """Run until Ctrl-C or SIGTERM; return the exit code.
+
+    Raises:
+        ConfigError: a port is taken.
+        GenmintError: another `genmint services` of this project is running, or a server does not
+            start.
+    """
+    services.state.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(services.state / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise GenmintError(
+            f"{services.state}: another `genmint services` of this project is running; "
+            "its process ids are in state.json there"
+        ) from None
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _interrupt)
+    try:
+        if left := kill_marked(services.mark):
+            _say(f"killed {left} processes that an earlier supervisor left")
+        return _Supervisor(services).run()
+    finally:
+        lock.release()
+
+
+class _Supervisor:
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._children: dict[str, Child] = {}
+        self._servers: list[str] = []
+        self._warden: subprocess.Popen[bytes] | None = None
+        self._silent = False
+
+    def run(self) -> int:
+        self._warden = start_warden(self._services.mark, settings_file(self._services))
+        try:
+            if self._services.servers:
+                self._start_servers()
+            with self._client() as client:
+                self._set_up(client)
+                self._keep_running(client)
+        except KeyboardInterrupt:
+            return 130
+        finally:
+            self._stop()
+
+    def _start_servers(self) -> None:
+        services = self._services
+        check_free(services.host, services.mlflow_port, "--mlflow-port")
+        check_free(services.host, services.prefect_port, "--prefect-port")
+        url = None
+        if services.store is None:
+            child, url = database.embedded(services)
+            self._add(child)
+            database.wait_until_open(child, url, self._check_warden)
+        self._add(mlflow_server(services, tracking_store(services)))
+        self._add(prefect_server(services, orchestration_store(services, url)))
+        self._servers = list(self._children)
+        wait_until_healthy(services, self._children, self._check_warden)
+
+    def _set_up(self, client: SyncPrefectClient) -> None:
+        import httpx
+
+        services = self._services
+        try:
+            self._tell_prefect(client)
+        except httpx.HTTPError as error:
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise GenmintError(
+                f"{services.prefect_api}: Prefect's server does not do what it should ({reason}). "
+                "Start it, or mend PREFECT_API_URL"
+            ) from error
+        self._note()
+        found = write_settings(services)
+        _say(f"MLflow   {services.tracker}")
+        _say(f"Prefect  {services.prefect_api.removesuffix('/api')}")
+        _say(f"logs     {services.state / 'logs'}")
+        if not found:
+            _say("prefect.toml is yours and stays: `prefect` needs PREFECT_API_URL")
+        _say("Ctrl-C ends all. In other folders:")
+        _say(f"  export PREFECT_API_URL={services.prefect_api}")
+        _say(f"  export MLFLOW_TRACKING_URI={services.tracker}")
+
+    def _tell_prefect(self, client: SyncPrefectClient) -> None:
+        services = self._services
+        pools.create_pools(client)
+        for child in workers(services):
+            self._add(child)
+        if services.servers:
+            alerts.install(client, services.alerts, services.refusals)
+            if pools.deploy(services, client):
+                _say("prefect.yaml: deployed")
+
+    def _keep_running(self, client: SyncPrefectClient) -> NoReturn:
+        """Restart what dies and look after flow runs until a signal ends it."""
+        services = self._services
+        watch = Watch(client, services.mark, prefix(services), resumes=services.servers, say=_say)
+        next_look = 0.0
+        listens = time.monotonic() + _UNTIL_PREFECT_LISTENS_SECONDS
+        try:
+            while True:
+                self._restart_the_dead()
+                if services.servers and time.monotonic() >= listens:
+                    self._ask_prefect(partial(_install_anew, services, client))
+                    listens = math.inf
+                if time.monotonic() >= next_look:
+                    self._ask_prefect(watch.look)
+                    next_look = time.monotonic() + _SECONDS_BETWEEN_LOOKS
+                time.sleep(_TICK_SECONDS)
+        except KeyboardInterrupt:
+            _say("stopping; what was running goes on at the next start")
+            self._stop_children(name for name in self._children if name not in self._servers)
+            self._ask_prefect(watch.abandon)
+            raise
+
+    def _ask_prefect(self, question: Callable[[], None]) -> None:
+        """Ask it; a server that does not answer is news once, and is asked again later."""
+        import httpx
+        from prefect.exceptions import ObjectNotFound
+
+        try:
+            question()
+        except ObjectNotFound:
+            # A run that was just deleted; the next look does not see it.
+            pass
+        except httpx.HTTPError as error:
+            if not self._silent:
+                reason = str(error).partition("\n")[0] or type(error).__name__
+                _say(f"Prefect does not answer ({reason}); asking on")
+            self._silent = True
+        else:
+            if self._silent:
+                _say("Prefect answers again")
+            self._silent = False
+
+    def _restart_the_dead(self) -> None:
+        self._check_warden()
+        for child in self._children.values():
+            if (status := child.died()) is not None:
+                _say(f"{child.name} ended with {status}; see {child.log}")
+                self._note()
+            if child.restart_when_due():
+                _say(f"{child.name} started again")
+                self._note()
+
+    def _check_warden(self) -> None:
+        assert self._warden is not None
+        if self._warden.poll() is not None:
+            self._warden = start_warden(self._services.mark, settings_file(self._services))
+
+    def _add(self, child: Child) -> None:
+        child.start()
+        self._children[child.name] = child
+
+    def _note(self) -> None:
+        """Write down who is who, for people and tests."""
+        write_json(
+            self._services.state / "state.json",
+            {
+                "supervisor": os.getpid(),
+                "mlflow": self._services.tracker,
+                "prefect": self._services.prefect_api,
+                "processes": {name: child.pid for name, child in self._children.items()},
+            },
+        )
+
+    @contextlib.contextmanager
+    def _client(self) -> Iterator[SyncPrefectClient]:
+        from prefect.client.orchestration import SyncPrefectClient
+        from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+        # The supervisor asks again two seconds later anyway, and must not sleep meanwhile.
+        with (
+            temporary_settings(
+                {PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_URL: self._services.prefect_api}
+            ),
+            SyncPrefectClient(
+                self._services.prefect_api, httpx_settings={"timeout": _ANSWER_SECONDS}
+            ) as client,
+        ):
+            yield client
+
+    def _stop(self) -> None:
+        # Workers are gone by now, or never came; the database goes last, after its clients.
+        self._stop_children(name for name in self._children if name != "postgresql")
+        self._stop_children(self._children)
+        if self._warden is not None and self._warden.stdin is not None:
+            self._warden.stdin.close()
+            self._warden.wait()
+        remove_settings(settings_file(self._services))
+        (self._services.state / "state.json").unlink(missing_ok=True)
+
+    def _stop_children(self, names: Iterable[str]) -> None:
+        children = [self._children[name] for name in names]
+        for child in children:
+            child.ask_to_end()
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        for child in children:
+            child.end(max(0.0, deadline - time.monotonic()))
+
+
+def _install_anew(services: Services, client: SyncPrefectClient) -> None:
+    alerts.install(client, services.alerts, services.refusals, anew=True)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

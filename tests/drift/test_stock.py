@@ -1,0 +1,114 @@
+"""What a window is tested on: items of each kind, and clips that belong together."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.stages.conftest import DataProject, data_project
+
+from genmint.config import load_params
+from genmint.data import manifest
+from genmint.data.prepared import Prepared
+from genmint.data.sources import open_source
+from genmint.drift import baseline, stock
+from genmint.drift.baseline import Baseline
+from genmint.metrics.extractor import ExtractorInfo, save_extractor, train_extractor
+from genmint.stages import prepare
+
+__all__ = ["data_project"]
+
+
+@pytest.fixture
+def sounds(data_project):
+    """Sixty recordings of four clips each, prepared, with an extractor of their grids."""
+    data_project.block(kind="audio", sample_rate=8000, seconds=0.125, windows="all",
+                       validation=0.2, test=0.2, confirmation=0.0)  # fmt: skip
+    data_project.sounds(60, seconds=0.5)
+    data_project.run()
+    prepared = Prepared(data_project.project.prepared("own"))
+    spec = prepared.spec("vae")
+    from genmint.data import views
+
+    grids = views.load(prepared, "train", spec)
+    extractor = train_extractor(grids, None, classes=2, task="order", epochs=1, seed=0)
+    info = ExtractorInfo(
+        name="own_cnn", task="order", shape=tuple(grids.shape[1:]), classes=2, accuracy=0.5
+    )
+    folder = data_project.project.reference("own")
+    folder.mkdir(parents=True)
+    save_extractor(folder, extractor, info)
+    return data_project
+
+
+def learned(project: DataProject, folder) -> Baseline:
+    folder.mkdir()
+    baseline._extract(project.project, "own", folder)
+    loaded = [np.load(folder / f"{name}.npy") for name in ("features", "groups")]
+    return Baseline(manifest.read(folder / "items.parquet").to_pandas(), *loaded, folder)
+
+
+def rows_of(project):
+    block = load_params(project.project.params).datasets["own"]
+    columns = manifest.column_names(project.project.manifest("own"))
+    table = prepare.entering(project.project, "own", block, columns).to_pandas()
+    items = open_source(project.project, "own", block).items(project.project.raw("own"))
+    return block, table, items
+
+
+def test_clips_of_a_recording_are_one_group(sounds, tmp_path):
+    known = learned(sounds, tmp_path / "baseline")
+    prepared = Prepared(sounds.project.prepared("own"))
+    held_out = prepared.meta.items["validation"] + prepared.meta.items["test"]
+    assert len(known.features) == len(known.groups) == held_out
+    assert set(np.unique(known.groups, return_counts=True)[1]) == {4}
+    # The rows of a group are the clips of that row of the manifest.
+    block, table, items = rows_of(sounds)
+    clips = items.load([table["path"][known.groups[0]]], [table["sha256"][known.groups[0]]])
+    split = "validation" if prepared.meta.items["validation"] else "test"
+    assert (prepared.array(split)[:4] == clips).all()
+    assert block.kind == "audio"
+
+
+def test_a_window_of_recordings_is_tested_by_columns_and_distance(sounds, tmp_path):
+    known = learned(sounds, tmp_path / "baseline")
+    block, table, items = rows_of(sounds)
+    settings = {"alpha": 0.05, "max_categories": 50}
+    findings, untested = stock.compare_window(known, table[:30], items, block, **settings)
+    names = [finding.name for finding in findings]
+    assert names[-1] == "frechet_own_cnn"
+    assert {"peak", "rms", "bytes"} & {*names, *(each.name for each in untested)}
+    assert ("windows", "always 4") in {(each.name, each.reason) for each in untested}
+    # Grids of another shape have no place in that space, and the record says so.
+    other = block.model_copy(update={"seconds": 0.25})
+    items = open_source(sounds.project, "own", other).items(sounds.project.raw("own"))
+    table = table.assign(windows=2)
+    findings, untested = stock.compare_window(known, table[:30], items, other, **settings)
+    assert not any(finding.name.startswith("frechet") for finding in findings)
+    assert untested[-1].reason.startswith("grids of 1×32×")
+
+
+def test_text_is_tested_by_its_columns(data_project):
+    data_project.block(kind="text", split="hash")
+    data_project.texts(40, words=50)
+    data_project.ingest()
+    data_project.admit()
+    block, table, items = rows_of(data_project)
+    known = Baseline(table.assign(characters=table["characters"] * 3), None, None, None)
+    findings, untested = stock.compare_window(
+        known, table, items, block, alpha=0.01, max_categories=50
+    )
+    found = {finding.name: finding.p for finding in findings}
+    assert found["characters"] < 1e-6
+    assert untested[-1].reason == "text has no feature extractor"
+
+
+def test_windows_are_cut_by_chance_and_what_is_left_waits():
+    """A folder sorted by class: windows in that order would hold one class each."""
+    table = pd.DataFrame(
+        {"sha256": [f"{(k * 7919) % 1000:064d}" for k in range(100)], "label": range(100)}
+    )
+    windows, waiting = stock.cut(table, {table["sha256"][0]}, 30)
+    assert ([len(window) for window in windows], waiting) == ([30, 30, 30], 9)
+    labels = [np.array(window["label"]) for window in windows]
+    assert all(part.min() < 40 and part.max() > 60 for part in labels)
+    again, _ = stock.cut(table.sample(frac=1.0, random_state=1), {table["sha256"][0]}, 30)
+    assert [list(a["sha256"]) for a in again] == [list(w["sha256"]) for w in windows]

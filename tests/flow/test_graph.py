@@ -1,0 +1,58 @@
+"""The graph is DVC's; what is one run is ours."""
+
+import pytest
+
+from genmint.errors import ConfigError, GenmintError
+from genmint.flow.graph import read_graph, stages_for, units
+from genmint.flow.stage import Crew
+
+GRAPH = {
+    "gate@a": ["evaluate@a"],
+    "evaluate@a": ["train@a", "prepare@d", "reference@d"],
+    "train@a": ["prepare@d"],
+    "reference@d": ["prepare@d"],
+    "prepare@d": ["ingest@d"],
+    "ingest@d": [],
+    "train@b": ["prepare@e"],
+    "evaluate@b": ["train@b"],
+    "gate@b": ["evaluate@b"],
+    "prepare@e": [],
+}
+
+
+def test_only_what_the_gates_of_the_models_rest_on():
+    assert set(stages_for(GRAPH, ["b"])) == {"gate@b", "evaluate@b", "train@b", "prepare@e"}
+
+
+def test_a_model_without_stages_is_refused():
+    with pytest.raises(ConfigError, match="no stage gate@c"):
+        stages_for(GRAPH, ["c"])
+
+
+def test_train_and_evaluate_are_one_unit_that_waits_for_all_that_either_needs():
+    plan = {unit.name: unit for unit in units(GRAPH)}
+    assert plan["a"].stages == ("train@a", "evaluate@a")
+    assert plan["a"].needs == ("prepare@d", "reference@d")
+    assert plan["a"].model == "a"
+    assert plan["gate@a"].needs == ("a",)
+    assert plan["prepare@d"].model is None
+
+
+def test_every_unit_comes_after_those_that_it_needs():
+    seen = set()
+    for unit in units(GRAPH):
+        assert seen >= set(unit.needs)
+        seen.add(unit.name)
+    assert {stage for unit in units(GRAPH) for stage in unit.stages} == set(GRAPH)
+
+
+def test_dvc_is_asked(repository):
+    graph = read_graph(repository.project, Crew())
+    assert graph["evaluate@b"] == ["reference@d", "train@b"]
+    assert graph["ingest@d"] == []
+
+
+def test_a_damaged_dvc_yaml_is_named(repository):
+    (repository.root / "dvc.yaml").write_text("stages: [")
+    with pytest.raises(GenmintError, match=r"dvc\.yaml: DVC cannot read"):
+        read_graph(repository.project, Crew())

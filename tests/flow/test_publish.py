@@ -1,0 +1,119 @@
+"""Results go to a branch of their own, and to the remote; nothing else moves."""
+
+import subprocess
+
+import pytest
+
+from genmint.errors import GenmintError, TemporaryError
+from genmint.flow.checkout import checked_out, override
+from genmint.flow.publish import gather_results, publish, record
+from genmint.flow.stage import Crew, reproduce
+
+DATA = ["ingest@d", "prepare@d", "reference@d"]
+MODELS = {name: [f"{verb}@{name}" for verb in ("train", "evaluate", "gate")] for name in "ab"}
+
+
+def retrain(repository, name, order="ab", **overrides):
+    base = repository.git("rev-parse", "main")
+    with checked_out(repository.project, base, name) as checkout:
+        override(checkout, {f"models.{key.replace('_', '.')}": v for key, v in overrides.items()})
+        for stages in (DATA, *(MODELS[model] for model in order)):
+            reproduce(checkout, stages, crew=Crew(), say=print)
+        gather_results(checkout, ["a", "b"])
+        return publish(repository.project, checkout, base, name, f"retrain {name}")
+
+
+def test_a_branch_with_lock_parameters_metrics_and_records(repository):
+    main = repository.git("rev-parse", "main")
+    published = retrain(repository, "one", a_steps=20)
+    assert published.branch.startswith("retrain/2")
+    assert published.branch.endswith("-one")
+    assert (published.new, published.pushed) == (True, None)
+    assert repository.git("rev-parse", "main") == main
+    assert repository.git("merge-base", "main", published.branch) == main
+    changed = repository.git("diff", "--name-only", "main", published.branch).split()
+    assert changed == [
+        "dvc.lock", "params.yaml",
+        "results/a/gate.json", "results/a/metrics.json",
+        "results/b/gate.json", "results/b/metrics.json",
+    ]  # fmt: skip
+    assert "steps: 20" in repository.git("show", f"{published.branch}:params.yaml")
+
+
+def test_dvc_still_runs_on_the_branch(repository):
+    """Metrics under their own paths would be outputs that git tracks, which DVC refuses to run."""
+    published = retrain(repository, "one")
+    repository.git("checkout", "-q", published.branch)
+    outcomes = reproduce(
+        repository.project, [*DATA, *MODELS["a"]], crew=Crew(), say=print, force=True
+    )
+    assert {outcome.result for outcome in outcomes} == {"ran"}
+
+
+def test_the_same_again_is_the_same_branch(repository):
+    first = retrain(repository, "one")
+    # DVC appends stages as they end.
+    second = retrain(repository, "two", order="ba")
+    assert (second.branch, second.new) == (first.branch, False)
+    assert retrain(repository, "three", a_steps=20).branch != first.branch
+
+
+def test_nothing_that_main_lacks_is_no_branch(repository):
+    published = retrain(repository, "one")
+    repository.git("merge", "-q", "--ff-only", published.branch)
+    repository.git("branch", "-q", "-D", published.branch)
+    assert retrain(repository, "two") is None
+
+
+def test_a_branch_that_is_there_is_not_lost(repository):
+    first = retrain(repository, "one")
+    second = retrain(repository, "one", a_steps=20)
+    assert second.branch == f"{first.branch}-2"
+    assert repository.git("rev-parse", first.branch) == first.commit
+
+
+def test_it_is_pushed_where_there_is_a_remote_and_main_is_not(repository, tmp_path):
+    remote = tmp_path / "remote.git"
+    subprocess.run(["git", "clone", "-q", "--bare", str(repository.root), str(remote)], check=True)
+    repository.git("remote", "add", "origin", str(remote))
+    (repository.root / "more.txt").write_text("not pushed by its author")
+    repository.commit()
+    published = retrain(repository, "one")
+    assert published.pushed == "origin"
+    heads = subprocess.run(
+        ["git", "for-each-ref", "--format=%(refname) %(objectname)"],
+        cwd=remote, check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert f"refs/heads/{published.branch} {published.commit}" in heads
+    assert repository.git("rev-parse", "main") not in heads
+
+
+def test_a_remote_that_does_not_answer_may_heal_and_the_branch_is_kept(repository, tmp_path):
+    repository.git("remote", "add", "origin", str(tmp_path / "gone.git"))
+    with pytest.raises(TemporaryError, match=r"The branch retrain/.*-one is here: `git push"):
+        retrain(repository, "one")
+    assert repository.git("branch", "--list", "retrain/*-one")
+    # Tried again, it is pushed although the branch is there.
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "gone.git")], check=True)
+    assert retrain(repository, "one").pushed == "origin"
+
+
+def test_hooks_and_missing_names_stop_nothing(repository, monkeypatch, tmp_path):
+    hook = repository.root / ".git" / "hooks" / "pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("EMAIL", "")
+    repository.git("config", "user.useConfigOnly", "true")
+    assert retrain(repository, "one").new
+
+
+def test_inputs_that_the_lock_lacks_are_no_inputs(repository, monkeypatch):
+    monkeypatch.setattr("genmint.flow.publish._LOCK_SECONDS", 0.2)
+    base = repository.git("rev-parse", "main")
+    with checked_out(repository.project, base, "run") as checkout:
+        reproduce(checkout, ["ingest@d"], crew=Crew(), say=print)
+        with pytest.raises(GenmintError, match="lacks prepare@d"):
+            record(checkout, "inputs", with_stages=["ingest@d", "prepare@d"])

@@ -1,0 +1,238 @@
+"""Real servers, real workers, real kills: one `genmint services`, looked at from all sides."""
+
+import contextlib
+import datetime
+import itertools
+import os
+import signal
+import subprocess
+import sys
+
+import httpx
+import psutil
+import pytest
+from prefect.client.schemas.schedules import IntervalSchedule
+
+from genmint.services.processes import FLOW_RUN, marked
+
+
+@pytest.fixture(scope="module")
+def running(start, listener):
+    alerts = f"http://127.0.0.1:{listener.port}/hook json://127.0.0.1:{listener.port}/apprise"
+    return start("services", "--workers", "2", "--name", "here", "--refusals", "2", ALERTS=alerts)
+
+
+def processes_of(running, run):
+    return [p for p, env in marked(str(running.state)) if env.get(FLOW_RUN) == str(run)]
+
+
+def begun(out):
+    return out.read_text().splitlines() if out.exists() else []
+
+
+def automations_of(running):
+    api = f"http://127.0.0.1:{running.prefect_port}/api"
+    found = httpx.post(f"{api}/automations/filter", json={}).json()
+    assert len({each["name"] for each in found}) == len(found)
+    return {each["name"]: each["id"] for each in found}
+
+
+def test_pools_queues_and_deployments_are_there(running):
+    with running.client as client:
+        for pool in ("cpu", "gpu"):
+            assert client.read_work_pool(pool).type == "process"
+            queues = client.read_work_queues(work_pool_name=pool)
+            first = sorted(queues, key=lambda queue: queue.priority)
+            assert [queue.name for queue in first][:2] == ["person", "nightly"]
+        names = {deployment.name for deployment in client.read_deployments()}
+        assert names == {"gpu", "cpu", "failing"}
+        found = client.read_workers_for_work_pool("gpu")
+    assert {worker.name for worker in found} == {"here:gpu-0", "here:gpu-1"}
+
+
+def test_both_servers_answer_on_loopback_only(running):
+    assert httpx.get(f"http://127.0.0.1:{running.mlflow_port}/health").text == "OK"
+    for port in (running.mlflow_port, running.prefect_port):
+        listening = {
+            found.laddr.ip
+            for found in psutil.net_connections("tcp")
+            if found.status == "LISTEN" and found.laddr.port == port
+        }
+        assert listening == {"127.0.0.1"}
+
+
+def test_prefect_in_the_project_finds_the_server_by_itself(running):
+    listed = subprocess.run(
+        [sys.executable, "-m", "prefect", "deployment", "ls"],
+        cwd=running.root, env={**running.clean_env(), "COLUMNS": "200"},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert "nap/gpu" in listed.stdout, listed.stdout + listed.stderr
+
+
+def test_a_second_supervisor_is_refused(running):
+    command = [sys.executable, "-m", "genmint", "services"]
+    done = subprocess.run(command, cwd=running.root, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "another `genmint services`" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_outlives_its_worker(running, tmp_path, listener):
+    out = tmp_path / "begun"
+    run = running.ask("nap/gpu", seconds=[60, 0], out=str(out))
+    running.wait_for(lambda: begun(out), 40, "the run begins")
+    (device, threads), *_ = (line.split() for line in begun(out))
+    assert threads == str(max(1, (os.cpu_count() or 1) // 2))
+    children = running.wait_for(lambda: processes_of(running, run)[1:], 10, "its child")
+    worker = running.kill(f"worker {device}")
+    psutil.wait_procs(children, timeout=10)
+    running.wait_for(
+        lambda: not any(child.is_running() for child in children), 10, "the child ends"
+    )
+    running.wait_until(run, "Completed", 60)
+    assert "Crashed" in running.states(run)
+    assert len(begun(out)) == 2
+    assert running.wait_for(lambda: running.pid(f"worker {device}"), 20, "a new worker") != worker
+
+
+@pytest.mark.soak
+def test_a_run_outlives_its_own_process(running, tmp_path):
+    out = tmp_path / "begun"
+    run = running.ask("nap/gpu", seconds=[60, 0], out=str(out))
+    running.wait_for(lambda: begun(out), 40, "the run begins")
+    running.wait_for(lambda: len(processes_of(running, run)) == 2, 10, "its child")
+    engine, child = sorted(processes_of(running, run), key=lambda found: found.create_time())
+    assert child.ppid() == engine.pid
+    os.kill(engine.pid, signal.SIGKILL)
+    running.wait_for(lambda: not child.is_running(), 20, "the child ends")
+    running.wait_until(run, "Completed", 60)
+    assert "Crashed" in running.states(run)
+    assert len(begun(out)) == 2
+
+
+def test_people_hear_of_what_failed(running, listener):
+    """By a plain webhook and by Apprise; a flow that is not ours is nobody's affair."""
+    run = running.ask("retrain/failing", fail=True, seconds=[0])
+    other = running.ask("nap/gpu", fail=True, seconds=[0])
+    for asked in (run, other):
+        running.wait_until(asked, "Failed", 60)
+    heard = listener.wait_for("/hook", "a flow failed", "told to fail")
+    assert heard["text"].startswith("retrain (")
+    assert heard["resource"] == f"prefect.flow-run.{run}"
+    assert "told to fail" in listener.wait_for("/apprise", "told to fail")["message"]
+    crashed = running.ask("retrain/failing", seconds=[60])
+    engine = running.wait_for(lambda: processes_of(running, crashed)[:1], 40, "its process")[0]
+    running.wait_for(lambda: "Running" in running.states(crashed), 20, "it runs")
+    os.kill(engine.pid, signal.SIGKILL)
+    listener.wait_for("/hook", "a flow run crashed", str(crashed))
+    with running.client as client:
+        client.delete_flow_run(crashed)
+    assert not any(str(other) in str(body) for _, body in listener.heard)
+
+
+def test_people_hear_of_gates_and_reverted_aliases(running, listener):
+    emit = """
+import sys
+from prefect.events import emit_event
+from genmint.services.alerts import PUT_BACK, REFUSALS, REFUSED
+for name, event, labels in (
+    ("once", REFUSED, {REFUSALS: "1"}),
+    ("twice", REFUSED, {REFUSALS: "2"}),
+    ("moved", PUT_BACK, {}),
+):
+    labels |= {"prefect.resource.id": f"genmint.model.{name}", "prefect.resource.name": name}
+    emit_event(event, resource=labels, payload={"reason": 'since "it" blurs'})
+"""
+    api = f"http://127.0.0.1:{running.prefect_port}/api"
+    env = {**os.environ, "PREFECT_API_URL": api}
+    subprocess.run([sys.executable, "-c", emit], env=env, check=True)
+    for path, key in (("/hook", "text"), ("/apprise", "message")):
+        for name, what in (("twice", "again and again"), ("moved", "put back")):
+            assert listener.wait_for(path, what, name)[key] == f'{name}: since "it" blurs'
+    assert not any("once" in str(body) for _, body in listener.heard)
+
+
+def test_a_cancelled_run_frees_its_device(running, tmp_path):
+    out = tmp_path / "begun"
+    run = running.ask("nap/gpu", seconds=[120], out=str(out))
+    running.wait_for(lambda: begun(out), 40, "the run begins")
+    running.cancel(run)
+    running.wait_until(run, "Cancelled", 40)
+    running.wait_for(lambda: not processes_of(running, run), 20, "its processes end")
+
+
+@pytest.mark.soak
+def test_killed_servers_come_back_with_all_they_knew(running):
+    with running.client as client:
+        before = {deployment.id for deployment in client.read_deployments()}
+    for name in ("prefect", "mlflow"):
+        running.kill(name)
+    addresses = [f"http://127.0.0.1:{running.prefect_port}/api/health"]
+    addresses.append(f"http://127.0.0.1:{running.mlflow_port}/health")
+
+    def all_answer():
+        with contextlib.suppress(httpx.HTTPError):
+            return all(httpx.get(address).is_success for address in addresses)
+
+    running.wait_for(all_answer, 60, "both servers answer again")
+    with running.client as client:
+        assert {deployment.id for deployment in client.read_deployments()} == before
+    run = running.ask("nap/cpu", seconds=[0])
+    running.wait_until(run, "Completed", 60)
+
+
+@pytest.mark.soak
+def test_a_killed_prefect_server_loses_no_schedule(running):
+    every = datetime.timedelta(seconds=10)
+    with running.client as client:
+        deployment = client.read_deployment_by_name("nap/cpu").id
+        (made,) = client.create_deployment_schedules(
+            deployment, [(IntervalSchedule(interval=every), True)]
+        )
+
+    def ran():
+        with contextlib.suppress(httpx.HTTPError), running.client as client:
+            runs = client.read_flow_runs()
+            return [run for run in runs if run.auto_scheduled and run.state.is_completed()]
+
+    running.wait_for(lambda: len(ran() or []) > 1, 150, "it fires")
+    running.kill("prefect")
+    running.wait_for(lambda: len(ran() or []) > 6, 150, "it fires again")
+    with running.client as client:
+        client.delete_deployment_schedule(deployment, made.id)
+
+    def gaps():
+        due = sorted(run.expected_start_time for run in ran() or [])
+        return {later - earlier for earlier, later in itertools.pairwise(due)}
+
+    # Not one is missing: also what was due while the server was away ran, only later.
+    running.wait_for(lambda: gaps() == {every}, 30, "all that was due has run")
+
+
+@pytest.mark.soak
+def test_ctrl_c_ends_all_and_the_next_start_goes_on(running, tmp_path):
+    out = tmp_path / "begun"
+    run = running.ask("nap/gpu", seconds=[60, 0], out=str(out))
+    running.wait_for(lambda: begun(out), 40, "the run begins")
+    automations = automations_of(running)
+    assert running.stop() == 130
+    assert running.processes() == []
+    assert not (running.state / "state.json").exists()
+    assert not (running.root / "prefect.toml").exists()
+    running.start()
+    running.wait_until(run, "Completed", 60)
+    assert len(begun(out)) == 2
+    # Set up again, none is there twice.
+    assert automations_of(running) == automations
+
+
+def test_a_killed_supervisor_takes_all_with_it(running, tmp_path):
+    out = tmp_path / "begun"
+    run = running.ask("nap/gpu", seconds=[60], out=str(out))
+    running.wait_for(lambda: begun(out), 40, "the run begins")
+    assert len(processes_of(running, run)) >= 1
+    running.process.kill()
+    running.process.wait()
+    running.wait_for(lambda: not running.processes(), 10, "everything ends")
+    assert not (running.root / "prefect.toml").exists()
