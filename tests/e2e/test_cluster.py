@@ -138,7 +138,7 @@ def test_one_home_trains_for_the_other_and_a_third_restores(tmp_path, origin, bu
     try:
         before = head.run("git", "status", "--porcelain").stdout
         run = servers.ask("retrain/now")
-        servers.wait_until(run, "Completed", 240)
+        servers.wait_until(run, "Completed", 600)
         assert head.run("git", "status", "--porcelain").stdout == before
     finally:
         stopped = [gpu.stop(), gpu.clean()]
