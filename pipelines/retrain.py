@@ -40,7 +40,7 @@ from genmint.project import Project
 from genmint.services.alerts import REFUSALS
 
 WORKER = "train-model/worker"
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 0.5
 # `genmint services` marks the runs of dead workers Crashed and schedules them anew: it has as long.
 _CRASH_PATIENCE_SECONDS = 90.0
 _SERVER_PATIENCE_SECONDS = 600.0
@@ -163,7 +163,8 @@ def retrain(
 
 
 def _run(work: Work, night: summary.Night, names: list[str]) -> None:
-    before = ask_champions(work, names)
+    # Beside the first stages, since it takes seconds; nothing moves before promotion.
+    before = ask_champions.submit(work, names)
     graph = stages_for(read_graph(work.checkout, work.crew), names)
     plan = units(graph)
     _bring_up_to_date(work, night, plan)
@@ -174,7 +175,7 @@ def _run(work: Work, night: summary.Night, names: list[str]) -> None:
     except GenmintError as error:
         night.failures["publish"] = str(error)
     try:
-        night.verdicts = promote(work, done, before)
+        night.verdicts = promote(work, done, before.result())
     except GenmintError as error:
         night.failures["promote"] = str(error)
     failed = [verdict for verdict in night.verdicts if verdict.verdict == "not promoted"]
@@ -200,7 +201,8 @@ def _bring_up_to_date(work: Work, night: summary.Night, plan: list[Unit]) -> Non
             night.failures[unit.name] = f"not tried, since {', '.join(missing)} failed"
         else:
             error = state.result(raise_on_failure=False)
-            night.failures[unit.name] = str(error or state.message)
+            said = str(error or state.message)
+            night.failures[unit.name] = said.removeprefix(f"{unit.name}: ")
 
 
 @task(name="stage", **_AGAIN)

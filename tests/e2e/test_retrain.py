@@ -87,6 +87,16 @@ def run_of(running, run):
         return client.read_flow_run(run)
 
 
+def ended(running, run, name, seconds):
+    """Wait until a run has ended, and look how."""
+    wait_for(lambda: run_of(running, run).state.is_final(), seconds, f"a run ends {name}")
+    # A run that crashed is scheduled anew at once.
+    wait_for(lambda: not run_of(running, run).state.is_crashed(), 120, "it goes on")
+    wait_for(lambda: run_of(running, run).state.is_final(), seconds, f"a run ends {name}")
+    state = run_of(running, run).state
+    assert state.name == name, state.message
+
+
 def page_of(running, run):
     api = f"http://127.0.0.1:{running.prefect_port}/api"
     pages = httpx.post(f"{api}/artifacts/filter", json={"sort": "CREATED_DESC"}).json()
@@ -157,7 +167,7 @@ def test_a_round_and_then_nothing_to_do(home, running):
     """The working tree, index and branch are the same to the byte; the page tells all."""
     before = users(home)
     run = ask(running, "retrain/now", models=list(MODELS), force=["train"])
-    running.wait_until(run, "Completed", 300)
+    ended(running, run, "Completed", 300)
     assert users(home) == before
     page = page_of(running, run)
     for name in MODELS:
@@ -167,7 +177,7 @@ def test_a_round_and_then_nothing_to_do(home, running):
     branch = home.run("git", "branch", "--list", "retrain/*").stdout.split()[-1]
     assert f"`{branch}`" in page
     again = ask(running, "retrain/now", models=list(MODELS))
-    running.wait_until(again, "Completed", 120)
+    ended(running, again, "Completed", 120)
     page = page_of(running, again)
     assert "**nothing changed, so nothing was trained**" in page
     assert "| ran |" not in page
@@ -183,7 +193,7 @@ def test_changes_that_are_not_committed_are_refused_by_name(home, running):
     params.write_text(committed + "# a thought\n")
     try:
         run = ask(running, "retrain/now", models=["one"])
-        running.wait_until(run, "Failed", 60)
+        ended(running, run, "Failed", 60)
         assert "would not be trained: params.yaml" in run_of(running, run).state.message
     finally:
         params.write_text(committed)
@@ -192,7 +202,7 @@ def test_changes_that_are_not_committed_are_refused_by_name(home, running):
 def test_data_that_are_not_there_stop_their_models_only_and_at_once(home, running):
     begun = time.monotonic()
     run = ask(running, "retrain/now", models=["one", "orphan"])
-    running.wait_until(run, "Failed", 120)
+    ended(running, run, "Failed", 120)
     # What cannot heal is not tried again.
     assert time.monotonic() - begun < 60
     message = run_of(running, run).state.message
@@ -259,7 +269,7 @@ def test_what_is_killed_in_the_middle_goes_on_from_its_checkpoint(home, running,
     if victim == "sub-run":
         # The stage dies with its flow: nothing trains on a device that was given to another.
         wait_for(lambda: not psutil.pid_exists(training), 15, "the training ends with its flow")
-    running.wait_until(run, "Completed", 400)
+    ended(running, run, "Completed", 400)
     # One run at the tracker, though two processes trained: the second went on.
     assert len(runs_at(running, name)) == before + 1
     assert "failed" not in page_of(running, run)
@@ -274,12 +284,12 @@ def test_a_cancelled_flow_takes_the_training_with_it(home, running):
     (training,) = busy("one")
     with running.client as client:
         client.set_flow_run_state(run, Cancelling())
-    running.wait_until(run, "Cancelled", 60)
+    ended(running, run, "Cancelled", 60)
     wait_for(lambda: not psutil.pid_exists(training), 60, "its training is gone")
     wait_for(lambda: list((home.root / ".genmint" / "checkouts").iterdir()) == [], 30, "checkouts")
     # Both workers are free: a small round gets through.
     after = ask(running, "retrain/now", models=["one"])
-    running.wait_until(after, "Completed", 120)
+    ended(running, after, "Completed", 120)
     for left in (home.root / ".genmint" / "checkpoints").rglob("state.pt"):
         left.unlink()
 
@@ -327,7 +337,7 @@ def test_two_clones_with_a_shared_remote(home, running, tmp_path):
             ))  # fmt: skip
         move_deployments(running, {"retrain/now": "far-cpu", "train-model/worker": "far-gpu"})
         run = ask(running, "retrain/now", models=["two"])
-        running.wait_until(run, "Completed", 300)
+        ended(running, run, "Completed", 300)
         page = page_of(running, run)
     finally:
         move_deployments(running, {"retrain/now": "cpu", "train-model/worker": "gpu"})

@@ -140,6 +140,7 @@ def _author(checkout: Project) -> tuple[str, ...]:
     """Who commits: the user of git, or genmint where git knows none."""
     try:
         git(checkout, "var", "GIT_AUTHOR_IDENT")
+        git(checkout, "var", "GIT_COMMITTER_IDENT")
     except GenmintError:
         return _AUTHOR
     return ()
