@@ -111,7 +111,10 @@ def trainings():
         command = process.info["cmdline"] or []
         if command[1:4] == ["-m", "genmint", "train"]:
             with contextlib.suppress(psutil.Error):
-                found.append((process.pid, command[4], process.environ().get("GENMINT_DEVICE")))
+                device = process.environ().get("GENMINT_DEVICE")
+                # One that may not train only says so, and ends.
+                if device != "none":
+                    found.append((process.pid, command[4], device))
     return found
 
 
