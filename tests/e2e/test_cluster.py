@@ -162,7 +162,7 @@ def test_one_home_trains_for_the_other_and_a_third_restores(
 
         # A third clone restores all of it and trains nothing.
         here = environment(colleague, **addresses)
-        colleague.run("dvc", "pull", "-q", **here)
+        colleague.run("dvc", "pull", **here)
         said = colleague.run("dvc", "repro", **here).stdout
         assert "Data and pipelines are up to date." in said
         keyless = {name: value for name, value in here.items() if name not in KEYS}
