@@ -60,7 +60,7 @@ def test_new_files_are_retrained_on_and_bad_ones_are_told_of(
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{running.mlflow_port}")
     first = running.ask("retrain/now", ignore_uncommitted=True)
-    running.wait_until(first, "Completed", 240)
+    running.wait_until(first, "Completed", 600)
     registry = Registry.existing(watched.home)
     assert registry.aliases("shapes-vae")["champion"] == "1"
 

@@ -125,7 +125,9 @@ def cached(checkout, digest):
     return (checkout.root / ".dvc/cache/files/md5" / digest[:2] / digest[2:]).exists()
 
 
-def test_one_home_trains_for_the_other_and_a_third_restores(tmp_path, origin, bucket, postgresql):
+def test_one_home_trains_for_the_other_and_a_third_restores(
+    tmp_path, origin, bucket, postgresql, request
+):
     head, host = clone(origin, tmp_path / "head"), clone(origin, tmp_path / "host")
     servers = Running(
         head.root, "--workers", "0", "--name", "head",
@@ -134,11 +136,12 @@ def test_one_home_trains_for_the_other_and_a_third_restores(tmp_path, origin, bu
     )  # fmt: skip
     addresses = {"PREFECT_API_URL": f"http://127.0.0.1:{servers.prefect_port}/api",
                  "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{servers.mlflow_port}"}  # fmt: skip
+    request.addfinalizer(servers.clean)
     gpu = Running(host.root, "--workers-only", "--name", "host", **environment(host, **addresses))
     try:
         before = head.run("git", "status", "--porcelain").stdout
         run = servers.ask("retrain/now")
-        servers.wait_until(run, "Completed", 240)
+        servers.wait_until(run, "Completed", 600)
         assert head.run("git", "status", "--porcelain").stdout == before
     finally:
         stopped = [gpu.stop(), gpu.clean()]
@@ -159,7 +162,7 @@ def test_one_home_trains_for_the_other_and_a_third_restores(tmp_path, origin, bu
 
         # A third clone restores all of it and trains nothing.
         here = environment(colleague, **addresses)
-        colleague.run("dvc", "pull", "-q", **here)
+        colleague.run("dvc", "pull", **here)
         said = colleague.run("dvc", "repro", **here).stdout
         assert "Data and pipelines are up to date." in said
         keyless = {name: value for name, value in here.items() if name not in KEYS}

@@ -109,7 +109,7 @@ def trainings():
     found = []
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if command[1:4] == ["-m", "genmint", "train"]:
+        if command[1:4] == ["-m", "genmint", "train"] and len(command) == 5:
             with contextlib.suppress(psutil.Error):
                 device = process.environ().get("GENMINT_DEVICE")
                 # One that may not train only says so, and ends.

@@ -235,4 +235,5 @@ def test_a_killed_supervisor_takes_all_with_it(running, tmp_path):
     running.process.kill()
     running.process.wait()
     running.wait_for(lambda: not running.processes(), 10, "everything ends")
-    assert not (running.root / "prefect.toml").exists()
+    settings = running.root / "prefect.toml"
+    running.wait_for(lambda: not settings.exists(), 10, "nothing points to the servers any more")

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from genmint.errors import GenmintError
 from genmint.files import write_json
-from genmint.services import alerts, database, pools
+from genmint.services import alerts, database, pools, warden
 from genmint.services.config import Services
 from genmint.services.processes import Child, kill_marked, start_warden
 from genmint.services.servers import (
@@ -42,6 +42,7 @@ _UNTIL_PREFECT_LISTENS_SECONDS = 15.0
 _SECONDS_BETWEEN_LOOKS = 2.0
 _PATIENCE_SECONDS = 10.0
 _ANSWER_SECONDS = 10.0
+_WARDEN_SECONDS = 60.0
 
 
 def serve(services: Services) -> int:
@@ -64,6 +65,9 @@ def serve(services: Services) -> int:
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _interrupt)
     try:
+        # The warden of one that was killed is given time to end its work.
+        with FileLock(services.state / warden.LOCK, timeout=_WARDEN_SECONDS):
+            pass
         if left := kill_marked(services.mark):
             _say(f"killed {left} processes that an earlier supervisor left")
         return _Supervisor(services).run()

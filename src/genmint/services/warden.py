@@ -11,17 +11,24 @@ import signal
 import sys
 from pathlib import Path
 
+from filelock import FileLock
+
 from genmint.services.processes import kill_marked
 from genmint.services.settings import remove_settings
+
+LOCK = "warden.lock"
 
 
 def main() -> int:
     """Wait, then kill; return 0."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    sys.stdin.buffer.read()
-    kill_marked(sys.argv[1])
-    remove_settings(Path(sys.argv[2]))
+    mark, settings = sys.argv[1:]
+    # The next supervisor waits for it, or what it starts would be killed as well.
+    with FileLock(Path(mark) / LOCK):
+        sys.stdin.buffer.read()
+        kill_marked(mark)
+        remove_settings(Path(settings))
     return 0
 
 
