@@ -91,6 +91,8 @@ def install(
             automations when it starts and begins to listen for new ones a moment later: it does not
             know those that were made in between until they are written again.
     """
+    from prefect.events.schemas.automations import AutomationCore
+
     wanted = [lost_hosts()]
     if urls:
         blocks = [(url, _save_block(url, number)) for number, url in enumerate(urls, start=1)]
@@ -104,7 +106,9 @@ def install(
             continue
         automation = automation.model_copy(update={"enabled": known.enabled})
         if anew or _bare(known) != _bare(automation):
-            client.update_automation(known.id, automation)
+            # The client leaves out what was not set, and the server wants all of an update.
+            whole = AutomationCore.model_validate(automation.model_dump())
+            client.update_automation(known.id, whole)
 
 
 def _news(refusals: int) -> list[tuple[str, EventTrigger, str]]:
