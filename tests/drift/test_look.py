@@ -104,7 +104,7 @@ def test_bad_files_are_stopped_by_great_expectations_until_they_are_gone(watched
         # What it refers to outlives the checkout.
         kept = watched.home.root / ".genmint" / "drift" / "shapes" / "stopped"
         assert f"See {kept / 'quarantine.csv'} and {kept / 'docs' / 'index.html'}" in stopped.reason
-        assert (kept / "quarantine.csv").read_text().count("bad-") == 20
+        assert (kept / "quarantine.csv").read_text().count("not a png") == 20
         assert (kept / "docs" / "index.html").exists()
         assert stopped.windows == ()
     shown = watched.checkout.run("genmint", "drift", "--look", "shapes", ok=False)

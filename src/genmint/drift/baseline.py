@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genmint.config import Dataset, load_params
+from genmint.config import Dataset, load_params, parse_params
 from genmint.data import manifest, views
 from genmint.data.prepared import SPLITS, Prepared
 from genmint.drift.features import Features, Groups
 from genmint.drift.state import Shelf
-from genmint.errors import DataError, GenmintError
+from genmint.errors import ConfigError, DataError, GenmintError
 from genmint.files import atomic_dir, read_json, sha256_json, write_json
 from genmint.flow.checkout import checked_out, git, has_remote, run_dvc
 from genmint.lock import parse_lock
@@ -111,6 +112,26 @@ def load(home: Project, origin: Origin, dataset: str) -> Baseline:
         np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("features", "groups")
     )
     return Baseline(items, features, groups, folder)
+
+
+def block(home: Project, origin: Origin, dataset: str) -> Dataset | None:
+    """The block under which the data were prepared, as dvc.lock has it.
+
+    Not that of the commit's params.yaml, which may have changed since and be committed beside an
+    older dvc.lock. None if it has keys of another version of genmint.
+
+    Raises:
+        GenmintError: git fails, or dvc.lock is damaged.
+    """
+    lock = git(home, "rev-parse", "--show-prefix").strip() + "dvc.lock"
+    entries = parse_lock(git(home, "show", f"{origin.commit}:{lock}"), lock)
+    used = entries[f"prepare@{dataset}"].get("params", {}).get("params.yaml", {})
+    blocks = {dataset: used.get(f"datasets.{dataset}")}
+    document = json.dumps({"datasets": blocks, "models": {}, "gates": {}})
+    try:
+        return parse_params(document, Path(lock)).datasets[dataset]
+    except ConfigError:
+        return None
 
 
 def _outs(home: Project, tip: str, lock: str, dataset: str) -> dict[str, str] | None:

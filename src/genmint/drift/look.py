@@ -134,10 +134,7 @@ class _Look:
 
     def _comparable(self, origin: Origin) -> bool:
         """Whether items were read then as they are read now."""
-        try:
-            then = params_at(self.home, origin.commit).datasets.get(self.name)
-        except ConfigError:
-            return False  # of a time with other keys
+        then = baselines.block(self.home, origin, self.name)
         return then is not None and _reading(then) == _reading(self.block)
 
     def _state(self, origin: Origin) -> State:
