@@ -14,6 +14,9 @@ from genmint.config import load_params
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
+# Variants that cost minutes together: `make soak`.
+SOAK = pytest.mark.soak
+
 MODELS = ("image-vae", "image-gan", "text-rnn", "audio-rnn")
 
 
@@ -147,7 +150,10 @@ def test_a_block_adds_a_pipeline(finished, tmp_path):
     assert "gates.tiny" in (checkout.root / "reports/gates/tiny.json").read_text()
 
 
-@pytest.mark.parametrize("flags", [[], ["--pull"], ["--allow-missing"]])
+@pytest.mark.parametrize(
+    "flags",
+    [[], pytest.param(["--pull"], marks=SOAK), pytest.param(["--allow-missing"], marks=SOAK)],
+)
 def test_a_second_clone_trains_nothing_and_promotes_all(finished, tmp_path, flags):
     checkout = finished.clone(tmp_path / "second", cache=True)
     done = checkout.run("dvc", "repro", *flags)
@@ -164,7 +170,7 @@ def test_a_second_clone_trains_nothing_and_promotes_all(finished, tmp_path, flag
         assert len(client(checkout).get_metric_history(run.info.run_id, "validation_loss")) > 1
 
 
-@pytest.mark.parametrize("flags", [[], ["--temp"]])
+@pytest.mark.parametrize("flags", [[], pytest.param(["--temp"], marks=SOAK)])
 def test_an_experiment_moves_no_alias_and_reports_to_the_main_store(finished, tmp_path, flags):
     checkout = finished.copy(tmp_path / "copy")
     before = aliases(checkout)
@@ -176,6 +182,7 @@ def test_an_experiment_moves_no_alias_and_reports_to_the_main_store(finished, tm
     assert len(client(checkout).search_model_versions("name = 'image-vae'")) == 1
 
 
+@SOAK
 def test_promotion_compares_with_the_champion_there_is(finished, tmp_path):
     checkout = finished.copy(tmp_path / "copy")
     steps = load_params(checkout.root / "params.yaml").models["image-vae"].steps
