@@ -214,7 +214,7 @@ def test_data_that_are_not_there_stop_their_models_only_and_at_once(home, runnin
     assert "data/own/nothing" in message
     page = page_of(running, run)
     (line,) = [line for line in page.splitlines() if line.startswith("- gate@orphan: ")]
-    assert re.fullmatch(r"- gate@orphan: \*\*failed\*\*: not tried, since .*orphan\b.* failed", line)
+    assert re.search(r": \*\*failed\*\*: not tried, since .*orphan\b.* failed$", line)
     # The other model is done nevertheless.
     assert "/#/models/one/versions/1) |" in page
     assert "| gate@one | " in page
