@@ -18,6 +18,7 @@ from genmint.drift.state import Shelf
 from genmint.errors import ConfigError, DataError, GenmintError
 from genmint.files import atomic_dir, read_json, sha256_json, write_json
 from genmint.flow.checkout import checked_out, git, has_remote, run_dvc
+from genmint.flow.committed import text_at
 from genmint.lock import parse_lock
 from genmint.metrics.extractor import load_extractor
 from genmint.project import Project
@@ -123,8 +124,8 @@ def block(home: Project, origin: Origin, dataset: str) -> Dataset | None:
     Raises:
         GenmintError: git fails, or dvc.lock is damaged.
     """
-    lock = git(home, "rev-parse", "--show-prefix").strip() + "dvc.lock"
-    entries = parse_lock(git(home, "show", f"{origin.commit}:{lock}"), lock)
+    lock = home.lock.name
+    entries = parse_lock(text_at(home, origin.commit, lock), f"{origin.commit[:12]}:{lock}")
     used = entries[f"prepare@{dataset}"].get("params", {}).get("params.yaml", {})
     blocks = {dataset: used.get(f"datasets.{dataset}")}
     document = json.dumps({"datasets": blocks, "models": {}, "gates": {}})

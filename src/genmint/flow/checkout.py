@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import os
 import shutil
@@ -11,12 +10,13 @@ import subprocess
 import sys
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from genmint.config import Params, load_params
 from genmint.errors import ConfigError, GenmintError, TemporaryError
 from genmint.files import write_text
 from genmint.project import Project
+from genmint.training.device_lock import taken
 
 _DVC = (sys.executable, "-m", "dvc")
 # Hooks and signatures are for people; tidying up would be a process that outlives us.
@@ -71,7 +71,7 @@ def checked_out(home: Project, commit: str, name: str) -> Iterator[Project]:
     _sweep(home, parent)
     lock = parent / f"{name}.lock"
     with lock.open("w", encoding="utf-8") as owner:
-        if not _own(owner) or not lock.exists():
+        if not taken(owner) or not lock.exists():
             raise TemporaryError(f"{parent / name}: another process works there. Wait for it.")
         target = parent / name
         _remove(home, target)
@@ -248,17 +248,9 @@ def _run(project: Project, command: list[str], shown: str) -> str:
 def _sweep(home: Project, parent: Path) -> None:
     for lock in parent.glob("*.lock"):
         with contextlib.suppress(FileNotFoundError), lock.open("r+", encoding="utf-8") as owner:
-            if _own(owner):
+            if taken(owner):
                 _remove(home, lock.with_suffix(""))
                 lock.unlink(missing_ok=True)
-
-
-def _own(stream: TextIO) -> bool:
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _remove(home: Project, target: Path) -> None:

@@ -15,9 +15,17 @@ def params_at(home: Project, commit: str) -> Params:
         ConfigError: it is not valid.
         GenmintError: the commit has none.
     """
+    return parse_params(text_at(home, commit, home.params.name), home.params)
+
+
+def text_at(home: Project, commit: str, path: str) -> str:
+    """The file that a commit has at a path of the project.
+
+    Raises:
+        GenmintError: the commit has none.
+    """
     prefix = git(home, "rev-parse", "--show-prefix").strip()
-    text = git(home, "show", f"{commit}:{prefix}{home.params.name}")
-    return parse_params(text, home.params)
+    return git(home, "show", f"{commit}:{prefix}{path}")
 
 
 def object_at(home: Project, commit: str, path: str) -> str | None:

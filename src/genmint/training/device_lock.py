@@ -104,7 +104,7 @@ def _names(device: torch.device) -> list[str]:
 def _hold(path: Path, device: str, name: str) -> Iterator[None]:
     with path.open("a+", encoding="utf-8") as stream:
         spoken: float | None = None
-        while not _taken(stream):
+        while not taken(stream):
             now = time.monotonic()
             if spoken is None or now - spoken >= _SECONDS_BETWEEN_WORDS:
                 spoken = now
@@ -121,7 +121,8 @@ def _hold(path: Path, device: str, name: str) -> Iterator[None]:
         yield
 
 
-def _taken(stream: TextIO) -> bool:
+def taken(stream: TextIO) -> bool:
+    """Take the lock on an open file if nobody has it, until it is closed; whether it was taken."""
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
