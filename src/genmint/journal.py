@@ -15,7 +15,9 @@ it.
 
 from __future__ import annotations
 
+import random
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
@@ -92,11 +94,6 @@ class Standing:
     previous_by_hand: bool = False
 
     @property
-    def head(self) -> int:
-        """The highest number given so far, 0 if none; the next entry claims one more."""
-        return self.written[-1].number if self.written else 0
-
-    @property
     def entry(self) -> Entry | None:
         """The last valid entry, None if there is none."""
         return last_valid(self.written)
@@ -137,7 +134,10 @@ def read(client: MlflowClient, name: str) -> Standing:
 
 
 def append(client: MlflowClient, name: str, standing: Standing, move: Move) -> Entry | None:
-    """Write the entry after those of `standing`, or nothing valid if somebody else was quicker.
+    """Write the entry after the last one, if what was decided on `standing` still holds.
+
+    It holds while the last valid entry is the one of `standing`: the void entries of others say
+    nothing. So a slow writer among many quick ones is only beaten by real moves.
 
     Args:
         client: of a registry that answers.
@@ -146,38 +146,69 @@ def append(client: MlflowClient, name: str, standing: Standing, move: Move) -> E
         move: what the entry says. Its version, or else the one that it left, exists.
 
     Returns:
-        The entry; None if it came out void, and the writer must look and decide again.
+        The entry; None if the champion was moved meanwhile, and the writer must look and decide
+        again.
     """
     _ensure(client, name)
+    values = _values(standing, move)
+    for _ in range(_LOOKS):
+        written = entries(client, name)
+        if _last_move(written) != _last_move(standing.written):
+            return None
+        entry = _create(client, name, move, values, _head(written) + 1)
+        if entry is not None and entry.valid:
+            return entry
+        if entry is not None:
+            # For people who read the journal in MLflow's UI; validity does not depend on it.
+            _mark(client, name, entry, _VOID)
+        # Writers that void one another in step would go on doing so.
+        time.sleep(random.uniform(0, _SECONDS_BETWEEN_LOOKS))  # noqa: S311 - no secret
+    raise MlflowException(f"the journal of {name} is being written by others without end")
+
+
+def _values(standing: Standing, move: Move) -> dict[str, str]:
+    """What an entry says, as tags, but for the number that it claims."""
     values = {tag: getattr(move, key) for key, tag in _TEXTS.items() if getattr(move, key)}
-    values[_CLAIM] = str(standing.head + 1)
     values[_TIME] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     before = previous(standing.written, move)
     for key, version in (("version", move.version), ("previous", before), ("left", move.left)):
         if version is not None:
             values[_VERSIONS[key]] = as_version(version)
     values.setdefault(_VERSIONS["version"], _NONE)
+    return values
+
+
+def _create(
+    client: MlflowClient, name: str, move: Move, values: dict[str, str], claim: int
+) -> Entry | None:
+    """Write an entry that claims a number; None if others were so quick that MLflow gave up."""
+    tags = {**values, _CLAIM: str(claim)}
     try:
         # The source is a pointer for people; nothing is ever loaded from an entry. It is none of a
         # file, since a server refuses paths that lie outside of a run.
         created = client.create_model_version(
             journal_name(name),
             source=f"models:/{name}/{move.version or move.left}",
-            tags=values,
+            tags=tags,
             description=move.reason,
             await_creation_for=0,
         )
     except MlflowException:
-        # MLflow gives up when others were quicker three times; the next look tells what there is.
-        if all(entry.number <= standing.head for entry in entries(client, name)):
+        # MLflow gives up when others were quicker three times; a look tells whether they were.
+        if _head(entries(client, name)) < claim:
             raise
         return None
-    entry = _entry(created, values)
-    if entry.valid:
-        return entry
-    # For people who read the journal in MLflow's UI; validity does not depend on it.
-    _mark(client, name, entry, _VOID)
-    return None
+    return _entry(created, tags)
+
+
+def _last_move(written: Sequence[Entry]) -> int:
+    entry = last_valid(written)
+    return entry.number if entry else 0
+
+
+def _head(written: Sequence[Entry]) -> int:
+    """The highest number given so far, 0 if none; the next entry claims one more."""
+    return written[-1].number if written else 0
 
 
 def settle(client: MlflowClient, name: str, own: Entry) -> None:
