@@ -21,6 +21,7 @@ from genmint.errors import GenmintError, RegistryUnreachableError
 from genmint.gating import Record
 from genmint.history import rolled_back
 from genmint.models import store
+from genmint.models.record import WEIGHTS
 from genmint.project import Project
 from genmint.reconcile import settle_by_hand
 from genmint.registry import Registry, Version
@@ -97,7 +98,7 @@ def verify(project: Project, params: Params, name: str) -> Record:
         GenmintError: a file is missing or damaged, or the record is not the one that these files
             and params.yaml lead to.
     """
-    if not (project.model(name) / store.WEIGHTS).is_file():
+    if not (project.model(name) / WEIGHTS).is_file():
         raise GenmintError(f"models/{name} is not here. Run `dvc repro gate@{name}`.")
     record = gate.read_record(project, name)
     now = gate.judge(project, params, name)

@@ -26,7 +26,7 @@ from genmint.errors import GenmintError, RegistryUnreachableError
 from genmint.files import read_json, sha256_file, sha256_json
 from genmint.history import Kind
 from genmint.journal import CHAMPION, PREVIOUS, Standing
-from genmint.models import store
+from genmint.models.record import WEIGHTS, load_record
 from genmint.project import Project
 from genmint.registry import CHALLENGER, Registry, Version
 
@@ -149,8 +149,8 @@ def why_not(registry: Registry, version: Version) -> str | None:
 def _belied(version: Version, weights: Path, evaluation: Path) -> str | None:
     """Say which of a version's files speaks against its tags, None if none does."""
     try:
-        model = store.load_record(weights).name
-        digest = sha256_file(weights / store.WEIGHTS)
+        model = load_record(weights).name
+        digest = sha256_file(weights / WEIGHTS)
         record: Any = read_json(Project(evaluation).gate_record(model))
     except (GenmintError, OSError):
         return "no model with its gate record is stored with it, so it was never gated"
@@ -162,7 +162,7 @@ def _belied(version: Version, weights: Path, evaluation: Path) -> str | None:
         return "the gate record stored with it is not the one that its tags name"
     if record.get("passed") != 1 or record.get("mode") != "enforce":
         return "it failed its gate, whatever its tags say"
-    gated = {"file": f"models/{model}/{store.WEIGHTS}", "sha256": digest}
+    gated = {"file": f"models/{model}/{WEIGHTS}", "sha256": digest}
     if record.get("model") != model or gated not in record.get("evidence", []):
         return "the gate record stored with it is that of other weights"
     return None

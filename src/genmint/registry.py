@@ -18,7 +18,7 @@ from mlflow.entities import Metric
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from genmint import journal, marks, serving, tracking
+from genmint import journal, marks, tracking
 from genmint.errors import GenmintError
 from genmint.history import Entry, Kind, Move
 from genmint.journal import CHAMPION, Standing, as_version
@@ -304,6 +304,9 @@ class Registry:
         self._ensure(name)
         with tempfile.TemporaryDirectory(prefix="genmint-") as scratch:
             packed = Path(scratch) / _MODEL
+            # Takes torch, and so seconds; who only looks need not wait for it.
+            from genmint import serving
+
             serving.save(model, packed)
             self.client.log_artifacts(run_id, str(packed), _MODEL)
         source = f"{self.client.get_run(run_id).info.artifact_uri}/{_MODEL}"

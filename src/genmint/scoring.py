@@ -16,7 +16,7 @@ from genmint.errors import GenmintError
 from genmint.files import read_json, sha256_file
 from genmint.models import store
 from genmint.models.family import Family
-from genmint.models.store import ModelRecord
+from genmint.models.record import ModelRecord
 from genmint.project import Project
 
 

@@ -30,6 +30,7 @@ from mlflow.types.schema import AnyType
 
 from genmint.data import views
 from genmint.models import store
+from genmint.models.record import CONFIG, WEIGHTS
 
 _MAX_SAMPLES = 1024
 _MAX_LENGTH = 100_000
@@ -113,7 +114,7 @@ def save(model_folder: Path, target: Path) -> None:
                 shutil.copy2(source, code / part)
         weights = Path(scratch) / "weights"
         weights.mkdir()
-        for name in (store.WEIGHTS, store.CONFIG):
+        for name in (WEIGHTS, CONFIG):
             shutil.copyfile(model_folder / name, weights / name)
         with warnings.catch_warnings():
             # MLflow asks for an input example; one would make it run the model for seconds.

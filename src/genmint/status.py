@@ -13,7 +13,7 @@ from genmint.errors import GenmintError, RegistryUnreachableError
 from genmint.files import sha256_file
 from genmint.gating import Record
 from genmint.history import rolled_back
-from genmint.models import store
+from genmint.models.record import WEIGHTS
 from genmint.project import Project
 from genmint.registry import Registry
 from genmint.stages import gate
@@ -62,7 +62,7 @@ def _registry(project: Project) -> tuple[Registry | None, str]:
 
 def _state(project: Project, params: Params, name: str, registry: Registry | None) -> State:
     state = State(name)
-    weights = project.model(name) / store.WEIGHTS
+    weights = project.model(name) / WEIGHTS
     digest = sha256_file(weights) if weights.is_file() else None
     if digest is not None:
         state.trained = digest[:12]

@@ -15,7 +15,7 @@ from genmint.config import Params
 from genmint.files import read_json, sha256_json
 from genmint.gating import Record
 from genmint.metrics.probe import PROBE
-from genmint.models import store
+from genmint.models.record import load_record
 from genmint.project import Project
 from genmint.registry import GROUNDS_TAG, Registry, Version
 from genmint.scoring import protocol_path
@@ -53,7 +53,7 @@ def facts(
     run_id: str,
 ) -> Facts:
     """Gather the tags of a version from model, gate record, run and dvc.lock."""
-    model = store.load_record(project.model(name))
+    model = load_record(project.model(name))
     measured = read_json(protocol_path(project, name))
     with tracking.reaching(registry.address):
         run_tags = registry.client.get_run(run_id).data.tags

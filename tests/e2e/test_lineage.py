@@ -37,6 +37,7 @@ def test_every_link_of_the_champion_is_known(finished):
     assert [entry["version"] for entry in found["journal"]] == ["1"]
 
 
+@pytest.mark.soak
 def test_its_state_comes_back_and_nothing_has_to_run(finished, tmp_path):
     """After code and settings moved on, in a copy, since a worktree leaves its mark in git."""
     checkout = finished.copy(tmp_path / "copy")
@@ -57,6 +58,7 @@ def test_its_state_comes_back_and_nothing_has_to_run(finished, tmp_path):
     assert "is champion" in restored.run("genmint", "promote", "image-vae").stdout
 
 
+@pytest.mark.soak
 def test_a_model_from_a_cache_says_what_nobody_knows(finished, tmp_path):
     """A second clone with the cache and another registry: the training was never seen there."""
     clone = finished.clone(tmp_path / "clone", cache=True)

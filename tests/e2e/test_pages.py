@@ -59,6 +59,7 @@ def test_the_data_docs(finished, tmp_path):
     assert "Succeeded" in browse((index.parent / results[0]).as_uri(), tmp_path)
 
 
+@pytest.mark.soak
 def test_the_registry_in_mlflows_ui(finished, tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -70,16 +70,8 @@ def done(running):
     return [run for run in runs if run.state.is_completed()]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "store",
-    [
-        "default",
-        pytest.param("sqlite", marks=pytest.mark.soak),
-        pytest.param("postgresql", marks=pytest.mark.soak),
-    ],
-    indirect=True,
-)
+@pytest.mark.soak
+@pytest.mark.parametrize("store", ["default", "sqlite", "postgresql"], indirect=True)
 def test_a_schedule_fires_by_itself_and_trains_on_the_worker(project, running, store):
     (night, *_) = wait_for(lambda: done(running), 300, "a night ends well")
     assert night.auto_scheduled

@@ -27,8 +27,8 @@ from genmint.metrics.likelihood import (
 from genmint.metrics.reference import REFERENCE, Observation, Reference, read_reference
 from genmint.metrics.samples import SampleJudge, Samples, draw
 from genmint.models.family import Family
+from genmint.models.record import ModelRecord
 from genmint.models.rnn import RNN
-from genmint.models.store import ModelRecord
 from genmint.models.vae import VAE
 
 

@@ -2,51 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as safetensors_load
 from safetensors.torch import save_file
 from torch import Tensor
 
-from genmint.config import Frozen
-from genmint.config.models import ModelConfig
 from genmint.data.spec import DataSpec
 from genmint.errors import GenmintError
-from genmint.files import read_json, sha256_bytes, sha256_file, sha256_json, write_json
+from genmint.files import sha256_bytes, sha256_file, write_json
 from genmint.models.families import FAMILIES
 from genmint.models.family import Config, Family
-
-WEIGHTS = "model.safetensors"
-CONFIG = "config.json"
-
-
-class ModelRecord(Frozen):
-    """config.json: what a model is, apart from its weights.
-
-    Attributes:
-        format: version of this layout.
-        name: of the block in params.yaml.
-        model: the block itself.
-        data: what the model knows of its data.
-        prepared: sha256 of the prepared data set.
-        resolved: what `auto` settings became on the machine that trained it.
-        identity: sha256 over model, data, prepared and resolved: what defines the weights.
-        weights: sha256 of model.safetensors.
-    """
-
-    format: Literal[1] = 1
-    name: str
-    model: ModelConfig
-    data: DataSpec
-    prepared: str
-    resolved: dict[str, str]
-    identity: str
-    weights: str
+from genmint.models.record import CONFIG, WEIGHTS, ModelRecord, identity, load_record
 
 
 def build(config: Config, spec: DataSpec) -> Family:
@@ -58,18 +28,6 @@ def build(config: Config, spec: DataSpec) -> Family:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return FAMILIES[config.family](config, spec)
-
-
-def identity(config: Config, spec: DataSpec, prepared: str, resolved: dict[str, str]) -> str:
-    """Hash of what defines a model's weights: paths, logging and machines' names are not in it."""
-    return sha256_json(
-        {
-            "model": config.model_dump(mode="json"),
-            "data": spec.model_dump(mode="json"),
-            "prepared": prepared,
-            "resolved": resolved,
-        }
-    )
 
 
 def save(folder: Path, model: Family, record: dict[str, Any]) -> ModelRecord:
@@ -116,32 +74,6 @@ def load(folder: Path) -> tuple[Family, ModelRecord]:
     model.load_state_dict(weights)
     model.eval()
     return model, record
-
-
-def load_record(folder: Path) -> ModelRecord:
-    """Read config.json alone.
-
-    Raises:
-        GenmintError: missing, damaged, or of a format that this version does not know.
-    """
-    path = folder / CONFIG
-    name = folder.name
-    raw = read_json(path, f"Run `dvc repro train@{name}` to make it.")
-    if not isinstance(raw, dict) or raw.get("format") != 1:
-        found = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
-        raise GenmintError(
-            f"{path}: format {found!r}, where this version reads 1. "
-            f"Run `dvc repro -f train@{name}`, or use the version of genmint that wrote it."
-        )
-    try:
-        return ModelRecord.model_validate_json(json.dumps(raw))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise GenmintError(
-            f"{path}: {key}: {first['msg']}. "
-            f"Restore it with `dvc checkout`, or run `dvc repro -f train@{name}`."
-        ) from None
 
 
 def _state(model: Family) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from genmint.metrics.reference import read_reference
 from genmint.metrics.samples import Samples
 from genmint.metrics.score import Score, refuse_nonfinite, score
 from genmint.models import store
-from genmint.models.store import WEIGHTS, ModelRecord
+from genmint.models.record import WEIGHTS, ModelRecord
 from genmint.project import Project
 from genmint.training.history import read_history
 

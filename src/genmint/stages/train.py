@@ -22,7 +22,7 @@ from genmint.errors import ConfigError, DataError, GenmintError
 from genmint.files import atomic_dir, sha256_json, write_json
 from genmint.models import store
 from genmint.models.family import Config
-from genmint.models.store import ModelRecord
+from genmint.models.record import CONFIG, ModelRecord
 from genmint.project import Project
 from genmint.tracking.reporter import RunReporter
 from genmint.training.checkpoints import Checkpoint, source_hash, unfinished
@@ -146,7 +146,7 @@ def _train(job: _Job) -> None:
         if not job.ranks.leads:
             return
         record = _write(job, best, trained)
-        files = [job.folder / name for name in (store.CONFIG, "history.csv", HEALTH)]
+        files = [job.folder / name for name in (CONFIG, "history.csv", HEALTH)]
         for one, reported in zip(trained, runs, strict=True):
             if reported is not None and one is not best:
                 reported.finish()
