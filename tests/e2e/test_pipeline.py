@@ -172,7 +172,7 @@ def test_a_second_clone_trains_nothing_and_promotes_all(finished, tmp_path, flag
 
 
 @pytest.mark.parametrize("flags", [[], pytest.param(["--temp"], marks=SOAK)])
-def test_an_experiment_moves_no_alias_reports_to_the_main_store_and_dvc_tells_of_it(finished, tmp_path, flags):
+def test_an_experiment_moves_no_alias_and_dvc_tells_of_it(finished, tmp_path, flags):
     checkout = finished.copy(tmp_path / "copy")
     shown = json.loads(checkout.run("dvc", "metrics", "show", "--json").stdout)
     files = shown[""]["data"]
