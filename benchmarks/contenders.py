@@ -23,7 +23,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from genmint.models import store
-from genmint.models.blocks import decoder, encoder
+from genmint.models.networks import decoder, encoder
 from genmint.training.devices import keep_memory, share_cores
 from genmint.training.stepper import Stepper
 

@@ -68,6 +68,12 @@ class Family(nn.Module, abc.ABC):
     def optimisers(self) -> dict[str, tuple[Optimiser, list[nn.Parameter]]]:
         """Parameter groups by name, each with its optimiser's settings; stable order."""
 
+    def begin(self, step: int) -> None:
+        """Training step `step`, counted from 0, is about to be done: for what has a schedule.
+
+        Called before every step, also of a training that goes on from a checkpoint.
+        """
+
     @abc.abstractmethod
     def turns(self) -> tuple[Turn, ...]:
         """The descents of one training step, in their order; every group has at least one."""

@@ -14,8 +14,9 @@ from torch.nn import functional
 from genmint.config import GANConfig, Optimiser
 from genmint.data.spec import DataSpec
 from genmint.errors import ConfigError
-from genmint.models.blocks import decoder, encoder, in_blocks, prior, seeded, to_bytes
+from genmint.models.blocks import in_blocks, prior, seeded, to_bytes
 from genmint.models.family import Family, Loss, Turn, evaluating
+from genmint.models.networks import decoder, encoder
 from genmint.models.noise import Noise
 
 _DIRECTIONS = 4
@@ -116,10 +117,15 @@ class GAN(Family):
             )
         network = "conv" if convolutional else "mlp"
         self.generator = decoder(
-            network, config.latent, config.hidden, spec.shape, act="relu", norm=True
+            network, config.latent, config.hidden, spec.shape, act="relu", norm="batch"
         )
         self.discriminator = encoder(
-            network, spec.shape, config.hidden, 1, act="leaky-relu", norm=convolutional
+            network,
+            spec.shape,
+            config.hidden,
+            1,
+            act="leaky-relu",
+            norm="batch" if convolutional else "none",
         )
         if convolutional:
             self.apply(_dcgan_start)

@@ -16,8 +16,9 @@ from torch.nn import functional
 from genmint.config import Optimiser, VAEConfig
 from genmint.data.binarise import binarise
 from genmint.data.spec import DataSpec
-from genmint.models.blocks import decoder, encoder, in_blocks, prior, seeded, to_bytes
+from genmint.models.blocks import in_blocks, prior, seeded, to_bytes
 from genmint.models.family import Family, Loss, Turn, evaluating
+from genmint.models.networks import decoder, encoder
 from genmint.models.noise import Noise
 
 # Purpose of a seed: noise of the posterior, unrelated to the draws of the prior.

@@ -126,6 +126,7 @@ class Stepper:
             Items, or symbols of sequences, that it learned from.
         """
         amount = 0
+        self.model.begin(step)
         for turn in self._turns:
             amount += self._turn(turn, step, measure, probe)
         if self._average is not None:

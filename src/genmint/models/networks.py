@@ -1,0 +1,264 @@
+"""Networks over grids: fully connected, convolutional and residual, with what steadies them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import parametrizations
+
+from genmint.errors import ConfigError
+
+Norm = Literal["none", "batch", "group", "layer"]
+
+# Channels of a group: as many as Wu and He 2018 found best, section 4.1.
+_GROUP = 16
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "silu": nn.SiLU,
+}
+
+
+def activation(name: str) -> nn.Module:
+    """A new activation: relu, tanh, silu, or leaky-relu with DCGAN's slope of 0.2."""
+    return nn.LeakyReLU(0.2) if name == "leaky-relu" else _ACTIVATIONS[name]()
+
+
+def normalisation(norm: Norm, width: int, *, grid: bool) -> list[nn.Module]:
+    """No module, or one that normalises `width` channels of N×C×H×W (`grid`) or of N×C.
+
+    batch: over the items of a batch (Ioffe and Szegedy 2015); an item's output depends on the rest
+    of its batch while training. group: over groups of 16 channels of an item (Wu and He 2018).
+    layer: over all of an item (Ba et al. 2016). The last two work with batches of any size.
+    """
+    if norm == "none":
+        return []
+    if norm == "batch":
+        return [nn.BatchNorm2d(width) if grid else nn.BatchNorm1d(width)]
+    groups = 1 if norm == "layer" else math.gcd(width, max(1, width // _GROUP))
+    return [nn.GroupNorm(groups, width)]
+
+
+class Down(nn.Module):
+    """Convolution that halves height and width, rounded up, whatever they are.
+
+    N×in×H×W to N×out×⌈H/2⌉×⌈W/2⌉.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(channels_in, channels_out, 4, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply it, after one row or column of zeros where a side is odd."""
+        height, width = x.shape[-2:]
+        if height % 2 or width % 2:
+            x = functional.pad(x, (0, width % 2, 0, height % 2))
+        return self.convolution(x)  # type: ignore[no-any-return]
+
+
+class Up(nn.Module):
+    """Transposed convolution that doubles height and width, cut to the size asked for."""
+
+    def __init__(self, channels_in: int, channels_out: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.convolution = nn.ConvTranspose2d(channels_in, channels_out, 4, stride=2, padding=1)
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×in×h×w to N×out×`size`, `size` at most 2h×2w."""
+        height, width = self.size
+        return self.convolution(x)[..., :height, :width]  # type: ignore[no-any-return]
+
+
+class Residual(nn.Module):
+    """x + f(x), f being normalisation, activation and 3×3 convolution twice.
+
+    He et al. 2016, pre-activation. The last convolution starts at zero, so that a deep network
+    starts as a shallow one (Goyal et al. 2017, section 5.1, who start the scale of the last
+    normalisation there).
+    """
+
+    def __init__(self, channels: int, act: str, norm: Norm = "none") -> None:
+        super().__init__()
+        last = nn.Conv2d(channels, channels, 3, padding=1)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+        self.body = nn.Sequential(
+            *normalisation(norm, channels, grid=True),
+            activation(act),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            *normalisation(norm, channels, grid=True),
+            activation(act),
+            last,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×C×H×W to the same."""
+        return x + self.body(x)  # type: ignore[no-any-return]
+
+
+class SelfAttention(nn.Module):
+    """x + γ·attention(x): every place of a grid looks at all others (Zhang et al. 2019, SAGAN).
+
+    Queries and keys have an eighth of the channels, values a half, as in the paper; γ starts at 0,
+    so that the network first learns what is near. Attributes: `weights`, float32 N×P×P of the last
+    pass (rows sum to 1) where `keep` is set, for looking at.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        narrow, half = max(1, channels // 8), max(1, channels // 2)
+        self.query = nn.Conv2d(channels, narrow, 1, bias=False)
+        self.key = nn.Conv2d(channels, narrow, 1, bias=False)
+        self.value = nn.Conv2d(channels, half, 1, bias=False)
+        self.out = nn.Conv2d(half, channels, 1, bias=False)
+        self.gamma = nn.Parameter(torch.zeros(()))
+        self.keep = False
+        self.weights: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×C×H×W to the same."""
+        query, key, value = (
+            f(x).flatten(2).transpose(1, 2) for f in (self.query, self.key, self.value)
+        )
+        if self.keep:
+            self.weights = (query @ key.transpose(1, 2)).softmax(dim=2).detach()
+        # The paper does not divide by √d.
+        seen = functional.scaled_dot_product_attention(query, key, value, scale=1.0)
+        grid = seen.transpose(1, 2).unflatten(2, x.shape[-2:])
+        return x + self.gamma * self.out(grid)  # type: ignore[no-any-return]
+
+
+def spectral(module: nn.Module) -> nn.Module:
+    """Divide every weight of a network by its largest singular value (Miyato et al. 2018).
+
+    One power iteration a pass while training, none in evaluation. In place; returns the network.
+    """
+    for layer in list(module.modules()):
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
+            parametrizations.spectral_norm(layer)
+    return module
+
+
+def encoder(
+    network: str,
+    shape: tuple[int, ...],
+    hidden: Sequence[int],
+    features: int,
+    *,
+    act: str,
+    norm: Norm = "none",
+    attention: bool = False,
+) -> nn.Sequential:
+    """A network from a grid to a vector.
+
+    Args:
+        network: mlp (fully connected), conv (one halving convolution per entry of `hidden`) or
+            residual (a residual block after each of them).
+        shape: (C, H, W) of the grid.
+        hidden: widths, from the grid on.
+        features: length of the vector.
+        act: activation, see `activation`.
+        norm: normalisation after every layer, or every convolution but the first (Radford et al.
+            2016), and within residual blocks.
+        attention: self-attention where the grid is second smallest; not for mlp.
+
+    Returns:
+        A module from float N×C×H×W to N×features. Without `features` (0) its last layer is left
+        out: N×(flattened innermost grid, or hidden[-1]).
+    """
+    channels, height, width = shape
+    layers: list[nn.Module] = []
+    if network == "mlp":
+        layers.append(nn.Flatten())
+        sizes = [channels * height * width, *hidden]
+        for before, after in itertools.pairwise(sizes):
+            layers += [nn.Linear(before, after), *normalisation(norm, after, grid=False)]
+            layers.append(activation(act))
+        return nn.Sequential(*layers, *_last(sizes[-1], features))
+    sides = halvings((height, width), len(hidden))
+    for i, (before, after) in enumerate(itertools.pairwise([channels, *hidden])):
+        layers.append(Down(before, after))
+        if i > 0:
+            layers += normalisation(norm, after, grid=True)
+        if network == "residual":
+            layers.append(Residual(after, act, norm))
+        layers.append(activation(act))
+        if attention and i == max(0, len(hidden) - 2):
+            layers.append(SelfAttention(after))
+    flat = hidden[-1] * sides[-1][0] * sides[-1][1]
+    return nn.Sequential(*layers, nn.Flatten(), *_last(flat, features))
+
+
+def decoder(
+    network: str,
+    features: int,
+    hidden: Sequence[int],
+    shape: tuple[int, ...],
+    *,
+    act: str,
+    norm: Norm = "none",
+    attention: bool = False,
+) -> nn.Sequential:
+    """A network from a vector to a grid: the mirror of `encoder`, with `hidden` read backwards.
+
+    Normalisation follows every layer but the last; arguments as for `encoder`.
+
+    Returns:
+        A module from float N×features to N×C×H×W, not squashed.
+    """
+    channels, height, width = shape
+    widths = list(reversed(hidden))
+    layers: list[nn.Module] = []
+    if network == "mlp":
+        for before, after in itertools.pairwise([features, *widths]):
+            layers += [nn.Linear(before, after), *normalisation(norm, after, grid=False)]
+            layers.append(activation(act))
+        layers.append(nn.Linear(widths[-1], channels * height * width))
+        return nn.Sequential(*layers, nn.Unflatten(1, (channels, height, width)))
+    sides = halvings((height, width), len(hidden))
+    first = (widths[0], *sides[-1])
+    layers += [nn.Linear(features, first[0] * first[1] * first[2]), nn.Unflatten(1, first)]
+    for i, (before, after) in enumerate(itertools.pairwise([*widths, channels])):
+        layers += normalisation(norm, before, grid=True)
+        if network == "residual":
+            layers.append(Residual(before, act, norm))
+        layers.append(activation(act))
+        if attention and i == min(1, len(widths) - 1):
+            layers.append(SelfAttention(before))
+        layers.append(Up(before, after, sides[-2 - i]))
+    return nn.Sequential(*layers)
+
+
+def attentions(module: nn.Module) -> Iterable[SelfAttention]:
+    """Every self-attention of a network, outermost first."""
+    return (found for found in module.modules() if isinstance(found, SelfAttention))
+
+
+def halvings(side: tuple[int, int], times: int) -> list[tuple[int, int]]:
+    """(H, W), then what each of `times` halvings leaves, rounded up.
+
+    Raises:
+        ConfigError: nothing is left to be halved.
+    """
+    sides = [side]
+    for _ in range(times):
+        if max(sides[-1]) == 1:
+            raise ConfigError(
+                f"hidden has {times} widths, but a grid of {side[0]}×{side[1]} can be halved only "
+                f"{len(sides) - 1} times: give it fewer"
+            )
+        sides.append(((sides[-1][0] + 1) // 2, (sides[-1][1] + 1) // 2))
+    return sides
+
+
+def _last(width: int, features: int) -> list[nn.Module]:
+    return [nn.Linear(width, features)] if features else []

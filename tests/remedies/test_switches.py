@@ -1,0 +1,45 @@
+"""No remedy without a test that it does what its paper says, and that fails without it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from genmint.config import GANConfig, RNNConfig, VAEConfig
+
+# What is no remedy: sizes, the data, the loop, and the plain forms of each family.
+LOOP = (
+    "family dataset seed seeds steps batch_size accumulate validate_every patience ema recovery "
+    "precision compile channels_last"
+).split()
+PLAIN = {
+    VAEConfig: "network hidden latent beta likelihood activation optimiser".split(),
+    GANConfig: "network hidden latent loss discriminator_steps generator discriminator".split(),
+    RNNConfig: "cell hidden layers embedding context bptt dropout optimiser sampling".split(),
+}
+# Values and keys within those that are remedies all the same.
+WITHIN = {"gan.discriminator_steps", "rnn.sampling.temperature"}
+
+
+def marked():
+    found = set()
+    for path in Path(__file__).parent.glob("test_*.py"):
+        found |= set(re.findall(r"mark\.switch\(\"([\w.]+)\"\)", path.read_text()))
+    return found
+
+
+def switches():
+    found = set(WITHIN)
+    for config, plain in PLAIN.items():
+        family = config.__name__.removesuffix("Config").lower()
+        found |= {f"{family}.{key}" for key in config.model_fields if key not in {*LOOP, *plain}}
+    return found
+
+
+@pytest.mark.parametrize("switch", sorted(switches()))
+def test_every_switch_has_a_test(switch):
+    assert switch in marked()
+
+
+def test_every_test_is_of_a_switch_that_there_is():
+    assert marked() <= switches()
