@@ -8,14 +8,44 @@ import pytest
 from genmint.config import GANConfig, RNNConfig, VAEConfig
 
 # What is no remedy: sizes, the data, the loop, and the plain forms of each family.
-LOOP = (
-    "family dataset seed seeds steps batch_size accumulate validate_every patience ema recovery "
-    "precision compile channels_last"
-).split()
+LOOP = [
+    "family",
+    "dataset",
+    "seed",
+    "seeds",
+    "steps",
+    "batch_size",
+    "accumulate",
+    "validate_every",
+    "patience",
+    "ema",
+    "recovery",
+    "precision",
+    "compile",
+    "channels_last",
+]
 PLAIN = {
-    VAEConfig: "network hidden latent beta likelihood activation optimiser".split(),
-    GANConfig: "network hidden latent loss discriminator_steps generator discriminator".split(),
-    RNNConfig: "cell hidden layers embedding context bptt dropout optimiser sampling".split(),
+    VAEConfig: ["network", "hidden", "latent", "beta", "likelihood", "activation", "optimiser"],
+    GANConfig: [
+        "network",
+        "hidden",
+        "latent",
+        "loss",
+        "discriminator_steps",
+        "generator",
+        "discriminator",
+    ],
+    RNNConfig: [
+        "cell",
+        "hidden",
+        "layers",
+        "embedding",
+        "context",
+        "bptt",
+        "dropout",
+        "optimiser",
+        "sampling",
+    ],
 }
 # Values and keys within those that are remedies all the same.
 WITHIN = {"gan.discriminator_steps", "rnn.sampling.temperature"}
