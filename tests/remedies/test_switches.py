@@ -48,7 +48,7 @@ PLAIN = {
     ],
 }
 # Values and keys within those that are remedies all the same.
-WITHIN = {"gan.discriminator_steps", "rnn.sampling.temperature"}
+WITHIN = {"gan.discriminator_steps", "rnn.sampling.temperature", "vae.optimiser.weight_decay"}
 
 
 def marked():

@@ -13,6 +13,7 @@ from genmint.config.datasets import (
 from genmint.config.drift import DriftRule
 from genmint.config.gates import Bound, ChampionRule, CostBudget, Gate, Health, Memorisation
 from genmint.config.models import (
+    Augmentation,
     GANConfig,
     ModelConfig,
     Optimiser,
@@ -25,6 +26,7 @@ from genmint.config.params import Params, load_params, parse_model, parse_params
 
 __all__ = [
     "AudioDataset",
+    "Augmentation",
     "Bound",
     "ChampionRule",
     "CostBudget",

@@ -57,7 +57,20 @@ class _ModelBase(Frozen):
     channels_last: bool = False
 
 
-class VAEConfig(_ModelBase):
+class Augmentation(Frozen):
+    """How far training images are moved at most, anew in every step."""
+
+    shift: Annotated[int, Field(ge=0)] = 0
+    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
+    scale: Annotated[float, Field(ge=0, le=1)] = 0.0
+    flip: bool = False
+
+
+class _GridModel(_ModelBase):
+    augment: Augmentation | None = None
+
+
+class VAEConfig(_GridModel):
     """Variational auto-encoder (Kingma and Welling 2014)."""
 
     family: Literal["vae"]
@@ -70,7 +83,7 @@ class VAEConfig(_ModelBase):
     optimiser: Optimiser = Optimiser(lr=2e-4)
 
 
-class GANConfig(_ModelBase):
+class GANConfig(_GridModel):
     """Generative adversarial network (Goodfellow et al. 2014)."""
 
     family: Literal["gan"]

@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -17,6 +18,7 @@ from genmint.errors import ConfigError
 from genmint.models.blocks import seeded
 from genmint.models.family import Config, Family, Turn
 from genmint.models.noise import Noise
+from genmint.training.augmentation import augmented
 from genmint.training.batches import Batch, batches
 from genmint.training.distributed import Ranks, objective, synchronise
 from genmint.training.health import Probe, layer_norms
@@ -91,6 +93,7 @@ class Stepper:
             rank=ranks.rank,
             world=ranks.world,
         )
+        self._augment = None if config.family == "rnn" else config.augment
         self._descents = {
             group: Descent(settings, parameters, config.steps, scaled=precision == "fp16")
             for group, (settings, parameters) in model.optimisers().items()
@@ -165,7 +168,12 @@ class Stepper:
     def _next(self) -> Batch:
         batch = self._batches.next()
         self.epoch = batch.epoch
-        return batch
+        if self._augment is None:
+            return batch
+        data = augmented(
+            batch.data, self._augment, self._draws, sound=self.model.spec.kind == "audio"
+        )
+        return replace(batch, data=data)
 
     def _loss(self, group: str, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         # Only what the family computes is cast: the optimisers work in fp32.
