@@ -100,7 +100,8 @@ coverage: setup-dev ## the same tests, and which lines they miss; some minutes s
 	OMP_NUM_THREADS=1 $(PYTEST) -n 3 --dist worksteal -m "not soak" --cov --cov-report=term
 
 .PHONY: soak
-soak: setup-dev ## the long forms of the tests (up to an hour)
+soak: setup-dev ## the long forms of the tests (over an hour)
+	$(PIP) -q -c constraints.txt -e '.[dev,soak]'
 	$(PYTEST) -m soak --timeout 3600
 
 .PHONY: mutate
@@ -119,7 +120,7 @@ bench: setup-dev ## time training and sampling against peers; writes benchmarks/
 lock: ## rebuild constraints.txt: what was tested together
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip --disable-pip-version-check install -q $(PIP_EXTRA) -c constraints.in '.[dev]'
+	.venv-lock/bin/python -m pip --disable-pip-version-check install -q $(PIP_EXTRA) -c constraints.in '.[dev,soak]'
 	.venv-lock/bin/python -m pip freeze --exclude genmint | $(PYTHON) scripts/lock.py > constraints.txt.new
 	mv constraints.txt.new constraints.txt
 	rm -rf .venv-lock

