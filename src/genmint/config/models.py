@@ -57,6 +57,23 @@ class _ModelBase(Frozen):
     channels_last: bool = False
 
 
+class KLWarmup(Frozen):
+    """How the weight of a VAE's KL rises from 0 to `beta` in the first `steps` of a training.
+
+    One cycle with `ramp` 1 is the linear warm-up; several are the cyclical one.
+    """
+
+    steps: PositiveInt
+    cycles: PositiveInt = 1
+    ramp: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+
+    @model_validator(mode="after")
+    def _a_cycle_has_steps(self) -> Self:
+        if self.cycles > self.steps:
+            raise ValueError(f"cycles must be at most steps, {self.steps}: each takes one or more")
+        return self
+
+
 class VAEConfig(_ModelBase):
     """Variational auto-encoder (Kingma and Welling 2014)."""
 
@@ -64,10 +81,37 @@ class VAEConfig(_ModelBase):
     network: Literal["mlp", "conv", "residual"] = "mlp"
     hidden: Widths = (512, 256)
     latent: PositiveInt = 16
+    norm: Literal["none", "batch", "group", "layer"] = "none"
+    attention: bool = False
     beta: Annotated[float, Field(ge=0.0)] = 1.0
+    kl_warmup: KLWarmup | None = None
+    free_bits: Annotated[float, Field(ge=0.0)] = 0.0
     likelihood: Literal["bernoulli", "discretised-logistic"] = "bernoulli"
     activation: Literal["relu", "tanh", "silu"] = "relu"
     optimiser: Optimiser = Optimiser(lr=2e-4)
+
+    @model_validator(mode="after")
+    def _the_kl_has_a_weight(self) -> Self:
+        if self.kl_warmup is not None and self.kl_warmup.steps > self.steps:
+            raise ValueError(
+                f"kl_warmup.steps must be at most steps, {self.steps}: the whole KL never counts"
+            )
+        remedy = "kl_warmup" if self.kl_warmup is not None else "free_bits"
+        if self.beta == 0 and (self.kl_warmup is not None or self.free_bits > 0):
+            raise ValueError(f"{remedy} needs beta above 0: leave it out, or raise beta")
+        return self
+
+    @model_validator(mode="after")
+    def _the_network_bears_it(self) -> Self:
+        if self.attention and self.network == "mlp":
+            raise ValueError(
+                "attention looks at places of a grid: it needs network: conv or residual"
+            )
+        if self.norm == "batch" and self.batch_size == 1:
+            raise ValueError(
+                "norm: batch needs a batch_size of 2 or more: take norm: group or layer"
+            )
+        return self
 
 
 class GANConfig(_ModelBase):

@@ -17,7 +17,13 @@ from genmint.data.binarise import binarise
 from genmint.data.spec import DataSpec
 from genmint.models.blocks import in_blocks, prior, seeded, to_bytes
 from genmint.models.family import Family, Loss, Turn, evaluating
-from genmint.models.latents import active, kl_per_latent, kl_to_prior
+from genmint.models.latents import (
+    active,
+    kl_per_latent,
+    kl_to_prior,
+    kl_weight,
+    with_free_bits,
+)
 from genmint.models.likelihoods import LIKELIHOODS, Likelihood
 from genmint.models.networks import decoder, encoder
 from genmint.models.noise import Noise
@@ -46,11 +52,15 @@ class VAE(Family):
         self.likelihood: Likelihood = LIKELIHOODS[config.likelihood]()
         channels, height, width = spec.shape
         outputs = (channels * self.likelihood.parameters_per_value, height, width)
-        act = config.activation
+        act, norm, attention = config.activation, config.norm, config.attention
+        network, hidden, latent = config.network, config.hidden, config.latent
         self.encoder = encoder(
-            config.network, spec.shape, config.hidden, 2 * config.latent, act=act
+            network, spec.shape, hidden, 2 * latent, act=act, norm=norm, attention=attention
         )
-        self.decoder = decoder(config.network, config.latent, config.hidden, outputs, act=act)
+        self.decoder = decoder(
+            network, latent, hidden, outputs, act=act, norm=norm, attention=attention
+        )
+        self.begin(0)
 
     @property
     def observation(self) -> Literal["binary", "8bit"]:
@@ -69,6 +79,10 @@ class VAE(Family):
         mean, log_variance = self.encoder(self.likelihood.encoded(x)).float().chunk(2, dim=1)
         return mean, log_variance
 
+    def begin(self, step: int) -> None:
+        """Set the weight of the KL for this step: β, times what the warm-up says."""
+        self._weight = self.config.beta * kl_weight(self.config.kl_warmup, step)
+
     def turns(self) -> tuple[Turn, ...]:
         """One descent a step."""
         return (Turn("vae"),)
@@ -77,8 +91,8 @@ class VAE(Family):
         """The negative of the bound with β, mean over the batch, in nats."""
         x = self.likelihood.observe(batch, noise)
         epsilon = noise.normal(len(batch), self.config.latent)
-        reconstruction, kl = self._terms(x, epsilon)
-        loss = self.config.beta * kl - reconstruction
+        reconstruction, kl, paid = self._terms(x, epsilon)
+        loss = self._weight * paid - reconstruction
         return Loss(
             loss,
             {
@@ -212,12 +226,18 @@ class VAE(Family):
                 parts.append(to_bytes(mean[: rows.stop - rows.start]).cpu())
         return torch.cat(parts)
 
-    def _terms(self, x: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
-        """Reconstruction and KL in nats, means over observed x; `epsilon` is N×L from N(0, I)."""
+    def _terms(self, x: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstruction, KL, and what is paid for the KL; `epsilon` is N×L from N(0, I).
+
+        All are means over observed x, in nats.
+        """
         mean, log_variance = self.posterior(x)
         z = mean + (0.5 * log_variance).exp() * epsilon
         reconstruction = self.likelihood.log_prob(self.decoder(z).float(), x).mean()
-        return reconstruction, kl_to_prior(mean, log_variance).mean()
+        of_latents = kl_per_latent(mean, log_variance)
+        kl = of_latents.sum(1).mean()
+        free = self.config.free_bits
+        return reconstruction, kl, with_free_bits(of_latents, free) if free > 0 else kl
 
     def _draws(self, k: int, shape: torch.Size, noise_of: torch.Generator) -> Iterator[Tensor]:
         """Noise for k draws of B×L, some draws (D×B×L) at a time, as many as memory is spared for.
