@@ -11,6 +11,19 @@ from genmint.models.store import build
 
 CONFIGS = {
     "vae": VAEConfig(family="vae", dataset="d", steps=1, hidden=(6,), latent=2),
+    "remedies": VAEConfig(
+        family="vae",
+        dataset="d",
+        steps=1,
+        hidden=(6,),
+        latent=2,
+        prior="vamp",
+        pseudo_inputs=3,
+        second_level={"latent": 2},
+        importance_samples=2,
+        norm="layer",
+        likelihood="gaussian",
+    ),
     "gan": GANConfig(family="gan", dataset="d", steps=1, hidden=(6,), latent=2),
 }
 
@@ -27,6 +40,7 @@ CASES = [
             ),
         ],
     ),
+    ("remedies", "aot_eager"),
     ("gan", "aot_eager"),
 ]
 

@@ -2,15 +2,17 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from genmint.config import VAEConfig
 from genmint.models import vae
+from genmint.models.latents import kl_to_prior
+from genmint.models.likelihoods import Bernoulli, DiscretisedLogistic
 from genmint.models.noise import Noise
 from genmint.models.store import build
-from genmint.models.vae import Bernoulli, DiscretisedLogistic, kl_to_prior
 
 
 def config(**changes):
@@ -31,8 +33,10 @@ class LinearGaussian:
     """x = z + noise of variance 0.5 in one dimension: everything is known in closed form."""
 
     observation = "8bit"
-    parameters_per_value = 1
     variance = 0.5
+
+    def outputs(self, channels):
+        return channels
 
     def encoded(self, x):
         return x
@@ -234,9 +238,50 @@ def test_any_shape(grid, network, likelihood, shape):
     assert model.encode(data).shape == (5, 3)
 
 
-@pytest.mark.parametrize("network", ["mlp", "conv", "residual"])
-def test_nothing_depends_on_the_batch_size(grid, network):
-    model = build(config(network=network), grid(1, 8, 8))
+# Every remedy with each of the others that it goes with.
+REMEDIES = [
+    {"prior": "vamp", "pseudo_inputs": 7},
+    {"second_level": {"latent": 2, "hidden": (5,)}, "free_bits": 0.1, "norm": "batch"},
+    {"prior": "vamp", "second_level": {"latent": 2}, "importance_samples": 3, "norm": "layer"},
+    {"network": "residual", "norm": "group", "attention": True, "importance_samples": 2},
+    {"likelihood": "discretised-logistic-mixture", "mixtures": 2, "kl_warmup": {"steps": 1}},
+    {"likelihood": "gaussian", "network": "conv", "prior": "vamp", "attention": True},
+]
+
+
+@pytest.mark.parametrize("changes", REMEDIES, ids=lambda changes: ",".join(changes))
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 14)])
+def test_remedies_take_any_shape(grid, changes, shape):
+    model = build(config(**changes), grid(*shape))
+    model.begin(1)
+    data = pixels(5, *shape)
+    model.loss("vae", data, noise(), fresh=True).value.backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+    samples = model.sample(3, seed=0)
+    assert (samples.shape, samples.dtype) == ((3, *shape), torch.uint8)
+    assert len(model.encode(data)) == 5
+    assert all(math.isfinite(v) for v in model.health(data, seed=0).values())
+    scores = model.validation(data, seed=0, batch_size=2)
+    assert all(math.isfinite(v) for v in scores.values())
+
+
+@pytest.mark.parametrize("changes", REMEDIES, ids=lambda changes: ",".join(changes))
+def test_what_training_descends_with_remedies_is_what_validation_measures(grid, changes):
+    model = build(config(**{**changes, "free_bits": 0.0, "norm": "none"}), grid(1, 4, 4))
+    model.begin(1)
+    data = (pixels(4000, 1, 4, 4) > 127).to(torch.uint8) * 255
+    loss = model.loss("vae", data, noise(), fresh=True)
+    measured = model.validation(data, seed=0, batch_size=8)
+    assert float(loss.value.detach()) == pytest.approx(measured["loss"], rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [*({"network": network} for network in ("mlp", "conv", "residual")), *REMEDIES],
+    ids=lambda changes: ",".join(map(str, changes.values())),
+)
+def test_nothing_depends_on_the_batch_size(grid, changes):
+    model = build(config(**changes), grid(1, 8, 8))
     data = pixels(150, 1, 8, 8)
     for call in (
         lambda b: model.sample(150, seed=4, batch_size=b),
@@ -246,6 +291,7 @@ def test_nothing_depends_on_the_batch_size(grid, network):
     ):
         assert torch.equal(call(1), call(7))
         assert torch.equal(call(7), call(1000))
+    assert torch.equal(model.sample(150, seed=4)[:70], model.sample(70, seed=4))
 
 
 def test_items_do_not_depend_on_their_neighbours(grid):
@@ -338,3 +384,22 @@ def test_a_reconstruction_is_the_decoded_posterior_mean(grid, likelihood):
     found = model.reconstruct(data)
     assert (found.dtype, found.shape) == (torch.uint8, data.shape)
     torch.testing.assert_close(found.float() / 255, mean, atol=0.51 / 255, rtol=0)
+
+
+REFUSED = [
+    ({"network": "mlp", "attention": True}, "attention .* needs network: conv or residual"),
+    ({"norm": "batch", "batch_size": 1}, "take norm: group or layer"),
+    ({"norm": "batch", "prior": "vamp"}, "take norm: group or layer"),
+    ({"free_bits": 0.1, "beta": 0.0}, "free_bits needs beta above 0"),
+    ({"kl_warmup": {"steps": 1}, "beta": 0.0}, "kl_warmup needs beta above 0"),
+    ({"kl_warmup": {"steps": 2}}, "kl_warmup.steps must be at most steps, 1"),
+    ({"kl_warmup": {"steps": 2, "cycles": 3}, "steps": 9}, "cycles must be at most steps, 2"),
+    ({"free_bits": 0.1, "importance_samples": 2}, "leave one of them out"),
+    ({"free_bits": 0.1, "prior": "vamp"}, "leave one of them out"),
+]
+
+
+@pytest.mark.parametrize(("changes", "said"), REFUSED)
+def test_what_does_not_go_together_is_refused(changes, said):
+    with pytest.raises(ValidationError, match=said):
+        config(**changes)

@@ -25,7 +25,17 @@ LOOP = [
     "channels_last",
 ]
 PLAIN = {
-    VAEConfig: ["network", "hidden", "latent", "beta", "likelihood", "activation", "optimiser"],
+    VAEConfig: [
+        "network",
+        "hidden",
+        "latent",
+        "beta",
+        "pseudo_inputs",
+        "likelihood",
+        "mixtures",
+        "activation",
+        "optimiser",
+    ],
     GANConfig: [
         "network",
         "hidden",
@@ -48,7 +58,7 @@ PLAIN = {
     ],
 }
 # Values and keys within those that are remedies all the same.
-WITHIN = {"gan.discriminator_steps", "rnn.sampling.temperature", "vae.optimiser.weight_decay"}
+WITHIN = {"vae.likelihood", "gan.discriminator_steps", "rnn.sampling.temperature", "vae.optimiser.weight_decay"}
 
 
 def marked():

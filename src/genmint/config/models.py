@@ -70,6 +70,30 @@ class _GridModel(_ModelBase):
     augment: Augmentation | None = None
 
 
+class KLWarmup(Frozen):
+    """How the weight of a VAE's KL rises from 0 to `beta` in the first `steps` of a training.
+
+    One cycle with `ramp` 1 is the linear warm-up; several are the cyclical one.
+    """
+
+    steps: PositiveInt
+    cycles: PositiveInt = 1
+    ramp: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+
+    @model_validator(mode="after")
+    def _a_cycle_has_steps(self) -> Self:
+        if self.cycles > self.steps:
+            raise ValueError(f"cycles must be at most steps, {self.steps}: each takes one or more")
+        return self
+
+
+class SecondLevel(Frozen):
+    """Latents above a VAE's latents, and the fully connected networks between them."""
+
+    latent: PositiveInt
+    hidden: Widths = (100, 100)
+
+
 class VAEConfig(_GridModel):
     """Variational auto-encoder (Kingma and Welling 2014)."""
 
@@ -77,10 +101,59 @@ class VAEConfig(_GridModel):
     network: Literal["mlp", "conv", "residual"] = "mlp"
     hidden: Widths = (512, 256)
     latent: PositiveInt = 16
+    second_level: SecondLevel | None = None
+    prior: Literal["standard", "vamp"] = "standard"
+    pseudo_inputs: PositiveInt = 500
+    norm: Literal["none", "batch", "group", "layer"] = "none"
+    attention: bool = False
     beta: Annotated[float, Field(ge=0.0)] = 1.0
-    likelihood: Literal["bernoulli", "discretised-logistic"] = "bernoulli"
+    kl_warmup: KLWarmup | None = None
+    free_bits: Annotated[float, Field(ge=0.0)] = 0.0
+    importance_samples: PositiveInt = 1
+    likelihood: Literal[
+        "bernoulli", "discretised-logistic", "discretised-logistic-mixture", "gaussian"
+    ] = "bernoulli"
+    mixtures: PositiveInt = 10
     activation: Literal["relu", "tanh", "silu"] = "relu"
     optimiser: Optimiser = Optimiser(lr=2e-4)
+
+    @model_validator(mode="after")
+    def _the_kl_has_a_weight(self) -> Self:
+        if self.kl_warmup is not None and self.kl_warmup.steps > self.steps:
+            raise ValueError(
+                f"kl_warmup.steps must be at most steps, {self.steps}: the whole KL never counts"
+            )
+        if self.free_bits > 0 and self.importance_samples > 1:
+            raise ValueError(
+                "free_bits are of the KL, which importance_samples above 1 do without: "
+                "leave one of them out"
+            )
+        if self.free_bits > 0 and self.prior == "vamp" and self.second_level is None:
+            raise ValueError(
+                "free_bits need a KL for every latent, which prior: vamp has not: "
+                "leave one of them out"
+            )
+        remedy = "kl_warmup" if self.kl_warmup is not None else "free_bits"
+        if self.beta == 0 and (self.kl_warmup is not None or self.free_bits > 0):
+            raise ValueError(f"{remedy} needs beta above 0: leave it out, or raise beta")
+        return self
+
+    @model_validator(mode="after")
+    def _the_network_bears_it(self) -> Self:
+        if self.attention and self.network == "mlp":
+            raise ValueError(
+                "attention looks at places of a grid: it needs network: conv or residual"
+            )
+        if self.norm == "batch" and self.batch_size == 1:
+            raise ValueError(
+                "norm: batch needs a batch_size of 2 or more: take norm: group or layer"
+            )
+        if self.norm == "batch" and self.prior == "vamp":
+            raise ValueError(
+                "norm: batch would normalise by the pseudo-inputs of prior: vamp too: "
+                "take norm: group or layer"
+            )
+        return self
 
 
 class GANConfig(_GridModel):

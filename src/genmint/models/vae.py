@@ -7,25 +7,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from genmint.config import Optimiser, VAEConfig
 from genmint.data.binarise import binarise
 from genmint.data.spec import DataSpec
-from genmint.models.blocks import in_blocks, prior, seeded, to_bytes
+from genmint.models.blocks import in_blocks, seeded, to_bytes
 from genmint.models.family import Family, Loss, Turn, evaluating
+from genmint.models.latents import (
+    Gaussian,
+    Latents,
+    Prior,
+    active,
+    drawn,
+    kl_weight,
+    with_free_bits,
+)
+from genmint.models.likelihoods import likelihood_of
 from genmint.models.networks import decoder, encoder
 from genmint.models.noise import Noise
 
 # Purpose of a seed: noise of the posterior, unrelated to the draws of the prior.
 _NOISE = 2
-
-# Burda et al. 2016, appendix: a unit is active if the variance of its posterior mean exceeds this.
-_ACTIVE_VARIANCE = 0.01
 
 # Held-out items that the health signals look at, at most.
 _MAX_ITEMS = 2048
@@ -34,105 +40,6 @@ _MAX_ITEMS = 2048
 # numbers that its widest layer may take for them (32 MB).
 _DRAWS = 16
 _VALUES = 8_000_000
-
-# exp(−7) of the range −1…1 is an eighth of a grey level: narrower, a pixel that never varies would
-# draw the scale towards zero for ever.
-_MIN_LOG_SCALE = -7.0
-
-
-class Bernoulli:
-    """Pixels that are on or off, on with the probability that their grey value says.
-
-    Dynamic binarisation (Salakhutdinov and Murray 2008): every call of `observe` draws anew.
-    """
-
-    observation: ClassVar[Literal["binary", "8bit"]] = "binary"
-    parameters_per_value: ClassVar[int] = 1
-
-    def observe(self, pixels: Tensor, noise: Noise) -> Tensor:
-        """uint8 N×C×H×W to float32 zeros and ones."""
-        level = noise.uniform(*pixels.shape).to(pixels.device)
-        return (level * 255 < pixels).to(torch.float32)
-
-    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
-        """Log-probability in nats of x (0 or 1, N×C×H×W) under logits of that shape; N."""
-        per_pixel = functional.binary_cross_entropy_with_logits(parameters, x, reduction="none")
-        return -per_pixel.flatten(1).sum(1)
-
-    def mean(self, parameters: Tensor) -> Tensor:
-        """Expected value, 0…1, N×C×H×W."""
-        return parameters.sigmoid()
-
-    def encoded(self, x: Tensor) -> Tensor:
-        """What the encoder sees: the pixels as they are.
-
-        Most are 0. Shifted to −1 they would all push at once, and many latent units never wake:
-        on MNIST the bound was 22 nats worse after 1,200 steps.
-        """
-        return x
-
-
-class DiscretisedLogistic:
-    """A logistic distribution cut into 256 levels (Kingma et al. 2016, Salimans et al. 2017).
-
-    The levels lie at −1…1, 2/255 apart; the outermost two take the tails, so that the 256
-    probabilities sum to one.
-    """
-
-    observation: ClassVar[Literal["binary", "8bit"]] = "8bit"
-    parameters_per_value: ClassVar[int] = 2
-
-    def observe(self, pixels: Tensor, noise: Noise) -> Tensor:
-        """uint8 N×C×H×W to float32 0…1; nothing is drawn."""
-        return pixels.to(torch.float32) / 255
-
-    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
-        """Log-probability in nats of x (0…1 in steps of 1/255, N×C×H×W); N.
-
-        `parameters` is N×2C×H×W: means (−1…1), then logarithms of the scale.
-        """
-        mean, log_scale = parameters.chunk(2, dim=1)
-        inverse = torch.exp(-log_scale.clamp_min(_MIN_LOG_SCALE))
-        centre = 2 * x - 1 - mean
-        upper = inverse * (centre + 1 / 255)
-        lower = inverse * (centre - 1 / 255)
-        below_upper = functional.logsigmoid(upper)
-        above_lower = functional.logsigmoid(-lower)
-        # σ(a) − σ(b) = σ(a)·σ(−b)·(1 − exp(b − a)): exact where the plain difference cancels.
-        inside = below_upper + above_lower + torch.log(-torch.expm1(-inverse * (2 / 255)))
-        lowest, highest = x < 0.5 / 255, x > 254.5 / 255
-        per_value = torch.where(lowest, below_upper, torch.where(highest, above_lower, inside))
-        return per_value.flatten(1).sum(1)
-
-    def mean(self, parameters: Tensor) -> Tensor:
-        """Centre of the distribution, cut to 0…1, N×C×H×W."""
-        return (parameters.chunk(2, dim=1)[0] * 0.5 + 0.5).clamp(0, 1)
-
-    def encoded(self, x: Tensor) -> Tensor:
-        """What the encoder sees: −1…1."""
-        return 2 * x - 1
-
-
-Likelihood = Bernoulli | DiscretisedLogistic
-LIKELIHOODS: dict[str, type[Likelihood]] = {
-    "bernoulli": Bernoulli,
-    "discretised-logistic": DiscretisedLogistic,
-}
-
-
-def kl_per_latent(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL of each latent to N(0, 1) in nats, N×L (Kingma and Welling 2014, appendix B)."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
-
-
-def kl_to_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, exp(log_variance)) ‖ N(0, I)) in nats; N×L each to N."""
-    return kl_per_latent(mean, log_variance).sum(1)
-
-
-def active(means: Tensor) -> int:
-    """How many latents have a posterior mean (N×L) that varies over the items (Burda et al.)."""
-    return int((means.double().var(dim=0, correction=0) > _ACTIVE_VARIANCE).sum())
 
 
 class VAE(Family):
@@ -144,14 +51,19 @@ class VAE(Family):
         super().__init__()
         self.config = config
         self.spec = spec
-        self.likelihood: Likelihood = LIKELIHOODS[config.likelihood]()
         channels, height, width = spec.shape
-        outputs = (channels * self.likelihood.parameters_per_value, height, width)
-        act = config.activation
+        self.likelihood = likelihood_of(config, channels)
+        outputs = (self.likelihood.outputs(channels), height, width)
+        act, norm, attention = config.activation, config.norm, config.attention
+        network, hidden, latent = config.network, config.hidden, config.latent
         self.encoder = encoder(
-            config.network, spec.shape, config.hidden, 2 * config.latent, act=act
+            network, spec.shape, hidden, 2 * latent, act=act, norm=norm, attention=attention
         )
-        self.decoder = decoder(config.network, config.latent, config.hidden, outputs, act=act)
+        self.decoder = decoder(
+            network, latent, hidden, outputs, act=act, norm=norm, attention=attention
+        )
+        self.latents = Latents(config, spec.shape)
+        self.begin(0)
 
     @property
     def observation(self) -> Literal["binary", "8bit"]:
@@ -165,21 +77,36 @@ class VAE(Family):
         """One group, `vae`."""
         return {"vae": (self.config.optimiser, list(self.parameters()))}
 
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def posterior(self, x: Tensor) -> Gaussian:
         """Mean and log-variance of q(z|x), float32 N×L each, for observed x in 0…1."""
         mean, log_variance = self.encoder(self.likelihood.encoded(x)).float().chunk(2, dim=1)
         return mean, log_variance
+
+    def begin(self, step: int) -> None:
+        """Set the weight of the KL for this step: β, times what the warm-up says."""
+        self._weight = self.config.beta * kl_weight(self.config.kl_warmup, step)
 
     def turns(self) -> tuple[Turn, ...]:
         """One descent a step."""
         return (Turn("vae"),)
 
     def loss(self, group: str, batch: Tensor, noise: Noise, *, fresh: bool) -> Loss:
-        """The negative of the bound with β, mean over the batch, in nats."""
+        """The negative of the bound with β, mean over the batch, in nats.
+
+        With `importance_samples` k above 1 it is −log (1/k) Σ w (Burda et al. 2016, equation 8),
+        w = p(x|z)·(p(z)/q(z|x))^β.
+        """
         x = self.likelihood.observe(batch, noise)
-        epsilon = noise.normal(len(batch), self.config.latent)
-        reconstruction, kl = self._terms(x, epsilon)
-        loss = self.config.beta * kl - reconstruction
+        k, width = self.config.importance_samples, self.latents.width
+        if k == 1:
+            reconstruction, kl, paid = self._terms(x, noise.normal(len(batch), width))
+            loss = self._weight * paid - reconstruction
+        else:
+            epsilon = noise.normal(len(batch), k, width).transpose(0, 1)
+            log_prob, log_ratio = self._weights(x, epsilon)
+            weights = log_prob + self._weight * log_ratio
+            loss = math.log(k) - weights.logsumexp(0).mean()
+            reconstruction, kl = log_prob.mean(), -log_ratio.mean()
         return Loss(
             loss,
             {
@@ -190,24 +117,27 @@ class VAE(Family):
         )
 
     def compile(self) -> None:
-        """Translate the two terms of the bound: networks and likelihood in one."""
+        """Translate the terms of the bound: networks and likelihood in one."""
         self._terms = torch.compile(self._terms, dynamic=False)  # type: ignore[method-assign]
+        self._weights = torch.compile(self._weights, dynamic=False)  # type: ignore[method-assign]
 
     def health(self, data: Tensor, *, seed: int) -> dict[str, float]:
         """KL of each latent in nats, mean over at most 2,048 items, and how many are active.
 
         A latent whose KL is 0 says nothing about its item: the posterior has collapsed onto the
-        prior there (Bowman et al. 2016). Pixels are binarised as for `elbo`, so that the KLs add up
-        to its `kl`; `active_units` of an evaluation sees grey values, and may differ by one.
+        prior there (Bowman et al. 2016). Latents of a second level follow those of the first.
+        Pixels are binarised as for `elbo`, so that the KLs add up to its `kl` (but with a mixture
+        for a prior, whose latents are not apart: each has the KL to its own marginal);
+        `active_units` of an evaluation sees grey values, and may differ by one.
         """
-        totals = torch.zeros(self.config.latent, dtype=torch.float64)
+        totals = torch.zeros(self.latents.width, dtype=torch.float64)
         means = []
         with evaluating(self):
-            for rows, x in self._observed(data[:_MAX_ITEMS], seed):
-                count = rows.stop - rows.start
-                mean, log_variance = self.posterior(x)
-                means.append(mean[:count].cpu())
-                totals += kl_per_latent(mean, log_variance)[:count].double().sum(0).cpu()
+            prior = self._prior()
+            for count, _, q, noise in self._posteriors(data[:_MAX_ITEMS], seed):
+                kl = self.latents.marginal_kl(q, self._first(q, noise), noise, prior)
+                means.append(self.latents.means(q)[:count].cpu())
+                totals += kl[:count].double().sum(0).cpu()
         found = torch.cat(means)
         signals = {"active_units": float(active(found))}
         for i, total in enumerate((totals / len(found)).tolist()):
@@ -215,10 +145,16 @@ class VAE(Family):
         return signals
 
     def validation(self, data: Tensor, *, seed: int, batch_size: int) -> dict[str, float]:
-        """Means over `data` in nats; `loss` is the negative ELBO, whatever β."""
+        """Means over `data` in nats; `loss` is the negative of the bound, whatever β.
+
+        The ELBO, or the importance-weighted bound with as many draws as in training.
+        """
         bound = self.elbo(data, seed=seed, batch_size=batch_size)
+        best, k = bound["elbo"], self.config.importance_samples
+        if k > 1:
+            best = self.importance_weighted(data, k=k, seed=seed, batch_size=batch_size)
         return {
-            "loss": -float(bound["elbo"].mean()),
+            "loss": -float(best.mean()),
             "reconstruction": float(bound["reconstruction"].mean()),
             "kl": float(bound["kl"].mean()),
         }
@@ -235,16 +171,14 @@ class VAE(Family):
             float64 N in nats: `elbo` = `reconstruction` − `kl`.
         """
         parts: dict[str, list[Tensor]] = {"reconstruction": [], "kl": []}
-        noise_of = seeded(seed, _NOISE)
         with evaluating(self):
-            for rows, x in self._observed(data, seed):
-                count = rows.stop - rows.start
-                mean, log_variance = self.posterior(x)
-                noise = torch.randn(mean.shape, generator=noise_of).to(x.device)
-                z = mean + (0.5 * log_variance).exp() * noise
+            prior = self._prior()
+            for count, x, q, noise in self._posteriors(data, seed):
+                z = self._first(q, noise)
                 log_prob = self.likelihood.log_prob(self.decoder(z).float(), x)
+                kl = self.latents.kl(q, z, noise, prior).sum(1)
                 parts["reconstruction"].append(log_prob[:count].double().cpu())
-                parts["kl"].append(kl_to_prior(mean, log_variance)[:count].double().cpu())
+                parts["kl"].append(kl[:count].double().cpu())
         result = {name: torch.cat(values) for name, values in parts.items()}
         return {"elbo": result["reconstruction"] - result["kl"], **result}
 
@@ -266,25 +200,26 @@ class VAE(Family):
         bounds = []
         noise_of = seeded(seed, _NOISE)
         with evaluating(self):
+            prior = self._prior()
             for rows, x in self._observed(data, seed):
-                mean, log_variance = self.posterior(x)
-                log_weights = [
-                    self._log_weights(x, mean, log_variance, noise.to(x.device))
-                    for noise in self._draws(k, mean.shape, noise_of)
-                ]
+                q = self.posterior(x)
+                log_weights = []
+                for noise in self._draws(k, len(x), noise_of):
+                    log_prob, log_ratio = self._log_weights(x, q, noise.to(x.device), prior)
+                    log_weights.append((log_prob + log_ratio).double())
                 bound = torch.logsumexp(torch.cat(log_weights), dim=0) - math.log(k)
                 bounds.append(bound[: rows.stop - rows.start].cpu())
         return torch.cat(bounds)
 
     def encode(self, data: Tensor, *, batch_size: int = 256) -> Tensor:
-        """Posterior means, float32 N×L, of uint8 N×C×H×W.
+        """Posterior means, float32 N×L, of uint8 N×C×H×W; of a second level behind the first's.
 
         A binary model sees the grey values themselves, its expected pixels: nothing is drawn.
         """
         means = []
         with evaluating(self):
             for rows, block in in_blocks(data, self.device):
-                mean, _ = self.posterior(block.to(torch.float32) / 255)
+                mean = self.latents.means(self.posterior(block.to(torch.float32) / 255))
                 means.append(mean[: rows.stop - rows.start].cpu())
         return torch.cat(means)
 
@@ -308,40 +243,74 @@ class VAE(Family):
         """Decoder means for n draws of the prior; uint8 n×C×H×W. `length` has no meaning here."""
         parts = []
         with evaluating(self):
-            for rows, block in in_blocks(prior(n, self.config.latent, seed), self.device):
-                mean = self.likelihood.mean(self.decoder(block).float())
+            prior = self._prior()
+            for rows, draws in in_blocks(self.latents.draws(n, seed), self.device):
+                z = self.latents.sample(draws, prior)
+                mean = self.likelihood.mean(self.decoder(z).float())
                 parts.append(to_bytes(mean[: rows.stop - rows.start]).cpu())
         return torch.cat(parts)
 
-    def _terms(self, x: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
-        """Reconstruction and KL in nats, means over observed x; `epsilon` is N×L from N(0, I)."""
-        mean, log_variance = self.posterior(x)
-        z = mean + (0.5 * log_variance).exp() * epsilon
-        reconstruction = self.likelihood.log_prob(self.decoder(z).float(), x).mean()
-        return reconstruction, kl_to_prior(mean, log_variance).mean()
+    def _prior(self) -> Prior:
+        return self.latents.prior(self.posterior)
 
-    def _draws(self, k: int, shape: torch.Size, noise_of: torch.Generator) -> Iterator[Tensor]:
-        """Noise for k draws of B×L, some draws (D×B×L) at a time, as many as memory is spared for.
+    def _first(self, q: Gaussian, noise: Tensor) -> Tensor:
+        """A draw of the first level for `noise` of all levels."""
+        return drawn(q, noise[..., : self.config.latent])
+
+    def _terms(self, x: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstruction, KL, and what is paid for the KL; `epsilon` is N×`width` from N(0, I).
+
+        All are means over observed x, in nats.
+        """
+        q = self.posterior(x)
+        z = self._first(q, epsilon)
+        reconstruction = self.likelihood.log_prob(self.decoder(z).float(), x).mean()
+        of_latents = self.latents.kl(q, z, epsilon, self._prior())
+        kl = of_latents.sum(1).mean()
+        free = self.config.free_bits
+        return reconstruction, kl, with_free_bits(of_latents, free) if free > 0 else kl
+
+    def _weights(self, x: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
+        """Both parts of the log-weights of observed x, k×N each, for k draws of noise."""
+        return self._log_weights(x, self.posterior(x), epsilon, self._prior())
+
+    def _draws(self, k: int, items: int, noise_of: torch.Generator) -> Iterator[Tensor]:
+        """Noise for k draws of B items, some (D×B×`width`) at a time, as memory is spared for.
 
         Each draw is taken by itself, so the noise does not depend on how many go together.
         """
-        outputs = math.prod(self.spec.shape) * self.likelihood.parameters_per_value
-        pixels = math.prod(self.spec.shape[1:]) if self.config.network == "conv" else 1
-        widest = max(outputs, pixels * max(self.config.hidden))
-        together = max(1, min(_DRAWS, _VALUES // (shape[0] * widest)))
+        shape = (items, self.latents.width)
+        channels, height, width = self.spec.shape
+        outputs = self.likelihood.outputs(channels) * height * width
+        pixels = 1 if self.config.network == "mlp" else height * width
+        mixture = self.latents.components * self.latents.width
+        widest = max(outputs, pixels * max(self.config.hidden), mixture)
+        together = max(1, min(_DRAWS, _VALUES // (items * widest)))
         for start in range(0, k, together):
             count = min(together, k - start)
             yield torch.stack([torch.randn(shape, generator=noise_of) for _ in range(count)])
 
-    def _log_weights(self, x: Tensor, mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
-        """Weights log p(x, z)/q(z|x) of observed x, B×C×H×W, for noise D×B×L; float64 D×B."""
+    def _log_weights(
+        self, x: Tensor, q: Gaussian, noise: Tensor, prior: Prior
+    ) -> tuple[Tensor, Tensor]:
+        """Both parts of the log-weights, log p(x|z) and log p(z)/q(z|x), D×B each.
+
+        Of observed x, B×C×H×W, for D×B×`width` draws of noise.
+        """
         draws, items = noise.shape[:2]
-        z = mean + (0.5 * log_variance).exp() * noise
+        z = self._first(q, noise)
         repeated = x.expand(draws, *x.shape).flatten(0, 1)
         log_prob = self.likelihood.log_prob(self.decoder(z.flatten(0, 1)).float(), repeated)
-        # log p(z) − log q(z|x); the terms with log 2π cancel.
-        ratio = 0.5 * (noise.square() + log_variance - z.square()).sum(2)
-        return (log_prob.view(draws, items) + ratio).double()
+        return log_prob.view(draws, items), self.latents.log_ratio(q, z, noise, prior)
+
+    def _posteriors(
+        self, data: Tensor, seed: int
+    ) -> Iterator[tuple[int, Tensor, Gaussian, Tensor]]:
+        """Blocks of `data`: how many rows count, observed x, q(z1|x), noise of a draw by seed."""
+        noise_of = seeded(seed, _NOISE)
+        for rows, x in self._observed(data, seed):
+            noise = torch.randn((len(x), self.latents.width), generator=noise_of).to(x.device)
+            yield rows.stop - rows.start, x, self.posterior(x), noise
 
     def _observed(self, data: Tensor, seed: int) -> Iterator[tuple[slice, Tensor]]:
         """Blocks of `data` as the likelihood sees them, binarised once by seed."""
