@@ -48,7 +48,13 @@ PLAIN = {
     ],
 }
 # Values and keys within those that are remedies all the same.
-WITHIN = {"gan.discriminator_steps", "rnn.sampling.temperature"}
+WITHIN = {
+    "gan.discriminator",
+    "gan.discriminator_steps",
+    "gan.loss",
+    "gan.network",
+    "rnn.sampling.temperature",
+}
 
 
 def marked():
