@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from genmint.config import GANConfig, VAEConfig
+from genmint.config.models import Penalty
 from genmint.models.noise import Noise
 from genmint.models.store import build
 
@@ -25,6 +26,17 @@ CONFIGS = {
         likelihood="gaussian",
     ),
     "gan": GANConfig(family="gan", dataset="d", steps=1, hidden=(6,), latent=2),
+    # Its penalty is differentiated twice, which a translation cannot be.
+    "wgan-gp": GANConfig(
+        family="gan",
+        dataset="d",
+        steps=1,
+        hidden=(6,),
+        latent=2,
+        loss="wasserstein",
+        penalty=Penalty(name="wgan-gp"),
+        spectral_norm=True,
+    ),
 }
 
 # Half a minute of C++ for a VAE is enough: the many graphs of a GAN are only traced.
@@ -42,6 +54,7 @@ CASES = [
     ),
     ("remedies", "aot_eager"),
     ("gan", "aot_eager"),
+    ("wgan-gp", "aot_eager"),
 ]
 
 

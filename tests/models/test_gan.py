@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from genmint.config import GANConfig
+from genmint.config.models import Penalty
 from genmint.errors import ConfigError
-from genmint.models.gan import coverage, discriminator_loss, generator_loss, sliced_wasserstein
+from genmint.models.adversarial import generator_loss
+from genmint.models.distances import coverage
 from genmint.models.noise import Noise
 from genmint.models.store import build
 
@@ -24,39 +26,10 @@ def noise(seed=0):
     return Noise(torch.Generator().manual_seed(seed))
 
 
-def test_losses_equal_the_formulas():
-    real, fake = torch.randn(50, 1).double(), torch.randn(50, 1).double()
-    d_real, d_fake = real.sigmoid(), fake.sigmoid()
-    value = d_real.log().mean() + (1 - d_fake).log().mean()
-    torch.testing.assert_close(discriminator_loss(real, fake), -value)
-    torch.testing.assert_close(generator_loss(fake, "minimax"), (1 - d_fake).log().mean())
-    torch.testing.assert_close(generator_loss(fake, "non-saturating"), -d_fake.log().mean())
-
-
-def test_losses_stay_finite_where_the_sigmoid_does_not():
-    sure = torch.tensor([[200.0], [-200.0]], requires_grad=True)
-    for loss in (
-        discriminator_loss(sure, sure),
-        generator_loss(sure, "minimax"),
-        generator_loss(sure, "non-saturating"),
-    ):
-        assert torch.isfinite(loss)
-    generator_loss(sure, "non-saturating").backward()
-    assert torch.isfinite(sure.grad).all()
-
-
-def test_minimax_vanishes_where_the_discriminator_is_sure_and_the_other_does_not():
-    slopes = {}
-    for form in ("minimax", "non-saturating"):
-        logit = torch.tensor([-20.0], requires_grad=True)
-        generator_loss(logit, form).backward()
-        slopes[form] = abs(float(logit.grad))
-    assert slopes["minimax"] < 1e-6
-    assert slopes["non-saturating"] > 0.99
-
-
 @pytest.mark.parametrize("form", ["minimax", "non-saturating"])
-@pytest.mark.parametrize("changes", [{}, {"discriminator_steps": 2}, {"accumulate": 2}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"discriminator_steps": 2}, {"accumulate": 2}, {"penalty": Penalty(name="r1")}]
+)
 def test_each_turn_moves_its_own_network_only(grid, form, changes):
     model = build(config(loss=form, **changes), grid(1, 8, 8))
     source, seen = noise(), []
@@ -145,7 +118,7 @@ def test_the_discriminator_reports_how_sure_it_is(grid):
     assert float(said["margin"]) == pytest.approx((3 * 4 - 4) / 4 - float(fake.mean()), rel=1e-5)
 
 
-@pytest.mark.parametrize("network", ["mlp", "dcgan"])
+@pytest.mark.parametrize("network", ["mlp", "dcgan", "residual"])
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 14), (1, 28, 28), (1, 32, 33)])
 def test_any_shape(grid, network, shape):
     model = build(config(network=network), grid(*shape))
@@ -157,9 +130,131 @@ def test_any_shape(grid, network, shape):
     assert samples.dtype == torch.uint8
 
 
-def test_dcgan_refuses_a_grid_below_eight(grid):
-    with pytest.raises(ConfigError, match="dcgan needs a height and a width of 8"):
-        build(config(network="dcgan"), grid(1, 7, 8))
+EVERYTHING = {
+    "loss": "hinge",
+    "penalty": Penalty(name="r1"),
+    "spectral_norm": True,
+    "attention": True,
+    "pack": 2,
+    "minibatch_stddev": 3,
+    "batch_size": 6,
+    "diffaug": ("colour", "translation", "cutout"),
+}
+
+
+@pytest.mark.parametrize("network", ["dcgan", "residual"])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 14)])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_any_shape_with_every_remedy(grid, network, shape, precision):
+    model = build(config(network=network, **EVERYTHING), grid(*shape))
+    data = pixels(6, *shape)
+    for turn in model.turns():
+        model.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+            loss = model.loss(turn.group, data, noise(), fresh=True).value
+        loss.backward()
+        for name, parameter in model.named_parameters():
+            if name.startswith(turn.group):
+                assert torch.isfinite(parameter.grad).all(), name
+    assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+    assert model.sample(3, seed=0).shape == (3, *shape)
+
+
+def test_a_penalty_is_computed_in_one_step_of_so_many_and_as_many_times_as_heavy(grid):
+    batch, found = pixels(16, 1, 8, 8), []
+    for every in (1, 4):
+        model = build(config(penalty=Penalty(name="r1", every=every)), grid(1, 8, 8))
+        for step in range(6):
+            model.begin(step)
+            found.append(model.loss("discriminator", batch, noise(), fresh=True))
+    plain = build(config(), grid(1, 8, 8)).loss("discriminator", batch, noise(), fresh=True)
+    paid = [float((loss.value - plain.value).detach()) for loss in found]
+    assert all(one == pytest.approx(paid[0], rel=1e-3) for one in paid[:6])
+    wanted = [4 * paid[0], 0, 0, 0, 4 * paid[0], 0]
+    assert paid[6:] == pytest.approx(wanted, rel=1e-3)
+    assert ["slope" in loss.scalars for loss in found[6:]] == [
+        True,
+        False,
+        False,
+        False,
+        True,
+        False,
+    ]
+    # The discriminator's loss in the history is that of its scores, whatever it pays.
+    assert found[0].scalars["discriminator_loss"] == plain.value
+
+
+def test_packs_are_neighbours_in_the_batch_side_by_side_as_channels(grid):
+    model = build(config(pack=3, batch_size=6), grid(2, 8, 8))
+    seen = model._shown(torch.arange(6.0).view(6, 1, 1, 1).expand(6, 2, 8, 8), noise())
+    assert seen.shape == (2, 6, 8, 8)
+    assert seen[:, :, 0, 0].tolist() == [[0, 0, 1, 1, 2, 2], [3, 3, 4, 4, 5, 5]]
+
+
+def test_a_share_of_a_batch_that_cannot_be_packed_is_refused(grid):
+    model = build(config(pack=4, batch_size=8), grid(1, 8, 8))
+    with pytest.raises(ConfigError, match="batch_size: a process has 6 items, no multiple of 4"):
+        model.loss("discriminator", pixels(6, 1, 8, 8), noise(), fresh=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({}, torch.nn.BatchNorm2d),
+        ({"penalty": Penalty(name="wgan-gp")}, torch.nn.GroupNorm),
+        ({"penalty": Penalty(name="r1")}, None),
+        ({"spectral_norm": True}, None),
+        ({"spectral_norm": True, "penalty": Penalty(name="wgan-gp")}, None),
+    ],
+)
+def test_what_auto_normalisation_of_a_dcgans_discriminator_is(grid, changes, kind):
+    model = build(config(network="dcgan", **changes), grid(1, 8, 8))
+    norms = (torch.nn.BatchNorm2d, torch.nn.GroupNorm)
+    found = {type(m) for m in model.discriminator.modules() if isinstance(m, norms)}
+    assert found == ({kind} if kind else set())
+
+
+def test_looking_at_a_model_does_not_move_its_power_iteration(grid):
+    model = build(config(spectral_norm=True), grid(1, 8, 8)).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    data = pixels(100, 1, 8, 8)
+    model.validation(data, seed=0, batch_size=8)
+    model.health(data, seed=0)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    model.loss("discriminator", data[:16], noise(), fresh=True)
+    moved = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
+    assert any(name.endswith("_u") for name in moved)
+
+
+def test_the_margin_of_a_wasserstein_critic_is_the_distance(grid):
+    """Two points √2·0.8 apart: W₁ with a slope of 1, and d/2λ more for the penalty's softness."""
+    model = build(
+        config(
+            loss="wasserstein",
+            penalty=Penalty(name="wgan-gp"),
+            hidden=(64, 64),
+        ),
+        grid(1, 1, 2),
+    )
+    model._generate = lambda z: torch.full((16, 1, 1, 2), -0.4)
+    real = torch.full((16, 1, 1, 2), 179, dtype=torch.uint8)
+    distance = 2**0.5 * (179 / 127.5 - 1 + 0.4)
+    descent = torch.optim.Adam(model.discriminator.parameters(), lr=3e-3, betas=(0.5, 0.9))
+    source = noise()
+    for _ in range(300):
+        descent.zero_grad()
+        loss = model.loss("discriminator", real, source, fresh=True)
+        loss.value.backward()
+        descent.step()
+    expected = distance * (1 + distance / 20)
+    assert float(loss.scalars["margin"]) == pytest.approx(expected, rel=0.05)
+    assert float(loss.scalars["accuracy_real"]) == 1
+
+
+def test_convolutions_refuse_a_grid_below_eight(grid):
+    for network in ("dcgan", "residual"):
+        with pytest.raises(ConfigError, match=f"{network} needs a height and a width of 8"):
+            build(config(network=network), grid(1, 7, 8))
 
 
 def test_more_halvings_than_a_grid_has_are_refused(grid):
@@ -176,23 +271,6 @@ def test_samples_do_not_depend_on_the_batch_size(grid, network):
     assert not torch.equal(model.sample(64, seed=2), model.sample(64, seed=3))
 
 
-def test_sliced_wasserstein_is_zero_for_equal_sets_and_grows_with_the_shift():
-    real = pixels(64, 1, 4, 4)
-    shuffled = real[torch.randperm(64)]
-    assert float(sliced_wasserstein(real, shuffled, seed=0)) == pytest.approx(0, abs=1e-6)
-    near = real.float().add(10).clamp(max=255).to(torch.uint8)
-    far = real.float().add(60).clamp(max=255).to(torch.uint8)
-    assert sliced_wasserstein(real, near, seed=0) < sliced_wasserstein(real, far, seed=0)
-
-
-def test_sliced_wasserstein_of_one_pixel_is_the_plain_distance():
-    """In one dimension every direction is ±1, so it is the distance of the sorted values."""
-    real = torch.tensor([0, 51, 255], dtype=torch.uint8).view(3, 1, 1, 1)
-    fake = torch.tensor([255, 0, 0, 102, 102, 255], dtype=torch.uint8).view(6, 1, 1, 1)
-    # Sorted: 0 0 102 102 255 255 against 0 0 51 51 255 255.
-    assert float(sliced_wasserstein(real, fake, seed=0)) == pytest.approx(2 * 51 / 255 / 6)
-
-
 def test_validation_is_repeatable_and_ranks_a_collapsed_generator_worse(grid):
     model = build(config(), grid(1, 8, 8))
     data = pixels(100, 1, 8, 8)
@@ -202,47 +280,6 @@ def test_validation_is_repeatable_and_ranks_a_collapsed_generator_worse(grid):
         for parameter in model.generator.parameters():
             parameter.fill_(3.0)
     assert model.validation(data, seed=0, batch_size=8)["loss"] > score
-
-
-def modes(k=8, of=16):
-    """k far corners of a small cube of pixels, with `of` different items around each."""
-    corners = torch.cartesian_prod(*[torch.tensor([20, 220])] * 3)[:k]
-    around = pixels(k * of, 3).long() % 12
-    return (corners.repeat_interleave(of, dim=0) + around).to(torch.uint8).view(-1, 3, 1, 1)
-
-
-def test_coverage_of_the_data_itself_is_one():
-    real = modes()
-    assert coverage(real, real) == 1
-    assert coverage(real, real[torch.randperm(len(real))]) == 1
-
-
-@pytest.mark.parametrize("found", [1, 3, 8])
-def test_coverage_is_the_share_of_the_modes_that_are_found(found):
-    real = modes()
-    assert coverage(real, real[: 16 * found].repeat(3, 1, 1, 1)) == found / 8
-
-
-def test_coverage_of_samples_like_the_data_is_that_of_the_paper():
-    real, fake = pixels(1000, 4, 1, 1, seed=1), pixels(1000, 4, 1, 1, seed=2)
-    for k in (1, 3, 5):
-        assert coverage(real, fake, neighbours=k) == pytest.approx(1 - 2**-k, abs=0.05)
-
-
-def test_coverage_knows_duplicates_for_what_they_are():
-    """Where the nearest are equal, a distance of rounding instead of 0 would decide."""
-    real = pixels(20, 3, 16, 16).repeat_interleave(10, dim=0)
-    assert coverage(real, real[::10]) == 1
-    assert coverage(real, real[::20]) == 0.5
-
-
-def test_coverage_of_few_items():
-    one = pixels(1, 1, 4, 4)
-    assert coverage(one, one) == 1
-    assert coverage(one, 255 - one) == 0
-    # The neighbour of each is the other, so that either is near both.
-    two = pixels(2, 1, 4, 4)
-    assert coverage(two, two[:1]) == 1
 
 
 def test_health_is_the_coverage_of_the_models_samples(grid):

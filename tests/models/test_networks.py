@@ -4,6 +4,7 @@ from torch import nn
 
 from genmint.models.networks import (
     Down,
+    MinibatchStddev,
     Residual,
     SelfAttention,
     Up,
@@ -125,3 +126,29 @@ def test_spectral_normalisation_makes_every_layer_1_lipschitz():
     ]
     assert len(values) == 3
     assert max(abs(value - 1) for value in values) < 1e-3
+
+
+def test_the_deviation_of_a_group_is_one_more_feature_of_its_items():
+    """Karras et al. 2018, section 3: over the group for each feature, then averaged over them."""
+    x = torch.randn(8, 5)
+    y = MinibatchStddev(4)(x)
+    assert torch.equal(y[:, :5], x)
+    wanted = x.view(2, 4, 5).std(dim=1, correction=0).mean(1)
+    torch.testing.assert_close(y[:, 5], wanted.repeat_interleave(4))
+    alike = x[:1].expand(4, 5).clone().requires_grad_()
+    y = MinibatchStddev(4)(alike)
+    assert float(y[0, 5].detach()) == pytest.approx(0, abs=1e-3)
+    y.sum().backward()
+    assert torch.isfinite(alike.grad).all()
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv", "residual"])
+def test_networks_that_compare_items_give_a_vector_all_the_same(network):
+    down = encoder(network, (1, 8, 8), [4, 6], 1, act="relu", compared=2)
+    assert down(torch.randn(6, 1, 8, 8)).shape == (6, 1)
+
+
+def test_spectral_normalisation_of_residual_networks_is_finite():
+    """Their last convolutions start at zero, which has no direction to divide by."""
+    network = spectral(encoder("residual", (1, 8, 8), [4, 6], 1, act="relu", attention=True))
+    assert torch.isfinite(network(torch.randn(2, 1, 8, 8))).all()

@@ -58,7 +58,15 @@ PLAIN = {
     ],
 }
 # Values and keys within those that are remedies all the same.
-WITHIN = {"vae.likelihood", "gan.discriminator_steps", "rnn.sampling.temperature", "vae.optimiser.weight_decay"}
+WITHIN = {
+    "gan.discriminator",
+    "gan.discriminator_steps",
+    "gan.loss",
+    "gan.network",
+    "rnn.sampling.temperature",
+    "vae.likelihood",
+    "vae.optimiser.weight_decay",
+}
 
 
 def marked():

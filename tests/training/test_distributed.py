@@ -27,14 +27,23 @@ CASES = {
     "gan, accumulated": ("gan", {**BOTH, "accumulate": 2}),
     "gan, several turns": ("gan", {**BOTH, "discriminator_steps": 2}),
     "dcgan with batch norm": ("gan", {**BOTH, "network": "dcgan", "hidden": [4, 8, 8]}),
+    "gan with every remedy": ("gan", {
+        **BOTH, "loss": "hinge", "penalty": {"name": "r1", "weight": 0.1, "every": 2}, "pack": 2,
+        "spectral_norm": True, "minibatch_stddev": 2, "diffaug": ["colour", "cutout"],
+        "network": "residual", "attention": True, "hidden": [4, 8], "generator_norm": "group",
+    }),
+    "wgan-gp": ("gan", {
+        **BOTH, "loss": "wasserstein", "penalty": {"name": "wgan-gp"}, "network": "dcgan",
+        "hidden": [4, 8], "discriminator_steps": 2,
+    }),
     "rnn of a stream with dropout": ("rnn-stream", {"optimiser": {**SGD, "clip_norm": 0.1}}),
     "rnn of a stream, accumulated": ("rnn-stream", {"optimiser": SGD, "accumulate": 2}),
     "rnn of items": ("rnn-items", {"optimiser": SGD}),
     "rnn of items with dropout": ("rnn-items", {"optimiser": SGD, "layers": 2, "dropout": 0.4,
                                                 "context": 3, "accumulate": 2}),
 }  # fmt: skip
-RESUMED = {"vae, accumulated", "gan with batch norm", "rnn of a stream with dropout",
-           "rnn of items"}  # fmt: skip
+RESUMED = {"vae, accumulated", "gan with batch norm", "gan with every remedy",
+           "rnn of a stream with dropout", "rnn of items"}  # fmt: skip
 
 
 def free_port():

@@ -31,6 +31,15 @@ CASES = {
         "generator": COSINE, "discriminator": {"name": "sgd", "momentum": 0.5, "lr": 1e-2},
     }),
     "dcgan in channels last": ("gan", {**GRIDS, "network": "dcgan", "ema": 0.5}),
+    "gan with every remedy": ("gan", {
+        "loss": "hinge", "penalty": {"name": "r1", "every": 3}, "spectral_norm": True, "pack": 2,
+        "minibatch_stddev": 4, "diffaug": ["colour", "translation", "cutout"], "ema": 0.9,
+        "network": "residual", "attention": True, "hidden": [4, 8],
+    }),
+    "wgan-gp in bf16": ("gan", {
+        "loss": "wasserstein", "penalty": {"name": "wgan-gp"}, "network": "dcgan",
+        "hidden": [4, 8], "discriminator_steps": 2, "precision": "bf16",
+    }),
     "gan in bf16": ("gan", {"precision": "bf16"}),
     "gan in fp16": ("gan", {"precision": "fp16"}),
     "rnn of a stream": ("rnn-stream", {}),

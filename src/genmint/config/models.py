@@ -156,17 +156,80 @@ class VAEConfig(_GridModel):
         return self
 
 
+class Penalty(Frozen):
+    """What the discriminator pays for the slope of its scores."""
+
+    name: Literal["none", "wgan-gp", "r1"] = "none"
+    weight: PositiveFloat = 10.0
+    every: PositiveInt = 1
+
+
 class GANConfig(_GridModel):
     """Generative adversarial network (Goodfellow et al. 2014)."""
 
     family: Literal["gan"]
-    network: Literal["mlp", "dcgan"] = "mlp"
+    network: Literal["mlp", "dcgan", "residual"] = "mlp"
     hidden: Widths = (256, 256)
     latent: PositiveInt = 64
-    loss: Literal["minimax", "non-saturating"] = "non-saturating"
+    loss: Literal["minimax", "non-saturating", "least-squares", "hinge", "wasserstein"] = (
+        "non-saturating"
+    )
+    penalty: Penalty = Penalty()
+    spectral_norm: bool = False
+    generator_norm: Literal["auto", "none", "batch", "group", "layer"] = "auto"
+    discriminator_norm: Literal["auto", "none", "batch", "group", "layer"] = "auto"
+    attention: bool = False
+    pack: PositiveInt = 1
+    minibatch_stddev: Annotated[int, Field(ge=0)] = 0
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    diffaug: tuple[Literal["colour", "translation", "cutout"], ...] = ()
     discriminator_steps: PositiveInt = 1
     generator: Optimiser = Optimiser(lr=2e-4, betas=(0.5, 0.999))
     discriminator: Optimiser = Optimiser(lr=2e-4, betas=(0.5, 0.999))
+
+    @model_validator(mode="after")
+    def _the_slope_is_bounded_where_it_must_be(self) -> Self:
+        if self.loss == "wasserstein" and self.penalty.name == "none" and not self.spectral_norm:
+            raise ValueError(
+                "loss: wasserstein grows without end unless the discriminator's slope is bounded: "
+                "set penalty: {name: wgan-gp}, or spectral_norm: true"
+            )
+        if self.penalty.name != "none" and self.discriminator_norm == "batch":
+            raise ValueError(
+                f"penalty: {self.penalty.name} is on the slope at each item alone, which "
+                "discriminator_norm: batch mixes with the others: use layer, none or auto"
+            )
+        if self.spectral_norm and self.discriminator_norm not in ("auto", "none"):
+            raise ValueError(
+                "spectral_norm bounds the discriminator's slope, which discriminator_norm: "
+                f"{self.discriminator_norm} scales back: use none or auto"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_batch_can_be_judged(self) -> Self:
+        if self.minibatch_stddev == 1:
+            raise ValueError("minibatch_stddev: 1 compares nothing: use 0 (off), or 2 or more")
+        together = self.pack * max(1, self.minibatch_stddev)
+        if self.batch_size % together:
+            raise ValueError(
+                f"batch_size {self.batch_size} is no multiple of {together}, the samples that are "
+                f"judged together (pack {self.pack}, minibatch_stddev {self.minibatch_stddev})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_others_fit(self) -> Self:
+        if self.label_smoothing > 0 and self.loss in ("hinge", "wasserstein"):
+            raise ValueError(
+                f"label_smoothing needs a loss with labels, and {self.loss} has none: set it to 0, "
+                "or use loss: non-saturating or least-squares"
+            )
+        if self.attention and self.network == "mlp":
+            raise ValueError("attention is over places of a grid: use network: dcgan or residual")
+        if len(set(self.diffaug)) < len(self.diffaug):
+            raise ValueError("diffaug names a change twice: once is enough")
+        return self
 
 
 class RNNConfig(_ModelBase):

@@ -1,6 +1,7 @@
-"""Generative adversarial network (Goodfellow et al. 2014), fully connected or DCGAN-like.
+"""Generative adversarial network (Goodfellow et al. 2014), fully connected or convolutional.
 
-min_G max_D E[log D(x)] + E[log(1 − D(G(z)))], with D = σ(logit), computed from logits.
+min_G max_D E[log D(x)] + E[log(1 − D(G(z)))], with D = σ(logit), computed from logits; other losses
+and what steadies them are in `adversarial`.
 """
 
 from __future__ import annotations
@@ -9,95 +10,25 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from genmint.config import GANConfig, Optimiser
 from genmint.data.spec import DataSpec
 from genmint.errors import ConfigError
-from genmint.models.blocks import in_blocks, prior, seeded, to_bytes
+from genmint.models.adversarial import accuracies, discriminator_loss, generator_loss, penalise
+from genmint.models.blocks import in_blocks, prior, to_bytes
+from genmint.models.diffaug import augment
+from genmint.models.distances import coverage, sliced_wasserstein
 from genmint.models.family import Family, Loss, Turn, evaluating
-from genmint.models.networks import decoder, encoder
+from genmint.models.networks import Norm, decoder, encoder, spectral
 from genmint.models.noise import Noise
 
-_DIRECTIONS = 4
+# What the two networks are made of.
+_NETWORKS = {"mlp": "mlp", "dcgan": "conv", "residual": "residual"}
 
-# Directions of the sliced distance: with 256 its own scatter is below a percent on small images.
-_SLICES = 256
 # Held-out items and samples that the choice of the best weights looks at, at most and at least.
 _MAX_ITEMS, _MIN_SAMPLES = 2048, 1024
 # Held-out items whose coverage is looked at while training.
 _COVERED = 1024
-
-
-def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """−E[log σ(real)] − E[log(1 − σ(fake))] from logits of any shape; a scalar in nats."""
-    return functional.softplus(-real).mean() + functional.softplus(fake).mean()
-
-
-def generator_loss(fake: Tensor, form: str) -> Tensor:
-    """What the generator descends, from the logits of its samples; a scalar in nats.
-
-    minimax: E[log(1 − σ(fake))]; non-saturating: −E[log σ(fake)], whose gradient does not vanish
-    where the discriminator is sure (Goodfellow et al. 2014, section 3).
-    """
-    if form == "minimax":
-        return -functional.softplus(fake).mean()
-    return functional.softplus(-fake).mean()
-
-
-def sliced_wasserstein(real: Tensor, fake: Tensor, *, seed: int) -> Tensor:
-    """Sliced 1-Wasserstein distance in pixel space (Rabin et al. 2011; Bonneel et al. 2015).
-
-    Args:
-        real: uint8 n×C×H×W.
-        fake: uint8 (k·n)×C×H×W.
-        seed: of the 256 directions, which depend on nothing else.
-
-    Returns:
-        0-d float32: the mean over directions (unit vectors) of the distance between the projected
-        sets, pixels scaled to 0…1; 0 for equal sets, lower is better.
-    """
-    n = len(real)
-    flat_real = real.flatten(1).float() / 255
-    flat_fake = fake.flatten(1).float() / 255
-    directions = torch.randn(flat_real.shape[1], _SLICES, generator=seeded(seed, _DIRECTIONS))
-    directions = (directions / directions.norm(dim=0)).to(real.device)
-    projected_real = (flat_real @ directions).sort(dim=0).values
-    projected_fake = (flat_fake @ directions).sort(dim=0).values
-    repeated = projected_real.repeat_interleave(len(fake) // n, dim=0)
-    distance: Tensor = (repeated - projected_fake).abs().mean()
-    return distance
-
-
-def coverage(real: Tensor, fake: Tensor, neighbours: int = 5) -> float:
-    """Share of real items with a sample within the distance of their k-th real neighbour.
-
-    Coverage of Naeem et al. 2020, "Reliable fidelity and diversity metrics", here in pixels.
-
-    Args:
-        real: uint8 N×C×H×W; of a single item only its copies are near.
-        fake: uint8 M×C×H×W, on the same device.
-        neighbours: k; N − 1 where there are no more.
-
-    Returns:
-        0…1. Samples like the data give about 1 − 2^−k (0.97 for k = 5).
-    """
-    among = _squared_distances(real, real)
-    # The nearest of all is the item itself.
-    radius = among.kthvalue(min(neighbours, len(real) - 1) + 1, dim=1).values
-    nearest = _squared_distances(real, fake).min(dim=1).values
-    return float((nearest <= radius).double().mean())
-
-
-def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Between the rows of uint8 N×… and M×…; float64 N×M.
-
-    Whole numbers, exact in double: what is equal is at distance 0, as `torch.cdist` has it only
-    where it is twenty times as slow.
-    """
-    flat_a, flat_b = a.flatten(1).double(), b.flatten(1).double()
-    squares = flat_a.square().sum(1)[:, None] + flat_b.square().sum(1)
-    return squares - 2 * (flat_a @ flat_b.T)
 
 
 class GAN(Family):
@@ -109,29 +40,38 @@ class GAN(Family):
         super().__init__()
         self.config = config
         self.spec = spec
-        convolutional = config.network == "dcgan"
-        if convolutional and min(spec.shape[1:]) < 8:
+        if config.network != "mlp" and min(spec.shape[1:]) < 8:
             raise ConfigError(
-                f"network: dcgan needs a height and a width of 8 or more, and {spec.dataset} has "
-                f"{spec.shape[1]}×{spec.shape[2]}: use network: mlp"
+                f"network: {config.network} needs a height and a width of 8 or more, and "
+                f"{spec.dataset} has {spec.shape[1]}×{spec.shape[2]}: use network: mlp"
             )
-        network = "conv" if convolutional else "mlp"
         self.generator = decoder(
-            network, config.latent, config.hidden, spec.shape, act="relu", norm="batch"
+            _NETWORKS[config.network],
+            config.latent,
+            config.hidden,
+            spec.shape,
+            act="relu",
+            norm="batch" if config.generator_norm == "auto" else config.generator_norm,
+            attention=config.attention,
         )
         self.discriminator = encoder(
-            network,
-            spec.shape,
+            _NETWORKS[config.network],
+            (spec.shape[0] * config.pack, *spec.shape[1:]),
             config.hidden,
             1,
             act="leaky-relu",
-            norm="batch" if convolutional else "none",
+            norm=_discriminator_norm(config),
+            attention=config.attention,
+            compared=config.minibatch_stddev,
         )
-        if convolutional:
+        if config.network == "dcgan":
             self.apply(_dcgan_start)
+        if config.spectral_norm:
+            spectral(self.discriminator)
         self._drawn: Tensor | None = None
         # One batch of samples serves both turns, unless memory or several turns speak against it.
         self._share = config.discriminator_steps == 1 and config.accumulate == 1
+        self._penalised = config.penalty.name != "none"
 
     def optimisers(self) -> dict[str, tuple[Optimiser, list[nn.Parameter]]]:
         """Two groups, `discriminator` and `generator`."""
@@ -140,6 +80,11 @@ class GAN(Family):
             "generator": (self.config.generator, list(self.generator.parameters())),
         }
 
+    def begin(self, step: int) -> None:
+        """The penalty is computed in one step of `every`, the first among them."""
+        penalty = self.config.penalty
+        self._penalised = penalty.name != "none" and step % penalty.every == 0
+
     def turns(self) -> tuple[Turn, ...]:
         """The discriminator's turns, each on new data, then the generator's."""
         return (Turn("discriminator"),) * self.config.discriminator_steps + (
@@ -147,7 +92,11 @@ class GAN(Family):
         )
 
     def loss(self, group: str, batch: Tensor, noise: Noise, *, fresh: bool) -> Loss:
-        """The discriminator's loss, or after its step the generator's; in nats."""
+        """The discriminator's loss, or after its step the generator's.
+
+        Raises:
+            ConfigError: what is judged together does not fit into this process's batch.
+        """
         if group == "discriminator":
             return self._discriminator_turn(batch, noise)
         fake = self._drawn
@@ -156,7 +105,7 @@ class GAN(Family):
         self._drawn = None
         # The generator's step needs no gradient of the discriminator's weights.
         self.discriminator.requires_grad_(False)
-        loss = generator_loss(self._judge(fake), self.config.loss)
+        loss = generator_loss(self._judge(self._shown(fake, noise)), self.config.loss)
         self.discriminator.requires_grad_(True)
         return Loss(loss, {"generator_loss": loss.detach()})
 
@@ -191,19 +140,42 @@ class GAN(Family):
         with torch.set_grad_enabled(self._share):
             fake = self._generate(noise.normal(len(batch), self.config.latent))
         self._drawn = fake if self._share else None
+        real, fake = self._shown(real, noise), self._shown(fake.detach(), noise)
         on_real = self._judge(real)
-        on_fake = self._judge(fake.detach())
-        loss = discriminator_loss(on_real, on_fake)
-        return Loss(
-            loss,
-            {
-                "discriminator_loss": loss.detach(),
-                "accuracy_real": (on_real.detach() > 0).float().mean(),
-                "accuracy_fake": (on_fake.detach() < 0).float().mean(),
-                # Logits: near 0 the two are balanced; where it grows the discriminator has won.
-                "margin": (on_real.detach().mean() - on_fake.detach().mean()),
-            },
-        )
+        on_fake = self._judge(fake)
+        form = self.config.loss
+        loss = discriminator_loss(on_real, on_fake, form, self.config.label_smoothing)
+        right = accuracies(on_real.detach(), on_fake.detach(), form)
+        scalars = {
+            "discriminator_loss": loss.detach(),
+            "accuracy_real": right[0],
+            "accuracy_fake": right[1],
+            # Scores: near 0 the two are balanced; where it grows the discriminator has won.
+            "margin": (on_real.detach().mean() - on_fake.detach().mean()),
+        }
+        if self._penalised:
+            # Never translated: torch.compile differentiates once.
+            paid, scalars["slope"] = penalise(
+                self.config.penalty, self.discriminator, real, fake, noise
+            )
+            loss = loss + paid
+        return Loss(loss, scalars)
+
+    def _shown(self, grid: Tensor, noise: Noise) -> Tensor:
+        """What the discriminator judges: changed, and `pack` items as the channels of one.
+
+        Packing: Lin et al. 2018, PacGAN, section 2. A generator that leaves out modes gives packs
+        whose items are too alike, which tells them from packs of data.
+        """
+        together = self.config.pack * max(1, self.config.minibatch_stddev)
+        if len(grid) % together:
+            raise ConfigError(
+                f"batch_size: a process has {len(grid)} items, no multiple of {together}, the "
+                "samples that are judged together (pack, minibatch_stddev)"
+            )
+        grid = augment(grid, self.config.diffaug, noise)
+        pack = self.config.pack
+        return grid if pack == 1 else grid.unflatten(0, (-1, pack)).flatten(1, 2)
 
     def _generate(self, z: Tensor) -> Tensor:
         grid: Tensor = self.generator(z).float()
@@ -223,6 +195,19 @@ class GAN(Family):
                 unit = self.generator(block).float().tanh() * 0.5 + 0.5
                 parts.append(to_bytes(unit[: rows.stop - rows.start]).cpu())
         return torch.cat(parts)
+
+
+def _discriminator_norm(config: GANConfig) -> Norm:
+    """What `auto` is: batch in a DCGAN, but where a penalty or a bound is on the slope.
+
+    Layer normalisation takes its place beside wgan-gp (Gulrajani et al. 2017, section 4), none
+    beside r1 and spectral normalisation, as in their papers.
+    """
+    if config.discriminator_norm != "auto":
+        return config.discriminator_norm
+    if config.network != "dcgan" or config.spectral_norm or config.penalty.name == "r1":
+        return "none"
+    return "layer" if config.penalty.name == "wgan-gp" else "batch"
 
 
 def _dcgan_start(module: nn.Module) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, parametrize
 
 from genmint.errors import ConfigError
 
@@ -137,14 +137,47 @@ class SelfAttention(nn.Module):
         return x + self.gamma * self.out(grid)  # type: ignore[no-any-return]
 
 
+class MinibatchStddev(nn.Module):
+    """Tell every item how much the `items` of its group differ (Karras et al. 2018, section 3).
+
+    The standard deviation of each feature over a group, averaged over the features, is one more
+    feature of all its items: a generator that always gives the same is found out by it.
+    """
+
+    def __init__(self, items: int) -> None:
+        super().__init__()
+        self.items = items
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×F to N×(F+1), N a multiple of `items`; neighbours in the batch are a group."""
+        groups = x.float().unflatten(0, (-1, self.items))
+        variance = (groups - groups.mean(1, keepdim=True)).square().mean(1)
+        # As in the paper's code; without it the root of 0 has no gradient.
+        spread = (variance + 1e-8).sqrt().mean(1).repeat_interleave(self.items)
+        return torch.cat([x, spread[:, None].to(x.dtype)], dim=1)
+
+
+class _Spectral(parametrizations._SpectralNorm):
+    """In float32 under autocast too, which otherwise makes parts of it 16 bits wide."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        with torch.autocast(weight.device.type, enabled=False):
+            return super().forward(weight)
+
+
 def spectral(module: nn.Module) -> nn.Module:
     """Divide every weight of a network by its largest singular value (Miyato et al. 2018).
 
     One power iteration a pass while training, none in evaluation. In place; returns the network.
+    Weights of zeros, which have no direction, start anew.
     """
     for layer in list(module.modules()):
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
-            parametrizations.spectral_norm(layer)
+            if not layer.weight.any():
+                layer.reset_parameters()
+            rows = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
+            bound = _Spectral(layer.weight, dim=rows)
+            parametrize.register_parametrization(layer, "weight", bound)
     return module
 
 
@@ -157,6 +190,7 @@ def encoder(
     act: str,
     norm: Norm = "none",
     attention: bool = False,
+    compared: int = 0,
 ) -> nn.Sequential:
     """A network from a grid to a vector.
 
@@ -170,6 +204,7 @@ def encoder(
         norm: normalisation after every layer, or every convolution but the first (Radford et al.
             2016), and within residual blocks.
         attention: self-attention where the grid is second smallest; not for mlp.
+        compared: how many items are compared before the last layer, see `MinibatchStddev`; 0: none.
 
     Returns:
         A module from float N×C×H×W to N×features. Without `features` (0) its last layer is left
@@ -183,7 +218,7 @@ def encoder(
         for before, after in itertools.pairwise(sizes):
             layers += [nn.Linear(before, after), *normalisation(norm, after, grid=False)]
             layers.append(activation(act))
-        return nn.Sequential(*layers, *_last(sizes[-1], features))
+        return nn.Sequential(*layers, *_last(sizes[-1], features, compared))
     sides = halvings((height, width), len(hidden))
     for i, (before, after) in enumerate(itertools.pairwise([channels, *hidden])):
         layers.append(Down(before, after))
@@ -195,7 +230,7 @@ def encoder(
         if attention and i == max(0, len(hidden) - 2):
             layers.append(SelfAttention(after))
     flat = hidden[-1] * sides[-1][0] * sides[-1][1]
-    return nn.Sequential(*layers, nn.Flatten(), *_last(flat, features))
+    return nn.Sequential(*layers, nn.Flatten(), *_last(flat, features, compared))
 
 
 def decoder(
@@ -260,5 +295,9 @@ def halvings(side: tuple[int, int], times: int) -> list[tuple[int, int]]:
     return sides
 
 
-def _last(width: int, features: int) -> list[nn.Module]:
-    return [nn.Linear(width, features)] if features else []
+def _last(width: int, features: int, compared: int) -> list[nn.Module]:
+    if not features:
+        return []
+    if not compared:
+        return [nn.Linear(width, features)]
+    return [MinibatchStddev(compared), nn.Linear(width + 1, features)]

@@ -1,0 +1,68 @@
+"""How far samples are from data, in pixels: what ranks the weights of one training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from genmint.models.blocks import seeded
+
+_DIRECTIONS = 4
+
+# Directions of the sliced distance: with 256 its own scatter is below a percent on small images.
+_SLICES = 256
+
+
+def sliced_wasserstein(real: Tensor, fake: Tensor, *, seed: int) -> Tensor:
+    """Sliced 1-Wasserstein distance in pixel space (Rabin et al. 2011; Bonneel et al. 2015).
+
+    Args:
+        real: uint8 n×C×H×W.
+        fake: uint8 (k·n)×C×H×W.
+        seed: of the 256 directions, which depend on nothing else.
+
+    Returns:
+        0-d float32: the mean over directions (unit vectors) of the distance between the projected
+        sets, pixels scaled to 0…1; 0 for equal sets, lower is better.
+    """
+    n = len(real)
+    flat_real = real.flatten(1).float() / 255
+    flat_fake = fake.flatten(1).float() / 255
+    directions = torch.randn(flat_real.shape[1], _SLICES, generator=seeded(seed, _DIRECTIONS))
+    directions = (directions / directions.norm(dim=0)).to(real.device)
+    projected_real = (flat_real @ directions).sort(dim=0).values
+    projected_fake = (flat_fake @ directions).sort(dim=0).values
+    repeated = projected_real.repeat_interleave(len(fake) // n, dim=0)
+    distance: Tensor = (repeated - projected_fake).abs().mean()
+    return distance
+
+
+def coverage(real: Tensor, fake: Tensor, neighbours: int = 5) -> float:
+    """Share of real items with a sample within the distance of their k-th real neighbour.
+
+    Coverage of Naeem et al. 2020, "Reliable fidelity and diversity metrics", here in pixels.
+
+    Args:
+        real: uint8 N×C×H×W; of a single item only its copies are near.
+        fake: uint8 M×C×H×W, on the same device.
+        neighbours: k; N − 1 where there are no more.
+
+    Returns:
+        0…1. Samples like the data give about 1 − 2^−k (0.97 for k = 5).
+    """
+    among = _squared_distances(real, real)
+    # The nearest of all is the item itself.
+    radius = among.kthvalue(min(neighbours, len(real) - 1) + 1, dim=1).values
+    nearest = _squared_distances(real, fake).min(dim=1).values
+    return float((nearest <= radius).double().mean())
+
+
+def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Between the rows of uint8 N×… and M×…; float64 N×M.
+
+    Whole numbers, exact in double: what is equal is at distance 0, as `torch.cdist` has it only
+    where it is twenty times as slow.
+    """
+    flat_a, flat_b = a.flatten(1).double(), b.flatten(1).double()
+    squares = flat_a.square().sum(1)[:, None] + flat_b.square().sum(1)
+    return squares - 2 * (flat_a @ flat_b.T)
