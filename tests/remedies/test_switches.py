@@ -48,7 +48,12 @@ PLAIN = {
     ],
 }
 # Values and keys within those that are remedies all the same.
-WITHIN = {"gan.discriminator_steps", "rnn.sampling.temperature"}
+WITHIN = {
+    "gan.discriminator_steps",
+    "rnn.sampling.temperature",
+    "rnn.sampling.top_k",
+    "rnn.sampling.top_p",
+}
 
 
 def marked():
