@@ -298,6 +298,7 @@ def test_scores_of_two_protocols_do_not_compare(other):
         ("elbo", "observation", False),
         ("elbo", "importance_samples", False),
         ("elbo", "temperature", True),
+        ("elbo", "top_p", True),
         ("elbo", "extractor", False),
         ("frechet_digits_cnn", "observation", True),
         ("frechet_digits_cnn", "importance_samples", True),
@@ -340,7 +341,9 @@ def test_a_spread_that_does_not_hold_here_makes_nothing_superior(known, block, s
     assert found.reason.endswith("run `genmint spread vae`")
 
 
-@pytest.mark.parametrize("key", ["data", "extractor", "seed", "batch_size", "temperature"])
+@pytest.mark.parametrize(
+    "key", ["data", "extractor", "seed", "batch_size", "temperature", "top_k", "top_p"]
+)
 def test_a_spread_holds_on_the_data_of_the_next_night(key):
     known = spread(protocol={**PROTOCOL, key: "tonight's"})
     assert judge(*CLEARLY, known=known).better is True

@@ -81,9 +81,39 @@ def test_texts_come_as_text_of_the_length_asked_for(text_model):
     assert len(draw(text_model, n=[1], seed=[0])["sample"][0]) == 512
 
 
+def test_a_text_goes_on_from_its_prompt(text_model):
+    found = draw(
+        text_model, n=[2, 1], seed=[0, 0], length=[5, 5], prompt=["ab ", None],
+        temperature=[1e-6, None],
+    )  # fmt: skip
+    first, second, plain = found["sample"]
+    assert first.startswith("ab ")
+    assert len(first) == 8
+    assert first == second
+    (alone,) = draw(text_model, n=[1], seed=[7], length=[5], prompt=["ab "], top_k=[1])["sample"]
+    assert alone == first
+    assert plain == draw(text_model, n=[1], seed=[0], length=[5])["sample"][0]
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
+        ({"prompt": ["xa"]}, r"prompt: 'x' \(U\+0078\): words has no such character"),
+        ({"prompt": [""]}, "prompt: nothing to go on from"),
+        ({"top_p": [1.5]}, "top_p 1.5: input should be less than or equal to 1"),
+        ({"temperature": [0.0]}, "temperature 0.0: input should be greater than 0"),
+        ({"top_k": [0]}, "top_k: 0 is not a whole number from 1"),
+    ],
+)
+def test_a_draw_that_a_text_model_cannot_make_is_refused(text_model, columns, message):
+    with pytest.raises(ValueError, match=message):
+        draw(text_model, n=[1], seed=[0], **columns)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"n": [1], "seed": [0], "top_k": [3]}, "top_k: only an RNN draws symbol by symbol"),
         ({"n": [0], "seed": [0]}, "n: 0 is not a whole number from 1 to 1024"),
         ({"n": [1025], "seed": [0]}, "n: 1025 is not"),
         ({"n": [1], "seed": [-1]}, "seed: -1 is not"),

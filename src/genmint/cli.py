@@ -285,12 +285,17 @@ def _add_use_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
         ".wav (sound; clips one after the other), .txt (text), .npy (the bare array).\n"
         "The same seed gives the same samples.\n\n"
         "  genmint sample image-vae -n 64 --out digits.png\n"
-        "  genmint sample audio-rnn@champion -n 8 --seed 7 --out notes.wav",
+        "  genmint sample audio-rnn@champion -n 8 --seed 7 --out notes.wav\n"
+        "  genmint sample text-rnn --prompt 'The ' --top-p 0.9 --out text.txt",
     )
     sample.add_argument("target", metavar="MODEL", help=_TARGET_HELP)
     sample.add_argument("-n", type=int, default=16, help="how many (default: 16)")
     sample.add_argument("--seed", type=int, default=0, help="default: 0")
     sample.add_argument("--length", type=int, help="symbols a text has (default: the protocol's)")
+    sample.add_argument("--prompt", metavar="TEXT", help="what a text goes on from")
+    sample.add_argument("--temperature", type=float, help="of an RNN (default: the block's)")
+    sample.add_argument("--top-k", type=int, help="draw among so many symbols, the likeliest")
+    sample.add_argument("--top-p", type=float, help="draw from the nucleus of this probability")
     sample.add_argument("--out", type=Path, required=True, metavar="FILE")
 
     encode = verb(
@@ -511,6 +516,7 @@ def _sample(options: argparse.Namespace) -> int:
         raise ConfigError(f"-n {options.n}: draw at least one sample")
     if options.length is not None and options.length < 1:
         raise ConfigError(f"--length {options.length}: at least one symbol")
+    said = {key: getattr(options, key) for key in ("prompt", "temperature", "top_k", "top_p")}
     sample_to_file(
         project,
         params,
@@ -519,6 +525,7 @@ def _sample(options: argparse.Namespace) -> int:
         n=options.n,
         seed=options.seed,
         length=options.length,
+        said={key: value for key, value in said.items() if value is not None},
     )
     print(f"wrote {options.out}")
     return 0

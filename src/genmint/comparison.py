@@ -35,8 +35,9 @@ _ROUNDING = 1e-6
 
 # The spread between trainings must hold from one night to the next, when the data have changed
 # (and with them the extractor, which is trained on them); seeds and batch sizes change no spread.
-# The temperature is in the block.
-_NIGHTLY = frozenset({"data", "extractor", "seed", "batch_size", "temperature"})
+# How an RNN draws is in the block.
+_DRAWING = frozenset({"temperature", "top_k", "top_p"})
+_NIGHTLY = frozenset({"data", "extractor", "seed", "batch_size"}) | _DRAWING
 
 FEWEST_TRAININGS = 5
 
@@ -235,10 +236,10 @@ def block_hash(block: Frozen) -> str:
 def incomparable(metric: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """Name what two protocols do not share, though `metric` depends on it.
 
-    An RNN's temperature is a part of the model, like its weights, so it may differ. What a
+    How an RNN draws is a part of the model, like its weights, so it may differ. What a
     likelihood is of, and by how many samples it is bounded, means nothing to metrics of samples.
     """
-    apart = {"temperature"}
+    apart = set(_DRAWING)
     if metric not in _ITEMS:
         apart |= {"observation", "importance_samples"}
     return _differing(one, other, apart)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genmint.config import Params
 from genmint.errors import ConfigError, GenmintError
@@ -63,15 +63,23 @@ def sample_to_file(
     n: int,
     seed: int,
     length: int | None = None,
+    said: Mapping[str, Any] | None = None,
 ) -> None:
     """Draw `n` samples with `seed` and write them as the ending of `out` says.
 
+    `said` is some of `genmint.models.drawing.SAID`: a text begins with its prompt.
+
     Raises:
-        ConfigError: the ending is none that this kind of sample can become.
+        ConfigError: the ending is none that this kind of sample can become, or the model does not
+            know what is said.
         GenmintError: see `open_model`.
     """
     if out.suffix not in (".png", ".wav", ".txt", ".npy"):
         raise ConfigError(f"{out}: end the name in .png, .wav, .txt or .npy")
+    import torch
+
+    from genmint.models import drawing
+
     with open_model(project, target) as (_, model):
         spec = model.spec
         fits = _endings(spec)
@@ -80,7 +88,10 @@ def sample_to_file(
         if length is None and not spec.shape:
             block = params.datasets.get(spec.dataset)
             length = (block.protocol.sample_length if block else None) or 512
-        drawn = model.sample(n, seed=seed, length=length)
+        how = drawing.asked(spec, n, said or {})
+        drawn = model.sample(n, seed=seed, length=length, **how)
+        if "prompt" in how:
+            drawn = torch.cat([how["prompt"], drawn], dim=1)
     with atomic_path(out.resolve()) as temporary:
         _write(drawn, spec, out.suffix, temporary)
 

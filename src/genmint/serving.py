@@ -4,10 +4,11 @@ MLflow stores this file beside the weights and runs it to load the model ("model
 a copy of the package in `code/`, so a version loads where there is no checkout.
 
 A request is a table with one row per draw: `n` (how many samples, 1…1024), `seed` (the same seed
-gives the same samples), and for texts and other streams `length` (symbols, optional). The answer
-has one row per sample: `request` (row number of the draw), `index` (number of the sample within
-it) and `sample`: C×H×W levels 0…255 for images and pictures of sound, 16-bit values for clips, a
-string for texts.
+gives the same samples), and for texts and other streams `length` (symbols, optional). An RNN also
+takes `temperature`, `top_k` and `top_p` in the place of what it was registered with, and for texts
+`prompt`, which every sample then begins with (all optional). The answer has one row per sample:
+`request` (row number of the draw), `index` (number of the sample within it) and `sample`: C×H×W
+levels 0…255 for images and pictures of sound, 16-bit values for clips, a string for texts.
 """
 
 from __future__ import annotations
@@ -23,17 +24,20 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
+import torch
 from mlflow.models import ModelSignature
 from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import AnyType
 
 from genmint.data import views
-from genmint.models import store
+from genmint.errors import ConfigError
+from genmint.models import drawing, store
 from genmint.models.record import CONFIG, WEIGHTS
 
 _MAX_SAMPLES = 1024
 _MAX_LENGTH = 100_000
+_MAX_SYMBOLS = 1_000_000
 _MAX_SEED = 2**63 - 1
 _TEXT_LENGTH = 512
 # What the copied package needs to load a model and to sample from it; mlflow adds itself.
@@ -74,7 +78,16 @@ class SamplingModel(PythonModel):  # type: ignore[misc]
                 length = _whole(request, "length", 1, _MAX_LENGTH)
         elif request.get("length") is not None:
             raise ValueError(f"length: {spec.dataset} has items of a fixed length; leave it out")
-        drawn = self._model.sample(n, seed=seed, length=length)
+        said = {key: request[key] for key in drawing.SAID if not _is_missing(request.get(key))}
+        if "top_k" in said:
+            said["top_k"] = _whole(request, "top_k", 1, _MAX_SYMBOLS)
+        try:
+            how = drawing.asked(spec, n, said)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        drawn = self._model.sample(n, seed=seed, length=length, **how)
+        if "prompt" in how:
+            drawn = torch.cat([how["prompt"], drawn], dim=1)
         shown = drawn if spec.view == "grid" else views.from_symbols(drawn, spec)
         samples = shown if isinstance(shown, list) else shown.tolist()
         return [{"request": number, "index": i, "sample": s} for i, s in enumerate(samples)]
@@ -88,6 +101,10 @@ def signature() -> ModelSignature:
                 ColSpec("long", "n"),
                 ColSpec("long", "seed"),
                 ColSpec("long", "length", required=False),
+                ColSpec("string", "prompt", required=False),
+                ColSpec("double", "temperature", required=False),
+                ColSpec("long", "top_k", required=False),
+                ColSpec("double", "top_p", required=False),
             ]
         ),
         outputs=Schema(
@@ -132,6 +149,11 @@ def save(model_folder: Path, target: Path) -> None:
 def _requirement(name: str) -> str:
     # "2.13.0+cpu" names a build that no index has: the public part is what can be installed.
     return f"{name}=={importlib.metadata.version(name).partition('+')[0]}"
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a table's cell was left out: an optional number is then None or NaN."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _whole(request: dict[Any, Any], key: str, low: int, high: int) -> int:

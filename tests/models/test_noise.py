@@ -27,6 +27,23 @@ def test_all_processes_together_see_what_one_would_have_seen(draw, world):
         assert whole.dtype == torch.float32
 
 
+SHARED = {
+    "normal": lambda source: source.shared_normal(3, 2),
+    "bernoulli": lambda source: source.shared_bernoulli(0.3, 3, 2),
+}
+
+
+@pytest.mark.parametrize("draw", SHARED.values(), ids=SHARED)
+def test_what_is_shared_is_the_same_in_every_process(draw):
+    one, other = noise(), noise(rank=1, world=2)
+    for _ in range(2):
+        assert torch.equal(draw(one), draw(other))
+    assert not torch.equal(draw(one), draw(noise(1)))
+    # And they have come as far with their generators.
+    draw(other)
+    assert torch.equal(one.uniform(2)[1:], other.uniform(1))
+
+
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
 def test_draws_come_from_the_generator_alone(draw):
     before = torch.get_rng_state()
@@ -42,6 +59,7 @@ def test_draws_have_their_distributions():
     assert float(uniform.min()) >= 0
     assert float(uniform.max()) < 1
     assert abs(float(uniform.mean()) - 0.5) < 0.01
-    mask = noise().bernoulli(0.3, 20_000)
-    assert set(mask.unique().tolist()) == {0.0, 1.0}
-    assert abs(float(mask.mean()) - 0.3) < 0.02
+    assert abs(float(noise().shared_normal(20_000).std()) - 1) < 0.03
+    for mask in (noise().bernoulli(0.3, 20_000), noise().shared_bernoulli(0.3, 20_000)):
+        assert set(mask.unique().tolist()) == {0.0, 1.0}
+        assert abs(float(mask.mean()) - 0.3) < 0.02

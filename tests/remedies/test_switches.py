@@ -64,6 +64,8 @@ WITHIN = {
     "gan.loss",
     "gan.network",
     "rnn.sampling.temperature",
+    "rnn.sampling.top_k",
+    "rnn.sampling.top_p",
     "vae.likelihood",
     "vae.optimiser.weight_decay",
 }

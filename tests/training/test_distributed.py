@@ -41,9 +41,13 @@ CASES = {
     "rnn of items": ("rnn-items", {"optimiser": SGD}),
     "rnn of items with dropout": ("rnn-items", {"optimiser": SGD, "layers": 2, "dropout": 0.4,
                                                 "context": 3, "accumulate": 2}),
+    "rnn with every remedy": ("rnn-stream", {"optimiser": SGD, "residual": True, "ema": 0.8,
+                                             "layer_norm": True, "attention": 10, "context": 3,
+                                             "tie_weights": True, "variational_dropout": True,
+                                             "recurrent_dropout": 0.2, "weight_noise": 0.02}),
 }  # fmt: skip
 RESUMED = {"vae, accumulated", "gan with batch norm", "gan with every remedy",
-           "rnn of a stream with dropout", "rnn of items"}  # fmt: skip
+           "rnn of a stream with dropout", "rnn of items", "rnn with every remedy"}  # fmt: skip
 
 
 def free_port():

@@ -39,6 +39,8 @@ class SamplingConfig(Frozen):
     """How an RNN draws the next symbol."""
 
     temperature: Annotated[float, Field(gt=0.0, le=10.0)] = 1.0
+    top_k: PositiveInt | None = None
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
 
 
 class _ModelBase(Frozen):
@@ -242,7 +244,16 @@ class RNNConfig(_ModelBase):
     embedding: PositiveInt = 64
     # A long stream is scored in segments after 512 symbols of context: no more may be needed.
     context: Annotated[int, Field(ge=1, le=512)] = 1
+    attention: Annotated[int, Field(ge=0, le=512)] = 0
+    residual: bool = False
+    layer_norm: bool = False
+    tie_weights: bool = False
+    init: Literal["orthogonal", "uniform"] = "orthogonal"
+    forget_bias: Annotated[float, Field(ge=-10, le=10)] = 0.0
     dropout: Share = 0.0
+    variational_dropout: bool = False
+    recurrent_dropout: Share = 0.0
+    weight_noise: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     bptt: PositiveInt = 64
     random_offsets: bool = False
     optimiser: Optimiser = Optimiser(lr=1e-3, clip_norm=1.0)
@@ -250,8 +261,29 @@ class RNNConfig(_ModelBase):
 
     @model_validator(mode="after")
     def _some_signal_is_left(self) -> Self:
-        if self.dropout >= 1.0:
-            raise ValueError("dropout must be below 1: nothing would pass")
+        for key in ("dropout", "recurrent_dropout"):
+            if getattr(self, key) >= 1.0:
+                raise ValueError(f"{key} must be below 1: nothing would pass")
+        return self
+
+    @model_validator(mode="after")
+    def _switches_have_something_to_act_on(self) -> Self:
+        if self.residual and self.layers == 1:
+            raise ValueError("residual joins layers: set layers to 2 or more, or leave it out")
+        if self.forget_bias and self.cell != "lstm":
+            raise ValueError(
+                f"forget_bias: {self.cell} has no forget gate; set cell: lstm, or leave it out"
+            )
+        if self.variational_dropout and self.dropout == 0:
+            raise ValueError(
+                "variational_dropout says how values are dropped, and dropout is 0: set a share"
+            )
+        if self.attention == 1:
+            raise ValueError("attention: 1 sees no past; set 2 to 512 symbols, or 0 for none")
+        if self.weight_noise and self.optimiser.weight_decay:
+            raise ValueError(
+                "weight_noise has its own cost of large weights: set optimiser.weight_decay to 0"
+            )
         return self
 
 

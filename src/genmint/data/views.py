@@ -10,6 +10,7 @@ from genmint.data import mulaw
 from genmint.data.prepared import Prepared, Split
 from genmint.data.spec import DataSpec
 from genmint.data.spectrogram import to_grid
+from genmint.errors import ConfigError
 
 
 def load(prepared: Prepared, split: Split, spec: DataSpec) -> Tensor:
@@ -35,6 +36,27 @@ def load(prepared: Prepared, split: Split, spec: DataSpec) -> Tensor:
         return mulaw.encode(torch.from_numpy(np.array(array))).to(torch.uint8)
     raster = np.array(array.transpose(0, 2, 3, 1), order="C").reshape(len(array), -1)
     return torch.from_numpy(raster)
+
+
+def to_symbols(text: str, spec: DataSpec) -> Tensor:
+    """A text as the symbols of a model's vocabulary, int64 T.
+
+    Raises:
+        ConfigError: it is empty, or has characters that the training split did not have.
+    """
+    known = {character: i for i, character in enumerate(spec.vocabulary or ()) if i > 1}
+    # As line ends are read from files.
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    unknown = sorted({character for character in text if character not in known})
+    if unknown:
+        named = ", ".join(f"{one!r} (U+{ord(one):04X})" for one in unknown)
+        raise ConfigError(
+            f"{named}: {spec.dataset} has no such character in its training split; leave it out, "
+            f"or write it with these: {''.join(known)!r}"
+        )
+    if not text:
+        raise ConfigError("nothing to go on from: give at least one character, or leave it out")
+    return torch.tensor([known[character] for character in text])
 
 
 def from_symbols(symbols: Tensor, spec: DataSpec) -> Tensor | list[str]:

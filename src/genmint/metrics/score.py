@@ -253,5 +253,13 @@ def _protocol(
         "batch_size": protocol.batch_size,
         "dtype": "float32",
         "observation": observation,
-        "temperature": record.model.sampling.temperature if record.model.family == "rnn" else None,
+        **_sampling(record),
     }
+
+
+def _sampling(record: ModelRecord) -> dict[str, Any]:
+    """How symbols were drawn; a limit only where there is one, as records before it have none."""
+    if record.model.family != "rnn":
+        return {"temperature": None}
+    limits = record.model.sampling.model_dump(exclude_defaults=True, include={"top_k", "top_p"})
+    return {"temperature": record.model.sampling.temperature, **limits}

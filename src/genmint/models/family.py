@@ -68,6 +68,9 @@ class Family(nn.Module, abc.ABC):
     def optimisers(self) -> dict[str, tuple[Optimiser, list[nn.Parameter]]]:
         """Parameter groups by name, each with its optimiser's settings; stable order."""
 
+    def learns_from(self, train: Tensor) -> None:
+        """A training on the whole split `train` is about to begin, or to go on."""
+
     def begin(self, step: int) -> None:
         """Training step `step`, counted from 0, is about to be done: for what has a schedule.
 

@@ -36,5 +36,14 @@ class Noise:
         whole = torch.empty((rows * self._world, *shape), device=self.generator.device)
         return self._share(whole.bernoulli_(probability, generator=self.generator), rows)
 
+    def shared_normal(self, *shape: int) -> Tensor:
+        """N(0, 1), float32; the same in every process, as for weights, which all rows share."""
+        return torch.randn(shape, generator=self.generator, device=self.generator.device)
+
+    def shared_bernoulli(self, probability: float, *shape: int) -> Tensor:
+        """1 with `probability`, else 0; float32, the same in every process."""
+        drawn = torch.empty(shape, device=self.generator.device)
+        return drawn.bernoulli_(probability, generator=self.generator)
+
     def _share(self, whole: Tensor, rows: int) -> Tensor:
         return whole if self._world == 1 else whole[self._rank * rows : (self._rank + 1) * rows]

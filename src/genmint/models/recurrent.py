@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 # Rows that a core goes through at once: fewer, and the products of a step are too small to keep it
 # busy; more, and two cores have nothing to share.
@@ -34,7 +34,7 @@ def parts_of(rows: int, length: int, device: torch.device) -> int:
 
 
 def summed(
-    work: Callable[[T], tuple[Tensor, R]], parts: Sequence[T], weights: Sequence[nn.Parameter]
+    work: Callable[[T], tuple[Tensor, R]], parts: Sequence[T], weights: Sequence[Tensor]
 ) -> tuple[Tensor, list[R]]:
     """Sum a loss over parts.
 

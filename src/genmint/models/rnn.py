@@ -1,32 +1,31 @@
 """Recurrent networks over sequences of symbols: tanh (Elman 1990), LSTM and GRU.
 
-The tanh cell is h_t = tanh(W_hh h_{t−1} + W_xh x_t + b_h), the logits y_t = W_hy h_t + b_y, with
-x_t the embedding of the symbol before, to which a causal convolution may add those before it.
+The network itself is in `genmint.models.recurrent_network`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genmint.config import Optimiser, RNNConfig
-from genmint.data import mulaw
+from genmint.config import Optimiser, RNNConfig, SamplingConfig
 from genmint.data.spec import DataSpec
 from genmint.errors import DataError
-from genmint.models import recurrent
+from genmint.models import drawing, recurrent, states, weight_noise
 from genmint.models.blocks import ROWS, in_blocks, seeded
 from genmint.models.family import Family, Loss, Turn, evaluating, in_mode
 from genmint.models.noise import Noise
+from genmint.models.recurrent_network import RecurrentNetwork
+from genmint.models.states import Part, State
+from genmint.models.weight_noise import Posterior
 
 _DRAWS = 5
 
-# `<unk>` stands for no character, so it is never drawn; `<s>` begins a document.
-_UNKNOWN, _DOCUMENT = 0, 1
+# `<unk>` stands for no character, so it is never drawn.
+_UNKNOWN = 0
 
 # Length of a generated text where nobody says.
 DEFAULT_LENGTH = 512
@@ -38,22 +37,9 @@ SEGMENT, CONTEXT = 2048, 512
 # Symbols of a pass in evaluation: bounds the memory for logits.
 _PASS = 256
 
-# Smooth functions that the output's weights start from: the finest of 256 levels has a wave of 2.3.
-_OUTPUT_FEATURES = 38
 
-_CELLS: dict[str, type[nn.RNN | nn.LSTM | nn.GRU]] = {
-    "tanh": nn.RNN,
-    "lstm": nn.LSTM,
-    "gru": nn.GRU,
-}
-
-State = list[Tensor | tuple[Tensor, Tensor]]
-# Symbols N×T or N×(T+1), the state before them, and the dropout masks of the layers.
-Part = tuple[Tensor, State | None, list[Tensor]]
-
-
-class RNN(Family):
-    """Embedding, recurrent layers with dropout between them, and a linear output.
+class RNN(RecurrentNetwork, Family):
+    """A recurrent network that predicts each symbol from those before it.
 
     Items of fixed length begin with a start symbol of their own, `spec.symbols`, which is never
     generated. A text is one stream in which `<s>` begins each document.
@@ -62,30 +48,14 @@ class RNN(Family):
     view = "sequence"
 
     def __init__(self, config: RNNConfig, spec: DataSpec) -> None:
-        super().__init__()
-        assert spec.symbols is not None
-        self.config = config
-        self.spec = spec
-        self.symbols = spec.symbols
-        self.streams = spec.shape == ()
-        self.start = _DOCUMENT if self.streams else spec.symbols
-        rows = spec.symbols if self.streams else spec.symbols + 1
-        self.embedding = nn.Embedding(rows, config.embedding)
-        widths = [config.embedding] + [config.hidden] * (config.layers - 1)
-        # One module a layer, not one for all: its dropout would draw from the global generator.
-        self.layers = nn.ModuleList(
-            _CELLS[config.cell](width, config.hidden, batch_first=True) for width in widths
-        )
-        self.output = nn.Linear(config.hidden, spec.symbols)
-        # A causal convolution, as in front of the samples of van den Oord et al. 2016: the cell
-        # sees a wave as a wave instead of having to keep it in its state.
-        self.window = (
-            nn.Conv1d(config.embedding, config.embedding, config.context)
-            if config.context > 1
+        super().__init__(config, spec)
+        self.posterior = (
+            Posterior(dict(self.named_parameters()), config.weight_noise)
+            if config.weight_noise
             else None
         )
-        self._start_weights()
         self._carried: State | None = None
+        self._seen = 1
 
     def optimisers(self) -> dict[str, tuple[Optimiser, list[nn.Parameter]]]:
         """One group, `rnn`."""
@@ -101,35 +71,49 @@ class RNN(Family):
         Args:
             inputs: int64 N×T.
             state: of every layer after the symbols before, then the embeddings of the symbols that
-                the convolution still sees; or None for the zero state.
+                the convolution still sees, then the states that the attention still sees; or None
+                for the zero state.
 
         Returns:
             float32 N×T×symbols and the state after the last symbol. Nothing is dropped.
         """
-        whole: Part = (inputs, state, [])
+        whole = Part(inputs, state, {})
         count = recurrent.parts_of(len(inputs), inputs.shape[1], inputs.device)
         if count == 1 or torch.is_grad_enabled():
             return self._logits(whole)
-        found = recurrent.at_once(self._logits, self._cut(whole, count))
-        return torch.cat([logits for logits, _ in found]), self._joined([s for _, s in found])
+        depth = len(self.layers)
+        found = recurrent.at_once(self._logits, states.cut(whole, count, depth))
+        return torch.cat([one for one, _ in found]), states.joined([one for _, one in found], depth)
+
+    def learns_from(self, train: Tensor) -> None:
+        """Note how many symbols share the cost of telling the weights."""
+        self._seen = train.numel()
 
     def loss(self, group: str, batch: Tensor, noise: Noise, *, fresh: bool) -> Loss:
-        """The cross-entropy per symbol in nats; the state is carried to the next batch."""
+        """The cross-entropy per symbol in nats; the state is carried to the next batch.
+
+        With `weight_noise` the weights' cost per training symbol is added (`complexity`).
+        """
         state = None if fresh else self._carried
         rows, length = len(batch), batch.shape[1] - 1
         symbols = rows * length
 
         def nats(part: Part) -> tuple[Tensor, State]:
-            logits, after = self._logits((part[0][:, :-1], *part[1:]))
-            targets = part[0][:, 1:].flatten()
+            logits, after = self._logits(part._replace(symbols=part.symbols[:, :-1]))
+            targets = part.symbols[:, 1:].flatten()
             loss = functional.cross_entropy(logits.flatten(0, 1), targets, reduction="sum")
-            return loss / symbols, _detached(after)
+            return loss / symbols, states.detached(after)
 
-        whole = (batch, state, self._masks(noise, rows, length))
-        parts = self._cut(whole, recurrent.parts_of(rows, length, batch.device))
-        loss, after = recurrent.summed(nats, parts, list(self.parameters()))
-        self._carried = self._joined(after)
-        return Loss(loss, {"loss": loss.detach()})
+        whole = Part(batch, state, self._masks(noise, rows, length))
+        parts = states.cut(whole, recurrent.parts_of(rows, length, batch.device), len(self.layers))
+        with weight_noise.in_place_of(self, self._drawn_weights(noise)):
+            loss, after = recurrent.summed(nats, parts, list(self._means().values()))
+        self._carried = states.joined(after, len(self.layers))
+        scalars = {"loss": loss.detach()}
+        if self.posterior is not None:
+            complexity = self.posterior.complexity(self._means()) / self._seen
+            loss, scalars["complexity"] = loss + complexity, complexity.detach()
+        return Loss(loss, scalars)
 
     def carried(self) -> State | None:
         """The state after the last batch."""
@@ -148,11 +132,11 @@ class RNN(Family):
         """
         rows = self._excerpts(data)
         inputs, last = rows[:, :-1].to(self.device), rows[:, -1].to(self.device)
-        x = self.embedding(inputs).detach().requires_grad_()
+        x = self._embedded(inputs).detach().requires_grad_()
         # On a GPU, cuDNN has no way back through a network that evaluates.
         with in_mode(self, training=True), torch.enable_grad():
-            hidden, _ = self._unroll(x, None)
-            logits = self.output(hidden[:, -1])
+            hidden, _ = self._unroll(x, None, {})
+            logits = self._read_out(hidden[:, -1:])[:, 0]
             loss = functional.cross_entropy(logits, last, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, x)
         # The embedding at the end is one symbol before what is predicted.
@@ -202,23 +186,30 @@ class RNN(Family):
         batch_size: int = 256,
         length: int | None = None,
         temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
         prompt: Tensor | None = None,
     ) -> Tensor:
-        """Draw n sequences symbol by symbol from softmax(logits / temperature).
+        """Draw n sequences symbol by symbol, see `genmint.models.drawing.draw`.
 
         Args:
             n: how many.
             seed: every sequence has its own row of noise, by inverse CDF.
             batch_size: no influence on the result.
             length: symbols; items have their own length unless it says otherwise, texts 512.
-            temperature: default: that of the configuration.
+            temperature: this and the next two: default: those of the configuration.
+            top_k: draw among so many symbols, the likeliest; all with as many as there are.
+            top_p: draw from the nucleus that has this probability; all with 1.
             prompt: int64 n×P, P ≥ 1: symbols that each sequence goes on from; not returned.
 
         Returns:
             int64 n×T, 0…symbols−1.
         """
         length = length or (DEFAULT_LENGTH if self.streams else self.spec.shape[0])
-        heat = temperature or self.config.sampling.temperature
+        said = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        settings = self.config.sampling.model_copy(
+            update={key: value for key, value in said.items() if value is not None}
+        )
         noise_of = seeded(seed, _DRAWS)
         rows = min(n, ROWS)
         parts = []
@@ -230,36 +221,13 @@ class RNN(Family):
                     # The last block is filled up, so that every pass has the same shape.
                     which = torch.arange(first, first + rows).clamp_(max=n - 1)
                     begun = torch.cat([begun, prompt.cpu()[which]], dim=1)
-                parts.append(self._draw(noise.to(self.device), heat, begun.to(self.device)).cpu())
+                parts.append(
+                    self._draw(noise.to(self.device), settings, begun.to(self.device)).cpu()
+                )
         return torch.cat(parts)[:n]
 
-    def _start_weights(self) -> None:
-        """Start recurrent weights orthogonal, and those of levels that have an order smooth.
-
-        Orthogonal matrices neither blow up nor fade what they carry (Saxe et al. 2014). Levels of
-        sound and pixels drawn one by one would have to learn that 100 lies between 99 and 101, for
-        which a short training sees each too seldom.
-        """
-        for name, weight in self.layers.named_parameters():
-            if "weight_hh" in name:
-                for gate in weight.chunk(weight.shape[0] // self.config.hidden):
-                    nn.init.orthogonal_(gate)
-        if self.streams:
-            return
-        with torch.no_grad():
-            features = smooth_levels(self.symbols, self.config.embedding)
-            if self.spec.kind == "audio" and self.config.embedding > 1:
-                # Sound adds up in amplitude, not in its logarithm.
-                amplitude = mulaw.decode(torch.arange(self.symbols)).float() / 32768
-                features[:, -1] = 8 * amplitude
-            self.embedding.weight[: self.symbols] = features
-            self.embedding.weight[self.start] = 0
-            mix = torch.randn(_OUTPUT_FEATURES, self.config.hidden)
-            spread = 0.7 / self.config.hidden**0.5
-            self.output.weight.copy_(smooth_levels(self.symbols, _OUTPUT_FEATURES) @ mix * spread)
-
-    def _draw(self, noise: Tensor, temperature: float, begun: Tensor) -> Tensor:
-        """Symbols N×T after those of `begun` (N×P) for uniform noise N×T by inverse CDF."""
+    def _draw(self, noise: Tensor, settings: SamplingConfig, begun: Tensor) -> Tensor:
+        """Symbols N×T after those of `begun` (N×P) for uniform noise N×T."""
         rows, length = noise.shape
         drawn = torch.empty(rows, length, dtype=torch.int64, device=noise.device)
         state: State | None = None
@@ -268,12 +236,9 @@ class RNN(Family):
             _, state = self(given[:, first : first + _PASS], state)
         for t in range(length):
             logits, state = self(symbol, state)
-            scaled = logits[:, 0].double() / temperature
             if self.streams:
-                scaled[:, _UNKNOWN] = -torch.inf
-            cumulative = scaled.softmax(dim=1).cumsum(dim=1)
-            level = noise[:, t : t + 1] * cumulative[:, -1:]
-            symbol = torch.searchsorted(cumulative, level, right=True).clamp_(max=self.symbols - 1)
+                logits[:, :, _UNKNOWN] = -torch.inf
+            symbol = drawing.draw(logits[:, 0], noise[:, t : t + 1], settings)
             drawn[:, t] = symbol[:, 0]
         return drawn
 
@@ -307,68 +272,28 @@ class RNN(Family):
                 parts.append(nats.double().cpu())
             yield rows, torch.cat(parts, dim=1)[: rows.stop - rows.start]
 
-    def _masks(self, noise: Noise, rows: int, length: int) -> list[Tensor]:
-        """Dropout masks of every layer but the first, rows×length×hidden; none without dropout."""
-        if self.config.dropout == 0:
-            return []
-        keep = 1 - self.config.dropout
-        shape = (rows, length, self.config.hidden)
-        return [noise.bernoulli(keep, *shape).div_(keep) for _ in self.layers[1:]]
+    def _means(self) -> dict[str, Tensor]:
+        """The weights of the network itself, or what stands in their place."""
+        return {
+            name: weight
+            for name, weight in self.named_parameters()
+            if not name.startswith("posterior.")
+        }
 
-    def _cut(self, whole: Part, count: int) -> list[Part]:
-        """Cut a batch into parts of about as many rows, in their order."""
-        if count == 1:
-            return [whole]
-        symbols, state, masks = whole
-        # Layers have their rows second, the embeddings that the convolution still sees first.
-        states: list[State | None] = [None] * count
-        if state is not None:
-            cuts = [
-                list(zip(*(_rows(t, count, 1) for t in part), strict=True))
-                if isinstance(part, tuple)
-                else _rows(part, count, int(i < len(self.layers)))
-                for i, part in enumerate(state)
-            ]
-            states = [list(part) for part in zip(*cuts, strict=True)]
-        of_masks = [list(m) for m in zip(*(m.tensor_split(count) for m in masks), strict=True)]
-        of_masks = of_masks or [[] for _ in range(count)]
-        return list(zip(symbols.tensor_split(count), states, of_masks, strict=True))
-
-    def _joined(self, states: Sequence[State]) -> State:
-        """The state of a batch from those of its parts."""
-        if len(states) == 1:
-            return states[0]
-        joined: list[Any] = []
-        for i, parts in enumerate(zip(*states, strict=True)):
-            dim = int(i < len(self.layers))
-            pairs = isinstance(parts[0], tuple)
-            columns = zip(*parts, strict=True) if pairs else [parts]
-            found = [torch.cat(list(column), dim) for column in columns]
-            joined.append(tuple(found) if pairs else found[0])
-        return joined
+    def _drawn_weights(self, noise: Noise) -> dict[str, Tensor]:
+        """What stands in the place of weights in this batch, by name."""
+        drawn: dict[str, Tensor] = {}
+        if self.posterior is not None:
+            drawn = self.posterior.draw(self._means(), noise)
+        if self.config.recurrent_dropout:
+            weights = {**self._means(), **drawn}
+            recurrent_ones = {name: weights[name] for name in weights if "weight_hh" in name}
+            drawn |= weight_noise.dropped(recurrent_ones, self.config.recurrent_dropout, noise)
+        return drawn
 
     def _logits(self, part: Part) -> tuple[Tensor, State]:
-        symbols, state, masks = part
-        hidden, after = self._unroll(self.embedding(symbols), state, masks)
-        return self.output(hidden.contiguous()).float(), after
-
-    def _unroll(
-        self, x: Tensor, state: State | None, masks: Sequence[Tensor] = ()
-    ) -> tuple[Tensor, State]:
-        """What `output` sees, N×T×hidden, of embedded symbols N×T×embedding; the state after."""
-        after: State = []
-        if self.window is not None:
-            past = x.new_zeros(len(x), self.config.context - 1, x.shape[2])
-            seen = torch.cat([past if state is None else state[-1], x], dim=1)  # type: ignore[list-item]
-            x = x + self.window(seen.transpose(1, 2)).transpose(1, 2)
-        for i, layer in enumerate(self.layers):
-            if i > 0 and masks:
-                x = x * masks[i - 1]
-            x, layer_state = layer(x, None if state is None else state[i])
-            after.append(layer_state)
-        if self.window is not None:
-            after.append(seen[:, 1 - self.config.context :])
-        return x, after
+        hidden, after = self._unroll(self._embedded(part.symbols), part.state, part.masks)
+        return self._read_out(hidden.contiguous()).float(), after
 
     def _excerpts(self, data: Tensor) -> Tensor:
         """At most ROWS sequences of at most bptt + 1 symbols from the start of a split; int64."""
@@ -379,30 +304,3 @@ class RNN(Family):
         length = min(length, len(data))
         rows = min(ROWS, len(data) // length)
         return data[: rows * length].cpu().long().view(rows, length)
-
-
-def smooth_levels(levels: int, width: int) -> Tensor:
-    """Describe levels 0…levels−1 by `width` smooth functions: the level itself, sines and cosines.
-
-    Returns:
-        float32 levels×width: −2…2 in the first column, waves of half a period and upwards in the
-        others, each pair 1.35 times as fast as the one before.
-    """
-    level = (torch.arange(levels) - levels / 2) / (levels / 2)
-    columns = [2 * level]
-    pace = 0.5 * math.pi
-    while len(columns) < width:
-        columns += [torch.sin(pace * level), torch.cos(pace * level)]
-        pace *= 1.35
-    return torch.stack(columns[:width], dim=1)
-
-
-def _rows(state: Tensor, count: int, dim: int) -> list[Tensor]:
-    return [part.contiguous() for part in state.tensor_split(count, dim=dim)]
-
-
-def _detached(state: State) -> State:
-    return [
-        (part[0].detach(), part[1].detach()) if isinstance(part, tuple) else part.detach()
-        for part in state
-    ]

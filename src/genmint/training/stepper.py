@@ -68,6 +68,7 @@ class Stepper:
             )
         self.config = config
         self.model = synchronise(model, ranks)
+        model.learns_from(train)
         self._device = model.device
         self._dtype = _AUTOCAST.get(precision)
         if config.channels_last:
