@@ -100,27 +100,25 @@ def test_every_threshold_beats_the_trivial_baseline_by_its_margin(finished, name
             assert bound.max <= baseline - bound.margin, metric
 
 
-@pytest.mark.parametrize(
-    "names", [MODELS[:1], pytest.param(MODELS, marks=SOAK)], ids=["one", "all"]
-)
-def test_a_tenth_of_the_training_fails_the_gate(finished, tmp_path, names):
+@SOAK
+def test_a_tenth_of_the_training_fails_the_gate(finished, tmp_path):
     checkout = finished.clone(tmp_path / "tenth", cache=True)
     checkout.run("dvc", "checkout", "-q")
     models = load_params(checkout.root / "params.yaml").models
-    for name in names:
+    for name in MODELS:
         steps = models[name].steps
         edit(checkout, rf"(\n  {name}:\n.*?\n    steps: ){steps}", rf"\g<1>{steps // 10}")
-    stages = [f"{stage}@{name}" for name in names for stage in ("train", "evaluate", "gate")]
+    stages = [f"{stage}@{name}" for name in MODELS for stage in ("train", "evaluate", "gate")]
     checkout.run("dvc", "repro", "-s", *stages)
-    promoted = checkout.run("genmint", "promote", *names).stdout
-    for name in names:
+    promoted = checkout.run("genmint", "promote").stdout
+    for name in MODELS:
         verdict = record(checkout, name)
         assert verdict["passed"] == 0, name
         failed = [check["name"] for check in verdict["checks"] if not check["passed"]]
         assert any(check.startswith("thresholds.") for check in failed), failed
         assert f"{name}: refused" in promoted
         assert "champion" not in client(checkout).get_registered_model(name).aliases
-    assert checkout.run("genmint", "gate", "--strict", names[0], ok=False).returncode == 1
+    assert checkout.run("genmint", "gate", "--strict", MODELS[0], ok=False).returncode == 1
 
 
 def test_a_changed_block_re_runs_only_its_model(finished, tmp_path):
@@ -171,7 +169,8 @@ def test_a_second_clone_trains_nothing_and_promotes_all(finished, tmp_path, flag
         assert len(client(checkout).get_metric_history(run.info.run_id, "validation_loss")) > 1
 
 
-@pytest.mark.parametrize("flags", [[], pytest.param(["--temp"], marks=SOAK)])
+@SOAK
+@pytest.mark.parametrize("flags", [[], ["--temp"]])
 def test_an_experiment_moves_no_alias_and_dvc_tells_of_it(finished, tmp_path, flags):
     checkout = finished.copy(tmp_path / "copy")
     shown = json.loads(checkout.run("dvc", "metrics", "show", "--json").stdout)
@@ -277,6 +276,7 @@ def test_champions_load_without_pickle_and_without_the_checkout(finished, tmp_pa
     assert [p for p, s in starts.items() if s[:1] == b"\x80" and s[1:] <= b"\x05"] == []
 
 
+@SOAK
 def test_samples_and_latents_of_a_champion(finished, tmp_path):
     for target, ending in [
         ("image-vae@champion", "png"),

@@ -62,6 +62,7 @@ def test_a_committed_version_comes_back_though_the_project_moved_on(repository, 
     assert repository.git("-C", str(target), "status", "--porcelain") == ""
 
 
+@pytest.mark.soak
 def test_uncommitted_settings_come_back_from_what_was_stored(repository, tmp_path):
     """Neither params.yaml nor dvc.lock of the version was ever committed."""
     block = "tiny: {family: vae, dataset: dots, hidden: [4], latent: 2, steps: 10}"
@@ -131,6 +132,7 @@ def added(repository):
     repository.commit("dvc add")
 
 
+@pytest.mark.soak
 def test_what_the_cache_lacks_is_no_difference(repository, tmp_path):
     """`dvc repro --pull` fetches it; the hashes are what was asked for."""
     repository.run()

@@ -45,7 +45,7 @@ CASES = [
         "vae",
         "inductor",
         marks=[
-            pytest.mark.slow,
+            pytest.mark.soak,
             pytest.mark.skipif(
                 shutil.which(os.environ.get("CXX", "g++")) is None,
                 reason="torch.compile translates to C++, and there is no g++",
