@@ -120,7 +120,7 @@ def test_spectral_normalisation_makes_every_layer_1_lipschitz():
         for _ in range(50):
             network(torch.zeros(2, 1, 4, 4))
     values = [
-        float(torch.linalg.matrix_norm(layer.weight, ord=2))
+        float(torch.linalg.matrix_norm(layer.weight.detach(), ord=2))
         for layer in network
         if isinstance(layer, nn.Linear)
     ]
