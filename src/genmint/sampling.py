@@ -67,7 +67,7 @@ def sample_to_file(
 ) -> None:
     """Draw `n` samples with `seed` and write them as the ending of `out` says.
 
-    `said` is some of `genmint.models.drawing.SAID`: a text begins with its prompt.
+    `said` is some of `genmint.models.rnn.drawing.SAID`: a text begins with its prompt.
 
     Raises:
         ConfigError: the ending is none that this kind of sample can become, or the model does not
@@ -78,7 +78,7 @@ def sample_to_file(
         raise ConfigError(f"{out}: end the name in .png, .wav, .txt or .npy")
     import torch
 
-    from genmint.models import drawing
+    from genmint.models.rnn import drawing
 
     with open_model(project, target) as (_, model):
         spec = model.spec

@@ -32,8 +32,9 @@ from mlflow.types.schema import AnyType
 
 from genmint.data import views
 from genmint.errors import ConfigError
-from genmint.models import drawing, store
+from genmint.models import store
 from genmint.models.record import CONFIG, WEIGHTS
+from genmint.models.rnn import drawing
 
 _MAX_SAMPLES = 1024
 _MAX_LENGTH = 100_000

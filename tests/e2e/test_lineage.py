@@ -41,7 +41,7 @@ def test_every_link_of_the_champion_is_known(finished):
 def test_its_state_comes_back_and_nothing_has_to_run(finished, tmp_path):
     """After code and settings moved on, in a copy, since a worktree leaves its mark in git."""
     checkout = finished.copy(tmp_path / "copy")
-    (checkout.root / "src/genmint/models/vae.py").write_text("# all gone\n")
+    (checkout.root / "src/genmint/models/vae/__init__.py").write_text("# all gone\n")
     params = checkout.root / "params.yaml"
     params.write_text(params.read_text().replace("latent: 3", "latent: 4", 1))
     checkout.commit("moved on")

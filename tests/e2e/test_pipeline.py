@@ -130,7 +130,7 @@ def test_a_changed_block_re_runs_only_its_model(finished, tmp_path):
 
 def test_code_of_a_family_marks_only_its_models(finished, tmp_path):
     checkout = finished.copy(tmp_path / "copy")
-    with (checkout.root / "src/genmint/models/gan.py").open("a") as stream:
+    with (checkout.root / "src/genmint/models/gan/adversarial.py").open("a") as stream:
         stream.write("# changed\n")
     assert changed_stages(checkout) == {"train@image-gan", "evaluate@image-gan"}
 

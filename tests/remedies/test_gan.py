@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from genmint.data.spec import DataSpec
-from genmint.models.adversarial import slopes
+from genmint.models.gan.adversarial import slopes
 from genmint.models.networks import Residual, SelfAttention
 from genmint.models.noise import Noise
 from genmint.models.store import build

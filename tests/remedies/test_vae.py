@@ -13,11 +13,11 @@ from torch.distributions import (
 )
 
 from genmint.data.spec import DataSpec
-from genmint.models.latents import Mixture, kl_weight
-from genmint.models.likelihoods import DiscretisedLogistic, likelihood_of
 from genmint.models.networks import SelfAttention, attentions
 from genmint.models.noise import Noise
 from genmint.models.store import build
+from genmint.models.vae.latents import Mixture, kl_weight
+from genmint.models.vae.likelihoods import DiscretisedLogistic, likelihood_of
 from genmint.training.loop import fit
 
 SEEDS = range(3)

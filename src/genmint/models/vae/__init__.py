@@ -17,7 +17,9 @@ from genmint.data.binarise import binarise
 from genmint.data.spec import DataSpec
 from genmint.models.blocks import in_blocks, seeded, to_bytes
 from genmint.models.family import Family, Loss, Turn, evaluating
-from genmint.models.latents import (
+from genmint.models.networks import decoder, encoder
+from genmint.models.noise import Noise
+from genmint.models.vae.latents import (
     Gaussian,
     Latents,
     Prior,
@@ -26,9 +28,7 @@ from genmint.models.latents import (
     kl_weight,
     with_free_bits,
 )
-from genmint.models.likelihoods import likelihood_of
-from genmint.models.networks import decoder, encoder
-from genmint.models.noise import Noise
+from genmint.models.vae.likelihoods import likelihood_of
 
 # Purpose of a seed: noise of the posterior, unrelated to the draws of the prior.
 _NOISE = 2

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from genmint.models.diffaug import augment
+from genmint.models.gan.diffaug import augment
 from genmint.models.noise import Noise
 
 POLICIES = ["colour", "translation", "cutout"]

@@ -9,10 +9,10 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from genmint.config import VAEConfig
 from genmint.models import vae
-from genmint.models.latents import kl_to_prior
-from genmint.models.likelihoods import Bernoulli, DiscretisedLogistic
 from genmint.models.noise import Noise
 from genmint.models.store import build
+from genmint.models.vae.latents import kl_to_prior
+from genmint.models.vae.likelihoods import Bernoulli, DiscretisedLogistic
 
 
 def config(**changes):

@@ -6,8 +6,8 @@ import torch
 from genmint.config import GANConfig
 from genmint.config.models import Penalty
 from genmint.errors import ConfigError
-from genmint.models.adversarial import generator_loss
-from genmint.models.distances import coverage
+from genmint.models.gan.adversarial import generator_loss
+from genmint.models.gan.distances import coverage
 from genmint.models.noise import Noise
 from genmint.models.store import build
 

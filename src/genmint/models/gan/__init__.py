@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from genmint.config import GANConfig, Optimiser
 from genmint.data.spec import DataSpec
 from genmint.errors import ConfigError
-from genmint.models.adversarial import accuracies, discriminator_loss, generator_loss, penalise
 from genmint.models.blocks import in_blocks, prior, to_bytes
-from genmint.models.diffaug import augment
-from genmint.models.distances import coverage, sliced_wasserstein
 from genmint.models.family import Family, Loss, Turn, evaluating
+from genmint.models.gan.adversarial import accuracies, discriminator_loss, generator_loss, penalise
+from genmint.models.gan.diffaug import augment
+from genmint.models.gan.distances import coverage, sliced_wasserstein
 from genmint.models.networks import Norm, decoder, encoder, spectral
 from genmint.models.noise import Noise
 

@@ -16,10 +16,10 @@ from torch.nn import functional
 from genmint.config import RNNConfig
 from genmint.data import mulaw
 from genmint.data.spec import DataSpec
-from genmint.models.attention import PastAttention
-from genmint.models.levels import smooth_levels
 from genmint.models.noise import Noise
-from genmint.models.states import State
+from genmint.models.rnn.attention import PastAttention
+from genmint.models.rnn.levels import smooth_levels
+from genmint.models.rnn.states import State
 
 # `<s>` begins a document.
 _DOCUMENT = 1

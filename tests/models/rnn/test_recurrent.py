@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from genmint.models import recurrent
+from genmint.models.rnn import recurrent
 
 CPU = torch.device("cpu")
 

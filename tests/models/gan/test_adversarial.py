@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from genmint.config.models import Penalty
-from genmint.models.adversarial import (
+from genmint.models.gan.adversarial import (
     accuracies,
     discriminator_loss,
     generator_loss,

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from genmint.models.distances import coverage, sliced_wasserstein
+from genmint.models.gan.distances import coverage, sliced_wasserstein
 
 
 def pixels(n, *shape, seed=0):

@@ -1,6 +1,6 @@
 """Recurrent networks over sequences of symbols: tanh (Elman 1990), LSTM and GRU.
 
-The network itself is in `genmint.models.recurrent_network`.
+The network itself is in `genmint.models.rnn.network`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch.nn import functional
 from genmint.config import Optimiser, RNNConfig, SamplingConfig
 from genmint.data.spec import DataSpec
 from genmint.errors import DataError
-from genmint.models import drawing, recurrent, states, weight_noise
 from genmint.models.blocks import ROWS, in_blocks, seeded
 from genmint.models.family import Family, Loss, Turn, evaluating, in_mode
 from genmint.models.noise import Noise
-from genmint.models.recurrent_network import RecurrentNetwork
-from genmint.models.states import Part, State
-from genmint.models.weight_noise import Posterior
+from genmint.models.rnn import drawing, recurrent, states, weight_noise
+from genmint.models.rnn.network import RecurrentNetwork
+from genmint.models.rnn.states import Part, State
+from genmint.models.rnn.weight_noise import Posterior
 
 _DRAWS = 5
 
@@ -190,7 +190,7 @@ class RNN(RecurrentNetwork, Family):
         top_p: float | None = None,
         prompt: Tensor | None = None,
     ) -> Tensor:
-        """Draw n sequences symbol by symbol, see `genmint.models.drawing.draw`.
+        """Draw n sequences symbol by symbol, see `genmint.models.rnn.drawing.draw`.
 
         Args:
             n: how many.
