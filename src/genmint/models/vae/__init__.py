@@ -1,6 +1,7 @@
 """Variational auto-encoder (Kingma and Welling 2014, Rezende et al. 2014).
 
 Maximises E_q[log p(x|z)] − β·KL(q(z|x) ‖ p(z)) with q a diagonal Gaussian and p(z) = N(0, I).
+`latents` has what may take their place, `likelihoods` what p(x|z) may be.
 """
 
 from __future__ import annotations
