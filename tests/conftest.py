@@ -294,3 +294,39 @@ def pytest_collection_modifyitems(items):
     whole = [item for item in items if "e2e" in item.path.parts and item not in first]
     rest = [item for item in items if "e2e" not in item.path.parts]
     items[:] = [*first, *rest, *whole]
+
+
+@pytest.fixture
+def by_hand(empty_store, monkeypatch):
+    """Make a project that can train: `dots` (60 noise pictures, 8×8) and `words` (a text)."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def write(folder, splits, **meta):
+        folder.mkdir(parents=True)
+        for split, array in splits.items():
+            np.save(folder / f"{split}.npy", array)
+        items = {split: len(array) for split, array in splits.items()}
+        files = {path.name: sha256_file(path) for path in sorted(folder.glob("*.npy"))}
+        write_json(folder / "meta.json", {"items": items, "files": files, **meta})
+
+    def make(root, params):
+        root.mkdir(parents=True, exist_ok=True)
+        (root / "params.yaml").write_text(params)
+        (root / "dvc.yaml").write_text("stages: {}\n")
+        shutil.copy(empty_store, root / "mlflow.db")
+        project = Project(root)
+        rng = np.random.default_rng(0)
+        sizes = {"train": 60, "validation": 10, "test": 10}
+        dots = {
+            split: rng.integers(0, 256, (n, 1, 8, 8), dtype=np.uint8) for split, n in sizes.items()
+        }
+        write(project.prepared("dots"), dots, dataset="dots", kind="image", shape=[1, 8, 8])
+        words = {
+            split: (np.cumsum(rng.integers(1, 3, 20 * n)) % 8 + 2).astype(np.uint16)
+            for split, n in sizes.items()
+        }
+        about = {"dataset": "words", "kind": "text", "shape": []}
+        write(project.prepared("words"), words, vocabulary=["<unk>", "<s>", *"abcdefgh"], **about)
+        return project
+
+    return make

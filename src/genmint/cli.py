@@ -46,6 +46,7 @@ Looking and using:
   genmint journal image-vae who was champion, since when and why
   genmint sample image-vae@champion -n 64 --out digits.png
   genmint encode image-vae --out latents.parquet
+  genmint explore image-vae --out image-vae.html   what it has learnt
   genmint ui                browse runs and versions in MLflow
   genmint spread image-vae  how far trainings differ that differ by seed alone
   genmint bench image-vae   what would make its training faster on this machine
@@ -309,6 +310,19 @@ def _add_use_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
     encode.add_argument("target", metavar="MODEL", help=_TARGET_HELP)
     encode.add_argument("--out", type=Path, required=True, metavar="FILE", help=".parquet or .csv")
 
+    explore = verb(
+        "explore",
+        _explore,
+        "make a page that shows what a model has learnt",
+        "VAE: each latent's traversal with the nats it tells and the change it causes, ways\n"
+        "between held-out items, attention maps. GAN: ways between samples. RNN of text: each\n"
+        "character's surprise, and what the attention looked back at.\n\n"
+        "  genmint explore image-vae --out image-vae.html",
+    )
+    explore.add_argument("target", metavar="MODEL", help=_TARGET_HELP)
+    explore.add_argument("--out", type=Path, required=True, metavar="FILE", help=".html")
+    explore.add_argument("--seed", type=int, default=0, help="of all draws (default: 0)")
+
     bench = verb(
         "bench",
         _bench,
@@ -537,6 +551,15 @@ def _encode(options: argparse.Namespace) -> int:
     project, _ = _open()
     rows = encode_to_file(project, options.target, options.out)
     print(f"wrote {options.out}: {rows} rows")
+    return 0
+
+
+def _explore(options: argparse.Namespace) -> int:
+    from genmint.explore import explore
+
+    project, _ = _open()
+    explore(project, options.target, options.out, seed=options.seed)
+    print(f"wrote {options.out}")
     return 0
 
 

@@ -189,9 +189,13 @@ class GAN(Family):
         self, n: int, *, seed: int, batch_size: int = 256, length: int | None = None
     ) -> Tensor:
         """Generate from n draws of N(0, I); uint8 n×C×H×W. `length` has no meaning here."""
+        return self.generate(prior(n, self.config.latent, seed))
+
+    def generate(self, z: Tensor) -> Tensor:
+        """Samples, uint8 N×C×H×W, for noise float32 N×`latent`."""
         parts = []
         with evaluating(self):
-            for rows, block in in_blocks(prior(n, self.config.latent, seed), self.device):
+            for rows, block in in_blocks(z, self.device):
                 unit = self.generator(block).float().tanh() * 0.5 + 0.5
                 parts.append(to_bytes(unit[: rows.stop - rows.start]).cpu())
         return torch.cat(parts)

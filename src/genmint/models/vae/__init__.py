@@ -224,15 +224,18 @@ class VAE(Family):
                 means.append(mean[: rows.stop - rows.start].cpu())
         return torch.cat(means)
 
-    def reconstruct(self, data: Tensor) -> Tensor:
-        """Decoder means at the posterior means of uint8 N×C×H×W, in the same form."""
+    def decode(self, z: Tensor) -> Tensor:
+        """Decoder means, uint8 N×C×H×W, at latents float32 N×`latent` (of the first level)."""
         parts = []
         with evaluating(self):
-            for rows, block in in_blocks(data, self.device):
-                z, _ = self.posterior(block.to(torch.float32) / 255)
-                mean = self.likelihood.mean(self.decoder(z).float())
+            for rows, block in in_blocks(z, self.device):
+                mean = self.likelihood.mean(self.decoder(block).float())
                 parts.append(to_bytes(mean[: rows.stop - rows.start]).cpu())
         return torch.cat(parts)
+
+    def reconstruct(self, data: Tensor) -> Tensor:
+        """Decoder means at the posterior means of uint8 N×C×H×W, in the same form."""
+        return self.decode(self.encode(data)[:, : self.config.latent])
 
     def active_units(self, data: Tensor, *, batch_size: int = 256) -> int:
         """Latent units whose posterior mean varies over `data` by more than 0.01 (Burda et al.)."""

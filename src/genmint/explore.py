@@ -1,0 +1,171 @@
+"""A page that shows what a model has learnt: its latents, where it looks, what surprises it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genmint.errors import ConfigError, GenmintError
+from genmint.files import write_text
+from genmint.project import Project
+from genmint.sampling import open_model
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genmint.models.family import Family
+    from genmint.models.gan import GAN
+    from genmint.models.rnn import RNN
+    from genmint.models.vae import VAE
+
+# Latents that are traversed, ways that are gone, items that attention is shown on.
+_LATENTS, _WAYS, _ITEMS = 16, 6, 4
+# Columns of a traversal, in standard deviations of the prior, and of a way.
+_REACH, _COLUMNS = 3.0, 11
+_CHARACTERS, _LOOKED_AT = 1500, 64
+# From where attention looks: the middle, and the middles of the quarters.
+_PLACES = ((0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75))
+
+
+def explore(project: Project, target: str, out: Path, *, seed: int) -> None:
+    """Write the page; it holds its pictures.
+
+    Raises:
+        ConfigError: `out` does not end in .html, or there is nothing to show of such a model.
+        GenmintError: see `genmint.sampling.open_model`; or the data set is not prepared.
+    """
+    if out.suffix != ".html":
+        raise ConfigError(f"{out}: end the name in .html")
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    with open_model(project, target) as (_, model):
+        shown = _shown(project, target, model, seed)
+    environment = Environment(
+        loader=PackageLoader("genmint", "templates"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("explore.html").render(target=target, **shown)
+    write_text(out.resolve(), page)
+
+
+def _shown(project: Project, target: str, model: Family, seed: int) -> dict[str, Any]:
+    from genmint.data import views
+    from genmint.data.prepared import Prepared
+    from genmint.models.gan import GAN
+    from genmint.models.rnn import RNN
+    from genmint.models.vae import VAE
+
+    nothing = {"latents": [], "ways": "", "maps": "", "surprise": [], "past": "", "reach": _REACH}
+    if isinstance(model, GAN):
+        return {**nothing, "ways": _ways_of_noise(model, seed)}
+    prepared = Prepared(project.prepared(model.spec.dataset))
+    held_out = views.load(prepared, "test", model.spec)
+    if isinstance(model, VAE):
+        return {**nothing, **_of_vae(model, held_out, seed)}
+    if isinstance(model, RNN) and model.streams:
+        return {**nothing, **_of_text(model, held_out)}
+    raise ConfigError(
+        f"{target} draws {model.spec.kind} symbol by symbol: there are latents to look at in a "
+        "VAE or GAN, and characters in an RNN of text"
+    )
+
+
+def _of_vae(model: VAE, held_out: Tensor, seed: int) -> dict[str, Any]:
+    import torch
+
+    from genmint.interpretability.attention import enlarged, grid_maps
+    from genmint.interpretability.latents import between, effects, traversal
+
+    if len(held_out) < 2:
+        raise GenmintError(f"{model.spec.dataset}: the test split has fewer than two items")
+    values = torch.linspace(-_REACH, _REACH, _COLUMNS)
+    latents = [
+        {
+            "effect": effect,
+            "picture": _sheet(traversal(model, held_out[0], effect.latent, values)[None]),
+        }
+        for effect in effects(model, held_out, seed=seed)[:_LATENTS]
+    ]
+    pairs = min(_WAYS, len(held_out) // 2)
+    z = model.encode(held_out[: 2 * pairs])[:, : model.config.latent]
+    ways = _sheet(between(model, z[:pairs], z[pairs : 2 * pairs], _COLUMNS))
+    items = held_out[:_ITEMS]
+    maps = grid_maps(model, items, _PLACES)
+    picture = ""
+    if maps is not None:
+        large = (enlarged(maps, *items.shape[2:]) * 255).round().to(torch.uint8)[:, :, None]
+        channels = large.expand(-1, -1, items.shape[1], -1, -1)
+        picture = _sheet(torch.cat([items[:, None], channels], dim=1))
+    return {"latents": latents, "ways": ways, "maps": picture}
+
+
+def _ways_of_noise(model: GAN, seed: int) -> str:
+    from genmint.interpretability.latents import between
+    from genmint.models.blocks import prior
+
+    z = prior(2 * _WAYS, model.config.latent, seed)
+    return _sheet(between(model, z[:_WAYS], z[_WAYS:], _COLUMNS))
+
+
+def _of_text(model: RNN, held_out: Tensor) -> dict[str, Any]:
+    from genmint.interpretability.attention import past_map
+    from genmint.interpretability.surprise import surprise
+
+    if len(held_out) < 2:
+        raise GenmintError(f"{model.spec.dataset}: the test split has fewer than two characters")
+    symbols = held_out[: _CHARACTERS + 1]
+    characters = surprise(model, symbols)
+    weights = past_map(model, symbols[: _LOOKED_AT + 1])
+    past = ""
+    if weights is not None:
+        # Row t is what was looked at after reading character t.
+        read = "".join(c if c.isprintable() else "·" for c, _ in characters[:_LOOKED_AT])
+        past = _heat(weights[1:, 1:], read)
+    return {"surprise": characters, "past": past}
+
+
+def _sheet(grid: Tensor) -> str:
+    """Rows of samples, uint8 R×N×C×H×W, as a picture."""
+    import math
+
+    import numpy as np
+    from PIL import Image
+
+    rows, columns, channels, height, width = grid.shape
+    zoom = max(1, math.ceil(40 / min(height, width)))
+    sheet = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1, channels), 128, np.uint8)
+    for i, row in enumerate(grid.numpy()):
+        for j, item in enumerate(row):
+            y, x = 1 + i * (height + 1), 1 + j * (width + 1)
+            sheet[y : y + height, x : x + width] = item.transpose(1, 2, 0)
+    image = Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+    size = (image.width * zoom, image.height * zoom)
+    stream = io.BytesIO()
+    image.resize(size, Image.Resampling.NEAREST).save(stream, format="PNG")
+    return _uri(stream.getvalue())
+
+
+def _heat(weights: Tensor, characters: str) -> str:
+    """A map of weights, T×T, with a character at each row and column."""
+    from matplotlib.figure import Figure
+
+    picture = Figure(figsize=(9, 9), layout="constrained")
+    axes = picture.add_subplot()
+    axes.imshow(weights.numpy(), cmap="magma", interpolation="nearest")
+    ticks = range(len(characters))
+    axes.set_xticks(ticks, list(characters), fontsize=7, family="monospace")
+    axes.set_yticks(ticks, list(characters), fontsize=7, family="monospace")
+    axes.set_xlabel("looked at")
+    axes.set_ylabel("having read")
+    stream = io.BytesIO()
+    picture.savefig(stream, format="png", dpi=110)
+    return _uri(stream.getvalue())
+
+
+def _uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

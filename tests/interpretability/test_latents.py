@@ -1,0 +1,99 @@
+import pytest
+import torch
+from torch import nn
+
+from genmint.config import parse_model
+from genmint.data.spec import DataSpec
+from genmint.interpretability.latents import between, effects, traversal
+from genmint.models.store import build
+
+SPEC = DataSpec(dataset="d", kind="image", view="grid", shape=(1, 4, 4))
+
+
+class Only(nn.Module):
+    """Logits of all pixels are one of the latents."""
+
+    def __init__(self, latent):
+        super().__init__()
+        self.latent = latent
+
+    def forward(self, z):
+        return z[:, self.latent, None, None, None].expand(-1, 1, 4, 4)
+
+
+@pytest.fixture
+def vae():
+    config = parse_model({"family": "vae", "dataset": "d", "steps": 1, "hidden": [6], "latent": 3})
+    model = build(config, SPEC)
+    model.decoder = Only(1)
+    return model
+
+
+@pytest.fixture
+def gan():
+    config = parse_model({"family": "gan", "dataset": "d", "steps": 1, "hidden": [6], "latent": 3})
+    return build(config, SPEC)
+
+
+def items(n):
+    return torch.randint(0, 256, (n, 1, 4, 4), generator=torch.Generator().manual_seed(0)).to(
+        torch.uint8
+    )
+
+
+def test_a_traversal_moves_one_latent_and_leaves_the_others(vae):
+    values = torch.tensor([-3.0, 0.0, 3.0])
+    moved = traversal(vae, items(1)[0], 1, values)
+    expected = (values.sigmoid() * 255).round()
+    assert torch.equal(moved[:, 0, 0, 0].float(), expected)
+    still = traversal(vae, items(1)[0], 0, values)
+    assert torch.equal(still, still[:1].expand_as(still))
+
+
+def test_the_change_of_a_latent_is_what_its_spread_does_to_pixels(vae):
+    data = items(40)
+    found = {effect.latent: effect for effect in effects(vae, data, seed=0)}
+    means = vae.encode(data)[:, 1]
+    spread = means.std(correction=0)
+    change = ((means + spread).sigmoid() - (means - spread).sigmoid()).mean() * 255 / 2
+    assert found[1].spread == pytest.approx(float(spread), rel=1e-5)
+    # Grey levels are rounded.
+    assert found[1].change == pytest.approx(float(change), abs=0.5)
+    assert found[0].change == found[2].change == 0.0
+
+
+def test_latents_that_tell_most_come_first(vae):
+    with torch.no_grad():
+        last = vae.encoder[-1]
+        last.weight.zero_()
+        last.bias.copy_(torch.tensor([0.0, 2.0, 1.0, 0.0, 0.0, 0.0]))
+    found = effects(vae, items(9), seed=0)
+    assert [effect.latent for effect in found] == [1, 2, 0]
+    assert [effect.kl for effect in found] == pytest.approx([2.0, 0.5, 0.0], abs=1e-6)
+    assert not any(effect.active for effect in found)
+
+
+def test_a_vaes_way_is_straight(vae):
+    a, b = torch.tensor([[0.0, -1.0, 0.0]]), torch.tensor([[5.0, 3.0, 1.0]])
+    way = between(vae, a, b, 5)
+    assert way.shape == (1, 5, 1, 4, 4)
+    expected = (torch.linspace(-1, 3, 5).sigmoid() * 255).round()
+    assert torch.equal(way[0, :, 0, 0, 0].float(), expected)
+
+
+def test_a_gans_way_stays_on_the_sphere(gan, monkeypatch):
+    seen = []
+    monkeypatch.setattr(gan, "generate", lambda z: seen.append(z) or torch.zeros(len(z), 1, 4, 4))
+    a, b = torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([[0.0, 2.0, 0.0]])
+    between(gan, a, b, 7)
+    (way,) = seen
+    assert torch.allclose(way.norm(dim=1), torch.full((7,), 2.0), atol=1e-4)
+    assert torch.allclose(way[[0, -1]], torch.cat([a, b]), atol=1e-4)
+    # Equal steps of the angle.
+    angles = torch.atan2(way[:, 1], way[:, 0])
+    assert torch.allclose(angles.diff(), angles.diff()[:1].expand(6), atol=1e-4)
+
+
+def test_ends_in_the_same_direction_are_no_trouble(gan):
+    a = torch.tensor([[1.0, 0.0, 0.0]])
+    assert between(gan, a, a, 3).shape == (1, 3, 1, 4, 4)
