@@ -1,4 +1,5 @@
 import re
+import shutil
 
 import pytest
 
@@ -74,7 +75,7 @@ def test_what_is_missing_is_named(project, tmp_path):
         explore(project, "vae", tmp_path / "x.png", seed=0)
     with pytest.raises(GenmintError, match="dvc repro train@none"):
         explore(project, "none", tmp_path / "x.html", seed=0)
-    (project.prepared("dots") / "meta.json").unlink()
+    shutil.rmtree(project.prepared("dots"))
     with pytest.raises(GenmintError, match="dvc repro prepare@dots"):
         explore(project, "vae", tmp_path / "x.html", seed=0)
 

@@ -73,7 +73,13 @@ def test_drift_is_found_said_and_leaves_the_users_files_alone(watched):
     told = json.loads(watched.checkout.run("genmint", "drift", "--json").stdout)
     assert told[0]["verdict"] == "drift"
 
-    # A retraining that was asked for is asked for once, and again only where it failed.
+
+@pytest.mark.soak
+def test_a_retraining_is_asked_for_once_and_then_its_data_are_what_is_known(watched):
+    watched.deliver(1000, 60, bright=150)
+    delivered = watched.everything()
+    decision = look(watched.home, "shapes")
+    # Asked for once, and again only where it failed.
     Shelf(watched.home, "shapes").ask(ASKED)
     assert look(watched.home, "shapes").verdict == "retraining"
     running = look(watched.home, "shapes", progress=lambda _: "running")

@@ -17,6 +17,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 # Variants that cost minutes together: `make soak`.
 SOAK = pytest.mark.soak
 
+# A block of `models` that trains in no time.
+TINY = (
+    "\nmodels:\n  tiny:\n    family: vae\n    dataset: digits\n    steps: 20\n"
+    "    validate_every: 10\n    latent: 2\n    hidden: [16]\n"
+)
+
 MODELS = ("image-vae", "image-gan", "text-rnn", "audio-rnn")
 
 
@@ -137,22 +143,22 @@ def test_code_of_a_family_marks_only_its_models(finished, tmp_path):
 
 def test_a_block_adds_a_pipeline(finished, tmp_path):
     checkout = finished.copy(tmp_path / "copy")
-    edit(
-        checkout,
-        r"\nmodels:\n",
-        "\nmodels:\n  tiny:\n    family: vae\n    dataset: digits\n    steps: 20\n"
-        "    validate_every: 10\n    latent: 2\n    hidden: [16]\n",
-    )
+    edit(checkout, r"\nmodels:\n", TINY)
+    assert {"train@tiny", "evaluate@tiny", "gate@tiny"} <= changed_stages(checkout)
+
+
+@SOAK
+def test_a_block_without_a_gate_is_trained_and_refused(finished, tmp_path):
+    checkout = finished.copy(tmp_path / "copy")
+    edit(checkout, r"\nmodels:\n", TINY)
     checkout.run("dvc", "repro", "gate@tiny")
     # No gate was configured for it: that is a refusal, never a pass.
     assert record(checkout, "tiny")["passed"] == 0
     assert "gates.tiny" in (checkout.root / "reports/gates/tiny.json").read_text()
 
 
-@pytest.mark.parametrize(
-    "flags",
-    [[], pytest.param(["--pull"], marks=SOAK), pytest.param(["--allow-missing"], marks=SOAK)],
-)
+@SOAK
+@pytest.mark.parametrize("flags", [[], ["--pull"], ["--allow-missing"]])
 def test_a_second_clone_trains_nothing_and_promotes_all(finished, tmp_path, flags):
     checkout = finished.clone(tmp_path / "second", cache=True)
     done = checkout.run("dvc", "repro", *flags)

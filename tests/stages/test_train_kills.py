@@ -276,6 +276,7 @@ TWO = {"GENMINT_PROCESSES": "2"}
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_two_processes_make_one_model_and_one_run(pair):
     _, project = pair(60)
     training = Training(project, "gan")
