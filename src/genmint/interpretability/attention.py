@@ -45,7 +45,8 @@ def grid_maps(model: VAE, items: Tensor, places: Sequence[tuple[float, float]]) 
         min(int(down * height), height - 1) * width + min(int(right * width), width - 1)
         for down, right in places
     ]
-    return weights[: len(items), rows].unflatten(2, (height, width)).cpu()
+    chosen = weights[: len(items), rows].cpu()
+    return chosen.view(len(items), len(rows), height, width)
 
 
 def past_map(model: RNN, symbols: Tensor) -> Tensor | None:
@@ -89,4 +90,4 @@ def enlarged(maps: Tensor, height: int, width: int) -> Tensor:
     flat = maps.flatten(0, -3)[:, None]
     large = torch.nn.functional.interpolate(flat, (height, width), mode="nearest")[:, 0]
     strongest = large.flatten(1).amax(1).clamp_min(1e-12)[:, None, None]
-    return (large / strongest).unflatten(0, maps.shape[:-2])
+    return (large / strongest).view(*maps.shape[:-2], height, width)

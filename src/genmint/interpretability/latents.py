@@ -100,8 +100,12 @@ def between(model: VAE | GAN, starts: Tensor, ends: Tensor, steps: int) -> Tenso
     a, b = starts[:, None], ends[:, None]
     if isinstance(model, VAE):
         way = (1 - t) * a + t * b
-        return model.decode(way.flatten(0, 1)).unflatten(0, way.shape[:2])
+        return _rows(model.decode(way.flatten(0, 1)), steps)
     unit_a, unit_b = (v / v.norm(dim=2, keepdim=True) for v in (a, b))
     angle = (unit_a * unit_b).sum(2, keepdim=True).clamp(-1 + 1e-6, 1 - 1e-6).acos()
     way = (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / angle.sin()
-    return model.generate(way.flatten(0, 1)).unflatten(0, way.shape[:2])
+    return _rows(model.generate(way.flatten(0, 1)), steps)
+
+
+def _rows(samples: Tensor, columns: int) -> Tensor:
+    return samples.view(-1, columns, *samples.shape[1:])
