@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from genmint.errors import ConfigError, GenmintError
 from genmint.files import write_text
+from genmint.pages import render
 from genmint.project import Project
-from genmint.sampling import open_model
+from genmint.sampling import contact_sheet, open_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,19 +39,9 @@ def explore(project: Project, target: str, out: Path, *, seed: int) -> None:
     """
     if out.suffix != ".html":
         raise ConfigError(f"{out}: end the name in .html")
-    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
     with open_model(project, target) as (_, model):
         shown = _shown(project, target, model, seed)
-    environment = Environment(
-        loader=PackageLoader("genmint", "templates"),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("explore.html").render(target=target, **shown)
-    write_text(out.resolve(), page)
+    write_text(out.resolve(), render("explore.html", target=target, **shown))
 
 
 def _shown(project: Project, target: str, model: Family, seed: int) -> dict[str, Any]:
@@ -131,22 +122,9 @@ def _of_text(model: RNN, held_out: Tensor) -> dict[str, Any]:
 
 def _sheet(grid: Tensor) -> str:
     """Rows of samples, uint8 R×N×C×H×W, as a picture."""
-    import math
-
-    import numpy as np
-    from PIL import Image
-
-    rows, columns, channels, height, width = grid.shape
-    zoom = max(1, math.ceil(40 / min(height, width)))
-    sheet = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1, channels), 128, np.uint8)
-    for i, row in enumerate(grid.numpy()):
-        for j, item in enumerate(row):
-            y, x = 1 + i * (height + 1), 1 + j * (width + 1)
-            sheet[y : y + height, x : x + width] = item.transpose(1, 2, 0)
-    image = Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
-    size = (image.width * zoom, image.height * zoom)
     stream = io.BytesIO()
-    image.resize(size, Image.Resampling.NEAREST).save(stream, format="PNG")
+    sheet = contact_sheet(grid.flatten(0, 1).numpy(), grid.shape[1], smallest=40)
+    sheet.save(stream, format="PNG")
     return _uri(stream.getvalue())
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from genmint.config import Params
 from genmint.errors import GenmintError
 from genmint.files import read_json, sha256_file, write_text
+from genmint.pages import render
 from genmint.project import Project
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ def write_report(project: Project, params: Params) -> Path:
     Raises:
         GenmintError: nothing was trained yet.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
     champions, registry_note = _champions(project, list(params.models))
     models = []
     for name in params.models:
@@ -40,15 +39,9 @@ def write_report(project: Project, params: Params) -> Path:
         models.append(shown | {"probe": _probe(project, name, champion)})
     if not any(model["trained"] for model in models):
         raise GenmintError("nothing is trained yet. Run `dvc repro` first.")
-    environment = Environment(
-        loader=PackageLoader("genmint", "templates"),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["figure"] = figure
-    page = environment.get_template("report.html").render(
+    page = render(
+        "report.html",
+        {"figure": figure},
         models=models,
         datasets=[_dataset(project, name) for name in params.datasets],
         registry_note=registry_note,

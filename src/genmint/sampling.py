@@ -17,6 +17,7 @@ from genmint.target import Target
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import PIL.Image
     from torch import Tensor
 
     from genmint.data.spec import DataSpec
@@ -189,23 +190,34 @@ def to_clips(drawn: Tensor, spec: DataSpec) -> npt.NDArray[np.int16]:
 
 
 def _write_png(grid: npt.NDArray[np.uint8], path: Path) -> None:
-    """A contact sheet as square as can be, small pictures enlarged to at least 32 pixels."""
+    """A contact sheet as square as can be."""
+    import math
+
+    contact_sheet(grid, math.ceil(math.sqrt(len(grid)))).save(path, format="PNG")
+
+
+def contact_sheet(
+    grid: npt.NDArray[np.uint8], columns: int, *, smallest: int = 32
+) -> PIL.Image.Image:
+    """Pictures, uint8 N×C×H×W, beside and below each other, grey between them.
+
+    Small ones are enlarged, until their shorter side has `smallest` pixels or more.
+    """
     import math
 
     import numpy as np
     from PIL import Image
 
     n, channels, height, width = grid.shape
-    columns = math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
-    zoom = max(1, math.ceil(32 / min(height, width)))
+    zoom = max(1, math.ceil(smallest / min(height, width)))
     sheet = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1, channels), 128, np.uint8)
     for i, picture in enumerate(grid):
         y, x = 1 + i // columns * (height + 1), 1 + i % columns * (width + 1)
         sheet[y : y + height, x : x + width] = picture.transpose(1, 2, 0)
     image = Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
     size = (image.width * zoom, image.height * zoom)
-    image.resize(size, Image.Resampling.NEAREST).save(path, format="PNG")
+    return image.resize(size, Image.Resampling.NEAREST)
 
 
 def _write_wav(clips: npt.NDArray[np.int16], spec: DataSpec, path: Path) -> None:

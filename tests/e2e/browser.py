@@ -11,6 +11,7 @@ import time
 import urllib.request
 
 from PIL import Image
+from tests.tracking.conftest import until
 from websockets.sync.client import connect
 
 CHROMIUM = shutil.which("chromium")
@@ -107,13 +108,3 @@ class Browser:
         self.socket.close()
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-
-
-def until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"not within {seconds} s")

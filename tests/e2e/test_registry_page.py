@@ -9,7 +9,8 @@ import sys
 import urllib.request
 
 import pytest
-from tests.e2e.browser import CHROMIUM, DIALOG, TEXT, until
+from tests.e2e.browser import CHROMIUM, DIALOG, TEXT
+from tests.tracking.conftest import until
 
 from genmint.cli import run
 
