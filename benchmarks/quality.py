@@ -1,6 +1,6 @@
 """How good models are after equal time or equal epochs; writes benchmarks/quality.md.
 
-    python benchmarks/quality.py precision   fp32 and bf16 over 5 seeds each, some 15 minutes
+    python benchmarks/quality.py precision   fp32 and bf16 over 5 seeds each, some 20 minutes
     python benchmarks/quality.py mnist       5 minutes of ours, 5 of pythae's
     python benchmarks/quality.py text        5 minutes on tiny-shakespeare
 
@@ -60,6 +60,10 @@ _DIGITS, _DRAWS, _SEED = 1000, 100, 1234
 _DCGAN = {"name": "adam", "lr": 2e-4, "betas": [0.5, 0.999]}
 # Small enough for ten trainings each, long enough to be past the first rough shape.
 PRECISION: dict[str, dict[str, Any]] = {
+    "vae": {
+        "family": "vae", "dataset": "mnist", "hidden": [512], "latent": 16, "steps": 3000,
+        "batch_size": 128, "optimiser": {"name": "adam", "lr": 1e-3},
+    },
     "residual-vae": {
         "family": "vae", "dataset": "mnist", "network": "residual", "hidden": [32, 64],
         "latent": 16, "steps": 900, "batch_size": 64, "channels_last": True,
