@@ -35,7 +35,13 @@ from genmint.training.devices import (
 )
 from genmint.training.distributed import Ranks, join, leave
 from genmint.training.history import write_history
-from genmint.training.launch import asked_for, end_with_parent, first_of, speaks
+from genmint.training.launch import (
+    asked_for,
+    end_with_first,
+    end_with_parent,
+    first_of,
+    speaks,
+)
 from genmint.training.loop import fit
 from genmint.training.seeds import Trained, best_of, spread
 
@@ -85,6 +91,9 @@ def run(project: Project, params: Params, name: str) -> None:
             raise
         # The first process meets the same, and says it for all.
         sys.exit(0)
+    except RuntimeError:
+        end_with_first()
+        raise
 
 
 def train_apart(project: Project, name: str, config: Config, folder: Path) -> None:

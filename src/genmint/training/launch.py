@@ -96,6 +96,16 @@ def end_with_parent() -> None:
             sys.exit(1)
 
 
+def end_with_first() -> None:
+    """Wait for the signal of `end_with_parent`, if the first process has died; else return.
+
+    A dying process closes its connections before those that it started hear of it: what a
+    collective then raises in them is nobody's to read.
+    """
+    if _HELPER in os.environ:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
 def _start(arguments: Sequence[str], place: dict[str, str], rank: int) -> subprocess.Popen[bytes]:
     mine = {"RANK": str(rank), "LOCAL_RANK": str(rank), _HELPER: str(os.getpid())}
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
