@@ -98,7 +98,8 @@ class Bench:
         if process.wait() != 0:
             raise SystemExit("".join(lines))
         ended = time.monotonic()
-        ends = [begin for _, begin in marks[1:]] + [ended]
+        # None of both where nothing changed.
+        ends = [*(begin for _, begin in marks), ended][1:]
         return ended - begun, {
             stage: end - begin for (stage, begin), end in zip(marks, ends, strict=True)
         }
@@ -114,6 +115,7 @@ class Bench:
         if run.state is None or not run.state.is_completed():
             raise SystemExit(f"the flow: {run.state}")
         print(f"    flow: {run.state.message or ''} {seconds:.1f} s", file=sys.stderr)
+        _tell_when(run, time.time() - seconds)
         return seconds
 
     def _in(self, root: Path) -> dict[str, str]:
@@ -122,6 +124,26 @@ class Bench:
     def _without_servers(self) -> dict[str, str]:
         named = ("PREFECT_API_URL", "MLFLOW_TRACKING_URI")
         return {key: value for key, value in self._in(self.home).items() if key not in named}
+
+
+def _tell_when(run: Any, asked: float) -> None:
+    """Say when the flow and what it consists of began and ended, in seconds after it was asked."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    wanted = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+    with get_client(sync_client=True) as client:
+        parts = client.read_task_runs(flow_run_filter=wanted)
+        rows = sorted((part.start_time, part.end_time, part.name) for part in [run, *parts])
+        begun = rows[0][0]
+        rows += sorted(
+            (sub.start_time, sub.end_time, f"on a worker: {sub.name}")
+            for sub in client.read_flow_runs()
+            if sub.id != run.id and sub.start_time is not None and sub.start_time >= begun
+        )
+    for begin, end, name in rows:
+        span = f"{begin.timestamp() - asked:6.1f} to {end.timestamp() - asked:6.1f}"
+        print(f"    {span}  {name}", file=sys.stderr)
 
 
 def _clone(root: Path) -> None:
