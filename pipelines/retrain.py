@@ -31,13 +31,15 @@ from genmint.errors import ConfigError, GenmintError, TemporaryError, TrainsElse
 from genmint.files import sha256_json
 from genmint.flow import champions, publish, summary, transfer
 from genmint.flow.checkout import adopt, checked_out, override, resolve
-from genmint.flow.graph import Unit, read_graph, stages_for, units
+from genmint.flow.graph import Unit, read_graph, stages_for, units, weights
 from genmint.flow.home import find_home
+from genmint.flow.slots import Slots
 from genmint.flow.stage import Crew, Outcome, StageError, heals, reproduce
 from genmint.flow.worker import train_and_evaluate
 from genmint.lock import read_lock
 from genmint.project import Project
 from genmint.services.alerts import REFUSALS
+from genmint.services.durations import expected_seconds
 
 WORKER = "train-model/worker"
 _POLL_SECONDS = 0.5
@@ -86,12 +88,13 @@ class Work:
         self.token = transfer.cache_token(home)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         self.threads = int(os.environ.get("OMP_NUM_THREADS", max(1, (cores or 1) // at_once)))
-        self.slots = threading.BoundedSemaphore(max(1, (cores or 1) // self.threads))
+        self.slots = Slots(max(1, (cores or 1) // self.threads))
+        self.weights: dict[str, float] = {}
 
-    def here(self, stages: tuple[str, ...], **how: Any) -> list[Outcome]:
-        """Run stages on this machine, when cores are free."""
-        with self.slots:
-            return reproduce(self.checkout, stages, crew=self.crew, say=get_run_logger().info,
+    def here(self, unit: Unit, **how: Any) -> list[Outcome]:
+        """Run a unit's stages on this machine, when cores are free."""
+        with self.slots.taken(self.weights[unit.name]):
+            return reproduce(self.checkout, unit.stages, crew=self.crew, say=get_run_logger().info,
                              threads=self.threads, **how)  # fmt: skip
 
     def end(self) -> None:
@@ -167,6 +170,7 @@ def _run(work: Work, night: summary.Night, names: list[str]) -> None:
     before = ask_champions.submit(work, names)
     graph = stages_for(read_graph(work.checkout, work.crew), names)
     plan = units(graph)
+    work.weights = weights(plan, expected_seconds(names))
     _bring_up_to_date(work, night, plan)
     done = [name for name in names if f"gate@{name}" not in night.failures]
     publish.gather_results(work.checkout, done)
@@ -210,10 +214,10 @@ def make(work: Work, unit: Unit) -> list[Outcome]:
     """Do one unit: a model on a worker, anything else here."""
     if unit.model is None:
         forced = unit.name.partition("@")[0] in work.force
-        return work.here(unit.stages, force=forced)
+        return work.here(unit, force=forced)
     if not work.on_workers:
         work.night.where[unit.model] = "here"
-        with work.slots:
+        with work.slots.taken(work.weights[unit.name]):
             return train_and_evaluate(work.checkout, unit.model, work.force, work.crew,
                                       get_run_logger().info, work.threads)  # fmt: skip
     if work.again or {"train", "evaluate"} & set(work.force):
@@ -228,7 +232,7 @@ def _found(work: Work, unit: Unit, *, pull: bool = False) -> list[Outcome] | Non
     DVC decides; if it comes to training, that is refused, and the answer is None.
     """
     try:
-        return work.here(unit.stages, may_train=False, pull=pull)
+        return work.here(unit, may_train=False, pull=pull)
     except StageError as error:
         if TrainsElsewhereError.__name__ not in error.kinds:
             raise
@@ -347,13 +351,9 @@ def _ask(work: Work, name: str, order: dict[str, Any], key: str) -> str:
     crashes, said = 0, ""
     for attempt in itertools.count():
         asked = run_deployment(
-            WORKER,
-            parameters=order,
-            flow_run_name=name,
-            timeout=0,
-            idempotency_key=f"{key}:{attempt}",
-            work_queue_name=work.queue,
-        )
+            WORKER, parameters=order, flow_run_name=name, timeout=0,
+            idempotency_key=f"{key}:{attempt}", work_queue_name=work.queue,
+        )  # fmt: skip
         if asked.state.is_final() and not asked.state.is_completed():
             # Of an earlier try of this flow, which was started again since.
             continue

@@ -1,5 +1,6 @@
 """The command line as a person meets it: in a process of its own."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -132,3 +133,20 @@ def test_wrong_configuration_names_file_key_and_nearest(checkout):
     assert (
         "params.yaml: models.image-vae.latnet: unknown key; did you mean 'latent'?" in done.stderr
     )
+
+
+def test_a_training_that_may_not_run_here_is_refused_before_anything_heavy_is_imported(checkout):
+    failure = checkout / "failure.json"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "genmint", "train", "image-vae"],
+        cwd=checkout,
+        env={**os.environ, "GENMINT_DEVICE": "none", "GENMINT_FAILURE": str(failure)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "image-vae: GENMINT_DEVICE=none" in done.stderr
+    assert "TrainsElsewhereError" in json.loads(failure.read_text())["kinds"]
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert not imported & set(HEAVY)

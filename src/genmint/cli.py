@@ -380,6 +380,11 @@ def _stage(options: argparse.Namespace) -> int:
         _known(options.name, params.datasets, "data set")
     else:
         _known(options.name, params.models, "model")
+    if options.verb == "train":
+        from genmint.training.device_lock import refuse_elsewhere
+
+        # First: a flow asks so for every model, and the stage takes seconds to import.
+        refuse_elsewhere(options.name)
     importlib.import_module(f"genmint.stages.{options.verb}").run(project, params, options.name)
     return 0
 

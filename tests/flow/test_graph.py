@@ -1,9 +1,11 @@
 """The graph is DVC's; what is one run is ours."""
 
+import math
+
 import pytest
 
 from genmint.errors import ConfigError, GenmintError
-from genmint.flow.graph import read_graph, stages_for, units
+from genmint.flow.graph import Unit, read_graph, stages_for, units, weights
 from genmint.flow.stage import Crew
 
 GRAPH = {
@@ -18,6 +20,15 @@ GRAPH = {
     "gate@b": ["evaluate@b"],
     "prepare@e": [],
 }
+PLAN = [
+    Unit("prepare@a", ("prepare@a",), (), None),
+    Unit("prepare@b", ("prepare@b",), (), None),
+    Unit("reference@b", ("reference@b",), ("prepare@b",), None),
+    Unit("short", ("train@short", "evaluate@short"), ("prepare@a",), "short"),
+    Unit("long", ("train@long", "evaluate@long"), ("prepare@b", "reference@b"), "long"),
+    Unit("middle", ("train@middle", "evaluate@middle"), ("prepare@b",), "middle"),
+    Unit("gate@long", ("gate@long",), ("long",), None),
+]
 
 
 def test_only_what_the_gates_of_the_models_rest_on():
@@ -56,3 +67,22 @@ def test_a_damaged_dvc_yaml_is_named(repository):
     (repository.root / "dvc.yaml").write_text("stages: [")
     with pytest.raises(GenmintError, match=r"dvc\.yaml: DVC cannot read"):
         read_graph(repository.project, Crew())
+
+
+def test_a_unit_weighs_what_the_longest_model_that_waits_for_it_takes():
+    found = weights(PLAN, {"short": 3.0, "long": 40.0, "middle": 7.0})
+    assert found == {
+        "prepare@a": 3.0,
+        "prepare@b": 40.0,
+        "reference@b": 40.0,
+        "short": 3.0,
+        "long": 40.0,
+        "middle": 7.0,
+        "gate@long": 0.0,
+    }
+
+
+def test_a_model_that_never_ran_is_as_heavy_as_can_be():
+    found = weights(PLAN, {"short": math.inf, "long": 40.0, "middle": 7.0})
+    assert found["prepare@a"] == math.inf
+    assert found["prepare@b"] == 40.0

@@ -91,6 +91,22 @@ def units(graph: Mapping[str, list[str]]) -> list[Unit]:
     return sorted(found, key=lambda unit: order.index(unit.name))
 
 
+def weights(plan: Iterable[Unit], seconds: Mapping[str, float]) -> dict[str, float]:
+    """What hangs on each unit of a plan: the seconds of the longest model that waits for it.
+
+    Args:
+        plan: units, each after those that it needs.
+        seconds: of each model.
+    """
+    found: dict[str, float] = {}
+    for unit in reversed(list(plan)):
+        own = 0.0 if unit.model is None else seconds[unit.model]
+        found[unit.name] = max(own, found.get(unit.name, 0.0))
+        for need in unit.needs:
+            found[need] = max(found[unit.name], found.get(need, 0.0))
+    return found
+
+
 def _unit_of(stage: str) -> str:
     verb, _, name = stage.partition("@")
     return name if verb in _ON_WORKER else stage

@@ -26,7 +26,7 @@ from genmint.models.record import CONFIG, ModelRecord
 from genmint.project import Project
 from genmint.tracking.reporter import RunReporter
 from genmint.training.checkpoints import Checkpoint, source_hash, unfinished
-from genmint.training.device_lock import held, refuse_elsewhere
+from genmint.training.device_lock import held
 from genmint.training.devices import (
     choose_device,
     resolve_compile,
@@ -74,14 +74,12 @@ def run(project: Project, params: Params, name: str) -> None:
 
     Raises:
         ConfigError: no such block, or one that does not fit the data.
-        TrainsElsewhereError: nothing may train in this process.
         DataError: the prepared data are missing, changed, or not of the block's data set.
         GenmintError: the training failed.
         Interrupted: it was asked to end; the same command goes on.
     """
     if name not in params.models:
         raise ConfigError(f"{project.params}: models has no block {name!r}")
-    refuse_elsewhere(name)
     end_with_parent()
     try:
         with first_of(asked_for(), ["-m", "genmint", "train", name]):

@@ -1,0 +1,47 @@
+"""Who may compute next where more wait than there are cores: whoever the end waits for longest."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import threading
+from collections.abc import Iterator
+
+
+class Slots:
+    """So many threads at a time; of those that wait the heaviest goes first, of equals the first.
+
+    A schedule is over soonest when what takes longest begins first (Graham 1969).
+    """
+
+    def __init__(self, count: int) -> None:
+        """Let `count` threads, 1 or more, in at a time."""
+        self._free = count
+        self._turn = threading.Condition()
+        self._waiting: list[tuple[float, int]] = []
+        self._number = itertools.count()
+
+    @contextlib.contextmanager
+    def taken(self, weight: float = 0.0) -> Iterator[None]:
+        """Wait for a slot and hold it; `weight` is what hangs on it, in seconds."""
+        with self._turn:
+            mine = (-weight, next(self._number))
+            heapq.heappush(self._waiting, mine)
+            try:
+                self._turn.wait_for(lambda: self._free > 0 and self._waiting[0] == mine)
+            except BaseException:
+                self._waiting.remove(mine)
+                heapq.heapify(self._waiting)
+                self._turn.notify_all()
+                raise
+            heapq.heappop(self._waiting)
+            self._free -= 1
+            # There may be a slot for the next one too.
+            self._turn.notify_all()
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._free += 1
+                self._turn.notify_all()
