@@ -49,16 +49,6 @@ class Classes(nn.Module):
         level = [torch.rand(ROWS, generator=generator, dtype=torch.float64) for _ in blocks]
         return torch.searchsorted(upto.double(), torch.cat(level)[:n] * upto[-1], right=True)
 
-    def number(self, name: str) -> int:
-        """The label number of a class.
-
-        Raises:
-            ConfigError: there is none of that name; the message lists the known ones.
-        """
-        if name not in self.names:
-            raise ConfigError(f"label {name!r}: there is none; known: {', '.join(self.names)}")
-        return self.names.index(name)
-
 
 def classes_of(config: ModelConfig, spec: DataSpec) -> Classes | None:
     """The classes that a model is conditional on; None if it is not.
@@ -79,6 +69,24 @@ def classes_of(config: ModelConfig, spec: DataSpec) -> Classes | None:
             f"datasets.{spec.dataset}.labels, or leave conditional out"
         )
     return Classes(spec.labels)
+
+
+def asked_for(classes: Classes | None, name: str | None, n: int) -> Tensor | None:
+    """The labels of n samples that are all to be of one class, int64 n; None where none is named.
+
+    Raises:
+        ConfigError: the model is not conditional, or there is no class of that name; the message
+            lists the known ones.
+    """
+    if name is None:
+        return None
+    if classes is None:
+        raise ConfigError(
+            f"label {name!r}: only a model with conditional: true can be asked for one; leave it out"
+        )
+    if name not in classes.names:
+        raise ConfigError(f"label {name!r}: there is none; known: {', '.join(classes.names)}")
+    return torch.full((n,), classes.names.index(name))
 
 
 def one_hot(labels: Tensor, classes: int) -> Tensor:
