@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from rich.console import Console
@@ -130,7 +131,7 @@ def measure(
         device: where to train.
         seconds: that each setting trains in all, besides its start.
         tell: called with a line of text.
-        labels: int64 N, of the training split, for a conditional model.
+        labels: of the training split, int64 N, for a conditional model.
     """
     runs = {}
     for setting in settings:
@@ -138,10 +139,8 @@ def measure(
         changed = config.model_copy(update={"channels_last": setting.channels_last})
         began = time.perf_counter()
         model = store.build(changed, spec).to(device).train()
-        stepper = Stepper(
-            model, changed, train, setting.precision, labels=labels, compiled=setting.compile
-        )
-        steps = _steps(stepper, config.validate_every)
+        made = partial(Stepper, model, changed, train, setting.precision, labels=labels)
+        steps = _steps(made(compiled=setting.compile), config.validate_every)
         next(steps)
         _wait(device)
         start = time.perf_counter() - began

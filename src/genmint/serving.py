@@ -7,9 +7,9 @@ A request is a table with one row per draw: `n` (how many samples, 1…1024), `s
 gives the same samples), and for texts and other streams `length` (symbols, optional). An RNN also
 takes `temperature`, `top_k` and `top_p` in the place of what it was registered with, and for texts
 `prompt`, which every sample then begins with (all optional). A conditional model takes `label`, the
-name of the class that the samples are to be of (optional: without it, of all). The answer has one row per sample:
-`request` (row number of the draw), `index` (number of the sample within it) and `sample`: C×H×W
-levels 0…255 for images and pictures of sound, 16-bit values for clips, a string for texts.
+class that the samples are to be of (optional: without it, of all). The answer has one row per
+sample: `request` (row number of the draw), `index` (number of the sample within it) and `sample`:
+C×H×W levels 0…255 for images and pictures of sound, 16-bit values for clips, a string for texts.
 """
 
 from __future__ import annotations

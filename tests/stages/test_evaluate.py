@@ -493,7 +493,11 @@ def test_the_probe_set_is_drawn_and_shown(project, name, beside):
 def test_a_conditional_model_is_judged_by_the_labels_it_was_asked_for(project, monkeypatch):
     model, record = store.load(project.model("asked"))
     prepared = Prepared(project.prepared("shapes"))
-    train, of_train = (torch.from_numpy(np.array(a("train"))) for a in (prepared.array, prepared.labels))
+    train, of_train, test, held_out = (
+        torch.from_numpy(np.array(read(split)))
+        for split in ("train", "test")
+        for read in (prepared.array, prepared.labels)
+    )
     asked = []
 
     def sample(n, *, labels, **_):
@@ -511,8 +515,6 @@ def test_a_conditional_model_is_judged_by_the_labels_it_was_asked_for(project, m
         model.drawn_labels(24, 5 + number).tolist() for number in range(5)
     ]
     assert found.protocol["conditional"] is True
-    held_out = torch.from_numpy(np.array(prepared.labels("test")))
-    test = torch.from_numpy(np.array(prepared.array("test")))
     expected = model.elbo(test, seed=5, labels=held_out)["elbo"].mean()
     assert found.metrics["elbo"] == pytest.approx(float(expected), rel=1e-12)
     other = record.model_copy(
@@ -531,8 +533,11 @@ def test_the_labels_of_samples_are_kept_and_probed(project):
     assert probe.ids[:4] == tuple(
         f"shapes/20000/z16/{i:03d}-{name}" for i, name in enumerate("abca")
     )
-    test, labels = (f("test") for f in (Prepared(project.prepared("shapes")).array,
-                                        Prepared(project.prepared("shapes")).labels))  # fmt: skip
-    rows = [next(i for i, one in enumerate(test) if np.array_equal(one, item)) for item in probe.items]
-    again = model.reconstruct(torch.from_numpy(probe.items), labels=torch.from_numpy(labels[rows]))
+    prepared = Prepared(project.prepared("shapes"))
+    numbers = {
+        item.tobytes(): int(label)
+        for item, label in zip(prepared.array("test"), prepared.labels("test"), strict=True)
+    }
+    labels = torch.tensor([numbers[item.tobytes()] for item in probe.items])
+    again = model.reconstruct(torch.from_numpy(probe.items), labels=labels)
     assert np.array_equal(again.numpy(), probe.reconstructions)

@@ -259,7 +259,7 @@ def _protocol(
         "dtype": "float32",
         "observation": observation,
         **_sampling(record),
-        # Of p(x|y) and of p(x) no number compares; only where it is, as records before it have none.
+        # Figures of p(x|y) and of p(x) do not compare. Left out of others, as of older records.
         **({"conditional": True} if record.model.conditional else {}),
     }
 

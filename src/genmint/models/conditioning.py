@@ -1,4 +1,4 @@
-"""What a conditional model, one of p(x|y), knows of the labels y: their names, and how often each is.
+"""What a conditional model, one of p(x|y), knows of the labels y: their names and their shares.
 
 How a label reaches a network is each family's own.
 """
@@ -82,7 +82,8 @@ def asked_for(classes: Classes | None, name: str | None, n: int) -> Tensor | Non
         return None
     if classes is None:
         raise ConfigError(
-            f"label {name!r}: only a model with conditional: true can be asked for one; leave it out"
+            f"label {name!r}: only a model with conditional: true can be asked for one: leave it "
+            "out"
         )
     if name not in classes.names:
         raise ConfigError(f"label {name!r}: there is none; known: {', '.join(classes.names)}")

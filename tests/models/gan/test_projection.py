@@ -54,7 +54,8 @@ def test_spectral_norm_bounds_the_vectors_of_the_classes_too(more):
 
 
 def test_real_and_fake_are_of_the_same_labels():
-    model = build(parse_model({**BLOCK, "penalty": {"name": "wgan-gp"}, "loss": "wasserstein"}), SPEC)
+    block = {**BLOCK, "penalty": {"name": "wgan-gp"}, "loss": "wasserstein"}
+    model = build(parse_model(block), SPEC)
     begun, judged = [], []
     model.generator.register_forward_pre_hook(lambda _, given: begun.append(given[0]))
     model.discriminator.register_forward_pre_hook(lambda _, given: judged.append(given[1]))

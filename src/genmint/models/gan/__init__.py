@@ -1,9 +1,9 @@
 """Generative adversarial network (Goodfellow et al. 2014), fully connected or convolutional.
 
 min_G max_D E[log D(x)] + E[log(1 − D(G(z)))], with D = σ(logit), computed from logits; other losses
-and what steadies them are in `adversarial`. A conditional generator is told the label beside its noise
-(Mirza and Osindero 2014), and a conditional discriminator holds an item against its label by
-`projection`; both see the labels of the training batch.
+and what steadies them are in `adversarial`. A conditional generator sees the label beside its noise
+(Mirza and Osindero 2014), a conditional discriminator is that of `projection`; samples of a step
+have the labels of its data.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The network of an RNN: from symbols to logits, with what keeps deep and long ones trainable.
 
 The tanh cell is h_t = tanh(W_hh h_{t−1} + W_xh x_t + b_h), the logits y_t = W_hy h_t + b_y, with
-x_t the embedding of the symbol before, to which a causal convolution may add those before it, and a
-conditional network the embedding of the label at every step (Graves 2013, section 5, adds what it is
-conditional on at every step likewise).
+x_t the embedding of the symbol before, to which a causal convolution may add those before it. A
+conditional network adds an embedding of the label to that of every symbol: what it is conditional
+on is there at every step (as in Graves 2013, section 5).
 """
 
 from __future__ import annotations

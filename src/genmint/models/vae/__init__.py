@@ -377,7 +377,7 @@ class VAE(Family):
     def _observed(
         self, data: Tensor, seed: int, labels: Tensor | None
     ) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
-        """Blocks of `data` as the likelihood sees them, binarised once by seed, and their labels."""
+        """Blocks of `data` as the likelihood sees them, binarised once by seed; their labels."""
         binary = self.observation == "binary"
         data = binarise(data, seed) if binary else data
         for rows, block, of in in_labelled_blocks(data, labels, self.device):

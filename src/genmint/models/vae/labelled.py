@@ -48,7 +48,7 @@ class LabelledEncoder(nn.Module):
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """Float N×C×H×W and int64 N to N×features."""
         if self.plane is None:
-            beside = one_hot(labels, self.classes)
-            return self.network(torch.cat([x.flatten(1), beside], dim=1))  # type: ignore[no-any-return]
-        plane = self.plane(labels).view(-1, 1, *x.shape[2:])
-        return self.network(torch.cat([x, plane.to(x.dtype)], dim=1))  # type: ignore[no-any-return]
+            seen = torch.cat([x.flatten(1), one_hot(labels, self.classes)], dim=1)
+        else:
+            seen = torch.cat([x, self.plane(labels).view(-1, 1, *x.shape[2:])], dim=1)
+        return self.network(seen)  # type: ignore[no-any-return]
