@@ -100,7 +100,9 @@ class RecurrentNetwork(nn.Module):
         )
         self.classes = classes_of(config, spec)
         self.label = (
-            nn.Embedding(len(self.classes.names), config.embedding) if self.classes else None
+            None
+            if self.classes is None
+            else nn.Embedding(len(self.classes.names), config.embedding)
         )
         self._start_weights()
 
