@@ -151,9 +151,7 @@ def sources(draw):
 
     def make(seed=0, rank=0, of=1):
         order = generator(seed)
-        return batches(
-            data, spec, batch_size, order, labels=labels, bptt=bptt, rank=rank, world=of
-        )
+        return batches(data, spec, batch_size, order, labels=labels, bptt=bptt, rank=rank, world=of)
 
     return make, world
 

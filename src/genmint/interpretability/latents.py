@@ -34,9 +34,7 @@ class Effect:
     change: float
 
 
-def effects(
-    model: VAE, data: Tensor, *, seed: int, labels: Tensor | None = None
-) -> list[Effect]:
+def effects(model: VAE, data: Tensor, *, seed: int, labels: Tensor | None = None) -> list[Effect]:
     """What each latent next to the decoder tells and changes, the most telling first.
 
     Args:

@@ -118,9 +118,7 @@ class Family(nn.Module, abc.ABC):
         """
 
     @abc.abstractmethod
-    def health(
-        self, data: Tensor, *, seed: int, labels: Tensor | None = None
-    ) -> dict[str, float]:
+    def health(self, data: Tensor, *, seed: int, labels: Tensor | None = None) -> dict[str, float]:
         """Named signals of the family's own diseases, on held-out data as `validation` takes it."""
 
     def compile(self) -> None:

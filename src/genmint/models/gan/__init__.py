@@ -125,9 +125,7 @@ class GAN(Family):
         self._generate = torch.compile(self._generate, dynamic=False)  # type: ignore[method-assign]
         self._judge = torch.compile(self._judge, dynamic=False)  # type: ignore[method-assign]
 
-    def health(
-        self, data: Tensor, *, seed: int, labels: Tensor | None = None
-    ) -> dict[str, float]:
+    def health(self, data: Tensor, *, seed: int, labels: Tensor | None = None) -> dict[str, float]:
         """`coverage`: the share of held-out items near a sample, see `coverage`.
 
         It falls where the generator leaves out modes of the data. At most 1,024 items and as many

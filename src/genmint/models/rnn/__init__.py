@@ -46,6 +46,7 @@ class RNN(RecurrentNetwork, Family):
     """
 
     view = "sequence"
+    config: RNNConfig
 
     def __init__(self, config: RNNConfig, spec: DataSpec) -> None:
         super().__init__(config, spec)
@@ -129,9 +130,7 @@ class RNN(RecurrentNetwork, Family):
         """Go on from a state."""
         self._carried = carried
 
-    def health(
-        self, data: Tensor, *, seed: int, labels: Tensor | None = None
-    ) -> dict[str, float]:
+    def health(self, data: Tensor, *, seed: int, labels: Tensor | None = None) -> dict[str, float]:
         """How far gradients reach back: `gradient_lag.D` for D = 1, 2, 4, … symbols.
 
         The norm of the gradient of the last symbol's loss by the embedding D symbols before, mean
@@ -170,9 +169,7 @@ class RNN(RecurrentNetwork, Family):
         per_item = 1 if self.streams else data.shape[1]
         return {"loss": float(nats.mean()) / per_item}
 
-    def nats(
-        self, data: Tensor, *, batch_size: int = 256, labels: Tensor | None = None
-    ) -> Tensor:
+    def nats(self, data: Tensor, *, batch_size: int = 256, labels: Tensor | None = None) -> Tensor:
         """Negative log-likelihood in nats.
 
         Args:

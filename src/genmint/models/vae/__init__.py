@@ -140,9 +140,7 @@ class VAE(Family):
         self._terms = torch.compile(self._terms, dynamic=False)  # type: ignore[method-assign]
         self._weights = torch.compile(self._weights, dynamic=False)  # type: ignore[method-assign]
 
-    def health(
-        self, data: Tensor, *, seed: int, labels: Tensor | None = None
-    ) -> dict[str, float]:
+    def health(self, data: Tensor, *, seed: int, labels: Tensor | None = None) -> dict[str, float]:
         """KL of each latent in nats, mean over at most 2,048 items, and how many are active.
 
         A latent whose KL is 0 says nothing about its item: the posterior has collapsed onto the
@@ -328,9 +326,7 @@ class VAE(Family):
         free = self.config.free_bits
         return reconstruction, kl, with_free_bits(of_latents, free) if free > 0 else kl
 
-    def _weights(
-        self, x: Tensor, epsilon: Tensor, labels: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def _weights(self, x: Tensor, epsilon: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """Both parts of the log-weights of observed x, k×N each, for k draws of noise."""
         q = self.posterior(x, labels)
         return self._log_weights(x, labels, q, epsilon, self._prior())
