@@ -83,7 +83,9 @@ def test_a_vaes_way_is_straight(vae):
 
 def test_a_gans_way_stays_on_the_sphere(gan, monkeypatch):
     seen = []
-    monkeypatch.setattr(gan, "generate", lambda z: seen.append(z) or torch.zeros(len(z), 1, 4, 4))
+    monkeypatch.setattr(
+        gan, "generate", lambda z, **_: seen.append(z) or torch.zeros(len(z), 1, 4, 4)
+    )
     a, b = torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([[0.0, 2.0, 0.0]])
     between(gan, a, b, 7)
     (way,) = seen
