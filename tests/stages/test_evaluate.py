@@ -504,7 +504,7 @@ def test_a_conditional_model_is_judged_by_the_labels_it_was_asked_for(project, m
         """The first training items of the classes that were asked for."""
         asked.append(labels)
         rows = [torch.nonzero(of_train == label)[i % 9, 0] for i, label in enumerate(labels)]
-        return train[rows]
+        return train[torch.stack(rows)]
 
     monkeypatch.setattr(model, "sample", sample)
     found = score(model, record, prepared, project.reference("shapes"))
