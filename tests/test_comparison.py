@@ -313,6 +313,11 @@ def test_a_protocol_differs_where_the_metric_depends_on_it(metric, key, compares
     assert incomparable(metric, one, {"samples": 64}) == ([] if compares else [key])
 
 
+@pytest.mark.parametrize("metric", ["elbo", "frechet_digits_cnn"])
+def test_what_is_conditional_on_labels_never_compares_with_what_is_not(metric):
+    assert incomparable(metric, {**PROTOCOL, "conditional": True}, PROTOCOL) == ["conditional"]
+
+
 CLEARLY = (sampled(frechet=1.0), sampled(frechet=9.0))
 
 

@@ -87,3 +87,15 @@ def test_the_verb(project, tmp_path, monkeypatch, capsys):
     assert out.is_file()
     assert str(out) in capsys.readouterr().out
     assert run(["explore", "raster", "--out", str(out)]) == 2
+
+
+def test_a_conditional_model_shows_every_style_with_every_label(project, tmp_path):
+    _, record = store.load(project.model("gan"))
+    config = record.model.model_copy(update={"conditional": True})
+    spec = record.data.model_copy(update={"labels": ("round", "square")})
+    described = {"name": "gan", "model": config, "data": spec, "prepared": "d", "resolved": {}}
+    store.save(project.model("gan"), store.build(config, spec), described)
+    shown = page(project, "gan", tmp_path)
+    assert 'alt="analogies" src="data:image/png' in shown
+    assert "round, square" in shown
+    assert 'alt="interpolations" src="data:image/png' in shown

@@ -4,8 +4,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
-from genmint.config import RNNConfig
+from genmint.config import RNNConfig, VAEConfig
 from genmint.data.spec import DataSpec
 from genmint.errors import ConfigError
 from genmint.models import store
@@ -20,12 +21,17 @@ CLIPS = DataSpec(
     dataset="clips", kind="audio", view="sequence", shape=(9,), symbols=256, sample_rate=8000,
     samples=9,
 )  # fmt: skip
+DOTS = DataSpec(
+    dataset="dots", kind="image", view="grid", shape=(1, 4, 4), labels=("small", "large")
+)
 
 
 @pytest.fixture
 def project(tmp_path):
-    for spec in (TEXT, CLIPS):
+    for spec in (TEXT, CLIPS, DOTS):
         config = RNNConfig(family="rnn", dataset=spec.dataset, hidden=4, embedding=4, steps=1)
+        if spec is DOTS:
+            config = VAEConfig(family="vae", dataset="dots", steps=1, conditional=True)
         described = {
             "name": spec.dataset, "model": config, "data": spec, "prepared": "d", "resolved": {},
         }  # fmt: skip
@@ -37,10 +43,11 @@ def project(tmp_path):
 
 @pytest.fixture
 def draw(project, tmp_path):
-    def to(name, ending, length=None, **said):
+    def to(name, ending, length=None, label=None, **said):
         out = tmp_path / f"x{ending}"
         knows = SimpleNamespace(datasets={})
-        sample_to_file(project, knows, name, out, n=3, seed=0, length=length, said=said)
+        how = {"length": length, "label": label, "said": said}
+        sample_to_file(project, knows, name, out, n=3, seed=0, **how)
         return out
 
     return to
@@ -75,8 +82,19 @@ def test_what_is_said_once_goes_before_the_block(draw):
         ("words", {"top_k": 0}, "top_k 0: input should be greater than 0"),
         ("words", {"top_p": 1.2}, "top_p 1.2: input should be less than or equal to 1"),
         ("clips", {"prompt": "a"}, "prompt: clips is audio; only texts have one"),
+        ("words", {"label": "a"}, "label 'a': only a model with conditional: true"),
+        ("dots", {"label": "a"}, "label 'a': there is none; known: small, large"),
     ],
 )
 def test_what_the_model_does_not_know_is_refused_with_the_way_out(draw, name, said, words):
     with pytest.raises(ConfigError, match=words):
-        draw(name, ".txt" if name == "words" else ".wav", **said)
+        draw(name, {"words": ".txt", "clips": ".wav", "dots": ".png"}[name], **said)
+
+
+def test_samples_are_of_the_class_that_was_asked_for(draw, project):
+    model, _ = store.load(project.model("dots"))
+    for number, name in enumerate(DOTS.labels):
+        drawn = np.load(draw("dots", ".npy", label=name))
+        expected = model.sample(3, seed=0, labels=torch.full((3,), number)).numpy()
+        assert np.array_equal(drawn, expected)
+    assert np.array_equal(np.load(draw("dots", ".npy")), model.sample(3, seed=0).numpy())

@@ -4,14 +4,16 @@ import os
 import pickletools
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import mlflow
 import pandas as pd
 import pytest
+import torch
 from mlflow.exceptions import MlflowException
 
 from genmint import serving
-from genmint.config import RNNConfig
+from genmint.config import RNNConfig, VAEConfig
 from genmint.data.spec import DataSpec
 from genmint.models import store
 
@@ -118,11 +120,28 @@ def test_a_draw_that_a_text_model_cannot_make_is_refused(text_model, columns, me
         ({"n": [1025], "seed": [0]}, "n: 1025 is not"),
         ({"n": [1], "seed": [-1]}, "seed: -1 is not"),
         ({"n": [1], "seed": [0], "length": [5]}, "fixed length"),
+        ({"n": [1], "seed": [0], "label": ["a"]}, "label 'a': only a model with conditional"),
     ],
 )
 def test_numbers_out_of_range_are_refused(image_model, columns, message):
     with pytest.raises(ValueError, match=message):
         draw(image_model, **columns)
+
+
+def test_a_conditional_model_draws_the_class_of_each_row(tmp_path):
+    config = VAEConfig(family="vae", dataset="d", steps=1, conditional=True)
+    spec = DataSpec(dataset="d", kind="image", view="grid", shape=(1, 4, 4), labels=("x", "y"))
+    described = {"name": "d", "model": config, "data": spec, "prepared": "d", "resolved": {}}
+    model = store.build(config, spec)
+    store.save(tmp_path, model, described)
+    served = serving.SamplingModel()
+    served.load_context(SimpleNamespace(artifacts={"model": str(tmp_path)}))
+    table = pd.DataFrame({"n": [2, 2], "seed": [5, 5], "label": ["y", None]})
+    asked, of_all = served.predict(None, table)["sample"].tolist()[:2], model.sample(2, seed=5)
+    assert asked == model.sample(2, seed=5, labels=torch.tensor([1, 1])).tolist()
+    assert served.predict(None, table)["sample"].tolist()[2:] == of_all.tolist()
+    with pytest.raises(ValueError, match="label 'z': there is none; known: x, y"):
+        served.predict(None, table.assign(label="z"))
 
 
 @pytest.mark.parametrize("length", [0, -3, 100_001])

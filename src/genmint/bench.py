@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from rich.console import Console
@@ -97,9 +98,12 @@ def bench(project: Project, params: Params, name: str, seconds: float) -> None:
     )
     settings = [present, *(s for s in _settings(config, spec, device) if s != present)]
     train = views.load(prepared, "train", spec)
+    labels = views.labels_for(config, prepared, "train")
     console = Console()
     with console.status("") as status:
-        timings = measure(config, spec, train, settings, device, seconds, status.update)
+        timings = measure(
+            config, spec, train, settings, device, seconds, status.update, labels=labels
+        )
     unit = "symbols/s" if spec.view == "sequence" else "items/s"
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {threads} threads"
     console.print(_table(f"{name} on {where}", unit, config, present, timings))
@@ -114,6 +118,8 @@ def measure(
     device: torch.device,
     seconds: float,
     tell: Callable[[str], object] = lambda _: None,
+    *,
+    labels: torch.Tensor | None = None,
 ) -> dict[Setting, Timing]:
     """Time each setting; `tell` hears in words what is being done.
 
@@ -125,6 +131,7 @@ def measure(
         device: where to train.
         seconds: that each setting trains in all, besides its start.
         tell: called with a line of text.
+        labels: of the training split, int64 N, for a conditional model.
     """
     runs = {}
     for setting in settings:
@@ -132,8 +139,8 @@ def measure(
         changed = config.model_copy(update={"channels_last": setting.channels_last})
         began = time.perf_counter()
         model = store.build(changed, spec).to(device).train()
-        stepper = Stepper(model, changed, train, setting.precision, compiled=setting.compile)
-        steps = _steps(stepper, config.validate_every)
+        made = partial(Stepper, model, changed, train, setting.precision, labels=labels)
+        steps = _steps(made(compiled=setting.compile), config.validate_every)
         next(steps)
         _wait(device)
         start = time.perf_counter() - began

@@ -287,13 +287,15 @@ def _add_use_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
         "The same seed gives the same samples.\n\n"
         "  genmint sample image-vae -n 64 --out digits.png\n"
         "  genmint sample audio-rnn@champion -n 8 --seed 7 --out notes.wav\n"
-        "  genmint sample text-rnn --prompt 'The ' --top-p 0.9 --out text.txt",
+        "  genmint sample text-rnn --prompt 'The ' --top-p 0.9 --out text.txt\n"
+        "  genmint sample MODEL --label NAME --out some.png   (conditional: true in its block)",
     )
     sample.add_argument("target", metavar="MODEL", help=_TARGET_HELP)
     sample.add_argument("-n", type=int, default=16, help="how many (default: 16)")
     sample.add_argument("--seed", type=int, default=0, help="default: 0")
     sample.add_argument("--length", type=int, help="symbols a text has (default: the protocol's)")
     sample.add_argument("--prompt", metavar="TEXT", help="what a text goes on from")
+    sample.add_argument("--label", help="class that a conditional model's samples are to be of")
     sample.add_argument("--temperature", type=float, help="of an RNN (default: the block's)")
     sample.add_argument("--top-k", type=int, help="draw among so many symbols, the likeliest")
     sample.add_argument("--top-p", type=float, help="draw from the nucleus of this probability")
@@ -544,6 +546,7 @@ def _sample(options: argparse.Namespace) -> int:
         n=options.n,
         seed=options.seed,
         length=options.length,
+        label=options.label,
         said={key: value for key, value in said.items() if value is not None},
     )
     print(f"wrote {options.out}")

@@ -51,13 +51,17 @@ def _shown(project: Project, target: str, model: Family, seed: int) -> dict[str,
     from genmint.models.rnn import RNN
     from genmint.models.vae import VAE
 
-    nothing = {"latents": [], "ways": "", "maps": "", "surprise": [], "past": "", "reach": _REACH}
+    nothing = {
+        "latents": [], "ways": "", "analogies": "", "classes": [], "maps": "", "surprise": [],
+        "past": "", "reach": _REACH,
+    }  # fmt: skip
     if isinstance(model, GAN):
-        return {**nothing, "ways": _ways_of_noise(model, seed)}
+        return {**nothing, **_of_gan(model, seed)}
     prepared = Prepared(project.prepared(model.spec.dataset))
     held_out = views.load(prepared, "test", model.spec)
     if isinstance(model, VAE):
-        return {**nothing, **_of_vae(model, held_out, seed)}
+        labels = views.labels_for(model.config, prepared, "test")
+        return {**nothing, **_of_vae(model, held_out, labels, seed)}
     if isinstance(model, RNN) and model.streams:
         return {**nothing, **_of_text(model, held_out)}
     raise ConfigError(
@@ -66,7 +70,7 @@ def _shown(project: Project, target: str, model: Family, seed: int) -> dict[str,
     )
 
 
-def _of_vae(model: VAE, held_out: Tensor, seed: int) -> dict[str, Any]:
+def _of_vae(model: VAE, held_out: Tensor, labels: Tensor | None, seed: int) -> dict[str, Any]:
     import torch
 
     from genmint.interpretability.attention import enlarged, grid_maps
@@ -75,32 +79,48 @@ def _of_vae(model: VAE, held_out: Tensor, seed: int) -> dict[str, Any]:
     if len(held_out) < 2:
         raise GenmintError(f"{model.spec.dataset}: the test split has fewer than two items")
     values = torch.linspace(-_REACH, _REACH, _COLUMNS)
+    label = None if labels is None else labels[0]
+
+    def moved(latent: int) -> str:
+        return _sheet(traversal(model, held_out[0], latent, values, label=label)[None])
+
     latents = [
-        {
-            "effect": effect,
-            "picture": _sheet(traversal(model, held_out[0], effect.latent, values)[None]),
-        }
-        for effect in effects(model, held_out, seed=seed)[:_LATENTS]
+        {"effect": effect, "picture": moved(effect.latent)}
+        for effect in effects(model, held_out, seed=seed, labels=labels)[:_LATENTS]
     ]
     pairs = min(_WAYS, len(held_out) // 2)
-    z = model.encode(held_out[: 2 * pairs])[:, : model.config.latent]
-    ways = _sheet(between(model, z[:pairs], z[pairs : 2 * pairs], _COLUMNS))
+    of_pairs, of_starts, of_items = (
+        None if labels is None else labels[:number] for number in (2 * pairs, pairs, _ITEMS)
+    )
+    z = model.encode(held_out[: 2 * pairs], labels=of_pairs)[:, : model.config.latent]
+    ways = _sheet(between(model, z[:pairs], z[pairs:], _COLUMNS, labels=of_starts))
     items = held_out[:_ITEMS]
-    maps = grid_maps(model, items, _PLACES)
+    maps = grid_maps(model, items, _PLACES, labels=of_items)
     picture = ""
     if maps is not None:
         large = (enlarged(maps, *items.shape[2:]) * 255).round().to(torch.uint8)[:, :, None]
         channels = large.expand(-1, -1, items.shape[1], -1, -1)
         picture = _sheet(torch.cat([items[:, None], channels], dim=1))
-    return {"latents": latents, "ways": ways, "maps": picture}
+    found = {"latents": latents, "ways": ways, "maps": picture}
+    return found | _analogies(model, z[:pairs])
 
 
-def _ways_of_noise(model: GAN, seed: int) -> str:
+def _of_gan(model: GAN, seed: int) -> dict[str, Any]:
     from genmint.interpretability.latents import between
     from genmint.models.blocks import prior
 
     z = prior(2 * _WAYS, model.config.latent, seed)
-    return _sheet(between(model, z[:_WAYS], z[_WAYS:], _COLUMNS))
+    labels = model.drawn_labels(_WAYS, seed)
+    ways = _sheet(between(model, z[:_WAYS], z[_WAYS:], _COLUMNS, labels=labels))
+    return {"ways": ways, **_analogies(model, z[:_WAYS])}
+
+
+def _analogies(model: VAE | GAN, z: Tensor) -> dict[str, Any]:
+    from genmint.interpretability.latents import analogies
+
+    if model.classes is None:
+        return {}
+    return {"analogies": _sheet(analogies(model, z)), "classes": model.classes.names}
 
 
 def _of_text(model: RNN, held_out: Tensor) -> dict[str, Any]:

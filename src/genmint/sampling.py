@@ -64,10 +64,12 @@ def sample_to_file(
     n: int,
     seed: int,
     length: int | None = None,
+    label: str | None = None,
     said: Mapping[str, Any] | None = None,
 ) -> None:
     """Draw `n` samples with `seed` and write them as the ending of `out` says.
 
+    Those of a conditional model are all of the class `label`, or with its data's shares of all.
     `said` is some of `genmint.models.rnn.drawing.SAID`: a text begins with its prompt.
 
     Raises:
@@ -79,6 +81,7 @@ def sample_to_file(
         raise ConfigError(f"{out}: end the name in .png, .wav, .txt or .npy")
     import torch
 
+    from genmint.models.conditioning import asked_for
     from genmint.models.rnn import drawing
 
     with open_model(project, target) as (_, model):
@@ -90,7 +93,8 @@ def sample_to_file(
             block = params.datasets.get(spec.dataset)
             length = (block.protocol.sample_length if block else None) or 512
         how = drawing.asked(spec, n, said or {})
-        drawn = model.sample(n, seed=seed, length=length, **how)
+        labels = asked_for(model.classes, label, n)
+        drawn = model.sample(n, seed=seed, length=length, labels=labels, **how)
         if "prompt" in how:
             drawn = torch.cat([how["prompt"], drawn], dim=1)
     with atomic_path(out.resolve()) as temporary:
@@ -123,7 +127,8 @@ def encode_to_file(project: Project, target: str, out: Path) -> int:
         for split in SPLITS:
             if not prepared.meta.items.get(split):
                 continue
-            z = model.encode(views.load(prepared, split, model.spec), batch_size=1024).numpy()
+            data = views.load(prepared, split, model.spec)
+            z = model.encode(data, labels=views.labels_for(model.config, prepared, split)).numpy()
             part = pd.DataFrame(z, columns=[f"z_{i}" for i in range(z.shape[1])])
             labels = prepared.labels(split)
             if labels is not None:

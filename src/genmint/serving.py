@@ -6,9 +6,10 @@ a copy of the package in `code/`, so a version loads where there is no checkout.
 A request is a table with one row per draw: `n` (how many samples, 1…1024), `seed` (the same seed
 gives the same samples), and for texts and other streams `length` (symbols, optional). An RNN also
 takes `temperature`, `top_k` and `top_p` in the place of what it was registered with, and for texts
-`prompt`, which every sample then begins with (all optional). The answer has one row per sample:
-`request` (row number of the draw), `index` (number of the sample within it) and `sample`: C×H×W
-levels 0…255 for images and pictures of sound, 16-bit values for clips, a string for texts.
+`prompt`, which every sample then begins with (all optional). A conditional model takes `label`, the
+class that the samples are to be of (optional: without it, of all). The answer has one row per
+sample: `request` (row number of the draw), `index` (number of the sample within it) and `sample`:
+C×H×W levels 0…255 for images and pictures of sound, 16-bit values for clips, a string for texts.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from mlflow.types.schema import AnyType
 from genmint.data import views
 from genmint.errors import ConfigError
 from genmint.models import store
+from genmint.models.conditioning import asked_for
 from genmint.models.record import CONFIG, WEIGHTS
 from genmint.models.rnn import drawing
 
@@ -61,7 +63,8 @@ class SamplingModel(PythonModel):  # type: ignore[misc]
         """Draw as each row of `model_input` asks.
 
         Raises:
-            ValueError: a number is missing, NaN, not whole, or out of range.
+            ValueError: a number is missing, NaN, not whole, or out of range, or the model does not
+                know what a row asks for.
         """
         rows: list[dict[str, Any]] = []
         for number, request in enumerate(model_input.to_dict(orient="records")):
@@ -84,9 +87,11 @@ class SamplingModel(PythonModel):  # type: ignore[misc]
             said["top_k"] = _whole(request, "top_k", 1, _MAX_SYMBOLS)
         try:
             how = drawing.asked(spec, n, said)
+            label = None if _is_missing(request.get("label")) else request["label"]
+            labels = asked_for(self._model.classes, label, n)
         except ConfigError as error:
             raise ValueError(str(error)) from None
-        drawn = self._model.sample(n, seed=seed, length=length, **how)
+        drawn = self._model.sample(n, seed=seed, length=length, labels=labels, **how)
         if "prompt" in how:
             drawn = torch.cat([how["prompt"], drawn], dim=1)
         shown = drawn if spec.view == "grid" else views.from_symbols(drawn, spec)
@@ -106,6 +111,7 @@ def signature() -> ModelSignature:
                 ColSpec("double", "temperature", required=False),
                 ColSpec("long", "top_k", required=False),
                 ColSpec("double", "top_p", required=False),
+                ColSpec("string", "label", required=False),
             ]
         ),
         outputs=Schema(

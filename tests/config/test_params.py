@@ -90,6 +90,8 @@ def test_blocks_cannot_change_after_they_were_read():
         ("steps: 10, optimiser", "optimiser", "models.a.steps: is missing"),
         ("dataset: faces", "dataset: face", "models.a.dataset: there is no data set 'face'; did you mean 'faces'?"),
         ("dataset: faces", "dataset: poems", "poems is text, which a vae cannot take"),
+        ("steps: 10, optimiser", "steps: 10, conditional: true, optimiser", "models.a.conditional: faces has no labels; say where they come from in datasets.faces.labels"),
+        ("poems, steps: 10", "poems, steps: 10, conditional: true", "models.b.conditional: poems is text, one stream whose symbols have no labels"),
         ("gates:\n  a:", "gates:\n  c:", "gates.c: there is no model 'c'"),
         ("  faces:", "  Faces:", "lower-case letters, digits and hyphens"),
         ("  a: {family", "  a.journal: {family", "lower-case letters, digits and hyphens"),

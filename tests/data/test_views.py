@@ -1,8 +1,10 @@
+import json
+
 import numpy as np
 import pytest
 import torch
 
-from genmint.config import Spectrogram
+from genmint.config import Spectrogram, parse_model
 from genmint.data import mulaw, views
 from genmint.data.prepared import SPLITS, Prepared
 from genmint.errors import DataError, GenmintError
@@ -99,3 +101,26 @@ def test_a_changed_array_is_noticed(pack):
     np.save(prepared.path / "test.npy", array)
     with pytest.raises(DataError, match=r"test\.npy: missing or changed"):
         prepared.check()
+
+
+def test_labels_are_for_conditional_models_alone(pack):
+    images = np.zeros((4, 1, 8, 8), dtype=np.uint8)
+    prepared = pack("image", images, [1, 8, 8])
+    block = {"family": "vae", "dataset": "image", "steps": 1}
+    asks = parse_model({**block, "conditional": True})
+    with pytest.raises(DataError, match=r"no labels of items.*datasets\.image\.labels.*or set"):
+        views.labels_for(asks, prepared, "train")
+    meta = json.loads((prepared.path / "meta.json").read_text())
+    write_json(prepared.path / "meta.json", {**meta, "labels": ["a", "b"]})
+    np.save(prepared.path / "train.labels.npy", np.array([1, 0, 0, 1]))
+    labelled = Prepared(prepared.path)
+    assert views.labels_for(asks, labelled, "train").tolist() == [1, 0, 0, 1]
+    assert views.labels_for(parse_model(block), labelled, "train") is None
+
+
+def test_labels_of_documents_are_not_those_of_items(pack):
+    about = {"vocabulary": ["<unk>", "<s>", "a"], "labels": ["x", "y"]}
+    prepared = pack("text", np.array([1, 2, 2], dtype=np.uint16), [], **about)
+    asks = parse_model({"family": "rnn", "dataset": "text", "steps": 1, "conditional": True})
+    with pytest.raises(DataError, match="no labels of items"):
+        views.labels_for(asks, prepared, "train")

@@ -4,7 +4,7 @@ from torch import nn
 
 from genmint.config import parse_model
 from genmint.data.spec import DataSpec
-from genmint.interpretability.latents import between, effects, traversal
+from genmint.interpretability.latents import analogies, between, effects, traversal
 from genmint.models.store import build
 
 SPEC = DataSpec(dataset="d", kind="image", view="grid", shape=(1, 4, 4))
@@ -83,7 +83,9 @@ def test_a_vaes_way_is_straight(vae):
 
 def test_a_gans_way_stays_on_the_sphere(gan, monkeypatch):
     seen = []
-    monkeypatch.setattr(gan, "generate", lambda z: seen.append(z) or torch.zeros(len(z), 1, 4, 4))
+    monkeypatch.setattr(
+        gan, "generate", lambda z, **_: seen.append(z) or torch.zeros(len(z), 1, 4, 4)
+    )
     a, b = torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([[0.0, 2.0, 0.0]])
     between(gan, a, b, 7)
     (way,) = seen
@@ -97,3 +99,31 @@ def test_a_gans_way_stays_on_the_sphere(gan, monkeypatch):
 def test_ends_in_the_same_direction_are_no_trouble(gan):
     a = torch.tensor([[1.0, 0.0, 0.0]])
     assert between(gan, a, a, 3).shape == (1, 3, 1, 4, 4)
+
+
+class OfLabel(nn.Module):
+    """Logits of all pixels are −2 for the first class and 2 for the second."""
+
+    def forward(self, begun):
+        return (4 * begun[:, -1] - 2)[:, None, None, None].expand(-1, 1, 4, 4)
+
+
+def test_items_and_ways_keep_their_label_and_analogies_take_every_one(vae, gan):
+    for model in (vae, gan):
+        spec = SPEC.model_copy(update={"labels": ("dark", "bright")})
+        told = build(model.config.model_copy(update={"conditional": True}), spec)
+        told.decoder = told.generator = OfLabel()
+        a, b = torch.ones(2, 3), torch.tensor([[-1.0, 2.0, 0.0], [1.0, 0.0, -3.0]])
+        way = between(told, a, b, 5, labels=torch.tensor([0, 1]))
+        assert [row.unique().numel() for row in way] == [1, 1]
+        assert int(way[0].max()) < 128 < int(way[1].min())
+        grid = analogies(told, torch.zeros(3, 3))
+        assert grid.shape == (3, 2, 1, 4, 4)
+        assert int(grid[:, 0].max()) < 128 < int(grid[:, 1].min())
+    told = build(vae.config.model_copy(update={"conditional": True}), spec)
+    data, labels = items(9), torch.arange(9) % 2
+    moved = traversal(told, data[1], 0, torch.zeros(1), label=labels[1])
+    z = told.encode(data[1:2], labels=labels[1:2])
+    z[:, 0] = 0
+    assert torch.equal(moved, told.decode(z, labels=labels[1:2]))
+    assert len(effects(told, data, seed=0, labels=labels)) == 3

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from genmint.metrics.classes import class_imbalance, classes, confident
+from genmint.metrics.classes import class_imbalance, classes, confident, label_accuracy
 
 
 def certain(answers, count):
@@ -14,6 +14,14 @@ def test_confidence_and_classes():
     assert share == 0.5
     assert stderr == pytest.approx(np.sqrt(0.25 / 3))
     assert classes(probabilities) == 2
+
+
+def test_label_accuracy_is_the_share_that_is_what_was_asked_for():
+    probabilities = np.array([[0.9, 0.1, 0], [0.4, 0.6, 0], [0.1, 0.3, 0.6], [0.8, 0.2, 0]])
+    share, stderr = label_accuracy(probabilities, np.array([0, 1, 1, 0]))
+    assert share == 0.75
+    assert stderr == pytest.approx(np.sqrt(0.75 * 0.25 / 3))
+    assert label_accuracy(certain(np.arange(3), 3), np.array([1, 2, 0])) == (0.0, 0.0)
 
 
 def test_imbalance_is_the_total_variation_distance():

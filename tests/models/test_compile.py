@@ -26,6 +26,15 @@ CONFIGS = {
         likelihood="gaussian",
     ),
     "gan": GANConfig(family="gan", dataset="d", steps=1, hidden=(6,), latent=2),
+    "conditional": VAEConfig(
+        family="vae",
+        dataset="d",
+        steps=1,
+        hidden=(4, 4),
+        latent=2,
+        network="conv",
+        conditional=True,
+    ),
     # Its penalty is differentiated twice, which a translation cannot be.
     "wgan-gp": GANConfig(
         family="gan",
@@ -36,6 +45,7 @@ CONFIGS = {
         loss="wasserstein",
         penalty=Penalty(name="wgan-gp"),
         spectral_norm=True,
+        conditional=True,
     ),
 }
 
@@ -53,6 +63,7 @@ CASES = [
         ],
     ),
     ("remedies", "aot_eager"),
+    ("conditional", "aot_eager"),
     ("gan", "aot_eager"),
     ("wgan-gp", "aot_eager"),
 ]
@@ -64,7 +75,8 @@ def turned(model):
     batch = torch.arange(8 * 64).mul(37).remainder(256).to(torch.uint8).view(8, 1, 8, 8)
     for turn in model.turns():
         model.zero_grad(set_to_none=True)
-        loss = model.loss(turn.group, batch, source, fresh=True)
+        labels = torch.arange(8) % 3 if model.config.conditional else None
+        loss = model.loss(turn.group, batch, source, fresh=True, labels=labels)
         loss.value.backward()
         found += [loss.value.detach(), *loss.scalars.values()]
         found += [p.grad for p in model.parameters() if p.grad is not None]
@@ -74,7 +86,8 @@ def turned(model):
 @pytest.mark.parametrize(("family", "backend"), CASES)
 def test_a_compiled_model_is_the_same_model(grid, monkeypatch, family, backend):
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
-    plain, compiled = (build(CONFIGS[family], grid(1, 8, 8)) for _ in range(2))
+    spec = grid(1, 8, 8).model_copy(update={"labels": ("a", "b", "c")})
+    plain, compiled = (build(CONFIGS[family], spec) for _ in range(2))
     compiled.compile()
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     torch.testing.assert_close(turned(compiled), turned(plain), rtol=1e-4, atol=1e-5)

@@ -21,7 +21,9 @@ from genmint.stages import evaluate, reference
 PROTOCOL = {"samples": 24, "importance_samples": 4, "seed": 5, "batch_size": 16}
 PARAMS = {
     "datasets": {
-        "shapes": {"path": "own", "kind": "image", "size": 8, "protocol": PROTOCOL},
+        "shapes": {
+            "path": "own", "kind": "image", "size": 8, "labels": "folder", "protocol": PROTOCOL,
+        },
         "tones": {
             "path": "own",
             "kind": "audio",
@@ -46,13 +48,15 @@ PARAMS = {
             "likelihood": "discretised-logistic",
         },
         "gan": {"family": "gan", "dataset": "shapes", "hidden": [8], "latent": 3, "steps": 1},
+        "asked": {"family": "vae", "dataset": "shapes", "hidden": [8], "steps": 1,
+                  "conditional": True},
         "raster": {"family": "rnn", "dataset": "shapes", "hidden": 8, "steps": 1},
         "sound": {"family": "rnn", "dataset": "tones", "hidden": 8, "steps": 1},
         "picture": {"family": "vae", "dataset": "tones", "hidden": [8], "latent": 3, "steps": 1},
         "writer": {"family": "rnn", "dataset": "prose", "hidden": 8, "steps": 1},
     },
     "gates": {},
-}
+}  # fmt: skip
 ALWAYS = {"nonfinite", "recoveries", "copied"}
 NEAR = {"copying_z", "near_duplicates", "authenticity"}
 PRDC = {"precision", "recall", "density", "coverage"}
@@ -177,6 +181,7 @@ def without_errors(metrics):
         ("vae", BOUNDS | JUDGED | {"active_units"}),
         ("eight-bit", BOUNDS | JUDGED | {"active_units"}),
         ("gan", JUDGED),
+        ("asked", BOUNDS | JUDGED | {"active_units", "label_accuracy"}),
         ("raster", JUDGED | {"bits_per_dim"}),
         ("sound", SOUND | {"bits_per_sample", "in_tune"}),
         ("picture", SOUND | BOUNDS | {"active_units"}),
@@ -483,3 +488,56 @@ def test_the_probe_set_is_drawn_and_shown(project, name, beside):
     probe = read_probe(folder / "probe.npz")
     assert probe.ids
     assert {path.suffix[1:] for path in folder.glob("probe.*")} == {"npz", "png"} | beside
+
+
+def test_a_conditional_model_is_judged_by_the_labels_it_was_asked_for(project, monkeypatch):
+    model, record = store.load(project.model("asked"))
+    prepared = Prepared(project.prepared("shapes"))
+    train, of_train, test, held_out = (
+        torch.from_numpy(np.array(read(split)))
+        for split in ("train", "test")
+        for read in (prepared.array, prepared.labels)
+    )
+    asked = []
+
+    def sample(n, *, labels, **_):
+        """The first training items of the classes that were asked for."""
+        asked.append(labels)
+        rows = [torch.nonzero(of_train == label)[i % 9, 0] for i, label in enumerate(labels)]
+        return train[torch.stack(rows)]
+
+    monkeypatch.setattr(model, "sample", sample)
+    found = score(model, record, prepared, project.reference("shapes"))
+    known = json.loads((project.reference("shapes") / "extractor.json").read_text())
+    assert found.metrics["label_accuracy"] > known["accuracy"] - 0.1
+    assert len(found.resamples["label_accuracy"]) == 5
+    assert [labels.tolist() for labels in asked] == [
+        model.drawn_labels(24, 5 + number).tolist() for number in range(5)
+    ]
+    assert found.protocol["conditional"] is True
+    expected = model.elbo(test, seed=5, labels=held_out)["elbo"].mean()
+    assert found.metrics["elbo"] == pytest.approx(float(expected), rel=1e-12)
+    other = record.model_copy(
+        update={"data": record.data.model_copy(update={"labels": ("b", "a", "c")})}
+    )
+    with pytest.raises(DataError, match="another set of labels"):
+        score(model, other, prepared, project.reference("shapes"))
+
+
+def test_the_labels_of_samples_are_kept_and_probed(project):
+    run(project, "asked")
+    folder = project.samples("asked")
+    model, _ = store.load(project.model("asked"))
+    assert np.load(folder / "labels.npy").tolist() == model.drawn_labels(24, 5).tolist()
+    probe = read_probe(folder / "probe.npz")
+    assert probe.ids[:4] == tuple(
+        f"shapes/20000/z16/{i:03d}-{name}" for i, name in enumerate("abca")
+    )
+    prepared = Prepared(project.prepared("shapes"))
+    numbers = {
+        item.tobytes(): int(label)
+        for item, label in zip(prepared.array("test"), prepared.labels("test"), strict=True)
+    }
+    labels = torch.tensor([numbers[item.tobytes()] for item in probe.items])
+    again = model.reconstruct(torch.from_numpy(probe.items), labels=labels)
+    assert np.array_equal(again.numpy(), probe.reconstructions)

@@ -181,9 +181,9 @@ def test_recoveries_are_recorded(project, monkeypatch):
     usual = VAE.loss
     calls = []
 
-    def once(self, group, batch, noise, *, fresh):
+    def once(self, group, batch, noise, **named):
         calls.append(1)
-        loss = usual(self, group, batch, noise, fresh=fresh)
+        loss = usual(self, group, batch, noise, **named)
         return dataclasses.replace(loss, value=loss.value * math.nan) if len(calls) == 13 else loss
 
     monkeypatch.setattr(VAE, "loss", once)
@@ -311,3 +311,18 @@ def test_a_damaged_checkpoint_ends_it_with_the_folder_and_the_way_out(project, m
     shutil.rmtree(folder)
     run(project)
     assert left(project) == []
+
+
+def test_a_conditional_model_learns_with_the_labels_of_the_set(project):
+    folder = project.prepared("dots")
+    meta = json.loads((folder / "meta.json").read_text())
+    for split, n in meta["items"].items():
+        np.save(folder / f"{split}.labels.npy", np.arange(n) % 3 % 2)
+    files = {path.name: sha256_file(path) for path in folder.glob("*.npy")}
+    write_json(folder / "meta.json", {**meta, "labels": ["a", "b"], "files": files})
+    said = PARAMS.replace("kind: image,", "kind: image, labels: folder,")
+    project.params.write_text(said.replace("    latent: 2", "    latent: 2\n    conditional: true"))
+    run(project)
+    model, record = store.load(project.model("tiny"))
+    assert record.data.labels == ("a", "b")
+    assert model.classes.seen.tolist() == [40, 20]

@@ -64,7 +64,21 @@ def case(grid, text, clips):
             block = {"family": "rnn", "cell": "gru", "hidden": 12, "embedding": 6, "bptt": 10}
             spec = clips
         config = parse_model({**common, **block, **changes})
+        if config.conditional:
+            spec = spec.model_copy(update={"labels": ("a", "b", "c")})
         held_out = len(data) // 7
         return config, spec, data[held_out:], data[:held_out]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def labels():
+    """Labels of both splits of a conditional case, as `fit` takes them; None of any other."""
+
+    def make(config, *splits):
+        if not config.conditional:
+            return None
+        return tuple(split.flatten(1).long().sum(1) % 3 for split in splits)
 
     return make

@@ -52,8 +52,9 @@ def train(held, ranks, checkpoint=None):
     if held["poisoned"] and ranks.rank == 1:
         poison(model, [])
     outcome = fit(
-        "tiny", model, config, held["train"], held["validation"], ranks=ranks, checkpoint=checkpoint
-    )
+        "tiny", model, config, held["train"], held["validation"], labels=held["labels"],
+        ranks=ranks, checkpoint=checkpoint,
+    )  # fmt: skip
     weights = {key: value.clone() for key, value in model.state_dict().items()}
     return weights, outcome.history, [vars(found) for found in outcome.recoveries]
 

@@ -19,7 +19,8 @@ def take(source, n):
 
 
 def described(piece):
-    return piece.data.dtype, piece.data.tolist(), piece.fresh, piece.epoch, piece.amount
+    labels = None if piece.labels is None else piece.labels.tolist()
+    return piece.data.dtype, piece.data.tolist(), labels, piece.fresh, piece.epoch, piece.amount
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 3), (10, 10), (3, 8), (1, 4)])
@@ -133,12 +134,16 @@ def sources(draw):
     batch_size = world * draw(st.integers(1, 4))
     bptt, n, length = (draw(st.integers(1, top)) for top in (6, 20, 9))
     kind = draw(st.sampled_from(["grid", "items", "stream"]))
+    # A label that is known from the item: its first number.
+    labels = None
     if kind == "grid":
         data = torch.arange(n * 4).view(n, 1, 2, 2).to(torch.uint8)
         spec = DataSpec(dataset="d", kind="image", view="grid", shape=(1, 2, 2))
+        labels = data[:, 0, 0, 0].long()
     elif kind == "items":
         data = torch.arange(n * length).view(n, length).to(torch.uint8)
         spec = DataSpec(dataset="d", kind="audio", view="sequence", shape=(length,), symbols=200)
+        labels = data[:, 0].long()
     else:
         # Long enough for as many tracks as there are rows, whatever the number of processes.
         data = torch.arange(batch_size * bptt + 1 + n)
@@ -146,7 +151,7 @@ def sources(draw):
 
     def make(seed=0, rank=0, of=1):
         order = generator(seed)
-        return batches(data, spec, batch_size, order, bptt=bptt, rank=rank, world=of)
+        return batches(data, spec, batch_size, order, labels=labels, bptt=bptt, rank=rank, world=of)
 
     return make, world
 
@@ -191,4 +196,20 @@ def test_the_rows_of_all_processes_are_those_of_one(source):
         for part in parts:
             assert len(part.data) == len(whole.data) // world
             # Every process counts what all of them have seen together.
-            assert described(part)[2:] == described(whole)[2:]
+            assert described(part)[3:] == described(whole)[3:]
+        if whole.labels is not None:
+            assert torch.equal(torch.cat([part.labels for part in parts]), whole.labels)
+
+
+@settings(max_examples=40, deadline=None)
+@given(sources())
+def test_labels_are_those_of_the_rows(source):
+    make, _ = source
+    first = None
+    for piece in take(make(), 12):
+        if piece.labels is not None and piece.data.dim() == 4:
+            assert torch.equal(piece.labels, piece.data[:, 0, 0, 0].long())
+        elif piece.labels is not None:
+            # All pieces of a batch are of the same rows.
+            first = piece.data[:, 1] if piece.fresh else first
+            assert torch.equal(piece.labels, first)

@@ -45,8 +45,11 @@ CASES = {
                                              "layer_norm": True, "attention": 10, "context": 3,
                                              "tie_weights": True, "variational_dropout": True,
                                              "recurrent_dropout": 0.2, "weight_noise": 0.02}),
+    "conditional vae": ("vae", {"optimiser": {**SGD, "lr": 1e-3}, "conditional": True}),
+    "conditional gan": ("gan", {**BOTH, "conditional": True, "spectral_norm": True}),
+    "conditional rnn": ("rnn-items", {"optimiser": SGD, "conditional": True, "ema": 0.8}),
 }  # fmt: skip
-RESUMED = {"vae, accumulated", "gan with batch norm", "gan with every remedy",
+RESUMED = {"vae, accumulated", "conditional rnn", "gan with batch norm", "gan with every remedy",
            "rnn of a stream with dropout", "rnn of items", "rnn with every remedy"}  # fmt: skip
 
 
@@ -57,7 +60,7 @@ def free_port():
 
 
 @pytest.fixture(scope="module")
-def pair(case, tmp_path_factory):
+def pair(case, labels, tmp_path_factory):
     """What two processes made of each case, by its name: of the first and of the second."""
     folder = tmp_path_factory.mktemp("pair")
     cases = {**CASES, "poisoned": CASES["vae"]}
@@ -68,6 +71,7 @@ def pair(case, tmp_path_factory):
             "spec": spec.model_dump_json(),
             "train": train,
             "validation": validation,
+            "labels": labels(config, train, validation),
             "poisoned": name == "poisoned",
             "resumed": name in RESUMED,
         }
@@ -93,12 +97,13 @@ def pair(case, tmp_path_factory):
     return made
 
 
-def alone(case, name, monkeypatch):
+def alone(case, labels, name, monkeypatch):
     monkeypatch.setattr(loop, "CHECK_EVERY", 3)
     family, changes = CASES[name]
     config, spec, train, validation = case(family, **changes)
     model = build(config, spec)
-    outcome = fit("tiny", model, config, train, validation)
+    held = labels(config, train, validation)
+    outcome = fit("tiny", model, config, train, validation, labels=held)
     return model.state_dict(), outcome.history
 
 
@@ -110,9 +115,9 @@ def assert_close(found, wanted):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_two_processes_train_what_one_trains(case, pair, name, monkeypatch):
+def test_two_processes_train_what_one_trains(case, labels, pair, name, monkeypatch):
     found, other = pair(name)
-    assert_close(found, alone(case, name, monkeypatch))
+    assert_close(found, alone(case, labels, name, monkeypatch))
     # All processes decide alike, to the last digit.
     torch.testing.assert_close(found[0], other[0], rtol=0, atol=0)
     assert found[1] == other[1]

@@ -137,7 +137,7 @@ def test_the_best_are_not_simply_the_last(case, monkeypatch):
     model = build(config, spec)
     seen = []
 
-    def scripted(self, data, *, seed, batch_size):
+    def scripted(self, data, **_):
         seen.append(save(self.state_dict()))
         return {"loss": [3.0, 1.0, 2.0, 1.0][len(seen) - 1]}
 
@@ -176,9 +176,9 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_step(case, b
     calls = []
     usual = type(model).loss
 
-    def poisoned(self, group, batch, noise, *, fresh):
+    def poisoned(self, group, batch, noise, **named):
         calls.append(group)
-        loss = usual(self, group, batch, noise, fresh=fresh)
+        loss = usual(self, group, batch, noise, **named)
         if group == "generator" and calls.count("generator") == 9:
             return type(loss)(loss.value * bad, loss.scalars)
         return loss

@@ -1,5 +1,7 @@
 """A training that is killed between two steps ends as an undisturbed one, whatever it uses."""
 
+from functools import partial
+
 import pytest
 from safetensors.torch import save
 
@@ -52,6 +54,11 @@ CASES = {
         "optimiser": COSINE,
     }),
     "rnn of items in bf16": ("rnn-items", {"precision": "bf16"}),
+    "conditional vae": ("vae", {"conditional": True, "network": "conv", "hidden": [4, 8],
+                                "ema": 0.9, "augment": {"shift": 1}}),
+    "conditional gan": ("gan", {"conditional": True, "spectral_norm": True, "ema": 0.9,
+                                "penalty": {"name": "r1", "every": 3}, "minibatch_stddev": 4}),
+    "conditional rnn": ("rnn-items", {"conditional": True, "accumulate": 2, "ema": 0.5}),
 }  # fmt: skip
 
 
@@ -78,7 +85,12 @@ def every_step(monkeypatch):
     monkeypatch.setenv("GENMINT_CHECKPOINT_SECONDS", "0")
 
 
-def ended(case, name, changes, checkpoint=None, reporter=None):
+@pytest.fixture
+def ended(case, labels):
+    return partial(end, case, labels)
+
+
+def end(case, labels, name, changes, checkpoint=None, reporter=None):
     config, spec, train, validation = case(name, **changes)
     model = build(config, spec)
     precision = "fp32" if config.precision == "auto" else config.precision
@@ -88,6 +100,7 @@ def ended(case, name, changes, checkpoint=None, reporter=None):
         config,
         train,
         validation,
+        labels=labels(config, train, validation),
         precision=precision,
         checkpoint=checkpoint,
         reporter=reporter,
@@ -98,20 +111,20 @@ def ended(case, name, changes, checkpoint=None, reporter=None):
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_training_killed_after_every_step_ends_as_an_undisturbed_one(
-    case, tmp_path, name, monkeypatch
+    ended, tmp_path, name, monkeypatch
 ):
     monkeypatch.setattr(loop, "CHECK_EVERY", 3)
     family, changes = CASES[name]
-    wanted = ended(case, family, changes)
+    wanted = ended(family, changes)
     # Once more than there are steps: what is finished is saved, too.
     for _ in range(wanted[3] + 1):
         with pytest.raises(Killed):
-            ended(case, family, changes, Mortal(tmp_path, lives=1))
-    assert ended(case, family, changes, Mortal(tmp_path, lives=0)) == wanted
+            ended(family, changes, Mortal(tmp_path, lives=1))
+    assert ended(family, changes, Mortal(tmp_path, lives=0)) == wanted
 
 
 def test_the_norms_of_a_step_that_float16_lost_are_those_before_also_after_a_kill(
-    case, tmp_path, monkeypatch
+    ended, tmp_path, monkeypatch
 ):
     usual = Stepper.step
 
@@ -126,17 +139,17 @@ def test_the_norms_of_a_step_that_float16_lost_are_those_before_also_after_a_kil
     usual_loss = Stepper._loss
     monkeypatch.setattr(Stepper, "step", step)
     monkeypatch.setattr(Stepper, "_loss", loss)
-    wanted = ended(case, "vae", {"precision": "fp16"})
+    wanted = ended("vae", {"precision": "fp16"})
     at_5, at_10 = ([v for k, v in row.items() if "norm" in k] for row in wanted[1][:2])
     assert at_5 == at_10
     for life in (7, 9):
         with pytest.raises(Killed):
-            ended(case, "vae", {"precision": "fp16"}, Mortal(tmp_path / str(life), lives=life))
-        killed = ended(case, "vae", {"precision": "fp16"}, Mortal(tmp_path / str(life), lives=0))
+            ended("vae", {"precision": "fp16"}, Mortal(tmp_path / str(life), lives=life))
+        killed = ended("vae", {"precision": "fp16"}, Mortal(tmp_path / str(life), lives=0))
         assert killed == wanted
 
 
-def test_the_tracker_hears_again_of_what_it_may_have_missed(case, tmp_path):
+def test_the_tracker_hears_again_of_what_it_may_have_missed(ended, tmp_path):
     heard = []
 
     class Reporter:
@@ -144,24 +157,24 @@ def test_the_tracker_hears_again_of_what_it_may_have_missed(case, tmp_path):
             heard.append(step)
 
     with pytest.raises(Killed):
-        ended(case, "vae", {}, Mortal(tmp_path, lives=11))
-    ended(case, "vae", {}, Mortal(tmp_path, lives=0), Reporter())
+        ended("vae", {}, Mortal(tmp_path, lives=11))
+    ended("vae", {}, Mortal(tmp_path, lives=0), Reporter())
     assert heard == [5, 10, 12]
 
 
-def test_a_checkpoint_holds_the_best_weights_once(case, tmp_path):
+def test_a_checkpoint_holds_the_best_weights_once(ended, tmp_path):
     with pytest.raises(Killed):
-        ended(case, "vae", {}, Mortal(tmp_path, lives=7))
+        ended("vae", {}, Mortal(tmp_path, lives=7))
     held = Checkpoint(tmp_path, {"is": "the same"}).load()
     now, good = (held[state]["training"]["best"] for state in ("now", "good"))
     assert now.keys() == good.keys() != {}.keys()
     assert [v.data_ptr() for v in now.values()] == [v.data_ptr() for v in good.values()]
 
 
-def test_early_stopping_counts_on_after_a_kill(case, tmp_path):
+def test_early_stopping_counts_on_after_a_kill(ended, tmp_path):
     changes = {"steps": 60, "validate_every": 2, "patience": 3, "optimiser": {"lr": 0.5}}
-    wanted = ended(case, "vae", changes)
+    wanted = ended("vae", changes)
     assert wanted[3] < 60
     with pytest.raises(Killed):
-        ended(case, "vae", changes, Mortal(tmp_path, lives=wanted[3] - 1))
-    assert ended(case, "vae", changes, Mortal(tmp_path, lives=0)) == wanted
+        ended("vae", changes, Mortal(tmp_path, lives=wanted[3] - 1))
+    assert ended("vae", changes, Mortal(tmp_path, lives=0)) == wanted

@@ -52,6 +52,7 @@ class _ModelBase(Frozen):
     accumulate: PositiveInt = 1
     validate_every: PositiveInt = 200
     patience: PositiveInt | None = None
+    conditional: bool = False
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     recovery: Recovery = Recovery()
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -157,6 +158,15 @@ class VAEConfig(_GridModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _labels_reach_all_that_is_encoded(self) -> Self:
+        if self.conditional and self.prior == "vamp":
+            raise ValueError(
+                "conditional: the pseudo-inputs of prior: vamp have no labels: "
+                "take prior: standard, or leave conditional out"
+            )
+        return self
+
 
 class Penalty(Frozen):
     """What the discriminator pays for the slope of its scores."""
@@ -229,6 +239,11 @@ class GANConfig(_GridModel):
             )
         if self.attention and self.network == "mlp":
             raise ValueError("attention is over places of a grid: use network: dcgan or residual")
+        if self.conditional and self.pack > 1:
+            raise ValueError(
+                f"conditional: a pack of {self.pack} samples has no label of its own: set pack to "
+                "1 (minibatch_stddev is for the same ill), or leave conditional out"
+            )
         if len(set(self.diffaug)) < len(self.diffaug):
             raise ValueError("diffaug names a change twice: once is enough")
         return self

@@ -113,6 +113,16 @@ def _cross_check(params: Params) -> list[str]:
                 f"models.{name}.dataset: {model.dataset} is text, which a {model.family} cannot "
                 "take (it needs a grid); use family: rnn"
             )
+        elif model.conditional and dataset.kind == "text":
+            problems.append(
+                f"models.{name}.conditional: {model.dataset} is text, one stream whose symbols "
+                "have no labels; leave it out"
+            )
+        elif model.conditional and dataset.labels == "none":
+            problems.append(
+                f"models.{name}.conditional: {model.dataset} has no labels; say where they come "
+                f"from in datasets.{model.dataset}.labels, or leave conditional out"
+            )
     for name in params.gates:
         if name not in params.models:
             near = _nearest(name, params.models)

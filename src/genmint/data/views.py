@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genmint.config import ModelConfig
 from genmint.data import mulaw
 from genmint.data.prepared import Prepared, Split
 from genmint.data.spec import DataSpec
 from genmint.data.spectrogram import to_grid
-from genmint.errors import ConfigError
+from genmint.errors import ConfigError, DataError
 
 
 def load(prepared: Prepared, split: Split, spec: DataSpec) -> Tensor:
@@ -36,6 +37,24 @@ def load(prepared: Prepared, split: Split, spec: DataSpec) -> Tensor:
         return mulaw.encode(torch.from_numpy(np.array(array))).to(torch.uint8)
     raster = np.array(array.transpose(0, 2, 3, 1), order="C").reshape(len(array), -1)
     return torch.from_numpy(raster)
+
+
+def labels_for(config: ModelConfig, prepared: Prepared, split: Split) -> Tensor | None:
+    """Label numbers of a split, int64 N, for a conditional model; None for all others.
+
+    Raises:
+        DataError: a conditional model, and the set was prepared without labels of items.
+    """
+    if not config.conditional:
+        return None
+    found = None if prepared.meta.kind == "text" else prepared.labels(split)
+    if found is None:
+        raise DataError(
+            f"conditional: {prepared.path} holds no labels of items. Say where they come from in "
+            f"datasets.{prepared.path.name}.labels and run `dvc repro prepare@"
+            f"{prepared.path.name}`, or set conditional to false."
+        )
+    return torch.from_numpy(np.array(found))
 
 
 def to_symbols(text: str, spec: DataSpec) -> Tensor:

@@ -15,13 +15,20 @@ from genmint.models.rnn.attention import PastAttention
 from genmint.models.vae import VAE
 
 
-def grid_maps(model: VAE, items: Tensor, places: Sequence[tuple[float, float]]) -> Tensor | None:
+def grid_maps(
+    model: VAE,
+    items: Tensor,
+    places: Sequence[tuple[float, float]],
+    *,
+    labels: Tensor | None = None,
+) -> Tensor | None:
     """Where the encoder of a VAE looks from some places of an item.
 
     Args:
         model: the VAE.
         items: uint8 N×C×H×W, N at most 64.
         places: (down, right) in 0…1 of the sides.
+        labels: int64 N, for a conditional model.
 
     Returns:
         float32 N×places×h×w, each map summing to 1, on the grid that the attention sees; None
@@ -35,7 +42,7 @@ def grid_maps(model: VAE, items: Tensor, places: Sequence[tuple[float, float]]) 
             lambda _, given: shapes.append((given[0].shape[2], given[0].shape[3]))
         )
         try:
-            model.encode(items)
+            model.encode(items, labels=labels)
         finally:
             hook.remove()
         weights = found[0].weights

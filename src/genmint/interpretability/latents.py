@@ -34,24 +34,27 @@ class Effect:
     change: float
 
 
-def effects(model: VAE, data: Tensor, *, seed: int) -> list[Effect]:
+def effects(model: VAE, data: Tensor, *, seed: int, labels: Tensor | None = None) -> list[Effect]:
     """What each latent next to the decoder tells and changes, the most telling first.
 
     Args:
         model: of any device.
         data: uint8 N×C×H×W, held out; the first 256 are looked at.
         seed: of the binarisation, where pixels are.
+        labels: int64 N, for a conditional model; every item keeps its own.
     """
-    data = data[:_ITEMS]
+    data, labels = data[:_ITEMS], None if labels is None else labels[:_ITEMS]
     width = model.config.latent
-    signals = model.health(data, seed=seed)
-    means = model.encode(data)[:, :width]
+    signals = model.health(data, seed=seed, labels=labels)
+    means = model.encode(data, labels=labels)[:, :width]
     spread = means.double().std(dim=0, correction=0)
     found = []
     for latent in range(width):
         step = torch.zeros(width)
         step[latent] = float(spread[latent])
-        above, below = (model.decode(means + sign * step).float() for sign in (1, -1))
+        above, below = (
+            model.decode(means + sign * step, labels=labels).float() for sign in (1, -1)
+        )
         found.append(
             Effect(
                 latent=latent,
@@ -64,7 +67,9 @@ def effects(model: VAE, data: Tensor, *, seed: int) -> list[Effect]:
     return sorted(found, key=lambda effect: (-effect.kl, effect.latent))
 
 
-def traversal(model: VAE, item: Tensor, latent: int, values: Tensor) -> Tensor:
+def traversal(
+    model: VAE, item: Tensor, latent: int, values: Tensor, *, label: Tensor | None = None
+) -> Tensor:
     """One latent at several values, all others where an item has them.
 
     Args:
@@ -72,16 +77,21 @@ def traversal(model: VAE, item: Tensor, latent: int, values: Tensor) -> Tensor:
         item: uint8 C×H×W.
         latent: index among those next to the decoder.
         values: float V, in standard deviations of N(0, 1).
+        label: int64 scalar, the item's, for a conditional model.
 
     Returns:
         uint8 V×C×H×W, the decoder's means.
     """
-    z = model.encode(item[None])[:, : model.config.latent].repeat(len(values), 1)
+    of_item = None if label is None else label[None]
+    z = model.encode(item[None], labels=of_item)
+    z = z[:, : model.config.latent].repeat(len(values), 1)
     z[:, latent] = values
-    return model.decode(z)
+    return model.decode(z, labels=None if label is None else label.expand(len(values)))
 
 
-def between(model: VAE | GAN, starts: Tensor, ends: Tensor, steps: int) -> Tensor:
+def between(
+    model: VAE | GAN, starts: Tensor, ends: Tensor, steps: int, *, labels: Tensor | None = None
+) -> Tensor:
     """Samples on the way from one latent to another.
 
     Straight for a VAE, whose posterior means lie close together; along the sphere for a GAN, since
@@ -92,19 +102,43 @@ def between(model: VAE | GAN, starts: Tensor, ends: Tensor, steps: int) -> Tenso
         starts: float32 N×L.
         ends: float32 N×L.
         steps: samples of a way, both ends included; 2 or more.
+        labels: int64 N, for a conditional model: what all samples of a way are of.
 
     Returns:
         uint8 N×steps×C×H×W.
     """
     t = torch.linspace(0, 1, steps)[None, :, None]
     a, b = starts[:, None], ends[:, None]
+    of = None if labels is None else labels.repeat_interleave(steps)
     if isinstance(model, VAE):
         way = (1 - t) * a + t * b
-        return _rows(model.decode(way.flatten(0, 1)), steps)
+        return _rows(model.decode(way.flatten(0, 1), labels=of), steps)
     unit_a, unit_b = (v / v.norm(dim=2, keepdim=True) for v in (a, b))
     angle = (unit_a * unit_b).sum(2, keepdim=True).clamp(-1 + 1e-6, 1 - 1e-6).acos()
     way = (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / angle.sin()
-    return _rows(model.generate(way.flatten(0, 1)), steps)
+    return _rows(model.generate(way.flatten(0, 1), labels=of), steps)
+
+
+def analogies(model: VAE | GAN, z: Tensor) -> Tensor:
+    """Every latent with every label (Kingma et al. 2014, figure 1).
+
+    What a row has in common is style, and what a column has in common is the class: they are apart
+    where a conditional model has learnt both.
+
+    Args:
+        model: a conditional VAE or GAN of K classes.
+        z: float32 N×L.
+
+    Returns:
+        uint8 N×K×C×H×W.
+    """
+    assert model.classes is not None
+    classes = len(model.classes.names)
+    labels = torch.arange(classes).repeat(len(z))
+    each = z.repeat_interleave(classes, dim=0)
+    if isinstance(model, VAE):
+        return _rows(model.decode(each, labels=labels), classes)
+    return _rows(model.generate(each, labels=labels), classes)
 
 
 def _rows(samples: Tensor, columns: int) -> Tensor:

@@ -85,6 +85,12 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("coverage", "share", "higher", "Neighbourhoods of held-out items with a sample in them"),
     Metric("confident", "share", "higher", "Samples classified with confidence above 0.8"),
+    Metric(
+        "label_accuracy",
+        "share",
+        "higher",
+        "Samples of a conditional model classified as the label that they were asked for",
+    ),
     Metric("classes", "classes", "higher", "Classes that occur among the samples"),
     Metric(
         "class_imbalance",

@@ -20,6 +20,22 @@ def confident(probabilities: npt.NDArray[np.float64]) -> tuple[float, float]:
     return mean_and_stderr((probabilities.max(axis=1) > CONFIDENCE).astype(np.float64))
 
 
+def label_accuracy(
+    probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]
+) -> tuple[float, float]:
+    """Share of samples that are classified as what they were asked for, and its error.
+
+    Of a conditional model (Miyato and Koyama 2018, section 6; Shmelkov et al. 2018, GAN-test). What
+    the classifier gets wrong of real items, it gets wrong here, too: its accuracy on the test split
+    is what samples like the data would score.
+
+    Args:
+        probabilities: float64 N×classes.
+        labels: that were asked for, int64 N.
+    """
+    return mean_and_stderr((probabilities.argmax(axis=1) == labels).astype(np.float64))
+
+
 def classes(probabilities: npt.NDArray[np.float64]) -> int:
     """Number of classes that are the most probable one of at least one sample.
 

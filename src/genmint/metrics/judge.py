@@ -14,7 +14,7 @@ from torch import Tensor
 from genmint.data import views
 from genmint.data.prepared import Prepared, Split
 from genmint.metrics.catalogue import frechet_infinite_name, frechet_name, kernel_name
-from genmint.metrics.classes import class_imbalance, classes, confident
+from genmint.metrics.classes import class_imbalance, classes, confident, label_accuracy
 from genmint.metrics.divergence import frequency_distance
 from genmint.metrics.diversity import distinct, repetition, self_bleu
 from genmint.metrics.extractor import FEATURES, Extractor, Task
@@ -76,7 +76,9 @@ class GridJudge:
     def _mean_kernel(self) -> float:
         return mean_kernel(self.real)
 
-    def quality(self, grids: Tensor, *, errors: bool = True) -> Metrics:
+    def quality(
+        self, grids: Tensor, *, errors: bool = True, labels: Tensor | None = None
+    ) -> Metrics:
         """How like real items, and how varied; every metric with its error.
 
         The extrapolation of the Fréchet distance is left out where there are fewer than 64 grids.
@@ -85,6 +87,7 @@ class GridJudge:
             grids: uint8 N×C×H×W.
             errors: without, what takes many draws is left out: the errors of Fréchet distances,
                 and the extrapolation.
+            labels: int64 N, what a conditional model was asked for.
 
         Raises:
             DataError: fewer than three grids, or fewer than two in the test split.
@@ -103,6 +106,8 @@ class GridJudge:
         _put(metrics, kernel_name(self.dataset), value)
         answers = self.extractor.probabilities(grids) if self.task == "labels" else None
         metrics |= self.shares(features, answers)
+        if answers is not None and labels is not None:
+            _put(metrics, "label_accuracy", label_accuracy(answers, labels.numpy()))
         if self.dynamic_range is not None:
             value = log_spectral_distance(grids, self.test, self.dynamic_range)
             _put(metrics, "log_spectral_distance", value)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from genmint.config import Spectrogram
+from genmint.config import RNNConfig, Spectrogram
 from genmint.data import views
 from genmint.data.prepared import Prepared
 from genmint.data.spec import DataSpec
@@ -50,7 +50,8 @@ class Probe:
     Attributes:
         ids: one per draw: `SET/SEED/z3/000` is the first of the points drawn in 3 dimensions,
             `SET/SEED/u4000/000` the first row of 4,000 uniform numbers, `SET/SEED/x1b2c3d4e` the
-            prompt with that hash.
+            prompt with that hash. A conditional model is asked for its classes in turn, and the
+            name of the class ends the id: `SET/SEED/z3/000-five`.
         grids: uint8 N×C×H×W: pictures, or log-mel pictures of `clips`; None for text.
         clips: int16 N×T; sound only.
         rate: Hz; sound only.
@@ -95,10 +96,14 @@ def draw_probe(model: Family, prepared: Prepared) -> Probe:
         assert isinstance(model, RNN)
         return _continuations(model, prepared, prefix)
     number = _IMAGES if spec.kind == "image" else _CLIPS
-    drawn = model.sample(number, seed=SEED).cpu()
+    names = () if model.classes is None else model.classes.names
+    labels = torch.arange(number) % len(names) if names else None
+    drawn = model.sample(number, seed=SEED, labels=labels).cpu()
     probe = _shown(drawn, spec, prepared)
     noise = f"u{drawn[0].numel()}" if spec.view == "sequence" else f"z{_latent(model)}"
-    probe = replace(probe, ids=tuple(f"{prefix}/{noise}/{i:03d}" for i in range(number)))
+    ends = [f"-{names[i % len(names)]}" if names else "" for i in range(number)]
+    ids = tuple(f"{prefix}/{noise}/{i:03d}{end}" for i, end in enumerate(ends))
+    probe = replace(probe, ids=ids)
     return _with_items(probe, model, prepared, prefix) if isinstance(model, VAE) else probe
 
 
@@ -166,8 +171,8 @@ def _positions(own: tuple[str, ...], other: tuple[str, ...], order: tuple[str, .
 
 
 def _latent(model: Family) -> int:
-    latent: int = model.config.latent  # type: ignore[union-attr, assignment]
-    return latent
+    assert not isinstance(model.config, RNNConfig)
+    return model.config.latent
 
 
 def _shown(drawn: Tensor, spec: DataSpec, prepared: Prepared) -> Probe:
@@ -193,7 +198,9 @@ def _with_items(probe: Probe, model: VAE, prepared: Prepared, prefix: str) -> Pr
     """Add held-out items and what the model makes of them."""
     array = prepared.array("test")
     chosen = _lowest(_ITEMS, array)
-    items = torch.from_numpy(np.array(array[list(chosen.values())]))
+    rows = list(chosen.values())
+    items = torch.from_numpy(np.array(array[rows]))
+    labels = views.labels_for(model.config, prepared, "test")
     if model.spec.kind == "audio":
         assert model.spec.spectrogram is not None
         assert model.spec.sample_rate is not None
@@ -202,7 +209,9 @@ def _with_items(probe: Probe, model: VAE, prepared: Prepared, prefix: str) -> Pr
         probe,
         item_ids=tuple(f"{prefix}/x{digest[-8:]}" for digest in chosen),
         items=items.numpy(),
-        reconstructions=model.reconstruct(items).numpy(),
+        reconstructions=model.reconstruct(
+            items, labels=None if labels is None else labels[rows]
+        ).numpy(),
     )
 
 

@@ -37,6 +37,7 @@ class Samples:
         clips: int16 N×T; audio only. Of a model of grids, rebuilt from its pictures.
         texts: one string a sample; text only.
         seconds: that the drawing took.
+        labels: int64 N, that a conditional model was asked for; None of all others.
     """
 
     drawn: Tensor
@@ -44,6 +45,7 @@ class Samples:
     clips: Tensor | None
     texts: list[str] | None
     seconds: float
+    labels: Tensor | None = None
 
 
 def draw(model: Family, reference: Reference, *, number: int = 0) -> Samples:
@@ -55,28 +57,31 @@ def draw(model: Family, reference: Reference, *, number: int = 0) -> Samples:
         number: which of the independent sets of the protocol; 0 is the one that is shown.
     """
     protocol, spec = reference.protocol, model.spec
+    seed = protocol.seed + number
+    labels = model.drawn_labels(protocol.samples, seed)
     began = time.perf_counter()
     drawn = model.sample(
         protocol.samples,
-        seed=protocol.seed + number,
+        seed=seed,
         batch_size=protocol.batch_size,
         length=text_length(protocol) if spec.kind == "text" else None,
+        labels=labels,
     ).cpu()
     seconds = time.perf_counter() - began
     if spec.view == "grid":
         if spec.kind == "image":
-            return Samples(drawn, drawn, None, None, seconds)
+            return Samples(drawn, drawn, None, None, seconds, labels)
         assert spec.spectrogram
         assert spec.sample_rate
         assert spec.samples
         clips = to_sound(drawn, spec.spectrogram, spec.sample_rate, spec.samples)
-        return Samples(drawn, drawn, clips, None, seconds)
+        return Samples(drawn, drawn, clips, None, seconds, labels)
     shown = views.from_symbols(drawn, spec)
     if isinstance(shown, list):
         return Samples(drawn, None, None, shown, seconds)
     if spec.kind == "image":
-        return Samples(drawn, shown, None, None, seconds)
-    return Samples(drawn, None, shown, None, seconds)
+        return Samples(drawn, shown, None, None, seconds, labels)
+    return Samples(drawn, None, shown, None, seconds, labels)
 
 
 class SampleJudge:
@@ -115,7 +120,7 @@ class SampleJudge:
             drawn = samples.drawn.numpy()
             return metrics if repeat else metrics | self._texts.memorisation(drawn)
         grids = self._grids_of(samples)
-        metrics = self._grids.quality(grids, errors=not repeat)
+        metrics = self._grids.quality(grids, errors=not repeat, labels=samples.labels)
         if not repeat:
             metrics |= self._grids.memorisation(grids)
         return metrics | self._clips(samples)

@@ -49,6 +49,19 @@ def in_blocks(data: Tensor, device: torch.device) -> Iterator[tuple[slice, Tenso
         yield slice(start, min(start + rows, n)), block.to(device)
 
 
+def in_labelled_blocks(
+    data: Tensor, labels: Tensor | None, device: torch.device
+) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
+    """As `in_blocks`, with the labels of each block's rows (of int64 N), or None without any."""
+    if labels is None:
+        for rows, block in in_blocks(data, device):
+            yield rows, block, None
+        return
+    pairs = zip(in_blocks(data, device), in_blocks(labels, device), strict=True)
+    for (rows, block), (_, of_rows) in pairs:
+        yield rows, block, of_rows
+
+
 def to_bytes(unit: Tensor) -> Tensor:
     """Floats 0…1 to uint8 0…255, rounded."""
     return (unit * 255).round().clamp(0, 255).to(torch.uint8)

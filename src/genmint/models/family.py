@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from genmint.config import GANConfig, Optimiser, RNNConfig, VAEConfig
 from genmint.data.spec import DataSpec
+from genmint.models.conditioning import Classes
 from genmint.models.noise import Noise
 
 Config = VAEConfig | GANConfig | RNNConfig
@@ -51,12 +52,19 @@ class Family(nn.Module, abc.ABC):
     for sequences (input is `batch[:, :-1]`, target `batch[:, 1:]`). All randomness comes from the
     generator or seed that is passed in.
 
+    A conditional model learns p(x|y): wherever it takes items it takes `labels`, int64 N, the
+    number of each item's class. Of all others `labels` is None.
+
     Attributes:
+        config: the model's block.
         spec: what the model knows of its data.
+        classes: what a conditional model knows of labels; None of all others.
         view: which view of the data the family takes and gives.
     """
 
+    config: Config
     spec: DataSpec
+    classes: Classes | None
     view: ClassVar[Literal["grid", "sequence"]]
 
     @property
@@ -68,8 +76,26 @@ class Family(nn.Module, abc.ABC):
     def optimisers(self) -> dict[str, tuple[Optimiser, list[nn.Parameter]]]:
         """Parameter groups by name, each with its optimiser's settings; stable order."""
 
-    def learns_from(self, train: Tensor) -> None:
+    def learns_from(self, train: Tensor, labels: Tensor | None = None) -> None:
         """A training on the whole split `train` is about to begin, or to go on."""
+        if self.classes is not None:
+            assert labels is not None, "a conditional model needs labels"
+            self.classes.note(labels)
+
+    def drawn_labels(self, n: int, seed: int) -> Tensor | None:
+        """What `sample` takes for labels where none are given: int64 n; None if unconditional.
+
+        Drawn with the shares of the training split, so that samples follow the data as a whole.
+        """
+        return None if self.classes is None else self.classes.drawn(n, seed)
+
+    def labels_of(self, n: int, seed: int, labels: Tensor | None) -> Tensor | None:
+        """The labels of n samples: `labels` if given, else drawn."""
+        if labels is None:
+            return self.drawn_labels(n, seed)
+        assert self.classes is not None, "only a conditional model takes labels"
+        assert len(labels) == n, f"{len(labels)} labels for {n} samples"
+        return labels
 
     def begin(self, step: int) -> None:
         """Training step `step`, counted from 0, is about to be done: for what has a schedule.
@@ -82,7 +108,9 @@ class Family(nn.Module, abc.ABC):
         """The descents of one training step, in their order; every group has at least one."""
 
     @abc.abstractmethod
-    def loss(self, group: str, batch: Tensor, noise: Noise, *, fresh: bool) -> Loss:
+    def loss(
+        self, group: str, batch: Tensor, noise: Noise, *, fresh: bool, labels: Tensor | None = None
+    ) -> Loss:
         """What the optimiser of `group` descends on `batch`, a mean over its rows.
 
         `fresh` says that the batch does not continue the one before (a recurrent family then starts
@@ -90,7 +118,7 @@ class Family(nn.Module, abc.ABC):
         """
 
     @abc.abstractmethod
-    def health(self, data: Tensor, *, seed: int) -> dict[str, float]:
+    def health(self, data: Tensor, *, seed: int, labels: Tensor | None = None) -> dict[str, float]:
         """Named signals of the family's own diseases, on held-out data as `validation` takes it."""
 
     def compile(self) -> None:
@@ -104,7 +132,9 @@ class Family(nn.Module, abc.ABC):
         """Take back what `carried` gave, perhaps in another process."""
 
     @abc.abstractmethod
-    def validation(self, data: Tensor, *, seed: int, batch_size: int) -> dict[str, float]:
+    def validation(
+        self, data: Tensor, *, seed: int, batch_size: int, labels: Tensor | None = None
+    ) -> dict[str, float]:
         """Named scalars on held-out data; `loss` (lower is better) chooses the best weights.
 
         `data` is the whole split as the training batches draw from it: uint8 N×C×H×W, or uint8
@@ -113,9 +143,17 @@ class Family(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def sample(
-        self, n: int, *, seed: int, batch_size: int = 256, length: int | None = None
+        self,
+        n: int,
+        *,
+        seed: int,
+        batch_size: int = 256,
+        length: int | None = None,
+        labels: Tensor | None = None,
     ) -> Tensor:
         """Generate n examples, the same for the same seed whatever the batch size.
+
+        Those of a conditional model are of the classes `labels`, int64 n, or of `drawn_labels`.
 
         Returns uint8 n×C×H×W for grids, int64 n×T symbols for sequences (`length` symbols where
         the data has no fixed length), on the CPU.

@@ -82,17 +82,22 @@ def write_samples(folder: Path, samples: Samples, prepared: Prepared) -> None:
     """Write what a model of `prepared` drew into `folder`.
 
     samples.npy (uint8 N×C×H×W or int16 N×T) or, for text, text.txt and symbols.npy (int64 N×T);
-    sheet.png; strip.wav for sound; grids.npy where sound was drawn as a picture.
+    sheet.png; strip.wav for sound; grids.npy where sound was drawn as a picture. Of a conditional
+    model labels.npy (int64 N) as well, and the labels' names stand on the sheet.
     """
     if samples.texts is not None:
         write_text(folder / "text.txt", _RULE.join(samples.texts) + "\n")
         np.save(folder / "symbols.npy", samples.drawn.numpy())
         sheets.text_sheet(samples.texts).save(folder / "sheet.png")
         return
+    captions: list[str] = []
+    if samples.labels is not None:
+        np.save(folder / "labels.npy", samples.labels.numpy())
+        captions = [(prepared.meta.labels or ())[i] for i in samples.labels.tolist()]
     if samples.clips is None:
         assert samples.grids is not None
         np.save(folder / "samples.npy", samples.grids.numpy())
-        sheets.image_sheet(samples.grids.numpy()).save(folder / "sheet.png")
+        sheets.image_sheet(samples.grids.numpy(), captions=captions).save(folder / "sheet.png")
         return
     rate = prepared.meta.sample_rate
     assert rate is not None
@@ -103,7 +108,8 @@ def write_samples(folder: Path, samples: Samples, prepared: Prepared) -> None:
         grids = to_grid(samples.clips, prepared.meta.spectrogram or Spectrogram(), rate)
     else:
         np.save(folder / "grids.npy", grids.numpy())
-    sheets.sound_sheet(clips, grids.numpy(), rate).save(folder / "sheet.png")
+    sheet = sheets.sound_sheet(clips, grids.numpy(), rate, captions=captions)
+    sheet.save(folder / "sheet.png")
     sheets.write_strip(folder / "strip.wav", clips, rate)
 
 

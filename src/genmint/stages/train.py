@@ -222,12 +222,15 @@ def _one_seed(
 ) -> Trained:
     config = job.config.model_copy(update={"seed": seed})
     model = store.build(config, job.spec).to(job.device)
+    of_train = views.labels_for(config, job.prepared, "train")
+    of_validation = views.labels_for(config, job.prepared, "validation")
     outcome = fit(
         job.name,
         model,
         config,
         views.load(job.prepared, "train", job.spec),
         views.load(job.prepared, "validation", job.spec),
+        labels=None if of_train is None or of_validation is None else (of_train, of_validation),
         precision=job.resolved["precision"],
         compiled=job.resolved["compile"] == "yes",
         reporter=reported,

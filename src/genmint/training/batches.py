@@ -22,12 +22,14 @@ class Batch:
         fresh: it does not continue the batch before it.
         epoch: how often the training split was seen, after this batch.
         amount: items of a grid batch, symbols of a sequence batch, of all processes together.
+        labels: int64 N, of the rows of `data`; None for a model that is not conditional.
     """
 
     data: Tensor
     fresh: bool
     epoch: float
     amount: int
+    labels: Tensor | None = None
 
 
 class Batches(abc.ABC):
@@ -108,18 +110,29 @@ class Shuffled:
 class Grids(Batches):
     """Random batches of uint8 N×C×H×W."""
 
-    def __init__(self, data: Tensor, indices: Shuffled, rank: int = 0, world: int = 1) -> None:
-        """Index `data` by `indices`."""
+    def __init__(
+        self,
+        data: Tensor,
+        indices: Shuffled,
+        rank: int = 0,
+        world: int = 1,
+        *,
+        labels: Tensor | None = None,
+    ) -> None:
+        """Index `data`, and their labels if there are any, by `indices`."""
         super().__init__(rank, world)
         self._data = data
+        self._labels = labels
         self._indices = indices
 
     def next(self) -> Batch:
         """The next batch."""
         index = self._indices.next()
+        rows = self._share(index)
         # Copies whole rows, where indexing by [] goes from byte to byte.
-        mine = self._data.index_select(0, self._share(index))
-        return Batch(mine, True, self._indices.seen / len(self._data), len(index))
+        mine = self._data.index_select(0, rows)
+        labels = None if self._labels is None else self._labels[rows]
+        return Batch(mine, True, self._indices.seen / len(self._data), len(index), labels)
 
     def state(self) -> dict[str, Any]:
         """Position, as tensors and numbers."""
@@ -145,16 +158,20 @@ class Items(Batches):
         start: int,
         rank: int = 0,
         world: int = 1,
+        *,
+        labels: Tensor | None = None,
     ) -> None:
-        """Index `data` by `indices`."""
+        """Index `data`, and their labels if there are any, by `indices`."""
         super().__init__(rank, world)
         self._data = data
+        self._labels = labels
         self._indices = indices
         self._bptt = bptt
         self._start = start
         self._length = data.shape[1]
         self._index = torch.empty(0, dtype=torch.int64, device=data.device)
         self._sequences = data[:0]
+        self._labels_of_rows: Tensor | None = None
         self._begin = self._length
 
     def next(self) -> Batch:
@@ -169,7 +186,7 @@ class Items(Batches):
         # `seen` counts the whole batch already.
         ahead = rows * (1 - (begin + symbols) / self._length)
         epoch = (self._indices.seen - ahead) / len(self._data)
-        return Batch(piece, begin == 0, epoch, rows * symbols)
+        return Batch(piece, begin == 0, epoch, rows * symbols, self._labels_of_rows)
 
     def state(self) -> dict[str, Any]:
         """Position, as tensors and numbers."""
@@ -182,7 +199,9 @@ class Items(Batches):
         self._gather()
 
     def _gather(self) -> None:
-        sequences = self._data.index_select(0, self._share(self._index)).long()
+        rows = self._share(self._index)
+        sequences = self._data.index_select(0, rows).long()
+        self._labels_of_rows = None if self._labels is None else self._labels[rows]
         first = torch.full((len(sequences), 1), self._start, device=self._data.device)
         self._sequences = torch.cat([first, sequences], dim=1)
 
@@ -273,6 +292,7 @@ def batches(
     batch_size: int,
     generator: torch.Generator,
     *,
+    labels: Tensor | None = None,
     bptt: int | None = None,
     random_offsets: bool = False,
     rank: int = 0,
@@ -285,6 +305,7 @@ def batches(
         spec: tells grids, items and streams apart.
         batch_size: items, or tracks of a stream, of all processes together.
         generator: of the order, on the CPU; in the same state in all processes.
+        labels: int64 N, of the items, on the training device, for a conditional model.
         bptt: symbols of a step; sequences only.
         random_offsets: begin every epoch of a stream at another symbol.
         rank: which of the processes this is, from 0.
@@ -301,7 +322,7 @@ def batches(
         return Stream(data, batch_size, bptt, rank, world, offsets=offsets)
     indices = Shuffled(len(data), batch_size, generator, data.device)
     if spec.view == "grid":
-        return Grids(data, indices, rank, world)
+        return Grids(data, indices, rank, world, labels=labels)
     assert bptt is not None
     assert spec.symbols is not None
-    return Items(data, indices, bptt, spec.symbols, rank, world)
+    return Items(data, indices, bptt, spec.symbols, rank, world, labels=labels)

@@ -19,7 +19,7 @@ class Objective(Protocol):
     """`Family.loss` as the loop calls it: value with a graph, and scalars."""
 
     def __call__(
-        self, group: str, batch: Tensor, noise: Noise, fresh: bool
+        self, group: str, batch: Tensor, noise: Noise, fresh: bool, labels: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Value and scalars of one turn."""
 
@@ -95,9 +95,9 @@ class _Turns(nn.Module):
         self.model = model
 
     def forward(
-        self, group: str, batch: Tensor, noise: Noise, fresh: bool
+        self, group: str, batch: Tensor, noise: Noise, fresh: bool, labels: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        loss = self.model.loss(group, batch, noise, fresh=fresh)
+        loss = self.model.loss(group, batch, noise, fresh=fresh, labels=labels)
         return loss.value, loss.scalars
 
 

@@ -77,6 +77,7 @@ def fit(
     train: Tensor,
     validation: Tensor,
     *,
+    labels: tuple[Tensor, Tensor] | None = None,
     precision: str = "fp32",
     compiled: bool = False,
     reporter: Reporter | None = None,
@@ -91,6 +92,7 @@ def fit(
         config: its block; `seed` and `steps` decide what happens.
         train: the training split as `genmint.data.views.load` gives it.
         validation: the validation split likewise.
+        labels: of both splits, int64 N each, for a conditional model.
         precision: fp32, or bf16 or fp16 (autocast; weights and optimisers stay in fp32).
         compiled: let torch.compile translate what the family says.
         reporter: hears of every row of the history, also of those before a kill.
@@ -107,8 +109,12 @@ def fit(
     torch.set_flush_denormal(True)
     keep_memory()
     ranks = ranks or Ranks()
-    stepper = Stepper(model, config, train, precision, compiled=compiled, ranks=ranks)
-    return _Training(name, stepper, validation, ranks, reporter, checkpoint).run()
+    of_train, of_validation = (None, None) if labels is None else labels
+    stepper = Stepper(
+        model, config, train, precision, labels=of_train, compiled=compiled, ranks=ranks
+    )
+    held_out = (validation, of_validation)
+    return _Training(name, stepper, held_out, ranks, reporter, checkpoint).run()
 
 
 class _Training:
@@ -116,7 +122,7 @@ class _Training:
         self,
         name: str,
         stepper: Stepper,
-        validation: Tensor,
+        held_out: tuple[Tensor, Tensor | None],
         ranks: Ranks,
         reporter: Reporter | None,
         checkpoint: Checkpoint | None,
@@ -126,7 +132,7 @@ class _Training:
         self.model = stepper.model
         self.config = stepper.config
         self.label = name if self.config.seeds == 1 else f"{name}, seed {self.config.seed}"
-        self.validation_data = validation
+        self.validation_data, self.validation_labels = held_out
         self.ranks = ranks
         self.reporter = reporter if ranks.leads else None
         self.checkpoint = checkpoint
@@ -203,14 +209,15 @@ class _Training:
     def _validate(self) -> None:
         state = self.state
         judged = self.stepper.judged
+        data, labels = self.validation_data, self.validation_labels
         scores = judged.validation(
-            self.validation_data, seed=_VALIDATION_SEED, batch_size=self.config.batch_size
+            data, seed=_VALIDATION_SEED, batch_size=self.config.batch_size, labels=labels
         )
         loss = self.ranks.same(scores["loss"], self.model.device)
         if not math.isfinite(loss):
             self._recover(state.step, f"the validation loss became {loss}", 1)
             return
-        signals = judged.health(self.validation_data, seed=_VALIDATION_SEED)
+        signals = judged.health(data, seed=_VALIDATION_SEED, labels=labels)
         self.model.train()
         row: Row = {"step": state.step, "epoch": self.stepper.epoch}
         row |= {f"train_{k}": v for k, v in self.stepper.window.means(self.ranks).items()}

@@ -51,10 +51,11 @@ class Stepper:
         train: Tensor,
         precision: str,
         *,
+        labels: Tensor | None = None,
         compiled: bool = False,
         ranks: Ranks | None = None,
     ) -> None:
-        """Prepare; arguments as for `genmint.training.loop.fit`.
+        """Prepare; arguments as for `genmint.training.loop.fit`, `labels` those of `train`.
 
         Raises:
             ConfigError: the processes cannot share a batch evenly.
@@ -68,7 +69,7 @@ class Stepper:
             )
         self.config = config
         self.model = synchronise(model, ranks)
-        model.learns_from(train)
+        model.learns_from(train, labels)
         self._device = model.device
         self._dtype = _AUTOCAST.get(precision)
         if config.channels_last:
@@ -89,6 +90,7 @@ class Stepper:
             model.spec,
             config.batch_size,
             seeded(config.seed, _ORDER),
+            labels=None if labels is None else labels.to(self._device),
             bptt=config.bptt if config.family == "rnn" else None,
             random_offsets=config.family == "rnn" and config.random_offsets,
             rank=ranks.rank,
@@ -179,7 +181,7 @@ class Stepper:
     def _loss(self, group: str, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         # Only what the family computes is cast: the optimisers work in fp32.
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not None):
-            return self._objective(group, batch.data, self._draws, batch.fresh)
+            return self._objective(group, batch.data, self._draws, batch.fresh, batch.labels)
 
     @contextlib.contextmanager
     def _reduces(self, *, last: bool) -> Iterator[None]:

@@ -1,12 +1,15 @@
 """Generative adversarial network (Goodfellow et al. 2014), fully connected or convolutional.
 
 min_G max_D E[log D(x)] + E[log(1 − D(G(z)))], with D = σ(logit), computed from logits; other losses
-and what steadies them are in `adversarial`.
+and what steadies them are in `adversarial`. A conditional generator sees the label beside its noise
+(Mirza and Osindero 2014), a conditional discriminator is that of `projection`; samples of a step
+have the labels of its data.
 """
 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +17,13 @@ from torch import Tensor, nn
 from genmint.config import GANConfig, Optimiser
 from genmint.data.spec import DataSpec
 from genmint.errors import ConfigError
-from genmint.models.blocks import in_blocks, prior, to_bytes
+from genmint.models.blocks import in_labelled_blocks, prior, to_bytes
+from genmint.models.conditioning import classes_of, with_label
 from genmint.models.family import Family, Loss, Turn, evaluating
 from genmint.models.gan.adversarial import accuracies, discriminator_loss, generator_loss, penalise
 from genmint.models.gan.diffaug import augment
 from genmint.models.gan.distances import coverage, sliced_wasserstein
+from genmint.models.gan.projection import Projection
 from genmint.models.networks import Norm, decoder, encoder, spectral
 from genmint.models.noise import Noise
 
@@ -35,6 +40,7 @@ class GAN(Family):
     """A generator from Gaussian noise to a grid, and the discriminator that teaches it."""
 
     view = "grid"
+    config: GANConfig
 
     def __init__(self, config: GANConfig, spec: DataSpec) -> None:
         super().__init__()
@@ -45,16 +51,18 @@ class GAN(Family):
                 f"network: {config.network} needs a height and a width of 8 or more, and "
                 f"{spec.dataset} has {spec.shape[1]}×{spec.shape[2]}: use network: mlp"
             )
+        self.classes = classes_of(config, spec)
+        count = 0 if self.classes is None else len(self.classes.names)
         self.generator = decoder(
             _NETWORKS[config.network],
-            config.latent,
+            config.latent + count,
             config.hidden,
             spec.shape,
             act="relu",
             norm="batch" if config.generator_norm == "auto" else config.generator_norm,
             attention=config.attention,
         )
-        self.discriminator = encoder(
+        network = encoder(
             _NETWORKS[config.network],
             (spec.shape[0] * config.pack, *spec.shape[1:]),
             config.hidden,
@@ -64,6 +72,7 @@ class GAN(Family):
             attention=config.attention,
             compared=config.minibatch_stddev,
         )
+        self.discriminator: nn.Module = Projection(network, count) if count else network
         if config.network == "dcgan":
             self.apply(_dcgan_start)
         if config.spectral_norm:
@@ -91,21 +100,23 @@ class GAN(Family):
             Turn("generator", data=False),
         )
 
-    def loss(self, group: str, batch: Tensor, noise: Noise, *, fresh: bool) -> Loss:
+    def loss(
+        self, group: str, batch: Tensor, noise: Noise, *, fresh: bool, labels: Tensor | None = None
+    ) -> Loss:
         """The discriminator's loss, or after its step the generator's.
 
         Raises:
             ConfigError: what is judged together does not fit into this process's batch.
         """
         if group == "discriminator":
-            return self._discriminator_turn(batch, noise)
+            return self._discriminator_turn(batch, noise, labels)
         fake = self._drawn
         if fake is None:
-            fake = self._generate(noise.normal(len(batch), self.config.latent))
+            fake = self._generate(self._begun(noise, len(batch), labels))
         self._drawn = None
         # The generator's step needs no gradient of the discriminator's weights.
         self.discriminator.requires_grad_(False)
-        loss = generator_loss(self._judge(self._shown(fake, noise)), self.config.loss)
+        loss = generator_loss(self._judge(self._shown(fake, noise), labels), self.config.loss)
         self.discriminator.requires_grad_(True)
         return Loss(loss, {"generator_loss": loss.detach()})
 
@@ -114,35 +125,48 @@ class GAN(Family):
         self._generate = torch.compile(self._generate, dynamic=False)  # type: ignore[method-assign]
         self._judge = torch.compile(self._judge, dynamic=False)  # type: ignore[method-assign]
 
-    def health(self, data: Tensor, *, seed: int) -> dict[str, float]:
+    def health(self, data: Tensor, *, seed: int, labels: Tensor | None = None) -> dict[str, float]:
         """`coverage`: the share of held-out items near a sample, see `coverage`.
 
         It falls where the generator leaves out modes of the data. At most 1,024 items and as many
         samples; discriminator accuracy and margin are among the losses' scalars.
         """
         real = data[:_COVERED].to(self.device)
-        return {"coverage": coverage(real, self.sample(len(real), seed=seed).to(self.device))}
+        asked = None if labels is None else labels[:_COVERED]
+        fake = self.sample(len(real), seed=seed, labels=asked)
+        return {"coverage": coverage(real, fake.to(self.device))}
 
-    def validation(self, data: Tensor, *, seed: int, batch_size: int) -> dict[str, float]:
+    def validation(
+        self, data: Tensor, *, seed: int, batch_size: int, labels: Tensor | None = None
+    ) -> dict[str, float]:
         """`loss` is the sliced Wasserstein distance between samples and `data`.
 
         It looks at pixels only, at the first 2,048 items, with the same noise and directions each
-        time, so that it ranks the weights of one run; evaluate measures what a gate may use.
+        time, so that it ranks the weights of one run; evaluate measures what a gate may use. Of a
+        conditional model it is the mean over `data` of the distance within an item's class.
         """
         real = data[:_MAX_ITEMS].cpu()
-        fake = self.sample(
-            len(real) * math.ceil(_MIN_SAMPLES / len(real)), seed=seed, batch_size=batch_size
-        )
-        return {"loss": float(sliced_wasserstein(real, fake, seed=seed))}
+        times = math.ceil(_MIN_SAMPLES / len(real))
+        asked = None if labels is None else labels[:_MAX_ITEMS].cpu().repeat(times)
+        fake = self.sample(len(real) * times, seed=seed, batch_size=batch_size, labels=asked)
+        if asked is None:
+            return {"loss": float(sliced_wasserstein(real, fake, seed=seed))}
+        of_real = asked[: len(real)]
+        distances = [
+            (of_real == one).sum()
+            * sliced_wasserstein(real[of_real == one], fake[asked == one], seed=seed)
+            for one in of_real.unique()
+        ]
+        return {"loss": float(torch.stack(distances).sum() / len(real))}
 
-    def _discriminator_turn(self, batch: Tensor, noise: Noise) -> Loss:
+    def _discriminator_turn(self, batch: Tensor, noise: Noise, labels: Tensor | None) -> Loss:
         real = batch.to(torch.float32) / 127.5 - 1
         with torch.set_grad_enabled(self._share):
-            fake = self._generate(noise.normal(len(batch), self.config.latent))
+            fake = self._generate(self._begun(noise, len(batch), labels))
         self._drawn = fake if self._share else None
         real, fake = self._shown(real, noise), self._shown(fake.detach(), noise)
-        on_real = self._judge(real)
-        on_fake = self._judge(fake)
+        on_real = self._judge(real, labels)
+        on_fake = self._judge(fake, labels)
         form = self.config.loss
         loss = discriminator_loss(on_real, on_fake, form, self.config.label_smoothing)
         right = accuracies(on_real.detach(), on_fake.detach(), form)
@@ -155,9 +179,8 @@ class GAN(Family):
         }
         if self._penalised:
             # Never translated: torch.compile differentiates once.
-            paid, scalars["slope"] = penalise(
-                self.config.penalty, self.discriminator, real, fake, noise
-            )
+            judge = partial(self._scores, labels=labels)
+            paid, scalars["slope"] = penalise(self.config.penalty, judge, real, fake, noise)
             loss = loss + paid
         return Loss(loss, scalars)
 
@@ -181,22 +204,38 @@ class GAN(Family):
         grid: Tensor = self.generator(z).float()
         return grid.tanh()
 
-    def _judge(self, grid: Tensor) -> Tensor:
-        logits: Tensor = self.discriminator(grid).float()
-        return logits
+    def _begun(self, noise: Noise, rows: int, labels: Tensor | None) -> Tensor:
+        """What the generator begins with in training."""
+        return with_label(noise.normal(rows, self.config.latent), labels, self.classes)
+
+    def _judge(self, grid: Tensor, labels: Tensor | None) -> Tensor:
+        return self._scores(grid, labels).float()
+
+    def _scores(self, grid: Tensor, labels: Tensor | None) -> Tensor:
+        found: Tensor
+        found = self.discriminator(grid) if labels is None else self.discriminator(grid, labels)
+        return found
 
     def sample(
-        self, n: int, *, seed: int, batch_size: int = 256, length: int | None = None
+        self,
+        n: int,
+        *,
+        seed: int,
+        batch_size: int = 256,
+        length: int | None = None,
+        labels: Tensor | None = None,
     ) -> Tensor:
         """Generate from n draws of N(0, I); uint8 n×C×H×W. `length` has no meaning here."""
-        return self.generate(prior(n, self.config.latent, seed))
+        labels = self.labels_of(n, seed, labels)
+        return self.generate(prior(n, self.config.latent, seed), labels=labels)
 
-    def generate(self, z: Tensor) -> Tensor:
-        """Samples, uint8 N×C×H×W, for noise float32 N×`latent`."""
+    def generate(self, z: Tensor, *, labels: Tensor | None = None) -> Tensor:
+        """Samples, uint8 N×C×H×W, for noise float32 N×`latent` (and int64 N labels)."""
         parts = []
         with evaluating(self):
-            for rows, block in in_blocks(z, self.device):
-                unit = self.generator(block).float().tanh() * 0.5 + 0.5
+            for rows, block, of in in_labelled_blocks(z, labels, self.device):
+                begun = with_label(block, of, self.classes)
+                unit = self.generator(begun).float().tanh() * 0.5 + 0.5
                 parts.append(to_bytes(unit[: rows.stop - rows.start]).cpu())
         return torch.cat(parts)
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 from genmint.config import Optimiser, RNNConfig, SamplingConfig
 from genmint.data.spec import DataSpec
 from genmint.errors import DataError
-from genmint.models.blocks import ROWS, in_blocks, seeded
+from genmint.models.blocks import ROWS, in_labelled_blocks, seeded
 from genmint.models.family import Family, Loss, Turn, evaluating, in_mode
 from genmint.models.noise import Noise
 from genmint.models.rnn import drawing, recurrent, states, weight_noise
@@ -46,6 +46,7 @@ class RNN(RecurrentNetwork, Family):
     """
 
     view = "sequence"
+    config: RNNConfig
 
     def __init__(self, config: RNNConfig, spec: DataSpec) -> None:
         super().__init__(config, spec)
@@ -65,7 +66,9 @@ class RNN(RecurrentNetwork, Family):
         """One descent a step."""
         return (Turn("rnn"),)
 
-    def forward(self, inputs: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def forward(
+        self, inputs: Tensor, state: State | None, labels: Tensor | None = None
+    ) -> tuple[Tensor, State]:
         """Logits of the next symbol after each of `inputs`.
 
         Args:
@@ -73,11 +76,12 @@ class RNN(RecurrentNetwork, Family):
             state: of every layer after the symbols before, then the embeddings of the symbols that
                 the convolution still sees, then the states that the attention still sees; or None
                 for the zero state.
+            labels: int64 N, of a conditional model.
 
         Returns:
             float32 N×T×symbols and the state after the last symbol. Nothing is dropped.
         """
-        whole = Part(inputs, state, {})
+        whole = Part(inputs, state, {}, labels)
         count = recurrent.parts_of(len(inputs), inputs.shape[1], inputs.device)
         if count == 1 or torch.is_grad_enabled():
             return self._logits(whole)
@@ -85,11 +89,14 @@ class RNN(RecurrentNetwork, Family):
         found = recurrent.at_once(self._logits, states.cut(whole, count, depth))
         return torch.cat([one for one, _ in found]), states.joined([one for _, one in found], depth)
 
-    def learns_from(self, train: Tensor) -> None:
-        """Note how many symbols share the cost of telling the weights."""
+    def learns_from(self, train: Tensor, labels: Tensor | None = None) -> None:
+        """Note how many symbols share the cost of telling the weights, and the labels."""
+        super().learns_from(train, labels)
         self._seen = train.numel()
 
-    def loss(self, group: str, batch: Tensor, noise: Noise, *, fresh: bool) -> Loss:
+    def loss(
+        self, group: str, batch: Tensor, noise: Noise, *, fresh: bool, labels: Tensor | None = None
+    ) -> Loss:
         """The cross-entropy per symbol in nats; the state is carried to the next batch.
 
         With `weight_noise` the weights' cost per training symbol is added (`complexity`).
@@ -104,7 +111,7 @@ class RNN(RecurrentNetwork, Family):
             loss = functional.cross_entropy(logits.flatten(0, 1), targets, reduction="sum")
             return loss / symbols, states.detached(after)
 
-        whole = Part(batch, state, self._masks(noise, rows, length))
+        whole = Part(batch, state, self._masks(noise, rows, length), labels)
         parts = states.cut(whole, recurrent.parts_of(rows, length, batch.device), len(self.layers))
         with weight_noise.in_place_of(self, self._drawn_weights(noise)):
             loss, after = recurrent.summed(nats, parts, list(self._means().values()))
@@ -123,7 +130,7 @@ class RNN(RecurrentNetwork, Family):
         """Go on from a state."""
         self._carried = carried
 
-    def health(self, data: Tensor, *, seed: int) -> dict[str, float]:
+    def health(self, data: Tensor, *, seed: int, labels: Tensor | None = None) -> dict[str, float]:
         """How far gradients reach back: `gradient_lag.D` for D = 1, 2, 4, … symbols.
 
         The norm of the gradient of the last symbol's loss by the embedding D symbols before, mean
@@ -132,7 +139,8 @@ class RNN(RecurrentNetwork, Family):
         """
         rows = self._excerpts(data)
         inputs, last = rows[:, :-1].to(self.device), rows[:, -1].to(self.device)
-        x = self._embedded(inputs).detach().requires_grad_()
+        of = None if labels is None else labels[: len(rows)].to(self.device)
+        x = self._embedded(inputs, of).detach().requires_grad_()
         # On a GPU, cuDNN has no way back through a network that evaluates.
         with in_mode(self, training=True), torch.enable_grad():
             hidden, _ = self._unroll(x, None, {})
@@ -144,7 +152,9 @@ class RNN(RecurrentNetwork, Family):
         lags = [2**i for i in range(len(norms)) if 2**i <= len(norms)]
         return {f"gradient_lag.{lag:03d}": norms[lag - 1] for lag in lags}
 
-    def validation(self, data: Tensor, *, seed: int, batch_size: int) -> dict[str, float]:
+    def validation(
+        self, data: Tensor, *, seed: int, batch_size: int, labels: Tensor | None = None
+    ) -> dict[str, float]:
         """`loss` is the cross-entropy per symbol in nats; nothing is drawn.
 
         Raises:
@@ -155,16 +165,17 @@ class RNN(RecurrentNetwork, Family):
                 f"{self.spec.dataset}: the validation split holds a single symbol. "
                 "Raise its share in params.yaml."
             )
-        nats = self.nats(data, batch_size=batch_size)
+        nats = self.nats(data, batch_size=batch_size, labels=labels)
         per_item = 1 if self.streams else data.shape[1]
         return {"loss": float(nats.mean()) / per_item}
 
-    def nats(self, data: Tensor, *, batch_size: int = 256) -> Tensor:
+    def nats(self, data: Tensor, *, batch_size: int = 256, labels: Tensor | None = None) -> Tensor:
         """Negative log-likelihood in nats.
 
         Args:
             data: N×T items, or the T symbols of a stream; any integer type.
             batch_size: no influence on the result, see `genmint.models.blocks.ROWS`.
+            labels: int64 N, of a conditional model: −log p(x|y) is then what is given.
 
         Returns:
             float64: N, one for each item; or T−1, one for each symbol of the stream but the first.
@@ -175,7 +186,7 @@ class RNN(RecurrentNetwork, Family):
             if not self.streams:
                 start = torch.full((len(data), 1), self.start)
                 items = torch.cat([start, data.cpu().long()], dim=1)
-                return torch.cat([values.sum(1) for _, values in self._scored(items)])
+                return torch.cat([values.sum(1) for _, values in self._scored(items, labels)])
             return self._stream_nats(data.cpu().long())
 
     def sample(
@@ -189,6 +200,7 @@ class RNN(RecurrentNetwork, Family):
         top_k: int | None = None,
         top_p: float | None = None,
         prompt: Tensor | None = None,
+        labels: Tensor | None = None,
     ) -> Tensor:
         """Draw n sequences symbol by symbol, see `genmint.models.rnn.drawing.draw`.
 
@@ -201,11 +213,13 @@ class RNN(RecurrentNetwork, Family):
             top_k: draw among so many symbols, the likeliest; all with as many as there are.
             top_p: draw from the nucleus that has this probability; all with 1.
             prompt: int64 n×P, P ≥ 1: symbols that each sequence goes on from; not returned.
+            labels: int64 n, of a conditional model.
 
         Returns:
             int64 n×T, 0…symbols−1.
         """
         length = length or (DEFAULT_LENGTH if self.streams else self.spec.shape[0])
+        labels = self.labels_of(n, seed, labels)
         said = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
         settings = self.config.sampling.model_copy(
             update={key: value for key, value in said.items() if value is not None}
@@ -217,25 +231,27 @@ class RNN(RecurrentNetwork, Family):
             for first in range(0, n, ROWS):
                 noise = torch.rand(rows, length, generator=noise_of, dtype=torch.float64)
                 begun = torch.full((rows, 1), self.start)
+                # The last block is filled up, so that every pass has the same shape.
+                which = torch.arange(first, first + rows).clamp_(max=n - 1)
                 if prompt is not None:
-                    # The last block is filled up, so that every pass has the same shape.
-                    which = torch.arange(first, first + rows).clamp_(max=n - 1)
                     begun = torch.cat([begun, prompt.cpu()[which]], dim=1)
-                parts.append(
-                    self._draw(noise.to(self.device), settings, begun.to(self.device)).cpu()
-                )
+                of = None if labels is None else labels.cpu()[which].to(self.device)
+                begun, noise = begun.to(self.device), noise.to(self.device)
+                parts.append(self._draw(noise, settings, begun, of).cpu())
         return torch.cat(parts)[:n]
 
-    def _draw(self, noise: Tensor, settings: SamplingConfig, begun: Tensor) -> Tensor:
+    def _draw(
+        self, noise: Tensor, settings: SamplingConfig, begun: Tensor, labels: Tensor | None
+    ) -> Tensor:
         """Symbols N×T after those of `begun` (N×P) for uniform noise N×T."""
         rows, length = noise.shape
         drawn = torch.empty(rows, length, dtype=torch.int64, device=noise.device)
         state: State | None = None
         given, symbol = begun[:, :-1], begun[:, -1:]
         for first in range(0, given.shape[1], _PASS):
-            _, state = self(given[:, first : first + _PASS], state)
+            _, state = self(given[:, first : first + _PASS], state, labels)
         for t in range(length):
-            logits, state = self(symbol, state)
+            logits, state = self(symbol, state, labels)
             if self.streams:
                 logits[:, :, _UNKNOWN] = -torch.inf
             symbol = drawing.draw(logits[:, 0], noise[:, t : t + 1], settings)
@@ -258,14 +274,16 @@ class RNN(RecurrentNetwork, Family):
             values.append(tail[CONTEXT:])
         return torch.cat(values)
 
-    def _scored(self, sequences: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    def _scored(
+        self, sequences: Tensor, labels: Tensor | None = None
+    ) -> Iterator[tuple[slice, Tensor]]:
         """Nats of every symbol of N×(T+1) after the first: blocks of rows, float64 rows×T."""
-        for rows, block in in_blocks(sequences, self.device):
+        for rows, block, of in in_labelled_blocks(sequences, labels, self.device):
             state: State | None = None
             parts = []
             for start in range(0, block.shape[1] - 1, _PASS):
                 piece = block[:, start : start + _PASS + 1]
-                logits, state = self(piece[:, :-1], state)
+                logits, state = self(piece[:, :-1], state, of)
                 nats = functional.cross_entropy(
                     logits.transpose(1, 2), piece[:, 1:], reduction="none"
                 )
@@ -292,7 +310,8 @@ class RNN(RecurrentNetwork, Family):
         return drawn
 
     def _logits(self, part: Part) -> tuple[Tensor, State]:
-        hidden, after = self._unroll(self._embedded(part.symbols), part.state, part.masks)
+        x = self._embedded(part.symbols, part.labels)
+        hidden, after = self._unroll(x, part.state, part.masks)
         return self._read_out(hidden.contiguous()).float(), after
 
     def _excerpts(self, data: Tensor) -> Tensor:

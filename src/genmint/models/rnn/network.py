@@ -1,7 +1,9 @@
 """The network of an RNN: from symbols to logits, with what keeps deep and long ones trainable.
 
 The tanh cell is h_t = tanh(W_hh h_{t−1} + W_xh x_t + b_h), the logits y_t = W_hy h_t + b_y, with
-x_t the embedding of the symbol before, to which a causal convolution may add those before it.
+x_t the embedding of the symbol before, to which a causal convolution may add those before it. A
+conditional network adds an embedding of the label to that of every symbol: what it is conditional
+on is there at every step (as in Graves 2013, section 5).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from torch.nn import functional
 from genmint.config import RNNConfig
 from genmint.data import mulaw
 from genmint.data.spec import DataSpec
+from genmint.models.conditioning import classes_of
 from genmint.models.noise import Noise
 from genmint.models.rnn.attention import PastAttention
 from genmint.models.rnn.levels import smooth_levels
@@ -95,6 +98,12 @@ class RecurrentNetwork(nn.Module):
         self.attention = (
             PastAttention(config.hidden, config.attention) if config.attention else None
         )
+        self.classes = classes_of(config, spec)
+        self.label = (
+            None
+            if self.classes is None
+            else nn.Embedding(len(self.classes.names), config.embedding)
+        )
         self._start_weights()
 
     def _start_weights(self) -> None:
@@ -158,9 +167,15 @@ class RecurrentNetwork(nn.Module):
             for place in (range(depth + 1) if same else range(1, depth))
         }
 
-    def _embedded(self, symbols: Tensor) -> Tensor:
+    def _embedded(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
+        """What the first layer reads, N×T×embedding, of symbols N×T and labels N."""
         x: Tensor = self.embedding(symbols)
-        return x * self.config.embedding**0.5 if self.config.tie_weights else x
+        if self.config.tie_weights:
+            x = x * self.config.embedding**0.5
+        if self.label is None:
+            return x
+        assert labels is not None, "a conditional model needs labels"
+        return x + self.label(labels)[:, None]  # type: ignore[no-any-return]
 
     def _read_out(self, hidden: Tensor) -> Tensor:
         if isinstance(self.output, TiedOutput):

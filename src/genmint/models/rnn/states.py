@@ -24,11 +24,13 @@ class Part(NamedTuple):
         state: before them; None for the zero state.
         masks: of dropout, float32 N×T×width or N×1×width, by the place that they are at: the input
             of a layer by its number, and what the output sees by the number of layers.
+        labels: int64 N, of a conditional model.
     """
 
     symbols: Tensor
     state: State | None
     masks: dict[int, Tensor]
+    labels: Tensor | None = None
 
 
 def cut(whole: Part, count: int, layers: int) -> list[Part]:
@@ -46,8 +48,9 @@ def cut(whole: Part, count: int, layers: int) -> list[Part]:
         states = [list(part) for part in zip(*cuts, strict=True)]
     symbols = whole.symbols.tensor_split(count)
     masks = {place: mask.tensor_split(count) for place, mask in whole.masks.items()}
+    labels = [None] * count if whole.labels is None else whole.labels.tensor_split(count)
     return [
-        Part(symbols[i], states[i], {place: found[i] for place, found in masks.items()})
+        Part(symbols[i], states[i], {place: found[i] for place, found in masks.items()}, labels[i])
         for i in range(count)
     ]
 

@@ -1,6 +1,8 @@
 """Variational auto-encoder (Kingma and Welling 2014, Rezende et al. 2014).
 
-Maximises E_q[log p(x|z)] − β·KL(q(z|x) ‖ p(z)) with q a diagonal Gaussian and p(z) = N(0, I).
+Maximises E_q[log p(x|z)] − β·KL(q(z|x) ‖ p(z)) with q a diagonal Gaussian and p(z) = N(0, I); a
+conditional one the same of p(x|y), with q(z|x, y), p(x|z, y) and a prior that knows no label (Sohn
+et al. 2015, CVAE; the generative model M2 of Kingma et al. 2014).
 `latents` has what may take their place, `likelihoods` what p(x|z) may be.
 """
 
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +18,12 @@ from torch import Tensor, nn
 from genmint.config import Optimiser, VAEConfig
 from genmint.data.binarise import binarise
 from genmint.data.spec import DataSpec
-from genmint.models.blocks import in_blocks, seeded, to_bytes
+from genmint.models.blocks import in_labelled_blocks, seeded, to_bytes
+from genmint.models.conditioning import classes_of, with_label
 from genmint.models.family import Family, Loss, Turn, evaluating
 from genmint.models.networks import decoder, encoder
 from genmint.models.noise import Noise
+from genmint.models.vae.labelled import LabelledEncoder
 from genmint.models.vae.latents import (
     Gaussian,
     Latents,
@@ -47,6 +51,7 @@ class VAE(Family):
     """Encoder, decoder and likelihood; a sample is the decoder's mean for a draw of the prior."""
 
     view = "grid"
+    config: VAEConfig
 
     def __init__(self, config: VAEConfig, spec: DataSpec) -> None:
         super().__init__()
@@ -55,14 +60,20 @@ class VAE(Family):
         channels, height, width = spec.shape
         self.likelihood = likelihood_of(config, channels)
         outputs = (self.likelihood.outputs(channels), height, width)
-        act, norm, attention = config.activation, config.norm, config.attention
         network, hidden, latent = config.network, config.hidden, config.latent
-        self.encoder = encoder(
-            network, spec.shape, hidden, 2 * latent, act=act, norm=norm, attention=attention
-        )
-        self.decoder = decoder(
-            network, latent, hidden, outputs, act=act, norm=norm, attention=attention
-        )
+        self.classes = classes_of(config, spec)
+        said: dict[str, Any] = {
+            "act": config.activation, "norm": config.norm, "attention": config.attention
+        }  # fmt: skip
+        self.encoder: nn.Module
+        if self.classes is None:
+            self.encoder = encoder(network, spec.shape, hidden, 2 * latent, **said)
+        else:
+            self.encoder = LabelledEncoder(
+                network, spec.shape, hidden, 2 * latent, len(self.classes.names), **said
+            )
+            latent += len(self.classes.names)
+        self.decoder = decoder(network, latent, hidden, outputs, **said)
         self.latents = Latents(config, spec.shape)
         self.begin(0)
 
@@ -78,9 +89,14 @@ class VAE(Family):
         """One group, `vae`."""
         return {"vae": (self.config.optimiser, list(self.parameters()))}
 
-    def posterior(self, x: Tensor) -> Gaussian:
-        """Mean and log-variance of q(z|x), float32 N×L each, for observed x in 0…1."""
-        mean, log_variance = self.encoder(self.likelihood.encoded(x)).float().chunk(2, dim=1)
+    def posterior(self, x: Tensor, labels: Tensor | None = None) -> Gaussian:
+        """Mean and log-variance of q(z|x), float32 N×L each, for observed x in 0…1.
+
+        Of a conditional model of q(z|x, y), for int64 N labels.
+        """
+        x = self.likelihood.encoded(x)
+        found = self.encoder(x) if labels is None else self.encoder(x, labels)
+        mean, log_variance = found.float().chunk(2, dim=1)
         return mean, log_variance
 
     def begin(self, step: int) -> None:
@@ -91,7 +107,9 @@ class VAE(Family):
         """One descent a step."""
         return (Turn("vae"),)
 
-    def loss(self, group: str, batch: Tensor, noise: Noise, *, fresh: bool) -> Loss:
+    def loss(
+        self, group: str, batch: Tensor, noise: Noise, *, fresh: bool, labels: Tensor | None = None
+    ) -> Loss:
         """The negative of the bound with β, mean over the batch, in nats.
 
         With `importance_samples` k above 1 it is −log (1/k) Σ w (Burda et al. 2016, equation 8),
@@ -100,11 +118,11 @@ class VAE(Family):
         x = self.likelihood.observe(batch, noise)
         k, width = self.config.importance_samples, self.latents.width
         if k == 1:
-            reconstruction, kl, paid = self._terms(x, noise.normal(len(batch), width))
+            reconstruction, kl, paid = self._terms(x, noise.normal(len(batch), width), labels)
             loss = self._weight * paid - reconstruction
         else:
             epsilon = noise.normal(len(batch), k, width).transpose(0, 1)
-            log_prob, log_ratio = self._weights(x, epsilon)
+            log_prob, log_ratio = self._weights(x, epsilon, labels)
             weights = log_prob + self._weight * log_ratio
             loss = math.log(k) - weights.logsumexp(0).mean()
             reconstruction, kl = log_prob.mean(), -log_ratio.mean()
@@ -122,7 +140,7 @@ class VAE(Family):
         self._terms = torch.compile(self._terms, dynamic=False)  # type: ignore[method-assign]
         self._weights = torch.compile(self._weights, dynamic=False)  # type: ignore[method-assign]
 
-    def health(self, data: Tensor, *, seed: int) -> dict[str, float]:
+    def health(self, data: Tensor, *, seed: int, labels: Tensor | None = None) -> dict[str, float]:
         """KL of each latent in nats, mean over at most 2,048 items, and how many are active.
 
         A latent whose KL is 0 says nothing about its item: the posterior has collapsed onto the
@@ -135,7 +153,8 @@ class VAE(Family):
         means = []
         with evaluating(self):
             prior = self._prior()
-            for count, _, q, noise in self._posteriors(data[:_MAX_ITEMS], seed):
+            shown = None if labels is None else labels[:_MAX_ITEMS]
+            for count, _, _, q, noise in self._posteriors(data[:_MAX_ITEMS], seed, shown):
                 kl = self.latents.marginal_kl(q, self._first(q, noise), noise, prior)
                 means.append(self.latents.means(q)[:count].cpu())
                 totals += kl[:count].double().sum(0).cpu()
@@ -145,28 +164,35 @@ class VAE(Family):
             signals[f"kl.{i:03d}"] = total
         return signals
 
-    def validation(self, data: Tensor, *, seed: int, batch_size: int) -> dict[str, float]:
+    def validation(
+        self, data: Tensor, *, seed: int, batch_size: int, labels: Tensor | None = None
+    ) -> dict[str, float]:
         """Means over `data` in nats; `loss` is the negative of the bound, whatever β.
 
         The ELBO, or the importance-weighted bound with as many draws as in training.
         """
-        bound = self.elbo(data, seed=seed, batch_size=batch_size)
+        bound = self.elbo(data, seed=seed, batch_size=batch_size, labels=labels)
         best, k = bound["elbo"], self.config.importance_samples
         if k > 1:
-            best = self.importance_weighted(data, k=k, seed=seed, batch_size=batch_size)
+            best = self.importance_weighted(
+                data, k=k, seed=seed, batch_size=batch_size, labels=labels
+            )
         return {
             "loss": -float(best.mean()),
             "reconstruction": float(bound["reconstruction"].mean()),
             "kl": float(bound["kl"].mean()),
         }
 
-    def elbo(self, data: Tensor, *, seed: int, batch_size: int = 256) -> dict[str, Tensor]:
+    def elbo(
+        self, data: Tensor, *, seed: int, batch_size: int = 256, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Evidence lower bound of each item, with one draw of q an item.
 
         Args:
             data: uint8 N×C×H×W.
             seed: of the binarisation (once for all of `data`) and of the draws.
             batch_size: no influence on the result, see `genmint.models.blocks.ROWS`.
+            labels: int64 N, of a conditional model; the bound is then on log p(x|y).
 
         Returns:
             float64 N in nats: `elbo` = `reconstruction` − `kl`.
@@ -174,9 +200,9 @@ class VAE(Family):
         parts: dict[str, list[Tensor]] = {"reconstruction": [], "kl": []}
         with evaluating(self):
             prior = self._prior()
-            for count, x, q, noise in self._posteriors(data, seed):
+            for count, x, of, q, noise in self._posteriors(data, seed, labels):
                 z = self._first(q, noise)
-                log_prob = self.likelihood.log_prob(self.decoder(z).float(), x)
+                log_prob = self.likelihood.log_prob(self._decoded(z, of), x)
                 kl = self.latents.kl(q, z, noise, prior).sum(1)
                 parts["reconstruction"].append(log_prob[:count].double().cpu())
                 parts["kl"].append(kl[:count].double().cpu())
@@ -184,7 +210,13 @@ class VAE(Family):
         return {"elbo": result["reconstruction"] - result["kl"], **result}
 
     def importance_weighted(
-        self, data: Tensor, *, k: int, seed: int, batch_size: int = 256
+        self,
+        data: Tensor,
+        *,
+        k: int,
+        seed: int,
+        batch_size: int = 256,
+        labels: Tensor | None = None,
     ) -> Tensor:
         """Importance-weighted bound of each item (Burda et al. 2016): log (1/k) Σ p(x, z)/q(z|x).
 
@@ -194,6 +226,7 @@ class VAE(Family):
                 8 bytes an item and draw, of 64 items at a time.
             seed: of binarisation and draws.
             batch_size: no influence on the result.
+            labels: int64 N, of a conditional model.
 
         Returns:
             float64 N, nats.
@@ -202,81 +235,101 @@ class VAE(Family):
         noise_of = seeded(seed, _NOISE)
         with evaluating(self):
             prior = self._prior()
-            for rows, x in self._observed(data, seed):
-                q = self.posterior(x)
+            for rows, x, of in self._observed(data, seed, labels):
+                q = self.posterior(x, of)
                 log_weights = []
                 for noise in self._draws(k, len(x), noise_of):
-                    log_prob, log_ratio = self._log_weights(x, q, noise.to(x.device), prior)
+                    log_prob, log_ratio = self._log_weights(x, of, q, noise.to(x.device), prior)
                     log_weights.append((log_prob + log_ratio).double())
                 bound = torch.logsumexp(torch.cat(log_weights), dim=0) - math.log(k)
                 bounds.append(bound[: rows.stop - rows.start].cpu())
         return torch.cat(bounds)
 
-    def encode(self, data: Tensor, *, batch_size: int = 256) -> Tensor:
+    def encode(
+        self, data: Tensor, *, batch_size: int = 256, labels: Tensor | None = None
+    ) -> Tensor:
         """Posterior means, float32 N×L, of uint8 N×C×H×W; of a second level behind the first's.
 
         A binary model sees the grey values themselves, its expected pixels: nothing is drawn.
         """
         means = []
         with evaluating(self):
-            for rows, block in in_blocks(data, self.device):
-                mean = self.latents.means(self.posterior(block.to(torch.float32) / 255))
+            for rows, block, of in in_labelled_blocks(data, labels, self.device):
+                mean = self.latents.means(self.posterior(block.to(torch.float32) / 255, of))
                 means.append(mean[: rows.stop - rows.start].cpu())
         return torch.cat(means)
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, *, labels: Tensor | None = None) -> Tensor:
         """Decoder means, uint8 N×C×H×W, at latents float32 N×`latent` (of the first level)."""
         parts = []
         with evaluating(self):
-            for rows, block in in_blocks(z, self.device):
-                mean = self.likelihood.mean(self.decoder(block).float())
+            for rows, block, of in in_labelled_blocks(z, labels, self.device):
+                mean = self.likelihood.mean(self._decoded(block, of))
                 parts.append(to_bytes(mean[: rows.stop - rows.start]).cpu())
         return torch.cat(parts)
 
-    def reconstruct(self, data: Tensor) -> Tensor:
+    def reconstruct(self, data: Tensor, *, labels: Tensor | None = None) -> Tensor:
         """Decoder means at the posterior means of uint8 N×C×H×W, in the same form."""
-        return self.decode(self.encode(data)[:, : self.config.latent])
+        z = self.encode(data, labels=labels)[:, : self.config.latent]
+        return self.decode(z, labels=labels)
 
-    def active_units(self, data: Tensor, *, batch_size: int = 256) -> int:
+    def active_units(
+        self, data: Tensor, *, batch_size: int = 256, labels: Tensor | None = None
+    ) -> int:
         """Latent units whose posterior mean varies over `data` by more than 0.01 (Burda et al.)."""
-        return active(self.encode(data, batch_size=batch_size))
+        return active(self.encode(data, batch_size=batch_size, labels=labels))
 
     def sample(
-        self, n: int, *, seed: int, batch_size: int = 256, length: int | None = None
+        self,
+        n: int,
+        *,
+        seed: int,
+        batch_size: int = 256,
+        length: int | None = None,
+        labels: Tensor | None = None,
     ) -> Tensor:
         """Decoder means for n draws of the prior; uint8 n×C×H×W. `length` has no meaning here."""
-        parts = []
+        labels, parts = self.labels_of(n, seed, labels), []
         with evaluating(self):
             prior = self._prior()
-            for rows, draws in in_blocks(self.latents.draws(n, seed), self.device):
+            noise = self.latents.draws(n, seed)
+            for rows, draws, of in in_labelled_blocks(noise, labels, self.device):
                 z = self.latents.sample(draws, prior)
-                mean = self.likelihood.mean(self.decoder(z).float())
+                mean = self.likelihood.mean(self._decoded(z, of))
                 parts.append(to_bytes(mean[: rows.stop - rows.start]).cpu())
         return torch.cat(parts)
 
     def _prior(self) -> Prior:
         return self.latents.prior(self.posterior)
 
+    def _decoded(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """Parameters of p(x|z), or of p(x|z, y), float32 N×outputs×H×W."""
+        parameters: Tensor = self.decoder(with_label(z, labels, self.classes)).float()
+        return parameters
+
     def _first(self, q: Gaussian, noise: Tensor) -> Tensor:
         """A draw of the first level for `noise` of all levels."""
         return drawn(q, noise[..., : self.config.latent])
 
-    def _terms(self, x: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _terms(
+        self, x: Tensor, epsilon: Tensor, labels: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Reconstruction, KL, and what is paid for the KL; `epsilon` is N×`width` from N(0, I).
 
         All are means over observed x, in nats.
         """
-        q = self.posterior(x)
+        q = self.posterior(x, labels)
         z = self._first(q, epsilon)
-        reconstruction = self.likelihood.log_prob(self.decoder(z).float(), x).mean()
+        reconstruction = self.likelihood.log_prob(self._decoded(z, labels), x).mean()
         of_latents = self.latents.kl(q, z, epsilon, self._prior())
         kl = of_latents.sum(1).mean()
         free = self.config.free_bits
         return reconstruction, kl, with_free_bits(of_latents, free) if free > 0 else kl
 
-    def _weights(self, x: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
+    def _weights(self, x: Tensor, epsilon: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """Both parts of the log-weights of observed x, k×N each, for k draws of noise."""
-        return self._log_weights(x, self.posterior(x), epsilon, self._prior())
+        q = self.posterior(x, labels)
+        return self._log_weights(x, labels, q, epsilon, self._prior())
 
     def _draws(self, k: int, items: int, noise_of: torch.Generator) -> Iterator[Tensor]:
         """Noise for k draws of B items, some (D×B×`width`) at a time, as memory is spared for.
@@ -295,7 +348,7 @@ class VAE(Family):
             yield torch.stack([torch.randn(shape, generator=noise_of) for _ in range(count)])
 
     def _log_weights(
-        self, x: Tensor, q: Gaussian, noise: Tensor, prior: Prior
+        self, x: Tensor, labels: Tensor | None, q: Gaussian, noise: Tensor, prior: Prior
     ) -> tuple[Tensor, Tensor]:
         """Both parts of the log-weights, log p(x|z) and log p(z)/q(z|x), D×B each.
 
@@ -304,20 +357,24 @@ class VAE(Family):
         draws, items = noise.shape[:2]
         z = self._first(q, noise)
         repeated = x.expand(draws, *x.shape).flatten(0, 1)
-        log_prob = self.likelihood.log_prob(self.decoder(z.flatten(0, 1)).float(), repeated)
+        of = None if labels is None else labels.repeat(draws)
+        log_prob = self.likelihood.log_prob(self._decoded(z.flatten(0, 1), of), repeated)
         return log_prob.view(draws, items), self.latents.log_ratio(q, z, noise, prior)
 
     def _posteriors(
-        self, data: Tensor, seed: int
-    ) -> Iterator[tuple[int, Tensor, Gaussian, Tensor]]:
-        """Blocks of `data`: how many rows count, observed x, q(z1|x), noise of a draw by seed."""
+        self, data: Tensor, seed: int, labels: Tensor | None
+    ) -> Iterator[tuple[int, Tensor, Tensor | None, Gaussian, Tensor]]:
+        """Blocks of `data`: rows that count, observed x, labels, q(z1|x), noise of a draw."""
         noise_of = seeded(seed, _NOISE)
-        for rows, x in self._observed(data, seed):
+        for rows, x, of in self._observed(data, seed, labels):
             noise = torch.randn((len(x), self.latents.width), generator=noise_of).to(x.device)
-            yield rows.stop - rows.start, x, self.posterior(x), noise
+            yield rows.stop - rows.start, x, of, self.posterior(x, of), noise
 
-    def _observed(self, data: Tensor, seed: int) -> Iterator[tuple[slice, Tensor]]:
-        """Blocks of `data` as the likelihood sees them, binarised once by seed."""
+    def _observed(
+        self, data: Tensor, seed: int, labels: Tensor | None
+    ) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
+        """Blocks of `data` as the likelihood sees them, binarised once by seed; their labels."""
         binary = self.observation == "binary"
-        for rows, block in in_blocks(binarise(data, seed) if binary else data, self.device):
-            yield rows, block.to(torch.float32) / (1 if binary else 255)
+        data = binarise(data, seed) if binary else data
+        for rows, block, of in in_labelled_blocks(data, labels, self.device):
+            yield rows, block.to(torch.float32) / (1 if binary else 255), of
