@@ -119,7 +119,9 @@ def stacks(n, seed):
 
 @pytest.fixture(scope="module")
 def factored():
-    return train_extractor(*stacks(200, 0), classes=3, task="labels", epochs=8, seed=0, stacked=True)
+    return train_extractor(
+        *stacks(200, 0), classes=3, task="labels", epochs=8, seed=0, stacked=True
+    )
 
 
 def test_of_stacks_every_channel_is_told_by_itself(factored, model):

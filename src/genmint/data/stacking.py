@@ -103,7 +103,8 @@ def pack_stacks(
     """
     with writers(folder) as arrays:
         for number, split in enumerate(SPLITS):
-            pictures, labels = _load(singles / f"{split}.npy"), _load(singles / f"{split}.labels.npy")
+            pictures = _load(singles / f"{split}.npy")
+            labels = _load(singles / f"{split}.labels.npy")
             count = counts[split]
             data = arrays.add(split, (count, stack.channels, *pictures.shape[2:]), "|u1")
             numbers = arrays.add(f"{split}.labels", (count,), "<i8")
