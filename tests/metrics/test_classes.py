@@ -68,4 +68,12 @@ def test_chance_makes_as_much_divergence_as_the_docstring_says():
     found = [class_kl(certain(rng.integers(0, 100, 2000), 100), known) for _ in range(60)]
     values, errors = np.array(found).T
     assert values.mean() == pytest.approx(99 / 4000, rel=0.05)
-    assert errors.mean() == pytest.approx(values.std(), rel=0.4)
+    assert values.std() < errors.mean() < 1.7 * values.std()
+
+
+def test_the_error_of_divergence_is_its_spread_over_draws():
+    rng = np.random.default_rng(0)
+    known, shares = np.arange(4).repeat(100), [0.4, 0.3, 0.2, 0.1]
+    drawn = [class_kl(certain(rng.choice(4, 300, p=shares), 4), known) for _ in range(200)]
+    spread = np.std([value for value, _ in drawn])
+    assert np.mean([stderr for _, stderr in drawn]) == pytest.approx(spread, rel=0.15)

@@ -71,8 +71,8 @@ def class_kl(
 
     Returns:
         0 where the shares are equal, log(n/k) where only k of n equal classes occur, equally often;
-        and its standard error over the drawing of the samples (jackknife). Chance alone makes about
-        (classes − 1)/2N of it.
+        and its standard error over the drawing of the samples (jackknife; too large by about a half
+        where shares are as equal as chance leaves them). Chance alone makes about (classes − 1)/2N.
     """
     count = probabilities.shape[1]
     expected = (np.bincount(known, minlength=count) + 0.5) / (len(known) + count / 2)
