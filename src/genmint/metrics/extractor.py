@@ -123,9 +123,10 @@ class Extractor(nn.Module):
         """
         parts = [self(part) for part in grids.split(_PART)]
         single = torch.cat(parts).to(torch.float64).softmax(dim=1)
-        joint, *others = single.unflatten(0, (-1, self.stack)).unbind(dim=1)
-        for other in others:
-            joint = (joint[:, :, None] * other[:, None, :]).flatten(1)
+        told = single.reshape(-1, self.stack, single.shape[1])
+        joint = told[:, 0]
+        for channel in range(1, self.stack):
+            joint = (joint[:, :, None] * told[:, channel, None]).flatten(1)
         return joint.numpy()
 
     def _hidden(self, grids: Tensor) -> Tensor:
