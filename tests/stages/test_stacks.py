@@ -21,7 +21,7 @@ def test_modes_that_are_left_out_are_counted(data_project):
         test=0.15,
         labels="source",
         stack={"items": 20_000},
-        reference={"min_accuracy": 0.95, "epochs": 30},
+        reference={"min_accuracy": 0.95, "epochs": 2},
         protocol={"samples": 256, "resamples": 2},
     )
     data_project.run("stacked")
