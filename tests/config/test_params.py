@@ -76,6 +76,10 @@ def test_blocks_cannot_change_after_they_were_read():
         ("{lr: 2e-4}", "{lrr: 2e-4}", "models.a.optimiser.lrr: unknown key; did you mean 'lr'?"),
         ("size: 16", "sise: 16", "datasets.faces.sise: unknown key; did you mean 'size'?"),
         ("gates:", "gate:", "gate: unknown key; did you mean 'gates'?"),
+        ("size: 16}", "size: 16, stack: {items: 9}}", "datasets.faces: stack makes its classes of the labels of single pictures, and labels is none"),
+        ("size: 16}", "size: 16, labels: folder, mode: rgb, stack: {items: 9}}", "datasets.faces: stack makes channels of grey pictures: set mode: grey"),
+        ("size: 16}", "size: 16, labels: folder, stack: {itms: 9}}", "datasets.faces.stack.itms: unknown key; did you mean 'items'?"),
+        ("size: 16}", "size: 16, labels: folder, stack: {items: 9, channels: 2}}", "datasets.faces.stack.channels: Input should be 3"),
         ("{min: -10.0}", "{minn: -10.0}", "gates.a.thresholds.elbo.minn: unknown key; did you mean 'min'?"),
         ("champion: {superior", "champoin: {superior", "gates.a.champoin: unknown key; did you mean 'champion'?"),
         ("steps: 10, optimiser", "steps: -10, optimiser", "models.a.steps: Input should be greater than 0 (found -10)"),
@@ -199,3 +203,11 @@ def test_drift_is_optional_typed_and_names_data_sets():
         ("faces: {alpha: 0.0}", "drift.faces.alpha"),
     ):
         assert said in refusal(GOOD + f"drift: {{{block}}}\n")
+
+
+def test_stacked_sets_are_not_watched_for_drift():
+    stacked = GOOD.replace("size: 16}", "size: 16, labels: folder, stack: {items: 9}}")
+    params = parse_params(stacked, Path("params.yaml"))
+    assert params.datasets["faces"].stack.model_dump() == {"channels": 3, "items": 9, "seed": 0}
+    said = refusal(stacked + "drift: {faces: {}}\n")
+    assert "drift.faces: new items are single pictures, and those of faces are stacked" in said

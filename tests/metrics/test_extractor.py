@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from genmint.data.stacking import single_labels
 from genmint.errors import DataError, GenmintError
 from genmint.metrics import extractor as module
 from genmint.metrics.extractor import (
@@ -108,6 +109,57 @@ def test_large_sets_stop_at_the_budget(monkeypatch):
 def test_grids_that_teach_nothing_are_refused(grids, task, message):
     with pytest.raises(DataError, match=message):
         train(grids, None, task, 2)
+
+
+def stacks(n, seed):
+    """Three of the pictures of `bars` as the channels of one, and the class of each."""
+    grids, labels = bars(3 * n, seed)
+    return grids.reshape(n, 3, 8, 8), labels.reshape(n, 3)
+
+
+@pytest.fixture(scope="module")
+def factored():
+    return train_extractor(
+        *stacks(200, 0), classes=3, task="labels", epochs=8, seed=0, stacked=True
+    )
+
+
+def test_of_stacks_every_channel_is_told_by_itself(factored, model):
+    grids, labels = stacks(100, 1)
+    assert accuracy(factored, grids, labels, "labels") > 0.95
+    assert accuracy(factored, grids, labels.roll(1, 1), "labels") < 0.6
+    # As many weights as for single pictures.
+    assert [p.shape for p in factored.parameters()] == [p.shape for p in model.parameters()]
+
+
+def test_features_of_a_stack_are_those_of_its_channels_side_by_side(factored):
+    grids, _ = stacks(20, 2)
+    features = factored.features(grids)
+    assert features.shape == (20, 3 * FEATURES)
+    turned = factored.features(grids[:, [2, 0, 1]])
+    assert turned == pytest.approx(np.roll(features, FEATURES, axis=1), abs=1e-5)
+    assert factored.features(stacks(200, 0)[0]).var(axis=0).mean() == pytest.approx(1, rel=0.01)
+    assert factored.features(grids[:0]).shape == (0, 3 * FEATURES)
+
+
+def test_probabilities_of_a_stack_are_products_over_its_channels(factored):
+    grids, labels = stacks(50, 3)
+    joint = factored.probabilities(grids)
+    assert joint.shape == (50, 27)
+    assert joint.sum(axis=1) == pytest.approx(np.ones(50))
+    likeliest = single_labels(joint.argmax(axis=1), 3, 3)
+    answers = factored(grids).argmax(dim=1).reshape(50, 3).numpy()
+    np.testing.assert_array_equal(likeliest, answers)
+    assert (likeliest == labels.numpy()).mean() > 0.95
+
+
+def test_a_factored_extractor_comes_back_from_disk(factored, tmp_path):
+    about = info().model_copy(update={"shape": (3, 8, 8), "stacked": True})
+    save_extractor(tmp_path, factored, about)
+    loaded, said = load_extractor(tmp_path)
+    assert said == about
+    grids, _ = stacks(10, 4)
+    assert np.array_equal(loaded.probabilities(grids), factored.probabilities(grids))
 
 
 def info():

@@ -49,6 +49,13 @@ def test_replayed_items_with_slight_noise_are_detected(blobs):
     assert found["copying_z"] < -10
 
 
+def test_of_many_samples_the_first_are_looked_at(blobs, monkeypatch):
+    train, held_out = blobs[:300], blobs[300:400]
+    first = judged(blobs[400:500], train, held_out)
+    monkeypatch.setattr(memorisation, "_ENOUGH", 100)
+    assert judged(torch.cat([blobs[400:500], train]), train, held_out) == first
+
+
 def test_the_share_counts_the_copies(blobs):
     train, held_out = blobs[:300], blobs[300:450]
     mixed = torch.cat([train[:30], held_out[:70]])

@@ -369,6 +369,54 @@ def test_a_single_file_can_be_the_path(data_project):
     assert prepared(data_project).meta.items == dict.fromkeys(SPLITS, 1)
 
 
+DIGITS = {"path": "data/sources/digits.yaml", "kind": "image", "size": 8, "labels": "source"}
+
+
+def test_stacks_are_made_within_each_split(data_project):
+    data_project.block("digits", **DIGITS)
+    data_project.block("stacked", **DIGITS, stack={"items": 3000, "seed": 4})
+    for name in ("digits", "stacked"):
+        data_project.run(name)
+    single, stacked = prepared(data_project, "digits"), prepared(data_project, "stacked")
+    assert stacked.meta.shape == (3, 8, 8)
+    assert stacked.meta.labels == tuple(f"{number:03d}" for number in range(1000))
+    assert stacked.meta.stacked == single.meta.labels
+    assert stacked.meta.items["train"] == 3000
+    share = 3000 / single.meta.items["train"]
+    for split in SPLITS:
+        known = {
+            picture.tobytes(): label
+            for picture, label in zip(single.array(split), single.labels(split), strict=True)
+        }
+        items, labels = stacked.array(split), stacked.labels(split)
+        assert len(items) == len(labels) == round(single.meta.items[split] * share)
+        for item, label in zip(items[:200], labels[:200], strict=True):
+            shown = "".join(str(known[channel.tobytes()]) for channel in item)
+            assert stacked.meta.labels[label] == shown
+    first = everything(data_project.project.prepared("stacked"))
+    data_project.prepare("stacked")
+    assert everything(data_project.project.prepared("stacked")) == first
+    assert set(first) == {"meta.json", *stacked.meta.files}
+
+
+def test_a_set_without_stacks_has_no_word_of_them(data_project):
+    data_project.pictures(60)
+    data_project.block(**PICTURES)
+    data_project.run()
+    assert "stack" not in (data_project.project.prepared("own") / "meta.json").read_text()
+
+
+def test_stacks_of_too_many_labels_are_refused_by_the_name_of_the_key(data_project):
+    for number in range(22):
+        data_project.pictures(3, start=3 * number, folder=f"{number}/")
+    data_project.block(**PICTURES, labels="folder", stack={"items": 10})
+    data_project.ingest()
+    data_project.admit()
+    with pytest.raises(DataError, match=r"datasets\.own\.stack: 22 labels in 3 channels"):
+        data_project.prepare()
+    assert not data_project.project.prepared("own").exists()
+
+
 @needs_mirror
 def test_mnist_has_its_official_test_digits(data_project, monkeypatch):
     monkeypatch.setenv("GENMINT_DATA_MIRROR", MIRROR)

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from genmint.config import load_params
 from genmint.errors import DataError, GenmintError
@@ -15,7 +16,7 @@ PROTOCOL = {"samples": 24, "importance_samples": 4, "seed": 5, "batch_size": 16}
 
 NEAR = {"copied", "copying_z", "near_duplicates", "authenticity"}
 JUDGED = {"frechet_d_cnn", "kernel_d_cnn", "confident", "classes"}
-JUDGED |= {"class_imbalance", "precision", "recall", "density", "coverage"}
+JUDGED |= {"class_imbalance", "class_kl", "precision", "recall", "density", "coverage"}
 READ = {"words_in_held_out", "distinct_1", "distinct_2", "distinct_3", "self_bleu", "repetition"}
 READ |= {"novel_4grams", "character_distance", "word_distance"}
 
@@ -120,6 +121,29 @@ def test_labelled_images(project, capsys):
     assert "d_cnn tells" in capsys.readouterr().out
 
 
+def test_stacks_are_told_channel_by_channel(project, capsys):
+    block(project, "image", labels="source", stack={"items": 160})
+    rng = np.random.default_rng(0)
+    arrays, labels = {}, {}
+    for split, n in {"train": 160, "validation": 40, "test": 60}.items():
+        single = rng.integers(0, 2, (n, 3))
+        arrays[split] = rng.integers(0, 100, (n, 3, 8, 8), dtype=np.uint8)
+        arrays[split][single == 1, :3] += 120
+        labels[split] = single @ [4, 2, 1]
+    names = [f"{number:03b}" for number in range(8)]
+    about = {"kind": "image", "shape": [3, 8, 8], "labels": names, "stacked": ["0", "1"]}
+    prepare(project, arrays, labels, **about)
+    found = run(project)
+    assert found.extractor.accuracy > 0.95
+    extractor, told = load_extractor(project.reference("d"))
+    assert (told.stacked, told.classes, told.shape) == (True, 2, (3, 8, 8))
+    assert extractor.features(torch.from_numpy(arrays["test"])).shape == (60, 96)
+    assert found.real["classes"] == 8
+    assert found.real["class_kl"] < 0.5 < found.baselines["class_kl"]["mean_plus_noise"].value
+    assert set(found.noise_floor) == JUDGED
+    assert "d_cnn tells" in capsys.readouterr().out
+
+
 def test_the_distance_is_extrapolated_where_the_protocol_draws_enough(project):
     block(project, "image", protocol=PROTOCOL | {"samples": 64})
     images(project, sizes=(160, 64, 60))
@@ -135,7 +159,9 @@ def test_unlabelled_images_are_told_by_rotation(project):
     found = run(project)
     assert found.extractor.task == "rotation"
     assert "confident" not in found.baselines
-    assert set(found.noise_floor) == JUDGED - {"confident", "classes", "class_imbalance"}
+    assert set(found.noise_floor) == JUDGED - {
+        "confident", "classes", "class_imbalance", "class_kl"
+    }  # fmt: skip
 
 
 def test_sounds_that_play_notes_are_told_by_order_and_judged_by_pitch(project):

@@ -8,6 +8,7 @@ from genmint.config.datasets import (
     Protocol,
     ReferenceConfig,
     Spectrogram,
+    Stack,
     TextDataset,
 )
 from genmint.config.drift import DriftRule
@@ -49,6 +50,7 @@ __all__ = [
     "ReferenceConfig",
     "SamplingConfig",
     "Spectrogram",
+    "Stack",
     "TextDataset",
     "VAEConfig",
     "load_params",

@@ -48,6 +48,15 @@ class Spectrogram(Frozen):
         return self
 
 
+class Stack(Frozen):
+    """Pictures of a split as the channels of new ones, whose classes are all combinations."""
+
+    # What shows pictures shows one channel, or three as red, green and blue.
+    channels: Literal[3] = 3
+    items: PositiveInt
+    seed: Seed = 0
+
+
 class _DatasetBase(Frozen):
     path: Annotated[str, Field(min_length=1)]
     split: str = "hash"
@@ -105,6 +114,20 @@ class ImageDataset(_DatasetBase):
     size: Annotated[int, Field(ge=4, le=1024)]
     mode: Literal["grey", "rgb"] = "grey"
     max_pixels: PositiveInt = 50_000_000
+    stack: Stack | None = None
+
+    @model_validator(mode="after")
+    def _can_be_stacked(self) -> Self:
+        if self.stack is not None and self.mode != "grey":
+            raise ValueError(
+                "stack makes channels of grey pictures: set mode: grey, or leave stack out"
+            )
+        if self.stack is not None and self.labels == "none":
+            raise ValueError(
+                "stack makes its classes of the labels of single pictures, and labels is none: "
+                "set labels: source, folder or filename, or leave stack out"
+            )
+        return self
 
 
 class AudioDataset(_DatasetBase):

@@ -127,11 +127,21 @@ def _cross_check(params: Params) -> list[str]:
         if name not in params.models:
             near = _nearest(name, params.models)
             problems.append(f"gates.{name}: there is no model {name!r}{near}")
-    for name in params.drift:
-        if name not in params.datasets:
-            near = _nearest(name, params.datasets)
-            problems.append(f"drift.{name}: there is no data set {name!r}{near}")
+    problems += [problem for name in params.drift if (problem := _drift_problem(params, name))]
     return problems
+
+
+def _drift_problem(params: Params, name: str) -> str | None:
+    dataset = params.datasets.get(name)
+    if dataset is None:
+        near = _nearest(name, params.datasets)
+        return f"drift.{name}: there is no data set {name!r}{near}"
+    if isinstance(dataset, ImageDataset) and dataset.stack is not None:
+        return (
+            f"drift.{name}: new items are single pictures, and those of {name} are stacked: watch "
+            "a data set of the same path without stack"
+        )
+    return None
 
 
 def _explain(error: ErrorDetails) -> str:

@@ -30,6 +30,8 @@ class Meta(Frozen):
         items: number of items (text: documents) in each split.
         shape: of one item: (C, H, W) for images, (T,) for audio, () for text.
         labels: class names in the order of the label numbers; None if unlabelled.
+        stacked: class names of a single channel, in the order of their numbers; None where items
+            are not stacks of pictures.
         sample_rate: Hz; audio only.
         vocabulary: characters by token id; text only; starts with `<unk>`, `<s>`.
         spectrogram: the grid view's settings; audio only.
@@ -41,10 +43,15 @@ class Meta(Frozen):
     items: dict[str, int]
     shape: tuple[int, ...]
     labels: tuple[str, ...] | None = None
+    stacked: tuple[str, ...] | None = None
     sample_rate: int | None = None
     vocabulary: tuple[str, ...] | None = None
     spectrogram: Spectrogram | None = None
     files: dict[str, str]
+
+    def as_json(self) -> dict[str, Any]:
+        """As in meta.json, whose hash names the data: a set without stacks has no word of them."""
+        return self.model_dump(mode="json", exclude=None if self.stacked else {"stacked"})
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,12 @@ METRICS: tuple[Metric, ...] = (
         "lower",
         "Samples that would have to change class for the class shares of the held-out items",
     ),
+    Metric(
+        "class_kl",
+        "nats",
+        "lower",
+        "Kullback-Leibler divergence of the samples' class shares from those of the training data",
+    ),
     Metric("log_spectral_distance", "dB", "lower", "Between mean log-mel spectra, RMS over bands"),
     Metric("clipping", "share", "lower", "Of the sound at full scale"),
     Metric("silence", "share", "lower", "Of the sound below -60 dB of full scale"),

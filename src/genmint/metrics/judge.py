@@ -9,15 +9,22 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from genmint.data import views
 from genmint.data.prepared import Prepared, Split
 from genmint.metrics.catalogue import frechet_infinite_name, frechet_name, kernel_name
-from genmint.metrics.classes import class_imbalance, classes, confident, label_accuracy
+from genmint.metrics.classes import (
+    class_imbalance,
+    class_kl,
+    classes,
+    confident,
+    label_accuracy,
+)
 from genmint.metrics.divergence import frequency_distance
 from genmint.metrics.diversity import distinct, repetition, self_bleu
-from genmint.metrics.extractor import FEATURES, Extractor, Task
+from genmint.metrics.extractor import Extractor, Task
 from genmint.metrics.frechet import (
     frechet_distance,
     frechet_infinite,
@@ -35,6 +42,11 @@ from genmint.metrics.words import as_text, tokens, words, words_in_held_out
 Metrics = dict[str, float]
 Floats = npt.NDArray[np.float64]
 
+# Features are compared in pairs, and more of them tell no more. Classes are counted in all samples:
+# among a thousand classes the rare ones show late.
+COMPARED_SAMPLES = 5000
+_COMPARED_ITEMS = 10_000
+
 
 @dataclass(frozen=True)
 class GridJudge:
@@ -45,6 +57,7 @@ class GridJudge:
         extractor: of the data set.
         task: what it was trained to tell.
         train: uint8 M×C×H×W.
+        labels: class numbers of `train`, int64 M; None if unlabelled.
         test: uint8 K×C×H×W.
         seed: of the protocol.
         dynamic_range: of log-mel pictures in dB; None for images.
@@ -54,14 +67,19 @@ class GridJudge:
     extractor: Extractor
     task: Task
     train: Tensor
+    labels: npt.NDArray[np.int64] | None
     test: Tensor
     seed: int
     dynamic_range: float | None
 
     @cached_property
     def real(self) -> Floats:
-        """Features of the test split."""
-        return self.extractor.features(self.test)
+        """Features of the test split; of more than 10,000 items, of as many spread over it."""
+        items = len(self.test)
+        if items <= _COMPARED_ITEMS:
+            return self.extractor.features(self.test)
+        chosen = np.linspace(0, items - 1, _COMPARED_ITEMS).astype(np.int64)
+        return self.extractor.features(self.test[torch.from_numpy(chosen)])
 
     @cached_property
     def answers(self) -> Floats:
@@ -81,7 +99,8 @@ class GridJudge:
     ) -> Metrics:
         """How like real items, and how varied; every metric with its error.
 
-        The extrapolation of the Fréchet distance is left out where there are fewer than 64 grids.
+        Features are taken of the first 5,000 grids, classes of all. The extrapolation of the
+        Fréchet distance is left out where there are fewer grids than twice the features.
 
         Args:
             grids: uint8 N×C×H×W.
@@ -92,13 +111,13 @@ class GridJudge:
         Raises:
             DataError: fewer than three grids, or fewer than two in the test split.
         """
-        features = self.extractor.features(grids)
+        features = self.extractor.features(grids[:COMPARED_SAMPLES])
         metrics: Metrics = {}
         name = frechet_name(self.dataset)
         metrics[name] = frechet_distance(features, self.real)
         if errors:
             metrics[f"{name}_stderr"] = frechet_stderr(features, self.real, seed=self.seed)
-        if errors and len(grids) >= 2 * FEATURES:
+        if errors and len(features) >= 2 * features.shape[1]:
             name = frechet_infinite_name(self.dataset)
             metrics[name] = frechet_infinite(features, self.real, seed=self.seed)
             metrics[f"{name}_stderr"] = frechet_infinite_stderr(features, self.real, seed=self.seed)
@@ -115,11 +134,13 @@ class GridJudge:
 
     def shares(self, features: Floats, answers: Floats | None) -> Metrics:
         """Metrics of features and, where the set has labels, of the extractor's answers."""
-        metrics = prdc(features, self.real, real_radii=self._radii)
+        metrics = prdc(features[:COMPARED_SAMPLES], self.real, real_radii=self._radii)
         if answers is not None:
+            assert self.labels is not None
             _put(metrics, "confident", confident(answers))
             metrics["classes"] = float(classes(answers))
             _put(metrics, "class_imbalance", class_imbalance(answers, self.answers))
+            _put(metrics, "class_kl", class_kl(answers, self.labels))
         return metrics
 
     def memorisation(self, grids: Tensor) -> Metrics:
@@ -132,11 +153,13 @@ def grid_judge(
 ) -> GridJudge:
     """Judge of a prepared data set of images or sound, by one of its held-out splits."""
     spec = prepared.spec("vae")
+    labels = prepared.labels("train")
     return GridJudge(
         dataset=prepared.meta.dataset,
         extractor=extractor,
         task=task,
         train=views.load(prepared, "train", spec),
+        labels=None if labels is None else np.array(labels),
         test=views.load(prepared, split, spec),
         seed=seed,
         dynamic_range=None if spec.spectrogram is None else spec.spectrogram.dynamic_range,

@@ -27,8 +27,9 @@ _QUANTILE = 0.01
 # A sample within half the distance from a training item to the next one has no other training item
 # nearer to it than that (triangle inequality), and is a near duplicate of it.
 _NEAR = 0.5
-# That many held-out items say what is normal as well as all of a large set do.
-_HELD_OUT = 2000
+# That many held-out items say what is normal as well as all of a large set do, and that many
+# samples what a model does.
+_ENOUGH = 2000
 # Rows of distances at a time (256 × 60,000 take 60 MB), and numbers in the differences of a row to
 # its neighbours (80 MB).
 _ROWS = 256
@@ -77,7 +78,7 @@ def grid_memorisation(
     Training items that occur several times count once.
 
     Args:
-        samples: uint8 N×C×H×W.
+        samples: uint8 N×C×H×W; the first 2,000 of them are used.
         train: uint8 M×C×H×W.
         held_out: uint8 K×C×H×W; at most 2,000 of them, chosen by `seed`, are used.
         seed: see `held_out`.
@@ -94,9 +95,9 @@ def grid_memorisation(
             "use a larger set or other shares of the splits"
         )
     known = _distinct(train)
-    chosen = np.random.default_rng(seed).permutation(len(held_out))[:_HELD_OUT]
+    chosen = np.random.default_rng(seed).permutation(len(held_out))[:_ENOUGH]
     normal = nearest(held_out[torch.from_numpy(np.sort(chosen))], known).closeness()
-    found = nearest(samples, known)
+    found = nearest(samples[:_ENOUGH], known)
     close, distance = found.closeness(), found.distances[:, 0]
     copy = distance == 0
     apart = _apart(found.index, known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from genmint.config import AudioDataset, Dataset, ImageDataset, Params, TextDataset
-from genmint.data import manifest, packing, splits
+from genmint.config import AudioDataset, Dataset, ImageDataset, Params, Stack, TextDataset
+from genmint.data import manifest, packing, splits, stacking
 from genmint.data.items import Items
 from genmint.data.packing import Plan, Segment
 from genmint.data.prepared import SPLITS, Meta, Split
@@ -40,7 +41,7 @@ def run(project: Project, params: Params, name: str) -> None:
             meta = _prepare_text(folder, name, dataset, table, items)
         else:
             meta = _prepare_items(folder, name, dataset, table, items)
-        write_json(folder / "meta.json", meta.model_dump(mode="json"))
+        write_json(folder / "meta.json", meta.as_json())
     shown = ", ".join(f"{meta.items[split]} {split}" for split in SPLITS)
     print(f"{name}: {shown}")  # noqa: T201
 
@@ -161,6 +162,8 @@ def _prepare_items(
     plan = plan_of(table, dataset, classes)
     confirmed = dataset.confirmation > 0
     splits.refuse_empty(plan.items(), name, dataset.split, confirmation=confirmed)
+    if isinstance(dataset, ImageDataset) and dataset.stack is not None:
+        return _prepare_stacks(folder, name, dataset.size, dataset.stack, plan, items, classes)
     shape: tuple[int, ...]
     if isinstance(dataset, ImageDataset):
         channels = 1 if dataset.mode == "grey" else 3
@@ -178,6 +181,36 @@ def _prepare_items(
         labels=tuple(classes) or None,
         files=files,
         **sound,
+    )
+
+
+def _prepare_stacks(
+    folder: Path,
+    name: str,
+    size: int,
+    stack: Stack,
+    plan: Plan,
+    items: Items,
+    classes: dict[str, int],
+) -> Meta:
+    try:
+        labels = stacking.joint_names(tuple(classes), stack.channels)
+    except DataError as error:
+        raise DataError(f"datasets.{name}.stack: {error}") from None
+    counts = stacking.stacks_of(plan.items(), stack.items)
+    # Draws need every picture of a split at hand: single ones are packed first, to be mapped.
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        singles = Path(temporary)
+        packing.pack_items(singles, plan, items, (1, size, size), "|u1")
+        files = stacking.pack_stacks(folder, singles, counts, stack, len(classes))
+    return Meta(
+        dataset=name,
+        kind="image",
+        items={str(split): count for split, count in counts.items()},
+        shape=(stack.channels, size, size),
+        labels=labels,
+        stacked=tuple(classes),
+        files=files,
     )
 
 

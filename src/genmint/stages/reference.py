@@ -10,7 +10,8 @@ from torch import Tensor
 
 from genmint.config import Params, Protocol, ReferenceConfig
 from genmint.data import views
-from genmint.data.prepared import Prepared
+from genmint.data.prepared import Prepared, Split
+from genmint.data.stacking import single_labels
 from genmint.errors import DataError
 from genmint.files import atomic_dir, sha256_file
 from genmint.metrics.baselines import grid_baselines, merged, sequence_baselines
@@ -24,7 +25,14 @@ from genmint.metrics.extractor import (
     save_extractor,
     train_extractor,
 )
-from genmint.metrics.judge import GridJudge, Metrics, clip_metrics, grid_judge, text_judge
+from genmint.metrics.judge import (
+    COMPARED_SAMPLES,
+    GridJudge,
+    Metrics,
+    clip_metrics,
+    grid_judge,
+    text_judge,
+)
 from genmint.metrics.noise_floor import Rows, distance_floors, share_floors
 from genmint.metrics.pitch import fundamentals, in_tune, reference_pitches
 from genmint.metrics.reference import FrozenExtractor, Reference, text_length, write_reference
@@ -139,7 +147,7 @@ def _extractor(
     meta = prepared.meta
     unlabelled: Task = "rotation" if meta.kind == "image" else "order"
     task: Task = unlabelled if meta.labels is None else "labels"
-    answers = classes_of(task, meta.labels)
+    answers = classes_of(task, meta.stacked or meta.labels)
     try:
         extractor = train_extractor(
             train,
@@ -148,6 +156,7 @@ def _extractor(
             task=task,
             epochs=config.epochs,
             seed=config.seed,
+            stacked=meta.stacked is not None,
         )
     except DataError as error:
         raise DataError(f"datasets.{meta.dataset}: {error}") from None
@@ -164,19 +173,26 @@ def _extractor(
         shape=(train.shape[1], train.shape[2], train.shape[3]),
         classes=answers,
         accuracy=reached,
+        stacked=meta.stacked is not None,
     )
     return extractor, info
 
 
-def _labels(prepared: Prepared, split: str) -> Tensor | None:
-    labels = prepared.labels("train" if split == "train" else "test")
-    return None if labels is None else torch.from_numpy(np.array(labels))
+def _labels(prepared: Prepared, split: Split) -> Tensor | None:
+    """What the extractor is to answer: a number an item, or one for each channel of a stack."""
+    labels, meta = prepared.labels(split), prepared.meta
+    if labels is None:
+        return None
+    if meta.stacked is not None:
+        labels = single_labels(labels, len(meta.stacked), meta.shape[0])
+    return torch.from_numpy(np.array(labels))
 
 
 def _floors(judge: GridJudge, pool: Tensor, protocol: Protocol) -> Metrics:
     """How far chance alone moves each metric of grids."""
     features, seed = judge.extractor.features(pool), protocol.seed
-    frechet, infinite, kernel = distance_floors(features, judge.real, protocol.samples, seed=seed)
+    compared = min(protocol.samples, COMPARED_SAMPLES)
+    frechet, infinite, kernel = distance_floors(features, judge.real, compared, seed=seed)
     answers = judge.extractor.probabilities(pool) if judge.task == "labels" else None
 
     def scores(rows: Rows) -> Metrics:
