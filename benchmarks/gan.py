@@ -35,7 +35,7 @@ from genmint.metrics.extractor import load_extractor
 from genmint.metrics.frechet import frechet_distance
 from genmint.models import store
 from genmint.project import Project
-from genmint.training.devices import keep_memory
+from genmint.training.devices import keep_memory, resolve_precision
 from genmint.training.stepper import Stepper
 
 _HERE = Path(__file__).parent
@@ -62,7 +62,7 @@ def trained(changes: dict[str, Any], seed: int, seconds: float) -> dict[str, flo
     spec = prepared.spec("gan")
     model = store.build(config, spec).train()
     train, test = (views.load(prepared, split, spec) for split in ("train", "test"))
-    stepper = Stepper(model, config, train, config.precision)
+    stepper = Stepper(model, config, train, resolve_precision(config, torch.device("cpu")))
     began, steps = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
         stepper.step(steps)

@@ -87,7 +87,7 @@ def test_what_precision_is_said_to_do_it_does(case):
     ("amx", "avx512"), [(False, False), (True, False), (False, True), (True, True)]
 )
 @pytest.mark.parametrize("bf16", [False, True])
-def test_auto_is_bf16_for_an_rnn_where_the_device_multiplies_it(
+def test_auto_is_bf16_where_it_pays_and_the_device_multiplies_it(
     case, gpu, monkeypatch, amx, avx512, bf16
 ):
     gpu(bf16=bf16)
@@ -96,9 +96,15 @@ def test_auto_is_bf16_for_an_rnn_where_the_device_multiplies_it(
     for name in ("rnn-items", "rnn-stream"):
         assert resolve_precision(case(name)[0], CPU) == ("bf16" if amx or avx512 else "fp32")
         assert resolve_precision(case(name)[0], GPU) == ("bf16" if bf16 else "fp32")
-    for name in ("vae", "gan"):
-        assert resolve_precision(case(name)[0], CPU) == "fp32"
-        assert resolve_precision(case(name)[0], GPU) == "fp32"
+    for name, network in (("vae", "conv"), ("gan", "dcgan")):
+        inside_out = {"network": network, "hidden": [4, 4], "channels_last": True}
+        config = case(name, **inside_out)[0]
+        assert resolve_precision(config, CPU) == ("bf16" if amx or avx512 else "fp32")
+        assert resolve_precision(config, GPU) == ("bf16" if bf16 else "fp32")
+        for plain in ({"channels_last": False}, {"network": "mlp"}):
+            config = case(name, **{**inside_out, **plain})[0]
+            assert resolve_precision(config, CPU) == "fp32"
+            assert resolve_precision(config, GPU) == "fp32"
 
 
 @pytest.fixture

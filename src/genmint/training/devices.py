@@ -83,9 +83,9 @@ def keep_memory() -> None:
 def resolve_precision(config: Config, device: torch.device) -> str:
     """What `precision` means for this model on this device: fp32, bf16 or fp16.
 
-    `auto` is bf16 for an RNN where the device multiplies bfloat16 in hardware: its steps are large
-    matrix products, and it trains about twice as fast. VAE and GAN keep fp32: their layers are
-    small, and a GAN's balance suffers first from rounding.
+    `auto` is bf16 where the device multiplies bfloat16 in hardware, for what then trains twice as
+    fast and as well (benchmarks/quality.md): an RNN, whose steps are large matrix products, and
+    convolutions with `channels_last`. All else keeps fp32.
 
     Raises:
         ConfigError: this processor has no LSTM of the precision that was asked for.
@@ -96,7 +96,8 @@ def resolve_precision(config: Config, device: torch.device) -> str:
                 f"precision: {config.precision}: this processor has no LSTM in it. Use auto or fp32"
             )
         return config.precision
-    return "bf16" if config.family == "rnn" and multiplies_bf16(device) else "fp32"
+    pays = config.family == "rnn" or (config.channels_last and config.network != "mlp")
+    return "bf16" if pays and multiplies_bf16(device) else "fp32"
 
 
 def multiplies_bf16(device: torch.device) -> bool:
