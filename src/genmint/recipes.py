@@ -17,7 +17,7 @@ _MAPS = ("datasets", "models", "gates")
 def list_recipes(project: Project) -> list[tuple[str, str]]:
     """Name and first comment line of each file in recipes/."""
     found = []
-    for path in sorted((project.root / "recipes").glob("*.yaml")):
+    for path in sorted((project.root / "recipes").glob("*.yaml"), key=lambda path: path.stem):
         first = path.read_text(encoding="utf-8").partition("\n")[0]
         found.append((path.stem, first.lstrip("# ")))
     return found
