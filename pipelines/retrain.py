@@ -213,8 +213,7 @@ def _bring_up_to_date(work: Work, night: summary.Night, plan: list[Unit]) -> Non
 def make(work: Work, unit: Unit) -> list[Outcome]:
     """Do one unit: a model on a worker, anything else here."""
     if unit.model is None:
-        forced = unit.name.partition("@")[0] in work.force
-        return work.here(unit, force=forced)
+        return work.here(unit, force=work.force)
     if not work.on_workers:
         work.night.where[unit.model] = "here"
         with work.slots.taken(work.weights[unit.name]):

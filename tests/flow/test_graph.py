@@ -21,12 +21,11 @@ GRAPH = {
     "prepare@e": [],
 }
 PLAN = [
-    Unit("prepare@a", ("prepare@a",), (), None),
-    Unit("prepare@b", ("prepare@b",), (), None),
-    Unit("reference@b", ("reference@b",), ("prepare@b",), None),
-    Unit("short", ("train@short", "evaluate@short"), ("prepare@a",), "short"),
-    Unit("long", ("train@long", "evaluate@long"), ("prepare@b", "reference@b"), "long"),
-    Unit("middle", ("train@middle", "evaluate@middle"), ("prepare@b",), "middle"),
+    Unit("data@a", ("prepare@a",), (), None),
+    Unit("data@b", ("prepare@b", "reference@b"), (), None),
+    Unit("short", ("train@short", "evaluate@short"), ("data@a",), "short"),
+    Unit("long", ("train@long", "evaluate@long"), ("data@b",), "long"),
+    Unit("middle", ("train@middle", "evaluate@middle"), ("data@b",), "middle"),
     Unit("gate@long", ("gate@long",), ("long",), None),
 ]
 
@@ -43,10 +42,17 @@ def test_a_model_without_stages_is_refused():
 def test_train_and_evaluate_are_one_unit_that_waits_for_all_that_either_needs():
     plan = {unit.name: unit for unit in units(GRAPH)}
     assert plan["a"].stages == ("train@a", "evaluate@a")
-    assert plan["a"].needs == ("prepare@d", "reference@d")
+    assert plan["a"].needs == ("data@d",)
     assert plan["a"].model == "a"
     assert plan["gate@a"].needs == ("a",)
-    assert plan["prepare@d"].model is None
+    assert plan["gate@a"].model is None
+
+
+def test_the_stages_of_a_data_set_are_one_unit_in_their_order():
+    plan = {unit.name: unit for unit in units(GRAPH)}
+    assert plan["data@d"].stages == ("ingest@d", "prepare@d", "reference@d")
+    assert plan["data@d"].needs == ()
+    assert plan["data@d"].model is None
 
 
 def test_every_unit_comes_after_those_that_it_needs():
@@ -72,9 +78,8 @@ def test_a_damaged_dvc_yaml_is_named(repository):
 def test_a_unit_weighs_what_the_longest_model_that_waits_for_it_takes():
     found = weights(PLAN, {"short": 3.0, "long": 40.0, "middle": 7.0})
     assert found == {
-        "prepare@a": 3.0,
-        "prepare@b": 40.0,
-        "reference@b": 40.0,
+        "data@a": 3.0,
+        "data@b": 40.0,
         "short": 3.0,
         "long": 40.0,
         "middle": 7.0,
@@ -84,5 +89,5 @@ def test_a_unit_weighs_what_the_longest_model_that_waits_for_it_takes():
 
 def test_a_model_that_never_ran_is_as_heavy_as_can_be():
     found = weights(PLAN, {"short": math.inf, "long": 40.0, "middle": 7.0})
-    assert found["prepare@a"] == math.inf
-    assert found["prepare@b"] == 40.0
+    assert found["data@a"] == math.inf
+    assert found["data@b"] == 40.0

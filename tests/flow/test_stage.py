@@ -1,6 +1,7 @@
 """DVC does the stages; this tells what it did, and what may heal."""
 
 import threading
+import time
 
 import pytest
 
@@ -26,7 +27,24 @@ def test_ran_then_unchanged_then_cached(repository):
     (repository.root / "models" / "a").unlink()
     assert results(do(repository, UP_TO_TRAIN))["train@a"] == "cached"
     assert (repository.root / "models" / "a").read_text() == "one\n"
-    assert results(do(repository, ["train@a"], force=True)) == {"train@a": "ran"}
+    assert results(do(repository, UP_TO_TRAIN, force=["ingest", "train"])) == {
+        "ingest@d": "ran",
+        "prepare@d": "unchanged",
+        "train@a": "ran",
+    }
+
+
+def test_each_stage_has_its_own_seconds(repository):
+    repository.write_stages(a="sleep 1.5 && mkdir -p models && cp data/prepared/d models/a")
+    begun = time.monotonic()
+    outcomes = do(repository, [*UP_TO_TRAIN, "reference@d", "evaluate@a"])
+    took = time.monotonic() - begun
+    seconds = {outcome.stage: outcome.seconds for outcome in outcomes}
+    assert seconds["train@a"] >= 1.5
+    assert sum(seconds.values()) == pytest.approx(took, abs=0.5)
+    assert took - seconds["train@a"] == pytest.approx(
+        sum(value for stage, value in seconds.items() if stage != "train@a"), abs=0.5
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from genmint.errors import ConfigError, GenmintError
 from genmint.flow.stage import Crew, run
-from genmint.lock import MODEL_STAGES
+from genmint.lock import DATASET_STAGES, MODEL_STAGES
 from genmint.project import Project
 
 # Run in a child: DVC keeps state in its process, and several flows may share one.
@@ -25,6 +25,9 @@ with Repo() as repo:
 """
 # What makes a model on a worker, as one run; MODEL_STAGES without the gate, which is no work.
 _ON_WORKER = MODEL_STAGES[:-1]
+# What all stages of a data set are called together. They need each other one by one: as one unit
+# they cost one start of DVC, and what was begun is not put off for what is less urgent.
+_DATA = "data"
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Unit:
     """Stages that one run does, one after the other.
 
     Attributes:
-        name: of the unit: its stage, or the model that it makes.
+        name: of the unit: its stage, the model that it makes, or data@NAME of a data set.
         stages: in the order in which they depend on each other.
         needs: names of the units that must be done before.
         model: that it trains, if it does.
@@ -78,14 +81,17 @@ def stages_for(graph: Mapping[str, list[str]], models: Iterable[str]) -> dict[st
 
 
 def units(graph: Mapping[str, list[str]]) -> list[Unit]:
-    """Units of a graph, each after those that it needs; a model's train and evaluate are one."""
+    """Units of a graph, each after those that it needs.
+
+    One is a model's train and evaluate, and one is all stages of a data set.
+    """
     members: dict[str, list[str]] = {}
     for stage in _in_order(graph):
         members.setdefault(_unit_of(stage), []).append(stage)
     found: list[Unit] = []
     for name, stages in members.items():
         needs = {_unit_of(need) for stage in stages for need in graph[stage]} - {name}
-        model = name if name not in graph else None
+        model = name if stages[0].partition("@")[0] in _ON_WORKER else None
         found.append(Unit(name, tuple(stages), tuple(sorted(needs)), model))
     order = _in_order({unit.name: list(unit.needs) for unit in found})
     return sorted(found, key=lambda unit: order.index(unit.name))
@@ -109,6 +115,8 @@ def weights(plan: Iterable[Unit], seconds: Mapping[str, float]) -> dict[str, flo
 
 def _unit_of(stage: str) -> str:
     verb, _, name = stage.partition("@")
+    if verb in DATASET_STAGES:
+        return f"{_DATA}@{name}"
     return name if verb in _ON_WORKER else stage
 
 

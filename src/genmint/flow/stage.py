@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -12,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -56,7 +57,7 @@ class Outcome:
     Attributes:
         stage: its name.
         result: ran; cached (its outputs were in DVC's cache); unchanged (they lay here).
-        seconds: that it took; of stages in one call, of all of them.
+        seconds: from the end of the stage before it to its own, DVC's part included.
     """
 
     stage: str
@@ -144,7 +145,7 @@ def reproduce(
     *,
     crew: Crew,
     say: Say,
-    force: bool = False,
+    force: Collection[str] = (),
     may_train: bool = True,
     pull: bool = False,
     threads: int | None = None,
@@ -156,7 +157,7 @@ def reproduce(
         stages: in the order in which they depend on each other.
         crew: that the command belongs to.
         say: is given each line that DVC and the stages print.
-        force: run them also where nothing changed.
+        force: verbs of those that run also where nothing changed.
         may_train: if false, results come from DVC's cache or not at all.
         pull: fetch from DVC's remote what its cache lacks.
         threads: that each of them may compute with; None leaves it to the environment.
@@ -167,13 +168,36 @@ def reproduce(
     env = {} if may_train else {DEVICE: NO_DEVICE}
     if threads is not None:
         env["OMP_NUM_THREADS"] = str(threads)
-    options = [*(["--force"] if force else []), *(["--pull"] if pull else [])]
+    outcomes: list[Outcome] = []
+    # DVC forces all that it is given, or nothing.
+    for forced, part in itertools.groupby(stages, lambda stage: stage.partition("@")[0] in force):
+        options = [*(["--force"] if forced else []), *(["--pull"] if pull else [])]
+        outcomes += _brought_up_to_date(project, list(part), options, crew=crew, say=say, env=env)
+    return outcomes
+
+
+def _brought_up_to_date(
+    project: Project,
+    stages: Sequence[str],
+    options: Sequence[str],
+    *,
+    crew: Crew,
+    say: Say,
+    env: dict[str, str],
+) -> list[Outcome]:
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", *options, *stages]
     begun = time.monotonic()
     deadline = begun + _LOCK_SECONDS
     results: dict[str, Result] = {}
+    begins: dict[str, float] = {}
+
+    def hear(line: str) -> None:
+        for stage in _results([line]):
+            begins.setdefault(stage, time.monotonic())
+        say(line)
+
     while True:
-        done = run(project, command, crew=crew, env=env, say=say)
+        done = run(project, command, crew=crew, env=env, say=hear)
         results |= _results(done.lines)
         if done.code == 0:
             break
@@ -181,8 +205,13 @@ def reproduce(
         if done.failure is not None or not _is_busy(done) or time.monotonic() > deadline:
             raise failure
         time.sleep(random.uniform(0.1, 0.6))  # noqa: S311 - so that two do not meet again
-    seconds = time.monotonic() - begun
-    return [Outcome(stage, results.get(stage, "unchanged"), seconds) for stage in stages]
+    # DVC says nothing of the end of a stage: it is where the next one begins.
+    ends = [begins.get(stage, begun) for stage in stages[1:]] + [time.monotonic()]
+    outcomes = []
+    for stage, end in zip(stages, ends, strict=True):
+        outcomes.append(Outcome(stage, results.get(stage, "unchanged"), max(0.0, end - begun)))
+        begun = max(begun, end)
+    return outcomes
 
 
 @dataclass(frozen=True)

@@ -62,12 +62,5 @@ def train_and_evaluate(
     threads: int | None = None,
 ) -> list[Outcome]:
     """Run both stages where this process is; those of which `force` names the verb run anyway."""
-    outcomes: list[Outcome] = []
     stages = [f"{verb}@{model}" for verb in ("train", "evaluate")]
-    if len({stage.partition("@")[0] in force for stage in stages}) == 1:
-        forced = "train" in force
-        return reproduce(checkout, stages, crew=crew, say=say, force=forced, threads=threads)
-    for stage in stages:
-        forced = stage.partition("@")[0] in force
-        outcomes += reproduce(checkout, [stage], crew=crew, say=say, force=forced, threads=threads)
-    return outcomes
+    return reproduce(checkout, stages, crew=crew, say=say, force=force, threads=threads)
