@@ -106,11 +106,12 @@ def page_of(running, run):
 
 
 def trainings():
-    """Of each process that trains: its number, model and device, from the process table."""
+    """Of each process that trains a model of ours: number, model, device, by the process table."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if command[1:4] == ["-m", "genmint", "train"] and len(command) == 5:
+        # Others may train on this machine meanwhile.
+        if command[1:4] == ["-m", "genmint", "train"] and command[4:] in [[m] for m in MODELS]:
             with contextlib.suppress(psutil.Error):
                 device = process.environ().get("GENMINT_DEVICE")
                 # One that may not train only says so, and ends.
