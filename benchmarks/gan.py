@@ -43,8 +43,9 @@ _NAME = "mnist-gan"
 _SECONDS, _SEEDS, _SAMPLES, _SEED = 300.0, range(3), 5000, 1234
 # What a DCGAN is without any remedy, in the recipe's network, precision and rates.
 PLAIN: dict[str, Any] = {
-    "penalty": {"name": "none"}, "minibatch_stddev": 0, "ema": 0.0, "spectral_norm": False,
-    "diffaug": [], "label_smoothing": 0.0, "loss": "non-saturating", "discriminator_norm": "auto",
+    "penalty": {"name": "none"}, "pack": 1, "minibatch_stddev": 0, "ema": 0.0,
+    "spectral_norm": False, "diffaug": [], "label_smoothing": 0.0, "loss": "non-saturating",
+    "discriminator_norm": "auto",
 }  # fmt: skip
 WAYS: dict[str, dict[str, Any]] = {"plain DCGAN": PLAIN, f"recipe {_NAME}": {}}
 

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from rich.console import Console
@@ -139,8 +138,10 @@ def measure(
         changed = config.model_copy(update={"channels_last": setting.channels_last})
         began = time.perf_counter()
         model = store.build(changed, spec).to(device).train()
-        made = partial(Stepper, model, changed, train, setting.precision, labels=labels)
-        steps = _steps(made(compiled=setting.compile), config.validate_every)
+        stepper = Stepper(
+            model, changed, train, setting.precision, labels=labels, compiled=setting.compile
+        )
+        steps = _steps(stepper, config.validate_every)
         next(steps)
         _wait(device)
         start = time.perf_counter() - began
