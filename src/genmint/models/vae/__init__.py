@@ -41,10 +41,9 @@ _NOISE = 2
 # Held-out items that the health signals look at, at most.
 _MAX_ITEMS = 2048
 
-# Draws of the posterior that go through the decoder together (beyond 16 a CPU wins nothing), and
-# numbers that its widest layer may take for them (32 MB).
-_DRAWS = 16
-_VALUES = 8_000_000
+# Draws of the posterior that go through the decoder together, and numbers that its widest layer may
+# take for them: a CPU wins nothing beyond 16 and 32 MB, a GPU waits for the next pass (8 GB).
+_TOGETHER = {"cpu": (16, 8_000_000), "cuda": (512, 2_000_000_000)}
 
 
 class VAE(Family):
@@ -342,7 +341,8 @@ class VAE(Family):
         pixels = 1 if self.config.network == "mlp" else height * width
         mixture = self.latents.components * self.latents.width
         widest = max(outputs, pixels * max(self.config.hidden), mixture)
-        together = max(1, min(_DRAWS, _VALUES // (items * widest)))
+        most, values = _TOGETHER[self.device.type]
+        together = max(1, min(most, values // (items * widest)))
         for start in range(0, k, together):
             count = min(together, k - start)
             yield torch.stack([torch.randn(shape, generator=noise_of) for _ in range(count)])

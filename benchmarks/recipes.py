@@ -1,0 +1,166 @@
+"""Train recipes for as long as it takes, and measure them as papers do: docs/results.md.
+
+    genmint add mnist-vae && dvc repro reference@mnist
+    genmint add stacked-mnist && dvc repro reference@stacked-mnist
+    python benchmarks/recipes.py mnist-iwae              one of CASES, or several
+    python benchmarks/recipes.py                         what there is, with what was reached
+
+A VAE is judged by its importance-weighted bound with k = 5000 on all test digits, a GAN by its
+Fréchet distance to them and, on stacked MNIST, by the modes that 26,000 samples reach. Each case
+leaves `benchmarks/recipes/CASE.json`, with its curve, and its weights beside it (not committed).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# As `python -m genmint` has it; read when torch is loaded.
+os.environ.setdefault("GOMP_SPINCOUNT", "30000")
+
+import torch
+from quality import loaded
+from run import processor
+from ruamel.yaml import YAML
+from safetensors.torch import save_model
+
+from genmint.config import parse_model
+from genmint.data.prepared import Prepared
+from genmint.files import write_text
+from genmint.metrics.classes import class_kl, classes, confident
+from genmint.metrics.extractor import load_extractor
+from genmint.metrics.frechet import frechet_distance
+from genmint.models import store
+from genmint.models.gan import GAN
+from genmint.models.vae import VAE
+from genmint.project import Project
+from genmint.training.devices import (
+    choose_device,
+    resolve_compile,
+    resolve_precision,
+    share_cores,
+)
+from genmint.training.loop import fit
+
+_HERE = Path(__file__).parent
+_FOLDER = _HERE / "recipes"
+_RECIPES = _HERE.parent / "recipes"
+# Burda et al. 2016 estimate log p(x) so; 26,000 samples as in PacGAN, of which distances see 5,000.
+_DRAWS, _MODES, _SAMPLES, _SEED = 5000, 26_000, 5000, 1234
+_AUGMENT = {"rotate": 10.0, "scale": 0.1}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A recipe's model, changes to its block, and the share of the training split it sees."""
+
+    recipe: str
+    changes: dict[str, Any] = field(default_factory=dict)
+    share: float = 1.0
+
+
+CASES: dict[str, Case] = {
+    "mnist-vae": Case("mnist-vae"),
+    "mnist-iwae": Case("mnist-iwae"),
+    "mnist-gan": Case("mnist-gan"),
+    "stacked-mnist": Case("stacked-mnist"),
+    "mnist-vae-tenth": Case("mnist-vae", share=0.1),
+    "mnist-vae-tenth-augmented": Case("mnist-vae", {"augment": _AUGMENT}, share=0.1),
+    "mnist-gan-tenth": Case("mnist-gan", share=0.1),
+    "mnist-gan-tenth-augmented": Case("mnist-gan", {"augment": _AUGMENT}, share=0.1),
+    "mnist-gan-tenth-diffaug": Case("mnist-gan", {"diffaug": ["translation"]}, share=0.1),
+}
+
+
+def measure(name: str, case: Case) -> dict[str, Any]:
+    """Train a case from nothing, judge it, and keep what it reached."""
+    block = YAML(typ="safe").load(_RECIPES / f"{case.recipe}.yaml")["models"][case.recipe]
+    config = parse_model({**block, **case.changes})
+    project, device = Project.find(), choose_device()
+    spec, train, validation, test = loaded(project, config)
+    train = train[: round(len(train) * case.share)]
+    kind, compiled = resolve_precision(config, device), resolve_compile(config, device)
+    model = store.build(config, spec).to(device)
+    outcome = fit(name, model, config, train, validation, precision=kind, compiled=compiled)
+    torch.set_grad_enabled(False)
+    began = time.perf_counter()
+    figures = of_vae(model, test) if isinstance(model, VAE) else of_gan(model, project, test)
+    _FOLDER.mkdir(exist_ok=True)
+    save_model(model, _FOLDER / f"{name}.safetensors")
+    on_gpu = device.type == "cuda"
+    return {
+        "case": name,
+        "recipe": case.recipe,
+        "changes": case.changes,
+        "training_items": len(train),
+        "device": torch.cuda.get_device_name() if on_gpu else processor(),
+        "threads": torch.get_num_threads(),
+        "precision": kind,
+        "compiled": compiled,
+        "steps": outcome.steps,
+        "seconds": round(outcome.seconds, 1),
+        "best_step": outcome.best_step,
+        "figures": figures,
+        "judged_in": round(time.perf_counter() - began, 1),
+        "curve": [[row["step"], row["validation_loss"]] for row in outcome.history],
+    }
+
+
+def of_vae(model: VAE, test: torch.Tensor) -> dict[str, float]:
+    """Bounds on all test items in nats, binarised once by seed; active latents."""
+    model.eval()
+    return {
+        "importance_weighted_bound": float(
+            model.importance_weighted(test, k=_DRAWS, seed=_SEED).mean()
+        ),
+        "elbo": float(model.elbo(test, seed=_SEED)["elbo"].mean()),
+        "active_units": model.active_units(test),
+    }
+
+
+def of_gan(model: Any, project: Project, test: torch.Tensor) -> dict[str, float]:
+    """Distance to the test items, modes reached, and how sure the data set's own CNN is."""
+    assert isinstance(model, GAN)
+    dataset = model.config.dataset
+    extractor, info = load_extractor(project.reference(dataset))
+    samples = model.sample(_MODES, seed=_SEED)
+    answers = extractor.probabilities(samples)
+    some = samples[:_SAMPLES]
+    known = Prepared(project.prepared(dataset)).labels("train")
+    assert known is not None
+    return {
+        "frechet": frechet_distance(
+            extractor.features(some), extractor.features(test[: 2 * _SAMPLES])
+        ),
+        "classes": classes(answers),
+        "of_classes": answers.shape[1],
+        "class_kl": class_kl(answers, known)[0],
+        "confident": confident(answers)[0],
+        "extractor_accuracy": info.accuracy,
+    }
+
+
+def main(names: list[str]) -> None:
+    """Measure the cases that are asked for, or say what was reached."""
+    share_cores()
+    unknown = [name for name in names if name not in CASES]
+    if unknown:
+        raise SystemExit(f"{', '.join(unknown)}: no such case; there are {', '.join(CASES)}")
+    for name in names:
+        found = measure(name, CASES[name])
+        write_text(_FOLDER / f"{name}.json", json.dumps(found, indent=1) + "\n")
+        print(name, json.dumps({k: v for k, v in found.items() if k != "curve"}), flush=True)
+    if not names:
+        for name in CASES:
+            file = _FOLDER / f"{name}.json"
+            reached = json.loads(file.read_text())["figures"] if file.exists() else "not measured"
+            print(f"{name}: {reached}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
