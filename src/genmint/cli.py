@@ -1,35 +1,15 @@
-"""The command line: one verb a function, each thin; what is heavy is imported inside."""
+"""The command line: its verbs and their options, and what its errors and ends look like."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import dataclasses
-import difflib
-import importlib
-import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from genmint.errors import FAILURE_FILE, ConfigError, GenmintError
-
-if TYPE_CHECKING:
-    from genmint.config import Params
-    from genmint.project import Project
-
-_DATASET_STAGES = {
-    "ingest": "make the manifest of a data set; fetch it if it is a named one",
-    "validate": "let Great Expectations decide whether a data set may enter",
-    "prepare": "pack a data set into memory-mapped arrays of train, validation and test",
-    "reference": "make what models are judged against: extractor, baselines, noise floors",
-}
-_MODEL_STAGES = {
-    "train": "train a model and report the run to MLflow",
-    "evaluate": "measure a trained model and draw samples from it",
-}
+from genmint import commands
+from genmint.errors import FAILURE_FILE, GenmintError
 
 _DESCRIPTION = """\
 Train, evaluate, gate and promote generative models on your own images, text and audio.
@@ -118,19 +98,22 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_promotion_verbs(verb)
     _add_use_verbs(verb)
-    for name, short in _DATASET_STAGES.items():
-        verb(name, _stage, short, f"A stage of dvc.yaml; `dvc repro {name}@DATASET` runs it with "
-             "all that it needs.").add_argument("name", metavar="DATASET")  # fmt: skip
-    for name, short in _MODEL_STAGES.items():
-        verb(name, _stage, short, f"A stage of dvc.yaml; `dvc repro {name}@MODEL` runs it with "
-             "all that it needs.").add_argument("name", metavar="MODEL")  # fmt: skip
+    for name, short in commands.DATASET_STAGES.items():
+        _stage(verb, name, short, "DATASET")
+    for name, short in commands.MODEL_STAGES.items():
+        _stage(verb, name, short, "MODEL")
     return parser
+
+
+def _stage(verb: Callable[..., argparse.ArgumentParser], name: str, short: str, what: str) -> None:
+    more = f"A stage of dvc.yaml; `dvc repro {name}@{what}` runs it with all that it needs."
+    verb(name, commands.stage, short, more).add_argument("name", metavar=what)
 
 
 def _add_promotion_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
     gate = verb(
         "gate",
-        _gate,
+        commands.gate,
         "decide on a measured model, and show every check with its reason",
         "A stage of dvc.yaml: writes reports/gates/MODEL.json from the model's metrics and its\n"
         "block in the gates map of params.yaml. A no is a result: the exit code is 0.",
@@ -140,7 +123,7 @@ def _add_promotion_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
 
     promote = verb(
         "promote",
-        _promote,
+        commands.promote,
         "register what was gated, and make it champion where it is better",
         "Idempotent: what is registered is not registered again. A model that its gate refused\n"
         "is registered with the reasons and gets no alias. An unreachable registry is exit\n"
@@ -149,12 +132,12 @@ def _add_promotion_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
     promote.add_argument("names", metavar="MODEL", nargs="*", help="default: all of params.yaml")
     promote.add_argument("--json", action="store_true", help="what became of each, for programs")
     _add_registry_verbs(verb)
-    verb("status", _status, "tell what is trained, gated and registered, and what is amiss",
+    verb("status", commands.status, "tell what is trained, gated and registered, and what is amiss",
          "Exit code 1 where files, records and registry disagree; the command that mends it is\n"
          "named.")  # fmt: skip
     lineage = verb(
         "lineage",
-        _lineage,
+        commands.lineage,
         "tell where a version came from: run, commit, hashes, validation, gate, journal",
         "What is not known is said, with why. Exit code 1 where two links contradict each other.\n"
         "--checkout restores the state of a version into a git worktree, in which\n"
@@ -169,8 +152,10 @@ def _add_promotion_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
     lineage.add_argument(
         "--checkout", type=Path, metavar="DIR", help="a folder that does not exist, or is empty"
     )
-    verb("report", _report, "write reports/index.html: samples, curves, verdicts, champions")
-    ui = verb("ui", _ui, "open MLflow's UI on the store of this checkout")
+    verb(
+        "report", commands.report, "write reports/index.html: samples, curves, verdicts, champions"
+    )
+    ui = verb("ui", commands.ui, "open MLflow's UI on the store of this checkout")
     ui.add_argument("--port", type=int, default=5000, help="default: 5000")
     ui.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
     _add_services_verb(verb)
@@ -179,7 +164,7 @@ def _add_promotion_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
 def _add_services_verb(verb: Callable[..., argparse.ArgumentParser]) -> None:
     services = verb(
         "services",
-        _services,
+        commands.services,
         "run MLflow's and Prefect's servers and this machine's workers until Ctrl-C",
         "MLflow serves the store that `dvc repro` uses. One worker runs flows; one per visible\n"
         "GPU, or so many CPU workers, train. What dies is started again; a flow run that lost its\n"
@@ -231,13 +216,13 @@ def _add_services_verb(verb: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _add_registry_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
-    journal = verb("journal", _journal, "show who was champion, since when and why")
+    journal = verb("journal", commands.journal, "show who was champion, since when and why")
     journal.add_argument("name", metavar="MODEL")
     journal.add_argument("--json", action="store_true", help="as a list of objects")
 
     rollback = verb(
         "rollback",
-        _rollback,
+        commands.rollback,
         "make an earlier champion champion again",
         "The version that is left is marked, and `genmint promote` does not promote it again\n"
         "unless its gate decides anew and it is better. Exit code 1, with nothing changed, where\n"
@@ -254,7 +239,7 @@ def _add_registry_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
 
     reconcile = verb(
         "reconcile",
-        _reconcile,
+        commands.reconcile,
         "honour or put back what was done to aliases by hand, finish half-done moves",
         "An alias moved in MLflow to a version that passed its gate is written into the journal;\n"
         "from any other it is put back, with the reason on the version's page. Idempotent; exit\n"
@@ -266,7 +251,7 @@ def _add_registry_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
 def _add_use_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
     drift = verb(
         "drift",
-        _drift,
+        commands.drift,
         "show whether new data drifted from what the models learned, and why",
         "Shows the latest look at each data set with a block under drift in params.yaml. With\n"
         "--look it takes one now, as the flow `drift` does on a schedule: new data go through\n"
@@ -280,7 +265,7 @@ def _add_use_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
 
     sample = verb(
         "sample",
-        _sample,
+        commands.sample,
         "draw samples from a model into a file",
         "The end of the file's name says what it becomes: .png (images, pictures of sound),\n"
         ".wav (sound; clips one after the other), .txt (text), .npy (the bare array).\n"
@@ -303,7 +288,7 @@ def _add_use_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
 
     encode = verb(
         "encode",
-        _encode,
+        commands.encode,
         "write the latent coordinates of a data set under a VAE",
         "One row an item: split, item, label (if the set has labels) and z_0, z_1, … (the mean of\n"
         "q(z|x)): dimension reduction for plots, clustering or a small classifier.\n\n"
@@ -314,7 +299,7 @@ def _add_use_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
 
     explore = verb(
         "explore",
-        _explore,
+        commands.explore,
         "make a page that shows what a model has learnt",
         "VAE: each latent's traversal with the nats it tells and the change it causes, ways\n"
         "between held-out items, attention maps. GAN: ways between samples. RNN of text: each\n"
@@ -327,7 +312,7 @@ def _add_use_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
 
     bench = verb(
         "bench",
-        _bench,
+        commands.bench,
         "time what could make a model's training faster here, and say what to set",
         "Trains the model for a few seconds with each precision, with and without torch.compile\n"
         "and, for convolutions, both memory layouts, in turn; writes nothing. Run it on an idle\n"
@@ -340,7 +325,7 @@ def _add_use_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
 
     spread = verb(
         "spread",
-        _spread,
+        commands.spread,
         "measure how far trainings of a model differ by seed alone",
         "Trains the block several times with seeds of its own, measures each, and writes the file\n"
         "spreads/MODEL.json, which belongs into git. A challenger must beat the champion by more\n"
@@ -351,292 +336,12 @@ def _add_use_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
 
     add = verb(
         "add",
-        _add,
+        commands.add,
         "put a recipe's blocks into params.yaml; its comments and yours stay",
         "Without RECIPE it lists what recipes/ holds.",
     )
     add.add_argument("recipe", metavar="RECIPE", nargs="?")
-    verb("doctor", _doctor, "check this machine, the environment and params.yaml")
-
-
-def _open() -> tuple[Project, Params]:
-    from genmint.config import load_params
-    from genmint.project import Project
-
-    project = Project.find()
-    return project, load_params(project.params)
-
-
-def _known(name: str, known: Iterable[str], what: str) -> str:
-    names = list(known)
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
-        raise ConfigError(f"params.yaml has no {what} {name!r}; {hint}")
-    return name
-
-
-def _stage(options: argparse.Namespace) -> int:
-    project, params = _open()
-    if options.verb in _DATASET_STAGES:
-        _known(options.name, params.datasets, "data set")
-    else:
-        _known(options.name, params.models, "model")
-    if options.verb == "train":
-        from genmint.training.device_lock import refuse_elsewhere
-
-        # First: a flow asks so for every model, and the stage takes seconds to import.
-        refuse_elsewhere(options.name)
-    importlib.import_module(f"genmint.stages.{options.verb}").run(project, params, options.name)
-    return 0
-
-
-def _gate(options: argparse.Namespace) -> int:
-    from genmint.stages import gate
-
-    project, params = _open()
-    passed = gate.run(project, params, _known(options.name, params.models, "model"))
-    return 1 if options.strict and not passed else 0
-
-
-def _promote(options: argparse.Namespace) -> int:
-    from genmint.promotion import promote
-    from genmint.restore import restore
-
-    project, params = _open()
-    names = [_known(name, params.models, "model") for name in options.names] or list(params.models)
-    restore(project, params, names)
-    if options.json:
-        with contextlib.redirect_stdout(sys.stderr):
-            outcomes = promote(project, params, names)
-        print(json.dumps([dataclasses.asdict(outcome) for outcome in outcomes]))
-    else:
-        outcomes = promote(project, params, names)
-    return max((outcome.exit_code for outcome in outcomes), default=0)
-
-
-def _journal(options: argparse.Namespace) -> int:
-    from genmint import history
-    from genmint.registry import Registry
-
-    project, params = _open()
-    name = _known(options.name, params.models, "model")
-    registry = Registry.existing(project)
-    written = [] if registry is None else registry.entries(name)
-    if options.json:
-        print(history.to_json(written))
-    else:
-        history.show(name, written)
-    return 0
-
-
-def _rollback(options: argparse.Namespace) -> int:
-    from genmint.rollback import rollback
-
-    project, params = _open()
-    name = _known(options.name, params.models, "model")
-    if not options.reason.strip():
-        raise ConfigError("--reason: say why, for those who read the journal")
-    if options.to is not None and not (options.to.isdecimal() and int(options.to) > 0):
-        raise ConfigError(f"--to {options.to}: the number of a version, such as 3")
-    to = None if options.to is None else str(int(options.to))
-    print(rollback(project, params, name, options.reason.strip(), to))
-    return 0
-
-
-def _reconcile(options: argparse.Namespace) -> int:
-    from genmint.reconcile import reconcile
-
-    project, params = _open()
-    names = [_known(name, params.models, "model") for name in options.names] or list(params.models)
-    outcomes = reconcile(project, params, names)
-    return max((outcome.exit_code for outcome in outcomes), default=0)
-
-
-def _status(_: argparse.Namespace) -> int:
-    from genmint.status import status
-
-    project, params = _open()
-    return status(project, params)
-
-
-def _lineage(options: argparse.Namespace) -> int:
-    import tempfile
-
-    from genmint import lineage
-    from genmint.journal import CHAMPION
-    from genmint.project import Project
-    from genmint.registry import resolve
-    from genmint.target import Target
-
-    project, wanted = Project.find(), Target.parse(options.target)
-    alias = wanted.alias or (CHAMPION if wanted.version is None else None)
-    registry, version = resolve(project, wanted.name, alias=alias, version=wanted.version)
-    with tempfile.TemporaryDirectory(prefix="genmint-") as scratch:
-        evaluation = registry.evaluation(version, Path(scratch))
-        found = lineage.trace(registry, version, evaluation)
-        if options.json:
-            print(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
-        else:
-            lineage.show(found)
-        if options.checkout is not None:
-            commit = lineage.check_out(project, found, evaluation, options.checkout)
-            out = sys.stderr if options.json else sys.stdout
-            print(f"{options.checkout}: commit {commit[:12]} as {wanted.name}/{version.version} "
-                  f"left it; `dvc repro --pull gate@{wanted.name}` there runs nothing",
-                  file=out)  # fmt: skip
-    return 1 if found.broken else 0
-
-
-def _report(_: argparse.Namespace) -> int:
-    from genmint.report import write_report
-
-    project, params = _open()
-    print(f"wrote {write_report(project, params)}")
-    return 0
-
-
-def _ui(options: argparse.Namespace) -> int:
-    from genmint.project import Project
-    from genmint.tracking.ui import serve_ui
-
-    return serve_ui(Project.find(), options.host, options.port)
-
-
-def _services(options: argparse.Namespace) -> int:
-    import os
-
-    from genmint.project import Project
-    from genmint.services.config import Services
-    from genmint.services.supervisor import serve
-
-    # On a machine with workers only, both are the affair of the one with the servers.
-    shared = {} if options.workers_only else os.environ
-    return serve(
-        Services(
-            Project.find(),
-            host=options.host,
-            mlflow_port=options.mlflow_port,
-            prefect_port=options.prefect_port,
-            store=options.store or shared.get("STORE") or None,
-            artifacts=options.artifacts or shared.get("ARTIFACTS") or None,
-            workers=options.workers,
-            name=options.name,
-            alerts=tuple(options.alert or shared.get("ALERTS", "").split()),
-            refusals=options.refusals,
-            servers=not options.workers_only,
-        )
-    )
-
-
-def _sample(options: argparse.Namespace) -> int:
-    from genmint.sampling import sample_to_file
-
-    project, params = _open()
-    if options.n < 1:
-        raise ConfigError(f"-n {options.n}: draw at least one sample")
-    if options.length is not None and options.length < 1:
-        raise ConfigError(f"--length {options.length}: at least one symbol")
-    said = {key: getattr(options, key) for key in ("prompt", "temperature", "top_k", "top_p")}
-    sample_to_file(
-        project,
-        params,
-        options.target,
-        options.out,
-        n=options.n,
-        seed=options.seed,
-        length=options.length,
-        label=options.label,
-        said={key: value for key, value in said.items() if value is not None},
-    )
-    print(f"wrote {options.out}")
-    return 0
-
-
-def _encode(options: argparse.Namespace) -> int:
-    from genmint.sampling import encode_to_file
-
-    project, _ = _open()
-    rows = encode_to_file(project, options.target, options.out)
-    print(f"wrote {options.out}: {rows} rows")
-    return 0
-
-
-def _explore(options: argparse.Namespace) -> int:
-    from genmint.explore import explore
-
-    project, _ = _open()
-    explore(project, options.target, options.out, seed=options.seed)
-    print(f"wrote {options.out}")
-    return 0
-
-
-def _bench(options: argparse.Namespace) -> int:
-    from genmint.bench import bench
-
-    project, params = _open()
-    if not 0 < options.seconds < 3600:
-        raise ConfigError(f"--seconds {options.seconds}: between 0 and an hour")
-    bench(project, params, _known(options.name, params.models, "model"), options.seconds)
-    return 0
-
-
-def _spread(options: argparse.Namespace) -> int:
-    from genmint.spread import measure_spread
-
-    project, params = _open()
-    name = _known(options.name, params.models, "model")
-    measure_spread(project, params, name, options.trainings)
-    return 0
-
-
-def _add(options: argparse.Namespace) -> int:
-    from genmint.project import Project
-    from genmint.recipes import add_recipe, list_recipes
-
-    project = Project.find()
-    if options.recipe is None:
-        for name, what in list_recipes(project):
-            print(f"{name:24} {what}")
-        return 0
-    added = add_recipe(project, options.recipe)
-    print(f"added to params.yaml: {', '.join(added)}")
-    models = [key.removeprefix("models.") for key in added if key.startswith("models.")]
-    gates = " ".join(f"gate@{name}" for name in models)
-    print(f"next: dvc repro {gates} && genmint promote {' '.join(models)}")
-    return 0
-
-
-def _drift(options: argparse.Namespace) -> int:
-    from genmint.drift.look import look, watched
-    from genmint.drift.show import lines_of
-    from genmint.drift.state import Shelf
-    from genmint.project import Project
-
-    project = Project.find()
-    known = watched(project, ignore_uncommitted=True)
-    names = [_known(name, known, "block under drift (as committed) for") for name in options.names]
-    found = []
-    for name in names or known:
-        if options.look:
-            found.append(look(project, name, ignore_uncommitted=True))
-        else:
-            found += Shelf(project, name).decisions(1)
-    if options.json:
-        print(json.dumps([each.model_dump(mode="json") for each in found], indent=2))
-    else:
-        for each in found:
-            print("\n".join(lines_of(each)))
-        if not found:
-            print("no look was taken yet: `genmint drift --look`, or the flow `drift`")
-    return 1 if any(each.verdict == "stopped" for each in found) else 0
-
-
-def _doctor(_: argparse.Namespace) -> int:
-    from genmint.doctor import doctor
-    from genmint.project import Project
-
-    return doctor(Project.find())
+    verb("doctor", commands.doctor, "check this machine, the environment and params.yaml")
 
 
 def _version() -> str:
