@@ -42,7 +42,7 @@ from genmint.services.alerts import REFUSALS
 from genmint.services.durations import expected_seconds
 
 WORKER = "train-model/worker"
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 1.0
 # `genmint services` marks the runs of dead workers Crashed and schedules them anew: it has as long.
 _CRASH_PATIENCE_SECONDS = 90.0
 _SERVER_PATIENCE_SECONDS = 600.0

@@ -106,8 +106,9 @@ def install(
             continue
         automation = automation.model_copy(update={"enabled": known.enabled})
         if anew or _bare(known) != _bare(automation):
-            # The client leaves out what was not set, and the server wants all of an update.
-            whole = AutomationCore.model_validate(automation.model_dump())
+            # The client leaves out what was not set; the server wants all of an update, but refuses
+            # to be told the owner.
+            whole = AutomationCore.model_validate(automation.model_dump(exclude={"owner_resource"}))
             client.update_automation(known.id, whole)
 
 
