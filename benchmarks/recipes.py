@@ -205,7 +205,7 @@ def figure(reached: dict[str, dict[str, Any]]) -> None:
         axes.set_xlabel("share of the training")
         axes.legend(fontsize=8, frameon=False)
         axes.grid(alpha=0.3)
-    vaes.set(ylabel="validation, nats below the bound trained for", ylim=(80, 110))
+    vaes.set(ylabel="validation, negative of the bound trained for, nats", ylim=(80, 110))
     gans.set(ylabel="validation, sliced Wasserstein distance", yscale="log")
     canvas.savefig(_FIGURE, dpi=110)
 

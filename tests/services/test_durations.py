@@ -1,4 +1,4 @@
-"""What Prefect remembers, asked of a real server in a process of its own."""
+"""What Prefect remembers, asked of a real server."""
 
 import math
 import time
@@ -6,7 +6,6 @@ import time
 import pytest
 from prefect import flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.testing.utilities import prefect_test_harness
 
 from genmint.services.durations import expected_seconds
 
@@ -24,8 +23,9 @@ def another(model: str):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def server():
-    with prefect_test_harness(server_startup_timeout=60):
+def server(start):
+    running = start("durations", "--workers", "0")
+    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{running.prefect_port}/api"}):
         yield
 
 

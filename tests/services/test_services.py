@@ -12,14 +12,16 @@ import httpx
 import psutil
 import pytest
 from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from genmint.services import alerts
 from genmint.services.processes import FLOW_RUN, marked
 
 
 @pytest.fixture(scope="module")
 def running(start, listener):
-    alerts = f"http://127.0.0.1:{listener.port}/hook json://127.0.0.1:{listener.port}/apprise"
-    return start("services", "--workers", "2", "--name", "here", "--refusals", "2", ALERTS=alerts)
+    urls = f"http://127.0.0.1:{listener.port}/hook json://127.0.0.1:{listener.port}/apprise"
+    return start("services", "--workers", "2", "--name", "here", "--refusals", "2", ALERTS=urls)
 
 
 def processes_of(running, run):
@@ -48,6 +50,15 @@ def test_pools_queues_and_deployments_are_there(running):
         assert names == {"gpu", "cpu", "failing"}
         found = client.read_workers_for_work_pool("gpu")
     assert {worker.name for worker in found} == {"here:gpu-0", "here:gpu-1"}
+
+
+def test_automations_can_be_written_again(running):
+    """As after every start of a server that did not hear of them."""
+    before = automations_of(running)
+    api = f"http://127.0.0.1:{running.prefect_port}/api"
+    with temporary_settings({PREFECT_API_URL: api}), running.client as client:
+        alerts.install(client, [], 2, anew=True)
+    assert automations_of(running) == before
 
 
 def test_both_servers_answer_on_loopback_only(running):
