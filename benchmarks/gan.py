@@ -24,9 +24,10 @@ from typing import Any
 os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 import torch
+from ruamel.yaml import YAML
 from run import processor
 
-from genmint.config import GANConfig, load_params
+from genmint.config import parse_model
 from genmint.data import views
 from genmint.data.prepared import Prepared
 from genmint.files import write_text
@@ -40,6 +41,7 @@ from genmint.training.stepper import Stepper
 
 _HERE = Path(__file__).parent
 _NAME = "mnist-gan"
+_RECIPE = _HERE.parent / "recipes" / f"{_NAME}.yaml"
 _SECONDS, _SEEDS, _SAMPLES, _SEED = 300.0, range(3), 5000, 1234
 # What a DCGAN is without any remedy, in the recipe's network, precision and rates.
 PLAIN: dict[str, Any] = {
@@ -56,9 +58,8 @@ def trained(changes: dict[str, Any], seed: int, seconds: float) -> dict[str, flo
     torch.set_flush_denormal(True)
     keep_memory()
     project = Project.find()
-    block = load_params(project.params).models[_NAME]
-    block = {**block.model_dump(), **changes, "seed": seed, "steps": 10**9}
-    config = GANConfig.model_validate(block, strict=False)
+    block = YAML(typ="safe").load(_RECIPE)["models"][_NAME]
+    config = parse_model({**block, **changes, "seed": seed, "steps": 10**9})
     prepared = Prepared(project.prepared(config.dataset))
     spec = prepared.spec("gan")
     model = store.build(config, spec).train()
