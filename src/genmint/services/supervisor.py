@@ -153,8 +153,8 @@ class _Supervisor:
             while True:
                 self._restart_the_dead()
                 if services.servers and time.monotonic() >= listens:
-                    self._ask_prefect(partial(_install_anew, services, client))
-                    listens = math.inf
+                    done = self._ask_prefect(partial(_install_anew, services, client))
+                    listens = math.inf if done else time.monotonic() + _SECONDS_BETWEEN_LOOKS
                 if time.monotonic() >= next_look:
                     self._ask_prefect(watch.look)
                     next_look = time.monotonic() + _SECONDS_BETWEEN_LOOKS
@@ -165,8 +165,8 @@ class _Supervisor:
             self._ask_prefect(watch.abandon)
             raise
 
-    def _ask_prefect(self, question: Callable[[], None]) -> None:
-        """Ask it; a server that does not answer is news once, and is asked again later."""
+    def _ask_prefect(self, question: Callable[[], None]) -> bool:
+        """Ask it, and say whether it did; one that does not is news once, and is asked again."""
         import httpx
         from prefect.exceptions import ObjectNotFound
 
@@ -178,12 +178,14 @@ class _Supervisor:
         except httpx.HTTPError as error:
             if not self._silent:
                 reason = str(error).partition("\n")[0] or type(error).__name__
-                _say(f"Prefect does not answer ({reason}); asking on")
+                refuses = isinstance(error, httpx.HTTPStatusError)
+                _say(f"Prefect {'refuses' if refuses else 'does not answer'} ({reason}); asking on")
             self._silent = True
-        else:
-            if self._silent:
-                _say("Prefect answers again")
-            self._silent = False
+            return False
+        if self._silent:
+            _say("Prefect answers again")
+        self._silent = False
+        return True
 
     def _restart_the_dead(self) -> None:
         self._check_warden()
