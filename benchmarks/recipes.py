@@ -122,7 +122,6 @@ def measure(name: str, case: Case) -> dict[str, Any]:
         "steps": outcome.steps,
         "seconds": round(outcome.seconds, 1),
         "best_step": outcome.best_step,
-        "draws": _DRAWS,
         "figures": figures,
         "judged_in": round(time.perf_counter() - began, 1),
         "curve": [[row["step"], row["validation_loss"]] for row in outcome.history],
@@ -133,6 +132,7 @@ def of_vae(model: VAE, test: torch.Tensor) -> dict[str, float]:
     """Bounds on all test items in nats, binarised once by seed; active latents."""
     model.eval()
     return {
+        "draws": _DRAWS,
         "importance_weighted_bound": float(
             model.importance_weighted(test, k=_DRAWS, seed=_SEED).mean()
         ),
