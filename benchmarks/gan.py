@@ -24,12 +24,11 @@ from typing import Any
 os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 import torch
-from ruamel.yaml import YAML
+from quality import loaded
+from recipes import block_of
 from run import processor
 
 from genmint.config import parse_model
-from genmint.data import views
-from genmint.data.prepared import Prepared
 from genmint.files import write_text
 from genmint.metrics.classes import classes
 from genmint.metrics.extractor import load_extractor
@@ -41,7 +40,6 @@ from genmint.training.stepper import Stepper
 
 _HERE = Path(__file__).parent
 _NAME = "mnist-gan"
-_RECIPE = _HERE.parent / "recipes" / f"{_NAME}.yaml"
 _SECONDS, _SEEDS, _SAMPLES, _SEED = 300.0, range(3), 5000, 1234
 # What a DCGAN is without any remedy, in the recipe's network and precision.
 PLAIN: dict[str, Any] = {
@@ -66,12 +64,9 @@ def trained(changes: dict[str, Any], seed: int, seconds: float) -> dict[str, flo
     torch.set_flush_denormal(True)
     keep_memory()
     project = Project.find()
-    block = YAML(typ="safe").load(_RECIPE)["models"][_NAME]
-    config = parse_model({**block, **changes, "seed": seed, "steps": 10**9})
-    prepared = Prepared(project.prepared(config.dataset))
-    spec = prepared.spec("gan")
+    config = parse_model({**block_of(_NAME), **changes, "seed": seed, "steps": 10**9})
+    spec, train, _, test = loaded(project, config)
     model = store.build(config, spec).train()
-    train, test = (views.load(prepared, split, spec) for split in ("train", "test"))
     stepper = Stepper(model, config, train, resolve_precision(config, torch.device("cpu")))
     began, steps = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:

@@ -31,7 +31,7 @@ _HERE = Path(__file__).parent
 _ROOT = _HERE.parent
 _PAGE = _HERE / "pipeline.md"
 _WORKERS = 2
-# Where training is nearly all of the work: two models of about three minutes each, not translated
+# Where training is nearly all of the work: two models of two or three minutes each, not translated
 # first, which takes a minute by itself.
 _LONG = {
     "models.image-vae.steps": 62_000,

@@ -89,10 +89,15 @@ CASES: dict[str, Case] = {
 }
 
 
+def block_of(recipe: str) -> dict[str, Any]:
+    """The model of a recipe as it is shipped, whatever params.yaml says."""
+    block: dict[str, Any] = YAML(typ="safe").load(_RECIPES / f"{recipe}.yaml")["models"][recipe]
+    return block
+
+
 def measure(name: str, case: Case) -> dict[str, Any]:
     """Train a case from nothing, judge it, and keep what it reached."""
-    block = YAML(typ="safe").load(_RECIPES / f"{case.recipe}.yaml")["models"][case.recipe]
-    config = parse_model({**block, **case.changes})
+    config = parse_model({**block_of(case.recipe), **case.changes})
     project, device = Project.find(), choose_device()
     spec, train, validation, test = loaded(project, config)
     train = train[: round(len(train) * case.share)]

@@ -341,7 +341,7 @@ class VAE(Family):
         pixels = 1 if self.config.network == "mlp" else height * width
         mixture = self.latents.components * self.latents.width
         widest = max(outputs, pixels * max(self.config.hidden), mixture)
-        most, values = _TOGETHER[self.device.type]
+        most, values = _TOGETHER.get(self.device.type, _TOGETHER["cpu"])
         together = max(1, min(most, values // (items * widest)))
         for start in range(0, k, together):
             count = min(together, k - start)
