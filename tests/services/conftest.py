@@ -58,6 +58,10 @@ deployments:
   - name: failing
     entrypoint: pipelines/retrain.py:retrain
     work_pool: {name: cpu, work_queue_name: person}
+  - name: planned
+    entrypoint: pipelines/retrain.py:retrain
+    parameters: {fail: true}
+    work_pool: {name: cpu, work_queue_name: nightly}
 """
 
 

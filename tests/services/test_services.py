@@ -11,6 +11,7 @@ import sys
 import httpx
 import psutil
 import pytest
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -20,8 +21,13 @@ from genmint.services.processes import FLOW_RUN, marked
 
 @pytest.fixture(scope="module")
 def running(start, listener):
-    urls = f"http://127.0.0.1:{listener.port}/hook json://127.0.0.1:{listener.port}/apprise"
+    urls = " ".join(urls_of(listener))
     return start("services", "--workers", "2", "--name", "here", "--refusals", "2", ALERTS=urls)
+
+
+def urls_of(listener):
+    return [f"{how}://127.0.0.1:{listener.port}/{to}"
+            for how, to in (("http", "hook"), ("json", "apprise"))]  # fmt: skip
 
 
 def processes_of(running, run):
@@ -47,17 +53,19 @@ def test_pools_queues_and_deployments_are_there(running):
             first = sorted(queues, key=lambda queue: queue.priority)
             assert [queue.name for queue in first][:2] == ["person", "nightly"]
         names = {deployment.name for deployment in client.read_deployments()}
-        assert names == {"gpu", "cpu", "failing"}
+        assert names == {"gpu", "cpu", "failing", "planned"}
         found = client.read_workers_for_work_pool("gpu")
     assert {worker.name for worker in found} == {"here:gpu-0", "here:gpu-1"}
 
 
-def test_automations_can_be_written_again(running):
-    """As after every start of a server that did not hear of them."""
+def test_automations_are_mended(running, listener):
     before = automations_of(running)
     api = f"http://127.0.0.1:{running.prefect_port}/api"
     with temporary_settings({PREFECT_API_URL: api}), running.client as client:
-        alerts.install(client, [], 2, anew=True)
+        for refusals in (3, 2):
+            alerts.install(client, urls_of(listener), refusals)
+            found = client.find_automation("genmint: refused again and again")
+            assert found.trigger.match[alerts.REFUSALS][0] == str(refusals)
     assert automations_of(running) == before
 
 
@@ -140,6 +148,25 @@ def test_people_hear_of_what_failed(running, listener):
     with running.client as client:
         client.delete_flow_run(crashed)
     assert not any(str(other) in str(body) for _, body in listener.heard)
+
+
+def test_people_hear_at_once_of_what_a_young_schedule_runs(running, listener):
+    with running.client as client:
+        planned = client.read_deployment_by_name("retrain/planned").id
+        (schedule,) = client.create_deployment_schedules(
+            planned, [(IntervalSchedule(interval=datetime.timedelta(seconds=20)), True)]
+        )
+
+        def failed():
+            runs = client.read_flow_runs(
+                deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[planned]))
+            )
+            return [run for run in runs if run.state.is_failed()]
+
+        run = running.wait_for(failed, 90, "a run of the schedule fails")[0]
+        client.delete_deployment_schedule(planned, schedule.id)
+    assert run.auto_scheduled
+    listener.wait_for("/hook", "a flow failed", str(run.id))
 
 
 def test_people_hear_of_gates_and_reverted_aliases(running, listener):

@@ -75,9 +75,7 @@ def lost_hosts() -> AutomationCore:
     )
 
 
-def install(
-    client: SyncPrefectClient, urls: Sequence[str], refusals: int, *, anew: bool = False
-) -> None:
+def install(client: SyncPrefectClient, urls: Sequence[str], refusals: int) -> None:
     """Create or mend the automations; those for people only where `urls` names somebody to tell.
 
     An automation that was paused in the UI stays paused. Without `urls`, what an earlier call set
@@ -87,9 +85,6 @@ def install(
         client: of the server, which must also be the one of Prefect's settings.
         urls: plain webhooks (http, https: a JSON body) and Apprise URLs.
         refusals: how many refusals of a model in a row make an alert.
-        anew: write them also where nothing changed. Prefect's server on PostgreSQL reads all
-            automations when it starts and begins to listen for new ones a moment later: it does not
-            know those that were made in between until they are written again.
     """
     from prefect.events.schemas.automations import AutomationCore
 
@@ -105,7 +100,7 @@ def install(
             client.create_automation(automation)
             continue
         automation = automation.model_copy(update={"enabled": known.enabled})
-        if anew or _bare(known) != _bare(automation):
+        if _bare(known) != _bare(automation):
             # The client leaves out what was not set; the server wants all of an update, but refuses
             # to be told the owner.
             whole = AutomationCore.model_validate(automation.model_dump(exclude={"owner_resource"}))

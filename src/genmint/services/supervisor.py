@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -37,8 +35,6 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 _TICK_SECONDS = 0.5
-# Of a server that has just answered: see `alerts.install`.
-_UNTIL_PREFECT_LISTENS_SECONDS = 15.0
 _SECONDS_BETWEEN_LOOKS = 2.0
 _PATIENCE_SECONDS = 10.0
 _ANSWER_SECONDS = 10.0
@@ -148,13 +144,9 @@ class _Supervisor:
         services = self._services
         watch = Watch(client, services.mark, prefix(services), resumes=services.servers, say=_say)
         next_look = 0.0
-        listens = time.monotonic() + _UNTIL_PREFECT_LISTENS_SECONDS
         try:
             while True:
                 self._restart_the_dead()
-                if services.servers and time.monotonic() >= listens:
-                    done = self._ask_prefect(partial(_install_anew, services, client))
-                    listens = math.inf if done else time.monotonic() + _SECONDS_BETWEEN_LOOKS
                 if time.monotonic() >= next_look:
                     self._ask_prefect(watch.look)
                     next_look = time.monotonic() + _SECONDS_BETWEEN_LOOKS
@@ -165,8 +157,8 @@ class _Supervisor:
             self._ask_prefect(watch.abandon)
             raise
 
-    def _ask_prefect(self, question: Callable[[], None]) -> bool:
-        """Ask it, and say whether it did; one that does not is news once, and is asked again."""
+    def _ask_prefect(self, question: Callable[[], None]) -> None:
+        """Ask it; that it does not answer is news once, and it is asked again."""
         import httpx
         from prefect.exceptions import ObjectNotFound
 
@@ -181,11 +173,10 @@ class _Supervisor:
                 refuses = isinstance(error, httpx.HTTPStatusError)
                 _say(f"Prefect {'refuses' if refuses else 'does not answer'} ({reason}); asking on")
             self._silent = True
-            return False
+            return
         if self._silent:
             _say("Prefect answers again")
         self._silent = False
-        return True
 
     def _restart_the_dead(self) -> None:
         self._check_warden()
@@ -251,10 +242,6 @@ class _Supervisor:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         for child in children:
             child.end(max(0.0, deadline - time.monotonic()))
-
-
-def _install_anew(services: Services, client: SyncPrefectClient) -> None:
-    alerts.install(client, services.alerts, services.refusals, anew=True)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

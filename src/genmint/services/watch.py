@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from genmint.services.processes import flow_runs, kill_marked
+from genmint.services.scheduled import ScheduledEvents
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -51,7 +52,8 @@ class Watch:
     ) -> None:
         """Watch the workers whose names begin with `prefix`, whose processes carry `mark`.
 
-        `resumes`: whether crashed runs, of whatever machine, are scheduled again from here.
+        `resumes`: whether crashed runs, of whatever machine, are scheduled again from here, and
+        automations told what they miss.
         """
         self._client = client
         self._mark = mark
@@ -60,6 +62,7 @@ class Watch:
         self._say = say
         self._missing: dict[UUID, float] = {}
         self._given_up: set[UUID] = set()
+        self._scheduled = ScheduledEvents(client)
 
     def look(self) -> None:
         """Mark orphans, kill what runs though Prefect has ended it, resume what crashed.
@@ -74,6 +77,7 @@ class Watch:
         self._mark_orphans(active, {UUID(id_) for id_ in led})
         self._end_zombies({run.id: run for run in active}, {UUID(id_) for id_ in touched})
         if self._resumes:
+            self._scheduled.tell_of(active)
             self._resume(self._runs(StateType.CRASHED))
 
     def abandon(self) -> None:
