@@ -11,8 +11,15 @@ import sys
 import httpx
 import psutil
 import pytest
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterExpectedStartTime,
+)
 from prefect.client.schemas.schedules import IntervalSchedule
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from genmint.services import alerts
@@ -229,23 +236,44 @@ def test_a_killed_prefect_server_loses_no_schedule(running):
             deployment, [(IntervalSchedule(interval=every), True)]
         )
 
-    def ran():
+    def planned():
+        """What was due, in order; nothing while the server is away."""
+        past = FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=[deployment]),
+            expected_start_time=FlowRunFilterExpectedStartTime(
+                before_=datetime.datetime.now(datetime.UTC)
+            ),
+        )
+        by_time = FlowRunSort.EXPECTED_START_TIME_ASC
         with contextlib.suppress(httpx.HTTPError), running.client as client:
-            runs = client.read_flow_runs()
-            return [run for run in runs if run.auto_scheduled and run.state.is_completed()]
+            runs = client.read_flow_runs(flow_run_filter=past, sort=by_time)
+            return [run for run in runs if run.auto_scheduled]
+        return []
 
-    running.wait_for(lambda: len(ran() or []) > 1, 150, "it fires")
+    def ran():
+        return [run for run in planned() if run.state.is_completed()]
+
+    running.wait_for(lambda: len(ran()) > 1, 150, "it fires")
     running.kill("prefect")
-    running.wait_for(lambda: len(ran() or []) > 6, 150, "it fires again")
-    with running.client as client:
-        client.delete_deployment_schedule(deployment, made.id)
+    running.wait_for(lambda: len(ran()) > 6, 150, "it fires again")
+    until = datetime.datetime.now(datetime.UTC)
 
-    def gaps():
-        due = sorted(run.expected_start_time for run in ran() or [])
-        return {later - earlier for earlier, later in itertools.pairwise(due)}
+    def due():
+        return [run for run in planned() if run.expected_start_time < until]
 
     # Not one is missing: also what was due while the server was away ran, only later.
-    running.wait_for(lambda: gaps() == {every}, 30, "all that was due has run")
+    try:
+        running.wait_for(
+            lambda: due() and all(run.state.is_completed() for run in due()), 120, "all has run"
+        )
+        times = [run.expected_start_time for run in due()]
+        assert {later - earlier for earlier, later in itertools.pairwise(times)} == {every}
+    except AssertionError:
+        print(*((run.expected_start_time, running.states(run.id)) for run in due()), sep="\n")
+        raise
+    finally:
+        with running.client as client:
+            client.delete_deployment_schedule(deployment, made.id)
 
 
 @pytest.mark.soak
