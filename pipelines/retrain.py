@@ -175,7 +175,7 @@ def _run(work: Work, night: summary.Night, names: list[str]) -> None:
     done = [name for name in names if f"gate@{name}" not in night.failures]
     publish.gather_results(work.checkout, done)
     try:
-        night.published = publish_results(work, night)
+        night.published = publish_results(work, night, done)
     except GenmintError as error:
         night.failures["publish"] = str(error)
     try:
@@ -245,10 +245,10 @@ def ask_champions(work: Work, names: list[str]) -> dict[str, str | None]:
 
 
 @task(name="publish", **_AGAIN)
-def publish_results(work: Work, night: summary.Night) -> publish.Published | None:
+def publish_results(work: Work, night: summary.Night, names: list[str]) -> publish.Published | None:
     """Commit what was made to a branch of its own."""
     return publish.publish(work.home, work.checkout, night.commit, work.run_id[:8],
-                           f"retrain: {night.headline()}")  # fmt: skip
+                           f"retrain: {night.headline()}", names)  # fmt: skip
 
 
 @task(name="promote", **_AGAIN)

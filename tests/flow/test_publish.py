@@ -8,6 +8,7 @@ from genmint.errors import GenmintError, TemporaryError
 from genmint.flow.checkout import checked_out, override, run_dvc
 from genmint.flow.publish import gather_results, publish, record
 from genmint.flow.stage import Crew, reproduce
+from genmint.project import Project
 
 DATA = ["ingest@d", "prepare@d", "reference@d"]
 MODELS = {name: [f"{verb}@{name}" for verb in ("train", "evaluate", "gate")] for name in "ab"}
@@ -24,7 +25,9 @@ def retrain(repository, name, order=None, **overrides):
             for stages in (DATA, *(MODELS[model] for model in order)):
                 reproduce(checkout, stages, crew=Crew(), say=print)
         gather_results(checkout, ["a", "b"])
-        return publish(repository.project, checkout, base, name, f"retrain {name}")
+        return publish(
+            repository.project, checkout, base, name, f"retrain {name}", models=["a", "b"]
+        )
 
 
 def test_a_branch_with_lock_parameters_metrics_and_records(repository):
@@ -94,6 +97,39 @@ def test_it_is_pushed_where_there_is_a_remote_and_main_is_not(repository, tmp_pa
     ).stdout  # fmt: skip
     assert f"refs/heads/{published.branch} {published.commit}" in heads
     assert repository.git("rev-parse", "main") not in heads
+
+
+@pytest.fixture
+def shared(repository, tmp_path):
+    """A git server, and a remote of DVC that is a folder."""
+    with (repository.root / ".dvc" / "config").open("a") as stream:
+        stream.write(f"    remote = shared\n['remote \"shared\"']\n    url = {tmp_path}/shared\n")
+    repository.commit()
+    remote = tmp_path / "remote.git"
+    subprocess.run(["git", "clone", "-q", "--bare", str(repository.root), str(remote)], check=True)
+    repository.git("remote", "add", "origin", str(remote))
+    return remote
+
+
+def test_whoever_gets_the_branch_can_pull_all_of_it(repository, shared, tmp_path):
+    published = retrain(repository, "one")
+    clone = tmp_path / "clone"
+    command = ["git", "clone", "-q", "--branch", published.branch, str(shared), str(clone)]
+    subprocess.run(command, check=True)
+    colleague = Project(clone)
+    run_dvc(colleague, "pull", "--quiet")
+    assert "up to date" in run_dvc(colleague, "repro")
+    assert (clone / "reports" / "gates" / "b.json").exists()
+
+
+def test_without_its_data_no_branch_goes_out(repository, shared, tmp_path):
+    (tmp_path / "shared").write_text("no folder")
+    with pytest.raises(TemporaryError, match="shared"):
+        retrain(repository, "one")
+    assert repository.git("branch", "--list", "retrain/*-one")
+    heads = ["git", "for-each-ref", "--format=%(refname)"]
+    done = subprocess.run(heads, cwd=shared, check=True, capture_output=True, text=True)
+    assert "retrain" not in done.stdout
 
 
 def test_a_remote_that_does_not_answer_may_heal_and_the_branch_is_kept(repository, tmp_path):

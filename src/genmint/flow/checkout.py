@@ -115,6 +115,14 @@ def has_remote(project: Project) -> bool:
     return "remote" in _config(project).get("core", {})
 
 
+def git_remote(home: Project) -> str | None:
+    """Name of the git remote that results go to: origin, or the only one; None without one."""
+    remotes = git(home, "remote").split()
+    if "origin" in remotes:
+        return "origin"
+    return remotes[0] if len(remotes) == 1 else None
+
+
 def _config(project: Project) -> Any:
     from dvc.config import Config
     from dvc.exceptions import DvcException

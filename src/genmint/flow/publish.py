@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from genmint.errors import GenmintError, TemporaryError
 from genmint.files import write_text
-from genmint.flow.checkout import git
+from genmint.flow.checkout import git, git_remote, has_remote
+from genmint.flow.transfer import give_back
 from genmint.lock import parse_lock
 from genmint.project import Project
 
@@ -78,9 +79,17 @@ def gather_results(checkout: Project, models: Sequence[str]) -> None:
 
 
 def publish(
-    home: Project, checkout: Project, base: str, identity: str, message: str
+    home: Project,
+    checkout: Project,
+    base: str,
+    identity: str,
+    message: str,
+    models: Sequence[str] = (),
 ) -> Published | None:
     """Commit what the checkout has to a branch retrain/DATE-ID; push it where there is a remote.
+
+    Where there is a remote of DVC, too, all that these models came of goes there first, so that
+    `dvc pull` gives it to whoever gets the branch.
 
     Args:
         home: whose repository gets the branch.
@@ -88,6 +97,7 @@ def publish(
         base: commit that the checkout was made from.
         identity: of the flow's run, for the name of the branch.
         message: of the commit.
+        models: that were made, down to the gate.
 
     Returns:
         None if there is nothing that `base` does not have.
@@ -108,6 +118,8 @@ def publish(
         branch = _free_name(home, identity)
         # The empty old value: somebody else's branch of this name would be an error, not a loss.
         git(home, "update-ref", f"refs/heads/{branch}", commit, "")
+    if models and git_remote(home) is not None and has_remote(checkout):
+        give_back(checkout, ["--with-deps", *(f"gate@{name}" for name in models)])
     return Published(branch, commit, push(home, branch), new=known is None)
 
 
@@ -126,14 +138,6 @@ def push(home: Project, branch: str) -> str | None:
                 f"{error}. The branch {branch} is here: `git push {remote} {branch}`"
             ) from None
     return remote
-
-
-def git_remote(home: Project) -> str | None:
-    """Name of the git remote that results go to: origin, or the only one; None without one."""
-    remotes = git(home, "remote").split()
-    if "origin" in remotes:
-        return "origin"
-    return remotes[0] if len(remotes) == 1 else None
 
 
 def _author(checkout: Project) -> tuple[str, ...]:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from genmint.errors import ConfigError, GenmintError, TemporaryError
 from genmint.files import write_text
-from genmint.flow.checkout import cache_dir, git, has_remote, run_dvc
-from genmint.flow.publish import git_remote
+from genmint.flow.checkout import cache_dir, git, git_remote, has_remote, run_dvc
 from genmint.project import Project
 
 _TOKEN = "genmint.id"  # noqa: S105 - a name, not a secret
@@ -87,6 +86,10 @@ def obtain(checkout: Project, stages: Sequence[str], token: str) -> bool:
 
 def give_back(checkout: Project, stages: Sequence[str]) -> None:
     """Send the results of these stages to DVC's remote, with the run-cache that finds them.
+
+    Args:
+        checkout: in which they ran.
+        stages: their names, `--with-deps` among them for what they depend on as well.
 
     Raises:
         TemporaryError: the remote did not take them.
