@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from genmint import journal, registry, tracking
+from genmint import journal, lookup, tracking
 from genmint.errors import RegistryUnreachableError
 from genmint.files import sha256_file, write_json
 from genmint.history import Move
@@ -388,11 +388,11 @@ def test_a_half_done_move_is_completed(workshop):
 
 
 def test_the_champion_for_a_person_or_a_page(workshop):
-    assert registry.champion(workshop.project, "tiny") is None
+    assert lookup.champion(workshop.project, "tiny") is None
     weights = workshop.make()
     one(workshop)
-    assert registry.champion(workshop.project, "tiny").weights == weights
-    folder = registry.download(workshop.project, "tiny", workshop.root / "out", alias="champion")
+    assert lookup.champion(workshop.project, "tiny").weights == weights
+    folder = lookup.download(workshop.project, "tiny", workshop.root / "out", alias="champion")
     assert sha256_file(folder / "model.safetensors") == weights
 
 

@@ -3,9 +3,8 @@
 import pytest
 from mlflow import MlflowClient
 
-from genmint import registry, tracking
-from genmint.errors import GenmintError, RegistryUnreachableError
-from genmint.promotion import promote
+from genmint import tracking
+from genmint.errors import RegistryUnreachableError
 from genmint.registry import Registry
 
 
@@ -102,30 +101,6 @@ def test_final_metrics_are_on_the_page_of_the_run_once(store, workshop):
     for value in (-20.0, -20.0):
         store.log_metrics(version.run_id, {"elbo": value}, 1000)
     assert len(client.get_metric_history(version.run_id, "elbo")) == 1
-
-
-def test_no_store_means_no_champion_and_makes_no_store(workshop):
-    (workshop.root / "mlflow.db").unlink()
-    assert registry.champion(workshop.project, "tiny") is None
-    with pytest.raises(GenmintError, match="nothing is registered yet"):
-        registry.download(workshop.project, "tiny", workshop.root / "out", alias="champion")
-    assert not (workshop.root / "mlflow.db").exists()
-
-
-def test_an_unreachable_registry_is_not_the_absence_of_a_champion(workshop, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    with pytest.raises(RegistryUnreachableError):
-        registry.champion(workshop.project, "tiny")
-    with pytest.raises(RegistryUnreachableError):
-        registry.download(workshop.project, "tiny", workshop.root / "out", version="1")
-
-
-@pytest.mark.parametrize("target", [{"alias": "champion"}, {"version": "7"}])
-def test_a_version_that_there_is_not_is_named(workshop, target):
-    workshop.make(elbo=-35.0)
-    promote(workshop.project, workshop.params, ["tiny"])
-    with pytest.raises(GenmintError, match=r"tiny[@/](champion|7): there is no such version"):
-        registry.download(workshop.project, "tiny", workshop.root / "out", **target)
 
 
 def test_a_store_that_breaks_later_is_an_error_in_every_question(store, workshop):

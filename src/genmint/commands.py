@@ -146,8 +146,8 @@ def lineage(options: argparse.Namespace) -> int:
 
     from genmint import lineage
     from genmint.journal import CHAMPION
+    from genmint.lookup import resolve
     from genmint.project import Project
-    from genmint.registry import resolve
     from genmint.target import Target
 
     project, wanted = Project.find(), Target.parse(options.target)

@@ -19,9 +19,8 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from genmint import journal, marks, tracking
-from genmint.errors import GenmintError
 from genmint.history import Entry, Kind, Move
-from genmint.journal import CHAMPION, Standing, as_version
+from genmint.journal import Standing, as_version
 from genmint.project import Project
 from genmint.rows import put
 
@@ -366,61 +365,6 @@ class Registry:
             # Somebody else was quicker; if not, the next look tells.
             if not self.client.search_registered_models(query, max_results=1):
                 raise
-
-
-def champion(project: Project, name: str) -> Version | None:
-    """Return the champion of a model, None if there is none yet; creates no store.
-
-    Raises:
-        RegistryUnreachableError: the registry does not answer. That is never "none".
-    """
-    registry = Registry.existing(project)
-    number = None if registry is None else registry.aliases(name).get(CHAMPION)
-    return None if registry is None or number is None else registry.get(name, number)
-
-
-def resolve(
-    project: Project, name: str, *, alias: str | None = None, version: str | None = None
-) -> tuple[Registry, Version]:
-    """Find the version that an alias or a number means, and the registry that has it.
-
-    Raises:
-        GenmintError: no such alias or version.
-        RegistryUnreachableError: the registry does not answer.
-    """
-    wanted = f"{name}@{alias}" if version is None else f"{name}/{version}"
-    way_out = f"Run `genmint promote {name}`, or `genmint status` to see what there is."
-    registry = Registry.existing(project)
-    if registry is None:
-        raise GenmintError(f"{wanted}: nothing is registered yet. {way_out}")
-    number = version if version is not None else registry.aliases(name).get(str(alias))
-    found = None if number is None else registry.get(name, number)
-    if found is None:
-        raise GenmintError(f"{wanted}: there is no such version. {way_out}")
-    return registry, found
-
-
-def download(
-    project: Project,
-    name: str,
-    target: Path,
-    *,
-    alias: str | None = None,
-    version: str | None = None,
-) -> Path:
-    """Copy a registered model into `target`; return the folder that `models.store.load` reads.
-
-    Raises:
-        GenmintError: no such alias or version, or it is not a model of genmint.
-        RegistryUnreachableError: the registry does not answer.
-    """
-    registry, found = resolve(project, name, alias=alias, version=version)
-    folder, _ = registry.download(found, target)
-    if not folder.is_dir():
-        raise GenmintError(
-            f"{name}/{found.version}: was not registered by genmint, which cannot load it"
-        )
-    return folder
 
 
 def _version(item: ModelVersion) -> Version:

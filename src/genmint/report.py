@@ -68,10 +68,10 @@ def figure(value: Any) -> str:
 
 def _champions(project: Project, names: list[str]) -> tuple[dict[str, Version], str]:
     """Each champion, and what to say if the registry could not be asked."""
-    from genmint import registry
+    from genmint.lookup import champion
 
     try:
-        found = {name: registry.champion(project, name) for name in names}
+        found = {name: champion(project, name) for name in names}
     except GenmintError as error:
         return {}, f"The registry could not be asked: {error}"
     return {name: version for name, version in found.items() if version is not None}, ""

@@ -46,10 +46,10 @@ def open_model(project: Project, target: str) -> Iterator[tuple[str, Family]]:
             )
         yield name, store.load(folder)[0]
         return
-    from genmint import registry
+    from genmint.lookup import download
 
     with tempfile.TemporaryDirectory(prefix="genmint-") as folder_name:
-        folder = registry.download(
+        folder = download(
             project, name, Path(folder_name), alias=wanted.alias, version=wanted.version
         )
         yield name, store.load(folder)[0]

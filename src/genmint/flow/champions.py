@@ -18,9 +18,9 @@ def champions(project: Project, names: Sequence[str]) -> dict[str, str | None]:
     Raises:
         RegistryUnreachableError: the registry does not answer. That is never "none".
     """
-    from genmint import registry
+    from genmint.lookup import champion
 
-    found = {name: registry.champion(project, name) for name in names}
+    found = {name: champion(project, name) for name in names}
     return {name: None if version is None else version.version for name, version in found.items()}
 
 

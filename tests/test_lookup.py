@@ -1,0 +1,31 @@
+"""Names of registered models: what is not there is named, and an error is never "none"."""
+
+import pytest
+
+from genmint import lookup
+from genmint.errors import GenmintError, RegistryUnreachableError
+from genmint.promotion import promote
+
+
+def test_no_store_means_no_champion_and_makes_no_store(workshop):
+    (workshop.root / "mlflow.db").unlink()
+    assert lookup.champion(workshop.project, "tiny") is None
+    with pytest.raises(GenmintError, match="nothing is registered yet"):
+        lookup.download(workshop.project, "tiny", workshop.root / "out", alias="champion")
+    assert not (workshop.root / "mlflow.db").exists()
+
+
+def test_an_unreachable_registry_is_not_the_absence_of_a_champion(workshop, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(RegistryUnreachableError):
+        lookup.champion(workshop.project, "tiny")
+    with pytest.raises(RegistryUnreachableError):
+        lookup.download(workshop.project, "tiny", workshop.root / "out", version="1")
+
+
+@pytest.mark.parametrize("target", [{"alias": "champion"}, {"version": "7"}])
+def test_a_version_that_there_is_not_is_named(workshop, target):
+    workshop.make(elbo=-35.0)
+    promote(workshop.project, workshop.params, ["tiny"])
+    with pytest.raises(GenmintError, match=r"tiny[@/](champion|7): there is no such version"):
+        lookup.download(workshop.project, "tiny", workshop.root / "out", **target)
