@@ -165,5 +165,5 @@ def test_one_home_trains_for_the_other_and_a_third_restores(
 
     # What a machine alone makes is the very same.
     alone = clone(origin, tmp_path / "alone")
-    alone.run("dvc", "repro", "-q", "train@tiny-vae", **environment(alone))
+    alone.run("dvc", "repro", "-q", "reference@digits", "train@tiny-vae", **environment(alone))
     assert entries(alone.root) == entries(colleague.root)
