@@ -1,8 +1,8 @@
 """Modes of the grid of 25 Gaussians (Lin et al. 2018, section 4.1), as points of two pixels.
 
-Reached, of 75 in three seeds: plain 47, minibatch_stddev 66 (53 in groups of four), R1 64; in larger
-batches plain 48, pack 61 (in small ones 52). The short forms, that a collapse is found out at all,
-are in test_gan.py.
+Reached, of 75 in three seeds: plain 47, minibatch_stddev 66 (53 in groups of four), R1 64; in
+larger batches plain 48, pack 61 (in small ones 52). The short forms, that a collapse is found out
+at all, are in test_gan.py.
 """
 
 import pytest
