@@ -24,6 +24,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from genmint.services import alerts
 from genmint.services.processes import FLOW_RUN, marked
+from genmint.services.scheduled import ScheduledEvents
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +175,15 @@ def test_people_hear_at_once_of_what_a_young_schedule_runs(running, listener):
         client.delete_deployment_schedule(planned, schedule.id)
     assert run.auto_scheduled
     listener.wait_for("/hook", "a flow failed", str(run.id))
+    # Told again, as after a start of the supervisor, it is the same event; a deleted run has none.
+    with running.client as client:
+        ScheduledEvents(client).tell_of([run])
+        client.delete_flow_run(run.id)
+        ScheduledEvents(client).tell_of([run])
+        wanted = {"event": {"name": ["prefect.flow-run.Scheduled"]},
+                  "resource": {"id": [f"prefect.flow-run.{run.id}"]}}  # fmt: skip
+        found = client.request("POST", "/events/filter", json={"filter": wanted}).json()
+    assert found["total"] == 1
 
 
 def test_people_hear_of_gates_and_reverted_aliases(running, listener):

@@ -44,8 +44,9 @@ class ScheduledEvents:
         from prefect.events.schemas.events import Event, Resource
 
         states = self._client.read_flow_run_states(run.id)
-        first = min(states, key=lambda state: state.timestamp)
-        if datetime.datetime.now(datetime.UTC) - first.timestamp > _YOUNG:
+        # A run that was deleted since has none.
+        first = min(states, key=lambda state: state.timestamp, default=None)
+        if first is None or datetime.datetime.now(datetime.UTC) - first.timestamp > _YOUNG:
             return
         event = Event(
             id=first.id,
