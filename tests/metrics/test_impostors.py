@@ -178,12 +178,10 @@ def test_an_rnn_that_quotes_is_caught_though_it_writes_well(project):
     page = views.load(prepared, "train", prepared.spec("rnn"))[:1200]
     config = load_params(project.params).models["text-rnn"]
     sampling = config.sampling.model_copy(update={"temperature": 0.1})
-    changes = {"batch_size": 2, "hidden": 128, "sampling": sampling, "validate_every": 1200}
-    result = measured(project, "quoting", config.model_copy(update=changes), page, 1200)
-    # How much longer than any quotation in the held-out text depends on the interpreter, whose
-    # documentation it is: 1.8 times in Python 3.11.2, 2.8 in 3.11.7.
-    assert "copied" in vetoes(result.metrics, TEXT_MEMORISATION)
-    assert result.metrics["copy_ratio"] > 1.0
+    changes = {"batch_size": 2, "hidden": 128, "sampling": sampling, "validate_every": 2400}
+    # After 1,200 steps the page of Python 3.11.2's documentation is not yet known well enough.
+    result = measured(project, "quoting", config.model_copy(update=changes), page, 2400)
+    assert vetoes(result.metrics, TEXT_MEMORISATION) == set(TEXT_MEMORISATION)
     assert result.metrics["longest_copy"] > 100
     assert result.metrics["words_in_held_out"] > 0.5
 

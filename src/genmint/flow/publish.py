@@ -119,7 +119,7 @@ def publish(
         # The empty old value: somebody else's branch of this name would be an error, not a loss.
         git(home, "update-ref", f"refs/heads/{branch}", commit, "")
     if models and git_remote(home) is not None and has_remote(checkout):
-        give_back(checkout, ["--with-deps", *(f"gate@{name}" for name in models)])
+        give_back(checkout, [f"gate@{name}" for name in models], upstream=True)
     return Published(branch, commit, push(home, branch), new=known is None)
 
 

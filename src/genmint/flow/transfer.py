@@ -84,18 +84,19 @@ def obtain(checkout: Project, stages: Sequence[str], token: str) -> bool:
     return False
 
 
-def give_back(checkout: Project, stages: Sequence[str]) -> None:
+def give_back(checkout: Project, stages: Sequence[str], *, upstream: bool = False) -> None:
     """Send the results of these stages to DVC's remote, with the run-cache that finds them.
 
     Args:
         checkout: in which they ran.
-        stages: their names, `--with-deps` among them for what they depend on as well.
+        stages: their names.
+        upstream: also the results that they depend on.
 
     Raises:
         TemporaryError: the remote did not take them.
     """
     try:
-        run_dvc(checkout, "push", "--run-cache", *stages)
+        run_dvc(checkout, "push", "--run-cache", *(["--with-deps"] if upstream else []), *stages)
     except GenmintError as error:
         raise TemporaryError(str(error)) from None
 
