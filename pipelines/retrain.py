@@ -248,7 +248,7 @@ def ask_champions(work: Work, names: list[str]) -> dict[str, str | None]:
 def publish_results(work: Work, night: summary.Night, names: list[str]) -> publish.Published | None:
     """Commit what was made to a branch of its own."""
     return publish.publish(work.home, work.checkout, night.commit, work.run_id[:8],
-                           f"retrain: {night.headline()}", names)  # fmt: skip
+                           f"retrain: {night.headline()}", models=names)  # fmt: skip
 
 
 @task(name="promote", **_AGAIN)

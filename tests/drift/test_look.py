@@ -93,7 +93,7 @@ def test_a_retraining_is_asked_for_once_and_then_its_data_are_what_is_known(watc
     with checked_out(watched.home, commit, "retraining") as checkout:
         adopt(watched.home, checkout, params_at(watched.home, commit), ("shapes",))
         run_dvc(checkout, "repro", "--quiet", "reference@shapes")
-        assert publish(watched.home, checkout, commit, "abc", "retrained") is not None
+        assert publish(watched.home, checkout, commit, "abc", "retrained", models=[])
     after = look(watched.home, "shapes")
     assert (after.verdict, after.new, after.windows) == ("nothing new", 0, ())
     assert after.baseline != decision.baseline

@@ -55,7 +55,7 @@ def test_the_users_tree_index_and_branch_are_the_same_to_the_byte(repository):
         override(checkout, {"models.a.steps": 20})
         reproduce(checkout, STAGES, crew=Crew(), say=print)
         gather_results(checkout, ["a", "b"])
-        assert publish(home, checkout, base, "run", "retrain") is not None
+        assert publish(home, checkout, base, "run", "retrain", models=["a", "b"])
     assert repository.fingerprint() == before
     assert (repository.root / ".git" / "index").read_bytes() == index
     assert repository.git("worktree", "list").count("\n") == 0
@@ -155,7 +155,7 @@ def test_a_folder_that_was_never_added_comes_along_and_gets_a_pointer(repository
         params = override(checkout, {})
         assert adopt(repository.project, checkout, params, ()) == ["data/own/things.dvc"]
         assert (checkout.root / "data/own/things/1.png").read_bytes() == b"one"
-        published = publish(repository.project, checkout, base, "run", "retrain")
+        published = publish(repository.project, checkout, base, "run", "retrain", models=[])
     assert "data/own/things.dvc" in repository.git("ls-tree", "-r", "--name-only", published.branch)
     assert not (repository.root / "data/own/things.dvc").exists()
     # DVC makes what it adds read-only: that was a copy.

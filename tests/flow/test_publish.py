@@ -83,32 +83,38 @@ def test_a_branch_that_is_there_is_not_lost(repository):
     assert repository.git("rev-parse", first.branch) == first.commit
 
 
-def test_it_is_pushed_where_there_is_a_remote_and_main_is_not(repository, tmp_path):
-    remote = tmp_path / "remote.git"
-    subprocess.run(["git", "clone", "-q", "--bare", str(repository.root), str(remote)], check=True)
-    repository.git("remote", "add", "origin", str(remote))
-    (repository.root / "more.txt").write_text("not pushed by its author")
-    repository.commit()
-    published = retrain(repository, "one")
-    assert published.pushed == "origin"
-    heads = subprocess.run(
-        ["git", "for-each-ref", "--format=%(refname) %(objectname)"],
-        cwd=remote, check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
-    assert f"refs/heads/{published.branch} {published.commit}" in heads
-    assert repository.git("rev-parse", "main") not in heads
-
-
 @pytest.fixture
-def shared(repository, tmp_path):
-    """A git server, and a remote of DVC that is a folder."""
-    with (repository.root / ".dvc" / "config").open("a") as stream:
-        stream.write(f"    remote = shared\n['remote \"shared\"']\n    url = {tmp_path}/shared\n")
-    repository.commit()
+def origin(repository, tmp_path):
+    """A git server that the repository was cloned from."""
     remote = tmp_path / "remote.git"
     subprocess.run(["git", "clone", "-q", "--bare", str(repository.root), str(remote)], check=True)
     repository.git("remote", "add", "origin", str(remote))
     return remote
+
+
+@pytest.fixture
+def shared(repository, origin, tmp_path):
+    """A git server, and a remote of DVC that is a folder."""
+    with (repository.root / ".dvc" / "config").open("a") as stream:
+        stream.write(f"    remote = shared\n['remote \"shared\"']\n    url = {tmp_path}/shared\n")
+    repository.commit()
+    return origin
+
+
+def heads(remote):
+    """Commits of its branches by name."""
+    command = ["git", "for-each-ref", "--format=%(refname:lstrip=2) %(objectname)", "refs/heads"]
+    done = subprocess.run(command, cwd=remote, check=True, capture_output=True, text=True)
+    return dict(line.split() for line in done.stdout.splitlines())
+
+
+def test_it_is_pushed_where_there_is_a_remote_and_main_is_not(repository, origin):
+    (repository.root / "more.txt").write_text("not pushed by its author")
+    repository.commit()
+    published = retrain(repository, "one")
+    assert published.pushed == "origin"
+    assert heads(origin)[published.branch] == published.commit
+    assert heads(origin)["main"] != repository.git("rev-parse", "main")
 
 
 def test_whoever_gets_the_branch_can_pull_all_of_it(repository, shared, tmp_path):
@@ -127,9 +133,7 @@ def test_without_its_data_no_branch_goes_out(repository, shared, tmp_path):
     with pytest.raises(TemporaryError, match="shared"):
         retrain(repository, "one")
     assert repository.git("branch", "--list", "retrain/*-one")
-    heads = ["git", "for-each-ref", "--format=%(refname)"]
-    done = subprocess.run(heads, cwd=shared, check=True, capture_output=True, text=True)
-    assert "retrain" not in done.stdout
+    assert not [branch for branch in heads(shared) if branch.startswith("retrain")]
 
 
 def test_a_remote_that_does_not_answer_may_heal_and_the_branch_is_kept(repository, tmp_path):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import pytest
+import torch
 
 from genmint.config import parse_model
 
@@ -17,6 +18,14 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize(
         "without", [None, pytest.param(switch, marks=off)], ids=["on", "forced-off"], indirect=True
     )
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -11,14 +11,6 @@ from genmint.training.loop import fit
 SEEDS = range(3)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def trained(config, spec, data, labels):
     model = build(config, spec)
     given = (labels, labels[:100]) if config.conditional else None

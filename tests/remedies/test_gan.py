@@ -15,14 +15,6 @@ SEEDS = (0, 1, 2)
 FAST = {"lr": 3e-3, "betas": [0.5, 0.999]}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def made(config, *shape, seed=0):
     spec = DataSpec(dataset="d", kind="image", view="grid", shape=shape)
     return build(config.model_copy(update={"seed": seed}), spec).train()

@@ -20,14 +20,6 @@ STEPS = 3000
 RATES = {"lr": 1e-3, "betas": [0.5, 0.999]}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def points(n, seed):
     generator = torch.Generator().manual_seed(seed)
     centres = CENTRES[torch.randint(0, 25, (n,), generator=generator)]

@@ -31,14 +31,6 @@ def rnn(block):
     return make
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def stream(length=300, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(2, len(LETTERS), (length,), generator=generator)

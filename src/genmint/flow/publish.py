@@ -84,7 +84,8 @@ def publish(
     base: str,
     identity: str,
     message: str,
-    models: Sequence[str] = (),
+    *,
+    models: Sequence[str],
 ) -> Published | None:
     """Commit what the checkout has to a branch retrain/DATE-ID; push it where there is a remote.
 
