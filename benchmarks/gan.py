@@ -1,7 +1,10 @@
-"""The GAN recipe against a plain DCGAN on MNIST after equal time; writes benchmarks/gan.md.
+"""GANs on MNIST, judged by their Fréchet distance; writes benchmarks/gan.md or gan-data.md.
 
     genmint add mnist-gan && dvc repro reference@mnist
-    python benchmarks/gan.py            5 minutes each, 3 ways, 3 seeds: 25 minutes on 2 cores
+    python benchmarks/gan.py time       the recipe against a plain DCGAN after five minutes each;
+                                        3 ways, 3 seeds: 25 minutes on 2 cores
+    python benchmarks/gan.py data       the recipe with all digits, a tenth and a hundredth, as they
+                                        are and augmented; 5 ways, 3 seeds: an hour on 2 cores
 
 As many train side by side as there are cores, a thread each. Judged are the last weights (of the
 recipe, their average) by the Fréchet distance of 5,000 samples to the test digits in the features
@@ -11,12 +14,13 @@ of the data set's own CNN.
 from __future__ import annotations
 
 import json
-import math
 import os
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +44,7 @@ from genmint.training.stepper import Stepper
 
 _HERE = Path(__file__).parent
 _NAME = "mnist-gan"
-_SECONDS, _SEEDS, _SAMPLES, _SEED = 300.0, range(3), 5000, 1234
+_SEEDS, _SAMPLES, _SEED = range(3), 5000, 1234
 # What a DCGAN is without any remedy, in the recipe's network and precision.
 PLAIN: dict[str, Any] = {
     "penalty": {"name": "none"}, "pack": 1, "minibatch_stddev": 0, "ema": 0.0,
@@ -49,88 +53,167 @@ PLAIN: dict[str, Any] = {
 }  # fmt: skip
 # Radford et al. 2016, section 4.
 _PUBLISHED = {"name": "adam", "lr": 2e-4, "betas": [0.5, 0.999]}
-WAYS: dict[str, dict[str, Any]] = {
-    "plain DCGAN, its paper's rates": {
-        **PLAIN, "generator": _PUBLISHED, "discriminator": _PUBLISHED
-    },
-    "plain DCGAN, the recipe's rates": PLAIN,
-    f"recipe {_NAME}": {},
-}  # fmt: skip
 
 
-def trained(changes: dict[str, Any], seed: int, seconds: float) -> dict[str, float]:
-    """Train the recipe with changes for so long in this process, and judge it."""
+@dataclass(frozen=True)
+class Way:
+    """Changes to the recipe's block, the share of training digits, and when it is judged.
+
+    Attributes:
+        changes: of keys of the block.
+        share: 0…1, the first so many of the training split.
+        seconds: after which the training ends; None if `steps` say it.
+        steps: at which it is judged, the last of which ends it.
+    """
+
+    changes: dict[str, Any] = field(default_factory=dict)
+    share: float = 1.0
+    seconds: float | None = None
+    steps: tuple[int, ...] = ()
+
+
+_FIVE_MINUTES: dict[str, Any] = {"seconds": 300.0}
+_QUARTERS: dict[str, Any] = {"steps": (3000, 6000, 9000, 12_000)}
+TIME = {
+    "plain DCGAN, its paper's rates": Way(
+        {**PLAIN, "generator": _PUBLISHED, "discriminator": _PUBLISHED}, **_FIVE_MINUTES
+    ),
+    "plain DCGAN, the recipe's rates": Way(PLAIN, **_FIVE_MINUTES),
+    f"recipe {_NAME}": Way({}, **_FIVE_MINUTES),
+}
+DATA = {
+    "all digits": Way(**_QUARTERS),
+    "a tenth": Way(share=0.1, **_QUARTERS),
+    "a tenth, `augment: {shift: 1}`": Way({"augment": {"shift": 1}}, share=0.1, **_QUARTERS),
+    "a hundredth": Way(share=0.01, **_QUARTERS),
+    "a hundredth, `diffaug: [translation]`": Way(
+        {"diffaug": ["translation"]}, share=0.01, **_QUARTERS
+    ),
+}
+
+
+def trained(way: Way, seed: int) -> dict[str, Any]:
+    """Train the recipe in this process; `frechet` at `steps`, and `classes` at the last of them."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     keep_memory()
     project = Project.find()
-    config = parse_model({**block_of(_NAME), **changes, "seed": seed, "steps": 10**9})
+    most = max(way.steps, default=10**9)
+    config = parse_model({**block_of(_NAME), **way.changes, "seed": seed, "steps": most})
     spec, train, _, test = loaded(project, config)
+    train = train[: round(len(train) * way.share)]
     model = store.build(config, spec).train()
     stepper = Stepper(model, config, train, resolve_precision(config, torch.device("cpu")))
-    began, steps = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
-        stepper.step(steps)
-        steps += 1
-        if steps % config.validate_every == 0:
-            stepper.window.clear()
     extractor, _ = load_extractor(project.reference(config.dataset))
-    samples = stepper.judged.sample(_SAMPLES, seed=_SEED)
-    answers = extractor.probabilities(samples)
-    distance = frechet_distance(extractor.features(samples), extractor.features(test))
-    return {"frechet": distance, "steps": steps, "classes": float(classes(answers))}
+    real = extractor.features(test)
+    found: dict[str, Any] = {"steps": [], "frechet": []}
+    for step in _judged_at(way, stepper, config.validate_every):
+        samples = stepper.judged.sample(_SAMPLES, seed=_SEED)
+        found["steps"].append(step)
+        found["frechet"].append(frechet_distance(extractor.features(samples), real))
+    return {**found, "classes": classes(extractor.probabilities(samples))}
 
 
-def side_by_side(seconds: float) -> dict[str, list[dict[str, float]]]:
+def _judged_at(way: Way, stepper: Stepper, every: int) -> Iterator[int]:
+    """Train, and stop where the weights are to be judged."""
+    began, step = time.perf_counter(), 0
+    while True:
+        stepper.step(step)
+        step += 1
+        if step % every == 0:
+            stepper.window.clear()
+        over = way.seconds is not None and time.perf_counter() - began >= way.seconds
+        if over or step in way.steps:
+            yield step
+        if over or step == max(way.steps, default=0):
+            return
+
+
+def side_by_side(ways: dict[str, Way]) -> dict[str, list[dict[str, Any]]]:
     """All ways with all seeds, each in a process and on a core of its own."""
     cores = sorted(os.sched_getaffinity(0))
-    jobs = [(seed, way) for seed in _SEEDS for way in WAYS]
-    found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    jobs = [(seed, name) for seed in _SEEDS for name in ways]
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ways}
     for start in range(0, len(jobs), len(cores)):
         batch = jobs[start : start + len(cores)]
         processes = [
             subprocess.Popen(
                 ["taskset", "-c", str(core), sys.executable, __file__,
-                 json.dumps(WAYS[way]), str(seed), str(seconds)],
+                 json.dumps(asdict(ways[name])), str(seed)],
                 stdout=subprocess.PIPE, text=True,
             )
-            for core, (seed, way) in zip(cores, batch, strict=False)
+            for core, (seed, name) in zip(cores, batch, strict=False)
         ]  # fmt: skip
-        for process, (seed, way) in zip(processes, batch, strict=True):
+        for process, (seed, name) in zip(processes, batch, strict=True):
             said, _ = process.communicate()
             if process.returncode:
-                raise SystemExit(f"{way} failed")
-            found[way].append(json.loads(said))
-            print(f"seed {seed}, {way}: {said.strip()}", flush=True)
+                raise SystemExit(f"{name} failed")
+            found[name].append(json.loads(said))
+            print(f"seed {seed}, {name}: {said.strip()}", flush=True)
     return found
 
 
-def main() -> None:
-    """Train all, and write the page."""
-    runs = side_by_side(_SECONDS)
+def _over_seeds(values: list[float]) -> str:
+    return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
+
+
+def page_of_time(runs: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """The ways after equal time, a column for each seed."""
     lines = [
         "# GAN remedies on MNIST after equal time", "",
-        f"{time.strftime('%Y-%m-%d')}, {processor()}; {_SECONDS / 60:.0f} minutes of training a "
-        f"model on a core of its own. Fréchet distance of {_SAMPLES:,} "
-        "samples to the 10,000 test digits in the features of the data set's own CNN; written by "
-        "`benchmarks/gan.py`.", "",
+        _measured("time", "five minutes"), "",
         "| | " + " | ".join(f"seed {seed}" for seed in _SEEDS) + " | mean ± s.d. | steps |",
         "|---|" + "---:|" * (len(_SEEDS) + 2),
     ]  # fmt: skip
-    for way in WAYS:
-        distances = [run["frechet"] for run in runs[way]]
-        spread = statistics.stdev(distances) if len(distances) > 1 else math.nan
+    for name, of in runs.items():
+        distances = [run["frechet"][-1] for run in of]
         lines.append(
-            f"| {way} | " + " | ".join(f"{value:.3f}" for value in distances)
-            + f" | {statistics.mean(distances):.3f} ± {spread:.3f} | "
-            f"{statistics.mean(run['steps'] for run in runs[way]):,.0f} |"
+            f"| {name} | " + " | ".join(f"{value:.3f}" for value in distances)
+            + f" | {_over_seeds(distances)} | "
+            f"{statistics.mean(run['steps'][-1] for run in of):,.0f} |"
         )  # fmt: skip
+    return lines
+
+
+def page_of_data(runs: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """The ways as they train, mean and deviation of the seeds."""
+    steps = next(iter(runs.values()))[0]["steps"]
+    lines = [
+        "# A GAN on little of MNIST", "",
+        f"{_measured('data', f'{steps[-1]:,} steps')} Recipe `{_NAME}`; mean ± s.d. of "
+        f"{len(_SEEDS)} seeds.", "",
+        "| steps | " + " | ".join(f"{step:,}" for step in steps) + " |",
+        "|---|" + "---:|" * len(steps),
+    ]  # fmt: skip
+    for name, of in runs.items():
+        columns = zip(*(run["frechet"] for run in of), strict=True)
+        lines.append(f"| {name} | " + " | ".join(_over_seeds(list(c)) for c in columns) + " |")
+    return lines
+
+
+def _measured(comparison: str, length: str) -> str:
+    return (
+        f"{time.strftime('%Y-%m-%d')}, {processor()}; a core and {length} for each training. "
+        f"Fréchet distance of {_SAMPLES:,} samples to the 10,000 test digits in the features of "
+        f"the data set's own CNN; written by `benchmarks/gan.py {comparison}`."
+    )
+
+
+def main(comparison: str) -> None:
+    """Train all of a comparison, and write its page."""
+    ways, page, file = {
+        "time": (TIME, page_of_time, "gan.md"),
+        "data": (DATA, page_of_data, "gan-data.md"),
+    }[comparison]
+    lines = page(side_by_side(ways))
     print("\n".join(lines))
-    write_text(_HERE / "gan.md", "\n".join([*lines, ""]))
+    write_text(_HERE / file, "\n".join([*lines, ""]))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 4:
-        print(json.dumps(trained(json.loads(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))))
+    if len(sys.argv) == 3:
+        print(json.dumps(trained(Way(**json.loads(sys.argv[1])), int(sys.argv[2]))))
+    elif sys.argv[1:] in (["time"], ["data"]):
+        main(sys.argv[1])
     else:
-        main()
+        raise SystemExit(__doc__)

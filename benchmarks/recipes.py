@@ -86,8 +86,6 @@ CASES: dict[str, Case] = {
     "mnist-gan-tenth": Case("mnist-gan", share=0.1),
     "mnist-gan-tenth-augmented": Case("mnist-gan", {"augment": _AUGMENT}, share=0.1),
     "mnist-gan-tenth-diffaug": Case("mnist-gan", {"diffaug": ["translation"]}, share=0.1),
-    "mnist-gan-hundredth": Case("mnist-gan", share=0.01),
-    "mnist-gan-hundredth-diffaug": Case("mnist-gan", {"diffaug": ["translation"]}, share=0.01),
 }
 
 
