@@ -32,13 +32,15 @@ from quality import loaded
 from recipes import block_of
 from run import processor
 
-from genmint.config import parse_model
+from genmint.config import Augmentation, parse_model
 from genmint.files import write_text
 from genmint.metrics.classes import classes
 from genmint.metrics.extractor import load_extractor
 from genmint.metrics.frechet import frechet_distance
 from genmint.models import store
+from genmint.models.noise import Noise
 from genmint.project import Project
+from genmint.training.augmentation import augmented
 from genmint.training.devices import keep_memory, resolve_precision
 from genmint.training.stepper import Stepper
 
@@ -90,6 +92,10 @@ DATA = {
         {"diffaug": ["translation"]}, share=0.01, **_QUARTERS
     ),
 }
+AUGMENTED: tuple[dict[str, Any], ...] = (
+    {}, {"shift": 1}, {"shift": 2}, {"rotate": 3}, {"rotate": 10}, {"scale": 0.05},
+    {"rotate": 10, "scale": 0.1},
+)  # fmt: skip
 
 
 def trained(way: Way, seed: int) -> dict[str, Any]:
@@ -188,7 +194,27 @@ def page_of_data(runs: dict[str, list[dict[str, Any]]]) -> list[str]:
     for name, of in runs.items():
         columns = zip(*(run["frechet"] for run in of), strict=True)
         lines.append(f"| {name} | " + " | ".join(_over_seeds(list(c)) for c in columns) + " |")
+    lines += [
+        "", f"What `augment` alone does to the distance of {_SAMPLES:,} training digits:", "",
+        "| augment | distance |", "|---|---:|",
+        *(f"| `{said}` | {distance:.2f} |" for said, distance in moved().items()),
+    ]  # fmt: skip
     return lines
+
+
+def moved() -> dict[str, float]:
+    """Distance of training digits to the test digits as they are, and moved by each setting."""
+    project, config = Project.find(), parse_model(block_of(_NAME))
+    _, train, _, test = loaded(project, config)
+    extractor, _ = load_extractor(project.reference(config.dataset))
+    real = extractor.features(test)
+    found = {}
+    for settings in AUGMENTED:
+        noise = Noise(torch.Generator().manual_seed(_SEED))
+        items = augmented(train[:_SAMPLES], Augmentation(**settings), noise, sound=False)
+        said = ", ".join(f"{key}: {value}" for key, value in settings.items())
+        found[f"{{{said}}}"] = frechet_distance(extractor.features(items), real)
+    return found
 
 
 def _measured(comparison: str, length: str) -> str:
