@@ -155,6 +155,17 @@ class Workshop:
         return gate.run(self.project, self.params, name)
 
 
+@pytest.fixture
+def one_thread():
+    """Torch computes on one thread, so that the same comes out whatever else runs."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(autouse=True)
 def denormal_numbers():
     """A training flushes them for its whole process, which is no business of other tests."""

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from genmint.config import GANConfig, RNNConfig, VAEConfig
@@ -15,6 +14,8 @@ from genmint.metrics import sheets
 from genmint.metrics.probe import PROBE, Probe, common, draw_probe, read_probe, write_probe
 from genmint.metrics.probe_sheet import write_sheet
 from genmint.models import store
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 VAE = {"family": "vae", "steps": 1, "hidden": (6,), "latent": 2}
 GAN = {"family": "gan", "steps": 1, "hidden": (6,), "latent": 2}
@@ -243,11 +244,3 @@ def test_a_probe_is_json_free_of_pickles(tmp_path):
     write_probe(tmp_path, drawn("writer", tmp_path / "data"))
     with np.load(tmp_path / PROBE, allow_pickle=False) as stored:
         assert json.dumps(sorted(stored.files)) == '["ids", "item_ids", "prompts", "texts"]'
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

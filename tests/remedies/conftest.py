@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import pytest
-import torch
 
 from genmint.config import parse_model
 
@@ -21,11 +20,8 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _all_on_one_thread(one_thread):
+    pass
 
 
 @pytest.fixture

@@ -9,11 +9,8 @@ from genmint.data.spec import DataSpec
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _all_on_one_thread(one_thread):
+    pass
 
 
 @pytest.fixture(scope="session")
