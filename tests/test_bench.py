@@ -56,7 +56,7 @@ def project(tmp_path, monkeypatch):
     # Without a compiler nothing is translated, which would take half a minute.
     monkeypatch.setenv("CXX", "no-such-compiler")
     (tmp_path / "params.yaml").write_text(
-        "datasets:\n  dots: {path: data/sources/dots.yaml, kind: image, size: 8}\n"
+        "datasets:\n  dots: {path: data/sources/dots.yaml, kind: image, resolution: 8}\n"
         "models:\n  tiny: {family: vae, dataset: dots, network: conv, hidden: [4], latent: 2, "
         "steps: 100, batch_size: 8}\ngates: {}\n"
     )

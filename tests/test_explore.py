@@ -12,7 +12,7 @@ from genmint.models import store
 
 PARAMS = """\
 datasets:
-  dots: {path: data/sources/dots.yaml, kind: image, size: 8}
+  dots: {path: data/sources/dots.yaml, kind: image, resolution: 8}
   words: {path: data/own/words, kind: text}
 models:
   vae: {family: vae, dataset: dots, network: conv, hidden: [8, 8], latent: 3, attention: true,

@@ -15,7 +15,7 @@ from genmint.errors import ConfigError
 ROOT = Path(__file__).parents[2]
 GOOD = """\
 datasets:
-  faces: {path: data/own/faces, kind: image, size: 16}
+  faces: {path: data/own/faces, kind: image, resolution: 16}
   talk: {path: data/own/talk, kind: audio, sample_rate: 8000, seconds: 1.0}
   poems: {path: data/own/poems, kind: text}
 models:
@@ -74,12 +74,17 @@ def test_blocks_cannot_change_after_they_were_read():
     [
         ("steps: 10, optimiser", "stpes: 10, optimiser", "models.a.stpes: unknown key; did you mean 'steps'?"),
         ("{lr: 2e-4}", "{lrr: 2e-4}", "models.a.optimiser.lrr: unknown key; did you mean 'lr'?"),
-        ("size: 16", "sise: 16", "datasets.faces.sise: unknown key; did you mean 'size'?"),
+        ("resolution: 16", "resolutoin: 16", "datasets.faces.resolutoin: unknown key; did you mean 'resolution'?"),
+        ("resolution: 16", "size: 16", "datasets.faces: the key size is called resolution now, since DVC's run-cache ignores keys called size: rename it"),
+        ("  a: {family", "  size: {family", "models.size: the name 'size' cannot be used: DVC's run-cache ignores keys called size or nfiles"),
+        ("  faces:", "  nfiles:", "datasets.nfiles: the name 'nfiles' cannot be used"),
+        ("gates:\n  a:", "gates:\n  size:", "gates.size: the name 'size' cannot be used"),
+        ("{elbo: {min: -10.0}}", "{size: {min: -10.0}}", "gates.a.thresholds.size: the name 'size' cannot be used"),
         ("gates:", "gate:", "gate: unknown key; did you mean 'gates'?"),
-        ("size: 16}", "size: 16, stack: {items: 9}}", "datasets.faces: stack makes its classes of the labels of single pictures, and labels is none"),
-        ("size: 16}", "size: 16, labels: folder, mode: rgb, stack: {items: 9}}", "datasets.faces: stack makes channels of grey pictures: set mode: grey"),
-        ("size: 16}", "size: 16, labels: folder, stack: {itms: 9}}", "datasets.faces.stack.itms: unknown key; did you mean 'items'?"),
-        ("size: 16}", "size: 16, labels: folder, stack: {items: 9, channels: 2}}", "datasets.faces.stack.channels: Input should be 3"),
+        ("resolution: 16}", "resolution: 16, stack: {items: 9}}", "datasets.faces: stack makes its classes of the labels of single pictures, and labels is none"),
+        ("resolution: 16}", "resolution: 16, labels: folder, mode: rgb, stack: {items: 9}}", "datasets.faces: stack makes channels of grey pictures: set mode: grey"),
+        ("resolution: 16}", "resolution: 16, labels: folder, stack: {itms: 9}}", "datasets.faces.stack.itms: unknown key; did you mean 'items'?"),
+        ("resolution: 16}", "resolution: 16, labels: folder, stack: {items: 9, channels: 2}}", "datasets.faces.stack.channels: Input should be 3"),
         ("{min: -10.0}", "{minn: -10.0}", "gates.a.thresholds.elbo.minn: unknown key; did you mean 'min'?"),
         ("champion: {superior", "champoin: {superior", "gates.a.champoin: unknown key; did you mean 'champion'?"),
         ("steps: 10, optimiser", "steps: -10, optimiser", "models.a.steps: Input should be greater than 0 (found -10)"),
@@ -99,15 +104,15 @@ def test_blocks_cannot_change_after_they_were_read():
         ("gates:\n  a:", "gates:\n  c:", "gates.c: there is no model 'c'"),
         ("  faces:", "  Faces:", "lower-case letters, digits and hyphens"),
         ("  a: {family", "  a.journal: {family", "lower-case letters, digits and hyphens"),
-        ("kind: image, size: 16", "kind: image, size: 16, split: randomly", "official, position, hash or group:COLUMN"),
-        ("kind: image, size: 16", "kind: image, size: 16, test: 0.95", "nothing is left"),
-        ("kind: image, size: 16", "kind: image, size: 16, test: 0.0", "datasets.faces.test"),
-        ("kind: image, size: 16", "kind: image, size: 100000", "datasets.faces.size"),
-        ("kind: image, size: 16", "kind: image, size: 16, labels: filename", "filename_pattern"),
-        ("kind: image, size: 16", "kind: image, size: 16, filename_pattern: '('", "not a regular expression"),
-        ("kind: image, size: 16", "kind: image, size: 16, confirmation: 0.85", "nothing is left"),
-        ("kind: image, size: 16", "kind: image, size: 16, confirmation: -0.1", "datasets.faces.confirmation"),
-        ("kind: image, size: 16", "kind: image, size: 16, protocol: {resamples: 1}", "datasets.faces.protocol.resamples"),
+        ("kind: image, resolution: 16", "kind: image, resolution: 16, split: randomly", "official, position, hash or group:COLUMN"),
+        ("kind: image, resolution: 16", "kind: image, resolution: 16, test: 0.95", "nothing is left"),
+        ("kind: image, resolution: 16", "kind: image, resolution: 16, test: 0.0", "datasets.faces.test"),
+        ("kind: image, resolution: 16", "kind: image, resolution: 100000", "datasets.faces.resolution"),
+        ("kind: image, resolution: 16", "kind: image, resolution: 16, labels: filename", "filename_pattern"),
+        ("kind: image, resolution: 16", "kind: image, resolution: 16, filename_pattern: '('", "not a regular expression"),
+        ("kind: image, resolution: 16", "kind: image, resolution: 16, confirmation: 0.85", "nothing is left"),
+        ("kind: image, resolution: 16", "kind: image, resolution: 16, confirmation: -0.1", "datasets.faces.confirmation"),
+        ("kind: image, resolution: 16", "kind: image, resolution: 16, protocol: {resamples: 1}", "datasets.faces.protocol.resamples"),
         ("{superior: [elbo]}", "{metric: elbo}", "gates.a.champion.superior: is missing"),
         ("{superior: [elbo]}", "{superior: [elbo], metric: elbo}", "gates.a.champion.metric: unknown key"),
         ("{superior: [elbo]}", "{superior: []}", "gates.a.champion.superior"),
@@ -206,7 +211,7 @@ def test_drift_is_optional_typed_and_names_data_sets():
 
 
 def test_stacked_sets_are_not_watched_for_drift():
-    stacked = GOOD.replace("size: 16}", "size: 16, labels: folder, stack: {items: 9}}")
+    stacked = GOOD.replace("resolution: 16}", "resolution: 16, labels: folder, stack: {items: 9}}")
     params = parse_params(stacked, Path("params.yaml"))
     assert params.datasets["faces"].stack.model_dump() == {"channels": 3, "items": 9, "seed": 0}
     said = refusal(stacked + "drift: {faces: {}}\n")

@@ -20,7 +20,7 @@ from genmint.data.readers import ImageReader, TextReader
 from genmint.errors import DataError
 from genmint.files import sha256_bytes, sha256_file
 
-DATASET = ImageDataset(kind="image", path="x", size=4)
+DATASET = ImageDataset(kind="image", path="x", resolution=4)
 
 
 def plan_of(rows, where, labels=None):
@@ -34,7 +34,7 @@ def plan_of(rows, where, labels=None):
 
 
 def items_of(rows, size=4):
-    reader = ImageReader(ImageDataset(kind="image", path="x", size=size))
+    reader = ImageReader(ImageDataset(kind="image", path="x", resolution=size))
     return ArrayItems((Part("pixels", rows, None, None),), reader)
 
 

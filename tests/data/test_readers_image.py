@@ -14,7 +14,7 @@ from genmint.data.readers import ImageReader, UnreadableError
 
 
 def reader(**options):
-    return ImageReader(ImageDataset(kind="image", path="x", **{"size": 8, **options}))
+    return ImageReader(ImageDataset(kind="image", path="x", **{"resolution": 8, **options}))
 
 
 def saved(path, image, **options):

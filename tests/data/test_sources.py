@@ -63,7 +63,7 @@ def test_what_is_no_idx_file_is_refused(tmp_path, content):
 
 
 def test_digits_use_the_whole_range_and_all_ten_classes(tmp_path):
-    dataset = ImageDataset(kind="image", path="x", size=8, labels="source")
+    dataset = ImageDataset(kind="image", path="x", resolution=8, labels="source")
     source = Digits(dataset)
     source.materialise(tmp_path)
     rows = [row for piece in source.items(tmp_path).describe() for row in piece]

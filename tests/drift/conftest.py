@@ -16,7 +16,7 @@ from genmint.project import Project
 
 PARAMS = """\
 datasets:
-  shapes: {path: data/own/shapes, kind: image, size: 8, confirmation: 0.0, test: 0.2,
+  shapes: {path: data/own/shapes, kind: image, resolution: 8, confirmation: 0.0, test: 0.2,
            validation: 0.2, reference: {epochs: 3}}
 models:
   shapes-vae: {family: vae, dataset: shapes, hidden: [8], latent: 2, steps: 20}

@@ -191,7 +191,7 @@ def test_a_commit_that_only_changes_code_keeps_the_baseline(watched):
 
 def test_items_that_are_read_otherwise_are_not_compared(watched):
     path = watched.home.params
-    path.write_text(path.read_text().replace("size: 8", "size: 16"))
+    path.write_text(path.read_text().replace("resolution: 8", "resolution: 16"))
     watched.checkout.commit("larger")
     watched.deliver(1000, 60, bright=150)
     decision = look(watched.home, "shapes")

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.soak
 
 PARAMS = """\
 datasets:
-  digits: {path: data/sources/digits.yaml, kind: image, size: 8, labels: source, test: 0.15,
+  digits: {path: data/sources/digits.yaml, kind: image, resolution: 8, labels: source, test: 0.15,
            confirmation: 0.0, reference: {epochs: 3}, protocol: {samples: 64}}
 models:
   tiny-vae: {family: vae, dataset: digits, hidden: [16], latent: 2, steps: 60}

@@ -28,9 +28,10 @@ MODEL = "{family: vae, dataset: digits, hidden: [16], latent: 2, validate_every:
 GATE = "{thresholds: {elbo: {min: -1000.0}}, champion: {superior: [elbo]}}"
 PARAMS = f"""\
 datasets:
-  digits: {{path: data/sources/digits.yaml, kind: image, size: 8, labels: source, confirmation: 0.0,
+  digits: {{path: data/sources/digits.yaml, kind: image, resolution: 8, labels: source,
+           confirmation: 0.0,
            reference: {{min_accuracy: 0.2, epochs: 3}}, protocol: {{samples: 32, resamples: 2}}}}
-  nothing: {{path: data/own/nothing, kind: image, size: 8}}
+  nothing: {{path: data/own/nothing, kind: image, resolution: 8}}
 models:
   one: {MODEL}
   two: {MODEL}

@@ -11,7 +11,8 @@ from tests.services.conftest import Running, wait_for
 
 PARAMS = """\
 datasets:
-  digits: {path: data/sources/digits.yaml, kind: image, size: 8, labels: source, confirmation: 0.0,
+  digits: {path: data/sources/digits.yaml, kind: image, resolution: 8, labels: source,
+           confirmation: 0.0,
            reference: {min_accuracy: 0.2, epochs: 3}, protocol: {samples: 32, resamples: 2}}
 models:
   digits-vae: {family: vae, dataset: digits, hidden: [16], latent: 2, steps: 50}

@@ -56,7 +56,7 @@ TRAIN = "mkdir -p models && cp data/prepared/d models/{name}"
 PARAMS = """\
 # What a person wrote.
 datasets:
-  d: {path: data/sources/d.yaml, kind: image, size: 8}  # eight pixels
+  d: {path: data/sources/d.yaml, kind: image, resolution: 8}  # eight pixels
 models:
   a: {family: vae, dataset: d, hidden: [8], latent: 2, steps: 10}
   b: {family: vae, dataset: d, hidden: [8], latent: 2, steps: 10}

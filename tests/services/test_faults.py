@@ -21,7 +21,8 @@ from genmint.services.processes import FLOW_RUN, marked
 
 PARAMS = """\
 datasets:
-  digits: {path: data/sources/digits.yaml, kind: image, size: 8, labels: source, confirmation: 0.0,
+  digits: {path: data/sources/digits.yaml, kind: image, resolution: 8, labels: source,
+           confirmation: 0.0,
            reference: {min_accuracy: 0.2, epochs: 3}, protocol: {samples: 32, resamples: 2}}
 models:
   digits-vae: {family: vae, dataset: digits, hidden: [128], latent: 4, steps: 6000}

@@ -22,7 +22,8 @@ PROTOCOL = {"samples": 24, "importance_samples": 4, "seed": 5, "batch_size": 16}
 PARAMS = {
     "datasets": {
         "shapes": {
-            "path": "own", "kind": "image", "size": 8, "labels": "folder", "protocol": PROTOCOL,
+            "path": "own", "kind": "image", "resolution": 8, "labels": "folder",
+            "protocol": PROTOCOL,
         },
         "tones": {
             "path": "own",

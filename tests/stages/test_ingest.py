@@ -12,7 +12,7 @@ from PIL import Image
 from genmint.errors import ConfigError, DataError
 from genmint.files import sha256_file
 
-PICTURES = {"kind": "image", "size": 8}
+PICTURES = {"kind": "image", "resolution": 8}
 SOUNDS = {"kind": "audio", "sample_rate": 8000, "seconds": 0.25}
 TEXTS = {"kind": "text"}
 
@@ -213,7 +213,7 @@ def test_blocks_that_do_not_fit_their_source_are_refused(data_project, settings,
     data_project.pictures(2)
     block = {**PICTURES, **settings}
     if block["kind"] == "text":
-        del block["size"]
+        del block["resolution"]
     data_project.block(**block)
     with pytest.raises(ConfigError, match=message):
         data_project.ingest()

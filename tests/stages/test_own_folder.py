@@ -36,7 +36,7 @@ def picture(path, seed):
 def test_adding_changing_and_removing_a_file_is_seen(data_project):
     root, folder = data_project.root, data_project.folder
     data_project.pictures(30)
-    data_project.block(kind="image", size=8)
+    data_project.block(kind="image", resolution=8)
     stages = YAML(typ="safe", pure=True).load((CHECKOUT / "dvc.yaml").read_text())["stages"]
     with (root / "dvc.yaml").open("w") as stream:
         YAML().dump({"stages": {"ingest": stages["ingest"]}}, stream)

@@ -11,7 +11,7 @@ from genmint.data.prepared import SPLITS, Prepared
 from genmint.errors import DataError, GenmintError
 from genmint.files import sha256_file
 
-PICTURES = {"kind": "image", "size": 8, "validation": 0.2, "test": 0.2}
+PICTURES = {"kind": "image", "resolution": 8, "validation": 0.2, "test": 0.2}
 SOUNDS = {"kind": "audio", "sample_rate": 8000, "seconds": 0.25}
 TEXTS = {"kind": "text", "validation": 0.2, "test": 0.2}
 
@@ -129,7 +129,7 @@ def test_a_text_changed_since_the_manifest_is_named(data_project):
 
 
 def test_a_changed_array_of_ours_is_named(data_project):
-    data_project.block("digits", path="data/sources/digits.yaml", kind="image", size=8)
+    data_project.block("digits", path="data/sources/digits.yaml", kind="image", resolution=8)
     data_project.ingest("digits")
     data_project.admit("digits")
     path = data_project.project.raw("digits") / "digits.npy"
@@ -369,7 +369,7 @@ def test_a_single_file_can_be_the_path(data_project):
     assert prepared(data_project).meta.items == dict.fromkeys(SPLITS, 1)
 
 
-DIGITS = {"path": "data/sources/digits.yaml", "kind": "image", "size": 8, "labels": "source"}
+DIGITS = {"path": "data/sources/digits.yaml", "kind": "image", "resolution": 8, "labels": "source"}
 
 
 def test_stacks_are_made_within_each_split(data_project):
@@ -424,7 +424,7 @@ def test_mnist_has_its_official_test_digits(data_project, monkeypatch):
         "mnist",
         path="data/sources/mnist.yaml",
         kind="image",
-        size=28,
+        resolution=28,
         split="official",
         labels="source",
     )

@@ -30,7 +30,7 @@ def project(tmp_path):
 def block(project, kind, **settings):
     given = {"path": "data/own/d", "kind": kind, "protocol": PROTOCOL, **settings}
     if kind == "image":
-        given |= {"size": 8}
+        given |= {"resolution": 8}
     if kind == "audio":
         given |= {"sample_rate": 4000, "seconds": 0.256}
     document = {"datasets": {"d": given}, "models": {}, "gates": {}}

@@ -17,7 +17,7 @@ def test_modes_that_are_left_out_are_counted(data_project):
         "stacked",
         path="data/sources/digits.yaml",
         kind="image",
-        size=8,
+        resolution=8,
         test=0.15,
         labels="source",
         stack={"items": 20_000},

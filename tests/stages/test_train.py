@@ -22,7 +22,7 @@ from genmint.training.stepper import Stepper
 
 PARAMS = """\
 datasets:
-  dots: {path: data/sources/dots.yaml, kind: image, size: 8}
+  dots: {path: data/sources/dots.yaml, kind: image, resolution: 8}
 models:
   tiny:
     family: vae

@@ -21,7 +21,7 @@ from genmint.training.history import read_history
 
 PARAMS = """\
 datasets:
-  dots: {{path: data/sources/dots.yaml, kind: image, size: 8}}
+  dots: {{path: data/sources/dots.yaml, kind: image, resolution: 8}}
   words: {{path: data/own/words, kind: text}}
 models:
   vae: {{family: vae, dataset: dots, hidden: [8], latent: 2, ema: 0.9, {common}}}

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from genmint.errors import ConfigError, DataError
 
-PICTURES = {"kind": "image", "size": 8, "max_quarantined": 0.1}
+PICTURES = {"kind": "image", "resolution": 8, "max_quarantined": 0.1}
 SOUNDS = {"kind": "audio", "sample_rate": 8000, "seconds": 0.25, "max_quarantined": 0.5}
 
 

@@ -2,12 +2,28 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+# DVC leaves these keys out of the key of its run-cache, at any depth of a parameter: a change of
+# their value would restore the outputs of the value before (treeverse/dvc#10296).
+HIDDEN_FROM_DVC = frozenset({"size", "nfiles"})
+
+
+def _seen_by_dvc(name: str) -> str:
+    if name in HIDDEN_FROM_DVC:
+        raise ValueError(
+            f"the name {name!r} cannot be used: DVC's run-cache ignores keys called size or "
+            "nfiles, so changes would re-run nothing"
+        )
+    return name
+
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
+# A key of a map that a user chooses.
+Key = Annotated[str, AfterValidator(_seen_by_dvc)]
 
 
 class Frozen(BaseModel):

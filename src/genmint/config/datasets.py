@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -108,13 +108,23 @@ class _DatasetBase(Frozen):
 
 
 class ImageDataset(_DatasetBase):
-    """Images: uint8, N×C×size×size."""
+    """Images: uint8, N×C×resolution×resolution."""
 
     kind: Literal["image"]
-    size: Annotated[int, Field(ge=4, le=1024)]
+    resolution: Annotated[int, Field(ge=4, le=1024)]
     mode: Literal["grey", "rgb"] = "grey"
     max_pixels: PositiveInt = 50_000_000
     stack: Stack | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _size_has_another_name(cls, entry: Any) -> Any:
+        if isinstance(entry, dict) and "size" in entry:
+            raise ValueError(
+                "the key size is called resolution now, since DVC's run-cache ignores keys called "
+                "size: rename it"
+            )
+        return entry
 
     @model_validator(mode="after")
     def _can_be_stacked(self) -> Self:

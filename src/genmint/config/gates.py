@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from genmint.config.base import Frozen, PositiveFloat, PositiveInt, Share
+from genmint.config.base import Frozen, Key, PositiveFloat, PositiveInt, Share
 
 
 class Bound(Frozen):
@@ -83,7 +83,7 @@ class Gate(Frozen):
 
     mode: Literal["enforce", "dry-run"] = "enforce"
     allow_overrides: bool = False
-    thresholds: Annotated[dict[str, Bound], Field(min_length=1)]
+    thresholds: Annotated[dict[Key, Bound], Field(min_length=1)]
     health: Health = Health()
     memorisation: Memorisation | None = None
     cost: CostBudget = CostBudget()

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from genmint.config.base import Frozen
+from genmint.config.base import Frozen, Key
 from genmint.config.datasets import AudioDataset, Dataset, ImageDataset, TextDataset
 from genmint.config.drift import DriftRule
 from genmint.config.gates import Gate
@@ -18,7 +18,7 @@ from genmint.config.models import GANConfig, ModelConfig, RNNConfig, VAEConfig
 from genmint.errors import ConfigError
 
 # A dot would collide with the journal's registered model (NAME.journal), a slash with paths.
-BlockName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+BlockName = Annotated[Key, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 
 _BLOCKS: dict[str, dict[str, type[BaseModel]]] = {
     "datasets": {"image": ImageDataset, "audio": AudioDataset, "text": TextDataset},
@@ -149,7 +149,11 @@ def _explain(error: ErrorDetails) -> str:
     location = [part for part in error["loc"] if part != "[key]"]
     if "[key]" in error["loc"]:
         key = ".".join(map(str, location))
-        return f"{key}: a block's name is lower-case letters, digits and hyphens, a letter first"
+        if error["type"] == "value_error":
+            return f"{key}: {error['msg'].removeprefix('Value error, ')}"
+        return (
+            f"{key}: the name of an entry is lower-case letters, digits and hyphens, a letter first"
+        )
     known: dict[str, Any] = dict(Params.model_fields)
     model: type[BaseModel] | None = Params
     if location and location[0] in ("vae", "gan", "rnn"):

@@ -163,11 +163,13 @@ def _prepare_items(
     confirmed = dataset.confirmation > 0
     splits.refuse_empty(plan.items(), name, dataset.split, confirmation=confirmed)
     if isinstance(dataset, ImageDataset) and dataset.stack is not None:
-        return _prepare_stacks(folder, name, dataset.size, dataset.stack, plan, items, classes)
+        return _prepare_stacks(
+            folder, name, dataset.resolution, dataset.stack, plan, items, classes
+        )
     shape: tuple[int, ...]
     if isinstance(dataset, ImageDataset):
         channels = 1 if dataset.mode == "grey" else 3
-        shape, dtype = (channels, dataset.size, dataset.size), "|u1"
+        shape, dtype = (channels, dataset.resolution, dataset.resolution), "|u1"
         sound: dict[str, Any] = {}
     else:
         shape, dtype = (dataset.samples_per_clip,), "<i2"
@@ -187,7 +189,7 @@ def _prepare_items(
 def _prepare_stacks(
     folder: Path,
     name: str,
-    size: int,
+    resolution: int,
     stack: Stack,
     plan: Plan,
     items: Items,
@@ -201,13 +203,13 @@ def _prepare_stacks(
     # Draws need every picture of a split at hand: single ones are packed first, to be mapped.
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         singles = Path(temporary)
-        packing.pack_items(singles, plan, items, (1, size, size), "|u1")
+        packing.pack_items(singles, plan, items, (1, resolution, resolution), "|u1")
         files = stacking.pack_stacks(folder, singles, counts, stack, len(classes))
     return Meta(
         dataset=name,
         kind="image",
         items={str(split): count for split, count in counts.items()},
-        shape=(stack.channels, size, size),
+        shape=(stack.channels, resolution, resolution),
         labels=labels,
         stacked=tuple(classes),
         files=files,

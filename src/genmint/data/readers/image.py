@@ -39,10 +39,10 @@ _DAMAGED = (
 
 @dataclass(frozen=True)
 class ImageReader:
-    """Reads pictures as uint8 C×size×size: oriented, flattened, scaled, cropped from the centre.
+    """Reads images as uint8 C×resolution×resolution: oriented, flattened, scaled, centre-cropped.
 
-    The shorter side is scaled to `size` (bicubic, with Pillow's low-pass when shrinking). 16-bit
-    grey is scaled to 8 bits, not clipped. Transparency is laid over white.
+    The shorter side is scaled to `resolution` (bicubic, with Pillow's low-pass when shrinking).
+    16-bit grey is scaled to 8 bits, not clipped. Transparency is laid over white.
     """
 
     dataset: ImageDataset
@@ -68,7 +68,7 @@ class ImageReader:
         }
 
     def load(self, path: Path) -> npt.NDArray[np.uint8]:
-        """One picture, uint8 1×C×size×size."""
+        """One image, uint8 1×C×resolution×resolution."""
         return self._read(path)[0][np.newaxis]
 
     def describe_rows(self, rows: npt.NDArray[np.uint8]) -> list[Statistics]:
@@ -80,8 +80,8 @@ class ImageReader:
         return [{**size, "mean": mean, "std": std} for mean, std in zip(means, stds, strict=True)]
 
     def load_rows(self, rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """N×H×W grey or N×H×W×3 colour pictures as uint8 N×C×size×size."""
-        size, grey = self.dataset.size, self.dataset.mode == "grey"
+        """N×H×W grey or N×H×W×3 colour images as uint8 N×C×resolution×resolution."""
+        size, grey = self.dataset.resolution, self.dataset.mode == "grey"
         if rows.shape[1:] == (size, size) and grey:
             return np.ascontiguousarray(rows[:, np.newaxis])
         return np.stack([self._finish(Image.fromarray(row)) for row in rows])
@@ -102,10 +102,10 @@ class ImageReader:
             raise UnreadableError(_reason(error)) from None
 
     def _finish(self, image: Image.Image) -> npt.NDArray[np.uint8]:
-        """A decoded picture of any mode as uint8 C×size×size."""
+        """A decoded image of any mode as uint8 C×resolution×resolution."""
         target = "L" if self.dataset.mode == "grey" else "RGB"
         flat = _flatten(_to_8_bit(image), target)
-        size = (self.dataset.size, self.dataset.size)
+        size = (self.dataset.resolution, self.dataset.resolution)
         if flat.size != size:
             flat = ImageOps.fit(flat, size, method=Image.Resampling.BICUBIC)
         array = np.asarray(flat, dtype=np.uint8)
