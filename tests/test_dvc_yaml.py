@@ -1,0 +1,158 @@
+"""dvc.yaml: a stage depends on every source file whose change can change what the stage writes.
+
+Imports are those that the file of a stage makes, directly or through other modules of genmint, as
+grimp (which import-linter brings) reads them.
+"""
+
+import ast
+from collections.abc import Iterable
+from pathlib import Path
+
+import grimp
+import pytest
+from ruamel.yaml import YAML
+
+from genmint.models.families import FAMILIES
+
+ROOT = Path(__file__).parents[1]
+STAGES = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")["stages"]
+MODELS = ("train", "evaluate", "gate")
+DATA = ("ingest", "validate", "prepare", "reference")
+
+# A source file, or a folder with a final slash: the stages that import it and do not depend on
+# it, and why a change of it cannot change what they write.
+EXCEPTIONS: dict[str, tuple[Iterable[str], str]] = {
+    "errors.py": (STAGES, "words of errors; a stage that fails writes nothing"),
+    "files.py": (STAGES, "how files are written and hashed, not what is in them"),
+    "project.py": (STAGES, "where files lie; dvc.yaml names each output itself"),
+    "config/base.py": (STAGES, "types that accept or refuse a value of params.yaml"),
+    "config/__init__.py": (STAGES, "names that other modules define"),
+    "config/params.py": (STAGES, "accepts or refuses params.yaml, whose values DVC compares"),
+    "config/drift.py": (STAGES, "settings that no stage reads"),
+    "config/gates.py": (set(STAGES) - {"gate"}, "settings that only gate reads"),
+    "config/models.py": ((*DATA, "gate"), "settings that only train and evaluate read"),
+    "config/datasets.py": (MODELS, "settings of data reach models in full through meta.json, "
+                                   "config.json and reference.json"),
+    "data/progress.py": (("ingest",), "the progress that is shown while items are read"),
+    "data/readers/": (("validate", "reference"), "the manifest and the arrays are dependencies"),
+    "data/items.py": (("reference",), "reads sources; imported beside single_labels of stacking"),
+    "data/packing.py": (("reference",), "writes arrays; imported beside single_labels of stacking"),
+    "models/families.py": (("train", "evaluate"), "a table; the folder of the family that an "
+                                                  "entry names is a dependency"),
+    "tracking/": (("train",), "reports the run to MLflow; no output holds anything of it"),
+    "rows.py": (("train",), "imported by tracking alone"),
+    "lock.py": (("train",), "imported by tracking alone"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return grimp.build_graph("genmint", exclude_type_checking_imports=True, cache_dir=None)
+
+
+@pytest.fixture(scope="module")
+def imports(graph):
+    def of_stage(stage):
+        start = f"genmint.stages.{stage}"
+        return sorted(source(name) for name in {start, *graph.find_upstream_modules(start)})
+
+    return of_stage
+
+
+def source(module):
+    """File of a module, relative to src/genmint."""
+    path = Path(*module.split(".")[1:])
+    folder = ROOT / "src" / "genmint" / path
+    return (path / "__init__.py" if folder.is_dir() else path.with_suffix(".py")).as_posix()
+
+
+def dependencies(stage, family):
+    """Source files and folders that a stage depends on, relative to src/genmint."""
+    named = (d.replace("${item.family}", family) for d in STAGES[stage]["do"]["deps"])
+    return [d.removeprefix("src/genmint/") for d in named if d.startswith("src/genmint/")]
+
+
+def covers(entry, file):
+    return file == entry or file.startswith(entry.rstrip("/") + "/")
+
+
+def excepted(stage, file):
+    return [e for e, (stages, _) in EXCEPTIONS.items() if stage in stages and covers(e, file)]
+
+
+def of_another_family(stage, family, file):
+    """Models of one family are built from the code of that family alone."""
+    others = [f"models/{other}" for other in FAMILIES if other != family]
+    return stage in ("train", "evaluate") and any(covers(other, file) for other in others)
+
+
+@pytest.mark.parametrize(
+    ("stage", "family"),
+    [(stage, "vae") for stage in STAGES]
+    + [
+        (stage, family) for stage in ("train", "evaluate") for family in FAMILIES if family != "vae"
+    ],
+)
+def test_a_stage_depends_on_every_file_that_it_imports(imports, stage, family):
+    named = dependencies(stage, family)
+    missing = [
+        file
+        for file in imports(stage)
+        if not any(covers(entry, file) for entry in named)
+        and not excepted(stage, file)
+        and not of_another_family(stage, family, file)
+    ]
+    assert missing == [], (
+        f"{stage} imports {', '.join(missing)}: a change there must run it again. Add each file to "
+        "its deps in dvc.yaml, or to EXCEPTIONS with the reason why its outputs cannot change."
+    )
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_no_file_that_it_does_not_import(imports, stage):
+    needless = [
+        entry
+        for family in FAMILIES
+        for entry in dependencies(stage, family)
+        if not any(covers(entry, file) for file in imports(stage))
+    ]
+    assert needless == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_a_stage_depends_on_exists(stage):
+    for family in FAMILIES:
+        for entry in dependencies(stage, family):
+            assert (ROOT / "src" / "genmint" / entry).exists(), entry
+
+
+def test_every_exception_is_needed_and_no_dependency_is_excepted(imports):
+    for entry, (stages, _) in EXCEPTIONS.items():
+        for stage in stages:
+            used = [file for file in imports(stage) if covers(entry, file)]
+            named = dependencies(stage, "vae")
+            listed = [file for file in used if any(covers(n, file) for n in named)]
+            assert listed == [], f"{stage} depends on {listed}, which EXCEPTIONS leaves out"
+        assert any(covers(entry, f) for s in stages for f in imports(s)), f"{entry}: not imported"
+
+
+def test_the_folder_of_a_family_needs_no_other_family(graph):
+    """So it is right that `of_another_family` leaves these out."""
+    for family in FAMILIES:
+        needed = graph.find_upstream_modules(f"genmint.models.{family}", as_package=True)
+        for other in set(FAMILIES) - {family}:
+            assert not [m for m in needed if m.startswith(f"genmint.models.{other}")]
+
+
+def test_packages_that_are_imported_on_the_way_do_nothing_else(imports):
+    """Importing a module runs the __init__.py of each package above, which grimp does not list."""
+    for stage in STAGES:
+        files = imports(stage)
+        for file in files:
+            for folder in Path(file).parents:
+                init = (folder / "__init__.py").as_posix()
+                if init in files:
+                    continue
+                body = ast.parse((ROOT / "src" / "genmint" / init).read_text()).body
+                extra = [x for x in body if not isinstance(x, ast.Expr | ast.Assign)]
+                assert extra == [], f"{init} runs for {stage}"
