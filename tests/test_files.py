@@ -1,7 +1,10 @@
 import hashlib
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -92,3 +95,57 @@ def test_the_hash_of_json_does_not_depend_on_order():
     assert sha256_json({"a": 1}) == sha256_bytes(
         json.dumps({"a": 1}, separators=(",", ":")).encode()
     )
+
+
+WRITER = """\
+import sys, time
+from pathlib import Path
+from genmint import files
+with getattr(files, sys.argv[1])(Path(sys.argv[2])) as temporary:
+    print(temporary.name, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def writer(tmp_path):
+    """Starts a process that is in the middle of writing `target`; returns it and what it makes."""
+    started = []
+
+    def start(kind, target):
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, kind, str(target)], stdout=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        return process, tmp_path / process.stdout.readline().strip()
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def write(kind, target):
+    if kind == "atomic_dir":
+        with atomic_dir(target) as folder:
+            (folder / "a").write_text("new")
+    else:
+        write_json(target, ["new"])
+
+
+@pytest.mark.parametrize("kind", ["atomic_path", "atomic_dir"])
+def test_the_next_writer_removes_what_a_dead_one_left_and_only_that(tmp_path, writer, kind):
+    target = tmp_path / "set[1].json"
+    process, left = writer(kind, target)
+    # Files that only look alike: of another target, and not of eight characters.
+    others = [tmp_path / ".set1.json.abcdefgh.tmp", tmp_path / ".set[1].json.abc.tmp"]
+    for other in others:
+        other.write_text("")
+    # While its writer lives, another writer leaves it alone.
+    write(kind, target)
+    assert left.exists()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert left.exists()
+    write(kind, target)
+    assert sorted(tmp_path.iterdir()) == sorted([target, *others])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from genmint import commands
 from genmint.errors import FAILURE_FILE, GenmintError
+from genmint.termination import signals_interrupt
 
 _DESCRIPTION = """\
 Train, evaluate, gate and promote generative models on your own images, text and audio.
@@ -49,7 +50,8 @@ def run(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         handler: Callable[[argparse.Namespace], int] = options.handler
-        return handler(options)
+        with signals_interrupt():
+            return handler(options)
     except GenmintError as error:
         sys.stdout.flush()
         print(f"genmint {options.verb}: {error}", file=sys.stderr)

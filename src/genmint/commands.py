@@ -61,16 +61,22 @@ def stage(options: argparse.Namespace) -> int:
 
         # First: a flow asks so for every model, and the stage takes seconds to import.
         refuse_elsewhere(options.name)
-    importlib.import_module(f"genmint.stages.{options.verb}").run(project, params, options.name)
+    from genmint.stage_process import running
+
+    with running(project, f"{options.verb}@{options.name}"):
+        importlib.import_module(f"genmint.stages.{options.verb}").run(project, params, options.name)
     return 0
 
 
 def gate(options: argparse.Namespace) -> int:
     """Judge a model by its bounds; 1 if it is refused and `--strict` was said."""
+    from genmint.stage_process import running
     from genmint.stages import gate
 
     project, params = _open()
-    passed = gate.run(project, params, _known(options.name, params.models, "model"))
+    name = _known(options.name, params.models, "model")
+    with running(project, f"gate@{name}"):
+        passed = gate.run(project, params, name)
     return 1 if options.strict and not passed else 0
 
 

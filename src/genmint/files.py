@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
+import glob
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from genmint.errors import GenmintError
 
 _CHUNK = 1 << 20
+# What flock says on file systems that have none, or none for what is open for reading only (NFS).
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL, errno.EBADF)
 
 
 @contextlib.contextmanager
@@ -22,13 +27,16 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target` that takes its place when the block succeeds.
 
     The file is flushed to disk (fsync) before the rename, and the folder after it, so that a crash
-    leaves either the old file or the new one. On an exception nothing of it stays behind.
+    leaves either the old file or the new one. On an exception the temporary file is removed. What
+    a killed process left is removed by the next writer of the same target.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+
+    def make() -> str:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+        os.close(handle)
+        return name
+
+    with _temporary(target, make) as temporary:
         yield temporary
         # mkstemp's 0600 would stop colleagues from reading what a shared checkout holds.
         umask = os.umask(0)
@@ -37,16 +45,20 @@ def atomic_path(target: Path) -> Iterator[Path]:
         _fsync(temporary)
         temporary.replace(target)
         _fsync(target.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def atomic_dir(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `target` that takes its place when the block succeeds."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
-    try:
+    """Yield a temporary folder beside `target` that takes its place when the block succeeds.
+
+    On an exception the temporary folder is removed. What a killed process left is removed by the
+    next writer of the same target.
+    """
+
+    def make() -> str:
+        return tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+
+    with _temporary(target, make) as temporary:
         yield temporary
         temporary.chmod(0o755)
         for path in temporary.rglob("*"):
@@ -56,8 +68,72 @@ def atomic_dir(target: Path) -> Iterator[Path]:
             shutil.rmtree(target)
         temporary.replace(target)
         _fsync(target.parent)
+
+
+@contextlib.contextmanager
+def _temporary(target: Path, make: Callable[[], str]) -> Iterator[Path]:
+    """Yield what `make` makes beside `target`, locked while the block runs, and then remove it.
+
+    The lock (flock) is how the next writer tells the temporary files of dead processes from those
+    of processes that still write.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(target)
+    while True:
+        temporary = Path(make())
+        try:
+            lock = _lock(temporary)
+        except (FileNotFoundError, BlockingIOError):
+            # Another writer took it for a leftover before it was locked.
+            continue
+        if lock is None or temporary.exists():
+            break
+        os.close(lock)
+    try:
+        yield temporary
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
+        if lock is not None:
+            os.close(lock)
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove the temporary files and folders of dead writers of `target`."""
+    # mkstemp and mkdtemp put eight random characters there.
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.????????.tmp"):
+        # Its writer lives, it is gone meanwhile, or it belongs to somebody else.
+        with contextlib.suppress(FileNotFoundError, BlockingIOError, PermissionError):
+            lock = _lock(leftover)
+            if lock is not None:
+                _remove(leftover)
+                os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    """Remove a temporary file or folder, if it is still there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _lock(path: Path) -> int | None:
+    """Lock a file or folder until the descriptor is closed; None on a file system without locks.
+
+    Raises:
+        FileNotFoundError: the path is gone.
+        BlockingIOError: another process has the lock.
+        PermissionError: it may not be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno in _NO_LOCKS:
+            return None
+        raise
+    return descriptor
 
 
 def write_text(target: Path, text: str) -> None:

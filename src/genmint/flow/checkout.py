@@ -14,9 +14,9 @@ from typing import Any
 
 from genmint.config import Params, load_params
 from genmint.errors import ConfigError, GenmintError, TemporaryError
+from genmint.file_lock import taken
 from genmint.files import write_text
 from genmint.project import Project
-from genmint.training.device_lock import taken
 
 _DVC = (sys.executable, "-m", "dvc")
 # Hooks and signatures are for people; tidying up would be a process that outlives us.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -258,9 +257,6 @@ def _write(job: _Job, best: Trained, trained: list[Trained]) -> ModelRecord:
         "resolved": {**job.resolved, "seed": str(best.seed)},
     }
     target = job.folder
-    # What a kill in the middle of writing left; the stars of mkdtemp are eight.
-    for leftover in target.parent.glob(f".{target.name}.????????.tmp"):
-        shutil.rmtree(leftover)
     with atomic_dir(target) as folder:
         record = store.save(folder, best.model, described)
         write_history(folder / "history.csv", best.outcome.history)

@@ -7,15 +7,13 @@ worker) may be killed and started anew while the training still runs.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
+from genmint import file_lock
 from genmint.errors import ConfigError, TrainsElsewhereError
 
 if TYPE_CHECKING:
@@ -25,9 +23,6 @@ DEVICE = "GENMINT_DEVICE"
 _FOLDER = "GENMINT_LOCKS"
 # Of a process that may look for results and must not compute them.
 NO_DEVICE = "none"
-
-_SECONDS_BETWEEN_LOOKS = 0.2
-_SECONDS_BETWEEN_WORDS = 60.0
 
 
 def refuse_elsewhere(name: str) -> None:
@@ -62,7 +57,7 @@ def held(device: torch.device, name: str) -> Iterator[None]:
         return
     with contextlib.ExitStack() as locks:
         for each in sorted(_names(device)):
-            locks.enter_context(_hold(lock_folder() / f"{each}.lock", each, name))
+            locks.enter_context(file_lock.held(lock_folder() / f"{each}.lock", name, each))
         yield
 
 
@@ -98,37 +93,3 @@ def _names(device: torch.device) -> list[str]:
         for number in range(int(os.environ.get("LOCAL_WORLD_SIZE", "1"))):
             names.append(f"cuda-{torch.cuda.get_device_properties(number).uuid}")
     return names
-
-
-@contextlib.contextmanager
-def _hold(path: Path, device: str, name: str) -> Iterator[None]:
-    with path.open("a+", encoding="utf-8") as stream:
-        spoken: float | None = None
-        while not taken(stream):
-            now = time.monotonic()
-            if spoken is None or now - spoken >= _SECONDS_BETWEEN_WORDS:
-                spoken = now
-                print(  # noqa: T201 - a training that stands still must say why
-                    f"{name}: waits for {device}, which {_holder(path)} has",
-                    file=sys.stderr,
-                    flush=True,
-                )
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
-        stream.truncate(0)
-        stream.write(f"{name}, process {os.getpid()}\n")
-        stream.flush()
-        # Closing gives it back; the file stays, for one that is removed can be held twice.
-        yield
-
-
-def taken(stream: TextIO) -> bool:
-    """Take the lock on an open file if nobody has it, until it is closed; whether it was taken."""
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _holder(path: Path) -> str:
-    return path.read_text(encoding="utf-8").strip() or "another training"
