@@ -42,6 +42,7 @@ EXCEPTIONS: dict[str, tuple[Iterable[str], str]] = {
     "tracking/": (("train",), "reports the run to MLflow; no output holds anything of it"),
     "rows.py": (("train",), "imported by tracking alone"),
     "lock.py": (("train",), "imported by tracking alone"),
+    "file_lock.py": (("train",), "one training run at a time on a device; changes no weights"),
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from genmint.project import Project
 
 PARAMS = """\
 datasets:
-  dots: {path: faces, kind: image, size: 8}
+  dots: {path: faces, kind: image, resolution: 8}
 models:
   tiny: {family: vae, dataset: dots, hidden: [8], latent: 2, steps: 2000000, validate_every: 20}
 gates: {}

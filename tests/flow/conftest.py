@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,10 +130,7 @@ def repository(tmp_path, monkeypatch):
     (root / ".dvc").mkdir()
     (root / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
     (root / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
-    (root / ".gitignore").write_text(
-        "/.genmint/\n/data/raw/\n/data/prepared/\n/data/reference/\n/data/own/*\n!/data/own/*.dvc\n"
-        "/models/\n/metrics/\n/reports/\n"
-    )
+    shutil.copy(Path(__file__).parents[2] / ".gitignore", root)
     (root / "params.yaml").write_text(PARAMS)
     made = Repository(root)
     made.write_stages()

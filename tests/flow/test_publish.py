@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from genmint.errors import GenmintError, TemporaryError
-from genmint.flow.checkout import checked_out, override, run_dvc
+from genmint.flow.checkout import adopt, checked_out, override, run_dvc
 from genmint.flow.publish import gather_results, publish, record
 from genmint.flow.stage import Crew, reproduce
 from genmint.project import Project
@@ -126,6 +126,34 @@ def test_whoever_gets_the_branch_can_pull_all_of_it(repository, shared, tmp_path
     run_dvc(colleague, "pull", "--quiet")
     assert "up to date" in run_dvc(colleague, "repro")
     assert (clone / "reports" / "gates" / "b.json").exists()
+
+
+def test_whoever_gets_the_branch_can_pull_own_data_that_only_this_machine_had(
+    repository, shared, tmp_path
+):
+    own = repository.root / "data" / "own" / "things"
+    own.mkdir(parents=True)
+    (own / "1.png").write_bytes(b"one")
+    for file in ("dvc.yaml", "params.yaml"):
+        path = repository.root / file
+        text = path.read_text()
+        path.write_text(
+            text.replace("data/sources/${key}.yaml", "data/own/things")
+            .replace("cp data/own/things data", "cp data/own/things/1.png data")
+            .replace("data/sources/d.yaml", "data/own/things")
+        )
+    base = repository.commit("own data")
+    with checked_out(repository.project, base, "one") as checkout:
+        adopt(repository.project, checkout, override(checkout, {}), ())
+        run_dvc(checkout, "repro", "--quiet")
+        gather_results(checkout, ["a"])
+        published = publish(repository.project, checkout, base, "one", "retrain", models=["a"])
+    clone = tmp_path / "clone"
+    command = ["git", "clone", "-q", "--branch", published.branch, str(shared), str(clone)]
+    subprocess.run(command, check=True)
+    run_dvc(Project(clone), "pull", "--quiet")
+    assert (clone / "data" / "own" / "things" / "1.png").read_bytes() == b"one"
+    assert "up to date" in run_dvc(Project(clone), "repro")
 
 
 def test_without_its_data_no_branch_goes_out(repository, shared, tmp_path):
