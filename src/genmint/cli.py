@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from genmint import commands
-from genmint.errors import FAILURE_FILE, GenmintError
+from genmint.errors import FAILURE_FILE, DiskFullError, GenmintError
+from genmint.exhaustion import disk_full, explained
 from genmint.termination import signals_interrupt
 
 _DESCRIPTION = """\
@@ -51,12 +52,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         handler: Callable[[argparse.Namespace], int] = options.handler
         with signals_interrupt():
-            return handler(options)
-    except GenmintError as error:
-        sys.stdout.flush()
-        print(f"genmint {options.verb}: {error}", file=sys.stderr)
-        _tell_the_flow(error)
-        return error.exit_code
+            code = handler(options)
+            _flush()
     except KeyboardInterrupt as interruption:
         print(f"\ngenmint {options.verb}: {interruption or 'interrupted'}", file=sys.stderr)
         return 130
@@ -64,6 +61,42 @@ def run(arguments: Sequence[str]) -> int:
         # The reader of a pipe (head, less) has gone; that is its right.
         sys.stderr.close()
         return 0
+    except Exception as error:
+        failure = explained(error, options.verb, getattr(options, "name", None))
+        if failure is None and isinstance(error, GenmintError):
+            failure = error
+        if failure is None:
+            raise
+        return _fail(options.verb, failure)
+    return code
+
+
+def _flush() -> None:
+    """Write out what was printed, while a full disk can still be reported: at exit it cannot.
+
+    Raises:
+        DiskFullError: the file that stdout was redirected to cannot grow.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        disk_full(error, "standard output")
+        raise
+
+
+def _fail(verb: str, error: GenmintError) -> int:
+    """Say in one line why a verb failed; return its exit code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # The file that stdout goes to is full; python would try once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print(f"genmint {verb}: {error}", file=sys.stderr)
+    try:
+        _tell_the_flow(error)
+    except DiskFullError as full:
+        print(f"genmint {verb}: {full}", file=sys.stderr)
+    return error.exit_code
 
 
 def _tell_the_flow(error: GenmintError) -> None:

@@ -38,3 +38,11 @@ class SourceUnreachableError(DataError, TemporaryError):
 
 class TrainsElsewhereError(GenmintError):
     """Nothing may train in this process (`GENMINT_DEVICE=none`): a worker has to."""
+
+
+class DiskFullError(GenmintError):
+    """The disk, the user's quota or the limit of a file's size is reached."""
+
+
+class MemoryFullError(GenmintError):
+    """The memory of the machine or of the GPU is used up."""

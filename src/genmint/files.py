@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from genmint.errors import GenmintError
+from genmint.exhaustion import disk_full
 
 _CHUNK = 1 << 20
 # What flock says on file systems that have none, or none for what is open for reading only (NFS).
@@ -29,6 +30,9 @@ def atomic_path(target: Path) -> Iterator[Path]:
     The file is flushed to disk (fsync) before the rename, and the folder after it, so that a crash
     leaves either the old file or the new one. On an exception the temporary file is removed. What
     a killed process left is removed by the next writer of the same target.
+
+    Raises:
+        DiskFullError: the disk is full, whatever the library that wrote made of it.
     """
 
     def make() -> str:
@@ -53,6 +57,9 @@ def atomic_dir(target: Path) -> Iterator[Path]:
 
     On an exception the temporary folder is removed. What a killed process left is removed by the
     next writer of the same target.
+
+    Raises:
+        DiskFullError: as `atomic_path`.
     """
 
     def make() -> str:
@@ -77,6 +84,24 @@ def _temporary(target: Path, make: Callable[[], str]) -> Iterator[Path]:
     The lock (flock) is how the next writer tells the temporary files of dead processes from those
     of processes that still write.
     """
+    try:
+        temporary, lock = _locked(target, make)
+    except OSError as error:
+        disk_full(error, target)
+        raise
+    try:
+        yield temporary
+    except Exception as error:
+        disk_full(error, target, temporary)
+        raise
+    finally:
+        _remove(temporary)
+        if lock is not None:
+            os.close(lock)
+
+
+def _locked(target: Path, make: Callable[[], str]) -> tuple[Path, int | None]:
+    """What `make` makes beside `target`, and its lock, if the file system has locks."""
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(target)
     while True:
@@ -87,14 +112,8 @@ def _temporary(target: Path, make: Callable[[], str]) -> Iterator[Path]:
             # Another writer took it for a leftover before it was locked.
             continue
         if lock is None or temporary.exists():
-            break
+            return temporary, lock
         os.close(lock)
-    try:
-        yield temporary
-    finally:
-        _remove(temporary)
-        if lock is not None:
-            os.close(lock)
 
 
 def _remove_leftovers(target: Path) -> None:
@@ -134,6 +153,21 @@ def _lock(path: Path) -> int | None:
             return None
         raise
     return descriptor
+
+
+@contextlib.contextmanager
+def all_or_none(*targets: Path) -> Iterator[None]:
+    """Remove every target if the block fails: outputs of one stage that refer to each other.
+
+    A file or folder that an earlier run wrote is removed as well, since it would refer to what is
+    gone.
+    """
+    try:
+        yield
+    except BaseException:
+        for target in targets:
+            _remove(target)
+        raise
 
 
 def write_text(target: Path, text: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from genmint.data.docs_errors import docs_errors
 from genmint.errors import ConfigError, GenmintError
 
 if TYPE_CHECKING:
@@ -206,7 +207,8 @@ def _build(context: Any, docs: Path) -> None:
 
     The index of Great Expectations draws its tables by scripts that it loads from elsewhere.
     """
-    context.build_data_docs()
+    with docs_errors():
+        context.build_data_docs()
     links = []
     for title, folder in (("Validation results", "validations"), ("Suites", "expectations")):
         pages = sorted((docs / folder).rglob("*.html"))

@@ -12,7 +12,7 @@ from genmint.config import Params, Spectrogram
 from genmint.data.prepared import Prepared
 from genmint.data.spectrogram import to_grid
 from genmint.errors import DataError
-from genmint.files import atomic_dir, read_json, sha256_file, write_json, write_text
+from genmint.files import all_or_none, atomic_dir, read_json, sha256_file, write_json, write_text
 from genmint.metrics import sheets
 from genmint.metrics.cost import model_cost
 from genmint.metrics.probe import draw_probe, write_probe
@@ -54,13 +54,14 @@ def run(project: Project, params: Params, name: str) -> None:
     )
     cost |= _train_seconds(project, sha256_file(weights))
     probe = draw_probe(model, prepared)
-    with atomic_dir(project.samples(name)) as folder:
-        write_samples(folder, result.samples, prepared)
-        write_probe(folder, probe)
-        write_sheet(folder, "probe", [(name, probe)])
-        _write_items(folder / project.items(name).name, result.items)
-        write_json(folder / project.resamples(name).name, result.resamples)
-    _write(project, name, record, result, metrics, cost)
+    with all_or_none(project.samples(name), *_tables(project, name)):
+        with atomic_dir(project.samples(name)) as folder:
+            write_samples(folder, result.samples, prepared)
+            write_probe(folder, probe)
+            write_sheet(folder, "probe", [(name, probe)])
+            _write_items(folder / project.items(name).name, result.items)
+            write_json(folder / project.resamples(name).name, result.resamples)
+        _write(project, name, record, result, metrics, cost)
     shown = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items() if not k.endswith("_stderr"))
     print(f"{name}: {shown}")  # noqa: T201 - a stage says what it did
 
@@ -147,6 +148,12 @@ def _train_seconds(project: Project, weights: str) -> dict[str, float]:
     return {"train_seconds": float(read_json(path)["train_seconds"])} if path.is_file() else {}
 
 
+def _tables(project: Project, name: str) -> tuple[Path, Path, Path]:
+    """Files of the metrics, of the costs and of the protocol."""
+    metrics = project.metrics(name)
+    return metrics, project.cost(name), metrics.with_name(f"{name}.protocol.json")
+
+
 def _write(
     project: Project,
     name: str,
@@ -155,12 +162,12 @@ def _write(
     metrics: dict[str, float],
     cost: dict[str, float],
 ) -> None:
-    path = project.metrics(name)
+    path, costs, protocol = _tables(project, name)
     items = project.items(name)
     write_json(path, metrics)
-    write_json(project.cost(name), cost)
+    write_json(costs, cost)
     write_json(
-        path.with_name(f"{name}.protocol.json"),
+        protocol,
         {
             "model": name,
             "weights": record.weights,

@@ -26,6 +26,8 @@ def run(project: Project, params: Params, name: str) -> None:
     suite = validation.read_suite(project.suite(dataset.kind))
     table = manifest.read(project.manifest(name)).to_pandas()
     table["duplicate_of"] = validation.duplicates(table)
+    # Written last: a run that fails in between must not leave the report of an earlier one.
+    project.validation(name).unlink(missing_ok=True)
     with atomic_dir(project.data_docs(name)) as docs:
         verdict = validation.validate(table, suite, docs)
     items, quarantined = len(table), len(verdict.reasons)

@@ -22,6 +22,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from genmint.errors import RegistryUnreachableError
+from genmint.exhaustion import disk_full
 from genmint.project import Project
 
 EXPERIMENT = "genmint"
@@ -68,13 +69,15 @@ def reaching(address: str) -> Iterator[None]:
     """Turn whatever stands between us and the tracker into one clear error.
 
     Raises:
-        RegistryUnreachableError: anything that mlflow, its HTTP client or its database raised.
+        DiskFullError: the disk below the embedded store is full.
+        RegistryUnreachableError: anything else that mlflow, its HTTP client or its database raised.
             An absent model is never told by an exception here: it is an empty search result.
 
     """
     try:
         yield
     except (MlflowException, requests.RequestException, SQLAlchemyError, Timeout) as error:
+        disk_full(error, _without_password(address))
         raise RegistryUnreachableError(_unreachable(address, error)) from error
 
 

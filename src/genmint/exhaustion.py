@@ -1,0 +1,170 @@
+"""A full disk and a full memory, recognised in whatever a library raises, as one clear line."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from genmint.errors import DiskFullError, GenmintError, MemoryFullError
+
+_FULL = {
+    errno.ENOSPC: ("disk full", "free space"),
+    errno.EDQUOT: ("disk quota used up", "free space"),
+    errno.EFBIG: ("file size limit reached", "raise the limit (ulimit -f)"),
+}
+# What libraries say that keep the number of the error to themselves.
+_FULL_WORDS = {
+    errno.ENOSPC: re.compile(r"No space left on device|database or disk is full"),
+    errno.EDQUOT: re.compile(r"Disk quota exceeded"),
+    errno.EFBIG: re.compile(r"File too large"),
+}
+_MEMORY_WORDS = re.compile(
+    r"can't allocate memory|Cannot allocate memory|not enough memory|out of memory"
+    r"|bad_alloc|CUDNN_STATUS_ALLOC_FAILED|Unable to allocate|can't start new thread",
+    re.IGNORECASE,
+)
+# More than what fits into the last block of a file that is otherwise full.
+_PROBE = 1 << 16
+
+# What to lower, by verb; the first that applies helps most.
+_LOWER = {
+    "ingest": "max_pixels of datasets.{name} (images), or split its longest files",
+    "validate": "the number of items of datasets.{name}",
+    "prepare": "resolution or max_pixels (images), sample_rate or seconds (audio) of "
+    "datasets.{name}",
+    "reference": "resolution (images), mels or seconds (audio), sample_length (text) or "
+    "protocol.samples of datasets.{name}",
+    "train": "batch_size (or bptt, hidden) of models.{name}",
+    "spread": "batch_size (or bptt, hidden) of models.{name}",
+    "bench": "batch_size (or bptt, hidden) of models.{name}",
+    "evaluate": "protocol.batch_size or protocol.samples of the data set of models.{name}",
+    "promote": "protocol.batch_size or protocol.samples of the data set",
+    "sample": "-n, and draw several files",
+    "encode": "the number of items of the model's data set",
+    "explore": "the size of the model",
+}
+
+
+def disk_full(error: BaseException, target: Path | str, written: Path | None = None) -> None:
+    """Raise what a full disk means for `target`, if that is why writing it failed; else return.
+
+    Libraries hide the number of the error (numpy, torch, libsndfile), so where it is not known the
+    disk itself is asked, by a write of 64 KiB.
+
+    Args:
+        error: that was raised while `target` was written.
+        target: what the user knows of.
+        written: file or folder that the bytes went to, still there; None: nothing is asked.
+
+    Raises:
+        DiskFullError: the disk, the quota or the largest size of a file is used up.
+    """
+    number = _full_number(error)
+    if number is None and written is not None and not isinstance(error, GenmintError):
+        number = _refused(written)
+    if number is not None:
+        raise DiskFullError(_line(number, str(target))) from error
+
+
+def explained(error: BaseException, verb: str, name: str | None = None) -> GenmintError | None:
+    """What an exhausted disk or memory means for a verb; None if `error` has another cause.
+
+    Args:
+        error: that ended the verb.
+        verb: of the command line.
+        name: of the data set or model that it worked on.
+    """
+    if isinstance(error, DiskFullError | MemoryFullError):
+        return error
+    number = _full_number(error)
+    if number is not None:
+        return DiskFullError(_line(number, _path_of(error)))
+    if not isinstance(error, GenmintError) and _is_memory(error):
+        lower = _LOWER.get(verb, "what it works on at once").format(name=name or "NAME")
+        return MemoryFullError(
+            f"out of memory ({_first_line(error)}). Lower {lower}, or use a machine with more "
+            "memory; nothing was written"
+        )
+    return None
+
+
+def _line(number: int, path: str) -> str:
+    what, remedy = _FULL[number]
+    return f"{what} while writing {path}; {remedy} and run the same command again"
+
+
+def _full_number(error: BaseException) -> int | None:
+    for each in _chain(error):
+        if isinstance(each, OSError) and each.errno in _FULL:
+            return each.errno
+        if isinstance(each, GenmintError):
+            continue
+        for number, words in _FULL_WORDS.items():
+            if words.search(str(each)):
+                return number
+    return None
+
+
+def _is_memory(error: BaseException) -> bool:
+    return any(
+        isinstance(each, MemoryError)
+        or (isinstance(each, OSError) and each.errno == errno.ENOMEM)
+        or (isinstance(each, RuntimeError | ImportError) and _MEMORY_WORDS.search(str(each)))
+        for each in _chain(error)
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception and those that led to it."""
+    seen: set[int] = set()
+    each: BaseException | None = error
+    while each is not None and id(each) not in seen:
+        seen.add(id(each))
+        yield each
+        each = each.__cause__ or each.__context__
+
+
+def _refused(written: Path) -> int | None:
+    """Number of the error with which the disk refuses 64 KiB more; None if it takes them."""
+    files = [written]
+    if written.is_dir():
+        # A limit on the size of a file stops its largest, and a full disk any.
+        found = sorted(written.rglob("*"), key=lambda path: path.lstat().st_size)
+        files = [path for path in found if path.is_file()][-1:]
+    for path in files:
+        size = path.stat().st_size if path.exists() else 0
+        try:
+            with path.open("ab") as stream:
+                stream.write(bytes(_PROBE))
+            os.truncate(path, size)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.truncate(path, size)
+            return error.errno if error.errno in _FULL else None
+    return None
+
+
+def _path_of(error: BaseException) -> str:
+    """The file that could not be written, or at least the full file system."""
+    for each in _chain(error):
+        if isinstance(each, OSError) and each.errno in _FULL:
+            path = each.filename2 or each.filename
+            if path:
+                return str(path)
+    try:
+        print(flush=True)  # noqa: T201 - asks whether it is stdout that takes no more
+    except OSError:
+        return "standard output"
+    return f"a file (below {Path.cwd()} or {tempfile.gettempdir()})"
+
+
+def _first_line(error: BaseException) -> str:
+    text = next(iter(str(error).splitlines()), "").strip()
+    # torch puts the place in its own sources before what happened.
+    text = re.sub(r"^\[enforce fail at [^\]]*\]\s*(?:\.|data\. )?\s*", "", text)
+    return text[:200] or type(error).__name__

@@ -1,0 +1,304 @@
+"""A full disk and a full memory: one clear line, exit code 1, and nothing partial."""
+
+import contextlib
+import errno
+import os
+import resource
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import torch
+from PIL import Image
+from ruamel.yaml import YAML
+from safetensors.torch import save_file
+
+from genmint import cli
+from genmint.errors import DataError, DiskFullError, GenmintError, MemoryFullError
+from genmint.exhaustion import explained
+from genmint.files import all_or_none, atomic_dir, atomic_path
+
+NOISE = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8)
+
+
+@contextlib.contextmanager
+def largest_file(size):
+    """No file of this process may grow beyond `size` bytes: EFBIG, as ENOSPC on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def write_wave(path):
+    with wave.open(str(path), "wb") as stream:
+        stream.setparams((1, 2, 8000, 0, "NONE", ""))
+        stream.writeframes(NOISE.tobytes())
+
+
+def write_sound(path):
+    soundfile.write(path, NOISE.astype(np.int16), 8000, subtype="PCM_16", format="WAV")
+
+
+def write_array(path):
+    with path.open("wb") as stream:
+        np.save(stream, NOISE)
+
+
+WRITERS = {
+    "bytes": lambda path: path.write_bytes(NOISE.tobytes()),
+    "text": lambda path: path.write_text("a" * 300_000),
+    "numpy": write_array,
+    "torch": lambda path: torch.save({"a": torch.from_numpy(NOISE)}, path),
+    "safetensors": lambda path: save_file({"a": torch.from_numpy(NOISE)}, path),
+    "libsndfile": write_sound,
+    "wave": write_wave,
+    "parquet": lambda path: pq.write_table(pa.table({"a": NOISE}), path),
+    "png": lambda path: Image.fromarray(NOISE.reshape(500, 600)).save(path, format="PNG"),
+}
+
+
+@pytest.mark.parametrize("library", WRITERS)
+def test_every_library_that_writes_ends_in_the_same_line(tmp_path, library):
+    target = tmp_path / "out"
+    target.write_text("old")
+
+    def in_a_file():
+        with atomic_path(target) as temporary:
+            WRITERS[library](temporary)
+
+    def in_a_folder():
+        with atomic_dir(tmp_path / "folder") as folder:
+            WRITERS[library](folder / "part")
+
+    for write, path in ((in_a_file, target), (in_a_folder, tmp_path / "folder")):
+        with largest_file(100_000), pytest.raises(DiskFullError) as caught:
+            write()
+        assert str(caught.value) == (
+            f"file size limit reached while writing {path}; raise the limit (ulimit -f) and run "
+            "the same command again"
+        )
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_from_other_failures(tmp_path, number):
+    def fails(error):
+        with atomic_path(tmp_path / "out"):
+            raise error
+
+    with pytest.raises(DiskFullError, match=r"while writing .*/out; free space and run the same"):
+        fails(OSError(number, os.strerror(number)))
+    with pytest.raises(PermissionError):
+        fails(PermissionError(errno.EACCES, "Permission denied"))
+    with pytest.raises(RuntimeError, match="not of the disk"):
+        fails(RuntimeError("not of the disk"))
+
+
+def test_a_message_that_hides_a_full_disk_is_replaced(tmp_path):
+    hidden = DataError("x.gz: cannot be unpacked")
+    hidden.__context__ = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(DiskFullError, match=r"disk full while writing .*/raw;"):  # noqa: SIM117
+        with atomic_dir(tmp_path / "raw"):
+            raise hidden
+
+
+def test_outputs_that_refer_to_each_other_go_together(tmp_path):
+    (tmp_path / "folder").mkdir()
+
+    def write():
+        with all_or_none(tmp_path / "a", tmp_path / "folder", tmp_path / "never"):
+            (tmp_path / "a").write_text("1")
+            raise DiskFullError("full")
+
+    with pytest.raises(DiskFullError):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        np._core._exceptions._ArrayMemoryError((9,), np.dtype("u1")),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] data. DefaultCPUAllocator: can't allocate memory: "
+            "you tried to allocate 4000 bytes. Error code 12 (Cannot allocate memory)"
+        ),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        pa.ArrowMemoryError("malloc of size 9 failed"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_out_of_memory_names_the_setting_to_lower(error):
+    found = explained(error, "train", "image-vae")
+    assert isinstance(found, MemoryFullError)
+    assert "Lower batch_size (or bptt, hidden) of models.image-vae" in str(found)
+    assert "\n" not in str(found)
+
+
+def test_other_failures_stay_what_they_are():
+    assert explained(RuntimeError("shapes differ"), "train", "a") is None
+    assert explained(GenmintError("no such file"), "train", "a") is None
+    assert explained(OSError(errno.EACCES, "Permission denied"), "train", "a") is None
+
+
+PROTOCOL = {"samples": 8, "importance_samples": 2, "batch_size": 8, "resamples": 2}
+PARAMS = {
+    "datasets": {
+        "pictures": {
+            "path": "own/pictures",
+            "kind": "image",
+            "resolution": 8,
+            "labels": "folder",
+            "protocol": PROTOCOL,
+            "reference": {"epochs": 1},
+        },
+        "sounds": {
+            "path": "own/sounds",
+            "kind": "audio",
+            "sample_rate": 2000,
+            "seconds": 0.128,
+            "spectrogram": {"n_fft": 64, "hop": 32, "mels": 8},
+            "protocol": PROTOCOL,
+            "reference": {"epochs": 1},
+        },
+        "words": {
+            "path": "own/words",
+            "kind": "text",
+            "protocol": PROTOCOL | {"sample_length": 40},
+        },
+    },
+    "models": {
+        "picture": {
+            "family": "vae", "dataset": "pictures", "hidden": [8], "latent": 2, "steps": 2,
+        },
+        "sound": {"family": "rnn", "dataset": "sounds", "hidden": 4, "steps": 1, "bptt": 16},
+        "word": {"family": "rnn", "dataset": "words", "hidden": 4, "steps": 1, "bptt": 16},
+    },
+    "gates": {
+        "picture": {"thresholds": {"elbo": {"min": -1e6}}, "champion": {"superior": ["elbo"]}},
+    },
+}  # fmt: skip
+
+
+def make_sources(root):
+    """Sources of three kinds, just large enough for every split."""
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        folder = root / "own" / "pictures" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        sounds = root / "own" / "sounds" / f"{number}.wav"
+        sounds.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(sounds, rng.normal(0, 0.1, 256), 2000, subtype="PCM_16")
+        words = root / "own" / "words" / f"{number}.txt"
+        words.parent.mkdir(parents=True, exist_ok=True)
+        words.write_text(" ".join(rng.choice(["abba", "cab", "bad", "dab"], 60)))
+
+
+@pytest.fixture
+def sources(tmp_path, copy_store, no_tracker, monkeypatch):
+    checkout = Path(cli.__file__).parents[2]
+    copy_store(tmp_path)
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    YAML().dump(PARAMS, tmp_path / "params.yaml")
+    for name in ("gx", "recipes"):
+        (tmp_path / name).symlink_to(checkout / name)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "sources").symlink_to(checkout / "data" / "sources")
+    make_sources(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def files_of(root):
+    """Every file that a stage or verb writes, with its content; not what tools keep for later."""
+    kept = (".genmint", "mlflow.db", "mlartifacts", "own", "gx", "recipes")
+    return {
+        path: path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.relative_to(root).parts[0] not in kept
+    }
+
+
+def verbs(name, dataset, out):
+    stages = [("ingest", dataset), ("validate", dataset), ("prepare", dataset)]
+    stages += [("reference", dataset), ("train", name), ("evaluate", name), ("gate", name)]
+    used = [("sample", name, "-n", "4", "--out", out)]
+    if name == "picture":
+        used += [("encode", name, "--out", "z.csv"), ("encode", name, "--out", "z.parquet")]
+        used += [("explore", name, "--out", "x.html"), ("report",), ("add", "mnist-vae")]
+    return [*stages, *used]
+
+
+def leftovers(root):
+    return [path for path in root.rglob("*.tmp") if ".genmint" not in path.parts]
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "out"),
+    [("picture", "pictures", "x.png"), ("sound", "sounds", "x.wav"), ("word", "words", "x.txt")],
+)
+def test_each_stage_and_verb_ends_in_one_line_and_leaves_nothing_partial(
+    sources, capsys, name, dataset, out
+):
+    for verb in verbs(name, dataset, out):
+        if verb[0] == "validate" and name != "picture":
+            # The same code for all kinds, and Great Expectations takes its time.
+            let_in(sources, dataset)
+            continue
+        before = files_of(sources)
+        with largest_file(20):
+            assert cli.run(verb) == 1, verb
+        told = capsys.readouterr().err
+        assert "Traceback" not in told, verb
+        lines = [line for line in told.splitlines() if line.startswith(f"genmint {verb[0]}: ")]
+        assert len(lines) == 1, told
+        assert "file size limit reached while writing" in lines[0], lines
+        # What was there is as it was, or gone where it belongs to what failed.
+        after = files_of(sources)
+        assert after == {path: before[path] for path in after}, verb
+        assert leftovers(sources) == []
+        assert cli.run(verb) == 0, verb
+        capsys.readouterr()
+
+
+def let_in(root, dataset):
+    from genmint.files import sha256_file, write_json
+    from genmint.project import Project
+
+    project = Project(root)
+    path = project.quarantine(dataset)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("id,path,reason\n")
+    digest = sha256_file(project.manifest(dataset))
+    report = {"dataset": dataset, "kind": "x", "passed": 1, "items": 60, "quarantined": 0}
+    write_json(project.validation(dataset), report | {"manifest": digest})
+
+
+def test_output_that_is_cut_short_is_a_failure(sources):
+    """`genmint … > FILE` on a full disk."""
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "genmint", "add"],
+            cwd=sources, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == (
+        "genmint add: disk full while writing standard output; free space and run the same "
+        "command again\n"
+    )
