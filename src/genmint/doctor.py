@@ -10,41 +10,56 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from genmint.config import load_params
 from genmint.errors import GenmintError
-from genmint.project import Project
+from genmint.programs import problem
+from genmint.project import HOME, Project
+from genmint.repository import working_tree
 
 _GIGABYTE = 10**9
+
+
+Check = Callable[[Project], tuple[str, str]]
 
 
 def doctor(project: Project) -> int:
     """Print one line a check; 1 if one failed. A warning (!) is no failure."""
     table = Table(box=None, show_header=False, padding=(0, 1))
     failed = False
-    checks: tuple[tuple[str, Callable[[Project], tuple[str, str]]], ...] = (
-        ("python", _python),
-        ("packages", _packages),
-        ("git", lambda _: _program("git", "install git: DVC and lineage need it")),
-        ("dvc", _dvc),
-        ("params.yaml", _params),
-        ("data", _data_paths),
-        ("device", _device),
-        ("disk", _disk),
-        ("data mirror", _mirror),
-        ("registry", _registry),
-    )
-    for name, check in checks:
-        try:
-            mark, text = check(project)
-        except GenmintError as error:
-            mark, text = "failed", str(error)
+    for name in _checks():
+        mark, text = check(project, name)
         failed = failed or mark == "failed"
         style = {"ok": "green", "!": "yellow", "failed": "red"}[mark]
-        table.add_row(f"[{style}]{mark}[/]", name, text)
+        table.add_row(f"[{style}]{mark}[/]", name, escape(text))
     Console(highlight=False, soft_wrap=True).print(table)
     return 1 if failed else 0
+
+
+def check(project: Project, name: str) -> tuple[str, str]:
+    """Run one check: ok, ! or failed, and a line that says what was found."""
+    try:
+        return _checks()[name](project)
+    except GenmintError as error:
+        return "failed", str(error)
+
+
+def _checks() -> dict[str, Check]:
+    return {
+        "python": _python,
+        "packages": _packages,
+        "git": _git,
+        "home": _home,
+        "dvc": _dvc,
+        "params.yaml": _params,
+        "data": _data_paths,
+        "device": _device,
+        "disk": _disk,
+        "data mirror": _mirror,
+        "registry": _registry,
+    }
 
 
 def _python(_: Project) -> tuple[str, str]:
@@ -73,6 +88,27 @@ def _packages(project: Project) -> tuple[str, str]:
     if different:
         return "!", f"not as tested: {', '.join(different)}; `make setup` mends it"
     return "ok", "as tested together (constraints.txt)"
+
+
+def _git(project: Project) -> tuple[str, str]:
+    """Ask git itself: a program that is there may refuse the folder."""
+    path = shutil.which("git")
+    if path is None:
+        return "failed", "not found on PATH; install git: DVC, lineage and flows need it"
+    refusal = problem(project)
+    return ("ok", path) if refusal is None else ("failed", refusal)
+
+
+def _home(project: Project) -> tuple[str, str]:
+    """Name the folder that keeps the registry, where it is not this one."""
+    tree = working_tree(project.root)
+    named = os.environ.get(HOME)
+    if tree is not None and tree.main is None and not named and project.home == project.root:
+        return "!", (
+            f"{project.home} keeps a registry of its own: git names no main working tree. Set "
+            f"{HOME} to the one of this repository's working trees whose registry all should use"
+        )
+    return "ok", f"{project.home} keeps registry and checkpoints"
 
 
 def _program(name: str, way_out: str) -> tuple[str, str]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from genmint.errors import ConfigError
+from genmint.repository import working_tree
+
+# Names the checkout of this machine that workers work for.
+HOME = "GENMINT_HOME"
+# Where DVC makes its temporary checkouts, below the workspace.
+_DVC_EXPERIMENTS = (".dvc", "tmp", "exps")
 
 
 @dataclass(frozen=True)
@@ -115,31 +120,48 @@ class Project:
 
     @property
     def home(self) -> Path:
-        """Root of the main repository, also from a worktree or inside `dvc exp run --temp`.
+        """Folder that keeps the registry: the same from every checkout of one project.
 
-        The embedded MLflow store lives there, so that every checkout of one project shares it.
+        The embedded MLflow store, checkpoints and states of services lie there. It is the
+        project's folder in the repository's main working tree. A bare repository has none: there,
+        each working tree is a home of its own, unless `GENMINT_HOME` names one of the same
+        repository. A checkout of a flow belongs to the working tree that the flow was started for,
+        a temporary experiment of DVC to its workspace.
         """
-        if "DVC_EXP_BASELINE_REV" in os.environ and "DVC_ROOT" in os.environ:
-            # `dvc exp run --temp` works in a copy with a git folder of its own; only DVC knows
-            # where it came from.
-            return Project(Path(os.environ["DVC_ROOT"]))._main_worktree()
-        return self._main_worktree()
+        workspace = self._experiment_of()
+        if workspace is not None:
+            return Project(workspace).home
+        root = self.root.resolve()
+        tree = working_tree(root)
+        if tree is None:
+            return root
+        prefix = root.relative_to(tree.top)
+        if tree.main is not None:
+            return (tree.main / prefix).resolve()
+        if tree.noted_home is not None:
+            return tree.noted_home
+        named = os.environ.get(HOME)
+        if named:
+            other = working_tree(Path(named))
+            if other is not None and other.common == tree.common:
+                return Path(named).resolve()
+        return root
 
-    def _main_worktree(self) -> Path:
-        try:
-            found = subprocess.run(
-                ["git", "rev-parse", "--path-format=absolute", "--git-common-dir", "--show-prefix"],
-                cwd=self.root,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        except FileNotFoundError:
-            return self.root
-        if found.returncode != 0:
-            return self.root
-        common, _, prefix = found.stdout.partition("\n")
-        git = Path(common)
-        if git.name != ".git":
-            return self.root
-        return (git.parent / prefix.strip()).resolve()
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the project's folder is one that is deleted when a flow or an experiment ends."""
+        root = self.root.resolve()
+        pairs = [(each.parent.name, each.name) for each in (root, *root.parents)]
+        return (".genmint", "checkouts") in pairs or _DVC_EXPERIMENTS[1:] in pairs
+
+    def _experiment_of(self) -> Path | None:
+        """Workspace of the temporary experiment of DVC that this is a checkout of, if it is one."""
+        # `dvc exp run --temp` and `--queue` work in a copy with a git folder of its own.
+        if "DVC_EXP_BASELINE_REV" in os.environ and "DVC_ROOT" in os.environ:
+            workspace = Path(os.environ["DVC_ROOT"]).resolve()
+            return None if workspace == self.root.resolve() else workspace
+        root = self.root.resolve()
+        for folder in root.parents:
+            if (folder.parent.parent.name, folder.parent.name, folder.name) == _DVC_EXPERIMENTS:
+                return folder.parents[2]
+        return None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from genmint.config import Params
+from genmint.lock import read_lock
+from genmint.programs import run_dvc
 from genmint.project import Project
 
 
@@ -16,8 +16,11 @@ def restore(project: Project, params: Params, names: Sequence[str]) -> None:
 
     `dvc repro --allow-missing` and a fresh clone leave stages that are up to date without their
     files. What the cache lacks too stays missing: promotion then names it.
+
+    Raises:
+        GenmintError: dvc.lock is damaged, or DVC fails.
     """
-    if not (project.root / "dvc.lock").is_file():
+    if not read_lock(project.lock):
         return
     stages: list[str] = []
     for name in names:
@@ -26,12 +29,7 @@ def restore(project: Project, params: Params, names: Sequence[str]) -> None:
             stages += [f"{stage}@{name}" for stage in ("train", "evaluate", "gate")]
             stages += [f"{stage}@{dataset}" for stage in ("validate", "prepare", "reference")]
     if stages:
-        subprocess.run(
-            [sys.executable, "-m", "dvc", "checkout", "--quiet", "--allow-missing", *stages],
-            cwd=project.root,
-            check=False,
-            capture_output=True,
-        )
+        run_dvc(project, "checkout", "--quiet", "--allow-missing", *stages)
 
 
 def _needed(project: Project, name: str, dataset: str) -> list[Path]:

@@ -11,9 +11,10 @@ from genmint.drift.look import watched as watched_sets
 from genmint.drift.state import Shelf
 from genmint.errors import ConfigError, GenmintError
 from genmint.files import read_json
-from genmint.flow.checkout import adopt, checked_out, git, run_dvc
+from genmint.flow.checkout import adopt, checked_out
 from genmint.flow.committed import params_at
 from genmint.flow.publish import publish
+from genmint.programs import git, run_dvc
 
 ASKED = Asked(run="00000000-0000-4000-8000-000000000000", at="2026-01-01T00:00:00Z", revision="x")
 

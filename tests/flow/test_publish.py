@@ -5,9 +5,10 @@ import subprocess
 import pytest
 
 from genmint.errors import GenmintError, TemporaryError
-from genmint.flow.checkout import adopt, checked_out, override, run_dvc
+from genmint.flow.checkout import adopt, checked_out, override
 from genmint.flow.publish import gather_results, publish, record
 from genmint.flow.stage import Crew, reproduce
+from genmint.programs import run_dvc
 from genmint.project import Project
 
 DATA = ["ingest@d", "prepare@d", "reference@d"]

@@ -7,9 +7,8 @@ import sys
 
 import pytest
 
-from genmint import lineage
+from genmint import lineage, programs
 from genmint.errors import GenmintError
-from genmint.lineage import worktree
 from genmint.lock import read_lock
 
 DATA = "data/sources/dots.yaml"
@@ -183,7 +182,7 @@ def test_a_failure_half_way_leaves_nothing_behind(repository, tmp_path, monkeypa
     repository.run()
     repository.promote()
     repository.commit("results")
-    monkeypatch.setattr(worktree, "_DVC", (sys.executable, "-c", "raise SystemExit(3)"))
+    monkeypatch.setattr(programs, "_DVC", (sys.executable, "-c", "raise SystemExit(3)"))
     refused(repository, tmp_path, "failed in")
     (tmp_path / "restored").mkdir()
     refused(repository, tmp_path, "failed in")

@@ -17,10 +17,11 @@ from genmint.drift.features import Features, Groups
 from genmint.drift.state import Shelf
 from genmint.errors import ConfigError, DataError, GenmintError
 from genmint.files import atomic_dir, read_json, sha256_json, write_json
-from genmint.flow.checkout import checked_out, git, has_remote, run_dvc
+from genmint.flow.checkout import checked_out, has_remote
 from genmint.flow.committed import text_at
 from genmint.lock import parse_lock
 from genmint.metrics.extractor import load_extractor
+from genmint.programs import file_at, git, run_dvc
 from genmint.project import Project
 from genmint.stages import prepare
 
@@ -73,7 +74,7 @@ def find(home: Project, dataset: str, commit: str) -> Origin | None:
     Raises:
         GenmintError: git fails, or a dvc.lock is damaged.
     """
-    lock = git(home, "rev-parse", "--show-prefix").strip() + "dvc.lock"
+    lock = home.lock.name
     listed = git(home, "for-each-ref", "--sort=-committerdate", f"--count={_BRANCHES}",
                  "--format=%(objectname)", *_PUBLISHED).split()  # fmt: skip
     tips = list(dict.fromkeys([commit, *listed]))
@@ -137,10 +138,9 @@ def block(home: Project, origin: Origin, dataset: str) -> Dataset | None:
 
 def _outs(home: Project, tip: str, lock: str, dataset: str) -> dict[str, str] | None:
     """Hash of each output of the data set's stages; None if they did not all run."""
-    try:
-        text = git(home, "show", f"{tip}:{lock}")
-    except GenmintError:
-        return None  # no dvc.lock was committed there
+    text = file_at(home, tip, lock)
+    if text is None:
+        return None
     entries = parse_lock(text, f"{tip[:12]}:{lock}")
     found: dict[str, str] = {}
     for stage in _STAGES:
@@ -153,7 +153,7 @@ def _outs(home: Project, tip: str, lock: str, dataset: str) -> dict[str, str] | 
 
 def _came(home: Project, tips: list[str], lock: str, digest: str) -> int:
     """When a manifest came first into the history of any tip, in seconds since 1970."""
-    times = git(home, "log", "--format=%ct", "-S", digest, *tips, "--", f":/{lock}").split()
+    times = git(home, "log", "--format=%ct", "-S", digest, *tips, "--", lock).split()
     return int(times[-1]) if times else 0
 
 

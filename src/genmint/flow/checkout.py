@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,14 +13,10 @@ from genmint.config import Params, load_params
 from genmint.errors import ConfigError, GenmintError, TemporaryError
 from genmint.file_lock import taken
 from genmint.files import write_text
+from genmint.programs import GitError, git, run_dvc
 from genmint.project import Project
+from genmint.repository import note_home
 
-_DVC = (sys.executable, "-m", "dvc")
-# Hooks and signatures are for people; tidying up would be a process that outlives us.
-_PLAIN_GIT = (
-    *("git", "-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false"),
-    *("-c", "gc.auto=0", "-c", "maintenance.auto=false"),
-)
 _SHOWN_FILES = 10
 
 
@@ -33,14 +26,17 @@ def resolve(home: Project, revision: str, *, ignore_uncommitted: bool) -> str:
     dvc.lock does not count as a change: DVC writes it whenever a stage runs.
 
     Raises:
+        GitError: git cannot be used here: not installed, no repository, or git refuses it.
         ConfigError: no such revision; or tracked files differ from what is committed, and are not
             to be ignored.
     """
     try:
         commit = git(home, "rev-parse", "--verify", f"{revision}^{{commit}}").strip()
-    except GenmintError:
+    except GitError as error:
+        if error.unusable:
+            raise
         raise ConfigError(
-            f"{home.root}: git has no revision {revision!r}. Fetch it, or name another."
+            f"{home.root}: git has no revision {revision!r}. Fetch it, or name another. ({error})"
         ) from None
     if not ignore_uncommitted:
         listed = git(home, "status", "--porcelain", "--untracked-files=no", ":/", ":!dvc.lock")
@@ -77,6 +73,7 @@ def checked_out(home: Project, commit: str, name: str) -> Iterator[Project]:
         _remove(home, target)
         git(home, "worktree", "add", "--detach", str(target), commit)
         prefix = git(home, "rev-parse", "--show-prefix").strip()
+        note_home(target, home.home)
         try:
             project = Project(target / prefix)
             share_cache(home, project)
@@ -216,41 +213,6 @@ def override(checkout: Project, values: Mapping[str, Any]) -> Params:
         yaml.dump(document, text)
         write_text(checkout.params, text.getvalue())
     return load_params(checkout.params)
-
-
-def git(project: Project, *arguments: str) -> str:
-    """Output of git in the project, without hooks.
-
-    Raises:
-        GenmintError: git failed; the message has its words.
-    """
-    return _run(project, [*_PLAIN_GIT, *arguments], f"git {arguments[0]}")
-
-
-def run_dvc(project: Project, *arguments: str) -> str:
-    """Output of DVC in the project.
-
-    Raises:
-        GenmintError: DVC failed; the message has its words.
-    """
-    return _run(project, [*_DVC, *arguments], f"dvc {arguments[0]}")
-
-
-def _run(project: Project, command: list[str], shown: str) -> str:
-    env = {name: value for name, value in os.environ.items() if name != "DVC_ROOT"}
-    env["GIT_TERMINAL_PROMPT"] = "0"
-    # Or a mere `git status` would rewrite the user's index.
-    env["GIT_OPTIONAL_LOCKS"] = "0"
-    try:
-        done = subprocess.run(
-            command, cwd=project.root, env=env, capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        raise GenmintError(f"{command[0]}: not found on PATH. Install it.") from None
-    if done.returncode != 0:
-        said = " ".join((done.stderr or done.stdout).split())[:400]
-        raise GenmintError(f"`{shown}` failed in {project.root}: {said}")
-    return done.stdout
 
 
 def _sweep(home: Project, parent: Path) -> None:

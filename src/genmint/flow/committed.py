@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from genmint.config import Params, parse_params
 from genmint.errors import GenmintError
-from genmint.flow.checkout import git
+from genmint.programs import file_at, git
 from genmint.project import Project
 
 
@@ -24,14 +24,17 @@ def text_at(home: Project, commit: str, path: str) -> str:
     Raises:
         GenmintError: the commit has none.
     """
-    prefix = git(home, "rev-parse", "--show-prefix").strip()
-    return git(home, "show", f"{commit}:{prefix}{path}")
+    text = file_at(home, commit, path)
+    if text is None:
+        raise GenmintError(f"{home.root}: commit {commit[:12]} has no {path}")
+    return text
 
 
 def object_at(home: Project, commit: str, path: str) -> str | None:
-    """Hash of what git keeps at a path of the project, None if it keeps nothing there."""
-    prefix = git(home, "rev-parse", "--show-prefix").strip()
-    try:
-        return git(home, "rev-parse", "--verify", "--quiet", f"{commit}:{prefix}{path}").strip()
-    except GenmintError:
-        return None  # it names nothing, which is what was asked
+    """Hash of what git keeps at a path of the project, None if it keeps nothing there.
+
+    Raises:
+        GitError: there is no such commit, or git cannot be used here.
+    """
+    listed = git(home, "ls-tree", commit, "--", path)
+    return listed.partition("\t")[0].split()[2] if listed else None

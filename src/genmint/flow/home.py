@@ -7,9 +7,9 @@ from pathlib import Path
 
 import genmint
 from genmint.errors import ConfigError
-from genmint.project import Project
+from genmint.project import HOME, Project
 
-HOME = "GENMINT_HOME"
+__all__ = ["HOME", "enter", "find_home"]
 
 
 def find_home() -> Project:

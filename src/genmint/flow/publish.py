@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from genmint.errors import GenmintError, TemporaryError
 from genmint.files import write_text
-from genmint.flow.checkout import git, git_remote, has_remote
+from genmint.flow.checkout import git_remote, has_remote
 from genmint.flow.transfer import give_back
 from genmint.lock import parse_lock
+from genmint.programs import file_at, git
 from genmint.project import Project
 
 PREFIX = "retrain"
@@ -178,10 +179,8 @@ def _put_in_order(checkout: Project, base: str) -> None:
     if not checkout.lock.exists():
         return
     head, *blocks = re.split(r"^(?=  \S)", checkout.lock.read_text("utf-8"), flags=re.MULTILINE)
-    try:
-        before = list(parse_lock(git(checkout, "show", f"{base}:./dvc.lock"), "dvc.lock"))
-    except GenmintError:
-        before = []
+    committed = file_at(checkout, base, checkout.lock.name)
+    before = [] if committed is None else list(parse_lock(committed, f"{base[:12]}:dvc.lock"))
     place = {name: number for number, name in enumerate(before)}
 
     def rank(block: str) -> tuple[int, str]:

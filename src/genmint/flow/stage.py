@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from genmint.errors import FAILURE_FILE, GenmintError, TemporaryError
 from genmint.flow import keeper
+from genmint.programs import NOT_INHERITED
 from genmint.project import Project
 from genmint.training.device_lock import DEVICE, NO_DEVICE
 
@@ -258,8 +259,7 @@ def run(
 
 def environment(project: Project) -> dict[str, str]:
     """Environment of a command that is to run the code of a checkout, not the installed one."""
-    dropped = ("DVC_ROOT", "DVC_EXP_BASELINE_REV", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
-    env = {name: value for name, value in os.environ.items() if name not in dropped}
+    env = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
     source = str(project.root / "src")
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [source, env.get("PYTHONPATH")]))
     env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", "")])

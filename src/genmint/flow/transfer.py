@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from genmint.errors import ConfigError, GenmintError, TemporaryError
 from genmint.files import write_text
-from genmint.flow.checkout import cache_dir, git, git_remote, has_remote, run_dvc
+from genmint.flow.checkout import cache_dir, git_remote, has_remote
+from genmint.programs import git, run_dvc
 from genmint.project import Project
 
 _TOKEN = "genmint.id"  # noqa: S105 - a name, not a secret

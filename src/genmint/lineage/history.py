@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-
-from genmint.errors import GenmintError
 from genmint.lock import Entries, parse_lock
+from genmint.programs import GitError, file_at, git, has_git
 from genmint.project import Project
 
 
@@ -17,7 +15,13 @@ def recorded_in(project: Project, entries: Entries) -> str | None:
     Args:
         project: its git history is searched, all branches and tags.
         entries: of the stages of one version.
+
+    Raises:
+        GitError: git cannot be used here.
+        GenmintError: the dvc.lock of a commit that has these hashes is damaged.
     """
+    if not has_git(project):
+        return None
     hashes = {
         str(item["md5"])
         for entry in entries.values()
@@ -26,8 +30,14 @@ def recorded_in(project: Project, entries: Entries) -> str | None:
         if "md5" in item
     }
     scope = ["HEAD", "--branches", "--remotes", "--tags", "--reverse", "--format=%H"]
-    for commit in (git(project, "log", *scope, "--", "dvc.lock") or "").split():
-        text = git(project, "show", f"{commit}:./dvc.lock") or ""
+    try:
+        git(project, "rev-parse", "--quiet", "--verify", "HEAD")
+    except GitError as error:
+        if error.unusable:
+            raise
+        return None  # nothing was committed yet
+    for commit in git(project, "log", *scope, "--", "dvc.lock").split():
+        text = file_at(project, commit, "dvc.lock") or ""
         # Parsing takes a hundred times as long as looking.
         if all(each in text for each in hashes) and _chosen(text, commit, entries) == entries:
             return commit
@@ -35,25 +45,15 @@ def recorded_in(project: Project, entries: Entries) -> str | None:
 
 
 def lock_of(project: Project, commit: str, stages: Entries) -> Entries:
-    """Entries of these stages in the dvc.lock of a commit, those that it has."""
-    text = git(project, "show", f"{commit}:./dvc.lock")
+    """Entries of these stages in the dvc.lock of a commit, those that it has.
+
+    Raises:
+        GenmintError: its dvc.lock is damaged.
+    """
+    text = file_at(project, commit, "dvc.lock")
     return {} if text is None else _chosen(text, commit, stages)
 
 
 def _chosen(text: str, commit: str, stages: Entries) -> Entries:
-    try:
-        lock = parse_lock(text, f"{commit}:dvc.lock")
-    except GenmintError:
-        return {}
+    lock = parse_lock(text, f"{commit[:12]}:dvc.lock")
     return {stage: lock[stage] for stage in stages if stage in lock}
-
-
-def git(project: Project, *arguments: str) -> str | None:
-    """Output of git in the project; None where it fails or is not there."""
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=project.root, capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        return None
-    return done.stdout if done.returncode == 0 else None

@@ -143,10 +143,13 @@ def _run(registry: Registry, run_id: str) -> Run | None:
 
 
 def _follow_gate(lineage: Lineage, version: Version, stored: Project) -> Record | None:
+    if not stored.gate_record(lineage.model).is_file():
+        lineage.unknown["gate"] = "no gate record was stored with the version"
+        return None
     try:
         record = read_record(stored, lineage.model)
-    except GenmintError:
-        lineage.unknown["gate"] = "no readable gate record was stored with the version"
+    except GenmintError as error:
+        _note_damage(lineage, "gate", stored.gate_record(lineage.model), error)
         return None
     digest = sha256_json(record.model_dump(mode="json"))
     lineage.gate = {
@@ -170,15 +173,29 @@ def _follow_gate(lineage: Lineage, version: Version, stored: Project) -> Record 
     return record
 
 
+def _note_damage(lineage: Lineage, link: str, path: Path, error: GenmintError) -> None:
+    """A stored file that cannot be read is no absent one."""
+    lineage.unknown[link] = f"the stored {path.name} is damaged"
+    words = str(error).removeprefix(f"{path}: ")
+    lineage.broken.append(f"{path.name}, as stored, is damaged: {words}")
+
+
 def _follow_validation(lineage: Lineage, stored: Project, record: Record | None) -> None:
     assert lineage.dataset is not None
     path = stored.validation(lineage.dataset)
+    if not path.is_file():
+        lineage.unknown["validation"] = "no report was stored with the version"
+        return
     try:
         report = read_json(path)
-    except GenmintError:
-        report = None
-    if record is None or not isinstance(report, dict):
-        lineage.unknown["validation"] = "no readable report was stored with the version"
+    except GenmintError as error:
+        _note_damage(lineage, "validation", path, error)
+        return
+    if not isinstance(report, dict):
+        _note_damage(lineage, "validation", path, GenmintError("not a report of a validation"))
+        return
+    if record is None:
+        lineage.unknown["validation"] = "no gate record says which report it was judged by"
         return
     lineage.validation = {
         "dataset": lineage.dataset,
@@ -197,8 +214,9 @@ def _follow_stages(lineage: Lineage, stored: Project) -> Entries:
     wanted = stages_of(lineage.model, lineage.dataset)
     try:
         lock = read_lock(stored.lock)
-    except GenmintError:
-        lock = {}
+    except GenmintError as error:
+        _note_damage(lineage, "stages", stored.lock, error)
+        return {}
     missing = [stage for stage in wanted if stage not in lock]
     if missing:
         reason = (
@@ -249,14 +267,19 @@ def _contradictions(
 
 def _follow_commit(lineage: Lineage, project: Project, entries: Entries) -> None:
     commit = lineage.commit or {"training": None, "uncommitted_changes": None, "recorded": None}
-    commit["recorded"] = recorded_in(project, entries) if entries else None
+    try:
+        commit["recorded"] = recorded_in(project, entries) if entries else None
+    except GenmintError as error:
+        lineage.unknown["recorded"] = f"the commit that recorded these hashes: {error}"
     lineage.commit = commit
     if commit["training"] is None and commit["recorded"] is None:
         reason = "the run names none"
         if lineage.run is None or lineage.run["recreated"]:
             reason = _RECREATED if lineage.run else "its run is unknown"
         lineage.commit = None
-        lineage.unknown["commit"] = f"{reason}, and no commit here has these hashes in its dvc.lock"
+        searched = lineage.unknown.pop("recorded", None)
+        rest = searched or "no commit here has these hashes in its dvc.lock"
+        lineage.unknown["commit"] = f"{reason}, and {rest}"
 
 
 def _follow_journal(lineage: Lineage, registry: Registry) -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +13,12 @@ from ruamel.yaml import YAML
 
 from genmint.errors import GenmintError
 from genmint.files import atomic_path
-from genmint.lineage.history import git, lock_of
+from genmint.lineage.history import lock_of
 from genmint.lineage.links import Lineage
 from genmint.lock import Entries, read_lock, stages_of
+from genmint.programs import GitError, git, run_dvc
 from genmint.project import Project
+from genmint.repository import note_home
 
 
 def check_out(project: Project, lineage: Lineage, evaluation: Path | None, target: Path) -> str:
@@ -78,7 +77,7 @@ def _candidates(project: Project, lineage: Lineage, name: str) -> list[str]:
     if commit is None:
         raise GenmintError(f"{name} cannot be restored: {lineage.unknown['commit']}")
     named = dict.fromkeys(each for each in (commit["recorded"], commit["training"]) if each)
-    known = [each for each in named if git(project, "cat-file", "-e", f"{each}^{{commit}}") == ""]
+    known = [each for each in named if _is_here(project, each)]
     if not known:
         raise GenmintError(
             f"{name} cannot be restored: commit {next(iter(named))} is not in this repository. "
@@ -87,11 +86,21 @@ def _candidates(project: Project, lineage: Lineage, name: str) -> list[str]:
     return known
 
 
+def _is_here(project: Project, commit: str) -> bool:
+    try:
+        git(project, "cat-file", "-e", f"{commit}^{{commit}}")
+    except GitError as error:
+        if error.unusable:
+            raise
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def _worktree(project: Project, commit: str, target: Path) -> Iterator[tuple[Project, Any]]:
     """Yield a fresh worktree and a function that keeps it; otherwise it is gone afterwards."""
     existed = target.is_dir()
-    prefix = (git(project, "rev-parse", "--show-prefix") or "").strip()
+    prefix = git(project, "rev-parse", "--show-prefix").strip()
     kept = False
 
     def keep() -> None:
@@ -99,13 +108,14 @@ def _worktree(project: Project, commit: str, target: Path) -> Iterator[tuple[Pro
         kept = True
 
     # If this fails, git has tidied up, and what lies there is none of ours to remove.
-    _run("git", "worktree", "add", "--quiet", "--detach", str(target.resolve()), commit,
-         cwd=project.root)  # fmt: skip
+    git(project, "worktree", "add", "--quiet", "--detach", str(target.resolve()), commit)
     try:
+        note_home(target, project.home)
         yield Project(target.resolve() / prefix), keep
     finally:
         if not kept:
-            git(project, "worktree", "remove", "--force", str(target.resolve()))
+            with contextlib.suppress(GitError):  # what it leaves is removed by the next lines
+                git(project, "worktree", "remove", "--force", str(target.resolve()))
             shutil.rmtree(target, ignore_errors=True)
             git(project, "worktree", "prune")
             if existed:
@@ -132,15 +142,15 @@ def _overlay(
 
 
 def _share_cache(project: Project, root: Project) -> None:
-    cache = _run(*_DVC, "cache", "dir", cwd=project.root).strip()
-    _run(*_DVC, "cache", "dir", "--quiet", "--local", cache, cwd=root.root)
+    cache = run_dvc(project, "cache", "dir").strip()
+    run_dvc(root, "cache", "dir", "--quiet", "--local", cache)
 
 
 def _differing(root: Project, name: str, entries: Entries) -> list[str]:
     """Restore the files that the cache has; say which inputs are not the version's."""
     gate = f"gate@{name}"
-    _run(*_DVC, "checkout", "--quiet", "--allow-missing", "--with-deps", gate, cwd=root.root)
-    found = json.loads(_run(*_DVC, "status", "--json", *entries, cwd=root.root))
+    run_dvc(root, "checkout", "--quiet", "--allow-missing", "--with-deps", gate)
+    found = json.loads(run_dvc(root, "status", "--json", *entries))
     written = {item["path"] for entry in entries.values() for item in entry.get("outs") or []}
     read = {
         item["path"]: str(item.get("md5"))
@@ -166,21 +176,3 @@ def _is_added(root: Project, path: str, md5: str) -> bool:
     """Whether `dvc add` recorded this content of `path`: then `dvc repro --pull` fetches it."""
     pointer = root.root / f"{path}.dvc"
     return pointer.is_file() and f"md5: {md5}" in pointer.read_text(encoding="utf-8")
-
-
-_DVC = (sys.executable, "-m", "dvc")
-
-
-def _run(*command: str, cwd: Path) -> str:
-    env = {key: value for key, value in os.environ.items() if key != "DVC_ROOT"}
-    try:
-        done = subprocess.run(
-            command, cwd=cwd, env=env, capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        raise GenmintError(f"{command[0]}: not found on PATH. Install it.") from None
-    if done.returncode != 0:
-        said = " ".join((done.stderr or done.stdout).split())[:400]
-        shown = " ".join(command[2:] if command[:2] == _DVC[:2] else command[:3])
-        raise GenmintError(f"`{shown}` failed in {cwd}: {said}")
-    return done.stdout

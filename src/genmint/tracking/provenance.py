@@ -7,13 +7,13 @@ import importlib.metadata
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from genmint.errors import GenmintError
 from genmint.lock import DATASET_STAGES, MODEL_STAGES, read_lock
+from genmint.programs import GitError, git, has_git
 from genmint.project import Project
 
 
@@ -65,12 +65,16 @@ def flatten(block: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 def git_state(project: Project) -> dict[str, str]:
     """Tags that name the commit, and whether tracked files differed from it; {} outside of git.
 
-    dvc.lock does not count: DVC writes it while it runs the stages.
+    dvc.lock does not count: DVC writes it while it runs the stages. Where git refuses to work,
+    the tag `genmint.git_problem` has its words.
     """
-    commit = _git(project, "rev-parse", "HEAD")
-    if commit is None:
+    if not has_git(project):
         return {}
-    dirty = _git(project, "status", "--porcelain", "--untracked-files=no", ":/", ":!dvc.lock")
+    try:
+        commit = git(project, "rev-parse", "--verify", "HEAD").strip()
+        dirty = git(project, "status", "--porcelain", "--untracked-files=no", ":/", ":!dvc.lock")
+    except GitError as error:
+        return {"genmint.git_problem": str(error)} if error.unusable else {}
     tags = {"mlflow.source.git.commit": commit, "genmint.git_commit": commit}
     tags["genmint.git_dirty"] = str(int(bool(dirty)))
     return tags
@@ -125,13 +129,3 @@ def _outputs(project: Project, stages: set[str]) -> dict[str, str]:
         for out in entry.get("outs") or []
         if "md5" in out
     }
-
-
-def _git(project: Project, *arguments: str) -> str | None:
-    try:
-        found = subprocess.run(
-            ["git", *arguments], cwd=project.root, capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        return None
-    return found.stdout.strip() if found.returncode == 0 else None

@@ -21,9 +21,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from genmint.errors import RegistryUnreachableError
+from genmint.errors import GenmintError, RegistryUnreachableError
 from genmint.exhaustion import disk_full
-from genmint.project import Project
+from genmint.project import HOME, Project
 
 EXPERIMENT = "genmint"
 # A person waits for these: mlflow's own defaults (120 s, 7 retries) hide a dead server for minutes.
@@ -117,10 +117,18 @@ def create_store(project: Project) -> None:
 
     Six processes that open a fresh store at once make all six fail, so the schema is built in a
     temporary file under a lock and then takes its place.
+
+    Raises:
+        GenmintError: the store would lie in a checkout that is deleted when its flow ends.
     """
     target = database(project)
     if target.exists():
         return
+    if Project(project.home).is_temporary:
+        raise GenmintError(
+            f"{project.home}: is deleted when its flow or experiment ends, so no registry is made "
+            f"here. Set MLFLOW_TRACKING_URI, or {HOME} to the checkout that keeps the registry."
+        )
     state = project.home / ".genmint"
     state.mkdir(parents=True, exist_ok=True)
     with FileLock(state / "mlflow.lock", timeout=_LOCK_SECONDS):
