@@ -21,7 +21,10 @@ def text_of(path):
 
 def test_statistics(tmp_path):
     found = READER.describe(written(tmp_path, "aé\n\tb\x00漢".encode()))
-    assert found == {"characters": 7, "charset": 7, "lines": 2, "control": round(1 / 7, 6)}
+    statistics = {"characters": 7, "charset": 7, "lines": 2, "control": round(1 / 7, 6)}
+    assert {name: found[name] for name in statistics} == statistics
+    assert found["visible"] == 4
+    assert found["sketch"] is None  # too short to have near-duplicates
 
 
 @pytest.mark.parametrize(("text", "lines"), [("a", 1), ("a\n", 1), ("a\nb", 2), ("\n\n", 2)])

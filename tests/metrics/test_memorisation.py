@@ -49,6 +49,26 @@ def test_replayed_items_with_slight_noise_are_detected(blobs):
     assert found["copying_z"] < -10
 
 
+def test_copies_of_items_that_have_near_duplicates_are_detected(blobs):
+    """Twenty takes of each of fifteen items: by themselves each take hides the others."""
+    rng = torch.Generator().manual_seed(0)
+    takes = blobs[:15].repeat_interleave(20, dim=0)
+    noise = torch.randint(0, 6, takes.shape, dtype=torch.uint8, generator=rng)
+    train, groups = takes + noise, np.repeat(np.arange(15), 20)
+    copies = train[::20] + torch.randint(0, 6, (15, 1, 12, 12), dtype=torch.uint8, generator=rng)
+    blind = judged(copies, train, blobs[300:450])
+    assert blind["near_duplicates"] == 0.0
+    seen = grid_memorisation(copies, train, blobs[300:450], seed=0, groups=groups)
+    assert seen["near_duplicates"] > 0.9
+    assert seen["authenticity"] < 0.1
+    honest = grid_memorisation(blobs[450:], train, blobs[300:450], seed=0, groups=groups)
+    # The nearest of fifteen is far away: honest samples are within half of that now and then.
+    assert honest["near_duplicates"] < 0.2
+    alone = grid_memorisation(blobs[450:], blobs[:300], blobs[300:450], seed=0)
+    each = np.arange(300)
+    assert alone == grid_memorisation(blobs[450:], blobs[:300], blobs[300:450], seed=0, groups=each)
+
+
 def test_of_many_samples_the_first_are_looked_at(blobs, monkeypatch):
     train, held_out = blobs[:300], blobs[300:400]
     first = judged(blobs[400:500], train, held_out)

@@ -91,7 +91,16 @@ class DataProject:
 @pytest.fixture
 def data_project(tmp_path, monkeypatch):
     monkeypatch.delenv("GENMINT_DATA_MIRROR", raising=False)
-    root = tmp_path / "checkout"
+    return _made(tmp_path / "checkout")
+
+
+@pytest.fixture(scope="module")
+def data_projects(tmp_path_factory):
+    """Makes projects that the tests of a module share."""
+    return lambda: _made(tmp_path_factory.mktemp("shared") / "checkout")
+
+
+def _made(root):
     (root / "data").mkdir(parents=True)
     (root / "dvc.yaml").write_text("stages: {}\n")
     shutil.copytree(CHECKOUT / "gx", root / "gx")

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from genmint.config.base import Frozen, PositiveFloat, PositiveInt, Seed, Share
 
-_SPLIT = re.compile(r"official|position|hash|group:[A-Za-z_][A-Za-z0-9_]*")
+_SPLIT = re.compile(r"official|position|position:file|hash|group:[A-Za-z_][A-Za-z0-9_]*")
 
 
 class ReferenceConfig(Frozen):
@@ -64,6 +64,8 @@ class _DatasetBase(Frozen):
     test: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     confirmation: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
     max_quarantined: Share = 0.02
+    near_duplicates: Annotated[float, Field(ge=0.5, le=1.0)] | None = None
+    max_near_duplicates: Share = 0.1
     labels: Literal["none", "source", "folder", "filename"] = "none"
     filename_pattern: str | None = None
     reference: ReferenceConfig = ReferenceConfig()
@@ -73,7 +75,7 @@ class _DatasetBase(Frozen):
     @classmethod
     def _known_split(cls, value: str) -> str:
         if not _SPLIT.fullmatch(value):
-            raise ValueError("use official, position, hash or group:COLUMN")
+            raise ValueError("use hash, group:COLUMN, official, position or position:file")
         return value
 
     @field_validator("filename_pattern")
@@ -127,6 +129,12 @@ class ImageDataset(_DatasetBase):
         return entry
 
     @model_validator(mode="after")
+    def _has_parts(self) -> Self:
+        if self.split == "position:file":
+            raise ValueError("split: position:file cuts files, and an image is one item: use hash")
+        return self
+
+    @model_validator(mode="after")
     def _can_be_stacked(self) -> Self:
         if self.stack is not None and self.mode != "grey":
             raise ValueError(
@@ -148,6 +156,15 @@ class AudioDataset(_DatasetBase):
     seconds: PositiveFloat
     windows: Literal["first", "all"] = "first"
     spectrogram: Spectrogram = Spectrogram()
+
+    @model_validator(mode="after")
+    def _has_parts(self) -> Self:
+        if self.split == "position:file" and self.windows == "first":
+            raise ValueError(
+                "split: position:file cuts recordings into clips, and windows: first takes one "
+                "clip of each: set windows: all"
+            )
+        return self
 
     @property
     def samples_per_clip(self) -> int:

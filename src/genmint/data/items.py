@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genmint.config import Dataset, TextDataset
+from genmint.data.official import split_named
 from genmint.data.readers import ItemReader, UnreadableError, item_reader_of, reader_of
 from genmint.errors import ConfigError, DataError
 from genmint.files import sha256_bytes, sha256_file
@@ -233,6 +234,8 @@ class FileItems:
             if None in found.values():
                 raise UnreadableError("name leaves a group of filename_pattern empty")
         label = found.pop(_LABEL_GROUP, None)
+        if _SPLIT_GROUP in found:
+            found[_SPLIT_GROUP] = split_named(found[_SPLIT_GROUP]) or found[_SPLIT_GROUP]
         if self.dataset.labels == "folder":
             label, slash, _ = path.partition("/")
             if not slash:

@@ -13,13 +13,17 @@ import pyarrow.parquet as pq
 from genmint.data.readers import Reader
 from genmint.errors import DataError
 
-# error: why the item could not be read. label, split: None where the source knows none.
+# error: why the item could not be read. label, split: None where the source knows none. item:
+# sha256 of the finished item, as a model gets it. sketch: what near-duplicates have in common, in
+# bytes, one sketch for each item that the row gives (genmint.data.sketches).
 COLUMNS: dict[str, str] = {
     "id": "string",
     "path": "string",
     "sha256": "string",
     "bytes": "int64",
     "error": "string",
+    "item": "string",
+    "sketch": "binary",
     "label": "string",
     "split": "string",
 }

@@ -134,9 +134,11 @@ class Plan:
     Attributes:
         paths: `path` in the manifest; strings.
         hashes: `sha256` in the manifest; strings.
-        splits: int8 N, index into SPLITS.
+        splits: int8 M, index into SPLITS of each of the M items, negative for one that is left out.
         labels: int64 N, number of the class; None for unlabelled items.
-        counts: int64 N, items that each gives (the windows of a sound; 1 otherwise).
+        counts: int64 N, items that each gives (the clips of a recording; 1 otherwise).
+        groups: int64 M, number of the group of near-duplicates of each item; None where no two
+            items are near-duplicates.
     """
 
     paths: pa.ChunkedArray
@@ -144,10 +146,11 @@ class Plan:
     splits: npt.NDArray[np.int8]
     labels: npt.NDArray[np.int64] | None
     counts: npt.NDArray[np.int64]
+    groups: npt.NDArray[np.int64] | None = None
 
     def items(self) -> dict[Split, int]:
         """Number of items of each split."""
-        found = np.bincount(self.splits, weights=self.counts, minlength=len(SPLITS))
+        found = np.bincount(self.splits[self.splits >= 0], minlength=len(SPLITS))
         return {split: int(found[number]) for number, split in enumerate(SPLITS)}
 
     def pieces(self) -> Iterator[slice]:
@@ -164,7 +167,9 @@ class Plan:
 def pack_items(
     folder: Path, plan: Plan, items: Items, shape: tuple[int, ...], dtype: str
 ) -> dict[str, str]:
-    """Write `{split}.npy` and, for labelled items, `{split}.labels.npy`.
+    """Write `{split}.npy`, for labelled items `{split}.labels.npy`, and `train.groups.npy`.
+
+    The last one only where two training items are near-duplicates.
 
     Args:
         folder: where to.
@@ -185,6 +190,8 @@ def pack_items(
         labels: dict[Split, ArrayWriter] = {}
         if plan.labels is not None:
             labels = {s: arrays.add(f"{s}.labels", (counts[s],), "<i8") for s in SPLITS}
+        _write_groups(arrays, plan)
+        ends = np.concatenate([[0], np.cumsum(plan.counts)])
         for piece in plan.pieces():
             paths = plan.paths[piece].to_pylist()
             loaded = items.load(paths, plan.hashes[piece].to_pylist())
@@ -194,13 +201,24 @@ def pack_items(
                     f"{paths[0]} to {paths[-1]}: {len(loaded)} items instead of {sizes.sum()}: "
                     "the manifest is of other settings. Run `dvc repro`."
                 )
-            where = np.repeat(plan.splits[piece], sizes)
+            where = plan.splits[ends[piece.start] : ends[piece.stop]]
             for number, split in enumerate(SPLITS):
                 data[split].write(loaded[where == number])
                 if plan.labels is not None:
                     classes = np.repeat(plan.labels[piece], sizes)
                     labels[split].write(classes[where == number])
         return arrays.close()
+
+
+def _write_groups(arrays: Writers, plan: Plan) -> None:
+    """Groups of the training items, numbered in the order of their first members."""
+    if plan.groups is None:
+        return
+    inside = plan.groups[plan.splits == SPLITS.index("train")]
+    _, first, numbers = np.unique(inside, return_index=True, return_inverse=True)
+    if len(first) < len(inside):
+        rank = np.argsort(np.argsort(first))
+        arrays.add("train.groups", (len(inside),), "<i8").write(rank[numbers])
 
 
 @dataclass(frozen=True)

@@ -59,9 +59,10 @@ class Prepared:
     """A prepared data set on disk.
 
     Files: `{split}.npy` (image: uint8 N×C×H×W; audio: int16 N×T; text: uint16 stream of tokens),
-    `{split}.labels.npy` (int64 N, if labelled), `{split}.offsets.npy` (int64 N+1, text only: where
-    each document begins in the stream; every document begins with the token `<s>`). The split
-    confirmation is empty where it is switched off.
+    `{split}.labels.npy` (int64 N, if labelled), `train.groups.npy` (int64 N, groups of
+    near-duplicates, only where two training items are), `{split}.offsets.npy` (int64 N+1, text
+    only: where each document begins in the stream; every document begins with the token `<s>`).
+    The split confirmation is empty where it is switched off.
     """
 
     path: Path
@@ -84,6 +85,10 @@ class Prepared:
     def labels(self, split: Split) -> npt.NDArray[np.int64] | None:
         """Label numbers of a split, int64 N, or None for an unlabelled set."""
         return None if self.meta.labels is None else self._load(f"{split}.labels.npy")
+
+    def groups(self) -> npt.NDArray[np.int64] | None:
+        """Group of near-duplicates of each training item, int64 N; None where there are none."""
+        return self._load("train.groups.npy") if "train.groups.npy" in self.meta.files else None
 
     def offsets(self, split: Split) -> npt.NDArray[np.int64]:
         """Where each document begins in the stream of a text split; int64 N+1."""

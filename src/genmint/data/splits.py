@@ -60,12 +60,12 @@ def cut(length: int, shares: Shares) -> dict[Split, tuple[int, int]]:
 
 
 def official(splits: Sequence[str | None], hashes: Iterable[str], shares: Shares) -> list[Split]:
-    """The source's own split; validation and confirmation that it lacks are cut from train.
+    """The source's own split; what it lacks besides train is cut from train.
 
     Args:
         splits: official split of each item.
         hashes: sha256 of each item, hex; they decide who is cut out.
-        shares: of the official train items; that of test is not asked for.
+        shares: of the official train items, for the splits that the source lacks.
 
     Raises:
         DataError: an item without official split, or with one that is none of ours.
@@ -73,13 +73,14 @@ def official(splits: Sequence[str | None], hashes: Iterable[str], shares: Shares
     for split in splits:
         if split not in SPLITS:
             raise DataError(
-                f"split: official, but the source gives an item the split {split!r}; use hash, "
-                "position or group:COLUMN, or let filename_pattern name a group (?P<split>…) "
-                "of train, validation, test or confirmation"
+                "official, but the source "
+                + ("has no splits" if split is None else f"gives an item the split {split!r}")
+                + "; for files, let filename_pattern name a group (?P<split>…) that takes a folder "
+                "or a part of the name: train, validation, test or confirmation"
             )
     lacking = Shares(
         validation=0.0 if "validation" in splits else shares.validation,
-        test=0.0,
+        test=0.0 if "test" in splits else shares.test,
         confirmation=0.0 if "confirmation" in splits else shares.confirmation,
     )
     return [
@@ -107,13 +108,12 @@ def by_group(groups: Sequence[str | None], shares: Shares) -> list[Split]:
     sizes: Counter[str] = Counter()
     for group in groups:
         if group is None:
-            raise DataError("split: group:COLUMN, but an item has no value in that column")
+            raise DataError("group:COLUMN, but an item has no value in that column")
         sizes[group] += 1
     if len(sizes) <= len(wanted):
-        fewer = "; confirmation: 0 does with one fewer" if shares.confirmation else ""
         raise DataError(
-            f"split: group:COLUMN needs at least {len(wanted) + 1} groups, one a split; found "
-            f"{', '.join(sorted(sizes)) or 'none'}{fewer}"
+            f"group:COLUMN needs at least {len(wanted) + 1} groups, one a split; found "
+            f"{', '.join(sorted(sizes)) or 'none'} (groups that share near-duplicates count as one)"
         )
     # Groups of one size are ordered by a hash, or every set would test on Zoe.
     left = sorted(sizes, key=lambda group: (-sizes[group], sha256_bytes(group.encode())))
@@ -126,27 +126,21 @@ def by_group(groups: Sequence[str | None], shares: Shares) -> list[Split]:
     return [assigned.get(group or "", "train") for group in groups]
 
 
-def refuse_empty(
-    counts: Mapping[Split, int], dataset: str, rule: str, *, confirmation: bool
-) -> None:
+def refuse_empty(counts: Mapping[Split, int], rule: str, *, confirmation: bool) -> None:
     """Refuse splits of which one holds nothing.
 
     Args:
         counts: items (or characters) of each split.
-        dataset: name of the block, for the message.
-        rule: its `split`.
+        rule: `split` of the data set.
         confirmation: whether that split is wanted at all.
 
     Raises:
-        DataError: naming the empty split and what to do.
+        DataError: naming the empty split.
     """
     for split in SPLITS:
         if not counts.get(split) and (confirmation or split != "confirmation"):
             shown = ", ".join(f"{name} {counts.get(name, 0)}" for name in SPLITS)
-            raise DataError(
-                f"datasets.{dataset}: the split {split} would be empty ({shown}; split: {rule}). "
-                "Add data, or raise its share in params.yaml."
-            )
+            raise DataError(f"{rule} would leave the split {split} empty ({shown})")
 
 
 def _drawn(sha256: str, shares: Shares) -> Split:

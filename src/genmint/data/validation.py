@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import html
 import os
 import re
 from dataclasses import dataclass
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 Level = Literal["set", "row"]
 _SECTIONS: dict[Level, str] = {"set": "set", "row": "rows"}
-# Of each item, in the order in which copies of one content are preferred: a digit that is in the
-# official test set as well must leave the training set, not the other way round.
-_SPLIT_ORDER = {"test": 0, "confirmation": 1, "validation": 2, "train": 3}
 
 
 @dataclass(frozen=True)
@@ -110,29 +108,17 @@ def read_suite(path: Path) -> Suite:
     )
 
 
-def duplicates(table: pd.DataFrame) -> pd.Series[Any]:
-    """For each row the id of the row that holds the same content and stays, or None.
-
-    The first by id stays; a copy in the official test split goes before others.
-    """
-    order = table["split"].map(_SPLIT_ORDER).fillna(len(_SPLIT_ORDER))
-    ranked = table.assign(order=order).sort_values(["order", "id"], kind="stable")
-    ranked = ranked[ranked["error"].isna()]
-    kept = ranked.groupby("sha256", sort=False)["id"].transform("first")
-    copies = kept[kept != ranked["id"]]
-    return copies.reindex(table.index).astype(object).where(lambda ids: ids.notna(), None)
-
-
-def validate(table: pd.DataFrame, suite: Suite, docs: Path) -> Verdict:
+def validate(table: pd.DataFrame, suite: Suite, docs: Path, note: str = "") -> Verdict:
     """Run a suite on a manifest and build its Data Docs.
 
     Row rules see all rows (statistics of unreadable ones are empty, which they ignore); set rules
     see the rows that no row rule quarantined.
 
     Args:
-        table: the manifest with the column duplicate_of.
+        table: the manifest with the columns duplicate_of and near_duplicate_of.
         suite: what to expect.
         docs: folder for the browsable pages; index.html is their start.
+        note: a sentence for that page.
 
     Raises:
         ConfigError: a rule cannot be run, for instance on a column that is not there.
@@ -151,13 +137,13 @@ def validate(table: pd.DataFrame, suite: Suite, docs: Path) -> Verdict:
     if entering.empty:
         # Statistics of nothing are errors in some expectations and passes in others.
         findings += [Finding(rule, "set", False, None) for rule in suite.set]
-        _build(context, docs)
+        _build(context, docs, note)
         return Verdict(tuple(findings), dict(sorted(reasons.items())))
     on_set = _run(context, "set", entering, suite.set, {"result_format": "SUMMARY"})
     for rule, result in zip(suite.set, on_set, strict=True):
         observed = _plain(result.get("observed_value", result.get("unexpected_count")))
         findings.append(Finding(rule, "set", bool(result["success"]), observed))
-    _build(context, docs)
+    _build(context, docs, note)
     return Verdict(tuple(findings), dict(sorted(reasons.items())))
 
 
@@ -202,14 +188,14 @@ def _context(docs: Path) -> Any:
     return context
 
 
-def _build(context: Any, docs: Path) -> None:
+def _build(context: Any, docs: Path, note: str) -> None:
     """Write the Data Docs, with an index that can be followed without internet.
 
     The index of Great Expectations draws its tables by scripts that it loads from elsewhere.
     """
     with docs_errors():
         context.build_data_docs()
-    links = []
+    links = [f"<p>{html.escape(note)}</p>"] if note else []
     for title, folder in (("Validation results", "validations"), ("Suites", "expectations")):
         pages = sorted((docs / folder).rglob("*.html"))
         found = (f'<a href="{page.relative_to(docs).as_posix()}">{_of(page)}</a>' for page in pages)

@@ -10,7 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genmint.config import Dataset, load_params, parse_params
+from genmint.config import (
+    AudioDataset,
+    Dataset,
+    ImageDataset,
+    TextDataset,
+    load_params,
+    parse_params,
+)
 from genmint.data import manifest, views
 from genmint.data.prepared import SPLITS, Prepared
 from genmint.drift.features import Features, Groups
@@ -190,7 +197,7 @@ def _extract(checkout: Project, dataset: str, folder: Path) -> None:
     columns = manifest.column_names(checkout.manifest(dataset))
     table = prepare.entering(checkout, dataset, block, columns)
     pq.write_table(table, folder / "items.parquet", compression="zstd")
-    if block.kind == "text":
+    if isinstance(block, TextDataset):
         return
     extractor, _ = load_extractor(checkout.reference(dataset))
     prepared = Prepared(checkout.prepared(dataset))
@@ -210,13 +217,9 @@ def _extract(checkout: Project, dataset: str, folder: Path) -> None:
         shutil.copyfile(checkout.reference(dataset) / name, folder / name)
 
 
-def _groups(checkout: Project, dataset: str, block: Dataset) -> Groups:
+def _groups(checkout: Project, dataset: str, block: ImageDataset | AudioDataset) -> Groups:
     """Which item of the manifest each held-out row was cut from, in the order of the arrays."""
     table = prepare.entering(checkout, dataset, block)
-    plan = prepare.plan_of(table, block, {})
-    numbers = np.arange(len(table), dtype=np.int64)
-    parts = []
-    for split in _HELD_OUT:
-        inside = plan.splits == SPLITS.index(split)
-        parts.append(np.repeat(numbers[inside], plan.counts[inside]))
-    return np.concatenate(parts)
+    plan = prepare.plan_of(dataset, table, block, {})
+    owners = np.repeat(np.arange(len(table), dtype=np.int64), plan.counts)
+    return np.concatenate([owners[plan.splits == SPLITS.index(split)] for split in _HELD_OUT])

@@ -11,7 +11,10 @@ import pandas as pd
 from scipy import stats
 
 # What names an item, and what says nothing of its content.
-_NAMES = ("id", "path", "sha256", "error", "split", "duplicate_of")
+_NAMES = (
+    "id", "path", "sha256", "error", "item", "sketch", "split", "duplicate_of",
+    "near_duplicate_of",
+)  # fmt: skip
 # A column of numbers with no more values than this is one of categories: the Kolmogorov-Smirnov
 # test is blunt where values repeat.
 _FEW = 10

@@ -61,6 +61,7 @@ class GridJudge:
         test: uint8 K×C×H×W.
         seed: of the protocol.
         dynamic_range: of log-mel pictures in dB; None for images.
+        groups: group of near-duplicates of each item of `train`, int64 M; None if there are none.
     """
 
     dataset: str
@@ -71,6 +72,7 @@ class GridJudge:
     test: Tensor
     seed: int
     dynamic_range: float | None
+    groups: npt.NDArray[np.int64] | None = None
 
     @cached_property
     def real(self) -> Floats:
@@ -145,7 +147,7 @@ class GridJudge:
 
     def memorisation(self, grids: Tensor) -> Metrics:
         """How near to the training data, against the test split; uint8 N×C×H×W."""
-        return grid_memorisation(grids, self.train, self.test, seed=self.seed)
+        return grid_memorisation(grids, self.train, self.test, seed=self.seed, groups=self.groups)
 
 
 def grid_judge(
@@ -163,6 +165,7 @@ def grid_judge(
         test=views.load(prepared, split, spec),
         seed=seed,
         dynamic_range=None if spec.spectrogram is None else spec.spectrogram.dynamic_range,
+        groups=prepared.groups(),
     )
 
 

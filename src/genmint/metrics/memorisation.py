@@ -58,7 +58,12 @@ class Nearest:
 
 
 def grid_memorisation(
-    samples: Tensor, train: Tensor, held_out: Tensor, *, seed: int
+    samples: Tensor,
+    train: Tensor,
+    held_out: Tensor,
+    *,
+    seed: int,
+    groups: npt.NDArray[np.int64] | None = None,
 ) -> dict[str, float]:
     """Four answers to one question, from distances to the nearest training items.
 
@@ -75,13 +80,16 @@ def grid_memorisation(
     - `authenticity`: share of samples further from their nearest training item than that is from
       the nearest other one (Alaa et al. 2022). About a half for held-out items.
 
-    Training items that occur several times count once.
+    Training items that occur several times count once, and so do near-duplicates: of a group the
+    member that is nearest counts, and "the next one" is of another group. Otherwise the items that
+    a model memorises first, those that it sees most often, would look like nothing in particular.
 
     Args:
         samples: uint8 N×C×H×W; the first 2,000 of them are used.
         train: uint8 M×C×H×W.
         held_out: uint8 K×C×H×W; at most 2,000 of them, chosen by `seed`, are used.
         seed: see `held_out`.
+        groups: group of near-duplicates of each training item, int64 M; None where there are none.
 
     Returns:
         The four by name and, of the shares, `NAME_stderr`.
@@ -94,13 +102,15 @@ def grid_memorisation(
             "memorisation needs a sample, two training items and a held-out one at least; "
             "use a larger set or other shares of the splits"
         )
-    known = _distinct(train)
+    first = _distinct(train)
+    known = train if len(first) == len(train) else train[torch.from_numpy(first)]
+    groups = None if groups is None else groups[first]
     chosen = np.random.default_rng(seed).permutation(len(held_out))[:_ENOUGH]
-    normal = nearest(held_out[torch.from_numpy(np.sort(chosen))], known).closeness()
-    found = nearest(samples[:_ENOUGH], known)
+    normal = nearest(held_out[torch.from_numpy(np.sort(chosen))], known, groups).closeness()
+    found = nearest(samples[:_ENOUGH], known, groups)
     close, distance = found.closeness(), found.distances[:, 0]
     copy = distance == 0
-    apart = _apart(found.index, known)
+    apart = _apart(found.index, known, groups)
     shares = {
         "copied": (close < np.quantile(normal, _QUANTILE)) | copy,
         "near_duplicates": (distance < _NEAR * apart) | copy,
@@ -141,20 +151,29 @@ def copying_z(samples: Floats, held_out: Floats) -> float:
     return (above - n * m / 2) / math.sqrt(n * m / 12 * spread)
 
 
-def nearest(items: Tensor, train: Tensor) -> Nearest:
-    """Find the nearest training items of each item.
+def nearest(items: Tensor, train: Tensor, groups: npt.NDArray[np.int64] | None = None) -> Nearest:
+    """Find the nearest training items of each item, one of each group of near-duplicates.
 
     Args:
         items: uint8 N×C×H×W, N at least 1.
         train: uint8 M×C×H×W, M at least 1.
+        groups: of each training item, int64 M; None where every item is a group of its own.
     """
-    neighbours = min(_NEIGHBOURS, len(train))
+    alike = [] if groups is None else _several(groups)
+    count = len(train) if groups is None else len(np.unique(groups))
+    neighbours = min(_NEIGHBOURS, count)
     known = train.flatten(1).to(torch.float32)
     norms = known.square().sum(dim=1)
     rows = max(1, min(_ROWS, _CELLS // (neighbours * known.shape[1])))
     distances, index = [], []
     for part in items.flatten(1).to(torch.float32).split(rows):
         squared = part.square().sum(dim=1, keepdim=True) + norms - 2 * part @ known.T
+        for members in alike:
+            # All but the nearest member of a group are out of the question.
+            within = squared[:, members]
+            best = within.argmin(dim=1, keepdim=True)
+            others = torch.ones_like(within, dtype=torch.bool).scatter_(1, best, False)
+            squared[:, members] = within.masked_fill(others, math.inf)
         near = squared.topk(neighbours, dim=1, largest=False).indices
         # Differences of whole numbers are exact, unlike the sums above: a copy is at exactly 0.
         exact = (part[:, None, :] - known[near]).double().square().sum(dim=2).sqrt()
@@ -164,18 +183,28 @@ def nearest(items: Tensor, train: Tensor) -> Nearest:
     return Nearest(np.concatenate(distances), np.concatenate(index))
 
 
-def _apart(index: npt.NDArray[np.int64], train: Tensor) -> Floats:
-    """Distance from each of these training items to the nearest other; 0 if there is no other."""
-    if len(train) == 1:
-        return np.zeros(len(index))
+def _apart(
+    index: npt.NDArray[np.int64], train: Tensor, groups: npt.NDArray[np.int64] | None
+) -> Floats:
+    """Distance from each of these training items to the nearest of another group; 0 if none is."""
     hit, where = np.unique(index, return_inverse=True)
-    apart: Floats = nearest(train[torch.from_numpy(hit)], train).distances[:, 1]
+    found = nearest(train[torch.from_numpy(hit)], train, groups).distances
+    if found.shape[1] == 1:
+        return np.zeros(len(index))
+    apart: Floats = found[:, 1]
     return apart[where]
 
 
-def _distinct(train: Tensor) -> Tensor:
-    """Each different training item once, in the order of their first appearance."""
+def _several(groups: npt.NDArray[np.int64]) -> list[Tensor]:
+    """Numbers of the members of each group that has several."""
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order][:1] - 1))
+    return [torch.from_numpy(part) for part in np.split(order, starts[1:]) if len(part) > 1]
+
+
+def _distinct(train: Tensor) -> npt.NDArray[np.int64]:
+    """Numbers of the first of each of the different training items, ascending."""
     flat = np.ascontiguousarray(train.flatten(1).numpy())
     keys = flat.view(np.dtype((np.void, flat.shape[1]))).ravel()
-    first = np.unique(keys, return_index=True)[1]
-    return train if len(first) == len(train) else train[torch.from_numpy(np.sort(first))]
+    first: npt.NDArray[np.int64] = np.sort(np.unique(keys, return_index=True)[1])
+    return first

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from genmint.config import Params
 from genmint.data import manifest
-from genmint.data.items import check_groups
+from genmint.data.items import FileItems, check_groups
+from genmint.data.official import check_split_folders
 from genmint.data.progress import counted
 from genmint.data.readers import reader_of
 from genmint.data.sources import open_source
@@ -26,6 +27,10 @@ def run(project: Project, params: Params, name: str) -> None:
     with atomic_dir(project.raw(name)) as folder, atomic_path(project.manifest(name)) as table:
         source.materialise(folder)
         items = source.items(folder)
+        if isinstance(items, FileItems):
+            note = check_split_folders(name, dataset, items.paths())
+            if note:
+                print(note)  # noqa: T201
         check_groups(items, name, [*manifest.COLUMNS, *reader.columns])
         columns = manifest.schema(reader, items.groups)
         pieces = counted(items.describe(), f"reading {name}")

@@ -14,12 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from genmint.config import AudioDataset, Dataset, ImageDataset, Params, Stack, TextDataset
-from genmint.data import manifest, packing, splits, stacking
+from genmint.data import assignment, duplicates, manifest, packing, stacking
 from genmint.data.items import Items
 from genmint.data.packing import Plan, Segment
 from genmint.data.prepared import SPLITS, Meta, Split
 from genmint.data.sources import open_source
-from genmint.data.splits import Shares
 from genmint.errors import DataError
 from genmint.files import atomic_dir, read_json, sha256_file, write_json
 from genmint.project import Project
@@ -85,8 +84,8 @@ def entering(
 
 
 def _columns(project: Project, name: str, dataset: Dataset) -> list[str]:
-    columns = ["id", "path", "sha256", "error", "label", "split"]
-    columns += {"audio": ["windows"], "text": ["characters"], "image": []}[dataset.kind]
+    columns = ["id", "path", "sha256", "error", "item", "sketch", "label", "split"]
+    columns += {"audio": ["windows", "seconds"], "text": ["characters"], "image": []}[dataset.kind]
     group = dataset.group_column
     if group is not None and group not in manifest.column_names(project.manifest(name)):
         raise DataError(
@@ -110,22 +109,6 @@ def _classes(table: pa.Table, dataset: Dataset) -> dict[str, int]:
     return {name: number for number, name in enumerate(ordered)}
 
 
-def _assign(table: pa.Table, dataset: Dataset) -> list[Split]:
-    hashes = (value.as_py() for value in table["sha256"])
-    shares = _shares(dataset)
-    if dataset.split == "official":
-        return splits.official(table["split"].to_pylist(), hashes, shares)
-    if dataset.split == "position":
-        return splits.by_position(len(table), shares)
-    if dataset.group_column is not None:
-        return splits.by_group(table[dataset.group_column].to_pylist(), shares)
-    return splits.by_hash(hashes, shares)
-
-
-def _shares(dataset: Dataset) -> Shares:
-    return Shares(dataset.validation, dataset.test, dataset.confirmation)
-
-
 def _numbers(table: pa.Table, classes: dict[str, int]) -> npt.NDArray[np.int64] | None:
     """Class number of each item."""
     if not classes:
@@ -133,21 +116,29 @@ def _numbers(table: pa.Table, classes: dict[str, int]) -> npt.NDArray[np.int64] 
     return np.array([classes[value.as_py()] for value in table["label"]], dtype=np.int64)
 
 
-def plan_of(table: pa.Table, dataset: Dataset, classes: dict[str, int]) -> Plan:
-    """Which item of `entering` lands in which split, in the order in which they are written.
+def plan_of(
+    name: str, table: pa.Table, dataset: ImageDataset | AudioDataset, classes: dict[str, int]
+) -> Plan:
+    """Which items go where.
 
     Args:
-        table: of `entering`.
-        dataset: the block of the data set, images or audio.
-        classes: number of each label; empty for an unlabelled set.
+        name: of the data set.
+        table: rows of the manifest that enter, as `entering` gives them.
+        dataset: the entry.
+        classes: number of each class; empty for an unlabelled set.
+
+    Raises:
+        DataError: a split would be empty, or the rule does not fit the set.
     """
-    windows = table["windows"].to_numpy() if "windows" in table.column_names else 1
+    near = assignment.near_duplicates(table, dataset)
+    found = assignment.assign(name, table, dataset, near)
     return Plan(
         table["path"],
         table["sha256"],
-        np.array([SPLITS.index(split) for split in _assign(table, dataset)], dtype=np.int8),
+        found,
         _numbers(table, classes),
-        np.zeros(len(table), dtype=np.int64) + windows,
+        assignment.counts_of(table),
+        near.clips if duplicates.redundant(near.clips) else None,
     )
 
 
@@ -159,9 +150,10 @@ def _prepare_items(
     items: Items,
 ) -> Meta:
     classes = _classes(table, dataset)
-    plan = plan_of(table, dataset, classes)
-    confirmed = dataset.confirmation > 0
-    splits.refuse_empty(plan.items(), name, dataset.split, confirmation=confirmed)
+    plan = plan_of(name, table, dataset, classes)
+    left = int((plan.splits == assignment.LEFT_OUT).sum())
+    if left:
+        print(f"{name}: {left} items left out: near-duplicates of official test items")  # noqa: T201
     if isinstance(dataset, ImageDataset) and dataset.stack is not None:
         return _prepare_stacks(
             folder, name, dataset.resolution, dataset.stack, plan, items, classes
@@ -219,16 +211,8 @@ def _prepare_stacks(
 def _prepare_text(
     folder: Path, name: str, dataset: TextDataset, table: pa.Table, items: Items
 ) -> Meta:
-    if len(table) == 1 and dataset.split != "position":
-        raise DataError(
-            f"datasets.{name}.split: {dataset.split} shares out documents, and this is a single "
-            "one; use position, which cuts it"
-        )
     classes = _classes(table, dataset)
-    segments = _cut_text(table, dataset, classes, items)
-    characters = {s: sum(part.stop - part.start for part in segments[s]) for s in SPLITS}
-    confirmed = dataset.confirmation > 0
-    splits.refuse_empty(characters, name, dataset.split, confirmation=confirmed)
+    segments = _cut_text(name, table, dataset, classes, items)
     vocabulary = packing.vocabulary_of(segments["train"], dataset.min_count)
     files = packing.pack_text(folder, segments, vocabulary)
     return Meta(
@@ -243,23 +227,14 @@ def _prepare_text(
 
 
 def _cut_text(
-    table: pa.Table, dataset: TextDataset, classes: dict[str, int], items: Items
+    name: str, table: pa.Table, dataset: TextDataset, classes: dict[str, int], items: Items
 ) -> dict[Split, list[Segment]]:
-    """Documents as segments of splits; `position` cuts the texts as if they were one."""
+    """Documents, or parts of them, as segments of splits."""
     segments: dict[Split, list[Segment]] = {split: [] for split in SPLITS}
-    by_position = dataset.split == "position"
-    assigned = [None] * len(table) if by_position else _assign(table, dataset)
-    total = pc.sum(table["characters"]).as_py() or 0
-    borders = splits.cut(total, _shares(dataset))
-    begin = 0
-    for row, whole in zip(table.to_pylist(), assigned, strict=True):
+    near = assignment.near_duplicates(table, dataset)
+    parts = assignment.cut_texts(name, table, dataset, near)
+    for row, part in zip(table.to_pylist(), parts, strict=True):
         document = items.document(row["path"], row["sha256"])
-        length, label = row["characters"], classes.get(row["label"])
-        # A document that goes whole into one split is cut at its own two ends.
-        wanted = borders if whole is None else {whole: (begin, begin + length)}
-        for split, (low, high) in wanted.items():
-            start, stop = max(low - begin, 0), min(high - begin, length)
-            if start < stop:
-                segments[split].append(Segment(document, start, stop, label))
-        begin += length
+        for split, (start, stop) in part.items():
+            segments[split].append(Segment(document, start, stop, classes.get(row["label"])))
     return segments

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from genmint.config import Params
-from genmint.data import manifest, validation
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from genmint.config import Dataset, Params
+from genmint.data import assignment, duplicates, manifest, validation
+from genmint.data.duplicates import SIMILARITY, NearDuplicates
 from genmint.errors import DataError
 from genmint.files import atomic_dir, atomic_path, sha256_file, write_json
 from genmint.project import Project
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Groups of near-duplicates that the report names, and items of each.
+_GROUPS_SHOWN, _IDS_SHOWN = 5, 5
 
 
 def run(project: Project, params: Params, name: str) -> None:
@@ -24,13 +36,20 @@ def run(project: Project, params: Params, name: str) -> None:
     """
     dataset = params.datasets[name]
     suite = validation.read_suite(project.suite(dataset.kind))
-    table = manifest.read(project.manifest(name)).to_pandas()
-    table["duplicate_of"] = validation.duplicates(table)
+    found = manifest.read(project.manifest(name))
+    near = _near_duplicates(found, dataset)
+    table = found.drop_columns(["sketch"]).to_pandas()
+    table["duplicate_of"] = duplicates.copies(table)
+    table["near_duplicate_of"] = duplicates.representatives(table, near.rows)
     # Written last: a run that fails in between must not leave the report of an earlier one.
     project.validation(name).unlink(missing_ok=True)
     with atomic_dir(project.data_docs(name)) as docs:
-        verdict = validation.validate(table, suite, docs)
-    items, quarantined = len(table), len(verdict.reasons)
+        verdict = validation.validate(table, suite, docs, _sentence(table, near, dataset))
+    reasons = verdict.reasons
+    if dataset.split == "official":
+        reasons = dict(sorted((reasons | _beside_official(table, near, reasons)).items()))
+    alike = _alike(table, near, dataset, reasons)
+    items, quarantined = len(table), len(reasons)
     share = quarantined / items if items else 1.0
     problems = [
         f"{finding.rule.name} ({_with(finding.rule.arguments)}) found {finding.observed}"
@@ -38,14 +57,22 @@ def run(project: Project, params: Params, name: str) -> None:
         if finding.level == "set" and not finding.passed
     ]
     if share > dataset.max_quarantined:
-        first = next(iter(verdict.reasons))
+        first = next(iter(reasons))
         problems.insert(
             0,
             f"{quarantined} of {items} items are bad, more than max_quarantined "
             f"({dataset.max_quarantined:g}) allows; the first is {table['id'][first]}: "
-            f"{verdict.reasons[first]}",
+            f"{reasons[first]}",
         )
-    _write_quarantine(project.quarantine(name), table, verdict.reasons)
+    if alike["share"] > dataset.max_near_duplicates:
+        problems.append(
+            f"{alike['items']} items are nearly the same as others that stay (a share of "
+            f"{alike['share']:.3g}), more than max_near_duplicates allows "
+            f"({dataset.max_near_duplicates:g}); the largest group begins with "
+            f"{', '.join(alike['largest'][0])}. Leave copies out; or raise near_duplicates if "
+            "these are different items; or raise max_near_duplicates"
+        )
+    _write_quarantine(project.quarantine(name), table, reasons)
     write_json(
         project.validation(name),
         {
@@ -56,6 +83,7 @@ def run(project: Project, params: Params, name: str) -> None:
             "quarantined": quarantined,
             "quarantined_share": share,
             "max_quarantined": dataset.max_quarantined,
+            "near_duplicates": alike,
             "manifest": sha256_file(project.manifest(name)),
             "expectations": [finding.as_json() for finding in verdict.findings],
         },
@@ -66,6 +94,67 @@ def run(project: Project, params: Params, name: str) -> None:
             f"{project.data_docs(name) / 'index.html'}."
         )
     print(f"{name}: {items - quarantined} of {items} items may enter")  # noqa: T201
+
+
+def _near_duplicates(found: pa.Table, dataset: Dataset) -> NearDuplicates:
+    """Groups of all rows of a manifest; one that could not be read is a group of its own."""
+    readable = pc.is_null(found["error"]).to_numpy(zero_copy_only=False)
+    inside = assignment.near_duplicates(found.filter(pc.is_null(found["error"])), dataset)
+    rows = np.arange(len(found))
+    rows[readable] = np.flatnonzero(readable)[inside.rows]
+    return replace(inside, rows=rows)
+
+
+def _beside_official(
+    table: pd.DataFrame, near: NearDuplicates, reasons: dict[int, str]
+) -> dict[int, str]:
+    """Why training items that are nearly official test items are left out, by position."""
+    entering = np.setdiff1d(np.arange(len(table)), list(reasons))
+    known = [table["split"].iloc[row] for row in entering]
+    out = duplicates.against_official(known, near.rows[entering])
+    return {
+        int(row): f"nearly the same as {table['near_duplicate_of'].iloc[row]}, which is held out"
+        for row in entering[out]
+    }
+
+
+def _alike(
+    table: pd.DataFrame, near: NearDuplicates, dataset: Dataset, reasons: dict[int, str]
+) -> dict[str, Any]:
+    """Near-duplicates among what enters, as in reports/data/NAME.json."""
+    entering = np.setdiff1d(np.arange(len(table)), list(reasons))
+    groups, sizes = np.unique(near.rows[entering], return_counts=True)
+    largest = sorted(zip(-sizes, groups, strict=True))[:_GROUPS_SHOWN]
+    similarity = dataset.near_duplicates or SIMILARITY[dataset.kind]
+    extra = int((sizes - 1).sum())
+    return {
+        "similarity": similarity,
+        "compared": near.compared,
+        "copies": int(table["duplicate_of"].notna().sum()),
+        "items": extra,
+        "share": extra / len(entering) if len(entering) else 0.0,
+        "max_near_duplicates": dataset.max_near_duplicates,
+        "groups": int((sizes > 1).sum()),
+        "largest": [
+            table["id"].iloc[entering[near.rows[entering] == group][:_IDS_SHOWN]].tolist()
+            for size, group in largest
+            if size < -1
+        ],
+    }
+
+
+def _sentence(table: pd.DataFrame, near: NearDuplicates, dataset: Dataset) -> str:
+    """What the Data Docs say of near-duplicates."""
+    out = table["duplicate_of"].notna() | table["error"].notna()
+    alike = _alike(table, near, dataset, dict.fromkeys(np.flatnonzero(out), ""))
+    if not near.compared:
+        return "Near-duplicates were not looked for: only exact copies."
+    shown = "; ".join(", ".join(group) for group in alike["largest"])
+    return (
+        f"Near-duplicates (similarity {alike['similarity']:g} or more, {near.compared} items "
+        f"compared): {alike['items']} besides the first of each of {alike['groups']} groups"
+        + (f", for instance {shown}." if shown else ".")
+    )
 
 
 def _write_quarantine(path: Path, table: Any, reasons: dict[int, str]) -> None:

@@ -14,11 +14,10 @@ import soundfile
 
 from genmint.config import AudioDataset
 from genmint.data.readers.base import Statistics, UnreadableError, as_float, refuse_empty
+from genmint.data.readers.finished import FULL_SCALE, SILENCE, audible, describe_clips
 
-_FULL_SCALE = 32768.0
 _BLOCK = 1 << 18
-_SILENCE = 1e-3  # −60 dB of full scale
-_CLIPPED = 32767 / _FULL_SCALE
+_CLIPPED = 32767 / FULL_SCALE
 # Outside of this a header is damaged; a rate of 2³¹ would ask for a filter of that length.
 _RATES = range(100, 1_000_001)
 # scipy's resampling filter reaches this many periods of the slower rate to either side.
@@ -30,7 +29,8 @@ class AudioReader:
     """Reads sound as int16 N×T: mixed to mono, resampled (polyphase), cut or padded with zeros.
 
     `windows: first` gives one clip a file. `all` cuts the whole file into clips that do not
-    overlap; a last piece shorter than half a clip is left out, unless it is the only one.
+    overlap; a last piece shorter than half a clip is left out, unless it is the only one, and so
+    are clips that are silent throughout, unless all are.
     """
 
     dataset: AudioDataset
@@ -44,13 +44,17 @@ class AudioReader:
         "clipping": "float64",
         "silence": "float64",
         "windows": "int64",
+        "silent_windows": "int64",
+        "clip_peak": "float64",
+        "clip_silence": "float64",
     }
 
     def describe(self, path: Path) -> Statistics:
         """Statistics of the whole file, mixed to mono, before resampling.
 
         sample_rate in Hz; peak and rms of full scale 0…1 (a float file can exceed it); clipping
-        and silence (below −60 dB) as shares of the samples; windows is the number of clips.
+        and silence (below −60 dB) as shares of the samples; and what `describe_clips` says of the
+        clips that models get.
         """
         refuse_empty(path)
         frames, peak, power, clipped, silent = 0, 0.0, 0.0, 0, 0
@@ -64,7 +68,7 @@ class AudioReader:
                 peak = max(peak, float(loud.max()))
                 power += float(np.square(block, dtype=np.float64).sum())
                 clipped += int(np.count_nonzero(loud >= _CLIPPED))
-                silent += int(np.count_nonzero(loud < _SILENCE))
+                silent += int(np.count_nonzero(loud < SILENCE))
         if frames == 0:
             raise UnreadableError("0 samples")
         levels = np.array([peak, math.sqrt(power / frames), clipped / frames, silent / frames])
@@ -76,7 +80,7 @@ class AudioReader:
             "rms": rms,
             "clipping": clipping,
             "silence": silence,
-            "windows": self._count(frames, rate),
+            **self._describe_clips(path),
         }
 
     def load(self, path: Path) -> npt.NDArray[np.int16]:
@@ -86,21 +90,18 @@ class AudioReader:
             rate, frames = int(stream.samplerate), int(stream.frames)
             if rate not in _RATES or frames == 0:
                 raise UnreadableError("0 samples or an impossible sample rate")
-            clips = [
-                self._window(stream, index, rate) for index in range(self._count(frames, rate))
-            ]
-        return np.stack(clips)
+            return np.stack(list(self._clips(stream)))
 
     def describe_rows(self, rows: npt.NDArray[np.int16]) -> list[Statistics]:
         """Columns for int16 N×T clips that are already at the configured rate."""
-        sound = rows.astype(np.float32) / _FULL_SCALE
+        sound = rows.astype(np.float32) / FULL_SCALE
         loud = np.abs(sound)
         seconds = round(rows.shape[1] / self.dataset.sample_rate, 6)
         levels = zip(
             as_float(loud.max(axis=1)),
             as_float(np.sqrt(np.square(sound).mean(axis=1, dtype=np.float64))),
             as_float((loud >= _CLIPPED).mean(axis=1)),
-            as_float((loud < _SILENCE).mean(axis=1)),
+            as_float((loud < SILENCE).mean(axis=1)),
             strict=True,
         )
         return [
@@ -111,9 +112,11 @@ class AudioReader:
                 "rms": rms,
                 "clipping": clipping,
                 "silence": silence,
-                "windows": 1,
+                **describe_clips([clip], 1, self.dataset.sample_rate),
             }
-            for peak, rms, clipping, silence in levels
+            for (peak, rms, clipping, silence), clip in zip(
+                levels, self.load_rows(rows), strict=True
+            )
         ]
 
     def load_rows(self, rows: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
@@ -121,6 +124,17 @@ class AudioReader:
         length = self.dataset.samples_per_clip
         short = max(0, length - rows.shape[1])
         return np.pad(rows[:, :length], ((0, 0), (0, short)))
+
+    def _describe_clips(self, path: Path) -> Statistics:
+        with _opened(path) as stream:
+            total = self._count(int(stream.frames), int(stream.samplerate))
+            return describe_clips(self._clips(stream), total, self.dataset.sample_rate)
+
+    def _clips(self, stream: soundfile.SoundFile) -> Iterator[npt.NDArray[np.int16]]:
+        """Clips of a file that models get, int16 T each."""
+        rate = int(stream.samplerate)
+        total = self._count(int(stream.frames), rate)
+        return audible(self._window(stream, index, rate) for index in range(total))
 
     def _count(self, frames: int, rate: int) -> int:
         if self.dataset.windows == "first":
@@ -149,7 +163,7 @@ class AudioReader:
             piece = resample_poly(piece, up, down).astype(np.float32)
         first = index * length - start * up // down
         clip = piece[first : first + length]
-        scaled = np.clip(np.rint(clip * _FULL_SCALE), -32768, 32767).astype(np.int16)
+        scaled = np.clip(np.rint(clip * FULL_SCALE), -32768, 32767).astype(np.int16)
         return np.pad(scaled, (0, length - len(scaled)))
 
 

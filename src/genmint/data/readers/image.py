@@ -14,7 +14,8 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from genmint.config import ImageDataset
-from genmint.data.readers.base import Statistics, UnreadableError, as_float, refuse_empty
+from genmint.data.readers.base import Statistics, UnreadableError, refuse_empty
+from genmint.data.readers.finished import describe_images
 
 # dataset.max_pixels takes the place of Pillow's own limit, which warns at one size, raises at
 # another, and names neither the picture's size nor a way out. It is checked before decoding.
@@ -57,14 +58,13 @@ class ImageReader:
     }
 
     def describe(self, path: Path) -> Statistics:
-        """Width and height in pixels, Pillow's mode; mean and std of the finished item, 0…255."""
+        """Width and height in pixels, Pillow's mode; mean, std … of the finished item."""
         picture, width, height, mode = self._read(path)
         return {
             "width": width,
             "height": height,
             "mode": mode,
-            "mean": round(float(picture.mean()), 6),
-            "std": round(float(picture.std()), 6),
+            **describe_images(picture[np.newaxis])[0],
         }
 
     def load(self, path: Path) -> npt.NDArray[np.uint8]:
@@ -73,11 +73,9 @@ class ImageReader:
 
     def describe_rows(self, rows: npt.NDArray[np.uint8]) -> list[Statistics]:
         """Columns for N×H×W grey or N×H×W×3 colour pictures."""
-        items = self.load_rows(rows).reshape(len(rows), -1)
         mode = "L" if rows.ndim == 3 else "RGB"
         size = {"width": rows.shape[2], "height": rows.shape[1], "mode": mode}
-        means, stds = as_float(items.mean(axis=1)), as_float(items.std(axis=1))
-        return [{**size, "mean": mean, "std": std} for mean, std in zip(means, stds, strict=True)]
+        return [{**size, **found} for found in describe_images(self.load_rows(rows))]
 
     def load_rows(self, rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """N×H×W grey or N×H×W×3 colour images as uint8 N×C×resolution×resolution."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,12 @@ import numpy.typing as npt
 
 from genmint.config import TextDataset
 from genmint.data.readers.base import Statistics, UnreadableError, refuse_empty
+from genmint.data.sketches import TextSketch
 
 _BLOCK = 1 << 18  # characters
 _NEWLINE = 10
 _TAB = 9
+_REPLACEMENT = 0xFFFD
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,19 @@ class TextReader:
         "charset": "int64",
         "lines": "int64",
         "control": "float64",
+        "visible": "int64",
     }
 
     def describe(self, path: Path) -> Statistics:
-        """Characters, distinct characters, lines, and the share of control characters 0…1."""
+        """Characters, distinct characters, lines, share of control characters 0…1, visible ones.
+
+        Replacement characters (U+FFFD, what a program before us could not read) count as control
+        characters. Blanks, and characters of no width, are not visible. item is the sha256 of the
+        text as UTF-8 without byte order mark and with line feeds.
+        """
         refuse_empty(path)
-        characters, newlines, control, last = 0, 0, 0, _NEWLINE
+        characters, newlines, control, visible, last = 0, 0, 0, 0, _NEWLINE
+        sketch = TextSketch()
         seen: set[int] = set()
         for codes in codepoints(path):
             distinct, counts = np.unique(codes, return_counts=True)
@@ -43,12 +53,18 @@ class TextReader:
             characters += len(codes)
             newlines += int(counts[distinct == _NEWLINE].sum())
             control += int(counts[_is_control(distinct)].sum())
+            visible += int(counts[_is_visible(distinct)].sum())
+            sketch.update(codes.tobytes().decode("utf-32-le"))
             last = int(codes[-1])
+        shingles = sketch.sketch()
         return {
             "characters": characters,
             "charset": len(seen),
             "lines": newlines + (last != _NEWLINE),
             "control": round(control / characters, 6) if characters else 0.0,
+            "visible": visible,
+            "item": sketch.hexdigest(),
+            "sketch": None if shingles is None else shingles.tobytes(),
         }
 
 
@@ -68,7 +84,15 @@ def codepoints(path: Path) -> Iterator[npt.NDArray[np.uint32]]:
 
 
 def _is_control(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
-    """C0 and C1 control characters except tab and line feed."""
+    """C0 and C1 control characters except tab and line feed, and U+FFFD."""
     low = (codes < 32) & (codes != _TAB) & (codes != _NEWLINE)
-    control: npt.NDArray[np.bool_] = low | ((codes >= 127) & (codes < 160))
+    control: npt.NDArray[np.bool_] = (
+        low | ((codes >= 127) & (codes < 160)) | (codes == _REPLACEMENT)
+    )
     return control
+
+
+def _is_visible(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
+    """Characters that leave a mark: no separators, control, format or unassigned characters."""
+    categories = [unicodedata.category(chr(code)) for code in codes.tolist()]
+    return np.array([category[0] not in "ZC" for category in categories], dtype=bool)
