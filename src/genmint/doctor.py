@@ -59,6 +59,7 @@ def _checks() -> dict[str, Check]:
         "disk": _disk,
         "data mirror": _mirror,
         "registry": _registry,
+        "artefacts": _artefacts,
     }
 
 
@@ -178,3 +179,25 @@ def _registry(project: Project) -> tuple[str, str]:
         return "ok", f"{tracking.database(project)}: not made yet; the first training makes it"
     tracking.connect(project)
     return "ok", f"{tracking.uri(project)} answers"
+
+
+def _artefacts(project: Project) -> tuple[str, str]:
+    """Compare where the embedded store expects artefacts with where they are; changes nothing."""
+    from genmint import tracking
+    from genmint.tracking.relocation import elsewhere
+
+    database, artefacts = tracking.database(project), project.home / "mlartifacts"
+    if not tracking.is_embedded() or not database.exists():
+        return "ok", "the embedded store is not used"
+    found = elsewhere(database, artefacts)
+    if not found:
+        return "ok", f"{artefacts}"
+    places = "; ".join(
+        f"{each.count} in {each.root}" + ("" if each.root.is_dir() else " (not there)")
+        for each in found
+    )
+    return "!", (
+        f"the registry expects artefacts of another checkout: {places}. This checkout was moved or "
+        f"copied: the next command that uses the registry takes those that are in {artefacts}; "
+        "copy what is missing there"
+    )

@@ -1,7 +1,7 @@
 """The tracker's address, its embedded store, and finding things in it.
 
-Without `MLFLOW_TRACKING_URI` the store is embedded: `mlflow.db` and `mlartifacts/` in the root of
-the main repository, shared by all its worktrees. With it, a server is used, unchanged otherwise.
+Without `MLFLOW_TRACKING_URI` the store is embedded: `mlflow.db` and `mlartifacts/` in the project's
+home, shared by all its checkouts. With it, a server is used, unchanged otherwise.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from genmint.errors import GenmintError, RegistryUnreachableError
 from genmint.exhaustion import disk_full
 from genmint.project import HOME, Project
+from genmint.tracking.address import TRACKING, database_of, named_address
+from genmint.tracking.relocation import relocate
 
 EXPERIMENT = "genmint"
 # A person waits for these: mlflow's own defaults (120 s, 7 retries) hide a dead server for minutes.
@@ -38,6 +40,9 @@ _DEFAULTS = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 _LOCK_SECONDS = 120.0
+_ARTIFACTS = "mlartifacts"
+# Trackers that place artefacts themselves.
+_SERVED = ("http://", "https://", "databricks", "uc:")
 
 
 def configure() -> None:
@@ -56,12 +61,16 @@ def database(project: Project) -> Path:
 
 def is_embedded() -> bool:
     """Whether no tracking server was named."""
-    return not os.environ.get("MLFLOW_TRACKING_URI")
+    return not os.environ.get(TRACKING)
 
 
 def uri(project: Project) -> str:
-    """Address of the tracker: `MLFLOW_TRACKING_URI`, or that of the embedded store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database(project)}"
+    """Address of the tracker: `MLFLOW_TRACKING_URI`, or that of the embedded store.
+
+    Raises:
+        ConfigError: the environment names a place that keeps nothing; see `named_address`.
+    """
+    return named_address(project) or f"sqlite:///{database(project)}"
 
 
 @contextlib.contextmanager
@@ -91,12 +100,20 @@ def connect(project: Project) -> MlflowClient:
     configure()
     address = uri(project)
     with reaching(address):
-        if is_embedded():
+        named = database_of(address)
+        if is_embedded() or named == database(project):
             create_store(project)
+        elif named is not None:
+            _create_named(named)
         elif address.startswith(("http://", "https://")):
             _knock(address)
         client = MlflowClient(tracking_uri=address, registry_uri=address)
         client.search_registered_models(max_results=1)
+        if not is_embedded():
+            # For the parts of MLflow that read it themselves: they would take it from their folder.
+            os.environ[TRACKING] = address
+            if not address.startswith(_SERVED):
+                _create_experiment(client, project.home / _ARTIFACTS)
     return client
 
 
@@ -116,13 +133,16 @@ def create_store(project: Project) -> None:
     """Create the embedded store if it is missing: once, whole, however many processes ask.
 
     Six processes that open a fresh store at once make all six fail, so the schema is built in a
-    temporary file under a lock and then takes its place.
+    temporary file under a lock and then takes its place. In a checkout that was moved or copied,
+    the store is made to find its artefacts there (see `relocation`).
 
     Raises:
         GenmintError: the store would lie in a checkout that is deleted when its flow ends.
     """
     target = database(project)
+    artifacts = project.home / _ARTIFACTS
     if target.exists():
+        relocate(target, artifacts)
         return
     if Project(project.home).is_temporary:
         raise GenmintError(
@@ -136,8 +156,37 @@ def create_store(project: Project) -> None:
             return
         with tempfile.TemporaryDirectory(prefix="mlflow.", dir=state) as folder:
             fresh = Path(folder) / "mlflow.db"
-            _build_store(fresh, project.home / "mlartifacts")
+            _build_store(fresh, artifacts)
             fresh.replace(target)
+
+
+def _create_named(target: Path) -> None:
+    """Create a SQLite database that the environment names, with its artefacts beside it.
+
+    MLflow itself would put them into the folder that this process happens to work in.
+    """
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+        fresh = Path(folder) / target.name
+        _build_store(fresh, target.parent / _ARTIFACTS)
+        # Not a rename: somebody else may have been quicker, and have runs in it.
+        with contextlib.suppress(FileExistsError):
+            target.hardlink_to(fresh)
+
+
+def _create_experiment(client: MlflowClient, artifacts: Path) -> None:
+    """Create the experiment of a database without a server, whose artefacts are ours to place."""
+    if client.get_experiment_by_name(EXPERIMENT) is None:
+        try:
+            client.create_experiment(
+                EXPERIMENT, artifact_location=(artifacts / EXPERIMENT).as_uri()
+            )
+        except MlflowException:
+            # Somebody else was quicker; any other failure shows in the answer to this question.
+            if client.get_experiment_by_name(EXPERIMENT) is None:
+                raise
 
 
 def _build_store(database_file: Path, artifacts: Path) -> None:

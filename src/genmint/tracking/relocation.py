@@ -1,0 +1,133 @@
+"""The embedded store of a checkout that was moved or copied.
+
+MLflow records where artefacts lie as absolute addresses. In a moved checkout they name a folder
+that is gone; in a copied one they name the original's, where new models would be written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+# Columns of MLflow's tables that hold addresses of artefacts. Experiments are where new ones go.
+_WHERE_NEW_ONES_GO = ("experiments", "artifact_location")
+_COLUMNS = (
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+_FOLDER = "mlartifacts"
+_BUSY_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Artefacts that a store expects under the root of another checkout.
+
+    Attributes:
+        root: the folder `mlartifacts` of the other checkout.
+        count: how many runs, models and versions lie there.
+    """
+
+    root: Path
+    count: int
+
+
+def relocate(database: Path, artifacts: Path) -> list[Path]:
+    """Let a store find its artefacts in the checkout that it lies in; return the old roots.
+
+    Experiments always follow, so that nothing new is written elsewhere. Runs and versions follow
+    if their files are here, or are nowhere; those whose files are only in the other checkout stay
+    readable there. All is one transaction, and nothing is written where nothing differs. Addresses
+    that no embedded store makes (s3://, other folders) stay as they are.
+
+    Args:
+        database: the store; exists.
+        artifacts: the folder `mlartifacts` of its checkout.
+    """
+    with _opened(database) as store:
+        if not _foreign_roots(store, *_WHERE_NEW_ONES_GO, artifacts):
+            return []
+        store.execute("BEGIN IMMEDIATE")
+        # Another process may have done it meanwhile.
+        roots = _foreign_roots(store, *_WHERE_NEW_ONES_GO, artifacts)
+        for table, column in _COLUMNS:
+            for address in _addresses(store, table, column):
+                new = _moved(address, roots, artifacts)
+                if new is not None and (_path(new).exists() or not _path(address).exists()):
+                    _replace(store, table, column, address, new)
+        table, column = _WHERE_NEW_ONES_GO
+        for address in _addresses(store, table, column):
+            new = _moved(address, roots, artifacts)
+            if new is not None:
+                _replace(store, table, column, address, new)
+        store.execute("COMMIT")
+        return roots
+
+
+def elsewhere(database: Path, artifacts: Path) -> list[Elsewhere]:
+    """Roots of other checkouts that a store still expects artefacts under; writes nothing."""
+    found: dict[Path, int] = {}
+    with _opened(database) as store:
+        for table, column in (_WHERE_NEW_ONES_GO, *_COLUMNS):
+            for address in _addresses(store, table, column):
+                root = _root(address)
+                if root is not None and root != artifacts:
+                    found[root] = found.get(root, 0) + 1
+    return [Elsewhere(root, count) for root, count in sorted(found.items())]
+
+
+@contextlib.contextmanager
+def _opened(database: Path) -> Iterator[sqlite3.Connection]:
+    # Transactions begin and end where they are written out.
+    with contextlib.closing(
+        sqlite3.connect(database, timeout=_BUSY_SECONDS, isolation_level=None)
+    ) as store:
+        yield store
+
+
+def _addresses(store: sqlite3.Connection, table: str, column: str) -> list[str]:
+    known = {row[1] for row in store.execute(f"PRAGMA table_info({table})")}
+    if column not in known:  # an older schema, which MLflow migrates or refuses
+        return []
+    rows = store.execute(f"SELECT DISTINCT {column} FROM {table}")  # noqa: S608 - names of ours
+    return [row[0] for row in rows if row[0]]
+
+
+def _replace(store: sqlite3.Connection, table: str, column: str, old: str, new: str) -> None:
+    statement = f"UPDATE {table} SET {column} = ? WHERE {column} = ?"  # noqa: S608 - names of ours
+    store.execute(statement, (new, old))
+
+
+def _foreign_roots(
+    store: sqlite3.Connection, table: str, column: str, artifacts: Path
+) -> list[Path]:
+    roots = {_root(address) for address in _addresses(store, table, column)}
+    return sorted(root for root in roots if root is not None and root != artifacts)
+
+
+def _moved(address: str, roots: list[Path], artifacts: Path) -> str | None:
+    """The address under the new root; None if it lies under none of the old ones."""
+    root = _root(address)
+    if root not in roots:
+        return None
+    return (artifacts / _path(address).relative_to(root)).as_uri()
+
+
+def _root(address: str) -> Path | None:
+    """The innermost folder `mlartifacts` that an address lies in; None if there is none."""
+    if not address.startswith("file:///"):
+        return None
+    for folder in _path(address).parents:
+        if folder.name == _FOLDER:
+            return folder
+    return None
+
+
+def _path(address: str) -> Path:
+    return Path(urllib.parse.unquote(urllib.parse.urlsplit(address).path))
