@@ -195,11 +195,24 @@ def read_json(path: Path, way_out: str = "") -> Any:
         GenmintError: missing or not JSON; the message ends with `way_out`.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise GenmintError(f"{path}: no such file. {way_out}".strip()) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise GenmintError(f"{path}: not valid JSON ({error}). {way_out}".strip()) from None
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        advice = conflict(text) or f" {way_out}"
+        raise GenmintError(f"{path}: not valid JSON ({error}).{advice}".strip()) from None
+
+
+def conflict(text: str) -> str:
+    """What to do about git's conflict markers, if a text has some; else nothing."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.startswith("<<<<<<< "):
+            return f" Line {number} is a conflict marker of git: resolve the conflict."
+    return ""
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from genmint.errors import GenmintError
+from genmint.files import conflict
+
+_ATTEMPTS = 4
+_SECONDS_BETWEEN_ATTEMPTS = 0.05
 
 DATASET_STAGES = ("ingest", "validate", "prepare", "reference")
 MODEL_STAGES = ("train", "evaluate", "gate")
@@ -24,13 +29,20 @@ def read_lock(path: Path) -> Entries:
     Raises:
         GenmintError: it is not a lock file.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
-    except UnicodeDecodeError as error:
-        raise GenmintError(f"{path}: not a lock file of DVC ({error})") from None
-    return parse_lock(text, str(path))
+    attempt = 1
+    while True:
+        try:
+            return parse_lock(path.read_text(encoding="utf-8"), str(path))
+        except FileNotFoundError:
+            return {}
+        except UnicodeDecodeError as error:
+            raise GenmintError(f"{path}: not a lock file of DVC ({error})") from None
+        except GenmintError:
+            # DVC writes it in place: a reader may see a part of it.
+            if attempt == _ATTEMPTS:
+                raise
+        attempt += 1
+        time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
 
 
 def parse_lock(text: str, where: str) -> Entries:
@@ -41,13 +53,29 @@ def parse_lock(text: str, where: str) -> Entries:
     """
     try:
         content = _loaded(text)
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         reason = str(error).partition("\n")[0]
-        raise GenmintError(f"{where}: not a lock file of DVC ({reason})") from None
+        raise _damaged(where, text, f" ({reason})") from None
+    if not text.strip():
+        raise _damaged(where, text, " (it is empty)")
     stages = content.get("stages") or {} if isinstance(content, dict) else None
-    if not isinstance(stages, dict) or not all(isinstance(e, dict) for e in stages.values()):
-        raise GenmintError(f"{where}: not a lock file of DVC")
+    if not isinstance(stages, dict) or not all(map(_is_entry, stages.values())):
+        raise _damaged(where, text, "")
     return stages
+
+
+def _damaged(where: str, text: str, reason: str) -> GenmintError:
+    advice = conflict(text) or (
+        " Restore it (`git checkout dvc.lock`), or remove it and run `dvc repro`."
+    )
+    return GenmintError(f"{where}: not a lock file of DVC{reason}.{advice}")
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("params") or {}, dict):
+        return False
+    items = [item for part in ("deps", "outs") for item in entry.get(part) or []]
+    return all(isinstance(item, dict) and isinstance(item.get("path"), str) for item in items)
 
 
 @lru_cache(maxsize=2)

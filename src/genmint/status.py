@@ -13,6 +13,7 @@ from genmint.errors import GenmintError, RegistryUnreachableError
 from genmint.files import sha256_file
 from genmint.gating import Record
 from genmint.history import rolled_back
+from genmint.lock import read_lock
 from genmint.models.record import WEIGHTS
 from genmint.project import Project
 from genmint.registry import Registry
@@ -43,13 +44,21 @@ def status(project: Project, params: Params) -> int:
         table.add_row(state.name, state.trained, state.gated, state.version, state.champion)
     console = Console()
     console.print(table)
-    problems = [problem] if problem else []
+    problems = [*_damaged_lock(project), *([problem] if problem else [])]
     problems += [f"{state.name}: {text}" for state in states for text in state.problems]
     for text in problems:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     if not problems:
         console.print("files, records and registry agree")
     return 1 if problems else 0
+
+
+def _damaged_lock(project: Project) -> list[str]:
+    try:
+        read_lock(project.lock)
+    except GenmintError as error:
+        return [str(error)]
+    return []
 
 
 def _registry(project: Project) -> tuple[Registry | None, str]:

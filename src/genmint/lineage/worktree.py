@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from genmint.errors import GenmintError
 from genmint.files import atomic_path
@@ -175,4 +176,10 @@ def _differing(root: Project, name: str, entries: Entries) -> list[str]:
 def _is_added(root: Project, path: str, md5: str) -> bool:
     """Whether `dvc add` recorded this content of `path`: then `dvc repro --pull` fetches it."""
     pointer = root.root / f"{path}.dvc"
-    return pointer.is_file() and f"md5: {md5}" in pointer.read_text(encoding="utf-8")
+    if not pointer.is_file():
+        return False
+    try:
+        outs = YAML(typ="safe", pure=True).load(pointer.read_text(encoding="utf-8"))["outs"]
+        return md5 in [str(out.get("md5")) for out in outs]
+    except (YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+        raise GenmintError(f"{path}.dvc, as committed, is no pointer of DVC") from None

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from genmint.errors import GenmintError
 from genmint.lock import DATASET_STAGES, MODEL_STAGES, read_lock
 from genmint.programs import GitError, git, has_git
 from genmint.project import Project
@@ -81,12 +80,20 @@ def git_state(project: Project) -> dict[str, str]:
 
 
 def data_hashes(project: Project, dataset: str) -> dict[str, str]:
-    """DVC's hash of each output of a data set's stages, by path, as dvc.lock has them."""
+    """DVC's hash of each output of a data set's stages, by path, as dvc.lock has them.
+
+    Raises:
+        GenmintError: dvc.lock is damaged.
+    """
     return _outputs(project, {f"{stage}@{dataset}" for stage in DATASET_STAGES})
 
 
 def model_hashes(project: Project, name: str, dataset: str) -> dict[str, str]:
-    """DVC's hash of each output that a model rests on: its data set's, and its own."""
+    """DVC's hash of each output that a model rests on: its data set's, and its own.
+
+    Raises:
+        GenmintError: dvc.lock is damaged.
+    """
     own = _outputs(project, {f"{stage}@{name}" for stage in MODEL_STAGES})
     return {**data_hashes(project, dataset), **own}
 
@@ -117,11 +124,7 @@ def user() -> str:
 
 
 def _outputs(project: Project, stages: set[str]) -> dict[str, str]:
-    try:
-        lock = read_lock(project.lock)
-    except GenmintError:
-        # One that DVC will itself complain about: nothing to report is the truth.
-        return {}
+    lock = read_lock(project.lock)
     return {
         str(out["path"]): str(out["md5"])
         for stage, entry in lock.items()
