@@ -242,3 +242,16 @@ def test_nothing_registered_is_an_error_that_makes_no_store(repository, capsys, 
     assert cli.run(["lineage", "tiny"]) == 1
     assert "nothing is registered yet. Run `genmint promote tiny`" in capsys.readouterr().err
     assert not (repository.root / "mlflow.db").exists()
+
+
+def test_damaged_files_of_a_version_are_not_taken_for_missing_ones(repository, tmp_path):
+    repository.run()
+    repository.promote()
+    registry, version, stored = repository.stored("1", tmp_path)
+    for file in ("dvc.lock", "reports/gates/tiny.json", "reports/data/dots.json"):
+        (stored / file).write_text("<<<<<<< HEAD\na: 1\n=======\na: 2\n>>>>>>> x\n")
+    found = lineage.trace(registry, version, stored)
+    assert found.unknown["stages"] == "the stored dvc.lock is damaged"
+    assert found.unknown["gate"] == "the stored tiny.json is damaged"
+    assert found.unknown["validation"] == "the stored dots.json is damaged"
+    assert len([text for text in found.broken if "is damaged: not" in text]) == 3
