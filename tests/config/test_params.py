@@ -82,7 +82,7 @@ def test_blocks_cannot_change_after_they_were_read():
         ("{elbo: {min: -10.0}}", "{size: {min: -10.0}}", "gates.a.thresholds.size: the name 'size' cannot be used"),
         ("gates:", "gate:", "gate: unknown key; did you mean 'gates'?"),
         ("resolution: 16}", "resolution: 16, stack: {items: 9}}", "datasets.faces: stack makes its classes of the labels of single pictures, and labels is none"),
-        ("resolution: 16}", "resolution: 16, labels: folder, mode: rgb, stack: {items: 9}}", "datasets.faces: stack makes channels of grey pictures: set mode: grey"),
+        ("resolution: 16}", "resolution: 16, labels: folder, mode: rgb, stack: {items: 9}}", "datasets.faces: stack makes channels of grey images: set mode: grey"),
         ("resolution: 16}", "resolution: 16, labels: folder, stack: {itms: 9}}", "datasets.faces.stack.itms: unknown key; did you mean 'items'?"),
         ("resolution: 16}", "resolution: 16, labels: folder, stack: {items: 9, channels: 2}}", "datasets.faces.stack.channels: Input should be 3"),
         ("{min: -10.0}", "{minn: -10.0}", "gates.a.thresholds.elbo.minn: unknown key; did you mean 'min'?"),

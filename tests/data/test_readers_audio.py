@@ -145,6 +145,7 @@ def test_an_absurd_rate_is_a_reason(tmp_path):
     path = saved(tmp_path / "a.wav", np.zeros(100))
     content = bytearray(path.read_bytes())
     content[24:28] = (2**31 - 1).to_bytes(4, "little")
+    content[28:32] = (2**32 - 2).to_bytes(4, "little")
     path.write_bytes(content)
     with pytest.raises(UnreadableError, match="2147483647 Hz is not to be believed"):
         reader().describe(path)

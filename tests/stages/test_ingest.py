@@ -48,8 +48,8 @@ def test_bad_pictures_are_rows_with_reasons(data_project):
     data_project.block(**PICTURES)
     data_project.ingest()
     rows = rows_of(data_project)
-    assert "damaged picture" in rows["truncated.png"]["error"]
-    assert rows["text.png"]["error"] == "not a png, jpg, webp or bmp picture"
+    assert "damaged image" in rows["truncated.png"]["error"]
+    assert rows["text.png"]["error"] == "not a png, jpg, webp or bmp image"
     assert rows["zero.png"]["error"] == "empty file (0 bytes)"
     assert "30000×30000 pixels are more than max_pixels" in rows["bomb.png"]["error"]
     assert rows["0000.png"]["error"] is None
@@ -69,7 +69,7 @@ def test_bad_sounds_are_rows_with_reasons(data_project):
     rows = rows_of(data_project)
     assert rows["nan.wav"]["error"] == "holds NaN or infinite samples"
     assert rows["none.wav"]["error"] == "0 samples"
-    assert "not readable as wav or flac" in rows["text.wav"]["error"]
+    assert "not a wav or flac file" in rows["text.wav"]["error"]
     assert rows["zero.flac"]["error"] == "empty file (0 bytes)"
     assert rows["000.wav"]["windows"] == 1
 

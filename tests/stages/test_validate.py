@@ -40,7 +40,7 @@ def test_bad_rows_are_quarantined_and_the_rest_enters(data_project):
     data_project.ingest()
     data_project.validate()
     assert quarantined(data_project) == {
-        "broken.png": "not a png, jpg, webp or bmp picture",
+        "broken.png": "not a png, jpg, webp or bmp image",
         "z_copy.png": "the same content as 0003.png",
     }
     found = report(data_project)

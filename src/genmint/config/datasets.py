@@ -114,7 +114,8 @@ class ImageDataset(_DatasetBase):
 
     kind: Literal["image"]
     resolution: Annotated[int, Field(ge=4, le=1024)]
-    mode: Literal["grey", "rgb"] = "grey"
+    mode: Literal["grey", "rgb"] | None = None
+    bits: Annotated[int, Field(ge=1, le=16)] | Literal["set"] | None = None
     max_pixels: PositiveInt = 50_000_000
     stack: Stack | None = None
 
@@ -136,9 +137,9 @@ class ImageDataset(_DatasetBase):
 
     @model_validator(mode="after")
     def _can_be_stacked(self) -> Self:
-        if self.stack is not None and self.mode != "grey":
+        if self.stack is not None and self.mode == "rgb":
             raise ValueError(
-                "stack makes channels of grey pictures: set mode: grey, or leave stack out"
+                "stack makes channels of grey images: set mode: grey, or leave stack out"
             )
         if self.stack is not None and self.labels == "none":
             raise ValueError(
@@ -154,6 +155,7 @@ class AudioDataset(_DatasetBase):
     kind: Literal["audio"]
     sample_rate: Annotated[int, Field(ge=1000, le=192_000)]
     seconds: PositiveFloat
+    channel: Literal["mix", "left", "right"] = "mix"
     windows: Literal["first", "all"] = "first"
     spectrogram: Spectrogram = Spectrogram()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,9 @@ class Items(Protocol):
     @property
     def groups(self) -> tuple[str, ...]:
         """Columns from the named groups of filename_pattern, besides label and split."""
+
+    def read_by(self, reader: ItemReader) -> Items:
+        """The same items, described and loaded by another reader."""
 
     def describe(self) -> Iterator[list[Row]]:
         """Manifest rows in pieces; an item that cannot be read has its reason in `error`."""
@@ -77,6 +81,10 @@ class ArrayItems:
     parts: tuple[Part, ...]
     reader: ItemReader
     groups: tuple[str, ...] = ()
+
+    def read_by(self, reader: ItemReader) -> ArrayItems:
+        """The same rows, read by another reader."""
+        return dataclasses.replace(self, reader=reader)
 
     def describe(self) -> Iterator[list[Row]]:
         """Manifest rows; those of an array of ours can always be read."""
@@ -125,11 +133,17 @@ class FileItems:
         root: the folder, with links resolved.
         dataset: its block.
         only: the one file to take; None takes all.
+        reader: of the items; None takes that of the data set's kind.
     """
 
     root: Path
     dataset: Dataset
     only: str | None = None
+    reader: ItemReader | None = None
+
+    def read_by(self, reader: ItemReader) -> FileItems:
+        """The same files, read by another reader."""
+        return dataclasses.replace(self, reader=reader)
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -169,7 +183,7 @@ class FileItems:
         """Files by path; several items a file where sound is cut into windows."""
         if isinstance(self.dataset, TextDataset):
             raise DataError("texts are streamed, not loaded")
-        reader = item_reader_of(self.dataset)
+        reader = self.reader or item_reader_of(self.dataset)
 
         def read(path: str, expected: str) -> npt.NDArray[Any]:
             file = self.document(path, expected)
@@ -199,7 +213,7 @@ class FileItems:
             row["bytes"] = file.stat().st_size
             row["sha256"] = sha256_file(file)
             row.update(self._named(path))
-            row.update(reader_of(self.dataset).describe(file))
+            row.update((self.reader or reader_of(self.dataset)).describe(file))
         except UnreadableError as error:
             row["error"] = str(error)
         except OSError as error:

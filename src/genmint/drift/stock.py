@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from genmint.config import Dataset, Params
+from genmint.config import Dataset, Params, TextDataset
 from genmint.data import manifest
 from genmint.data.items import Items
+from genmint.data.settled import settled_reader
 from genmint.data.sources import open_source
 from genmint.data.spectrogram import to_grid
 from genmint.drift.baseline import Baseline
@@ -78,6 +79,8 @@ def take(
     columns = manifest.column_names(checkout.manifest(name))
     table = prepare.entering(checkout, name, block, columns).to_pandas()
     items = open_source(checkout, name, block).items(checkout.raw(name))
+    if not isinstance(block, TextDataset):
+        items = items.read_by(settled_reader(name, block, checkout.manifest(name)))
     return Stock(table, items, _newly_quarantined(checkout, name, known))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from genmint.config import Params
+from genmint.config import ImageDataset, Params
 from genmint.data import manifest
 from genmint.data.items import FileItems, check_groups
 from genmint.data.official import check_split_folders
 from genmint.data.progress import counted
 from genmint.data.readers import reader_of
+from genmint.data.settled import remarks, settled_reader, unsettled
 from genmint.data.sources import open_source
 from genmint.errors import DataError
 from genmint.files import atomic_dir, atomic_path
@@ -18,7 +19,7 @@ def run(project: Project, params: Params, name: str) -> None:
     """Write data/raw/NAME and data/manifest/NAME.parquet.
 
     Raises:
-        ConfigError: the block does not fit its source.
+        ConfigError: the entry does not fit its source, or `bits` must be set.
         DataError: the source is missing, its checksum is wrong, or nothing in it is readable.
     """
     dataset = params.datasets[name]
@@ -40,5 +41,12 @@ def run(project: Project, params: Params, name: str) -> None:
                 f"datasets.{name}: none of {found} items can be read; "
                 f"the first is {manifest.first_error(table)}"
             )
+        lines: list[str] = []
+        if isinstance(dataset, ImageDataset):
+            lines = remarks(name, dataset, table)
+            if unsettled(dataset, table):
+                items = items.read_by(settled_reader(name, dataset, table))
+                pieces = counted(items.describe(), f"reading {name} again")
+                manifest.write(table, pieces, columns)
     unread = f", {found - readable} of them unreadable" if found > readable else ""
-    print(f"{name}: {found} items{unread}")  # noqa: T201
+    print(*(f"{name}: {found} items{unread}", *lines), sep="\n")  # noqa: T201

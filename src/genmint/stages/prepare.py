@@ -18,6 +18,7 @@ from genmint.data import assignment, duplicates, manifest, packing, stacking
 from genmint.data.items import Items
 from genmint.data.packing import Plan, Segment
 from genmint.data.prepared import SPLITS, Meta, Split
+from genmint.data.settled import settled_reader
 from genmint.data.sources import open_source
 from genmint.errors import DataError
 from genmint.files import atomic_dir, read_json, sha256_file, write_json
@@ -39,7 +40,8 @@ def run(project: Project, params: Params, name: str) -> None:
         if isinstance(dataset, TextDataset):
             meta = _prepare_text(folder, name, dataset, table, items)
         else:
-            meta = _prepare_items(folder, name, dataset, table, items)
+            reader = settled_reader(name, dataset, project.manifest(name))
+            meta = _prepare_items(folder, name, dataset, table, items.read_by(reader), reader.shape)
         write_json(folder / "meta.json", meta.as_json())
     shown = ", ".join(f"{meta.items[split]} {split}" for split in SPLITS)
     print(f"{name}: {shown}")  # noqa: T201
@@ -148,6 +150,7 @@ def _prepare_items(
     dataset: ImageDataset | AudioDataset,
     table: pa.Table,
     items: Items,
+    shape: tuple[int, ...],
 ) -> Meta:
     classes = _classes(table, dataset)
     plan = plan_of(name, table, dataset, classes)
@@ -158,13 +161,9 @@ def _prepare_items(
         return _prepare_stacks(
             folder, name, dataset.resolution, dataset.stack, plan, items, classes
         )
-    shape: tuple[int, ...]
-    if isinstance(dataset, ImageDataset):
-        channels = 1 if dataset.mode == "grey" else 3
-        shape, dtype = (channels, dataset.resolution, dataset.resolution), "|u1"
-        sound: dict[str, Any] = {}
-    else:
-        shape, dtype = (dataset.samples_per_clip,), "<i2"
+    dtype, sound = "|u1", dict[str, Any]()
+    if isinstance(dataset, AudioDataset):
+        dtype = "<i2"
         sound = {"sample_rate": dataset.sample_rate, "spectrogram": dataset.spectrogram}
     files = packing.pack_items(folder, plan, items, shape, dtype)
     return Meta(

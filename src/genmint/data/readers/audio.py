@@ -1,21 +1,26 @@
-"""Sound: wav and flac to int16 clips of one length and rate."""
+"""Audio: wav and flac to int16 clips of one length and rate."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
 from genmint.config import AudioDataset
+from genmint.data.readers import flac, wave
 from genmint.data.readers.base import Statistics, UnreadableError, as_float, refuse_empty
 from genmint.data.readers.finished import FULL_SCALE, SILENCE, audible, describe_clips
+from genmint.data.readers.sound import Recording, Samples
 
+_FULL_SCALE_32 = np.float32(2**31)
 _BLOCK = 1 << 18
 _CLIPPED = 32767 / FULL_SCALE
 # Outside of this a header is damaged; a rate of 2³¹ would ask for a filter of that length.
@@ -23,14 +28,17 @@ _RATES = range(100, 1_000_001)
 # scipy's resampling filter reaches this many periods of the slower rate to either side.
 _REACH = 10
 
+Sound = npt.NDArray[np.float32]
+
 
 @dataclass(frozen=True)
 class AudioReader:
-    """Reads sound as int16 N×T: mixed to mono, resampled (polyphase), cut or padded with zeros.
+    """Reads audio as int16 N×T: one channel, resampled (polyphase), cut or padded with zeros.
 
-    `windows: first` gives one clip a file. `all` cuts the whole file into clips that do not
-    overlap; a last piece shorter than half a clip is left out, unless it is the only one, and so
-    are clips that are silent throughout, unless all are.
+    `channel: mix` takes the mean of the channels; left is the first, right the second (of a file
+    with one channel, that one). `windows: first` gives one clip a file. `all` cuts the whole file
+    into clips that do not overlap; a last piece shorter than half a clip is left out, unless it is
+    the only one, and so are clips that are silent throughout, unless all are.
     """
 
     dataset: AudioDataset
@@ -39,58 +47,59 @@ class AudioReader:
     columns: ClassVar[Mapping[str, str]] = {
         "sample_rate": "int64",
         "seconds": "float64",
+        "channels": "int64",
         "peak": "float64",
         "rms": "float64",
         "clipping": "float64",
         "silence": "float64",
+        "mono_peak": "float64",
+        "mono_rms": "float64",
+        "cancelled": "float64",
         "windows": "int64",
         "silent_windows": "int64",
         "clip_peak": "float64",
         "clip_silence": "float64",
     }
 
-    def describe(self, path: Path) -> Statistics:
-        """Statistics of the whole file, mixed to mono, before resampling.
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(T,) of a clip."""
+        return (self.dataset.samples_per_clip,)
 
-        sample_rate in Hz; peak and rms of full scale 0…1 (a float file can exceed it); clipping
-        and silence (below −60 dB) as shares of the samples; and what `describe_clips` says of the
-        clips that models get.
+    def describe(self, path: Path) -> Statistics:
+        """Check the whole file and describe it as it is, before mixing and resampling.
+
+        sample_rate in Hz; peak and rms over all channels, of full scale 0…1 (a float file can
+        exceed it); clipping and silence (below −60 dB) as shares of the samples of all channels;
+        mono_peak and mono_rms of what is taken of them; cancelled is the share of the channels'
+        power that mixing removes (0 for equal channels, 1 where they cancel each other); and what
+        `describe_clips` says of the clips that models get.
         """
-        refuse_empty(path)
-        frames, peak, power, clipped, silent = 0, 0.0, 0.0, 0, 0
-        with _opened(path) as stream:
-            rate = int(stream.samplerate)
-            if rate not in _RATES:
-                raise UnreadableError(f"a sample rate of {rate} Hz is not to be believed")
-            for block in _blocks(stream):
-                frames += len(block)
-                loud = np.abs(block)
-                peak = max(peak, float(loud.max()))
-                power += float(np.square(block, dtype=np.float64).sum())
-                clipped += int(np.count_nonzero(loud >= _CLIPPED))
-                silent += int(np.count_nonzero(loud < SILENCE))
-        if frames == 0:
-            raise UnreadableError("0 samples")
-        levels = np.array([peak, math.sqrt(power / frames), clipped / frames, silent / frames])
-        peak, rms, clipping, silence = as_float(levels)
+        with _opened(path) as (stream, recording):
+            levels = _Levels(self.dataset.channel)
+            for block in _blocks(stream, recording):
+                levels.add(block)
+            if levels.frames == 0:
+                raise UnreadableError("0 samples")
+            total = self._count(levels.frames, recording.rate)
+            clips = self._clips(stream, total, recording.rate)
+            described = describe_clips(clips, total, self.dataset.sample_rate)
         return {
-            "sample_rate": rate,
-            "seconds": round(frames / rate, 6),
-            "peak": peak,
-            "rms": rms,
-            "clipping": clipping,
-            "silence": silence,
-            **self._describe_clips(path),
+            "sample_rate": recording.rate,
+            "seconds": round(levels.frames / recording.rate, 6),
+            "channels": stream.channels,
+            **levels.columns(),
+            **described,
         }
 
     def load(self, path: Path) -> npt.NDArray[np.int16]:
         """The clips of one file, int16 N×T."""
-        refuse_empty(path)
-        with _opened(path) as stream:
-            rate, frames = int(stream.samplerate), int(stream.frames)
-            if rate not in _RATES or frames == 0:
-                raise UnreadableError("0 samples or an impossible sample rate")
-            return np.stack(list(self._clips(stream)))
+        with _opened(path) as (stream, recording):
+            frames = _frames(stream, recording)
+            if frames == 0:
+                raise UnreadableError("0 samples")
+            total = self._count(frames, recording.rate)
+            return np.stack(list(self._clips(stream, total, recording.rate)))
 
     def describe_rows(self, rows: npt.NDArray[np.int16]) -> list[Statistics]:
         """Columns for int16 N×T clips that are already at the configured rate."""
@@ -108,10 +117,14 @@ class AudioReader:
             {
                 "sample_rate": self.dataset.sample_rate,
                 "seconds": seconds,
+                "channels": 1,
                 "peak": peak,
                 "rms": rms,
                 "clipping": clipping,
                 "silence": silence,
+                "mono_peak": peak,
+                "mono_rms": rms,
+                "cancelled": 0.0,
                 **describe_clips([clip], 1, self.dataset.sample_rate),
             }
             for (peak, rms, clipping, silence), clip in zip(
@@ -125,15 +138,8 @@ class AudioReader:
         short = max(0, length - rows.shape[1])
         return np.pad(rows[:, :length], ((0, 0), (0, short)))
 
-    def _describe_clips(self, path: Path) -> Statistics:
-        with _opened(path) as stream:
-            total = self._count(int(stream.frames), int(stream.samplerate))
-            return describe_clips(self._clips(stream), total, self.dataset.sample_rate)
-
-    def _clips(self, stream: soundfile.SoundFile) -> Iterator[npt.NDArray[np.int16]]:
+    def _clips(self, stream: Any, total: int, rate: int) -> Iterator[npt.NDArray[np.int16]]:
         """Clips of a file that models get, int16 T each."""
-        rate = int(stream.samplerate)
-        total = self._count(int(stream.frames), rate)
         return audible(self._window(stream, index, rate) for index in range(total))
 
     def _count(self, frames: int, rate: int) -> int:
@@ -144,7 +150,7 @@ class AudioReader:
         whole, rest = divmod(total, length)
         return max(1, whole + (2 * rest >= length))
 
-    def _window(self, stream: soundfile.SoundFile, index: int, rate: int) -> npt.NDArray[np.int16]:
+    def _window(self, stream: Any, index: int, rate: int) -> npt.NDArray[np.int16]:
         """Clip number `index`, read with as much around it as the resampling filter sees."""
         length, target = self.dataset.samples_per_clip, self.dataset.sample_rate
         common = math.gcd(target, rate)
@@ -155,7 +161,7 @@ class AudioReader:
         stop = -(-(index + 1) * length * down // up) + margin
         stream.seek(start)
         # Floats far over full scale would overflow in the filter.
-        piece = np.clip(_mono(stream, stop - start), -1, 1)
+        piece = np.clip(_mono(_read(stream, stop - start), self.dataset.channel), -1, 1)
         if up != down:
             # Half a second to import, in every stage of every kind of data.
             from scipy.signal import resample_poly
@@ -167,40 +173,142 @@ class AudioReader:
         return np.pad(scaled, (0, length - len(scaled)))
 
 
-def _opened(path: Path) -> soundfile.SoundFile:
-    try:
-        return soundfile.SoundFile(path)
-    except soundfile.SoundFileError as error:
-        raise UnreadableError(f"not readable as wav or flac: {_short(error)}") from None
+class _Levels:
+    """Levels of a file, gathered block by block."""
+
+    def __init__(self, channel: str) -> None:
+        self.frames = 0
+        self._channel = channel
+        self._channels = 1
+        self._peak, self._power, self._clipped, self._silent = 0.0, 0.0, 0, 0
+        self._mono_peak, self._mono_power = 0.0, 0.0
+
+    def add(self, block: Sound) -> None:
+        """Take in float32 N×C."""
+        loud, mono = np.abs(block), _mono(block, self._channel)
+        self.frames += len(block)
+        self._channels = block.shape[1]
+        self._peak = max(self._peak, float(loud.max()))
+        self._power += float(np.square(block, dtype=np.float64).sum())
+        self._clipped += int(np.count_nonzero(loud >= _CLIPPED))
+        self._silent += int(np.count_nonzero(loud < SILENCE))
+        self._mono_peak = max(self._mono_peak, float(np.abs(mono).max()))
+        self._mono_power += float(np.square(mono, dtype=np.float64).sum())
+
+    def columns(self) -> Statistics:
+        """The manifest's columns of levels."""
+        samples = self.frames * self._channels
+        kept = self._mono_power * self._channels / self._power if self._power else 1.0
+        names = ("peak", "rms", "clipping", "silence", "mono_peak", "mono_rms", "cancelled")
+        values = [
+            self._peak,
+            math.sqrt(self._power / samples),
+            self._clipped / samples,
+            self._silent / samples,
+            self._mono_peak,
+            math.sqrt(self._mono_power / self.frames),
+            max(0.0, 1.0 - kept) if self._channel == "mix" else 0.0,
+        ]
+        return dict(zip(names, as_float(np.array(values)), strict=True))
 
 
-def _blocks(stream: soundfile.SoundFile) -> Iterator[npt.NDArray[np.float32]]:
-    """The whole file as mono float32 in pieces.
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Recording]]:
+    """The samples of a file, without what lies around them.
+
+    Raises:
+        UnreadableError: neither wav nor flac, damaged, or not to be believed.
+    """
+    refuse_empty(path)
+    with path.open("rb") as head:
+        magic = head.read(4)
+        if magic in wave.MAGIC:
+            recording = wave.read(head)
+        elif magic == flac.MAGIC or magic[:3] == b"ID3":
+            recording = flac.read(head)
+        else:
+            raise UnreadableError("not a wav or flac file")
+    if recording.rate not in _RATES:
+        raise UnreadableError(f"a sample rate of {recording.rate} Hz is not to be believed")
+    with contextlib.closing(Samples(path, recording)) as samples:
+        try:
+            stream = soundfile.SoundFile(samples)
+        except soundfile.SoundFileError as error:
+            raise UnreadableError(f"not readable as {recording.format}: {_short(error)}") from None
+        with stream:
+            if recording.format == "WAV" and recording.frames not in (None, stream.frames):
+                raise UnreadableError(
+                    f"damaged audio file: {stream.frames} samples can be read of the "
+                    f"{recording.frames} that its header promises"
+                )
+            yield stream, recording
+
+
+def _frames(stream: Any, recording: Recording) -> int:
+    """Samples of one channel; a FLAC stream that does not say is read through once."""
+    if recording.format == "WAV":
+        return int(stream.frames)
+    return recording.frames or sum(len(block) for block in _blocks(stream, recording))
+
+
+def _blocks(stream: Any, recording: Recording) -> Iterator[Sound]:
+    """The whole file as float32 N×C in pieces; the checksum of a FLAC file is checked at its end.
 
     Raises:
         UnreadableError: damaged, or shorter than its header says.
     """
-    left = int(stream.frames)
-    while left > 0:
-        block = _mono(stream, min(left, _BLOCK))
-        if len(block) == 0:
-            raise UnreadableError(f"ends {left} samples before its header says")
-        left -= len(block)
-        yield block
+    lossless = recording.format == "FLAC"
+    left = recording.frames if lossless else int(stream.frames)
+    digest = hashlib.md5(usedforsecurity=False)
+    while left is None or left > 0:
+        wanted = _BLOCK if left is None else min(left, _BLOCK)
+        if lossless:
+            whole = _read(stream, wanted, "int32")
+            digest.update(_stored(whole, recording.bits or 16))
+            block = whole.astype(np.float32) / _FULL_SCALE_32
+        else:
+            block = _read(stream, wanted)
+        if len(block):
+            yield block
+        elif left is None:
+            break
+        else:
+            raise UnreadableError(f"cut short: ends {left} samples before its header says")
+        left = None if left is None else left - len(block)
+    if recording.md5 is not None and digest.digest() != recording.md5:
+        raise UnreadableError("damaged audio file: wrong checksum of its samples")
 
 
-def _mono(stream: soundfile.SoundFile, frames: int) -> npt.NDArray[np.float32]:
+def _stored(samples: npt.NDArray[np.int32], bits: int) -> bytes:
+    """Samples of 32 bits as a FLAC file counts them in its checksum: in whole bytes, signed."""
+    values = np.ascontiguousarray(samples >> (32 - bits)).astype("<i4")
+    size = -(-bits // 8)
+    return values.view(np.uint8).reshape(-1, 4)[:, :size].tobytes()
+
+
+def _read(stream: Any, frames: int, dtype: str = "float32") -> npt.NDArray[Any]:
+    """The next samples, N×C.
+
+    Raises:
+        UnreadableError: damaged, or not finite.
+    """
     try:
-        block: npt.NDArray[np.float32] = stream.read(frames, dtype="float32", always_2d=True)
+        block: npt.NDArray[Any] = stream.read(frames, dtype=dtype, always_2d=True)
     except soundfile.SoundFileError as error:
-        raise UnreadableError(f"damaged sound: {_short(error)}") from None
+        raise UnreadableError(f"damaged audio file: {_short(error)}") from None
     if not np.isfinite(block).all():
         raise UnreadableError("holds NaN or infinite samples")
-    return (
-        block[:, 0]
-        if block.shape[1] == 1
-        else block.mean(axis=1, dtype=np.float64).astype(np.float32)
-    )
+    return block
+
+
+def _mono(block: Sound, channel: str) -> Sound:
+    """One channel of float32 N×C."""
+    if block.shape[1] == 1 or channel == "left":
+        return block[:, 0]
+    if channel == "right":
+        return block[:, 1]
+    mean: Sound = block.mean(axis=1, dtype=np.float64).astype(np.float32)
+    return mean
 
 
 def _short(error: Exception) -> str:

@@ -38,6 +38,10 @@ class Reader(Protocol):
 class ItemReader(Reader, Protocol):
     """Also turns what lies on disk into items of the prepared shape; texts are streamed instead."""
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one item: (C, H, W) or (T,)."""
+
     def load(self, path: Path) -> npt.NDArray[Any]:
         """One file as items, first axis the number of items (one, or a clip's windows).
 

@@ -1,0 +1,205 @@
+"""PNG: chunks, their checksums, and the compressed stream (ISO/IEC 15948, RFC 1950)."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from genmint.data.readers.base import UnreadableError
+from genmint.data.readers.container import (
+    Container,
+    orientation_of,
+    read_exactly,
+    refuse_too_large,
+)
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# Chunks that do not decide about pixels: a wrong checksum in one of them is of no consequence.
+_METADATA = frozenset(
+    b"tEXt zTXt iTXt iCCP tIME pHYs gAMA cHRM sRGB sBIT bKGD hIST sPLT cICP mDCV cLLI oFFs pCAL "
+    b"sCAL sTER gIFg gIFt gIFx vpAg caNv orNT dSIG acTL fcTL fdAT caBX".split()
+)
+_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+# Chunks whose loss would change the image, so that none may disappear inside a damaged one.
+_DECISIVE = (*_CRITICAL, b"tRNS", b"eXIf")
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+# First column and row, and steps, of the seven passes of an interlaced image.
+_ADAM7 = (
+    (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4),
+    (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2),
+)  # fmt: skip
+_PIECE = 1 << 20
+_INPUT = 1 << 16
+_MOST_CHUNKS = 100_000
+
+
+@dataclass
+class _Found:
+    header: bytes = b""
+    palette: bytes = b""
+    transparency: bytes = b""
+    exif: bytes = b""
+    frames: int = 1
+    data: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+
+def read(stream: BinaryIO, max_pixels: int) -> Container:
+    """The image of a PNG file whose signature was read.
+
+    Checksums are checked where a chunk decides about pixels. Metadata with a wrong checksum are
+    left out.
+
+    Raises:
+        UnreadableError: damaged, cut short, or too large.
+    """
+    found = _Found()
+    for _ in range(_MOST_CHUNKS):
+        length, kind = struct.unpack(">I4s", read_exactly(stream, 8, "its list of chunks"))
+        if not found.header and kind != b"IHDR":
+            raise UnreadableError("damaged image: a PNG file that does not begin with its header")
+        if kind == b"IEND":
+            _chunk(stream, kind, length, 0)
+            return _container(found)
+        _take(found, stream, kind, length, max_pixels)
+    raise UnreadableError(f"damaged image: more than {_MOST_CHUNKS} chunks")
+
+
+def _take(found: _Found, stream: BinaryIO, kind: bytes, length: int, max_pixels: int) -> None:
+    if kind == b"IHDR":
+        if found.header:
+            raise UnreadableError("damaged image: two PNG headers in one file")
+        found.header = _chunk(stream, kind, length, 13)
+        width, height = struct.unpack(">II", found.header[:8])
+        refuse_too_large(width, height, max_pixels)
+        _raw_size(found.header)
+    elif kind == b"PLTE":
+        found.palette = _chunk(stream, kind, length, 768)
+    elif kind == b"tRNS":
+        found.transparency = _chunk(stream, kind, length, 256)
+    elif kind == b"IDAT":
+        raw = _raw_size(found.header)
+        # Deflate adds less than 1 % to data that do not compress.
+        found.data.append(_chunk(stream, kind, length, raw + raw // 100 + 65_536 - found.size))
+        found.size += length
+    elif kind == b"eXIf":
+        found.exif = _chunk(stream, kind, length, 1 << 24)
+    elif kind == b"acTL" and length == 8:
+        found.frames = max(1, _frames(stream))
+    else:
+        _skip(stream, kind, length)
+
+
+def _chunk(stream: BinaryIO, kind: bytes, length: int, most: int) -> bytes:
+    """The data of a chunk that decides about pixels, its checksum checked."""
+    name = kind.decode("ascii")
+    if length > most:
+        raise UnreadableError(f"damaged image: its {name} chunk claims {length} bytes")
+    data = read_exactly(stream, length, f"its {name} chunk")
+    (expected,) = struct.unpack(">I", read_exactly(stream, 4, f"its {name} chunk"))
+    if zlib.crc32(data, zlib.crc32(kind)) != expected:
+        raise UnreadableError(f"damaged image: wrong checksum of its {name} chunk")
+    return data
+
+
+def _frames(stream: BinaryIO) -> int:
+    """Number of frames that acTL announces; 1 where its checksum is wrong."""
+    data = read_exactly(stream, 8, "its acTL chunk")
+    (expected,) = struct.unpack(">I", read_exactly(stream, 4, "its acTL chunk"))
+    frames: int = struct.unpack(">I", data[:4])[0]
+    return frames if zlib.crc32(data, zlib.crc32(b"acTL")) == expected else 1
+
+
+def _skip(stream: BinaryIO, kind: bytes, length: int) -> None:
+    """Pass over a chunk that does not decide about pixels."""
+    if not kind.isalpha() or length > 0x7FFFFFFF:
+        raise UnreadableError("damaged image: its list of chunks is broken")
+    name = kind.decode("ascii")
+    if kind[:1].isupper():
+        raise UnreadableError(f"its {name} chunk is none of the PNG standard's")
+    checksum, decisive, left, end = zlib.crc32(kind), False, length, b""
+    while left:
+        piece = read_exactly(stream, min(left, _PIECE), f"its {name} chunk")
+        checksum, left = zlib.crc32(piece, checksum), left - len(piece)
+        decisive = decisive or any(name in end + piece for name in _DECISIVE)
+        end = piece[-3:]
+    (expected,) = struct.unpack(">I", read_exactly(stream, 4, f"its {name} chunk"))
+    if checksum == expected:
+        return
+    if kind not in _METADATA or decisive:
+        raise UnreadableError(f"damaged image: wrong checksum of its {name} chunk")
+
+
+def _container(found: _Found) -> Container:
+    if not found.data:
+        raise UnreadableError("damaged image: a PNG file without image data")
+    width, height, depth = struct.unpack(">IIB", found.header[:9])
+    parts = [SIGNATURE, _packed(b"IHDR", found.header)]
+    parts += [_packed(b"PLTE", found.palette)] if found.palette else []
+    parts += [_packed(b"tRNS", found.transparency)] if found.transparency else []
+    # A chunk may hold 2 GB, which the bound on the data keeps within.
+    parts += [_packed(b"IDAT", b"".join(found.data)), _packed(b"IEND", b"")]
+    return Container(
+        "PNG",
+        width,
+        height,
+        bits=16 if depth == 16 else 8,
+        frames=found.frames,
+        orientation=orientation_of(found.exif) if found.exif else 1,
+        content=b"".join(parts),
+    )
+
+
+def _packed(kind: bytes, data: bytes) -> bytes:
+    checksum = zlib.crc32(data, zlib.crc32(kind))
+    return struct.pack(">I4s", len(data), kind) + data + struct.pack(">I", checksum)
+
+
+def _raw_size(header: bytes) -> int:
+    """Bytes of the image data when they are decompressed: rows with a filter byte each.
+
+    Raises:
+        UnreadableError: the header contradicts the standard.
+    """
+    width, height, depth, colour, method, filters, interlaced = struct.unpack(">IIBBBBB", header)
+    if depth not in _DEPTHS.get(colour, ()) or method or filters or interlaced > 1:
+        raise UnreadableError("damaged image: a PNG header that contradicts itself")
+    bits = depth * _CHANNELS[colour]
+    if not interlaced:
+        return int(height * (1 + (width * bits + 7) // 8))
+    size = 0
+    for column, row, across, down in _ADAM7:
+        columns = -(-(width - column) // across) if width > column else 0
+        rows = -(-(height - row) // down) if height > row else 0
+        size += rows * (1 + (columns * bits + 7) // 8) if columns else 0
+    return size
+
+
+def verify(container: Container) -> None:
+    """Decompress the image data: their length and their own checksum (Adler-32) must be right.
+
+    Raises:
+        UnreadableError: they are not.
+    """
+    content = container.content
+    start = content.index(b"IDAT") + 4
+    (length,) = struct.unpack(">I", content[start - 8 : start - 4])
+    expected = _raw_size(content[16:29])
+    data = memoryview(content)[start : start + length]
+    stream, size = zlib.decompressobj(), 0
+    try:
+        for first in range(0, length, _INPUT):
+            piece: bytes = bytes(data[first : first + _INPUT])
+            while piece and not stream.eof:
+                size += len(stream.decompress(piece, _PIECE))
+                piece = stream.unconsumed_tail
+                if size > expected + _PIECE:
+                    raise UnreadableError("damaged image: more image data than its size needs")
+        size += len(stream.flush())
+    except zlib.error as error:
+        raise UnreadableError(f"damaged image: its data do not decompress ({error})") from None
+    if not stream.eof or size < expected:
+        raise UnreadableError("damaged image: its image data end early")

@@ -1,0 +1,100 @@
+"""Sound files before they are decoded: the samples alone, without what lies around them."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from genmint.data.readers.base import UnreadableError
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A sound file whose structure is sound.
+
+    Attributes:
+        format: of the file, whatever its name ends in.
+        head: bytes that begin a file of the same format and hold what its samples are.
+        start: where in the file the samples begin, in bytes.
+        length: of the samples, in bytes.
+        frames: samples of one channel; None where the file does not say, or where their number
+            does not follow from its length.
+        rate: in Hz.
+        bits: of a sample; FLAC only.
+        md5: of the samples; FLAC only, None where it was not written.
+    """
+
+    format: Literal["WAV", "FLAC"]
+    head: bytes
+    start: int
+    length: int
+    frames: int | None
+    rate: int
+    bits: int | None = None
+    md5: bytes | None = None
+
+
+class Samples(io.RawIOBase):
+    """A file of a `Recording` alone: its head, then its samples as they lie on disk."""
+
+    def __init__(self, path: Path, recording: Recording) -> None:
+        super().__init__()
+        self._stream = path.open("rb")
+        self._recording = recording
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def tell(self) -> int:
+        """Position in bytes."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move to a position in bytes."""
+        size = len(self._recording.head) + self._recording.length
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: size}[whence]
+        self._position = min(max(0, base + offset), size)
+        return self._position
+
+    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
+        """Fill `buffer` as far as the file goes."""
+        view = memoryview(buffer).cast("B")
+        head, count = self._recording.head, 0
+        if self._position < len(head):
+            part = head[self._position : self._position + len(view)]
+            view[: len(part)] = part
+            count = len(part)
+        within = self._position + count - len(head)
+        wanted = min(len(view) - count, self._recording.length - within)
+        if wanted > 0:
+            self._stream.seek(self._recording.start + within)
+            part = self._stream.read(wanted)
+            view[count : count + len(part)] = part
+            count += len(part)
+        self._position += count
+        return count
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+        super().close()
+
+
+def read_exactly(stream: BinaryIO, count: int, what: str) -> bytes:
+    """The next `count` bytes.
+
+    Raises:
+        UnreadableError: the file ends before.
+    """
+    found = stream.read(count)
+    if len(found) < count:
+        raise UnreadableError(f"damaged audio file: cut short within {what}")
+    return found
