@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from genmint.config.base import Frozen, PositiveFloat, PositiveInt, Seed, Share
+from genmint.escaping import printable
 
 _SPLIT = re.compile(r"official|position|position:file|hash|group:[A-Za-z_][A-Za-z0-9_]*")
 
@@ -59,6 +61,7 @@ class Stack(Frozen):
 
 class _DatasetBase(Frozen):
     path: Annotated[str, Field(min_length=1)]
+    follow_links: bool = False
     split: str = "hash"
     validation: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
     test: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
@@ -70,6 +73,23 @@ class _DatasetBase(Frozen):
     filename_pattern: str | None = None
     reference: ReferenceConfig = ReferenceConfig()
     protocol: Protocol = Protocol()
+
+    @field_validator("path")
+    @classmethod
+    def _means_the_same_to_dvc(cls, value: str) -> str:
+        """DVC takes the path as it is written."""
+        if printable(value) != value or "\n" in value or "\t" in value:
+            raise ValueError("holds control characters or bytes that are not UTF-8")
+        if value.startswith("~"):
+            raise ValueError(
+                f"DVC does not know ~ for a home folder: write the absolute path{_expanded(value)}"
+            )
+        if "://" in value:
+            raise ValueError(
+                "is an address: bring the data here, for instance by `dvc import-url`, and name "
+                "the folder"
+            )
+        return value
 
     @field_validator("split")
     @classmethod
@@ -107,6 +127,13 @@ class _DatasetBase(Frozen):
     def group_column(self) -> str | None:
         """Manifest column whose values stay in one split, if any."""
         return self.split.removeprefix("group:") if self.split.startswith("group:") else None
+
+
+def _expanded(path: str) -> str:
+    try:
+        return f" ({Path(path).expanduser()})"
+    except RuntimeError:  # there is no such user
+        return ""
 
 
 class ImageDataset(_DatasetBase):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,9 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from genmint.config import Dataset, TextDataset
+from genmint.data.folder import Folder, Listing
+from genmint.data.left_out import LeftOut
 from genmint.data.official import split_named
 from genmint.data.readers import ItemReader, UnreadableError, item_reader_of, reader_of
 from genmint.errors import ConfigError, DataError
+from genmint.escaping import escape_name, unescape_name
 from genmint.files import sha256_bytes, sha256_file
 
 Row = dict[str, Any]
@@ -38,6 +42,10 @@ class Items(Protocol):
 
     def read_by(self, reader: ItemReader) -> Items:
         """The same items, described and loaded by another reader."""
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Files beside the items that are no items, counted."""
 
     def describe(self) -> Iterator[list[Row]]:
         """Manifest rows in pieces; an item that cannot be read has its reason in `error`."""
@@ -81,6 +89,7 @@ class ArrayItems:
     parts: tuple[Part, ...]
     reader: ItemReader
     groups: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     def read_by(self, reader: ItemReader) -> ArrayItems:
         """The same rows, read by another reader."""
@@ -131,13 +140,15 @@ class FileItems:
 
     Attributes:
         root: the folder, with links resolved.
-        dataset: its block.
+        dataset: its entry in params.yaml.
+        stores: returns the content stores that links may lead into (`content_stores`).
         only: the one file to take; None takes all.
         reader: of the items; None takes that of the data set's kind.
     """
 
     root: Path
     dataset: Dataset
+    stores: Callable[[], Sequence[Path]]
     only: str | None = None
     reader: ItemReader | None = None
 
@@ -152,25 +163,14 @@ class FileItems:
         named = re.compile(pattern).groupindex if pattern else {}
         return tuple(name for name in named if name not in (_LABEL_GROUP, _SPLIT_GROUP))
 
-    def paths(self) -> list[str]:
-        """Relative paths with this kind's endings, sorted; hidden files are left out.
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Files of the folder that are no items, counted."""
+        return self._listing.left_out
 
-        Links to folders are listed, to be refused by name: what they lead to may be anywhere.
-        """
-        if self.only is not None:
-            return [self.only]
-        suffixes = reader_of(self.dataset).suffixes
-        found = []
-        for folder, folders, files in os.walk(self.root, onerror=_not_listed):
-            here = Path(folder)
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            found += [here / name for name in folders if (here / name).is_symlink()]
-            found += [
-                here / name
-                for name in files
-                if name.lower().endswith(suffixes) and not name.startswith(".")
-            ]
-        return sorted(path.relative_to(self.root).as_posix() for path in found)
+    def paths(self) -> tuple[str, ...]:
+        """Relative paths with this kind's endings, escaped (`escape_name`), sorted."""
+        return self._listing.paths
 
     def describe(self) -> Iterator[list[Row]]:
         """Manifest rows; decoding runs in threads, the order is that of the paths."""
@@ -198,7 +198,7 @@ class FileItems:
     def document(self, path: str, sha256: str) -> Path:
         """A file by path."""
         try:
-            file = self._inside(path)
+            file = self._folder.file(path)
             changed = sha256_file(file) != sha256
         except (OSError, UnreadableError) as error:
             raise _changed(path, f"cannot be read any more ({_short(error)})") from None
@@ -209,7 +209,7 @@ class FileItems:
     def _row(self, path: str) -> Row:
         row: Row = {"id": path, "path": path, "sha256": None, "bytes": 0}
         try:
-            file = self._inside(path)
+            file = self._folder.file(path)
             row["bytes"] = file.stat().st_size
             row["sha256"] = sha256_file(file)
             row.update(self._named(path))
@@ -220,33 +220,30 @@ class FileItems:
             row["error"] = f"cannot be opened: {error.strerror or error}"
         return row
 
-    def _inside(self, path: str) -> Path:
-        """The file itself; a link that leads out of the folder is refused."""
-        file = self.root / path
-        if file.is_dir():
-            raise UnreadableError("symbolic link to a folder; it is not followed")
-        # realpath, since Path.resolve raises on links that lead in a circle.
-        if not Path(os.path.realpath(file)).is_relative_to(self.root):
-            raise UnreadableError("symbolic link that leads out of the folder")
-        if not file.exists():
-            raise UnreadableError("symbolic link to nothing" if file.is_symlink() else "is gone")
-        if not file.is_file():
-            raise UnreadableError("not a regular file")
-        return file
+    @cached_property
+    def _folder(self) -> Folder:
+        return Folder(self.root, self.dataset.follow_links, self.stores)
+
+    @cached_property
+    def _listing(self) -> Listing:
+        if self.only is not None:
+            return Listing((escape_name(self.only),), ())
+        return self._folder.listing(reader_of(self.dataset).suffixes, self.dataset.kind)
 
     def _named(self, path: str) -> Row:
         """Label, official split and groups, from where the file lies and what it is called."""
         found: Row = {}
         pattern = self.dataset.filename_pattern
         if pattern is not None:
-            stem = path.rpartition(".")[0] or path
+            name = unescape_name(path)
+            stem = name.rpartition(".")[0] or name
             # A pattern with a slash speaks of the whole path, others of the file's name.
             matched = re.fullmatch(pattern, stem if "/" in pattern else stem.rpartition("/")[2])
             if matched is None:
                 raise UnreadableError("name does not match filename_pattern")
-            found = matched.groupdict()
-            if None in found.values():
+            if None in matched.groupdict().values():
                 raise UnreadableError("name leaves a group of filename_pattern empty")
+            found = {group: escape_name(value) for group, value in matched.groupdict().items()}
         label = found.pop(_LABEL_GROUP, None)
         if _SPLIT_GROUP in found:
             found[_SPLIT_GROUP] = split_named(found[_SPLIT_GROUP]) or found[_SPLIT_GROUP]
@@ -255,10 +252,6 @@ class FileItems:
             if not slash:
                 raise UnreadableError("lies in no sub-folder, so it has no label")
         return {**found, "label": label if self.dataset.labels != "none" else None}
-
-
-def _not_listed(error: OSError) -> None:
-    raise DataError(f"{error.filename}: cannot be listed: {error.strerror}") from None
 
 
 def _changed(path: str, how: str) -> DataError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from genmint.data.left_out import LeftOut
 from genmint.data.readers import Reader
 from genmint.errors import DataError
 
@@ -29,10 +31,19 @@ COLUMNS: dict[str, str] = {
 }
 
 
-def schema(reader: Reader, groups: Sequence[str]) -> pa.Schema:
-    """Columns of every manifest, then groups from file names, then the kind's statistics."""
+_LEFT_OUT = b"genmint.left_out"
+
+
+def schema(reader: Reader, groups: Sequence[str], left_out: Sequence[LeftOut] = ()) -> pa.Schema:
+    """Columns of every manifest, then groups from file names, then the kind's statistics.
+
+    What was left out of the source is kept in the metadata of the table.
+    """
     columns = {**COLUMNS, **dict.fromkeys(groups, "string"), **reader.columns}
-    return pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
+    fields = [(name, pa.type_for_alias(kind)) for name, kind in columns.items()]
+    if not left_out:
+        return pa.schema(fields)
+    return pa.schema(fields, {_LEFT_OUT: json.dumps([each.as_json() for each in left_out])})
 
 
 def write(path: Path, pieces: Iterable[list[dict[str, Any]]], columns: pa.Schema) -> list[int]:
@@ -69,6 +80,17 @@ def column_names(path: Path) -> list[str]:
     with _explained(path):
         names: list[str] = pq.read_schema(path).names
         return names
+
+
+def left_out(path: Path) -> tuple[LeftOut, ...]:
+    """Files of the source that are no items, counted by reason and ending.
+
+    Raises:
+        DataError: missing, or not a manifest.
+    """
+    with _explained(path):
+        kept = (pq.read_schema(path).metadata or {}).get(_LEFT_OUT, b"[]")
+        return tuple(LeftOut(**each) for each in json.loads(kept))
 
 
 def first_error(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
@@ -17,19 +18,27 @@ from ruamel.yaml.error import YAMLError
 from genmint.config import AudioDataset, Dataset, ImageDataset, TextDataset
 from genmint.config.base import Frozen, PositiveInt, Seed
 from genmint.data import notes
+from genmint.data.content_store import content_stores
 from genmint.data.fetch import RemoteFile, fetch
 from genmint.data.items import ArrayItems, FileItems, Items, Part
+from genmint.data.left_out import sentence
+from genmint.data.locate import existing_source
 from genmint.data.readers import item_reader_of, reader_of
 from genmint.errors import ConfigError, DataError
 from genmint.files import write_json
 from genmint.project import Project
 
-_DESCRIPTIONS = (".yaml", ".yml")
+# Endings of files that describe a built-in or named set.
+DESCRIPTIONS = (".yaml", ".yml")
 
 # Characters: shorter paragraphs are headings and signatures that belong to their topic, and a
 # topic of less than this says nothing without what was taken out of it.
 _PARAGRAPH = 40
 _TOPIC = 300
+
+
+# Returns the content stores that links may lead into.
+Stores = Callable[[], tuple[Path, ...]]
 
 
 class DigitsSource(Frozen):
@@ -93,14 +102,10 @@ def open_source(project: Project, name: str, dataset: Dataset) -> Source:
         ConfigError: the description is wrong, or does not fit the block.
         DataError: there is nothing at `path`.
     """
-    path = (project.root / Path(dataset.path).expanduser()).resolve()
-    if path.is_dir() or (path.is_file() and path.suffix not in _DESCRIPTIONS):
-        return _own(path, name, dataset)
-    if not path.exists():
-        raise DataError(
-            f"datasets.{name}.path: {path}: no such file or folder on this machine. Put the data "
-            "there, or correct the path in params.yaml."
-        )
+    path = existing_source(project, name, dataset.path)
+    stores = content_stores(project, path)
+    if path.is_dir() or path.suffix not in DESCRIPTIONS:
+        return _own(path, name, dataset, stores)
     description = read_description(path)
     if dataset.labels in ("folder", "filename"):
         raise ConfigError(
@@ -109,7 +114,7 @@ def open_source(project: Project, name: str, dataset: Dataset) -> Source:
         )
     if dataset.filename_pattern is not None:
         raise ConfigError(f"datasets.{name}.filename_pattern: {description.source} has no files")
-    return _described(description, name, dataset)
+    return _described(description, name, dataset, stores)
 
 
 def read_description(path: Path) -> Description:
@@ -131,16 +136,16 @@ def read_description(path: Path) -> Description:
         raise ConfigError(f"{path}: {key}: {found['msg']}") from None
 
 
-def _own(path: Path, name: str, dataset: Dataset) -> Source:
+def _own(path: Path, name: str, dataset: Dataset, stores: Stores) -> Source:
     if dataset.labels == "source":
         raise ConfigError(
             f"datasets.{name}.labels: source is for built-in and named sets; a folder has labels "
             "by folder, by filename, or none"
         )
-    return OwnFiles(path, dataset)
+    return OwnFiles(path, dataset, stores)
 
 
-def _described(description: Description, name: str, dataset: Dataset) -> Source:
+def _described(description: Description, name: str, dataset: Dataset, stores: Stores) -> Source:
     kind = "audio" if description.source == "notes" else "text"
     kind = "image" if description.source in ("digits", "mnist") else kind
     if dataset.kind != kind:
@@ -149,9 +154,9 @@ def _described(description: Description, name: str, dataset: Dataset) -> Source:
         if dataset.labels != "none":
             raise ConfigError(f"datasets.{name}.labels: {description.source} has none: use none")
         if isinstance(description, PythonDocsSource):
-            return PythonDocs(dataset)
+            return PythonDocs(dataset, stores)
         assert isinstance(description, TinyShakespeareSource)
-        return TinyShakespeare(dataset, description)
+        return TinyShakespeare(dataset, description, stores)
     if isinstance(dataset, AudioDataset):
         assert isinstance(description, NotesSource)
         return Notes(dataset, description)
@@ -167,6 +172,7 @@ class OwnFiles:
 
     path: Path
     dataset: Dataset
+    stores: Stores
 
     def materialise(self, folder: Path) -> None:
         """Note that nothing was copied (DVC wants the folder to hold something)."""
@@ -182,12 +188,14 @@ class OwnFiles:
         if self.path.is_file():
             if self.path.suffix.lower() not in suffixes:
                 raise DataError(f"{self.path}: not one of {', '.join(suffixes)}")
-            return FileItems(self.path.parent, self.dataset, only=self.path.name)
-        found = FileItems(self.path, self.dataset)
+            return FileItems(self.path.parent, self.dataset, self.stores, only=self.path.name)
+        found = FileItems(self.path, self.dataset, self.stores)
         if not found.paths():
+            others = sentence(found.left_out)
             raise DataError(
                 f"{self.path}: no {self.dataset.kind} files in this folder "
-                f"({', '.join(suffixes)}). Put some there, or correct the path in params.yaml."
+                f"({', '.join(suffixes)}){f'; {others}' if others else ''}. "
+                "Put some there, or correct the path in params.yaml."
             )
         return found
 
@@ -248,6 +256,7 @@ class PythonDocs:
     """
 
     dataset: TextDataset
+    stores: Stores
 
     def materialise(self, folder: Path) -> None:
         """Write documents/TOPIC.txt."""
@@ -268,7 +277,7 @@ class PythonDocs:
 
     def items(self, folder: Path) -> FileItems:
         """The documents."""
-        return FileItems((folder / "documents").resolve(), self.dataset)
+        return FileItems((folder / "documents").resolve(), self.dataset, self.stores)
 
 
 @dataclass(frozen=True)
@@ -277,6 +286,7 @@ class TinyShakespeare:
 
     dataset: TextDataset
     description: TinyShakespeareSource
+    stores: Stores
 
     def materialise(self, folder: Path) -> None:
         """Fetch the text."""
@@ -284,7 +294,8 @@ class TinyShakespeare:
 
     def items(self, folder: Path) -> FileItems:
         """The one document."""
-        return FileItems(folder.resolve(), self.dataset, only=self.description.files[0].name)
+        name = self.description.files[0].name
+        return FileItems(folder.resolve(), self.dataset, self.stores, only=name)
 
 
 @dataclass(frozen=True)

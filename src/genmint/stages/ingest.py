@@ -5,6 +5,7 @@ from __future__ import annotations
 from genmint.config import ImageDataset, Params
 from genmint.data import manifest
 from genmint.data.items import FileItems, check_groups
+from genmint.data.left_out import sentence
 from genmint.data.official import check_split_folders
 from genmint.data.progress import counted
 from genmint.data.readers import reader_of
@@ -33,7 +34,7 @@ def run(project: Project, params: Params, name: str) -> None:
             if note:
                 print(note)  # noqa: T201
         check_groups(items, name, [*manifest.COLUMNS, *reader.columns])
-        columns = manifest.schema(reader, items.groups)
+        columns = manifest.schema(reader, items.groups, items.left_out)
         pieces = counted(items.describe(), f"reading {name}")
         found, readable = manifest.write(table, pieces, columns)
         if readable == 0:
@@ -49,4 +50,6 @@ def run(project: Project, params: Params, name: str) -> None:
                 pieces = counted(items.describe(), f"reading {name} again")
                 manifest.write(table, pieces, columns)
     unread = f", {found - readable} of them unreadable" if found > readable else ""
-    print(*(f"{name}: {found} items{unread}", *lines), sep="\n")  # noqa: T201
+    others = sentence(items.left_out)
+    first = f"{name}: {found} items{unread}{f'; {others}' if others else ''}"
+    print(*(first, *lines), sep="\n")  # noqa: T201

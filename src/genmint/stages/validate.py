@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from genmint.config import Dataset, Params
 from genmint.data import assignment, duplicates, manifest, validation
 from genmint.data.duplicates import SIMILARITY, NearDuplicates
+from genmint.data.left_out import sentence
 from genmint.errors import DataError
 from genmint.files import atomic_dir, atomic_path, sha256_file, write_json
 from genmint.project import Project
@@ -50,6 +51,7 @@ def run(project: Project, params: Params, name: str) -> None:
         reasons = dict(sorted((reasons | _beside_official(table, near, reasons)).items()))
     alike = _alike(table, near, dataset, reasons)
     items, quarantined = len(table), len(reasons)
+    left_out = manifest.left_out(project.manifest(name))
     share = quarantined / items if items else 1.0
     problems = [
         f"{finding.rule.name} ({_with(finding.rule.arguments)}) found {finding.observed}"
@@ -84,6 +86,7 @@ def run(project: Project, params: Params, name: str) -> None:
             "quarantined_share": share,
             "max_quarantined": dataset.max_quarantined,
             "near_duplicates": alike,
+            "left_out": [each.as_json() for each in left_out],
             "manifest": sha256_file(project.manifest(name)),
             "expectations": [finding.as_json() for finding in verdict.findings],
         },
@@ -93,7 +96,9 @@ def run(project: Project, params: Params, name: str) -> None:
             f"{name} may not enter: {'; '.join(problems)}. See {project.quarantine(name)} and "
             f"{project.data_docs(name) / 'index.html'}."
         )
-    print(f"{name}: {items - quarantined} of {items} items may enter")  # noqa: T201
+    others = sentence(left_out)
+    entering = f"{items - quarantined} of {items} items may enter"
+    print(f"{name}: {entering}{f'; {others}' if others else ''}")  # noqa: T201
 
 
 def _near_duplicates(found: pa.Table, dataset: Dataset) -> NearDuplicates:
