@@ -30,7 +30,8 @@ from genmint.config import Params
 from genmint.errors import ConfigError, GenmintError, TemporaryError, TrainsElsewhereError
 from genmint.files import sha256_json
 from genmint.flow import champions, publish, summary, transfer
-from genmint.flow.checkout import adopt, checked_out, override, resolve
+from genmint.flow.adoption import adopt
+from genmint.flow.checkout import checked_out, override, resolve
 from genmint.flow.graph import Unit, read_graph, stages_for, units, weights
 from genmint.flow.home import find_home
 from genmint.flow.slots import Slots
@@ -147,7 +148,8 @@ def retrain(
         params = override(checkout, overrides or {})
         names = _chosen(params, models or [])
         datasets = {params.models[name].dataset for name in names}
-        adopt(home, checkout, params, tuple(fresh or ()), datasets)
+        adopt(home, checkout, params, tuple(fresh or ()), datasets,
+              ignore_uncommitted=ignore_uncommitted)  # fmt: skip
         at_once = len(datasets) if train_on == "workers" else len(names)
         work = Work(home, checkout, params, night, tuple(force or ()),
                     train_on == "workers", at_once)  # fmt: skip

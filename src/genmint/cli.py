@@ -10,6 +10,7 @@ from pathlib import Path
 
 from genmint import commands
 from genmint.errors import FAILURE_FILE, DiskFullError, GenmintError
+from genmint.escaping import printable
 from genmint.exhaustion import disk_full, explained
 from genmint.termination import signals_interrupt
 
@@ -91,7 +92,7 @@ def _fail(verb: str, error: GenmintError) -> int:
     except OSError:
         # The file that stdout goes to is full; python would try once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    print(f"genmint {verb}: {error}", file=sys.stderr)
+    print(printable(f"genmint {verb}: {error}"), file=sys.stderr)
     try:
         _tell_the_flow(error)
     except DiskFullError as full:
@@ -106,7 +107,7 @@ def _tell_the_flow(error: GenmintError) -> None:
         from genmint.files import write_json
 
         kinds = [kind.__name__ for kind in type(error).__mro__ if issubclass(kind, GenmintError)]
-        write_json(Path(path), {"kinds": kinds, "message": str(error)})
+        write_json(Path(path), {"kinds": kinds, "message": printable(str(error))})
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,6 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from genmint.config import load_params
+from genmint.data.content_store import content_stores
+from genmint.data.folder import Folder
+from genmint.data.locate import existing_source
 from genmint.errors import GenmintError
 from genmint.programs import problem
 from genmint.project import HOME, Project
@@ -139,14 +142,18 @@ def _params(project: Project) -> tuple[str, str]:
 
 def _data_paths(project: Project) -> tuple[str, str]:
     params = load_params(project.params)
-    missing = [
-        f"datasets.{name}.path: {block.path}"
-        for name, block in params.datasets.items()
-        if not (project.root / block.path).exists()
-    ]
-    return (
-        ("failed", f"not there: {'; '.join(missing)}") if missing else ("ok", "every path exists")
-    )
+    problems = []
+    for name, dataset in params.datasets.items():
+        try:
+            source = existing_source(project, name, dataset.path)
+        except GenmintError as error:
+            problems.append(str(error))
+            continue
+        if source.is_dir():
+            stores = content_stores(project, source)
+            stops = Folder(source, dataset.follow_links, stores).stops_dvc()
+            problems += [f"datasets.{name}.path: {dataset.path}: {each}" for each in stops]
+    return ("failed", "; ".join(problems)) if problems else ("ok", "every path can be read")
 
 
 def _device(_: Project) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from genmint.errors import GenmintError
+from genmint.escaping import printable
 from genmint.project import Project
 from genmint.repository import working_tree
 
@@ -119,5 +120,5 @@ def _start(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]
 
 
 def _words(done: subprocess.CompletedProcess[str]) -> str:
-    said = " ".join((done.stderr or done.stdout).split())[:_SHOWN_CHARACTERS]
+    said = printable(" ".join((done.stderr or done.stdout).split()))[:_SHOWN_CHARACTERS]
     return said.removeprefix("fatal: ") or f"exit code {done.returncode}"

@@ -11,7 +11,8 @@ from genmint.drift.look import watched as watched_sets
 from genmint.drift.state import Shelf
 from genmint.errors import ConfigError, GenmintError
 from genmint.files import read_json
-from genmint.flow.checkout import adopt, checked_out
+from genmint.flow.adoption import adopt
+from genmint.flow.checkout import checked_out
 from genmint.flow.committed import params_at
 from genmint.flow.publish import publish
 from genmint.programs import git, run_dvc

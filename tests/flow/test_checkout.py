@@ -6,8 +6,10 @@ import time
 
 import pytest
 
+from genmint.data.content_store import cache_dir
 from genmint.errors import ConfigError, TemporaryError
-from genmint.flow.checkout import adopt, cache_dir, checked_out, has_remote, override, resolve
+from genmint.flow.adoption import adopt
+from genmint.flow.checkout import checked_out, has_remote, override, resolve
 from genmint.flow.publish import gather_results, publish
 from genmint.flow.stage import Crew, reproduce
 
@@ -69,7 +71,7 @@ def test_it_shares_the_cache_and_knows_the_remote(repository, tmp_path):
         stream.write("    remote = shared\n['remote \"shared\"']\n    url = ../../remote\n")
     base = repository.commit()
     with checked_out(repository.project, base, "run") as checkout:
-        assert cache_dir(checkout) == repository.root / ".dvc" / "cache"
+        assert cache_dir(checkout.root) == repository.root / ".dvc" / "cache"
         assert has_remote(checkout)
         reproduce(checkout, ["ingest@d"], crew=Crew(), say=print)
         subprocess.run([sys.executable, "-m", "dvc", "push", "-q"], cwd=checkout.root, check=True)

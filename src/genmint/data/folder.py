@@ -20,6 +20,7 @@ from genmint.errors import DataError
 from genmint.escaping import escape_name, is_utf8, unescape_name
 from genmint.files import write_json
 
+_SHOWN = 5
 # Of a copy: what could not be copied, and why. It is hidden, so it is never an item.
 NOT_COPIED = ".genmint-not-copied.json"
 _BAD_NAME = "name is not UTF-8, so DVC cannot record it: rename the file or its folder"
@@ -85,7 +86,7 @@ class Folder:
         if not is_utf8(name):
             raise UnreadableError(_BAD_NAME)
         file = self.root / name
-        if path in self._not_copied and not file.is_symlink() and not file.exists():
+        if path in self._not_copied and not os.path.lexists(file):
             raise UnreadableError(self._not_copied[path][0])
         if file.is_dir():
             raise UnreadableError(_FOLDER_LINK if file.is_symlink() else "is a folder")
@@ -98,6 +99,24 @@ class Folder:
                 "symbolic link that leads out of the folder; follow_links: true would read it"
             )
         return file
+
+    def stops_dvc(self) -> list[str]:
+        """What makes DVC stop before any stage runs, named: the first few, and how many more.
+
+        DVC reads every file of a folder on which a stage depends, also those that are no items. It
+        names a link to nothing, but not a name that is not UTF-8.
+        """
+        found = []
+        for path, _ in self._entries():
+            shown, file = escape_name(path), self.root / path
+            if shown in self._not_copied and not os.path.lexists(file):
+                continue
+            if not is_utf8(path):
+                found.append(f"{shown}: {_BAD_NAME}")
+            elif file.is_symlink() and not file.exists():
+                found.append(f"{shown}: symbolic link to nothing: remove it")
+        more = len(found) - _SHOWN
+        return [*sorted(found)[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
 
     def copy(self, target: Path) -> None:
         """Copy what may be read into a new folder, with a note of what may not.

@@ -15,6 +15,7 @@ from ruamel.yaml.error import YAMLError
 
 from genmint.data.docs_errors import docs_errors
 from genmint.errors import ConfigError, GenmintError
+from genmint.escaping import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,6 +194,7 @@ def _build(context: Any, docs: Path, note: str) -> None:
 
     The index of Great Expectations draws its tables by scripts that it loads from elsewhere.
     """
+    _escape_results(context)
     with docs_errors():
         context.build_data_docs()
     links = [f"<p>{html.escape(note)}</p>"] if note else []
@@ -205,6 +207,26 @@ def _build(context: Any, docs: Path, note: str) -> None:
     if not body:
         raise GenmintError(f"{index}: Great Expectations wrote a page without body")
     index.write_text(f"{head}{body}\n{''.join(links)}\n{rest}", encoding="utf-8")
+
+
+def _escape_results(context: Any) -> None:
+    """Escape what results show of the data: Great Expectations writes it into pages as markup."""
+    store = context.validation_results_store
+    for key in store.list_keys():
+        found = store.get(key)
+        for result in found.results:
+            result.result = _escaped(result.result)
+        store.set(key, found)
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return html.escape(printable(value))
+    if isinstance(value, dict):
+        return {key: _escaped(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_escaped(each) for each in value]
+    return value
 
 
 def _of(page: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from genmint.drift.decision import Asked, Decision, Window
+from genmint.escaping import markdown
 
 
 def page(decisions: Sequence[Decision], failures: Mapping[str, str], asked: Asked | None) -> str:
@@ -21,11 +22,11 @@ def page(decisions: Sequence[Decision], failures: Mapping[str, str], asked: Aske
             "" if value is None else str(value) for value in (each.items, each.new, each.gone)
         )
         lines.append(
-            f"| {each.dataset} | {each.verdict} | {_cell(each.reason)} | {' | '.join(counts)} |"
+            f"| {each.dataset} | {each.verdict} | {markdown(each.reason)} | {' | '.join(counts)} |"
         )
     lines.append("")
     known = {each.dataset for each in decisions}
-    lines += [f"- {name}: **failed**: {_cell(why)}" for name, why in failures.items()
+    lines += [f"- {name}: **failed**: {markdown(why)}" for name, why in failures.items()
               if name not in known]  # fmt: skip
     if asked is not None:
         lines += ["", f"Asked for a retraining: flow run `{asked.run}`", ""]
@@ -59,7 +60,7 @@ def _details(decision: Decision) -> list[str]:
         lines += _table(window)
     if decision.quarantined:
         lines += [f"### {decision.dataset}: items that may not enter", ""]
-        lines += [f"- {_cell(reason)}" for reason in decision.quarantined]
+        lines += [f"- {markdown(reason)}" for reason in decision.quarantined]
     return [*lines, ""] if lines else []
 
 
@@ -74,15 +75,11 @@ def _table(window: Window) -> list[str]:
         name = f"**{test.name}**" if test.drifted else test.name
         cells = (name, test.before, test.now, test.method, f"{test.statistic:.3g}",
                  f"{test.p:.2g}", f"{test.corrected:.2g}")  # fmt: skip
-        lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
-    lines += [f"| {each.name} | | | not tested: {_cell(each.reason)} | | | |"
+        lines.append(f"| {' | '.join(markdown(cell) for cell in cells)} |")
+    lines += [f"| {each.name} | | | not tested: {markdown(each.reason)} | | | |"
               for each in window.skipped]  # fmt: skip
     return [*lines, ""]
 
 
 def _said(window: Window) -> str:
     return f"drifted: {', '.join(window.what)}" if window.drifted else "did not drift"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())

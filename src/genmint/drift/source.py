@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genmint.config import Dataset
+from genmint.data.locate import source_path
 from genmint.errors import DataError
+from genmint.escaping import escape_name
 from genmint.files import sha256_json
 from genmint.flow.committed import object_at
 from genmint.project import Project
@@ -35,34 +37,36 @@ def place(home: Project, commit: str, name: str, dataset: Dataset) -> Place:
     does not lie here, as the pointer says.
 
     Raises:
+        ConfigError: its path leads out of the repository.
         DataError: there is nothing at its path on this machine.
     """
-    path = Path(dataset.path).expanduser()
-    if path.is_absolute():
-        return _here(path, name)
-    kept = object_at(home, commit, dataset.path)
+    here = source_path(home, name, dataset.path)
+    if Path(dataset.path).is_absolute():
+        return _here(here, name)
+    relative = os.path.normpath(dataset.path)
+    kept = object_at(home, commit, relative)
     if kept is not None:
-        return Place(dataset.path, kept)
-    here = home.root / path
-    if not here.exists():
-        pointer = object_at(home, commit, f"{dataset.path.rstrip('/')}.dvc")
+        return Place(relative, kept)
+    if not os.path.lexists(here):
+        pointer = object_at(home, commit, f"{relative}.dvc")
         if pointer is not None:
-            return Place(dataset.path, pointer)
+            return Place(relative, pointer)
     return _here(here, name)
 
 
 def _here(path: Path, name: str) -> Place:
-    if not path.exists():
+    if not os.path.lexists(path):
         raise DataError(
             f"datasets.{name}.path: {path}: no such file or folder on this machine. Run the drift "
             "flow where the data are, or correct the path in params.yaml."
         )
-    return Place(str(path.resolve()), sha256_json(_stamps(path.resolve())))
+    real = Path(os.path.realpath(path))
+    return Place(str(real), sha256_json(_stamps(real)))
 
 
 def _stamps(path: Path) -> list[list[str | int]]:
-    """Name, size and time of change of every file."""
-    if path.is_file():
+    """Name, size and time of change of every file; of a link, those of what it leads to."""
+    if not path.is_dir():
         return [_stamp(path, path.name)]
     found: list[list[str | int]] = []
     for folder, folders, files in os.walk(path, onerror=_refuse):
@@ -75,8 +79,11 @@ def _stamps(path: Path) -> list[list[str | int]]:
 
 
 def _stamp(path: Path, name: str) -> list[str | int]:
-    about = path.lstat()
-    return [name, about.st_size, about.st_mtime_ns, about.st_ctime_ns]
+    try:
+        about = path.stat()
+    except OSError:  # a link to nothing, which is not read either
+        about = path.lstat()
+    return [escape_name(name), about.st_size, about.st_mtime_ns, about.st_ctime_ns]
 
 
 def _refuse(error: OSError) -> None:

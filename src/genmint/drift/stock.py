@@ -15,6 +15,7 @@ import torch
 from genmint.config import Dataset, Params, TextDataset
 from genmint.data import manifest
 from genmint.data.items import Items
+from genmint.data.locate import source_path
 from genmint.data.settled import settled_reader
 from genmint.data.sources import open_source
 from genmint.data.spectrogram import to_grid
@@ -24,7 +25,7 @@ from genmint.drift.features import frechet_drift
 from genmint.drift.source import Place
 from genmint.errors import DataError
 from genmint.files import atomic_dir
-from genmint.flow.checkout import fetch_pointer
+from genmint.flow.adoption import fetch_source
 from genmint.metrics.extractor import load_extractor
 from genmint.project import Project
 from genmint.stages import ingest, prepare, validate
@@ -67,10 +68,8 @@ def take(
     """
     block = params.datasets[name].model_copy(update={"path": place.path})
     params = params.model_copy(update={"datasets": {**params.datasets, name: block}})
-    pointer = checkout.root / f"{place.path.rstrip('/')}.dvc"
-    target = pointer.with_suffix("")
-    if pointer.exists() and not target.exists():
-        fetch_pointer(checkout, pointer, target)
+    if not Path(place.path).is_absolute():
+        fetch_source(checkout, source_path(checkout, name, place.path))
     ingest.run(checkout, params, name)
     try:
         validate.run(checkout, params, name)

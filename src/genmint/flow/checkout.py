@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from genmint.config import Params, load_params
-from genmint.errors import ConfigError, GenmintError, TemporaryError
+from genmint.data.content_store import cache_dir, dvc_config
+from genmint.errors import ConfigError, TemporaryError
 from genmint.file_lock import taken
 from genmint.files import write_text
-from genmint.programs import GitError, git, run_dvc
+from genmint.programs import GitError, git
 from genmint.project import Project
 from genmint.repository import note_home
 
@@ -93,23 +94,18 @@ def share_cache(home: Project, checkout: Project) -> None:
     """
     from dvc.config import Config
 
-    config = _config(home)
+    config = dvc_config(home.root)
     with Config(str(checkout.root / ".dvc"), validate=False).edit("local") as local:
         local["remote"] = config.get("remote", {})
         if "remote" in config.get("core", {}):
             local["core"] = {"remote": config["core"]["remote"]}
         # Links cost no time and no space; what lies in a checkout is only read, or removed whole.
-        local["cache"] = {"dir": str(cache_dir(home)), "type": "reflink,hardlink,copy"}
-
-
-def cache_dir(project: Project) -> Path:
-    """Folder of DVC's cache."""
-    return Path(_config(project).get("cache", {}).get("dir") or project.root / ".dvc" / "cache")
+        local["cache"] = {"dir": str(cache_dir(home.root)), "type": "reflink,hardlink,copy"}
 
 
 def has_remote(project: Project) -> bool:
     """Whether DVC has a default remote."""
-    return "remote" in _config(project).get("core", {})
+    return "remote" in dvc_config(project.root).get("core", {})
 
 
 def git_remote(home: Project) -> str | None:
@@ -118,69 +114,6 @@ def git_remote(home: Project) -> str | None:
     if "origin" in remotes:
         return "origin"
     return remotes[0] if len(remotes) == 1 else None
-
-
-def _config(project: Project) -> Any:
-    from dvc.config import Config
-    from dvc.exceptions import DvcException
-
-    try:
-        return Config(str(project.root / ".dvc"))
-    except DvcException as error:
-        raise GenmintError(f"{project.root / '.dvc'}: {error}") from None
-
-
-def adopt(
-    home: Project,
-    checkout: Project,
-    params: Params,
-    fresh: tuple[str, ...],
-    wanted: Container[str] | None = None,
-) -> list[str]:
-    """Bring folders of the user's own into a checkout: those that no commit names, and `fresh`.
-
-    A folder at data/own that was never `dvc add`ed is known to nobody but this machine. In the
-    checkout it is added, so that the published commit names its content and the cache holds it.
-
-    Args:
-        home: where the folders lie.
-        checkout: that they are brought into.
-        params: of the checkout.
-        fresh: data sets whose folder is taken as it lies in `home`, whatever the commit says.
-        wanted: data sets that are needed; None for all.
-
-    Returns:
-        The paths of the pointers (`.dvc` files) that it wrote.
-
-    Raises:
-        ConfigError: `fresh` names what is no data set, or none with a folder in the project.
-    """
-    for name in fresh:
-        if name not in params.datasets:
-            raise ConfigError(f"params.yaml has no data set {name!r}")
-    pointers = []
-    for name, block in params.datasets.items():
-        path = Path(block.path)
-        source, target = home.root / path, checkout.root / path
-        pointer = target.with_name(f"{target.name}.dvc")
-        if path.is_absolute() or target.exists() or (wanted is not None and name not in wanted):
-            continue
-        if pointer.exists() and name not in fresh:
-            fetch_pointer(checkout, pointer, target)
-        elif source.is_dir():
-            pointer.unlink(missing_ok=True)
-            # Copies, since DVC makes what it adds read-only, and a link is the user's own file.
-            shutil.copytree(source, target)
-            run_dvc(checkout, "add", str(path))
-            pointers.append(str(pointer.relative_to(checkout.root)))
-    return pointers
-
-
-def fetch_pointer(checkout: Project, pointer: Path, target: Path) -> None:
-    """Put a folder that was `dvc add`ed into place; if nobody has it, ingest refuses it by name."""
-    run_dvc(checkout, "checkout", "--allow-missing", str(pointer))
-    if not target.exists() and has_remote(checkout):
-        run_dvc(checkout, "pull", "--allow-missing", str(pointer))
 
 
 def override(checkout: Project, values: Mapping[str, Any]) -> Params:

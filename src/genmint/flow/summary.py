@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from genmint.escaping import markdown
 from genmint.flow.publish import Published
 from genmint.flow.stage import Outcome
 from genmint.project import Project
@@ -101,7 +102,7 @@ def page(night: Night, checkout: Project, tracker: str) -> str:
 
 
 def _failures(failures: Mapping[str, str]) -> list[str]:
-    return [f"- {name}: **failed**: {message}" for name, message in failures.items()]
+    return [f"- {name}: **failed**: {markdown(message)}" for name, message in failures.items()]
 
 
 def _verdicts(verdicts: Sequence[Verdict], tracker: str) -> list[str]:
@@ -114,8 +115,8 @@ def _verdicts(verdicts: Sequence[Verdict], tracker: str) -> list[str]:
         if each.version is not None and tracker.startswith(("http://", "https://")):
             name = f"[{each.name}]({tracker}/#/models/{each.name}/versions/{each.version})"
         versions = (f"version {value}" if value else "none" for value in (each.before, each.after))
-        reason = each.reason.replace("|", "\\|").replace("\n", " ")
-        lines.append(f"| {name} | {each.verdict} | {' | '.join(versions)} | {reason} |")
+        cells = (name, each.verdict, *versions, markdown(each.reason))
+        lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
+from genmint.data.content_store import cache_dir
 from genmint.errors import ConfigError, GenmintError, TemporaryError
 from genmint.files import write_text
-from genmint.flow.checkout import cache_dir, git_remote, has_remote
+from genmint.flow.checkout import git_remote, has_remote
 from genmint.programs import git, run_dvc
 from genmint.project import Project
 
@@ -16,7 +17,7 @@ _TOKEN = "genmint.id"  # noqa: S105 - a name, not a secret
 
 def cache_token(project: Project) -> str:
     """A random name of the project's DVC cache: two checkouts with the same name share it."""
-    path = cache_dir(project) / _TOKEN
+    path = cache_dir(project.root) / _TOKEN
     if not path.exists():
         write_text(path, secrets.token_hex(8))
     return path.read_text(encoding="utf-8").strip()

@@ -1,0 +1,195 @@
+"""Sources of the user's own in a flow's checkout: what no commit has comes from the home tree."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Container, Sequence
+from pathlib import Path
+
+from genmint.config import Dataset, Params
+from genmint.data.content_store import content_stores
+from genmint.data.folder import Folder
+from genmint.data.locate import existing_source, source_path
+from genmint.data.sources import DESCRIPTIONS
+from genmint.errors import ConfigError, DataError
+from genmint.escaping import escape_name
+from genmint.flow.checkout import has_remote
+from genmint.programs import git, run_dvc
+from genmint.project import Project
+
+_SHOWN_FILES = 5
+
+
+def adopt(
+    home: Project,
+    checkout: Project,
+    params: Params,
+    fresh: tuple[str, ...],
+    wanted: Container[str] | None = None,
+    *,
+    ignore_uncommitted: bool = False,
+) -> list[str]:
+    """Bring sources of the user's own into a checkout: those that no commit names, and `fresh`.
+
+    A folder or file at data/own that was never `dvc add`ed is known to nobody but this machine. In
+    the checkout it is added, so that the published commit names its content and the cache holds it.
+
+    Args:
+        home: where the sources lie.
+        checkout: that they are brought into.
+        params: of the checkout.
+        fresh: data sets whose source is taken as it lies in `home`, whatever the commit says.
+        wanted: data sets that are needed; None for all.
+        ignore_uncommitted: of a folder that git keeps, take what is committed although there are
+            other files in it.
+
+    Returns:
+        The paths of the pointers (`.dvc` files) that it wrote.
+
+    Raises:
+        ConfigError: `fresh` names what is no data set; a path leads out of the repository; a source
+            is neither committed nor DVC's, though it has to be.
+        DataError: a source cannot be read.
+        GenmintError: git or DVC fails.
+    """
+    for name in fresh:
+        if name not in params.datasets:
+            raise ConfigError(f"params.yaml has no data set {name!r}")
+    pointers = []
+    for name, dataset in params.datasets.items():
+        if wanted is None or name in wanted:
+            pointer = _adopt(
+                home, checkout, name, dataset,
+                fresh=name in fresh, ignore_uncommitted=ignore_uncommitted,
+            )  # fmt: skip
+            if pointer is not None:
+                pointers.append(os.path.relpath(pointer, checkout.root))
+    return pointers
+
+
+def fetch_source(checkout: Project, target: Path) -> bool:
+    """Put a source that was `dvc add`ed into its place in a checkout.
+
+    Pointers may lie beside the source, beside a folder above it, or inside it. What nobody has is
+    missing afterwards, and ingest then refuses it by name.
+
+    Returns:
+        Whether there are pointers.
+    """
+    pointers = _pointers(checkout, target)
+    for pointer in pointers:
+        place = pointer.with_suffix("")
+        run_dvc(checkout, "checkout", "--allow-missing", str(pointer))
+        if not place.exists() and has_remote(checkout):
+            run_dvc(checkout, "pull", "--allow-missing", str(pointer))
+    return bool(pointers)
+
+
+def _adopt(
+    home: Project,
+    checkout: Project,
+    name: str,
+    dataset: Dataset,
+    *,
+    fresh: bool,
+    ignore_uncommitted: bool,
+) -> Path | None:
+    """Bring one source; return its new pointer, None if it needs none."""
+    source, target = (source_path(where, name, dataset.path) for where in (home, checkout))
+    if Path(dataset.path).is_absolute():
+        return None  # it is read where it lies
+    pointers = _pointers(checkout, target)
+    pointer = target.with_name(f"{target.name}.dvc")
+    is_here = os.path.lexists(source)
+    if pointers and not (fresh and is_here):
+        fetch_source(checkout, target)
+        if target in pointers[0].parents and not ignore_uncommitted:
+            _refuse_unknown_to_git(home, checkout, name, dataset.path, pointers)
+        return None
+    if pointers and pointers != [pointer]:
+        shown = ", ".join(os.path.relpath(each, checkout.root) for each in pointers[:_SHOWN_FILES])
+        raise ConfigError(
+            f"datasets.{name}.path: {dataset.path}: DVC keeps it by {shown}, so a flow cannot take "
+            "it as it lies here. Run `dvc add` on what changed, commit the pointer, and do not "
+            f"name {name} in fresh."
+        )
+    if not pointers and target.exists():
+        if not ignore_uncommitted:
+            _refuse_unknown_to_git(home, checkout, name, dataset.path, [])
+        return None
+    if not is_here:
+        return None
+    if source.suffix in DESCRIPTIONS and source.is_file():
+        raise ConfigError(
+            f"datasets.{name}.path: {dataset.path}: describes a data set and is not committed. "
+            f"Run `git add {dataset.path}` and commit it."
+        )
+    pointer.unlink(missing_ok=True)
+    copy_source(home, name, dataset, target)
+    run_dvc(checkout, "add", str(target))
+    return pointer
+
+
+def copy_source(home: Project, name: str, dataset: Dataset, target: Path) -> None:
+    """Copy a source as ingest would read it in `home`: folder or file, whole or not at all.
+
+    Copies, since DVC makes what it adds read-only, and a link would be the user's own file.
+
+    Raises:
+        ConfigError, DataError: as `existing_source` and `Folder.copy`.
+    """
+    source = existing_source(home, name, dataset.path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    whole = False
+    try:
+        if source.is_dir():
+            Folder(source, dataset.follow_links, content_stores(home, source)).copy(target)
+        else:
+            shutil.copy2(source, target)
+        whole = True
+    except OSError as error:
+        shown = escape_name(dataset.path)
+        raise DataError(
+            f"datasets.{name}.path: {shown}: cannot be copied: {error.strerror or error}"
+        ) from None
+    finally:
+        if not whole:
+            target.unlink(missing_ok=True) if target.is_file() else shutil.rmtree(
+                target, ignore_errors=True
+            )
+
+
+def _pointers(checkout: Project, target: Path) -> list[Path]:
+    """The `.dvc` files that tell what lies at `target`."""
+    for path in (target, *target.parents):
+        if path in (checkout.root, checkout.root.parent):
+            break
+        pointer = path.with_name(f"{path.name}.dvc")
+        if pointer.is_file():
+            return [pointer]
+    inside = target.rglob("*.dvc") if target.is_dir() else ()
+    return sorted(path for path in inside if path.is_file())
+
+
+def _refuse_unknown_to_git(
+    home: Project, checkout: Project, name: str, path: str, pointers: Sequence[Path]
+) -> None:
+    """Refuse a folder of which git and DVC keep only a part: a flow would train on that part."""
+    source = source_path(home, name, path)
+    if not source.is_dir():
+        return
+    kept = [Path(os.path.relpath(pointer.with_suffix(""), checkout.root)) for pointer in pointers]
+    listed = git(home, "ls-files", "-z", "--others", "--", str(source)).split("\0")
+    unknown = [
+        each
+        for each in listed
+        if each and not any(Path(each).is_relative_to(folder) for folder in kept)
+    ]
+    if unknown:
+        shown = ", ".join(escape_name(each) for each in unknown[:_SHOWN_FILES])
+        more = f" and {len(unknown) - _SHOWN_FILES} more" if len(unknown) > _SHOWN_FILES else ""
+        raise ConfigError(
+            f"datasets.{name}.path: a part of {path} is committed, but not {shown}{more}. Commit "
+            "them (git or dvc add) or move them away; ignore_uncommitted trains what is committed."
+        )
