@@ -51,7 +51,8 @@ def printable(message: str) -> str:
 def markdown(text: str) -> str:
     """A text as one line of a Markdown list or cell of a table, nothing in it taken as markup."""
     line = " ".join(printable(text).split())
-    line = re.sub(r"([\\`*_\[\]|])", r"\\\1", line)
+    # An underscore within a word is no markup.
+    line = re.sub(r"([\\`*\[\]|]|(?<!\w)_|_(?!\w))", r"\\\1", line)
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -72,10 +72,11 @@ def _table(window: Window) -> list[str]:
         "|---|---|---|---|---:|---:|---:|",
     ]
     for test in window.tests:
-        name = f"**{test.name}**" if test.drifted else test.name
-        cells = (name, test.before, test.now, test.method, f"{test.statistic:.3g}",
+        name = markdown(test.name)
+        cells = (test.before, test.now, test.method, f"{test.statistic:.3g}",
                  f"{test.p:.2g}", f"{test.corrected:.2g}")  # fmt: skip
-        lines.append(f"| {' | '.join(markdown(cell) for cell in cells)} |")
+        shown = (f"**{name}**" if test.drifted else name, *map(markdown, cells))
+        lines.append(f"| {' | '.join(shown)} |")
     lines += [f"| {each.name} | | | not tested: {markdown(each.reason)} | | | |"
               for each in window.skipped]  # fmt: skip
     return [*lines, ""]
