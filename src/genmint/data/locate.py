@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 from genmint.errors import ConfigError, DataError
 from genmint.project import Project
+from genmint.repository import working_tree
 
 # What stages write, git and DVC keep: a source there would change whenever it is read.
 _WRITTEN = (
@@ -33,7 +33,7 @@ def source_path(project: Project, name: str, path: str) -> Path:
     """
     key = f"datasets.{name}.path: {path}"
     found = Path(os.path.normpath(project.root / path))
-    if not Path(path).is_absolute() and not found.is_relative_to(_repository(project, found)):
+    if not Path(path).is_absolute() and not _is_in_repository(project, path):
         meant = os.path.normpath(project.home / path)
         raise ConfigError(
             f"{key}: leads out of the repository, so it would name another folder in each checkout "
@@ -80,17 +80,11 @@ def existing_source(project: Project, name: str, path: str) -> Path:
     return real
 
 
-def _repository(project: Project, path: Path) -> Path:
-    """Root of the repository, as far as it is needed to judge `path`."""
-    if path.is_relative_to(project.root):
-        return project.root
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "--show-cdup"],
-            cwd=project.root, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-    except FileNotFoundError:
-        return project.root
-    if found.returncode != 0:
-        return project.root
-    return Path(os.path.normpath(project.root / found.stdout.strip()))
+def _is_in_repository(project: Project, path: str) -> bool:
+    """Whether a relative path stays within the git working tree; without git, in the project."""
+    root = project.root.resolve()
+    found = Path(os.path.normpath(root / path))
+    if found.is_relative_to(root):
+        return True
+    tree = working_tree(root)
+    return tree is not None and found.is_relative_to(tree.top)
