@@ -44,7 +44,7 @@ def reconcile(models: list[str] | None = None, revision: str = "HEAD") -> str:
     outcomes = mend(find_home(), models or [], revision)
     for outcome in outcomes:
         get_run_logger().info(str(outcome))
-        if outcome.verdict == "put back":
+        if outcome.verdict in ("put back", "withdrawn"):
             _tell_put_back(outcome)
     create_table_artifact(
         [

@@ -149,6 +149,20 @@ class Workshop:
         }
         write_json(self.project.spread(name), {**spread, **changed})
 
+    def write_entry(self, version, kind="promotion", reason="killed", name="tiny"):
+        """Write into the journal as a process does that is killed before it moves an alias."""
+        from genmint import entries
+        from genmint.history import Move
+        from genmint.registry import Registry
+
+        registry = Registry.open(self.project)
+        found = registry.get(name, version)
+        weights = "" if found is None else found.weights
+        move = Move(kind=kind, version=version, reason=reason, weights=weights)
+        judge = registry._judge(name, None)
+        standing = registry.read(name, None)
+        return entries.append(registry.client, name, standing, move, judge)
+
     def gate(self, name="tiny"):
         from genmint.stages import gate
 

@@ -9,28 +9,36 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from genmint import journal, tracking
-from genmint.history import Move
+from genmint import entries, journal, tracking
+from genmint.admission import Admission
+from genmint.history import Move, Standing
 
 # Imports once, then becomes four processes; prints how often each tried to write.
 WRITERS = """
 import json, os, sys, traceback
 from mlflow import MlflowClient
-from genmint import journal
+from genmint import entries, journal
+from genmint.admission import Admission
 from genmint.history import Move
+
+class Judge(Admission):
+    def why_not(self, named, *, whole):
+        return self.absent(named)
 
 def write(versions):
     client = MlflowClient(sys.argv[1])
+    judge = Judge(client, sys.argv[1], "tiny", overrides=False)
     attempts = 0
     for version in versions:
         while True:
             attempts += 1
-            standing = journal.stand(client, "tiny")
+            standing = journal.stand(client, "tiny", judge)
             assert not standing.by_hand, standing
-            move = Move(kind="promotion", version=str(version), reason="test")
-            entry = journal.append(client, "tiny", standing, move)
+            weights = f"{version:064x}"
+            move = Move(kind="promotion", version=str(version), reason="test", weights=weights)
+            entry = entries.append(client, "tiny", standing, move, judge)
             if entry is not None:
-                journal.settle(client, "tiny", entry)
+                journal.settle(client, "tiny", entry, judge)
                 break
     return attempts
 
@@ -50,36 +58,57 @@ print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child i
 """
 
 
+class Judge(Admission):
+    """The judge, but for the gate: what is tested here is who may write where."""
+
+    def why_not(self, named, *, whole):
+        return self.absent(named)
+
+
+def judge(client):
+    return Judge(client, client.tracking_uri, "tiny", overrides=False)
+
+
+def weights(version):
+    return f"{int(version):064x}"
+
+
 @pytest.fixture
 def client(workshop):
     found = MlflowClient(tracking.uri(workshop.project))
     found.create_registered_model("tiny")
-    for _ in range(12):
-        found.create_model_version("tiny", source="file:///nowhere")
+    for number in range(1, 13):
+        tags = {"genmint.weights": weights(number)}
+        found.create_model_version("tiny", source="file:///nowhere", tags=tags)
     return found
 
 
-NOBODY = journal.Standing((), None)
+NOBODY = Standing((), None)
+
+
+def stand(client):
+    return journal.stand(client, "tiny", judge(client))
+
+
+def read(client):
+    return journal.read(client, "tiny", judge(client))
 
 
 def append(client, standing, version, kind="promotion", **said):
+    said.setdefault("weights", "" if version is None else weights(version))
     move = Move(kind=kind, version=version, reason="test", **said)
-    return journal.append(client, "tiny", standing, move)
+    return entries.append(client, "tiny", standing, move, judge(client))
 
 
 def move(client, version, kind="promotion", **said):
-    entry = append(client, journal.stand(client, "tiny"), version, kind, **said)
+    entry = append(client, stand(client), version, kind, **said)
     assert entry is not None
-    journal.settle(client, "tiny", entry)
-
-
-def test_versions_compare_as_text():
-    assert journal.as_version(2) == journal.as_version("2") == "2"
+    journal.settle(client, "tiny", entry, judge(client))
 
 
 def test_an_empty_journal_has_no_champion(client):
-    assert journal.entries(client, "tiny") == []
-    assert journal.stand(client, "tiny") == NOBODY
+    assert entries.entries(client, "tiny") == []
+    assert stand(client) == NOBODY
     assert journal.aliases(client, "never-registered") == {}
 
 
@@ -109,44 +138,44 @@ def void(client):
 def test_a_writer_that_comes_after_a_move_writes_nothing(client):
     move(client, "1")
     assert append(client, NOBODY, "2") is None
-    assert [entry.version for entry in journal.entries(client, "tiny")] == ["1"]
+    assert [entry.version for entry in entries.entries(client, "tiny")] == ["1"]
 
 
 def test_a_writer_overtaken_at_the_last_moment_gets_a_void_entry_and_nothing_moves(
     client, overtaken
 ):
     move(client, "5")
-    standing = journal.read(client, "tiny")
+    standing = read(client)
     plain = MlflowClient(client.tracking_uri)
     overtaken(lambda: move(plain, "1"))
     assert append(client, standing, "2") is None
-    _, first, second = journal.entries(client, "tiny")
+    _, first, second = entries.entries(client, "tiny")
     assert (first.valid, second.valid) == (True, False)
-    assert journal.stand(client, "tiny").champion == "1"
+    assert stand(client).champion == "1"
     tags = client.get_model_version("tiny.journal", "3").tags
     assert tags["genmint.void"] == "1"
     # The next one claims number 4: void entries leave no gap.
     move(client, "3")
-    assert [e.number for e in journal.entries(client, "tiny")] == [1, 2, 3, 4]
-    assert journal.stand(client, "tiny").champion == "3"
+    assert [e.number for e in entries.entries(client, "tiny")] == [1, 2, 3, 4]
+    assert stand(client).champion == "3"
 
 
 def test_void_entries_of_others_do_not_beat_a_slow_writer(client, overtaken):
     move(client, "1")
-    standing = journal.read(client, "tiny")
+    standing = read(client)
     void(client)
     overtaken(lambda: void(client), lambda: None, lambda: None)
     entry = append(client, standing, "2")
     assert entry is not None
-    assert [e.valid for e in journal.entries(client, "tiny")] == [True, False, False, False, True]
-    assert journal.read(client, "tiny").entry == entry
+    assert [e.valid for e in entries.entries(client, "tiny")] == [True, False, False, False, True]
+    assert read(client).entry == entry
 
 
 @pytest.mark.parametrize("others", [True, False])
 def test_a_writer_that_mlflow_turned_away_looks_again_if_others_were_quicker(
     client, monkeypatch, others
 ):
-    standing = journal.stand(client, "tiny")
+    standing = stand(client)
     if others:
         move(client, "1")
 
@@ -167,7 +196,7 @@ def test_validity_does_not_depend_on_the_void_tag(client):
     """A writer killed before it could mark its void entry leaves nothing to clean up."""
     move(client, "1")
     void(client)
-    assert journal.read(client, "tiny").entry.version == "1"
+    assert read(client).entry.version == "1"
 
 
 def test_previous_champion_follows(client):
@@ -183,20 +212,20 @@ def test_previous_champion_follows(client):
 def test_a_killed_writers_move_is_completed(client, reached, monkeypatch):
     monkeypatch.setattr(journal, "_GRACE_SECONDS", 0.2)
     move(client, "1")
-    append(client, journal.read(client, "tiny"), "2")
+    append(client, read(client), "2")
     if reached in ("previous", "champion"):
         client.set_registered_model_alias("tiny", "previous-champion", "1")
     if reached == "champion":
         client.set_registered_model_alias("tiny", "champion", "2")
-    standing = journal.stand(client, "tiny")
+    standing = stand(client)
     assert (standing.champion, standing.by_hand) == ("2", False)
     assert journal.aliases(client, "tiny") == {"champion": "2", "previous-champion": "1"}
-    assert all(entry.settled for entry in journal.entries(client, "tiny"))
+    assert all(entry.settled for entry in entries.entries(client, "tiny"))
 
 
 def test_reading_writes_nothing(client):
     append(client, NOBODY, "1")
-    assert journal.read(client, "tiny").champion is None
+    assert read(client).champion is None
     assert journal.aliases(client, "tiny") == {}
 
 
@@ -208,7 +237,7 @@ def test_what_a_person_does_to_the_alias_is_seen_and_left(client, to):
         client.delete_registered_model_alias("tiny", "champion")
     else:
         client.set_registered_model_alias("tiny", "champion", to)
-    standing = journal.stand(client, "tiny")
+    standing = stand(client)
     assert (standing.champion, standing.by_hand) == (to, True)
     assert journal.aliases(client, "tiny").get("champion") == to
 
@@ -229,14 +258,14 @@ def test_a_look_that_was_overtaken_is_no_move_by_hand(client, monkeypatch):
         return real(store, name)
 
     monkeypatch.setattr(journal, "aliases", overtaken)
-    standing = journal.stand(client, "tiny")
+    standing = stand(client)
     assert (standing.champion, standing.by_hand) == ("2", False)
 
 
 def test_a_champion_whose_version_was_deleted_is_none(client):
     move(client, "1")
     client.delete_model_version("tiny", "1")
-    standing = journal.stand(client, "tiny")
+    standing = stand(client)
     assert (standing.champion, standing.by_hand) == (None, False)
     move(client, "2")
     assert journal.aliases(client, "tiny") == {"champion": "2"}
@@ -246,10 +275,10 @@ def test_a_deleted_entry_does_not_confuse_the_numbers(client):
     move(client, "1")
     move(client, "2")
     client.delete_model_version("tiny.journal", "2")
-    standing = journal.stand(client, "tiny")
+    standing = stand(client)
     # MLflow never gives a number again: the first claim after it is void, the second is not.
     assert append(client, standing, "3").number == 4
-    assert [entry.valid for entry in journal.entries(client, "tiny")] == [True, False, True]
+    assert [entry.valid for entry in entries.entries(client, "tiny")] == [True, False, True]
 
 
 @pytest.mark.slow
@@ -258,7 +287,7 @@ def test_four_writers_at_once(client, workshop):
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     attempts = json.loads(done.stdout)
     assert max(attempts) < 255, done.stderr
-    written = journal.entries(client, "tiny")
+    written = entries.entries(client, "tiny")
     valid = [entry for entry in written if entry.valid]
     assert [entry.number for entry in written] == list(range(1, len(written) + 1))
     assert sorted(int(entry.version) for entry in valid) == list(range(1, 13))

@@ -6,10 +6,9 @@ import shutil
 import pytest
 from mlflow import MlflowClient
 
-from genmint import journal, tracking
+from genmint import entries, journal, tracking
 from genmint.errors import RegistryUnreachableError
 from genmint.files import sha256_json
-from genmint.history import Move
 from genmint.promotion import promote
 from genmint.reconcile import reconcile
 from genmint.registry import Registry
@@ -31,7 +30,7 @@ def aliases(stocked):
 
 
 def kinds(stocked):
-    return [entry.kind for entry in journal.entries(client(stocked), "tiny")]
+    return [entry.kind for entry in entries.entries(client(stocked), "tiny")]
 
 
 def move(stocked, version, alias="champion"):
@@ -74,7 +73,7 @@ def test_moved_to_one_that_passed_is_confirmed(stocked, to):
     outcome = one(stocked)
     assert (outcome.verdict, outcome.champion, outcome.exit_code) == ("confirmed", to, 0), outcome
     assert aliases(stocked) == (to, "2")
-    entry = journal.entries(client(stocked), "tiny")[-1]
+    entry = entries.entries(client(stocked), "tiny")[-1]
     assert (entry.kind, entry.version, entry.previous) == ("by-hand", to, "2")
     assert entry.user.startswith("found by ")
     assert "moved by hand from version 2; it passed its gate" in entry.reason
@@ -92,7 +91,7 @@ def test_moved_to_one_that_failed_is_put_back_with_the_reason_on_its_page(stocke
     reason = "`champion` was moved here by hand and was put back to version 2: it failed its gate."
     assert tags["genmint.reverted"] == reason
     assert description == f"> **Alias put back.** {reason}\n\n{before}"
-    entry = journal.entries(client(stocked), "tiny")[-1]
+    entry = entries.entries(client(stocked), "tiny")[-1]
     assert (entry.kind, entry.version, entry.previous) == ("reverted", "2", "1")
     assert entry.reason == "moved by hand to version 3: it failed its gate"
     assert one(stocked).verdict == "in order"
@@ -169,6 +168,13 @@ def dry_run(stocked):
     return edited_copy(stocked, lambda _: None, **{"genmint.gate_mode": "dry-run"})
 
 
+def record_of_a_dry_run(stocked):
+    hashes = []
+    found = edited_copy(stocked, lambda folder: hashes.append(edit_record(folder, mode="dry-run")))
+    client(stocked).set_model_version_tag("tiny", found.version, "genmint.record", hashes[0])
+    return found
+
+
 def files_gone(stocked):
     return edited_copy(stocked, shutil.rmtree)
 
@@ -184,7 +190,8 @@ def files_gone(stocked):
         (record_of_a_refusal, "it failed its gate, whatever its tags say"),
         (record_of_other_weights, "the gate record stored with it is that of other weights"),
         (no_record, "no model with its gate record is stored with it"),
-        (dry_run, "its gate was in dry-run"),
+        (dry_run, "its tag genmint.gate_mode says dry-run, and its gate record enforce"),
+        (record_of_a_dry_run, "its gate was in dry-run"),
         (files_gone, "its files are gone"),
     ],
 )
@@ -219,7 +226,7 @@ def test_an_override_counts_where_policy_allows_it(stocked):
     move(stocked, "3")
     outcome = one(stocked)
     assert (outcome.verdict, outcome.champion, outcome.exit_code) == ("overridden", "3", 0)
-    entry = journal.entries(client(stocked), "tiny")[-1]
+    entry = entries.entries(client(stocked), "tiny")[-1]
     assert (entry.kind, entry.version, entry.previous) == ("override", "3", "2")
     assert entry.reason.startswith("the fair is tomorrow (by hand from version 2, though it failed")
     assert aliases(stocked) == ("3", "2")
@@ -262,7 +269,7 @@ def test_an_alias_taken_away_is_put_back(stocked):
     outcome = one(stocked)
     assert (outcome.verdict, outcome.champion) == ("put back", "2"), outcome
     assert aliases(stocked) == ("2", "1")
-    assert journal.entries(client(stocked), "tiny")[-1].kind == "reverted"
+    assert entries.entries(client(stocked), "tiny")[-1].kind == "reverted"
 
 
 def test_an_alias_taken_away_with_an_override_stays_away(stocked):
@@ -296,9 +303,7 @@ def test_previous_champion_is_put_back(stocked, to):
 
 
 def test_a_killed_writers_move_is_finished(stocked):
-    store = client(stocked)
-    said = Move(kind="promotion", version="4", reason="killed")
-    journal.append(store, "tiny", journal.read(store, "tiny"), said)
+    stocked.write_entry("4")
     outcome = one(stocked)
     assert (outcome.verdict, outcome.champion) == ("finished", "4"), outcome
     assert outcome.reason == "entry 3 was half done; `challenger` was left on the champion"
@@ -336,7 +341,7 @@ def test_one_model_that_cannot_be_mended_does_not_stop_the_others(stocked, monke
     outcomes = reconcile(stocked.project, stocked.params, ["tiny", "other"])
     assert [outcome.verdict for outcome in outcomes] == ["not mended", "in order"]
     assert [outcome.exit_code for outcome in outcomes] == [1, 0]
-    assert "was moved 2 times meanwhile" in capsys.readouterr().err
+    assert "was moved by others 2 times meanwhile" in capsys.readouterr().err
 
 
 def test_an_unreachable_registry_changes_nothing(stocked, monkeypatch):

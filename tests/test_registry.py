@@ -111,8 +111,8 @@ def test_a_store_that_breaks_later_is_an_error_in_every_question(store, workshop
         lambda: store.find("tiny", "0" * 64),
         lambda: store.get("tiny", "1"),
         lambda: store.aliases("tiny"),
-        lambda: store.stand("tiny"),
-        lambda: store.read("tiny"),
+        lambda: store.stand("tiny", None),
+        lambda: store.read("tiny", None),
         lambda: store.entries("tiny"),
         lambda: store.set_challenger("tiny", "1"),
     ):

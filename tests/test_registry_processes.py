@@ -18,9 +18,10 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
-from genmint import journal, promotion, tracking
+from genmint import entries, journal, promotion, tracking
 from genmint.history import line
 from genmint.reconcile import reconcile
+from genmint.registry import Registry
 
 PROMOTERS = Path(__file__).with_name("promoters.py")
 ROUNDS = [
@@ -67,7 +68,7 @@ def promoters(tmp_path_factory, restock):
 
 def check_journal(client, name="tiny"):
     """What holds after all is done, whoever did what; returns the valid entries."""
-    written = journal.entries(client, name)
+    written = entries.entries(client, name)
     assert [entry.number for entry in written] == list(range(1, len(written) + 1))
     valid = [entry for entry in written if entry.valid]
     assert all(entry.settled for entry in valid)
@@ -167,7 +168,7 @@ def test_eight_promote_at_once(
         # Every move has one valid entry, every version is there once, and the best is champion.
         assert Counter(entry.version for entry in valid) == moves
         assert {entry.kind for entry in valid} == {"promotion"}
-        assert line(valid) == [entry.version for entry in valid]
+        assert line(valid) == [entry.champion for entry in valid]
         versions = client.search_model_versions("name = 'tiny'", max_results=1000)
         weights = {str(v.version): v.tags["genmint.weights"] for v in versions}
         assert sorted(weights.values()) == sorted(made)
@@ -244,7 +245,7 @@ def test_killed_before_each_write_in_turn(
         (outcome,) = mend(each.project, each.params, ["tiny"])
         assert outcome.exit_code == 0, outcome
         ends.add(check_journal(client)[-1].version)
-        assert not journal.read(client, "tiny").by_hand
+        assert Registry.open(each.project).read("tiny", each.params.gates["tiny"]).in_order
     # The champion found or the new one, never none; in the end who belongs there, in every case.
     assert set(left) == {found, champions[-1] if action == "promote" else champions[0]}
     assert ends == set(champions)

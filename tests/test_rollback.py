@@ -6,7 +6,7 @@ import re
 import pytest
 from mlflow import MlflowClient
 
-from genmint import journal, tracking
+from genmint import entries, journal, tracking
 from genmint.cli import run
 from genmint.errors import GenmintError, RegistryUnreachableError
 from genmint.promotion import promote
@@ -45,7 +45,7 @@ def test_one_step_back(stocked):
     assert aliases(stocked) == ("2", "1")
     assert back(stocked) == "tiny: rolled back from version 2 to version 1: it blurs"
     assert aliases(stocked) == ("1", None)
-    entry = journal.entries(client(stocked), "tiny")[-1]
+    entry = entries.entries(client(stocked), "tiny")[-1]
     assert (entry.kind, entry.version, entry.left) == ("rollback", "1", "2")
     assert (entry.valid, entry.settled, entry.reason) == (True, True, "it blurs")
     assert entry.user == tracking.user()
@@ -58,7 +58,7 @@ def test_further_back_there_is_nothing(stocked):
     with pytest.raises(GenmintError, match="no earlier champion to go back to"):
         back(stocked)
     assert aliases(stocked) == ("1", None)
-    assert len(journal.entries(client(stocked), "tiny")) == 3
+    assert len(entries.entries(client(stocked), "tiny")) == 3
 
 
 def test_two_steps_are_two_steps_not_back_and_forth(stocked):
@@ -86,7 +86,7 @@ def test_forward_again_is_a_rollback_of_the_rollback(stocked):
 @pytest.mark.parametrize(
     ("to", "words"),
     [
-        ("3", "version 3 was never champion, and it failed its gate"),
+        ("3", "version 3 may not be champion: it failed its gate"),
         ("9", "there is no version 9; there are: 1, 2, 3, 4"),
         ("2", "version 2 is champion already"),
     ],
@@ -95,7 +95,7 @@ def test_versions_that_may_not_be_champion(stocked, to, words):
     with pytest.raises(GenmintError, match=words):
         back(stocked, to=to)
     assert aliases(stocked) == ("2", "1")
-    assert len(journal.entries(client(stocked), "tiny")) == 2
+    assert len(entries.entries(client(stocked), "tiny")) == 2
 
 
 def test_a_deleted_champion_is_passed_over(stocked):
@@ -187,7 +187,7 @@ def test_a_move_by_hand_is_judged_first(stocked, capsys):
     client(stocked).set_registered_model_alias("tiny", "champion", "3")
     back(stocked)
     assert aliases(stocked) == ("1", None)
-    kinds = [entry.kind for entry in journal.entries(client(stocked), "tiny")]
+    kinds = [entry.kind for entry in entries.entries(client(stocked), "tiny")]
     assert kinds == ["promotion", "promotion", "reverted", "rollback"]
     assert "tiny: put back" in capsys.readouterr().err
 
@@ -195,8 +195,8 @@ def test_a_move_by_hand_is_judged_first(stocked, capsys):
 def test_somebody_else_was_quicker(stocked, monkeypatch):
     real = journal.stand
 
-    def stale(store, name):
-        standing = real(store, name)
+    def stale(store, name, judge):
+        standing = real(store, name, judge)
         monkeypatch.setattr(journal, "stand", real)
         back(stocked, to="4")
         return standing
@@ -222,7 +222,7 @@ def test_the_command_line(stocked, monkeypatch, capsys):
 
     code, out, err = genmint("rollback", "tiny", "--to", "3", "--reason", "why not")
     assert (code, out) == (1, "")
-    assert err.startswith("genmint rollback: tiny: version 3 was never champion")
+    assert err.startswith("genmint rollback: tiny: version 3 may not be champion")
     said = "tiny: rolled back from version 2 to version 1: it blurs\n"
     assert genmint("rollback", "tiny", "--reason", " it blurs ") == (0, said, "")
     code, out, _ = genmint("journal", "tiny", "--json")
@@ -258,4 +258,4 @@ def test_wrong_usage_is_2(stocked, monkeypatch, arguments, capsys):
     except SystemExit as refusal:
         code = refusal.code
     assert code == 2
-    assert len(journal.entries(client(stocked), "tiny")) == 2
+    assert len(entries.entries(client(stocked), "tiny")) == 2

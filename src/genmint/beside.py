@@ -11,7 +11,8 @@ from genmint.errors import GenmintError, RegistryUnreachableError
 from genmint.metrics.probe import PROBE, Probe, read_probe
 from genmint.metrics.probe_sheet import write_sheet
 from genmint.project import Project
-from genmint.registry import Registry, Version
+from genmint.registered import Version
+from genmint.registry import Registry
 
 _FOLDER = "probe"
 

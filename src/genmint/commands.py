@@ -106,10 +106,12 @@ def journal(options: argparse.Namespace) -> int:
     name = _known(options.name, params.models, "model")
     registry = Registry.existing(project)
     written = [] if registry is None else registry.entries(name)
+    versions = [] if registry is None else registry.versions(name)
+    known = {version.version: version.weights for version in versions}
     if options.json:
-        print(history.to_json(written))
+        print(history.to_json(written, known))
     else:
-        history.show(name, written)
+        history.show(name, written, known)
     return 0
 
 

@@ -20,7 +20,8 @@ from genmint.config import ChampionRule, Params
 from genmint.errors import GenmintError
 from genmint.metrics.catalogue import Direction, metric
 from genmint.project import Project
-from genmint.registry import Registry, Version
+from genmint.registered import Version
+from genmint.registry import Registry
 from genmint.scoring import champion_scores, confirmation_scores, read_spread
 
 # What was found on the confirmation split, by the weights of the champion.
@@ -60,8 +61,8 @@ def hold(
         weights, evaluation = registry.download(champion, Path(folder))
         if not weights.is_dir():
             raise GenmintError(
-                f"the champion, version {champion.version}, was not registered by genmint and "
-                f"cannot be compared with. Run `genmint rollback {name} --reason …`."
+                f"the champion, version {champion.version}, has no weights stored with it. "
+                f"Run `genmint reconcile {name}`."
             )
         with _measurable(champion):
             metrics = (*rule.superior, *rule.non_inferior)

@@ -28,8 +28,27 @@ class TemporaryError(GenmintError):
     """What may be gone at the next attempt: a lock, the network, the tracker."""
 
 
-class RegistryUnreachableError(TemporaryError):
-    """The tracking server or registry does not answer. Never a verdict on a model."""
+class RegistryError(GenmintError):
+    """The tracking server or registry answered with an error, or not at all.
+
+    Never a verdict on a model, and never "none": what is not there is an answer of its own.
+    """
+
+
+class RegistryUnreachableError(RegistryError, TemporaryError):
+    """The tracking server or registry does not answer, or fails: another attempt may succeed."""
+
+
+class RegistryDeniedError(RegistryError):
+    """The tracking server or registry refuses this user: another attempt is in vain."""
+
+
+class RegistryMissingError(RegistryError):
+    """The tracking server or registry says that there is no such thing."""
+
+
+class RegistryRefusedError(RegistryError):
+    """The tracking server or registry does not accept a request."""
 
 
 class SourceUnreachableError(DataError, TemporaryError):

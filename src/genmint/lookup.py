@@ -7,7 +7,8 @@ from pathlib import Path
 from genmint.errors import GenmintError
 from genmint.journal import CHAMPION
 from genmint.project import Project
-from genmint.registry import Registry, Version
+from genmint.registered import Version
+from genmint.registry import Registry
 
 
 def champion(project: Project, name: str) -> Version | None:
@@ -37,6 +38,11 @@ def resolve(
         raise GenmintError(f"{wanted}: nothing is registered yet. {way_out}")
     number = version if version is not None else registry.aliases(name).get(str(alias))
     found = None if number is None else registry.get(name, number)
+    if found is None and number is not None and version is None:
+        raise GenmintError(
+            f"{wanted}: the alias points to version {number}, which does not exist. "
+            f"Run `genmint reconcile {name}`."
+        )
     if found is None:
         raise GenmintError(f"{wanted}: there is no such version. {way_out}")
     return registry, found

@@ -17,17 +17,18 @@ from genmint import contest, tracking
 from genmint.beside import log_beside
 from genmint.comparison import Scores
 from genmint.config import Params
-from genmint.errors import GenmintError, RegistryUnreachableError
+from genmint.errors import GenmintError, RegistryDeniedError, RegistryUnreachableError
 from genmint.gating import Record
-from genmint.history import rolled_back
+from genmint.history import Standing, rolled_back
 from genmint.models import store
 from genmint.models.record import WEIGHTS
 from genmint.project import Project
-from genmint.reconcile import settle_by_hand
-from genmint.registry import Registry, Version
+from genmint.reconcile import settle_all
+from genmint.registered import Version
+from genmint.registry import Registry
 from genmint.scoring import challenger_scores
 from genmint.stages import gate
-from genmint.versions import description, evaluation_files, facts
+from genmint.versions import Facts, description, evaluation_files, facts
 
 # Each attempt was beaten by a real move of somebody else's; more than this is no ordinary night.
 _ATTEMPTS = 50
@@ -70,7 +71,7 @@ def promote(project: Project, params: Params, names: Sequence[str]) -> list[Outc
     What a person did to the aliases is honoured or put back first, with a line on stderr.
 
     Raises:
-        RegistryUnreachableError: the registry does not answer; nothing was written.
+        RegistryError: the registry does not answer, or refuses.
     """
     outcomes = []
     registry = None
@@ -79,7 +80,7 @@ def promote(project: Project, params: Params, names: Sequence[str]) -> list[Outc
             record = verify(project, params, name)
             registry = registry or Registry.open(project)
             outcome = _promote_one(registry, project, params, name, record)
-        except RegistryUnreachableError:
+        except (RegistryUnreachableError, RegistryDeniedError):
             raise
         except GenmintError as error:
             outcome = Outcome(name, "not promoted", None, str(error))
@@ -130,19 +131,12 @@ def _promote_one(
     run_id = tracking.recreate_run(project, name, registry.client)
     values = facts(project, params, name, record, registry, run_id)
     challenger = challenger_scores(project, name)
-    version = registry.register(
-        name,
-        project.model(name),
-        weights=values.weights,
-        run_id=run_id,
-        tags=values.tags,
-        description=description(
-            record, values.weights, contest.ruling_of(registry.find(name, values.weights))
-        ),
-        evaluation=evaluation_files(project, name, params.models[name].dataset),
-    )
+    version = _register(registry, project, params, name, record, values, run_id)
     registry.log_metrics(run_id, challenger.metrics, values.time_ms)
     if not record.passed:
+        if record.mode == "enforce":
+            # The record that was just stored may be the champion's own.
+            settle_all(registry, params.gates.get(name), name)
         return Outcome(name, "refused", version.version, gate.reasons(record))
     for _ in range(_ATTEMPTS):
         outcome = _decide(registry, project, params, version, record, challenger)
@@ -152,6 +146,37 @@ def _promote_one(
     raise GenmintError(
         f"the champion of {name} was moved {_ATTEMPTS} times meanwhile. "
         f"Run `genmint promote {name}` again."
+    )
+
+
+def _register(
+    registry: Registry,
+    project: Project,
+    params: Params,
+    name: str,
+    record: Record,
+    values: Facts,
+    run_id: str,
+) -> Version:
+    """Make the weights a version, or store the new gate record with the one that has them.
+
+    The record of a gate in dry-run does not take the place of one that counts.
+    """
+    known = registry.find(name, values.weights)
+    if (
+        known is not None
+        and record.mode == "dry-run"
+        and known.tags.get("genmint.gate_mode") == "enforce"
+    ):
+        return known
+    return registry.register(
+        name,
+        project.model(name),
+        weights=values.weights,
+        run_id=run_id,
+        tags=values.tags,
+        description=description(record, values.weights, contest.ruling_of(known)),
+        evaluation=evaluation_files(project, name, params.models[name].dataset),
     )
 
 
@@ -165,13 +190,9 @@ def _decide(
 ) -> Outcome | None:
     """Look, decide and write once; None if somebody else wrote in between."""
     name = version.name
+    rule = params.gates.get(name)
     dry = record.mode == "dry-run"
-    standing = registry.read(name) if dry else registry.stand(name)
-    if (standing.by_hand or standing.previous_by_hand) and not dry:
-        settled = settle_by_hand(registry, params.gates.get(name), name, standing)
-        if settled is not None:
-            print(settled, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
-        return None
+    standing = registry.read(name, rule) if dry else settle_all(registry, rule, name)
     champion = None if standing.champion is None else registry.get(name, standing.champion)
     if champion is not None and champion.weights == version.weights:
         if not dry:
@@ -182,7 +203,7 @@ def _decide(
         reason = f"journal entry {back.number} ({back.reason}), and its gate decided nothing new"
         return Outcome(name, "rolled back", version.version, reason)
     if champion is None:
-        reason = "passed its gate, and there was no champion"
+        reason = _first(standing)
     else:
         ruling = contest.hold(registry, project, params, version, champion, challenger)
         registry.tag(version, contest.COMPARISON_TAG, ruling.model_dump_json())
@@ -195,13 +216,26 @@ def _decide(
             return Outcome(name, "not better", version.version, reason)
     if dry:
         return Outcome(name, "dry-run", version.version, f"would become champion: {reason}")
+    problem = registry.why_not(name, version.named, rule)
+    if problem is not None:
+        raise GenmintError(
+            f"version {version.version} names these weights, but may not be champion: {problem}. "
+            f"Delete that version in MLflow, then run `genmint promote {name}` to register them."
+        )
     registry.set_challenger(name, version.version)
     moved = registry.move_champion(
         name,
         version,
+        rule,
         standing=standing,
         kind="promotion",
         reason=reason,
         user=tracking.user(),
     )
     return Outcome(name, "promoted", version.version, reason) if moved else None
+
+
+def _first(standing: Standing) -> str:
+    """Say why a model that passed its gate needs no comparison."""
+    why = "" if standing.entry is None else f" ({standing.entry})"
+    return f"passed its gate, and there was no champion{why}"

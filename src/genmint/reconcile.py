@@ -1,42 +1,44 @@
-"""What a person did to the aliases in MLflow's UI: honoured, or put back.
+"""What a person did in MLflow's UI: honoured, put back, or a champion that can be none any more.
 
 `champion` may be moved by hand to a version that passed its gate; then the journal says so. From
 any other version it is put back, and so is an alias that was taken away, unless a person wrote
-down why (the tag `override` on the version) and `gates.NAME.allow_overrides` lets that count.
-`genmint reconcile` and `genmint promote` follow these rules by the same code.
-
-That a version passed is not taken from its tags alone, which the "Promote model" button copies
-along and anyone can edit: the gate record and the weights that are stored with it must bear them
-out.
+down why (the tag `override` on the version) and `gates.NAME.allow_overrides` lets that count. The
+alias only ever returns to a version that may be champion (see `admission`). Where the version that
+the journal names is gone, or the gate recorded for it failed since, there is no champion from then
+on, and the journal says why. `genmint reconcile`, `genmint promote` and `genmint rollback` follow
+these rules by the same code.
 """
 
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from genmint import tracking
 from genmint.config import Gate, Params
-from genmint.errors import GenmintError, RegistryUnreachableError
-from genmint.files import read_json, sha256_file, sha256_json
-from genmint.history import Kind
-from genmint.journal import CHAMPION, PREVIOUS, Standing
-from genmint.models.record import WEIGHTS, load_record
+from genmint.errors import GenmintError, RegistryDeniedError, RegistryUnreachableError
+from genmint.history import Kind, Standing
+from genmint.journal import CHAMPION, PREVIOUS
 from genmint.project import Project
-from genmint.registry import CHALLENGER, Registry, Version
-
-OVERRIDE_TAG = "override"
+from genmint.registered import OVERRIDE_TAG, WEIGHTS_TAG, Version
+from genmint.registry import CHALLENGER, Registry
 
 # Each attempt was beaten by a real move of somebody else's.
 _ATTEMPTS = 50
+_SECONDS_BETWEEN_ATTEMPTS = 0.05
 
 Verdict = Literal[
-    "in order", "finished", "confirmed", "overridden", "put back", "dry-run", "not mended"
+    "in order",
+    "finished",
+    "confirmed",
+    "overridden",
+    "put back",
+    "withdrawn",
+    "dry-run",
+    "not mended",
 ]
 
 
@@ -73,7 +75,7 @@ def reconcile(project: Project, params: Params, names: Sequence[str]) -> list[Ou
     line per model: to stderr those that could not be mended, else to stdout.
 
     Raises:
-        RegistryUnreachableError: the registry does not answer; nothing was written since.
+        RegistryError: the registry does not answer, or refuses; nothing was written since.
     """
     registry = Registry.existing(project)
     outcomes = []
@@ -83,7 +85,7 @@ def reconcile(project: Project, params: Params, names: Sequence[str]) -> list[Ou
         else:
             try:
                 outcome = _reconcile_one(registry, params.gates.get(name), name)
-            except RegistryUnreachableError:
+            except (RegistryUnreachableError, RegistryDeniedError):
                 raise
             except GenmintError as error:
                 outcome = Outcome(name, "not mended", None, str(error))
@@ -92,124 +94,116 @@ def reconcile(project: Project, params: Params, names: Sequence[str]) -> list[Ou
     return outcomes
 
 
-def settle_by_hand(
-    registry: Registry, gate: Gate | None, name: str, standing: Standing
-) -> Outcome | None:
-    """Honour or put back what a person did to the aliases.
+def settle_all(registry: Registry, gate: Gate | None, name: str) -> Standing:
+    """Tell who is champion, once aliases, journal and gate records agree.
+
+    Prints what became of each thing that a person did on stderr.
+
+    Raises:
+        GenmintError: somebody moves the aliases without end.
+    """
+    for _ in range(_ATTEMPTS):
+        standing = registry.stand(name, gate)
+        if standing.in_order:
+            return standing
+        settled = settle(registry, gate, name, standing)
+        if settled is None:
+            time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
+        else:
+            print(settled, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
+    raise GenmintError(
+        f"{name}: the champion was moved by others {_ATTEMPTS} times meanwhile. Run it again."
+    )
+
+
+def settle(registry: Registry, gate: Gate | None, name: str, standing: Standing) -> Outcome | None:
+    """Honour or put back what a person did; take the alias from what may not be champion.
 
     Args:
-        registry: that holds them.
-        gate: the block of the model in params.yaml; None if it has none.
+        registry: that holds the aliases.
+        gate: of the model in params.yaml; None if it has none.
         name: of the model.
-        standing: from `Registry.stand`, with an alias that was moved by hand.
+        standing: from `Registry.stand`, not in order.
 
     Returns:
         What became of it; None if somebody else wrote in between: look again.
     """
+    if standing.champion is None:
+        if standing.problem is not None:
+            return _withdraw(registry, gate, name, standing, standing.problem)
+        if standing.by_hand:
+            return _taken_away(registry, gate, name, standing)
+    elif not standing.by_hand and standing.problem is not None:
+        return _withdraw(registry, gate, name, standing, standing.problem)
     if not standing.by_hand:
         assert standing.entry is not None
-        registry.follow(name, standing.entry)
-        reason = f"`{PREVIOUS}` had been moved by hand"
+        registry.follow(name, standing.entry, gate)
+        reason = f"`{PREVIOUS}` did not point to the champion to go back to"
         return Outcome(name, "put back", standing.champion, reason)
-    if standing.champion is None:
-        return _taken_away(registry, gate, name, standing)
+    assert standing.champion is not None
     version = registry.get(name, standing.champion)
     if version is None:
-        return None
-    problem = why_not(registry, version)
-    if problem is None:
+        problem = f"there is no version {standing.champion}"
+        return _put_back(registry, gate, name, None, standing, problem)
+    verdict = registry.verdict(version)
+    if verdict is None:
         reason = f"moved by hand from {_champion_of(standing)}; it passed its gate"
-        return _moved(registry, version, standing, "by-hand", "confirmed", reason)
-    said = version.tags.get(OVERRIDE_TAG, "").strip()
-    if said and gate is not None and gate.allow_overrides:
-        reason = f"{said} (by hand from {_champion_of(standing)}, though {problem})"
-        return _moved(registry, version, standing, "override", "overridden", reason)
-    return _put_back(registry, version, standing, problem + _no_override(name, said))
-
-
-def why_not(registry: Registry, version: Version) -> str | None:
-    """Say why a version may not be champion by its gate, None if it passed.
-
-    Raises:
-        RegistryUnreachableError: the registry or its artefacts do not answer, which is no verdict.
-    """
-    verdict = version.tags.get("genmint.gate")
-    if not version.weights or verdict is None:
-        return "it was never gated"
-    if verdict != "passed":
-        return "it failed its gate"
-    if version.tags.get("genmint.gate_mode") != "enforce":
-        return "its gate was in dry-run"
-    if not registry.has_files(version):
-        return "its files are gone, so that nothing shows that it passed its gate"
-    with tempfile.TemporaryDirectory(prefix="genmint-") as folder:
-        return _belied(version, *registry.download(version, Path(folder)))
-
-
-def _belied(version: Version, weights: Path, evaluation: Path) -> str | None:
-    """Say which of a version's files speaks against its tags, None if none does."""
-    try:
-        model = load_record(weights).name
-        digest = sha256_file(weights / WEIGHTS)
-        record: Any = read_json(Project(evaluation).gate_record(model))
-    except (GenmintError, OSError):
-        return "no model with its gate record is stored with it, so it was never gated"
-    if model != version.name:
-        return f"it is a copy of a version of {model}, and was never gated as {version.name}"
-    if digest != version.weights:
-        return "its weights are not those that passed the gate"
-    if not isinstance(record, dict) or sha256_json(record) != version.tags.get("genmint.record"):
-        return "the gate record stored with it is not the one that its tags name"
-    if record.get("passed") != 1 or record.get("mode") != "enforce":
-        return "it failed its gate, whatever its tags say"
-    gated = {"file": f"models/{model}/{WEIGHTS}", "sha256": digest}
-    if record.get("model") != model or gated not in record.get("evidence", []):
-        return "the gate record stored with it is that of other weights"
-    return None
+        return _moved(registry, gate, version, standing, "by-hand", "confirmed", reason)
+    if registry.why_not(name, version.named, gate) is None:
+        reason = f"{version.override} (by hand from {_champion_of(standing)}, though {verdict})"
+        return _moved(registry, gate, version, standing, "override", "overridden", reason)
+    problem = verdict + _no_override(version, gate)
+    return _put_back(registry, gate, name, version, standing, problem)
 
 
 def _reconcile_one(registry: Registry, gate: Gate | None, name: str) -> Outcome:
-    left = [entry.number for entry in registry.read(name).unsettled]
+    left = [entry.number for entry in registry.read(name, gate).unsettled]
     if gate is not None and gate.mode == "dry-run":
-        return _dry(registry, name)
+        return _dry(registry, gate, name)
     for _ in range(_ATTEMPTS):
-        standing = registry.stand(name)
-        if standing.by_hand or standing.previous_by_hand:
-            outcome = settle_by_hand(registry, gate, name, standing)
-            if outcome is not None:
-                return outcome
-            time.sleep(0.05)
-            continue
-        return _finished(registry, name, standing.champion, left)
+        standing = registry.stand(name, gate)
+        if standing.in_order:
+            return _finished(registry, name, standing, left)
+        outcome = settle(registry, gate, name, standing)
+        if outcome is not None:
+            return outcome
+        time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
     raise GenmintError(
-        f"the champion was moved {_ATTEMPTS} times meanwhile. Run `genmint reconcile {name}` again."
+        f"the champion was moved by others {_ATTEMPTS} times meanwhile. "
+        f"Run `genmint reconcile {name}` again."
     )
 
 
-def _finished(registry: Registry, name: str, champion: str | None, left: list[int]) -> Outcome:
+def _finished(registry: Registry, name: str, standing: Standing, left: list[int]) -> Outcome:
     """Say what was half done, having taken the last step of a writer that was killed before it."""
+    champion = standing.champion
     done = [f"entry {number} was half done" for number in left]
     if champion is not None and registry.aliases(name).get(CHALLENGER) == champion:
         registry.clear_challenger(name, champion)
         done.append(f"`{CHALLENGER}` was left on the champion")
     if done:
         return Outcome(name, "finished", champion, "; ".join(done))
-    return Outcome(name, "in order", champion, "aliases and journal agree")
+    reason = "aliases and journal agree"
+    if champion is None:
+        reason += f"; {standing.why_none}"
+    return Outcome(name, "in order", champion, reason)
 
 
-def _dry(registry: Registry, name: str) -> Outcome:
+def _dry(registry: Registry, gate: Gate, name: str) -> Outcome:
     """Only look: a gate in dry-run moves no alias."""
-    standing = registry.read(name)
+    standing = registry.read(name, gate)
     if standing.by_hand:
         version = None if standing.champion is None else registry.get(name, standing.champion)
-        problem = "there is none" if version is None else why_not(registry, version)
+        problem = "there is none" if version is None else registry.verdict(version)
         reason = f"the alias was moved by hand from {_champion_of(standing)}, and stays: "
         return Outcome(name, "dry-run", standing.champion, reason + (problem or "it passed"))
-    return Outcome(name, "dry-run", standing.champion, "nothing moves")
+    reason = standing.problem or "nothing moves"
+    return Outcome(name, "dry-run", standing.champion, reason)
 
 
 def _moved(
     registry: Registry,
+    gate: Gate | None,
     version: Version,
     standing: Standing,
     kind: Kind,
@@ -219,36 +213,83 @@ def _moved(
     """Write into the journal that a person moved the alias to `version`."""
     name = version.name
     moved = registry.move_champion(
-        name, version, standing=standing, kind=kind, reason=reason, user=_found_by()
+        name, version, gate, standing=standing, kind=kind, reason=reason, user=_found_by()
     )
     return Outcome(name, verdict, version.version, reason) if moved else None
 
 
 def _put_back(
-    registry: Registry, version: Version, standing: Standing, problem: str
+    registry: Registry,
+    gate: Gate | None,
+    name: str,
+    version: Version | None,
+    standing: Standing,
+    problem: str,
 ) -> Outcome | None:
-    """Put the alias back where the journal has it, and say why on the version's page."""
-    name = version.name
-    entry = standing.entry
-    number = None if entry is None else entry.version
-    back = None if number is None else registry.get(name, number)
-    to = "away from it" if back is None else f"back to version {back.version}"
-    registry.set_reverted(
-        version, f"`{CHAMPION}` was moved here by hand and was put {to}: {problem}."
-    )
-    reason = f"moved by hand to version {version.version}: {problem}"
+    """Put the alias back where the journal has it, if that may be champion.
+
+    Args:
+        registry: that holds the aliases.
+        gate: of the model.
+        name: of the model.
+        version: that the alias points to, None if it points to nothing.
+        standing: with the alias moved by hand.
+        problem: why it may not stay there.
+    """
+    back, why = None, ""
+    named = None if standing.entry is None else standing.entry.champion
+    if named is not None:
+        unfit = registry.why_not(name, named, gate)
+        if unfit is None:
+            back = registry.find_named(name, named)
+        else:
+            why = f"; it cannot go back to version {named.version}: {unfit}"
+    if version is not None:
+        to = "away from it" if back is None else f"back to version {back.version}"
+        registry.set_reverted(
+            version, f"`{CHAMPION}` was moved here by hand and was put {to}: {problem}."
+        )
+    reason = f"moved by hand to version {standing.champion}: {problem}{why}"
     moved = registry.move_champion(
         name,
         back,
+        gate,
         standing=standing,
         kind="reverted",
         reason=reason,
         user=_found_by(),
         left=version if back is None else None,
     )
-    return (
-        Outcome(name, "put back", number if back is not None else None, reason) if moved else None
+    champion = None if back is None else back.version
+    return Outcome(name, "put back", champion, reason) if moved else None
+
+
+def _withdraw(
+    registry: Registry, gate: Gate | None, name: str, standing: Standing, problem: str
+) -> Outcome | None:
+    """Have no champion, since the version that the journal names may not be champion any more."""
+    entry = standing.entry
+    assert entry is not None
+    assert entry.champion is not None
+    version = registry.find_named(name, entry.champion)
+    if version is not None:
+        registry.set_reverted(version, f"`{CHAMPION}` was taken away from here: {problem}.")
+    reason = f"{entry.kind} of entry {entry.number} no longer holds: {problem}"
+    moved = registry.move_champion(
+        name,
+        None,
+        gate,
+        standing=standing,
+        kind="withdrawn",
+        reason=reason,
+        user=_found_by(),
+        left=version,
     )
+    way_out = (
+        f". `genmint rollback {name} --reason …` goes back to an earlier champion, and "
+        f"`genmint promote {name}` makes the next model that passes its gate champion"
+    )
+    return Outcome(name, "withdrawn", None, reason + way_out) if moved else None
 
 
 def _taken_away(
@@ -257,16 +298,18 @@ def _taken_away(
     """Put a deleted alias back, unless its version says why there is to be no champion."""
     entry = standing.entry
     assert entry is not None
-    assert entry.version is not None
-    version = registry.get(name, entry.version)
+    assert entry.champion is not None
+    version = registry.find_named(name, entry.champion)
     if version is None:
         return None
-    said = version.tags.get(OVERRIDE_TAG, "").strip()
-    if said and gate is not None and gate.allow_overrides:
-        reason = f"{said} (the alias was taken away by hand from version {version.version})"
+    if version.override and gate is not None and gate.allow_overrides:
+        reason = (
+            f"{version.override} (the alias was taken away by hand from version {version.version})"
+        )
         moved = registry.move_champion(
             name,
             None,
+            gate,
             standing=standing,
             kind="override",
             reason=reason,
@@ -274,8 +317,11 @@ def _taken_away(
             left=version,
         )
         return Outcome(name, "overridden", None, reason) if moved else None
-    reason = "taken away by hand" + _no_override(name, said)
-    return _moved(registry, version, standing, "reverted", "put back", reason)
+    unfit = registry.why_not(name, entry.champion, gate)
+    if unfit is not None:
+        return _withdraw(registry, gate, name, standing, f"{entry.champion}: {unfit}")
+    reason = "taken away by hand" + _no_override(version, gate)
+    return _moved(registry, gate, version, standing, "reverted", "put back", reason)
 
 
 def _champion_of(standing: Standing) -> str:
@@ -283,10 +329,18 @@ def _champion_of(standing: Standing) -> str:
     return "none" if entry is None or entry.version is None else f"version {entry.version}"
 
 
-def _no_override(name: str, said: str) -> str:
-    if not said:
+def _no_override(version: Version, gate: Gate | None) -> str:
+    if not version.override:
         return ""
-    return f"; its tag `{OVERRIDE_TAG}` does not count while gates.{name}.allow_overrides is false"
+    if gate is not None and gate.allow_overrides:
+        return (
+            f"; its tag `{OVERRIDE_TAG}` counts only for a version with the weights that its tag "
+            f"`{WEIGHTS_TAG}` names"
+        )
+    return (
+        f"; its tag `{OVERRIDE_TAG}` does not count while gates.{version.name}.allow_overrides "
+        "is false"
+    )
 
 
 def _found_by() -> str:

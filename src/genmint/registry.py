@@ -8,59 +8,28 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Self
 
 import mlflow.artifacts
 from mlflow import MlflowClient
 from mlflow.entities import Metric
-from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from genmint import journal, marks, tracking
-from genmint.history import Entry, Kind, Move
-from genmint.journal import Standing, as_version
+from genmint import entries, journal, marks, registered, tracking
+from genmint.admission import EVALUATION, STORED_WEIGHTS, Admission
+from genmint.config import Gate
+from genmint.errors import GenmintError
+from genmint.history import Entry, Kind, Move, NamedVersion, Standing
 from genmint.project import Project
+from genmint.registered import WEIGHTS_TAG, Version
 from genmint.rows import put
 
 CHALLENGER = "challenger"
-WEIGHTS_TAG = "genmint.weights"
-GROUNDS_TAG = "genmint.grounds"
 
 _MODEL = "model"
-_EVALUATION = "evaluation"
-_EVIDENCE = f"{_MODEL}/{_EVALUATION}"
-_WEIGHTS = "artifacts/weights"
-_PAGE = 200
-
-
-@dataclass(frozen=True)
-class Version:
-    """One version of a registered model.
-
-    Attributes:
-        name: of the model.
-        version: its number, as text.
-        weights: sha256 of model.safetensors; "" for a version that genmint did not make.
-        tags: all its tags.
-        description: Markdown.
-        run_id: of the run that made it, if any.
-        source: where its files are.
-    """
-
-    name: str
-    version: str
-    weights: str
-    tags: Mapping[str, str]
-    description: str
-    run_id: str | None
-    source: str
-
-    @property
-    def grounds(self) -> str:
-        """Hash of what its gate decided on, costs apart; "" if unknown."""
-        return self.tags.get(GROUNDS_TAG, "")
+_EVIDENCE = f"{_MODEL}/{EVALUATION}"
 
 
 @dataclass(frozen=True)
@@ -70,6 +39,7 @@ class Registry:
     project: Project
     client: MlflowClient
     address: str
+    _judges: dict[tuple[str, bool], Admission] = field(default_factory=dict, compare=False)
 
     @classmethod
     def open(cls, project: Project) -> Self:
@@ -93,38 +63,64 @@ class Registry:
 
     def versions(self, name: str) -> list[Version]:
         """Return all versions of a model, oldest first; [] if it was never registered."""
-        return self._search(f"name = '{name}'")
+        with tracking.reaching(self.address):
+            found = registered.search(self.client, f"name = '{name}'")
+            if not found:
+                registered.exists(self.client, name)
+        return found
 
     def find(self, name: str, weights_sha256: str) -> Version | None:
         """Return the version with these weights, the first of them if there are several."""
-        found = self._search(f"name = '{name}' AND tags.`{WEIGHTS_TAG}` = '{weights_sha256}'")
+        with tracking.reaching(self.address):
+            found = registered.with_weights(self.client, name, weights_sha256)
         return found[0] if found else None
 
     def get(self, name: str, version: str) -> Version | None:
         """Return a version by its number, None if there is none."""
-        wanted = as_version(version)
-        found = self._search(f"name = '{name}' AND version_number = {wanted}")
-        return found[0] if found else None
+        with tracking.reaching(self.address):
+            return registered.get(self.client, name, version)
+
+    def find_named(self, name: str, named: NamedVersion) -> Version | None:
+        """Return a version by its number, None unless it has these weights."""
+        found = self.get(name, named.version)
+        return found if found is not None and found.named == named else None
 
     def aliases(self, name: str) -> dict[str, str]:
         """Return alias → version; {} if the model was never registered."""
         with tracking.reaching(self.address):
             return journal.aliases(self.client, name)
 
-    def stand(self, name: str) -> Standing:
+    def stand(self, name: str, gate: Gate | None) -> Standing:
         """Tell who is champion, after finishing half-done moves; see `journal.stand`."""
         with tracking.reaching(self.address):
-            return journal.stand(self.client, name)
+            return journal.stand(self.client, name, self._judge(name, gate))
 
-    def read(self, name: str) -> Standing:
+    def read(self, name: str, gate: Gate | None) -> Standing:
         """Tell who is champion, writing nothing; see `journal.read`."""
         with tracking.reaching(self.address):
-            return journal.read(self.client, name)
+            return journal.read(self.client, name, self._judge(name, gate))
 
     def entries(self, name: str) -> list[Entry]:
         """Return the journal, oldest first."""
         with tracking.reaching(self.address):
-            return journal.entries(self.client, name)
+            return entries.entries(self.client, name)
+
+    def verdict(self, version: Version) -> str | None:
+        """Say why a version may not be champion by its gate, None if it passed."""
+        with tracking.reaching(self.address):
+            return self._judge(version.name, None).verdict(version, whole=True)
+
+    def why_not(self, name: str, named: NamedVersion, gate: Gate | None) -> str | None:
+        """Say why a version may not be champion, by gate and override; None if it may."""
+        with tracking.reaching(self.address):
+            return self._judge(name, gate).why_not(named, whole=True)
+
+    def _judge(self, name: str, gate: Gate | None) -> Admission:
+        overrides = gate is not None and gate.allow_overrides
+        if (name, overrides) not in self._judges:
+            judge = Admission(self.client, self.address, name, overrides=overrides)
+            self._judges[name, overrides] = judge
+        return self._judges[name, overrides]
 
     def register(
         self,
@@ -186,6 +182,7 @@ class Registry:
         self,
         name: str,
         version: Version | None,
+        gate: Gate | None,
         *,
         standing: Standing,
         kind: Kind,
@@ -198,6 +195,7 @@ class Registry:
         Args:
             name: of the model.
             version: the new champion; None to have none.
+            gate: of the model; None if it has none.
             standing: on which the decision rests.
             kind: what moves the champion.
             reason: why, in words.
@@ -207,7 +205,14 @@ class Registry:
         Returns:
             False, with nothing moved, if somebody else moved the champion since `standing`: look
             again and decide again.
+
+        Raises:
+            GenmintError: the version may not be champion; nothing was moved.
         """
+        problem = None if version is None else self.why_not(name, version.named, gate)
+        if version is not None and problem is not None:
+            raise GenmintError(f"version {version.version} may not be champion: {problem}")
+        judge = self._judge(name, gate)
         move = Move(
             kind=kind,
             version=None if version is None else version.version,
@@ -220,31 +225,24 @@ class Registry:
             left_grounds="" if left is None else left.grounds,
         )
         with tracking.reaching(self.address):
-            entry = journal.append(self.client, name, standing, move)
+            entry = entries.append(self.client, name, standing, move, judge)
             if entry is None:
                 return False
-            journal.settle(self.client, name, entry)
+            journal.settle(self.client, name, entry, judge)
         if version is not None:
             self.clear_challenger(name, version.version)
         return True
 
-    def follow(self, name: str, entry: Entry) -> None:
+    def follow(self, name: str, entry: Entry, gate: Gate | None) -> None:
         """Make the aliases follow the journal once more; see `journal.settle`."""
         with tracking.reaching(self.address):
-            journal.settle(self.client, name, entry)
+            journal.settle(self.client, name, entry, self._judge(name, gate))
 
     def set_reverted(self, version: Version, reason: str) -> None:
         """Say on a version's page why `champion` may not point to it."""
         with tracking.reaching(self.address):
             found = self.client.get_model_version(version.name, version.version)
             marks.set_reverted(self.client, found, reason)
-
-    def has_files(self, version: Version) -> bool:
-        """Whether anything lies where a version's files should be."""
-        with tracking.reaching(self.address):
-            source = self.client.get_model_version_download_uri(version.name, version.version)
-            found = mlflow.artifacts.list_artifacts(artifact_uri=source, tracking_uri=self.address)
-        return bool(found)
 
     def download(self, version: Version, target: Path) -> tuple[Path, Path]:
         """Copy a version's files into the folder `target`.
@@ -261,7 +259,7 @@ class Registry:
                     artifact_uri=source, dst_path=str(target), tracking_uri=self.address
                 )
             )
-        return folder / _WEIGHTS, folder / _EVALUATION
+        return folder / STORED_WEIGHTS, folder / EVALUATION
 
     def evaluation(self, version: Version, target: Path) -> Path | None:
         """Copy the files of a version's evaluation, without its weights, into the folder `target`.
@@ -277,18 +275,6 @@ class Registry:
             return Path(
                 self.client.download_artifacts(version.run_id, _EVIDENCE, dst_path=str(target))
             )
-
-    def _search(self, query: str) -> list[Version]:
-        found: list[ModelVersion] = []
-        token = None
-        with tracking.reaching(self.address):
-            while True:
-                page = self.client.search_model_versions(query, max_results=_PAGE, page_token=token)
-                found += page
-                token = page.token
-                if not token:
-                    break
-        return sorted((_version(item) for item in found), key=lambda v: int(v.version))
 
     def _create(
         self,
@@ -319,7 +305,7 @@ class Registry:
             await_creation_for=0,
         )
         first = self.find(name, weights)
-        mine = _version(created)
+        mine = Version.of(created)
         if first is None or first.version == mine.version:
             return mine
         # Two processes registered the same weights at the same moment: the first one stays.
@@ -335,7 +321,16 @@ class Registry:
     ) -> None:
         changed = {k: v for k, v in tags.items() if version.tags.get(k) != v}
         if changed and version.run_id is not None:
-            self._log_evaluation(version.run_id, evaluation)
+            try:
+                self._log_evaluation(version.run_id, evaluation)
+            except MlflowException as error:
+                if error.error_code not in registered.MISSING:
+                    raise
+                raise GenmintError(
+                    f"version {version.version} has these weights, but its run {version.run_id} "
+                    "does not exist any more, and its files went with it. Delete the version in "
+                    f"MLflow, then run `genmint promote {version.name}` to register them anew."
+                ) from error
         for key, value in changed.items():
             put(self.client.set_model_version_tag, version.name, version.version, key, value)
         if changed or not version.description:
@@ -365,16 +360,3 @@ class Registry:
             # Somebody else was quicker; if not, the next look tells.
             if not self.client.search_registered_models(query, max_results=1):
                 raise
-
-
-def _version(item: ModelVersion) -> Version:
-    tags = {str(key): str(value) for key, value in item.tags.items()}
-    return Version(
-        name=str(item.name),
-        version=as_version(item.version),
-        weights=tags.get(WEIGHTS_TAG, ""),
-        tags=tags,
-        description=item.description or "",
-        run_id=item.run_id or None,
-        source=str(item.source),
-    )

@@ -17,7 +17,7 @@ from genmint.pages import render
 from genmint.project import Project
 
 if TYPE_CHECKING:
-    from genmint.registry import Version
+    from genmint.registered import Version
 
 _TEXT_SHOWN = 1500
 

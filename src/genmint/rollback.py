@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-
 from genmint import tracking
-from genmint.config import Params
+from genmint.config import Gate, Params
 from genmint.errors import GenmintError
-from genmint.history import line, rolled_back
-from genmint.journal import Standing
+from genmint.history import Standing, line, rolled_back
 from genmint.project import Project
-from genmint.reconcile import settle_by_hand, why_not
-from genmint.registry import Registry, Version
-
-_ATTEMPTS = 50
+from genmint.reconcile import settle_all
+from genmint.registered import Version
+from genmint.registry import Registry
 
 
 def rollback(
@@ -28,8 +24,9 @@ def rollback(
         params: with the gate of the model.
         name: of the model.
         reason: for the journal and the version's page.
-        to: version to go to: one that was champion or passed its gate. None: one step back, to the
-            last champion that exists and was not rolled back itself.
+        to: version to go to: one that passed its gate, or whose override policy allows. None: one
+            step back, to the last champion that exists, may still be champion and was not rolled
+            back itself.
 
     Raises:
         GenmintError: there is nothing to go back to, the version may not be champion, or somebody
@@ -39,17 +36,20 @@ def rollback(
     registry = Registry.existing(project)
     if registry is None:
         raise GenmintError(f"{name}: nothing is registered, so there is nothing to go back to")
-    standing = _stand(registry, params, name)
+    gate = params.gates.get(name)
+    standing = settle_all(registry, gate, name)
     champion = None if standing.champion is None else registry.get(name, standing.champion)
-    target = (
-        _earlier(registry, name, standing) if to is None else _named(registry, name, standing, to)
-    )
+    if to is None:
+        target = _earlier(registry, gate, name, standing)
+    else:
+        target = _named(registry, gate, name, to)
     if champion is not None and target.version == champion.version:
         raise GenmintError(f"{name}: version {target.version} is champion already; nothing moved")
     left = "no champion" if champion is None else f"version {champion.version}"
     moved = registry.move_champion(
         name,
         target,
+        gate,
         standing=standing,
         kind="rollback",
         reason=reason,
@@ -64,41 +64,34 @@ def rollback(
     return f"{name}: rolled back from {left} to version {target.version}: {reason}"
 
 
-def _stand(registry: Registry, params: Params, name: str) -> Standing:
-    """Tell who is champion, after what a person did by hand was honoured or put back."""
-    for _ in range(_ATTEMPTS):
-        standing = registry.stand(name)
-        if not standing.by_hand and not standing.previous_by_hand:
-            return standing
-        settled = settle_by_hand(registry, params.gates.get(name), name, standing)
-        if settled is not None:
-            print(settled, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
-    raise GenmintError(f"{name}: its aliases are being moved without end. Run it again.")
-
-
-def _earlier(registry: Registry, name: str, standing: Standing) -> Version:
+def _earlier(registry: Registry, gate: Gate | None, name: str, standing: Standing) -> Version:
     champions = line(standing.written)
-    if champions and champions[-1] == standing.champion:
+    if champions and champions[-1].version == standing.champion:
         champions.pop()
-    for number in reversed(champions):
-        version = registry.get(name, number)
-        if version is not None and rolled_back(standing.written, version.weights) is None:
+    passed_over = []
+    for named in reversed(champions):
+        if rolled_back(standing.written, named.weights) is not None:
+            continue
+        problem = registry.why_not(name, named, gate)
+        version = registry.find_named(name, named)
+        if problem is None and version is not None:
             return version
+        passed_over.append(f"{named}: {problem}" if version is not None else str(problem))
+    why = f" ({'; '.join(dict.fromkeys(passed_over))})" if passed_over else ""
     raise GenmintError(
-        f"{name}: there is no earlier champion to go back to. `genmint journal {name}` shows who "
-        f"was champion; --to VERSION takes any version that passed its gate."
+        f"{name}: there is no earlier champion to go back to{why}. `genmint journal {name}` shows "
+        f"who was champion; --to VERSION takes any version that passed its gate."
     )
 
 
-def _named(registry: Registry, name: str, standing: Standing, to: str) -> Version:
+def _named(registry: Registry, gate: Gate | None, name: str, to: str) -> Version:
     version = registry.get(name, to)
     if version is None:
         numbers = ", ".join(known.version for known in registry.versions(name)) or "none"
         raise GenmintError(f"{name}: there is no version {to}; there are: {numbers}")
-    was_champion = any(entry.valid and entry.version == to for entry in standing.written)
-    problem = None if was_champion else why_not(registry, version)
-    if problem is not None:
+    problem = registry.verdict(version)
+    if problem is not None and registry.why_not(name, version.named, gate) is not None:
         raise GenmintError(
-            f"{name}: version {to} was never champion, and {problem}. Choose another with --to."
+            f"{name}: version {to} may not be champion: {problem}. Choose another with --to."
         )
     return version

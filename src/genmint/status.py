@@ -9,20 +9,21 @@ from rich.table import Table
 
 from genmint import tracking
 from genmint.config import Params
-from genmint.errors import GenmintError, RegistryUnreachableError
+from genmint.errors import GenmintError, RegistryError, RegistryMissingError
 from genmint.files import sha256_file
 from genmint.gating import Record
-from genmint.history import rolled_back
+from genmint.history import Standing, rolled_back
 from genmint.lock import read_lock
 from genmint.models.record import WEIGHTS
 from genmint.project import Project
+from genmint.registered import Version
 from genmint.registry import Registry
 from genmint.stages import gate
 
 
 @dataclass
 class State:
-    """What is known of one model; `problems` name the command that mends each."""
+    """What is known of one model; `problems` name the command that fixes each."""
 
     name: str
     trained: str = "no"
@@ -30,6 +31,7 @@ class State:
     version: str = "–"
     champion: str = "–"
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def status(project: Project, params: Params) -> int:
@@ -38,7 +40,14 @@ def status(project: Project, params: Params) -> int:
     Looks only: no store is created, no alias moved, no file written.
     """
     registry, problem = _registry(project)
-    states = [_state(project, params, name, registry) for name in params.models]
+    states = []
+    for name in params.models:
+        state = State(name)
+        try:
+            _describe(project, params, registry, state)
+        except RegistryError as error:
+            state.problems.append(str(error))
+        states.append(state)
     table = Table("model", "trained", "gate", "version", "champion")
     for state in states:
         table.add_row(state.name, state.trained, state.gated, state.version, state.champion)
@@ -46,7 +55,8 @@ def status(project: Project, params: Params) -> int:
     console.print(table)
     problems = [*_damaged_lock(project), *([problem] if problem else [])]
     problems += [f"{state.name}: {text}" for state in states for text in state.problems]
-    for text in problems:
+    notes = [f"{state.name}: {text}" for state in states for text in state.notes]
+    for text in problems + notes:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     if not problems:
         console.print("files, records and registry agree")
@@ -65,12 +75,15 @@ def _registry(project: Project) -> tuple[Registry | None, str]:
     """Return the registry if there is one to be asked, and what is wrong with it."""
     try:
         return Registry.existing(project), ""
-    except RegistryUnreachableError as error:
+    except RegistryError as error:
         return None, f"registry: {error}"
 
 
-def _state(project: Project, params: Params, name: str, registry: Registry | None) -> State:
-    state = State(name)
+def _describe(
+    project: Project, params: Params, registry: Registry | None, state: State
+) -> None:
+    """Find out what is known of one model."""
+    name = state.name
     weights = project.model(name) / WEIGHTS
     digest = sha256_file(weights) if weights.is_file() else None
     if digest is not None:
@@ -87,9 +100,9 @@ def _state(project: Project, params: Params, name: str, registry: Registry | Non
                 f"was gated, but nothing is registered: {tracking.database(project)} does not "
                 f"exist. Run `genmint promote {name}`."
             )
-        return state
-    _compare_with_registry(registry, state, digest, record)
-    return state
+        return
+    version = _compare_version(registry, state, digest, record)
+    _compare_champion(state, registry.read(name, params.gates.get(name)), version, record)
 
 
 def _record(project: Project, params: Params, name: str, state: State) -> Record | None:
@@ -111,41 +124,66 @@ def _record(project: Project, params: Params, name: str, state: State) -> Record
     return record
 
 
-def _compare_with_registry(
+def _compare_version(
     registry: Registry, state: State, digest: str | None, record: Record | None
-) -> None:
+) -> Version | None:
+    """Compare the files that lie here with the version and the run of these weights."""
     name = state.name
-    mend = f"Run `genmint promote {name}`."
+    way_out = f"Run `genmint promote {name}`."
     version = registry.find(name, digest) if digest is not None else None
     if version is not None:
         state.version = version.version
     elif record is not None and not record.distrusted():
-        state.problems.append(f"was gated ({state.gated}), but is not registered. {mend}")
+        state.problems.append(f"was gated ({state.gated}), but is not registered. {way_out}")
     if digest is not None:
-        with tracking.reaching(registry.address):
-            known = tracking.find_run(registry.client, name, digest)
-        if known is None:
-            state.problems.append(f"the tracker knows no run that made these weights. {mend}")
-    standing = registry.read(name)
+        try:
+            with tracking.reaching(registry.address):
+                known = tracking.find_run(registry.client, name, digest)
+        except RegistryMissingError as error:
+            state.problems.append(str(error))
+        else:
+            if known is None:
+                state.problems.append(
+                    f"the tracker knows no run that made these weights. {way_out}"
+                )
+    return version
+
+
+def _compare_champion(
+    state: State, standing: Standing, version: Version | None, record: Record | None
+) -> None:
+    """Compare aliases, journal and what the gates recorded."""
+    name = state.name
     entry = standing.entry
+    way_out = f"Run `genmint reconcile {name}`."
     if standing.champion is not None:
         state.champion = standing.champion
+    if standing.problem is not None:
+        assert entry is not None
+        state.problems.append(
+            f"journal entry {entry.number} names a champion that may not be one: "
+            f"{standing.problem}. {way_out}"
+        )
     if standing.by_hand:
         says = f"version {entry.version}" if entry is not None and entry.version else "none"
         found = f"version {standing.champion}" if standing.champion else "none"
-        state.problems.append(
-            f"champion is {found}, but the journal says {says}. Run `genmint reconcile {name}`."
-        )
+        state.problems.append(f"champion is {found}, but the journal says {says}. {way_out}")
+    elif standing.problem is not None:
+        return
     elif standing.unsettled or standing.previous_by_hand:
         what = "a move is half done" if standing.unsettled else "`previous-champion` was moved"
-        state.problems.append(f"{what}. Run `genmint reconcile {name}`.")
-    elif (
-        standing.champion is None
-        and version is not None
-        and _may_move(record)
-        and rolled_back(standing.written, version.weights, version.grounds) is None
-    ):
-        state.problems.append(f"passed its gate, but there is no champion. {mend}")
+        state.problems.append(f"{what}. {way_out}")
+    elif standing.champion is None:
+        if (
+            version is not None
+            and _may_move(record)
+            and rolled_back(standing.written, version.weights, version.grounds) is None
+        ):
+            state.problems.append(
+                f"passed its gate, but there is no champion. Run `genmint promote {name}`."
+            )
+        if entry is not None:
+            state.notes.append(standing.why_none)
 
 
 def _may_move(record: Record | None) -> bool:

@@ -17,7 +17,8 @@ from genmint.gating import Record
 from genmint.metrics.probe import PROBE
 from genmint.models.record import load_record
 from genmint.project import Project
-from genmint.registry import GROUNDS_TAG, Registry, Version
+from genmint.registered import GROUNDS_TAG, Version
+from genmint.registry import Registry
 from genmint.scoring import protocol_path
 from genmint.stages import gate
 

@@ -14,16 +14,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Run, ViewType
+from mlflow.entities import Run
 
 from genmint import tracking
-from genmint.errors import GenmintError
+from genmint.errors import GenmintError, RegistryMissingError
 from genmint.files import read_json, sha256_file, sha256_json
 from genmint.gating import Record
+from genmint.history import previous
 from genmint.lineage.history import recorded_in
 from genmint.lock import Entries, read_lock, stages_of
 from genmint.project import Project
-from genmint.registry import Registry, Version
+from genmint.registered import Version
+from genmint.registry import Registry
 from genmint.stages.gate import read_record
 
 _RECREATED = "the run was re-created from DVC's cache"
@@ -99,7 +101,7 @@ def trace(registry: Registry, version: Version, evaluation: Path | None) -> Line
         _follow_validation(lineage, stored, record)
         entries = _follow_stages(lineage, stored)
         _follow_commit(lineage, registry.project, entries)
-    _follow_journal(lineage, registry)
+    _follow_journal(lineage, registry, version)
     return lineage
 
 
@@ -133,13 +135,12 @@ def _follow_run(lineage: Lineage, registry: Registry, version: Version) -> None:
 
 
 def _run(registry: Registry, run_id: str) -> Run | None:
-    with tracking.reaching(registry.address):
-        found = registry.client.search_runs(
-            [tracking.experiment_id(registry.client)],
-            filter_string=f"attributes.run_id = '{run_id}'",
-            run_view_type=ViewType.ALL,
-        )
-    return found[0] if found else None
+    """Return a run, a deleted one included; None if the tracker has it no more."""
+    try:
+        with tracking.reaching(registry.address):
+            return registry.client.get_run(run_id)
+    except RegistryMissingError:
+        return None
 
 
 def _follow_gate(lineage: Lineage, version: Version, stored: Project) -> Record | None:
@@ -282,9 +283,11 @@ def _follow_commit(lineage: Lineage, project: Project, entries: Entries) -> None
         lineage.unknown["commit"] = f"{reason}, and {rest}"
 
 
-def _follow_journal(lineage: Lineage, registry: Registry) -> None:
-    for entry in registry.entries(lineage.model):
-        if entry.valid and lineage.version in (entry.version, entry.previous):
+def _follow_journal(lineage: Lineage, registry: Registry, version: Version) -> None:
+    written = registry.entries(lineage.model)
+    for entry in written:
+        # By number and hash: an old number may have come to mean other weights.
+        if entry.valid and version.named in (entry.champion, previous(written, entry)):
             lineage.journal.append(
                 {
                     "number": entry.number,

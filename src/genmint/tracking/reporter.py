@@ -16,7 +16,7 @@ from typing import Any, Self
 from mlflow import MlflowClient
 from mlflow.entities import RunTag
 
-from genmint.errors import GenmintError
+from genmint.errors import GenmintError, RegistryError, TemporaryError
 from genmint.project import Project
 from genmint.tracking.attach import ERROR, attach, delete_copies, describe
 from genmint.tracking.outbox import Outbox
@@ -153,10 +153,15 @@ class RunReporter:
     def _may_yet_answer(self, end: _End) -> bool:
         """Whether another try is worth its wait; nobody waits for a tracker that was never there.
 
-        Nor does a training that failed: it has nothing to hand over, and its user wants to know.
+        Nor for one that refuses (an experiment that was deleted, a user who may not write): the
+        answer will not be another one in a minute. Nor does a training that failed wait: it has
+        nothing to hand over, and its user wants to know.
         """
         in_time = time.monotonic() + _SECONDS_BETWEEN_TRIES < end.deadline
-        return self._answered and end.status == "FINISHED" and in_time
+        refused = isinstance(self._error, RegistryError) and not isinstance(
+            self._error, TemporaryError
+        )
+        return self._answered and end.status == "FINISHED" and in_time and not refused
 
     def _try(self, end: _End | None) -> GenmintError | None:
         try:

@@ -10,9 +10,7 @@ import contextlib
 import logging
 import os
 import tempfile
-import urllib.parse
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import requests
@@ -21,10 +19,11 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from genmint.errors import GenmintError, RegistryUnreachableError
+from genmint.errors import GenmintError, RegistryMissingError
 from genmint.exhaustion import disk_full
 from genmint.project import HOME, Project
 from genmint.tracking.address import TRACKING, database_of, named_address
+from genmint.tracking.failures import explained, without_password
 from genmint.tracking.relocation import relocate
 
 EXPERIMENT = "genmint"
@@ -79,22 +78,22 @@ def reaching(address: str) -> Iterator[None]:
 
     Raises:
         DiskFullError: the disk below the embedded store is full.
-        RegistryUnreachableError: anything else that mlflow, its HTTP client or its database raised.
-            An absent model is never told by an exception here: it is an empty search result.
+        RegistryError: of the kind that `failures.explained` makes of whatever mlflow, its HTTP
+            client or its database raised.
 
     """
     try:
         yield
     except (MlflowException, requests.RequestException, SQLAlchemyError, Timeout) as error:
-        disk_full(error, _without_password(address))
-        raise RegistryUnreachableError(_unreachable(address, error)) from error
+        disk_full(error, without_password(address))
+        raise explained(address, error) from error
 
 
 def connect(project: Project) -> MlflowClient:
     """Return a client of a tracker that has just answered; create the embedded store if missing.
 
     Raises:
-        RegistryUnreachableError: it does not answer within seconds, or is not a tracker.
+        RegistryError: it does not answer within seconds, refuses, or is not a tracker.
 
     """
     configure()
@@ -121,12 +120,12 @@ def check(project: Project) -> str:
     """Say in a line where the tracker is, having asked it; creates no store.
 
     Raises:
-        RegistryUnreachableError: it does not answer.
+        RegistryError: it does not answer, or refuses.
     """
     if is_embedded() and not database(project).exists():
         return f"{uri(project)}: not created yet; the first training does"
     connect(project)
-    return f"{_without_password(uri(project))} answers"
+    return f"{without_password(uri(project))} answers"
 
 
 def create_store(project: Project) -> None:
@@ -204,27 +203,55 @@ def _build_store(database_file: Path, artifacts: Path) -> None:
 
 
 def experiment_id(client: MlflowClient) -> str:
-    """Id of the experiment `genmint`, created on a server that does not have it yet."""
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is not None:
-        return str(found.experiment_id)
+    """Id of the experiment `genmint`, created on a server that does not have it yet.
+
+    Raises:
+        RegistryMissingError: somebody deleted it. It is not restored unasked: its runs would come
+            back with it.
+    """
+    known = _known_experiment(client)
+    if known is not None:
+        return known
     try:
         return str(client.create_experiment(EXPERIMENT))
     except MlflowException:
         # Somebody else was quicker; any other failure shows in the answer to this question.
-        found = client.get_experiment_by_name(EXPERIMENT)
-        if found is None:
+        known = _known_experiment(client)
+        if known is None:
             raise
-        return str(found.experiment_id)
+        return known
+
+
+def _known_experiment(client: MlflowClient) -> str | None:
+    """Id of the experiment `genmint`, None if there is none.
+
+    Raises:
+        RegistryMissingError: somebody deleted it.
+    """
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        return None
+    if found.lifecycle_stage != "active":
+        shown = without_password(str(client.tracking_uri))
+        raise RegistryMissingError(
+            f"{shown}: the experiment `{EXPERIMENT}` was deleted in MLflow, and its runs with it. "
+            f"Restore it: `MLFLOW_TRACKING_URI={shown} mlflow experiments restore "
+            f"--experiment-id {found.experiment_id}`."
+        )
+    return str(found.experiment_id)
 
 
 def find_run(client: MlflowClient, name: str, weights_sha256: str) -> str | None:
-    """Id of the latest run of model `name` that made these weights, if the tracker knows one."""
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    """Id of the latest run of model `name` that made these weights, if the tracker knows one.
+
+    Raises:
+        RegistryMissingError: the experiment was deleted.
+    """
+    experiment = _known_experiment(client)
     if experiment is None:
         return None
     runs = client.search_runs(
-        [experiment.experiment_id],
+        [experiment],
         filter_string=(
             f"tags.`genmint.weights` = '{weights_sha256}' AND tags.`genmint.model` = '{name}'"
         ),
@@ -241,34 +268,3 @@ def _knock(address: str) -> None:
         timeout=(_CONNECT_SECONDS, _ANSWER_SECONDS),
         allow_redirects=False,
     )
-
-
-def _unreachable(address: str, error: Exception) -> str:
-    shown = _without_password(address)
-    if "Detected out-of-date database schema" in str(error):
-        return (
-            f"{shown}: made by another version of mlflow. Back it up, then run "
-            f"`mlflow db upgrade {shown}`."
-        )
-    if "Invalid Host header" in str(error):
-        return (
-            f"{shown}: the MLflow server refuses this host name. Start it with "
-            "MLFLOW_SERVER_ALLOWED_HOSTS naming it."
-        )
-    reason = " ".join(str(error).split())[:300] or type(error).__name__
-    way_out = (
-        "Check that the file is readable, writable and a database of MLflow."
-        if address.startswith("sqlite:")
-        else "Start the server, or unset MLFLOW_TRACKING_URI to use the embedded store."
-    )
-    return f"{shown}: the tracking server or registry does not answer ({reason}). {way_out}"
-
-
-@cache
-def _without_password(address: str) -> str:
-    parts = urllib.parse.urlsplit(address)
-    if parts.password is None:
-        return address
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return urllib.parse.urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}{port}"))
