@@ -79,9 +79,7 @@ def _registry(project: Project) -> tuple[Registry | None, str]:
         return None, f"registry: {error}"
 
 
-def _describe(
-    project: Project, params: Params, registry: Registry | None, state: State
-) -> None:
+def _describe(project: Project, params: Params, registry: Registry | None, state: State) -> None:
     """Find out what is known of one model."""
     name = state.name
     weights = project.model(name) / WEIGHTS

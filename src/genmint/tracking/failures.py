@@ -24,6 +24,8 @@ from genmint.errors import (
 )
 
 _LONGEST_REASON = 300
+# How SQLAlchemy quotes a failure of the database; that a row is there already is none.
+_DATABASE = re.compile(r"\((?:sqlite3|psycopg2|pymysql)\.(?:\w+\.)?(?:Operational|Database)Error\)")
 # MLflow turns every status that it does not know into 500; its message has the one that came.
 _STATUS = re.compile(r"(?:failed with error code|too many) (\d{3})\b")
 
@@ -52,7 +54,8 @@ def explained(address: str, error: Exception) -> RegistryError:
         forbidden = _forbidden(address)
         if forbidden is not None:
             return RegistryDeniedError(f"{shown}: this user may not {forbidden} it ({reason}).")
-    status = _status(error)
+    # MLflow calls whatever its database refuses a bad request.
+    status = None if _DATABASE.search(text) else _status(error)
     if status is None or status >= 500 or status in (408, 429):
         return RegistryUnreachableError(_unreachable(shown, reason, status))
     return _answered(shown, reason, status)
