@@ -30,10 +30,11 @@ from genmint.config import Params
 from genmint.errors import ConfigError, GenmintError, TemporaryError, TrainsElsewhereError
 from genmint.files import sha256_json
 from genmint.flow import champions, publish, summary, transfer
-from genmint.flow.adoption import adopt
+from genmint.flow.adoption import adopt_each
 from genmint.flow.checkout import checked_out, override, resolve
-from genmint.flow.graph import Unit, read_graph, stages_for, units, weights
+from genmint.flow.graph import Unit, data_unit, read_graph, stages_for, units, weights
 from genmint.flow.home import find_home
+from genmint.flow.kept_reports import keep_validation
 from genmint.flow.slots import Slots
 from genmint.flow.stage import Crew, Outcome, StageError, heals, reproduce
 from genmint.flow.worker import train_and_evaluate
@@ -148,8 +149,9 @@ def retrain(
         params = override(checkout, overrides or {})
         names = _chosen(params, models or [])
         datasets = {params.models[name].dataset for name in names}
-        adopt(home, checkout, params, tuple(fresh or ()), datasets,
-              ignore_uncommitted=ignore_uncommitted)  # fmt: skip
+        missing = adopt_each(home, checkout, params, tuple(fresh or ()), datasets,
+                             ignore_uncommitted=ignore_uncommitted)  # fmt: skip
+        night.failures |= {data_unit(name): reason for name, reason in missing.items()}
         at_once = len(datasets) if train_on == "workers" else len(names)
         work = Work(home, checkout, params, night, tuple(force or ()),
                     train_on == "workers", at_once)  # fmt: skip
@@ -191,31 +193,45 @@ def _run(work: Work, night: summary.Night, names: list[str]) -> None:
 
 def _bring_up_to_date(work: Work, night: summary.Night, plan: list[Unit]) -> None:
     """Start every unit when those that it needs are done; wait for all."""
-    futures: dict[str, Any] = {}
+    # Data sets whose source could not be had have failed before.
+    futures: dict[str, Any] = dict.fromkeys(night.failures)
     for unit in plan:
         needed = [futures[name] for name in unit.needs]
-        made = make.with_options(task_run_name=unit.name)
-        futures[unit.name] = made.submit(work, unit, wait_for=needed)
+        if unit.name not in futures and None not in needed:
+            made = make.with_options(task_run_name=unit.name)
+            futures[unit.name] = made.submit(work, unit, wait_for=needed)
+        else:
+            futures[unit.name] = None
     for unit in plan:
+        if unit.name in night.failures:
+            continue
         future = futures[unit.name]
-        future.wait()
-        state = future.state
-        if state.is_completed():
+        state = None if future is None else _state_of(future)
+        if state is not None and state.is_completed():
             night.outcomes += state.result()
         elif any(need in night.failures for need in unit.needs):
             missing = [need for need in unit.needs if need in night.failures]
             night.failures[unit.name] = f"not tried, since {', '.join(missing)} failed"
         else:
+            assert state is not None
             error = state.result(raise_on_failure=False)
             said = str(error or state.message)
             night.failures[unit.name] = said.removeprefix(f"{unit.name}: ")
+
+
+def _state_of(future: Any) -> Any:
+    future.wait()
+    return future.state
 
 
 @task(name="stage", **_AGAIN)
 def make(work: Work, unit: Unit) -> list[Outcome]:
     """Do one unit: a model on a worker, anything else here."""
     if unit.model is None:
-        return work.here(unit, force=work.force)
+        try:
+            return work.here(unit, force=work.force)
+        except StageError as error:
+            raise _with_kept_reports(work, error) from None
     if not work.on_workers:
         work.night.where[unit.model] = "here"
         with work.slots.taken(work.weights[unit.name]):
@@ -225,6 +241,15 @@ def make(work: Work, unit: Unit) -> list[Outcome]:
         # Started again, it meets the run that it asked for before it died, and knows what it did.
         return _on_worker(work, unit)
     return _found(work, unit) or _on_worker(work, unit)
+
+
+def _with_kept_reports(work: Work, error: StageError) -> StageError:
+    """The error of a validation, naming copies of its reports: the checkout goes with the flow."""
+    verb, _, dataset = error.stage.partition("@")
+    if verb != "validate":
+        return error
+    kept = work.home.state / "stopped" / dataset
+    return error.having(keep_validation(work.checkout, dataset, kept, error.message))
 
 
 def _found(work: Work, unit: Unit, *, pull: bool = False) -> list[Outcome] | None:

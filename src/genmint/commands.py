@@ -169,10 +169,10 @@ def lineage(options: argparse.Namespace) -> int:
         else:
             lineage.show(found)
         if options.checkout is not None:
-            commit = lineage.check_out(project, found, evaluation, options.checkout)
+            restored = lineage.check_out(project, found, evaluation, options.checkout)
             out = sys.stderr if options.json else sys.stdout
-            print(f"{options.checkout}: commit {commit[:12]} as {wanted.name}/{version.version} "
-                  f"left it; `dvc repro --pull gate@{wanted.name}` there runs nothing",
+            print(f"{options.checkout}: commit {restored.commit[:12]} as "
+                  f"{wanted.name}/{version.version} left it; {restored.next_step(wanted.name)}",
                   file=out)  # fmt: skip
     return 1 if found.broken else 0
 

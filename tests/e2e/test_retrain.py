@@ -13,6 +13,7 @@ import httpx
 import mlflow
 import psutil
 import pytest
+from PIL import Image
 from tests.e2e.conftest import clone_of_the_project
 from tests.flow.conftest import Repository
 from tests.services.conftest import Running, wait_for
@@ -32,16 +33,22 @@ datasets:
            confirmation: 0.0,
            reference: {{min_accuracy: 0.2, epochs: 3}}, protocol: {{samples: 32, resamples: 2}}}}
   nothing: {{path: data/own/nothing, kind: image, resolution: 8}}
+  dangling: {{path: data/own/dangling, kind: image, resolution: 8}}
+  few: {{path: data/own/nested/few, kind: image, resolution: 8, mode: grey}}
 models:
   one: {MODEL}
   two: {MODEL}
   three: {MODEL}
   orphan: {MODEL.replace("digits", "nothing")}
+  of-dangling: {MODEL.replace("digits", "dangling")}
+  of-few: {MODEL.replace("digits", "few")}
 gates:
   one: {GATE}
   two: {GATE}
   three: {GATE}
   orphan: {GATE}
+  of-dangling: {GATE}
+  of-few: {GATE}
 """
 # Long enough to be met in the middle on two slow cores, short enough to be waited for.
 LONG = 12_000
@@ -206,14 +213,26 @@ def test_changes_that_are_not_committed_are_refused_by_name(home, running):
 
 
 def test_data_that_are_not_there_stop_their_models_only_and_at_once(home, running):
+    own = home.root / "data" / "own"
+    few = own / "nested" / "few"
+    few.mkdir(parents=True)
+    (own / "dangling").symlink_to(own / "nowhere")
+    for number in range(3):
+        Image.new("L", (8, 8), 80 * number).save(few / f"{number}.png")
     begun = time.monotonic()
-    run = ask(running, "retrain/now", models=["one", "orphan"])
+    run = ask(running, "retrain/now", models=["one", "orphan", "of-dangling", "of-few"])
     ended(running, run, "Failed", 120)
     # What cannot heal is not tried again.
     assert time.monotonic() - begun < 60
     message = run_of(running, run).state.message
     assert "ingest@nothing: " in message
     assert "data/own/nothing" in message
+    assert "symbolic link to nothing" in message
+    # Too few images may enter; what the message names is there, though the checkout is gone.
+    assert "validate@few: few may not enter" in message
+    named = re.findall(r"\S+/quarantine\.csv|\S+/index\.html", message)
+    assert len(named) == 2
+    assert all(Path(path).is_file() for path in named)
     page = page_of(running, run)
     (line,) = [line for line in page.splitlines() if line.startswith("- gate@orphan: ")]
     assert re.search(r": \*\*failed\*\*: not tried, since .*orphan\b.* failed$", line)

@@ -1,5 +1,6 @@
 """A version's state in a git worktree: exactly that, or a refusal that leaves nothing behind."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -15,6 +16,11 @@ DATA = "data/sources/dots.yaml"
 
 
 def check_out(repository, tmp_path, version="1", target=None):
+    restored, target = restore(repository, tmp_path, version, target)
+    return restored.commit, target
+
+
+def restore(repository, tmp_path, version="1", target=None):
     found, evaluation = repository.trace(tmp_path, version)
     target = target or tmp_path / "restored"
     return lineage.check_out(repository.project, found, evaluation, target), target
@@ -131,16 +137,29 @@ def added(repository):
     repository.commit("dvc add")
 
 
-@pytest.mark.soak
-def test_what_the_cache_lacks_is_no_difference(repository, tmp_path):
-    """`dvc repro --pull` fetches it; the hashes are what was asked for."""
+def test_what_the_cache_lacks_is_no_difference_and_is_named(repository, tmp_path):
+    """The hashes are what was asked for; that nothing need run is not promised."""
     repository.run()
     repository.promote()
     exact = repository.commit("results")
-    shutil.rmtree(repository.root / ".dvc" / "cache")
-    commit, target = check_out(repository, tmp_path)
-    assert commit == exact
+    restored, _ = restore(repository, tmp_path, target=tmp_path / "before")
+    assert restored.next_step("tiny") == "`dvc repro --pull gate@tiny` there runs nothing"
+    # As `dvc gc` does: without the weights, and with all else.
+    weights = repository.root / "models/tiny/model.safetensors"
+    digest = hashlib.md5(weights.read_bytes()).hexdigest()  # noqa: S324 - DVC's hash
+    (repository.root / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]).unlink()
+    restored, target = restore(repository, tmp_path)
+    assert restored.commit == exact
+    assert restored.missing == ("models/tiny/model.safetensors",)
     assert not (target / "models/tiny/model.safetensors").exists()
+    assert "no default remote: `dvc repro --pull gate@tiny` there makes them again" in (
+        restored.next_step("tiny")
+    )
+    config = repository.root / ".dvc" / "config"
+    config.write_text(config.read_text() + "    remote = r\n['remote \"r\"']\n    url = /r\n")
+    repository.commit("remote")
+    restored, _ = restore(repository, tmp_path, target=tmp_path / "after")
+    assert "fetches what DVC's remote has" not in restored.next_step("tiny") or restored.has_remote
 
 
 def test_a_folder_that_holds_something_is_refused(repository, tmp_path):

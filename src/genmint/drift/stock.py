@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +23,8 @@ from genmint.drift.columns import Finding, Untested, compare
 from genmint.drift.features import frechet_drift
 from genmint.drift.source import Place
 from genmint.errors import DataError
-from genmint.files import atomic_dir
 from genmint.flow.adoption import fetch_source
+from genmint.flow.kept_reports import keep_validation
 from genmint.metrics.extractor import load_extractor
 from genmint.project import Project
 from genmint.stages import ingest, prepare, validate
@@ -74,7 +73,7 @@ def take(
     try:
         validate.run(checkout, params, name)
     except DataError as error:
-        raise DataError(_keep(checkout, name, kept, str(error))) from None
+        raise DataError(keep_validation(checkout, name, kept, str(error))) from None
     columns = manifest.column_names(checkout.manifest(name))
     table = prepare.entering(checkout, name, block, columns).to_pandas()
     items = open_source(checkout, name, block).items(checkout.raw(name))
@@ -142,21 +141,6 @@ def compare_window(
         name=f"frechet_{info.name}",
     )
     return [*findings, found], untested
-
-
-def _keep(checkout: Project, name: str, kept: Path, said: str) -> str:
-    """Copy what a stopped validation refers to, and refer to the copies."""
-    with atomic_dir(kept) as folder:
-        for path, copy in (
-            (checkout.quarantine(name), folder / "quarantine.csv"),
-            (checkout.data_docs(name), folder / "docs"),
-        ):
-            if path.is_dir():
-                shutil.copytree(path, copy)
-            elif path.exists():
-                shutil.copyfile(path, copy)
-            said = said.replace(str(path), str(kept / copy.name))
-    return said
 
 
 def _newly_quarantined(checkout: Project, name: str, known: set[str]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
 from genmint.config import Dataset, Params
@@ -12,7 +12,7 @@ from genmint.data.content_store import content_stores
 from genmint.data.folder import Folder
 from genmint.data.locate import existing_source, source_path
 from genmint.data.sources import DESCRIPTIONS
-from genmint.errors import ConfigError, DataError
+from genmint.errors import ConfigError, DataError, GenmintError
 from genmint.escaping import escape_name
 from genmint.flow.checkout import has_remote
 from genmint.programs import git, run_dvc
@@ -53,9 +53,7 @@ def adopt(
         DataError: a source cannot be read.
         GenmintError: git or DVC fails.
     """
-    for name in fresh:
-        if name not in params.datasets:
-            raise ConfigError(f"params.yaml has no data set {name!r}")
+    _refuse_unknown_names(params, fresh)
     pointers = []
     for name, dataset in params.datasets.items():
         if wanted is None or name in wanted:
@@ -66,6 +64,39 @@ def adopt(
             if pointer is not None:
                 pointers.append(os.path.relpath(pointer, checkout.root))
     return pointers
+
+
+def adopt_each(
+    home: Project,
+    checkout: Project,
+    params: Params,
+    fresh: tuple[str, ...],
+    wanted: Iterable[str],
+    *,
+    ignore_uncommitted: bool = False,
+) -> dict[str, str]:
+    """Bring sources as `adopt` does, each for itself: one that cannot be had stops no other.
+
+    Returns:
+        Why a data set could not be brought, by its name.
+
+    Raises:
+        ConfigError: `fresh` names what is no data set.
+    """
+    _refuse_unknown_names(params, fresh)
+    failures = {}
+    for name in sorted(wanted):
+        try:
+            adopt(home, checkout, params, fresh, (name,), ignore_uncommitted=ignore_uncommitted)
+        except GenmintError as error:
+            failures[name] = str(error)
+    return failures
+
+
+def _refuse_unknown_names(params: Params, fresh: tuple[str, ...]) -> None:
+    for name in fresh:
+        if name not in params.datasets:
+            raise ConfigError(f"params.yaml has no data set {name!r}")
 
 
 def fetch_source(checkout: Project, target: Path) -> bool:

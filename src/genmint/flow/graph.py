@@ -113,10 +113,15 @@ def weights(plan: Iterable[Unit], seconds: Mapping[str, float]) -> dict[str, flo
     return found
 
 
+def data_unit(dataset: str) -> str:
+    """Name of the unit that all stages of a data set are."""
+    return f"{_DATA}@{dataset}"
+
+
 def _unit_of(stage: str) -> str:
     verb, _, name = stage.partition("@")
     if verb in DATASET_STAGES:
-        return f"{_DATA}@{name}"
+        return data_unit(name)
     return name if verb in _ON_WORKER else stage
 
 

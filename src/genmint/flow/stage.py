@@ -71,6 +71,7 @@ class StageError(GenmintError):
 
     Attributes:
         stage: its name.
+        message: what it printed, without its name.
         heals: whether the same again may succeed: a lock, the network, the tracker, a kill.
         kinds: names of the classes of genmint's error, if it was one of genmint's.
     """
@@ -78,8 +79,13 @@ class StageError(GenmintError):
     def __init__(self, stage: str, message: str, *, heals: bool, kinds: Sequence[str] = ()) -> None:
         super().__init__(f"{stage}: {message}")
         self.stage = stage
+        self.message = message
         self.heals = heals
         self.kinds = tuple(kinds)
+
+    def having(self, message: str) -> StageError:
+        """The same failure in other words."""
+        return StageError(self.stage, message, heals=self.heals, kinds=self.kinds)
 
 
 def heals(error: object) -> bool:

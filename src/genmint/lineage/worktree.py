@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,40 @@ from genmint.programs import GitError, git, run_dvc
 from genmint.project import Project
 from genmint.repository import note_home
 
+_SHOWN_FILES = 5
 
-def check_out(project: Project, lineage: Lineage, evaluation: Path | None, target: Path) -> str:
+
+@dataclass(frozen=True)
+class Restored:
+    """A version's state in a git worktree.
+
+    Attributes:
+        commit: that is checked out there.
+        missing: outputs of the version's stages that DVC's cache does not hold.
+        has_remote: whether DVC has a default remote, which may hold them.
+    """
+
+    commit: str
+    missing: tuple[str, ...]
+    has_remote: bool
+
+    def next_step(self, model: str) -> str:
+        """What `dvc repro` does in the worktree."""
+        command = f"`dvc repro --pull gate@{model}` there"
+        if not self.missing:
+            return f"{command} runs nothing"
+        shown = ", ".join(self.missing[:_SHOWN_FILES])
+        if len(self.missing) > _SHOWN_FILES:
+            shown += f" and {len(self.missing) - _SHOWN_FILES} more"
+        gone = f"DVC's cache lacks {shown} (deleted by `dvc gc`, or never made here)"
+        if self.has_remote:
+            return f"{gone}: {command} fetches what DVC's remote has, and makes the rest again"
+        return f"{gone}, and DVC has no default remote: {command} makes them again"
+
+
+def check_out(
+    project: Project, lineage: Lineage, evaluation: Path | None, target: Path
+) -> Restored:
     """Restore code, settings, hashes and files of a version into a new git worktree.
 
     The code is that of a commit; params.yaml and dvc.lock are those stored with the version where
@@ -34,9 +67,6 @@ def check_out(project: Project, lineage: Lineage, evaluation: Path | None, targe
         lineage: of the version.
         evaluation: folder with the files that were stored with it, or None.
         target: of the worktree; must be missing or empty.
-
-    Returns:
-        The commit that is checked out there.
 
     Raises:
         GenmintError: why it cannot be restored, and what to do about it.
@@ -54,7 +84,7 @@ def check_out(project: Project, lineage: Lineage, evaluation: Path | None, targe
             differing = _differing(root, lineage.model, entries)
             if not differing:
                 keep()
-                return commit
+                return Restored(commit, _missing(root, entries), _has_remote(root))
             reasons.append(f"commit {commit[:12]} {', '.join(differing)}")
     raise GenmintError(
         f"{name} was made from files that no commit here has: {'; '.join(reasons)}. Commit them, "
@@ -171,6 +201,17 @@ def _differing(root: Project, name: str, entries: Entries) -> list[str]:
                 elif what not in written and not _is_added(root, what, read[what]):
                     differing.append(f"lacks {what}")
     return list(dict.fromkeys(differing))
+
+
+def _missing(root: Project, entries: Entries) -> tuple[str, ...]:
+    """Outputs that `dvc checkout` could not put in place."""
+    outputs = [item["path"] for entry in entries.values() for item in entry.get("outs") or []]
+    return tuple(path for path in outputs if not (root.root / path).exists())
+
+
+def _has_remote(root: Project) -> bool:
+    """Whether DVC has a default remote."""
+    return bool(_run(*_DVC, "remote", "list", cwd=root.root).strip())
 
 
 def _is_added(root: Project, path: str, md5: str) -> bool:
