@@ -8,7 +8,7 @@ import pytest
 
 from genmint.data.content_store import cache_dir
 from genmint.errors import ConfigError, TemporaryError
-from genmint.flow.adoption import adopt
+from genmint.flow.adoption import adopt, adopt_each
 from genmint.flow.checkout import checked_out, has_remote, override, resolve
 from genmint.flow.publish import gather_results, publish
 from genmint.flow.stage import Crew, reproduce
@@ -177,6 +177,28 @@ def test_a_folder_that_was_added_is_as_committed_unless_fresh(repository):
         pytest.raises(ConfigError, match="no data set 'e'"),
     ):
         adopt(repository.project, checkout, override(checkout, {}), ("e",))
+
+
+def test_a_source_that_cannot_be_had_stops_no_other(repository):
+    own = repository.root / "data" / "own"
+    (own / "nested" / "things").mkdir(parents=True)
+    (own / "nested" / "things" / "1.png").write_bytes(b"one")
+    (own / "link").symlink_to(own / "nowhere")
+    params = repository.root / "params.yaml"
+    line = "  d: {path: data/sources/d.yaml, kind: image, resolution: 8}"
+    others = [f"  {name}: {{path: data/own/{path}, kind: image, resolution: 8}}\n"
+              for name, path in (("dangling", "link"), ("nested", "nested/things"))]  # fmt: skip
+    params.write_text(params.read_text().replace(line, f"{''.join(others)}{line}"))
+    base = repository.commit()
+    with checked_out(repository.project, base, "run") as checkout:
+        found = override(checkout, {})
+        failures = adopt_each(repository.project, checkout, found, (), found.datasets)
+        assert list(failures) == ["dangling"]
+        assert "symbolic link to nothing" in failures["dangling"]
+        assert (checkout.root / "data/own/nested/things/1.png").read_bytes() == b"one"
+        published = publish(repository.project, checkout, base, "run", "retrain", models=[])
+    kept = repository.git("ls-tree", "-r", "--name-only", published.branch)
+    assert "data/own/nested/things.dvc" in kept
 
 
 def test_it_takes_no_second_more_than_it_must(repository):
