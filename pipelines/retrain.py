@@ -27,6 +27,7 @@ from prefect.states import Cancelling
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from genmint.config import Params
+from genmint.dvc_config import has_remote
 from genmint.errors import ConfigError, GenmintError, TemporaryError, TrainsElsewhereError
 from genmint.files import sha256_json
 from genmint.flow import champions, publish, summary, transfer
@@ -354,7 +355,7 @@ def _on_worker(work: Work, unit: Unit) -> list[Outcome]:
     work.night.where[name] = place
     say(f"{name}: {message}")
     found = _found(work, unit)
-    if found is None and transfer.has_remote(work.checkout):
+    if found is None and has_remote(work.checkout.root):
         transfer.take_back(work.checkout)
         found = _found(work, unit, pull=True)
     if found is None:

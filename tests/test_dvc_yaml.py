@@ -51,6 +51,7 @@ EXCEPTIONS: dict[str, tuple[Iterable[str], str]] = {
     "programs.py": (("train",), "runs git for tracking, which reports the run to MLflow"),
     "rows.py": (("train",), "imported by tracking alone"),
     "lock.py": (("train",), "imported by tracking alone"),
+    "dvc_config.py": (("ingest", "prepare"), "where DVC's cache is, which holds what links show"),
     "file_lock.py": (("train",), "one training run at a time on a device; changes no weights"),
 }  # fmt: skip
 

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from genmint.data.content_store import cache_dir
+from genmint.dvc_config import cache_dir, has_remote
 from genmint.errors import ConfigError, TemporaryError
 from genmint.flow.adoption import adopt, adopt_each
-from genmint.flow.checkout import checked_out, has_remote, override, resolve
+from genmint.flow.checkout import checked_out, override, resolve
 from genmint.flow.publish import gather_results, publish
 from genmint.flow.stage import Crew, reproduce
 
@@ -72,7 +72,7 @@ def test_it_shares_the_cache_and_knows_the_remote(repository, tmp_path):
     base = repository.commit()
     with checked_out(repository.project, base, "run") as checkout:
         assert cache_dir(checkout.root) == repository.root / ".dvc" / "cache"
-        assert has_remote(checkout)
+        assert has_remote(checkout.root)
         reproduce(checkout, ["ingest@d"], crew=Crew(), say=print)
         subprocess.run([sys.executable, "-m", "dvc", "push", "-q"], cwd=checkout.root, check=True)
     assert list(remote.rglob("*"))

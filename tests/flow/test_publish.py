@@ -5,7 +5,8 @@ import subprocess
 import pytest
 
 from genmint.errors import GenmintError, TemporaryError
-from genmint.flow.checkout import adopt, checked_out, override
+from genmint.flow.adoption import adopt
+from genmint.flow.checkout import checked_out, override
 from genmint.flow.publish import gather_results, publish, record
 from genmint.flow.stage import Crew, reproduce
 from genmint.programs import run_dvc

@@ -6,37 +6,9 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from genmint.errors import GenmintError
+from genmint.dvc_config import cache_dir
 from genmint.project import Project
-
-
-def dvc_config(root: Path) -> Any:
-    """DVC's configuration of a repository, all levels merged, its paths absolute.
-
-    Args:
-        root: folder that holds `.dvc`.
-
-    Raises:
-        GenmintError: it is damaged.
-    """
-    from dvc.config import Config
-    from dvc.exceptions import DvcException
-
-    try:
-        return Config(str(root / ".dvc"))
-    except DvcException as error:
-        raise GenmintError(f"{root / '.dvc'}: {error}") from None
-
-
-def cache_dir(root: Path) -> Path:
-    """Folder of the DVC cache of a repository.
-
-    Raises:
-        GenmintError: DVC's configuration is damaged.
-    """
-    return Path(dvc_config(root).get("cache", {}).get("dir") or root / ".dvc" / "cache")
 
 
 def content_stores(project: Project, source: Path) -> Callable[[], tuple[Path, ...]]:

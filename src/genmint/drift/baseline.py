@@ -22,9 +22,10 @@ from genmint.data import manifest, views
 from genmint.data.prepared import SPLITS, Prepared
 from genmint.drift.features import Features, Groups
 from genmint.drift.state import Shelf
+from genmint.dvc_config import has_remote
 from genmint.errors import ConfigError, DataError, GenmintError
 from genmint.files import atomic_dir, read_json, sha256_json, write_json
-from genmint.flow.checkout import checked_out, has_remote
+from genmint.flow.checkout import checked_out
 from genmint.flow.committed import text_at
 from genmint.lock import parse_lock
 from genmint.metrics.extractor import load_extractor
@@ -179,7 +180,7 @@ def _restore(checkout: Project, dataset: str, origin: Origin) -> None:
     way_out = (
         f"what the models learned of {dataset} (commit {origin.commit[:12]}) is not in DVC's cache"
     )
-    if not has_remote(checkout):
+    if not has_remote(checkout.root):
         raise GenmintError(
             f"{way_out}, and there is no remote. Run `dvc repro reference@{dataset}`."
         )

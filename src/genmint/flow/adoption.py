@@ -12,9 +12,9 @@ from genmint.data.content_store import content_stores
 from genmint.data.folder import Folder
 from genmint.data.locate import existing_source, source_path
 from genmint.data.sources import DESCRIPTIONS
+from genmint.dvc_config import has_remote
 from genmint.errors import ConfigError, DataError, GenmintError
 from genmint.escaping import escape_name
-from genmint.flow.checkout import has_remote
 from genmint.programs import git, run_dvc
 from genmint.project import Project
 
@@ -112,7 +112,7 @@ def fetch_source(checkout: Project, target: Path) -> bool:
     for pointer in pointers:
         place = pointer.with_suffix("")
         run_dvc(checkout, "checkout", "--allow-missing", str(pointer))
-        if not place.exists() and has_remote(checkout):
+        if not place.exists() and has_remote(checkout.root):
             run_dvc(checkout, "pull", "--allow-missing", str(pointer))
     return bool(pointers)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from genmint.config import Params, load_params
-from genmint.data.content_store import cache_dir, dvc_config
+from genmint.dvc_config import share_cache
 from genmint.errors import ConfigError, TemporaryError
 from genmint.file_lock import taken
 from genmint.files import write_text
@@ -77,35 +77,11 @@ def checked_out(home: Project, commit: str, name: str) -> Iterator[Project]:
         note_home(target, home.home)
         try:
             project = Project(target / prefix)
-            share_cache(home, project)
+            share_cache(home.root, project.root)
             yield project
         finally:
             _remove(home, target)
             lock.unlink(missing_ok=True)
-
-
-def share_cache(home: Project, checkout: Project) -> None:
-    """Let a checkout use the cache and the remotes of the home repository, also local ones.
-
-    Paths in DVC's configuration are relative to where it lies, so they are written out.
-
-    Raises:
-        GenmintError: the home repository is none of DVC's, or its configuration is damaged.
-    """
-    from dvc.config import Config
-
-    config = dvc_config(home.root)
-    with Config(str(checkout.root / ".dvc"), validate=False).edit("local") as local:
-        local["remote"] = config.get("remote", {})
-        if "remote" in config.get("core", {}):
-            local["core"] = {"remote": config["core"]["remote"]}
-        # Links cost no time and no space; what lies in a checkout is only read, or removed whole.
-        local["cache"] = {"dir": str(cache_dir(home.root)), "type": "reflink,hardlink,copy"}
-
-
-def has_remote(project: Project) -> bool:
-    """Whether DVC has a default remote."""
-    return "remote" in dvc_config(project.root).get("core", {})
 
 
 def git_remote(home: Project) -> str | None:

@@ -10,9 +10,10 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from genmint.dvc_config import has_remote
 from genmint.errors import GenmintError, TemporaryError
 from genmint.files import write_text
-from genmint.flow.checkout import git_remote, has_remote
+from genmint.flow.checkout import git_remote
 from genmint.flow.transfer import give_back
 from genmint.lock import parse_lock
 from genmint.programs import file_at, git
@@ -120,7 +121,7 @@ def publish(
         branch = _free_name(home, identity)
         # The empty old value: somebody else's branch of this name would be an error, not a loss.
         git(home, "update-ref", f"refs/heads/{branch}", commit, "")
-    if models and git_remote(home) is not None and has_remote(checkout):
+    if models and git_remote(home) is not None and has_remote(checkout.root):
         give_back(checkout, [f"gate@{name}" for name in models], upstream=True)
     return Published(branch, commit, push(home, branch), new=known is None)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
-from genmint.data.content_store import cache_dir
+from genmint.dvc_config import cache_dir, has_remote
 from genmint.errors import ConfigError, GenmintError, TemporaryError
 from genmint.files import write_text
-from genmint.flow.checkout import git_remote, has_remote
+from genmint.flow.checkout import git_remote
 from genmint.programs import git, run_dvc
 from genmint.project import Project
 
@@ -32,7 +32,7 @@ def offer(home: Project, checkout: Project, commit: str, stages: Sequence[str], 
         TemporaryError: a remote did not take them.
     """
     remote = git_remote(home)
-    if remote is None or not has_remote(checkout):
+    if remote is None or not has_remote(checkout.root):
         return
     try:
         git(home, "push", "--no-verify", "--force", remote, f"{commit}:{ref}")
@@ -74,7 +74,7 @@ def obtain(checkout: Project, stages: Sequence[str], token: str) -> bool:
     if cache_token(checkout) == token:
         run_dvc(checkout, "checkout", *stages)
         return True
-    if not has_remote(checkout):
+    if not has_remote(checkout.root):
         raise ConfigError(
             f"{checkout.root}: shares no DVC cache with the flow, and DVC has no default remote. "
             "Run `dvc remote add --default NAME URL` in both repositories, and commit it."

@@ -13,6 +13,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from genmint.dvc_config import has_remote, share_cache
 from genmint.errors import GenmintError
 from genmint.files import atomic_path
 from genmint.lineage.history import lock_of
@@ -80,11 +81,11 @@ def check_out(
     for commit in _candidates(project, lineage, name):
         with _worktree(project, commit, target) as (root, keep):
             _overlay(root, project, commit, evaluation, entries)
-            _share_cache(project, root)
+            share_cache(project.root, root.root)
             differing = _differing(root, lineage.model, entries)
             if not differing:
                 keep()
-                return Restored(commit, _missing(root, entries), _has_remote(root))
+                return Restored(commit, _missing(root, entries), has_remote(root.root))
             reasons.append(f"commit {commit[:12]} {', '.join(differing)}")
     raise GenmintError(
         f"{name} was made from files that no commit here has: {'; '.join(reasons)}. Commit them, "
@@ -172,11 +173,6 @@ def _overlay(
         yaml.dump(lock, stream)
 
 
-def _share_cache(project: Project, root: Project) -> None:
-    cache = run_dvc(project, "cache", "dir").strip()
-    run_dvc(root, "cache", "dir", "--quiet", "--local", cache)
-
-
 def _differing(root: Project, name: str, entries: Entries) -> list[str]:
     """Restore the files that the cache has; say which inputs are not the version's."""
     gate = f"gate@{name}"
@@ -207,11 +203,6 @@ def _missing(root: Project, entries: Entries) -> tuple[str, ...]:
     """Outputs that `dvc checkout` could not put in place."""
     outputs = [item["path"] for entry in entries.values() for item in entry.get("outs") or []]
     return tuple(path for path in outputs if not (root.root / path).exists())
-
-
-def _has_remote(root: Project) -> bool:
-    """Whether DVC has a default remote."""
-    return bool(_run(*_DVC, "remote", "list", cwd=root.root).strip())
 
 
 def _is_added(root: Project, path: str, md5: str) -> bool:
