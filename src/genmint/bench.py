@@ -28,6 +28,7 @@ from genmint.training.devices import (
     resolve_precision,
     share_cores,
 )
+from genmint.training.hardware import describe, unused_gpu
 from genmint.training.stepper import Stepper
 
 # Every setting is timed in as many rounds as the others, in turn: a machine that slows down then
@@ -92,6 +93,10 @@ def bench(project: Project, params: Params, name: str, seconds: float) -> None:
     device = choose_device()
     threads = share_cores()
     keep_memory()
+    print(f"{name}: is timed on {describe(device)}", flush=True)  # noqa: T201
+    unused = unused_gpu()
+    if unused is not None:
+        print(f"{name}: {unused}", file=sys.stderr, flush=True)  # noqa: T201
     present = Setting(
         resolve_precision(config, device), resolve_compile(config, device), config.channels_last
     )

@@ -159,9 +159,14 @@ def _data_paths(project: Project) -> tuple[str, str]:
 def _device(_: Project) -> tuple[str, str]:
     import torch
 
+    from genmint.training.hardware import unused_gpu
+
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         return "ok", f"torch {torch.__version__}: {', '.join(names)}"
+    unused = unused_gpu()
+    if unused is not None:
+        return "failed", unused
     return "ok", f"torch {torch.__version__} on the CPU, {os.cpu_count()} cores"
 
 

@@ -148,6 +148,11 @@ def _extractor(
     unlabelled: Task = "rotation" if meta.kind == "image" else "order"
     task: Task = unlabelled if meta.labels is None else "labels"
     answers = classes_of(task, meta.stacked or meta.labels)
+    # On any machine: the same data then give the same file.
+    print(  # noqa: T201 - the first line of a training run names its device
+        f"{meta.dataset}: the extractor trains on the CPU, 1 thread, torch {torch.__version__}",
+        flush=True,
+    )
     try:
         extractor = train_extractor(
             train,

@@ -33,6 +33,7 @@ from genmint.training.devices import (
     share_cores,
 )
 from genmint.training.distributed import Ranks, join, leave
+from genmint.training.hardware import describe, unused_gpu
 from genmint.training.history import write_history
 from genmint.training.launch import (
     asked_for,
@@ -117,6 +118,8 @@ def _run_as_one(
     prepared.check()
     share_cores()
     device = choose_device()
+    if speaks():
+        _say_device(name, device)
     with held(device, name):
         ranks = join(device)
         try:
@@ -134,6 +137,14 @@ def _run_as_one(
             )
         finally:
             leave(ranks)
+
+
+def _say_device(name: str, device: torch.device) -> None:
+    """Print on what a model trains, before the first step."""
+    print(f"{name}: trains on {describe(device)}", flush=True)  # noqa: T201 - its first line
+    unused = unused_gpu()
+    if unused is not None:
+        print(f"{name}: {unused}", file=sys.stderr, flush=True)  # noqa: T201 - hours are at stake
 
 
 def _train(job: _Job) -> None:
