@@ -25,7 +25,7 @@ from genmint.comparison import Comparison, Scores, Spread, block_hash, compare, 
 from genmint.config import ChampionRule, load_params
 from genmint.data.prepared import Prepared
 from genmint.files import sha256_json
-from genmint.metrics.catalogue import metric
+from genmint.catalogue import metric
 from genmint.metrics.reference import read_reference, write_reference
 from genmint.metrics.score import score
 from genmint.models import store

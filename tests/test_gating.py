@@ -674,3 +674,33 @@ def test_what_is_wrong_with_the_validation_is_said():
     )
     missing = Source(file, problem=f"{file} is missing")
     assert rows(judge(validation=missing))[1] == ("data.validated", None, 1.0, f"{file} is missing")
+
+
+def test_a_baseline_and_margin_that_no_value_can_pass_say_so():
+    """The bound of a single-class set was 1.1, above every share."""
+    block = gate(thresholds={"confident": {"min": 0.5, "baseline": "noise", "margin": 0.3}})
+    protocol = {**PROTOCOL, "baselines": {"confident": {"noise": 0.8}}}
+    record = judge(block, metrics={**METRICS, "confident": 1.0}, protocol=protocol)
+    (check,) = record.failed()
+    assert check.name == "thresholds.confident.noise"
+    assert check.reason == (
+        "noise (0.8) + margin 0.3 is 1.1, which can never be passed: confident lies between 0 and "
+        "1; lower the margin"
+    )
+    block = gate(
+        thresholds={"frechet_digits_cnn": {"max": 4.0, "baseline": "noise", "margin": 5.0}}
+    )
+    protocol = {**PROTOCOL, "baselines": {"frechet_digits_cnn": {"noise": 3.0}}}
+    record = judge(block, metrics={**METRICS, "frechet_digits_cnn": 0.0}, protocol=protocol)
+    assert "can never be passed: frechet_digits_cnn is at least 0" in record.failed()[0].reason
+
+
+def test_a_metric_that_was_left_out_fails_with_its_reason():
+    why = "datasets.digits has no labels"
+    protocol = {**PROTOCOL, "left_out": {"confident": why, "coverage": why}}
+    block = gate(thresholds={"confident": {"min": 0.5}}, health={"min_coverage": 0.5})
+    record = judge(block, metrics=without(METRICS, "coverage"), protocol=protocol)
+    assert [(check.name, check.reason) for check in record.failed()] == [
+        ("thresholds.confident.min", f"confident is left out: {why}"),
+        ("health.coverage", f"coverage is left out: {why}"),
+    ]

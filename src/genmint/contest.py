@@ -15,10 +15,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from genmint.catalogue import Direction, metric
 from genmint.comparison import Comparison, Ruling, Scores, block_hash, compare, confirm
 from genmint.config import ChampionRule, Params
 from genmint.errors import GenmintError
-from genmint.metrics.catalogue import Direction, metric
 from genmint.project import Project
 from genmint.registered import Version
 from genmint.registry import Registry

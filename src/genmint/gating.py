@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Literal
 
+from genmint import catalogue
 from genmint.config.base import Frozen
 from genmint.config.gates import Bound, Gate
+from genmint.errors import ConfigError
 
 # A check of one of these kinds asks whether the numbers may be believed at all; the others judge
 # the model. Numbers that may not be believed are no verdict on a model: nothing is registered.
@@ -119,6 +121,14 @@ class Record(Frozen):
         return tuple(check for check in self.failed() if check.name.startswith(_TRUST))
 
 
+class _Metrics(dict[str, Any]):
+    """Metrics by name, with the reason of each that has no meaning for its data set."""
+
+    def __init__(self, values: Mapping[str, Any], left_out: Any) -> None:
+        super().__init__(values)
+        self.left_out: Mapping[str, Any] = left_out if isinstance(left_out, dict) else {}
+
+
 def decide(name: str, gate: Gate | None, sources: Sources, dataset: str) -> Record:
     """Judge a model by its gate; whatever is missing, unreadable or not finite is a no.
 
@@ -130,10 +140,10 @@ def decide(name: str, gate: Gate | None, sources: Sources, dataset: str) -> Reco
     """
     checks = [_configured(name, gate), *_data(sources.validation, dataset)]
     checks += _belong_together(name, dataset, sources)
-    metrics = _mapping(sources.metrics)
+    protocol = _mapping(sources.protocol)
+    metrics = _Metrics(_mapping(sources.metrics), protocol.get("left_out"))
     checks.append(_all_finite(sources.metrics))
     if gate is not None:
-        protocol = _mapping(sources.protocol)
         for metric, bound in gate.thresholds.items():
             checks += _threshold(metric, bound, metrics, protocol)
         checks += _health(gate, metrics) + _memorisation(gate, metrics) + _cost(gate, sources.cost)
@@ -264,10 +274,25 @@ def _beats_baseline(
     if score is None:
         return _no(name, value, None, f"no baseline {baseline} of {metric}: {problem}")
     must = score + bound.margin if higher else score - bound.margin
+    out_of_reach = _out_of_reach(metric, must, higher=higher)
+    if out_of_reach:
+        sign = "+" if higher else "-"
+        asked = f"{baseline} ({score:.6g}) {sign} margin {bound.margin:g} is {must:.6g}"
+        return _no(name, value, must, f"{asked}, which can never be passed: {out_of_reach}")
     passed = value > must if higher else value < must
     word = "above" if higher else "below"
     reason = f"{'is' if passed else 'is not'} {word} {baseline} ({score:.6g}) by {bound.margin:g}"
     return _check(name, value, must, passed, reason)
+
+
+def _out_of_reach(metric: str, must: float, *, higher: bool) -> str | None:
+    """Why no value can be beyond a derived bound; None if one can, or the metric is not known."""
+    try:
+        known = catalogue.metric(metric)
+    except ConfigError:
+        return None
+    beyond = must >= known.high if higher else must <= known.low
+    return f"{catalogue.range_of(metric)}; lower the margin" if beyond else None
 
 
 def _health(gate: Gate, metrics: Mapping[str, Any]) -> list[Check]:
@@ -344,7 +369,9 @@ def _held(
 def number(values: Mapping[str, Any], key: str, where: str) -> tuple[float | None, str]:
     """Return the finite number under `key` and "", or None and why there is none."""
     if key not in values:
-        return None, f"{key} is missing from {where}"
+        left_out = values.left_out if isinstance(values, _Metrics) else {}
+        why = left_out.get(key)
+        return None, f"{key} is left out: {why}" if why else f"{key} is missing from {where}"
     value = values[key]
     problem = _not_finite(value)
     return (None, f"{key} {problem}") if problem else (float(value), "")

@@ -132,7 +132,7 @@ def _model(project: Project, params: Params, name: str, champion: str | None) ->
 
 def _metrics(project: Project, name: str) -> list[dict[str, Any]]:
     """One row a metric: value, standard error, unit, direction, baselines, noise floor."""
-    from genmint.metrics.catalogue import metric
+    from genmint.catalogue import metric
 
     values = _optional(project.metrics(name)) or {}
     protocol = _optional(project.root / "metrics" / f"{name}.protocol.json") or {}
@@ -158,10 +158,15 @@ def _metrics(project: Project, name: str) -> list[dict[str, Any]]:
 
 def _dataset(project: Project, name: str) -> dict[str, Any]:
     docs = project.data_docs(name) / "index.html"
+    reference = _optional(project.reference(name) / "reference.json")
+    left_out: dict[str, list[str]] = {}
+    for metric, reason in (reference or {}).get("left_out", {}).items():
+        left_out.setdefault(reason, []).append(metric)
     return {
         "name": name,
+        "left_out": left_out,
         "report": _optional(project.validation(name)),
-        "reference": _optional(project.reference(name) / "reference.json"),
+        "reference": reference,
         "docs": f"data/{name}/index.html" if docs.is_file() else None,
     }
 

@@ -124,6 +124,17 @@ def test_blocks_cannot_change_after_they_were_read():
         ("    champion:", "    memorisation: {max_copied: 1.1}\n    champion:", "gates.a.memorisation.max_copied"),
         ("    champion:", "    health: {min_coverage: 1.1}\n    champion:", "gates.a.health.min_coverage"),
         ("    champion:", "    health: {max_recoveries: -1}\n    champion:", "gates.a.health.max_recoveries"),
+        ("{elbo: {min: -10.0}}", "{elbo: {min: 1.1}}", "gates.a.thresholds.elbo: can never pass: elbo is at most 0"),
+        ("{elbo: {min: -10.0}}", "{confident: {min: 1.1}}", "gates.a.thresholds.confident: can never pass: confident lies between 0 and 1"),
+        ("{elbo: {min: -10.0}}", "{confident: {min: 0.0}}", "gates.a.thresholds.confident: always passes, so it asks nothing: confident lies between 0 and 1"),
+        ("{elbo: {min: -10.0}}", "{self_bleu: {max: 1.0}}", "gates.a.thresholds.self_bleu: always passes"),
+        ("{elbo: {min: -10.0}}", "{perplexity: {max: 0.9}}", "can never pass: perplexity is at least 1"),
+        ("{elbo: {min: -10.0}}", "{frechet_faces_cnn: {max: -1.0}}", "can never pass: frechet_faces_cnn is at least 0"),
+        ("{elbo: {min: -10.0}}", "{frechet_talk_cnn: {max: 4.0}}", "the model is trained on faces, whose metric is called frechet_faces_cnn"),
+        ("{elbo: {min: -10.0}}", "{elbow: {min: -10.0}}", "there is no metric 'elbow'; did you mean 'elbo'?"),
+        ("{superior: [elbo]}", "{superior: [elbow]}", "gates.a.champion: there is no metric 'elbow'"),
+        ("    champion:", "    memorisation: {max_copied: 1.0}\n    champion:", "gates.a.memorisation.max_copied: always passes"),
+        ("    champion:", "    health: {min_coverage: 0.0}\n    champion:", "gates.a.health.min_coverage: always passes"),
         ("{min: -10.0}", "{min: -10.0, max: 3.0}", "only one"),
         ("{min: -10.0}", "{baseline: x}", "only one"),
         ("    thresholds: {elbo: {min: -10.0}}\n", "    thresholds: {}\n", "gates.a.thresholds"),
@@ -134,6 +145,11 @@ def test_what_is_wrong_is_named(old, new, words):
     message = refusal(GOOD.replace(old, new, 1))
     assert message.startswith("params.yaml: ")
     assert words in message
+
+
+def test_beside_a_baseline_a_bound_may_only_say_which_way_is_better():
+    bound = "{confident: {min: 0.0, baseline: mean_plus_noise, margin: 0.1}}"
+    parse_params(GOOD.replace("{elbo: {min: -10.0}}", bound), Path("params.yaml"))
 
 
 @pytest.mark.parametrize(

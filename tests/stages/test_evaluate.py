@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
+from genmint.catalogue import metric
 from genmint.config import load_params
 from genmint.data.prepared import Prepared
 from genmint.errors import DataError, GenmintError
 from genmint.files import sha256_file, write_json
-from genmint.metrics.catalogue import metric
 from genmint.metrics.probe import read_probe
 from genmint.metrics.score import score, score_on
 from genmint.models import store

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from genmint.config.base import Frozen, Key
+from genmint.config.bounds import bound_problems
 from genmint.config.datasets import AudioDataset, Dataset, ImageDataset, TextDataset
 from genmint.config.drift import DriftRule
 from genmint.config.gates import Gate
@@ -127,6 +128,8 @@ def _cross_check(params: Params) -> list[str]:
         if name not in params.models:
             near = _nearest(name, params.models)
             problems.append(f"gates.{name}: there is no model {name!r}{near}")
+        else:
+            problems += bound_problems(name, params.gates[name], params.models[name].dataset)
     problems += [problem for name in params.drift if (problem := _drift_problem(params, name))]
     return problems
 

@@ -43,7 +43,7 @@ def labels_for(config: ModelConfig, prepared: Prepared, split: Split) -> Tensor 
     """Label numbers of a split, int64 N, for a conditional model; None for all others.
 
     Raises:
-        DataError: a conditional model, and the set was prepared without labels of items.
+        DataError: a conditional model, and the set has no labels of items, or a single one.
     """
     if not config.conditional:
         return None
@@ -53,6 +53,11 @@ def labels_for(config: ModelConfig, prepared: Prepared, split: Split) -> Tensor 
             f"conditional: {prepared.path} holds no labels of items. Say where they come from in "
             f"datasets.{prepared.path.name}.labels and run `dvc repro prepare@"
             f"{prepared.path.name}`, or set conditional to false."
+        )
+    if len(prepared.meta.labels or ()) < 2:
+        raise DataError(
+            f"conditional: all items of {prepared.path} have one label, so there is nothing to "
+            "condition on; set conditional to false."
         )
     return torch.from_numpy(np.array(found))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -34,8 +34,10 @@ _PIXEL_BUDGET = 64_000_000
 _BATCH = 64
 _LR = 4e-3
 # Features are computed in parts of this size whatever the protocol's batch size: convolutions
-# round differently in batches of different sizes.
+# round differently in batches of different sizes. Of larger grids fewer at a time, since a pixel
+# takes about 200 bytes in the first layers (400 while the extractor is trained).
 _PART = 256
+_PART_PIXELS = 1 << 20
 # Grids from which means and variances are taken.
 _ENOUGH = 16_384
 
@@ -111,9 +113,22 @@ class Extractor(nn.Module):
         Returns:
             float64 N×32, 0 or more; of stacked grids N×32C, channel by channel.
         """
-        parts = [self._hidden(part) for part in grids.split(_PART)]
+        parts = [self._hidden(part) for part in _parts(grids)]
         hidden = torch.cat(parts).to(torch.float64) / self.scale.to(torch.float64)
         return hidden.reshape(-1, FEATURES * self.stack).numpy()
+
+    def features_at(self, sets: Sequence[Tensor], rows: Tensor) -> npt.NDArray[np.float64]:
+        """Features of some grids of several sets, of which a part at a time is copied.
+
+        Args:
+            sets: uint8 N×C×H×W each; numbered through.
+            rows: numbers of grids, int64 M.
+        """
+        return np.concatenate([self.features(part) for part in _chosen(sets, rows)])
+
+    def probabilities_at(self, sets: Sequence[Tensor], rows: Tensor) -> npt.NDArray[np.float64]:
+        """Probabilities of the classes of some grids of several sets, see `features_at`."""
+        return np.concatenate([self.probabilities(part) for part in _chosen(sets, rows)])
 
     @torch.no_grad()
     def probabilities(self, grids: Tensor) -> npt.NDArray[np.float64]:
@@ -121,7 +136,7 @@ class Extractor(nn.Module):
 
         Of stacked grids N×K to the power of C: products of what is said of the channels.
         """
-        parts = [self(part) for part in grids.split(_PART)]
+        parts = [self(part) for part in _parts(grids)]
         single = torch.cat(parts).to(torch.float64).softmax(dim=1)
         told = single.reshape(-1, self.stack, single.shape[1])
         joint = told[:, 0]
@@ -169,19 +184,21 @@ def train_extractor(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Extractor(grids.shape[1], classes, stacked=stacked)
-    spread, centre = torch.std_mean(grids[:_ENOUGH].to(torch.float32))
+    spread, centre = _std_mean(grids[:_ENOUGH])
     model.centre.copy_(centre)
     model.spread.copy_(spread)
     generator = torch.Generator().manual_seed(seed)
     with _one_thread():
         _descend(model, grids, labels, task, epochs, generator)
     model.eval().requires_grad_(False)
-    _set_scale(model, grids[torch.randperm(len(grids), generator=generator)[:_ENOUGH]])
+    _set_scale(model, grids, torch.randperm(len(grids), generator=generator)[:_ENOUGH])
     return model
 
 
-def accuracy(model: Extractor, grids: Tensor, labels: Tensor | None, task: Task) -> float:
-    """Share of right answers; without labels every grid is asked about in all its forms.
+def answers(
+    model: Extractor, grids: Tensor, labels: Tensor | None, task: Task
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """What the model answers, and what is right; without labels a grid is asked in all its forms.
 
     Args:
         model: trained.
@@ -189,16 +206,27 @@ def accuracy(model: Extractor, grids: Tensor, labels: Tensor | None, task: Task)
         labels: int64 N for the task `labels`, of stacked grids N×C: each channel is an answer;
             otherwise None.
         task: what the model was trained to tell.
+
+    Returns:
+        int64 both; of N grids N, of stacked ones NC, in all A forms NA.
     """
     if task == "labels":
         assert labels is not None
-        answers = torch.cat([model(part).argmax(dim=1) for part in grids.split(_PART)])
-        return float((answers == labels.flatten()).numpy().mean())
-    right = [
-        (model.probabilities(_transform(grids, answer, task)).argmax(axis=1) == answer).mean()
-        for answer in range(classes_of(task))
+        told = torch.cat([model(part).argmax(dim=1) for part in _parts(grids)])
+        truth = labels.flatten()
+        return told.numpy(), truth.numpy()
+    found = [
+        torch.cat([model(_transform(part, form, task)).argmax(dim=1) for part in _parts(grids)])
+        for form in range(classes_of(task))
     ]
-    return float(np.mean(right))
+    forms = np.repeat(np.arange(classes_of(task)), len(grids))
+    return torch.cat(found).numpy(), forms
+
+
+def accuracy(model: Extractor, grids: Tensor, labels: Tensor | None, task: Task) -> float:
+    """Share of right answers, see `answers`."""
+    told, truth = answers(model, grids, labels, task)
+    return float((told == truth).mean())
 
 
 def classes_of(task: Task, labels: tuple[str, ...] | None = None) -> int:
@@ -238,6 +266,27 @@ def load_extractor(folder: Path) -> tuple[Extractor, ExtractorInfo]:
     return model.eval().requires_grad_(False), info
 
 
+def part_size(height: int, width: int) -> int:
+    """How many grids of this size are looked at at a time."""
+    return max(1, min(_PART, _PART_PIXELS // (height * width)))
+
+
+def _chosen(sets: Sequence[Tensor], rows: Tensor) -> Iterator[Tensor]:
+    """Grids with these numbers, in their order, a part at a time."""
+    starts = torch.tensor([0, *(len(one) for one in sets)]).cumsum(0)
+    for part in rows.split(part_size(sets[0].shape[2], sets[0].shape[3])):
+        grids = torch.empty((len(part), *sets[0].shape[1:]), dtype=torch.uint8)
+        for one, begin, end in zip(sets, starts[:-1], starts[1:], strict=True):
+            inside = (part >= begin) & (part < end)
+            grids[inside] = one[part[inside] - begin]
+        yield grids
+
+
+def _parts(grids: Tensor) -> tuple[Tensor, ...]:
+    parts: tuple[Tensor, ...] = grids.split(part_size(grids.shape[2], grids.shape[3]))
+    return parts
+
+
 def _check(grids: Tensor, task: Task) -> None:
     height, width = grids.shape[2:]
     if min(height, width) < 8:
@@ -246,8 +295,11 @@ def _check(grids: Tensor, task: Task) -> None:
         )
     if task == "rotation" and height != width:
         raise DataError(f"rotation needs square images, but these are {height}×{width}")
-    if bool((grids == grids.reshape(-1)[0]).all()):
-        raise DataError("all training items are one and the same colour: nothing can be learnt")
+    first = grids.reshape(-1)[0]
+    if all(bool((part == first).all()) for part in _parts(grids)):
+        raise DataError(
+            "all training items are one and the same colour (or silence): nothing can be learnt"
+        )
 
 
 @contextlib.contextmanager
@@ -271,6 +323,7 @@ def _descend(
 ) -> None:
     n = len(grids)
     batch = min(_BATCH, n)
+    part = part_size(grids.shape[2], grids.shape[3])
     budget = max(1, _PIXEL_BUDGET // (grids.shape[2] * grids.shape[3]))
     steps = math.ceil(min(epochs * n, budget) / batch)
     eager.spare_compiler()
@@ -283,7 +336,13 @@ def _descend(
         chosen, order = order[:batch], order[batch:]
         x, y = _examples(grids[chosen], None if labels is None else labels[chosen], task, generator)
         optimiser.zero_grad(set_to_none=True)
-        functional.cross_entropy(model(x), y).backward()
+        if len(x) <= part:
+            functional.cross_entropy(model(x), y).backward()
+        else:
+            # The same gradient in parts, up to rounding; of stacked grids an item has C answers.
+            for some, right in zip(x.split(part), y.split(part * (len(y) // len(x))), strict=True):
+                loss = functional.cross_entropy(model(some), right, reduction="sum") / len(y)
+                loss.backward()
         eager.step(optimiser)
         schedule.step()
 
@@ -308,8 +367,22 @@ def _transform(grids: Tensor, answer: int, task: Task) -> Tensor:
     return grids.roll(answer * (grids.shape[3] // 2), dims=3)
 
 
-def _set_scale(model: Extractor, grids: Tensor) -> None:
-    variance = float(model.features(grids).var(axis=0).mean())
+def _std_mean(grids: Tensor) -> tuple[Tensor, Tensor]:
+    """Standard deviation and mean of all pixels."""
+    if grids.numel() <= _PIXEL_BUDGET:
+        return torch.std_mean(grids.to(torch.float32))
+    total = square = 0
+    for part in _parts(grids):
+        values = part.to(torch.int64)
+        total += int(values.sum())
+        square += int((values * values).sum())
+    n = grids.numel()
+    variance = (square - total * total / n) / (n - 1)
+    return torch.tensor(math.sqrt(variance)), torch.tensor(total / n)
+
+
+def _set_scale(model: Extractor, grids: Tensor, chosen: Tensor) -> None:
+    variance = float(model.features_at([grids], chosen).var(axis=0).mean())
     if not math.isfinite(variance) or variance <= 0:
         raise DataError("the extractor's features are constant: the training items do not differ")
     model.scale.copy_(torch.tensor(math.sqrt(variance)))

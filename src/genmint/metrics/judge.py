@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from genmint.catalogue import frechet_infinite_name, frechet_name, kernel_name
 from genmint.data import views
 from genmint.data.prepared import Prepared, Split
-from genmint.metrics.catalogue import frechet_infinite_name, frechet_name, kernel_name
 from genmint.metrics.classes import (
     class_imbalance,
     class_kl,
@@ -62,6 +62,7 @@ class GridJudge:
         seed: of the protocol.
         dynamic_range: of log-mel pictures in dB; None for images.
         groups: group of near-duplicates of each item of `train`, int64 M; None if there are none.
+        left_out: names of metrics that have no meaning for the data set.
     """
 
     dataset: str
@@ -73,6 +74,7 @@ class GridJudge:
     seed: int
     dynamic_range: float | None
     groups: npt.NDArray[np.int64] | None = None
+    left_out: Collection[str] = ()
 
     @cached_property
     def real(self) -> Floats:
@@ -113,6 +115,25 @@ class GridJudge:
         Raises:
             DataError: fewer than three grids, or fewer than two in the test split.
         """
+        metrics: Metrics = {}
+        if self.features_mean_something:
+            metrics |= self._distances(grids, errors=errors)
+        answers = self.extractor.probabilities(grids) if self.task == "labels" else None
+        metrics |= self._of_classes(answers)
+        if answers is not None and labels is not None:
+            _put(metrics, "label_accuracy", label_accuracy(answers, labels.numpy()))
+        if self.dynamic_range is not None:
+            value = log_spectral_distance(grids, self.test, self.dynamic_range)
+            _put(metrics, "log_spectral_distance", value)
+        return metrics
+
+    @property
+    def features_mean_something(self) -> bool:
+        """Whether the extractor has learnt to tell anything of the items."""
+        return frechet_name(self.dataset) not in self.left_out
+
+    def _distances(self, grids: Tensor, *, errors: bool) -> Metrics:
+        """Metrics in the features of the extractor; see `quality`."""
         features = self.extractor.features(grids[:COMPARED_SAMPLES])
         metrics: Metrics = {}
         name = frechet_name(self.dataset)
@@ -125,18 +146,18 @@ class GridJudge:
             metrics[f"{name}_stderr"] = frechet_infinite_stderr(features, self.real, seed=self.seed)
         value = kernel_distance(features, self.real, real_mean=self._mean_kernel)
         _put(metrics, kernel_name(self.dataset), value)
-        answers = self.extractor.probabilities(grids) if self.task == "labels" else None
-        metrics |= self.shares(features, answers)
-        if answers is not None and labels is not None:
-            _put(metrics, "label_accuracy", label_accuracy(answers, labels.numpy()))
-        if self.dynamic_range is not None:
-            value = log_spectral_distance(grids, self.test, self.dynamic_range)
-            _put(metrics, "log_spectral_distance", value)
-        return metrics
+        return metrics | self._neighbours(features)
 
     def shares(self, features: Floats, answers: Floats | None) -> Metrics:
         """Metrics of features and, where the set has labels, of the extractor's answers."""
-        metrics = prdc(features[:COMPARED_SAMPLES], self.real, real_radii=self._radii)
+        neighbours = self._neighbours(features) if self.features_mean_something else {}
+        return neighbours | self._of_classes(answers)
+
+    def _neighbours(self, features: Floats) -> Metrics:
+        return prdc(features[:COMPARED_SAMPLES], self.real, real_radii=self._radii)
+
+    def _of_classes(self, answers: Floats | None) -> Metrics:
+        metrics: Metrics = {}
         if answers is not None:
             assert self.labels is not None
             _put(metrics, "confident", confident(answers))
@@ -151,7 +172,12 @@ class GridJudge:
 
 
 def grid_judge(
-    prepared: Prepared, extractor: Extractor, task: Task, seed: int, split: Split = "test"
+    prepared: Prepared,
+    extractor: Extractor,
+    task: Task,
+    seed: int,
+    split: Split = "test",
+    left_out: Collection[str] = (),
 ) -> GridJudge:
     """Judge of a prepared data set of images or sound, by one of its held-out splits."""
     spec = prepared.spec("vae")
@@ -166,6 +192,7 @@ def grid_judge(
         seed=seed,
         dynamic_range=None if spec.spectrogram is None else spec.spectrogram.dynamic_range,
         groups=prepared.groups(),
+        left_out=left_out,
     )
 
 
@@ -190,12 +217,14 @@ class TextJudge:
         test: stream of symbols, int64.
         train_text: the training text, of one longer than 4,000,000 characters the beginning.
         test_text: the test text.
+        left_out: names of metrics that have no meaning for the text.
     """
 
     train: npt.NDArray[Any]
     test: npt.NDArray[Any]
     train_text: str
     test_text: str
+    left_out: Collection[str] = ()
 
     @cached_property
     def _train_tokens(self) -> list[str]:
@@ -222,19 +251,26 @@ class TextJudge:
         _put(metrics, "character_distance", frequency_distance(texts, self.test_text))
         spoken = [words(text) for text in texts]
         _put(metrics, "word_distance", frequency_distance(spoken, self._test_words))
-        return metrics
+        return {
+            name: value
+            for name, value in metrics.items()
+            if name.removesuffix("_stderr") not in self.left_out
+        }
 
     def memorisation(self, symbols: npt.NDArray[Any]) -> Metrics:
         """How much of the training text is quoted, against the test split; integers N×T."""
         return text_memorisation(symbols, self.train, self.test)
 
 
-def text_judge(prepared: Prepared, split: Split = "test") -> TextJudge:
+def text_judge(
+    prepared: Prepared, split: Split = "test", left_out: Collection[str] = ()
+) -> TextJudge:
     """Judge of a prepared text, by one of its held-out splits."""
     spec = prepared.spec("rnn")
     train = views.load(prepared, "train", spec).numpy()
     test = views.load(prepared, split, spec).numpy()
-    return TextJudge(train, test, as_text(train[:LONGEST_TEXT], spec), as_text(test, spec))
+    known = as_text(train[:LONGEST_TEXT], spec)
+    return TextJudge(train, test, known, as_text(test, spec), left_out)
 
 
 def _put(metrics: Metrics, name: str, value: tuple[float, float]) -> None:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from genmint.config import Frozen, Protocol
 from genmint.config.base import Share
@@ -58,6 +58,7 @@ class Reference(Frozen):
         real: by metric: what items of the validation split score in the place of samples, as many
             as the protocol draws, or all where there are fewer.
         pitches: Hz; the notes of the real clips, if they play notes.
+        left_out: by metric that has no meaning for this data set: why.
     """
 
     dataset: str
@@ -68,6 +69,7 @@ class Reference(Frozen):
     noise_floor: dict[str, float]
     real: dict[str, float]
     pitches: tuple[float, ...] | None = None
+    left_out: dict[str, str] = Field(default_factory=dict)
 
     def baselines_for(
         self, metrics: dict[str, float], observation: Observation | None

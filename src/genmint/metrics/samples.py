@@ -127,13 +127,14 @@ class SampleJudge:
 
     @cached_property
     def _texts(self) -> TextJudge:
-        return text_judge(self._prepared, self._split)
+        return text_judge(self._prepared, self._split, self._reference.left_out)
 
     @cached_property
     def _grids(self) -> GridJudge:
         extractor, info = _extractor(self._folder, self._reference)
         seed = self._reference.protocol.seed
-        return grid_judge(self._prepared, extractor, info.task, seed, self._split)
+        left_out = self._reference.left_out
+        return grid_judge(self._prepared, extractor, info.task, seed, self._split, left_out)
 
     def _grids_of(self, samples: Samples) -> Tensor:
         if samples.grids is not None:

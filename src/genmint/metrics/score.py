@@ -41,6 +41,7 @@ class Score:
         protocol: what two scores must share to be compared.
         baselines: by metric and baseline, those that fit this model.
         noise_floor: by metric.
+        left_out: by metric that has no meaning for the data set: why.
         reference: sha256 of reference.json.
         items: log-likelihood of each held-out item in nats (text: of each block of 1,000
             characters), float64, by what gives it: elbo and importance_weighted_bound of a VAE,
@@ -54,6 +55,7 @@ class Score:
     protocol: dict[str, Any]
     baselines: dict[str, dict[str, float]]
     noise_floor: Metrics
+    left_out: dict[str, str]
     reference: str
     items: dict[str, Floats]
     resamples: dict[str, list[float]]
@@ -97,6 +99,7 @@ def score(model: Family, record: ModelRecord, prepared: Prepared, reference: Pat
             for metric, entries in known.baselines_for(metrics, observation).items()
         },
         noise_floor=known.noise_floors_for(metrics, observation),
+        left_out=known.left_out,
         reference=sha256_file(reference / REFERENCE),
         items=items,
         resamples=resamples,

@@ -179,5 +179,6 @@ def _write(
             "protocol": result.protocol,
             "baselines": result.baselines,
             "noise_floor": result.noise_floor,
+            "left_out": result.left_out,
         },
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from genmint.catalogue import frechet_infinite_name, frechet_name, kernel_name
 from genmint.config import Params, Protocol, ReferenceConfig
 from genmint.data import views
 from genmint.data.prepared import Prepared, Split
@@ -15,12 +18,11 @@ from genmint.data.stacking import single_labels
 from genmint.errors import DataError
 from genmint.files import atomic_dir, sha256_file
 from genmint.metrics.baselines import grid_baselines, merged, sequence_baselines
-from genmint.metrics.catalogue import frechet_infinite_name, frechet_name, kernel_name
 from genmint.metrics.extractor import (
     Extractor,
     ExtractorInfo,
     Task,
-    accuracy,
+    answers,
     classes_of,
     save_extractor,
     train_extractor,
@@ -32,6 +34,14 @@ from genmint.metrics.judge import (
     clip_metrics,
     grid_judge,
     text_judge,
+)
+from genmint.metrics.meaning import (
+    BY_CLASS,
+    Reasons,
+    above_chance,
+    by_feature,
+    left_out,
+    words_left_out,
 )
 from genmint.metrics.noise_floor import Rows, distance_floors, share_floors
 from genmint.metrics.pitch import fundamentals, in_tune, reference_pitches
@@ -75,7 +85,15 @@ def _of_text(prepared: Prepared, protocol: Protocol) -> Reference:
             f"{prepared.path}: the validation split has {len(stream)} characters, and a protocol "
             f"with samples of {length} needs twice as many; lower protocol.sample_length"
         )
+    if len(np.unique(prepared.array("train"))) <= 2:
+        # One of them begins every document.
+        raise DataError(
+            f"datasets.{prepared.meta.dataset}: the training text repeats a single character: "
+            "nothing can be learnt"
+        )
     judge = text_judge(prepared)
+    reasons = words_left_out(judge.test_text)
+    judge = dataclasses.replace(judge, left_out=reasons)
     pieces = stream[: len(stream) // length * length].reshape(-1, length)
     texts = [as_text(piece, spec) for piece in pieces]
     floors = share_floors(
@@ -94,6 +112,7 @@ def _of_text(prepared: Prepared, protocol: Protocol) -> Reference:
         baselines=sequence_baselines(prepared),
         noise_floor=floors,
         real=real,
+        left_out=reasons,
     )
 
 
@@ -105,16 +124,24 @@ def _of_grids(
     train = views.load(prepared, "train", spec)
     validation = views.load(prepared, "validation", spec)
     test = views.load(prepared, "test", spec)
-    extractor, info = _extractor(prepared, config, train, test)
+    extractor, info, reasons = _extractor(prepared, config, train, test)
     save_extractor(folder, extractor, info)
-    judge = grid_judge(prepared, extractor, info.task, protocol.seed)
-    floors = _floors(judge, _pool(torch.cat([train, validation]), protocol), protocol)
+    judge = grid_judge(prepared, extractor, info.task, protocol.seed, left_out=reasons)
+    floors = _floors(judge, [train, validation], protocol)
     unseen = validation[torch.from_numpy(_spread(len(validation), protocol.samples))]
     real = judge.quality(unseen) | judge.memorisation(unseen)
     pitches = None
     if prepared.meta.kind == "audio":
         clip_floors, clip_real, pitches = _of_clips(prepared, protocol)
         floors, real = floors | clip_floors, real | clip_real
+        if pitches is None:
+            reasons["in_tune"] = "the clips of the test split play none of a few fixed notes"
+    needed = 2 * extractor.features(test[:1]).shape[1]
+    if judge.features_mean_something and min(protocol.samples, COMPARED_SAMPLES) < needed:
+        reasons[frechet_infinite_name(dataset)] = (
+            f"the extrapolation needs {needed} samples, twice as many as features: raise "
+            f"protocol.samples (now {protocol.samples})"
+        )
     return Reference(
         dataset=dataset,
         data=prepared.sha256,
@@ -129,35 +156,76 @@ def _of_grids(
         noise_floor=floors,
         real=real,
         pitches=pitches,
+        left_out=reasons,
     )
 
 
-def _pool(grids: Tensor, protocol: Protocol) -> Tensor:
-    """As many real grids as noise floors can make use of, chosen by the protocol's seed."""
+def _pool(items: int, protocol: Protocol) -> Tensor:
+    """Numbers of as many real grids as noise floors can make use of, by the protocol's seed."""
     enough = max(_POOL, 2 * protocol.samples)
-    if len(grids) <= enough:
-        return grids
+    if items <= enough:
+        return torch.arange(items)
     generator = torch.Generator().manual_seed(protocol.seed)
-    return grids[torch.randperm(len(grids), generator=generator)[:enough]]
+    return torch.randperm(items, generator=generator)[:enough]
 
 
 def _extractor(
     prepared: Prepared, config: ReferenceConfig, train: Tensor, test: Tensor
-) -> tuple[Extractor, ExtractorInfo]:
+) -> tuple[Extractor, ExtractorInfo, Reasons]:
+    """The extractor of the first task that has an answer, and what is left out with the reasons."""
     meta = prepared.meta
-    unlabelled: Task = "rotation" if meta.kind == "image" else "order"
-    task: Task = unlabelled if meta.labels is None else "labels"
-    answers = classes_of(task, meta.stacked or meta.labels)
+    reasons = _classes_left_out(prepared)
+    tasks: list[Task] = ["rotation", "order"] if meta.kind == "image" else ["order"]
+    if not reasons:
+        tasks.insert(0, "labels")
+    for task in tasks:
+        extractor = _trained(prepared, config, train, task)
+        labels = _labels(prepared, "test") if task == "labels" else None
+        said, truth = answers(extractor, test, labels, task)
+        reached = float((said == truth).mean())
+        if reached < config.min_accuracy:
+            raise DataError(
+                f"datasets.{meta.dataset}.reference: the extractor tells {reached:.1%} of the test "
+                f"split right ({task}), below min_accuracy {config.min_accuracy:.1%}; distances in "
+                "its features would mean little. Raise epochs, check the labels, or lower "
+                "min_accuracy."
+            )
+        told = above_chance(said, truth, truth.size if task == "labels" else len(test))
+        if told:
+            break
+        problem = f"the extractor tells {reached:.1%} right ({task}), no better than chance"
+        if task == "labels":
+            reasons = left_out(BY_CLASS, f"the labels cannot be told: {problem}")
+    if not told:
+        reasons |= left_out(by_feature(meta.dataset), f"the features mean nothing: {problem}")
+    info = ExtractorInfo(
+        name=f"{meta.dataset.replace('-', '_')}_cnn",
+        task=task,
+        shape=(train.shape[1], train.shape[2], train.shape[3]),
+        classes=_answers(prepared, task),
+        accuracy=reached,
+        stacked=meta.stacked is not None,
+    )
+    return extractor, info, reasons
+
+
+def _answers(prepared: Prepared, task: Task) -> int:
+    return classes_of(task, prepared.meta.stacked or prepared.meta.labels)
+
+
+def _trained(prepared: Prepared, config: ReferenceConfig, train: Tensor, task: Task) -> Extractor:
+    meta = prepared.meta
     # On any machine: the same data then give the same file.
     print(  # noqa: T201 - the first line of a training run names its device
-        f"{meta.dataset}: the extractor trains on the CPU, 1 thread, torch {torch.__version__}",
+        f"{meta.dataset}: the extractor ({task}) trains on the CPU, 1 thread, torch "
+        f"{torch.__version__}",
         flush=True,
     )
     try:
-        extractor = train_extractor(
+        return train_extractor(
             train,
-            _labels(prepared, "train"),
-            classes=answers,
+            _labels(prepared, "train") if task == "labels" else None,
+            classes=_answers(prepared, task),
             task=task,
             epochs=config.epochs,
             seed=config.seed,
@@ -165,22 +233,22 @@ def _extractor(
         )
     except DataError as error:
         raise DataError(f"datasets.{meta.dataset}: {error}") from None
-    reached = accuracy(extractor, test, _labels(prepared, "test"), task)
-    if reached < config.min_accuracy:
-        raise DataError(
-            f"datasets.{meta.dataset}.reference: the extractor tells {reached:.1%} of the test "
-            f"split right ({task}), below min_accuracy {config.min_accuracy:.1%}; distances in its "
-            "features would mean little. Raise epochs, check the labels, or lower min_accuracy."
-        )
-    info = ExtractorInfo(
-        name=f"{meta.dataset.replace('-', '_')}_cnn",
-        task=task,
-        shape=(train.shape[1], train.shape[2], train.shape[3]),
-        classes=answers,
-        accuracy=reached,
-        stacked=meta.stacked is not None,
-    )
-    return extractor, info
+
+
+def _classes_left_out(prepared: Prepared) -> Reasons:
+    """Metrics by class where the labels give no task: there are none, or all are the same."""
+    dataset, found = prepared.meta.dataset, _labels(prepared, "train")
+    if found is None:
+        return left_out(BY_CLASS, f"datasets.{dataset} has no labels")
+    for split, labels in (("training", found), ("test", _labels(prepared, "test"))):
+        assert labels is not None
+        if len(labels.unique()) < 2:
+            return left_out(
+                BY_CLASS,
+                f"all items of the {split} split of datasets.{dataset} have one label, so there is "
+                "nothing to tell apart; the set is treated as unlabelled",
+            )
+    return {}
 
 
 def _labels(prepared: Prepared, split: Split) -> Tensor | None:
@@ -193,23 +261,27 @@ def _labels(prepared: Prepared, split: Split) -> Tensor | None:
     return torch.from_numpy(np.array(labels))
 
 
-def _floors(judge: GridJudge, pool: Tensor, protocol: Protocol) -> Metrics:
-    """How far chance alone moves each metric of grids."""
-    features, seed = judge.extractor.features(pool), protocol.seed
-    compared = min(protocol.samples, COMPARED_SAMPLES)
-    frechet, infinite, kernel = distance_floors(features, judge.real, compared, seed=seed)
-    answers = judge.extractor.probabilities(pool) if judge.task == "labels" else None
+def _floors(judge: GridJudge, sets: Sequence[Tensor], protocol: Protocol) -> Metrics:
+    """How far chance alone moves each metric of grids, by the grids of these sets."""
+    pool, seed = _pool(sum(len(one) for one in sets), protocol), protocol.seed
+    found = judge.extractor.features_at(sets, pool)
+    told = judge.extractor.probabilities_at(sets, pool) if judge.task == "labels" else None
+    # Spectrograms are small, unlike images.
+    sounds = None if judge.dynamic_range is None else torch.cat(list(sets))[pool]
 
     def scores(rows: Rows) -> Metrics:
-        of_rows = None if answers is None else answers[rows]
-        found = judge.shares(features[rows], of_rows)
-        if judge.dynamic_range is not None:
-            grids = pool[torch.from_numpy(rows)]
+        values = judge.shares(found[rows], None if told is None else told[rows])
+        if sounds is not None and judge.dynamic_range is not None:
+            grids = sounds[torch.from_numpy(rows)]
             distance, _ = log_spectral_distance(grids, judge.test, judge.dynamic_range)
-            found["log_spectral_distance"] = distance
-        return found
+            values["log_spectral_distance"] = distance
+        return values
 
     floors = share_floors(scores, len(pool), protocol.samples, seed=seed)
+    if not judge.features_mean_something:
+        return floors
+    compared = min(protocol.samples, COMPARED_SAMPLES)
+    frechet, infinite, kernel = distance_floors(found, judge.real, compared, seed=seed)
     floors[frechet_name(judge.dataset)] = frechet
     floors[kernel_name(judge.dataset)] = kernel
     if infinite is not None:
@@ -257,4 +329,7 @@ def _summary(name: str, reference: Reference) -> str:
     for metric, entries in reference.baselines.items():
         values = ", ".join(f"{key} {entry.value:.4g}" for key, entry in entries.items())
         parts.append(f"{metric}: {values}")
+    for reason in dict.fromkeys(reference.left_out.values()):
+        metrics = [key for key, value in reference.left_out.items() if value == reason]
+        parts.append(f"left out: {', '.join(metrics)} ({reason})")
     return f"{name}: " + "; ".join(parts)

@@ -3,8 +3,16 @@ import sys
 
 import pytest
 
+from genmint.catalogue import (
+    METRICS,
+    always_held,
+    frechet_name,
+    kernel_name,
+    metric,
+    never_held,
+    range_of,
+)
 from genmint.errors import ConfigError
-from genmint.metrics.catalogue import METRICS, frechet_name, kernel_name, metric
 
 
 def test_distances_are_known_by_the_name_of_any_data_set():
@@ -34,5 +42,19 @@ def test_every_entry_has_one_line_and_a_name_of_its_own():
 
 
 def test_the_catalogue_does_not_load_torch():
-    code = "import sys, genmint.metrics.catalogue; sys.exit('torch' in sys.modules)"
+    code = "import sys, genmint.catalogue; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_bounds_are_held_against_the_range_of_a_metric():
+    assert never_held("confident", least=1.1) == "can never pass: confident lies between 0 and 1"
+    assert never_held("confident", least=1.0) is None
+    assert never_held("elbo", most=-1e9) is None
+    assert always_held("elbo", most=0.0) is not None
+    assert always_held("kernel_digits_cnn", most=1e9) is None
+    assert range_of("copying_z") == "copying_z can have any value"
+
+
+def test_every_metric_that_is_a_share_lies_between_0_and_1():
+    assert {(e.low, e.high) for e in METRICS if e.unit == "share"} == {(0.0, 1.0)}
+    assert all(entry.low < entry.high for entry in METRICS)

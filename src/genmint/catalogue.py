@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,21 +24,29 @@ class Metric:
         unit: of the value; "" for a plain count or share.
         direction: which values are better.
         description: one line for tables and pages.
+        low: least value that it can have.
+        high: largest.
     """
 
     pattern: str
     unit: str
     direction: Direction
     description: str
+    low: float = 0.0
+    high: float = math.inf
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric("elbo", "nats", "higher", "Evidence lower bound per held-out item"),
+    Metric(
+        "elbo", "nats", "higher", "Evidence lower bound per held-out item", low=-math.inf, high=0.0
+    ),
     Metric(
         "importance_weighted_bound",
         "nats",
         "higher",
         "Importance-weighted bound on the log-likelihood per held-out item (Burda et al. 2016)",
+        low=-math.inf,
+        high=0.0,
     ),
     Metric("bits_per_dim", "bits", "lower", "Code length per pixel and channel, held-out items"),
     Metric("bits_per_character", "bits", "lower", "Code length per character of held-out text"),
@@ -45,6 +55,7 @@ METRICS: tuple[Metric, ...] = (
         "",
         "lower",
         "As many equally likely characters would be as hard to predict: 2 to the bits",
+        low=1.0,
     ),
     Metric("bits_per_sample", "bits", "lower", "Code length per μ-law sample of held-out clips"),
     Metric(
@@ -58,24 +69,28 @@ METRICS: tuple[Metric, ...] = (
         "",
         "lower",
         "Fréchet distance extrapolated to infinitely many samples",
+        low=-math.inf,
     ),
     Metric(
         "kernel_*_cnn",
         "",
         "lower",
         "Kernel distance (unbiased squared MMD, cubic kernel) in the features of the same CNN",
+        low=-math.inf,
     ),
     Metric(
         "precision",
         "share",
         "higher",
         "Samples within the neighbourhood of a held-out item, in the features of the same CNN",
+        high=1.0,
     ),
     Metric(
         "recall",
         "share",
         "higher",
         "Held-out items within the neighbourhood of a sample, in the features of the same CNN",
+        high=1.0,
     ),
     Metric(
         "density",
@@ -83,20 +98,30 @@ METRICS: tuple[Metric, ...] = (
         "higher",
         "Neighbourhoods of held-out items that a sample lies in, over 5; 1 is as dense as real",
     ),
-    Metric("coverage", "share", "higher", "Neighbourhoods of held-out items with a sample in them"),
-    Metric("confident", "share", "higher", "Samples classified with confidence above 0.8"),
+    Metric(
+        "coverage",
+        "share",
+        "higher",
+        "Neighbourhoods of held-out items with a sample in them",
+        high=1.0,
+    ),
+    Metric(
+        "confident", "share", "higher", "Samples classified with confidence above 0.8", high=1.0
+    ),
     Metric(
         "label_accuracy",
         "share",
         "higher",
         "Samples of a conditional model classified as the label that they were asked for",
+        high=1.0,
     ),
-    Metric("classes", "classes", "higher", "Classes that occur among the samples"),
+    Metric("classes", "classes", "higher", "Classes that occur among the samples", low=1.0),
     Metric(
         "class_imbalance",
         "share",
         "lower",
         "Samples that would have to change class for the class shares of the held-out items",
+        high=1.0,
     ),
     Metric(
         "class_kl",
@@ -105,53 +130,80 @@ METRICS: tuple[Metric, ...] = (
         "Kullback-Leibler divergence of the samples' class shares from those of the training data",
     ),
     Metric("log_spectral_distance", "dB", "lower", "Between mean log-mel spectra, RMS over bands"),
-    Metric("clipping", "share", "lower", "Of the sound at full scale"),
-    Metric("silence", "share", "lower", "Of the sound below -60 dB of full scale"),
+    Metric("clipping", "share", "lower", "Of the sound at full scale", high=1.0),
+    Metric("silence", "share", "lower", "Of the sound below -60 dB of full scale", high=1.0),
     Metric(
         "words_in_held_out",
         "share",
         "higher",
         "Generated words of three letters or more that occur in the held-out text",
+        high=1.0,
     ),
-    Metric("distinct_1", "share", "higher", "Different words over all words, of all samples"),
-    Metric("distinct_2", "share", "higher", "Different pairs of words over all, of all samples"),
-    Metric("distinct_3", "share", "higher", "Different triples of words over all, of all samples"),
-    Metric("self_bleu", "", "lower", "BLEU-4 of a sample with all others as references, 0 to 1"),
+    Metric(
+        "distinct_1", "share", "higher", "Different words over all words, of all samples", high=1.0
+    ),
+    Metric(
+        "distinct_2",
+        "share",
+        "higher",
+        "Different pairs of words over all, of all samples",
+        high=1.0,
+    ),
+    Metric(
+        "distinct_3",
+        "share",
+        "higher",
+        "Different triples of words over all, of all samples",
+        high=1.0,
+    ),
+    Metric(
+        "self_bleu",
+        "",
+        "lower",
+        "BLEU-4 of a sample with all others as references, 0 to 1",
+        high=1.0,
+    ),
     Metric(
         "repetition",
         "share",
         "lower",
         "Sequences of four words that repeat an earlier one of the same sample",
+        high=1.0,
     ),
     Metric(
         "novel_4grams",
         "share",
         "higher",
         "Sequences of four words that do not occur in the training text",
+        high=1.0,
     ),
     Metric(
         "character_distance",
         "bits",
         "lower",
         "Jensen-Shannon divergence of character frequencies from those of the held-out text",
+        high=1.0,
     ),
     Metric(
         "word_distance",
         "bits",
         "lower",
         "Jensen-Shannon divergence of word frequencies from those of the held-out text",
+        high=1.0,
     ),
     Metric(
         "in_tune",
         "share",
         "higher",
         "Clips whose fundamental lies within half a semitone of a pitch of the real clips",
+        high=1.0,
     ),
     Metric(
         "copied",
         "share",
         "lower",
         "Samples closer to a training item than 99 % of held-out items are",
+        high=1.0,
     ),
     Metric(
         "longest_copy",
@@ -170,18 +222,21 @@ METRICS: tuple[Metric, ...] = (
         "standard errors",
         "higher",
         "Rank test of nearness to the training data against held-out items; far below 0: copies",
+        low=-math.inf,
     ),
     Metric(
         "near_duplicates",
         "share",
         "lower",
         "Samples within half the distance from a training item to the next one",
+        high=1.0,
     ),
     Metric(
         "authenticity",
         "share",
         "higher",
         "Samples further from their nearest training item than that is from the next one",
+        high=1.0,
     ),
     Metric("active_units", "units", "higher", "Latent dimensions that the encoder uses"),
     Metric("nonfinite", "values", "lower", "NaN or infinite values in the training history"),
@@ -220,8 +275,45 @@ def metric(name: str) -> Metric:
     for entry in METRICS:
         if fnmatch.fnmatchcase(name, entry.pattern):
             return entry
-    known = ", ".join(entry.pattern for entry in METRICS)
-    raise ConfigError(f"there is no metric {name!r}; known: {known}")
+    known = [entry.pattern for entry in METRICS]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    raise ConfigError(f"there is no metric {name!r}; {hint}")
+
+
+def never_held(name: str, *, least: float | None = None, most: float | None = None) -> str | None:
+    """Why no value of a metric can hold a bound, with the metric's range; None if one can.
+
+    Args:
+        name: of the metric.
+        least: that a value must not be below.
+        most: that a value must not be above.
+    """
+    known = metric(name)
+    above = least is not None and least > known.high
+    below = most is not None and most < known.low
+    return f"can never pass: {range_of(name)}" if above or below else None
+
+
+def always_held(name: str, *, least: float | None = None, most: float | None = None) -> str | None:
+    """Why every value of a metric holds a bound, with the metric's range; None if one does not."""
+    known = metric(name)
+    above = most is not None and most >= known.high
+    below = least is not None and least <= known.low
+    return f"always passes, so it asks nothing: {range_of(name)}" if above or below else None
+
+
+def range_of(name: str) -> str:
+    """The range of a metric's values in words."""
+    known = metric(name)
+    low, high = f"{known.low:g}", f"{known.high:g}"
+    if math.isinf(known.low) and math.isinf(known.high):
+        return f"{name} can have any value"
+    if math.isinf(known.low):
+        return f"{name} is at most {high}"
+    if math.isinf(known.high):
+        return f"{name} is at least {low}"
+    return f"{name} lies between {low} and {high}"
 
 
 def frechet_name(dataset: str) -> str:
