@@ -104,7 +104,7 @@ def test_blocks_cannot_change_after_they_were_read():
         ("gates:\n  a:", "gates:\n  c:", "gates.c: there is no model 'c'"),
         ("  faces:", "  Faces:", "lower-case letters, digits and hyphens"),
         ("  a: {family", "  a.journal: {family", "lower-case letters, digits and hyphens"),
-        ("kind: image, resolution: 16", "kind: image, resolution: 16, split: randomly", "official, position, hash or group:COLUMN"),
+        ("kind: image, resolution: 16", "kind: image, resolution: 16, split: randomly", "use hash, group:COLUMN, official, position or position:file"),
         ("kind: image, resolution: 16", "kind: image, resolution: 16, test: 0.95", "nothing is left"),
         ("kind: image, resolution: 16", "kind: image, resolution: 16, test: 0.0", "datasets.faces.test"),
         ("kind: image, resolution: 16", "kind: image, resolution: 100000", "datasets.faces.resolution"),
