@@ -45,8 +45,9 @@ def run(project: Project, params: Params, name: str) -> None:
         lines: list[str] = []
         if isinstance(dataset, ImageDataset):
             lines = remarks(name, dataset, table)
+            settled = settled_reader(name, dataset, table)
             if unsettled(dataset, table):
-                items = items.read_by(settled_reader(name, dataset, table))
+                items = items.read_by(settled)
                 pieces = counted(items.describe(), f"reading {name} again")
                 manifest.write(table, pieces, columns)
     unread = f", {found - readable} of them unreadable" if found > readable else ""

@@ -95,10 +95,9 @@ class AudioReader:
     def load(self, path: Path) -> npt.NDArray[np.int16]:
         """The clips of one file, int16 N×T."""
         with _opened(path) as (stream, recording):
-            frames = _frames(stream, recording)
-            if frames == 0:
+            if stream.frames == 0:
                 raise UnreadableError("0 samples")
-            total = self._count(frames, recording.rate)
+            total = self._count(int(stream.frames), recording.rate)
             return np.stack(list(self._clips(stream, total, recording.rate)))
 
     def describe_rows(self, rows: npt.NDArray[np.int16]) -> list[Statistics]:
@@ -236,19 +235,12 @@ def _opened(path: Path) -> Iterator[tuple[Any, Recording]]:
         except soundfile.SoundFileError as error:
             raise UnreadableError(f"not readable as {recording.format}: {_short(error)}") from None
         with stream:
-            if recording.format == "WAV" and recording.frames not in (None, stream.frames):
+            if recording.frames not in (None, stream.frames):
                 raise UnreadableError(
                     f"damaged audio file: {stream.frames} samples can be read of the "
                     f"{recording.frames} that its header promises"
                 )
             yield stream, recording
-
-
-def _frames(stream: Any, recording: Recording) -> int:
-    """Samples of one channel; a FLAC stream that does not say is read through once."""
-    if recording.format == "WAV":
-        return int(stream.frames)
-    return recording.frames or sum(len(block) for block in _blocks(stream, recording))
 
 
 def _blocks(stream: Any, recording: Recording) -> Iterator[Sound]:
@@ -258,23 +250,20 @@ def _blocks(stream: Any, recording: Recording) -> Iterator[Sound]:
         UnreadableError: damaged, or shorter than its header says.
     """
     lossless = recording.format == "FLAC"
-    left = recording.frames if lossless else int(stream.frames)
+    left = int(stream.frames)
     digest = hashlib.md5(usedforsecurity=False)
-    while left is None or left > 0:
-        wanted = _BLOCK if left is None else min(left, _BLOCK)
+    while left > 0:
+        wanted = min(left, _BLOCK)
         if lossless:
             whole = _read(stream, wanted, "int32")
             digest.update(_stored(whole, recording.bits or 16))
             block = whole.astype(np.float32) / _FULL_SCALE_32
         else:
             block = _read(stream, wanted)
-        if len(block):
-            yield block
-        elif left is None:
-            break
-        else:
+        if len(block) == 0:
             raise UnreadableError(f"cut short: ends {left} samples before its header says")
-        left = None if left is None else left - len(block)
+        left -= len(block)
+        yield block
     if recording.md5 is not None and digest.digest() != recording.md5:
         raise UnreadableError("damaged audio file: wrong checksum of its samples")
 

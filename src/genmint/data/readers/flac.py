@@ -58,6 +58,11 @@ def _recording(stream: BinaryIO, info: bytes, size: int) -> Recording:
     (packed,) = struct.unpack(">Q", info[10:18])
     rate, channels = packed >> 44, (packed >> 41 & 7) + 1
     bits, frames = (packed >> 36 & 31) + 1, packed & 0xFFFFFFFFF
+    if frames == 0:
+        raise UnreadableError(
+            "its description does not say how many samples follow (it was written into a pipe): "
+            "write it again as a file"
+        )
     start = stream.tell()
     if start >= size:
         raise UnreadableError("damaged audio file: cut short before its samples")
@@ -68,7 +73,7 @@ def _recording(stream: BinaryIO, info: bytes, size: int) -> Recording:
         MAGIC + b"\x80" + _INFO.to_bytes(3, "big") + info,
         start,
         size - start,
-        frames or None,
+        frames,
         rate,
         bits,
         md5 if any(md5) else None,

@@ -31,6 +31,7 @@ _ADAM7 = (
     (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4),
     (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2),
 )  # fmt: skip
+_INDEXED = 3
 _PIECE = 1 << 20
 _INPUT = 1 << 16
 _MOST_CHUNKS = 100_000
@@ -136,7 +137,9 @@ def _skip(stream: BinaryIO, kind: bytes, length: int) -> None:
 def _container(found: _Found) -> Container:
     if not found.data:
         raise UnreadableError("damaged image: a PNG file without image data")
-    width, height, depth = struct.unpack(">IIB", found.header[:9])
+    width, height, depth, colour = struct.unpack(">IIBB", found.header[:10])
+    if colour == _INDEXED and not found.palette:
+        raise UnreadableError("damaged image: a palette image without palette")
     parts = [SIGNATURE, _packed(b"IHDR", found.header)]
     parts += [_packed(b"PLTE", found.palette)] if found.palette else []
     parts += [_packed(b"tRNS", found.transparency)] if found.transparency else []

@@ -19,8 +19,7 @@ class Recording:
         head: bytes that begin a file of the same format and hold what its samples are.
         start: where in the file the samples begin, in bytes.
         length: of the samples, in bytes.
-        frames: samples of one channel; None where the file does not say, or where their number
-            does not follow from its length.
+        frames: samples of one channel; None where their number does not follow from the length.
         rate: in Hz.
         bits: of a sample; FLAC only.
         md5: of the samples; FLAC only, None where it was not written.
