@@ -4,6 +4,7 @@ import json
 import os
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
@@ -202,6 +203,17 @@ def test_a_damaged_manifest_is_an_error_with_the_way_out(data_project):
     data_project.project.manifest("own").write_bytes(b"PAR1 no more")
     data_project.admit()
     with pytest.raises(DataError, match=r"not a manifest .* Run `dvc repro -f ingest@own`"):
+        data_project.prepare()
+
+
+def test_a_manifest_of_another_version_is_an_error_with_the_way_out(data_project):
+    data_project.pictures(60)
+    data_project.block(**PICTURES)
+    data_project.ingest()
+    path = data_project.project.manifest("own")
+    pq.write_table(pq.read_table(path).drop_columns(["item", "sketch"]), path)
+    data_project.admit()
+    with pytest.raises(DataError, match=r"no column item; .*`dvc repro -f ingest@own`"):
         data_project.prepare()
 
 

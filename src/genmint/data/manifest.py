@@ -68,6 +68,12 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         DataError: missing, or not a manifest.
     """
     with _explained(path):
+        missing = sorted(set(columns or ()) - set(pq.read_schema(path).names))
+        if missing:
+            raise DataError(
+                f"{path}: has no column {missing[0]}; another version of genmint made it. "
+                f"{_way_out(path)}"
+            )
         return pq.read_table(path, columns=None if columns is None else list(columns))
 
 
@@ -101,9 +107,13 @@ def first_error(path: Path) -> str:
     return ""
 
 
+def _way_out(path: Path) -> str:
+    return f"Run `dvc repro -f ingest@{path.stem}`."
+
+
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    way_out = f"Run `dvc repro -f ingest@{path.stem}`."
+    way_out = _way_out(path)
     try:
         yield
     except FileNotFoundError:
