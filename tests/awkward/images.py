@@ -135,9 +135,13 @@ def _png_damage():
     cut = png(pixels(1), 8, 2)
     yield Awkward("png-cut.png", cut[: len(cut) // 2], "cut short within its IDAT chunk")
     yield Awkward("png-no-end.png", cut[:-12], "cut short within its list of chunks")
-    wrong = bytearray(png(pixels(2), 8, 2))
-    wrong[wrong.index(b"IDAT") + 60] ^= 1
+    # Data that are stored, not compressed: a decoder sees nothing wrong with another pixel.
+    wrong = bytearray(png(pixels(2), 8, 2, data=zlib.compress(_raw(2), level=0)))
+    wrong[wrong.index(b"IDAT") + 60] ^= 64
     yield Awkward("png-checksum.png", bytes(wrong), "wrong checksum of its IDAT chunk")
+    alone = bytearray(png(pixels(11), 8, 2))
+    alone[-13] ^= 1
+    yield Awkward("png-checksum-alone.png", bytes(alone), "wrong checksum of its IDAT chunk")
     data = bytearray(zlib.compress(_raw(3)))
     data[-1] ^= 1
     yield Awkward("png-adler.png", png(pixels(3), 8, 2, data=bytes(data)), "do not decompress")
