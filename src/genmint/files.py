@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,10 +43,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
     with _temporary(target, make) as temporary:
         yield temporary
-        # mkstemp's 0600 would stop colleagues from reading what a shared checkout holds.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        apply_umask(temporary)
         _fsync(temporary)
         temporary.replace(target)
         _fsync(target.parent)
@@ -67,7 +65,7 @@ def atomic_dir(target: Path) -> Iterator[Path]:
 
     with _temporary(target, make) as temporary:
         yield temporary
-        temporary.chmod(0o755)
+        apply_umask(temporary)
         for path in temporary.rglob("*"):
             if path.is_file():
                 _fsync(path)
@@ -75,6 +73,38 @@ def atomic_dir(target: Path) -> Iterator[Path]:
             shutil.rmtree(target)
         temporary.replace(target)
         _fsync(target.parent)
+
+
+def apply_umask(path: Path) -> None:
+    """Give a file, or a folder with all that is in it, the mode that the umask asks for.
+
+    mkstemp, mkdtemp, SQLite and some libraries have modes of their own (0600, 0700, 0644), which
+    lock colleagues out of a checkout that they share. A folder's setgid bit stays.
+    """
+    umask = _umask()
+    for each in (path, *(path.rglob("*") if path.is_dir() else ())):
+        if each.is_symlink():
+            continue
+        if each.is_dir():
+            each.chmod((each.stat().st_mode & stat.S_ISGID) | (0o777 & ~umask))
+        else:
+            each.chmod(0o666 & ~umask)
+
+
+def file_mode() -> int:
+    """Mode of a new file by the umask: for libraries that would set one of their own."""
+    return 0o666 & ~_umask()
+
+
+def _umask() -> int:
+    """The umask of this process."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        return int(next(line for line in lines if line.startswith("Umask:")).split()[1], 8)
+    # Elsewhere it can only be read by setting it, for the whole process.
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
 
 
 @contextlib.contextmanager

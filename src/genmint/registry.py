@@ -21,6 +21,7 @@ from genmint import entries, journal, marks, registered, tracking
 from genmint.admission import EVALUATION, STORED_WEIGHTS, Admission
 from genmint.config import Gate
 from genmint.errors import GenmintError
+from genmint.files import apply_umask
 from genmint.history import Entry, Kind, Move, NamedVersion, Standing
 from genmint.project import Project
 from genmint.registered import WEIGHTS_TAG, Version
@@ -293,6 +294,8 @@ class Registry:
             from genmint import serving
 
             serving.save(model, packed)
+            # MLflow copies modes along, and those of its temporary folders shut everybody else out.
+            apply_umask(packed)
             self.client.log_artifacts(run_id, str(packed), _MODEL)
         source = f"{self.client.get_run(run_id).info.artifact_uri}/{_MODEL}"
         self._log_evaluation(run_id, evaluation)

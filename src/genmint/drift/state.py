@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from genmint.config.base import Frozen
 from genmint.drift.decision import Asked, Decision, Window
 from genmint.errors import GenmintError
-from genmint.files import read_json, write_json
+from genmint.files import file_mode, read_json, write_json
 from genmint.project import Project
 
 T = TypeVar("T", bound=Frozen)
@@ -71,7 +71,7 @@ class Shelf:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self.folder / "lock", timeout=seconds):
+            with FileLock(self.folder / "lock", timeout=seconds, mode=file_mode()):
                 yield
         except Timeout:
             raise GenmintError(

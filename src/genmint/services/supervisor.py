@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from filelock import FileLock, Timeout
 
 from genmint.errors import GenmintError
-from genmint.files import write_json
+from genmint.files import file_mode, write_json
 from genmint.services import alerts, database, pools, warden
 from genmint.services.config import Services
 from genmint.services.processes import Child, kill_marked, start_warden
@@ -50,7 +50,7 @@ def serve(services: Services) -> int:
             start.
     """
     services.state.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(services.state / "lock", timeout=0)
+    lock = FileLock(services.state / "lock", timeout=0, mode=file_mode())
     try:
         lock.acquire()
     except Timeout:
@@ -62,7 +62,7 @@ def serve(services: Services) -> int:
         signal.signal(ending, _interrupt)
     try:
         # The warden of one that was killed is given time to end its work.
-        with FileLock(services.state / warden.LOCK, timeout=_WARDEN_SECONDS):
+        with FileLock(services.state / warden.LOCK, timeout=_WARDEN_SECONDS, mode=file_mode()):
             pass
         if left := kill_marked(services.mark):
             _say(f"killed {left} processes that an earlier supervisor left")

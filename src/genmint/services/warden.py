@@ -13,6 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from genmint.files import file_mode
 from genmint.services.processes import kill_marked
 from genmint.services.settings import remove_settings
 
@@ -25,7 +26,7 @@ def main() -> int:
         signal.signal(ignored, signal.SIG_IGN)
     mark, settings = sys.argv[1:]
     # The next supervisor waits for it, or what it starts would be killed as well.
-    with FileLock(Path(mark) / LOCK):
+    with FileLock(Path(mark) / LOCK, mode=file_mode()):
         sys.stdin.buffer.read()
         kill_marked(mark)
         remove_settings(Path(settings))

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from genmint.errors import GenmintError, RegistryMissingError
 from genmint.exhaustion import disk_full
+from genmint.files import apply_umask, file_mode
 from genmint.project import HOME, Project
 from genmint.tracking.address import TRACKING, database_of, named_address
 from genmint.tracking.failures import explained, without_password
@@ -150,12 +151,13 @@ def create_store(project: Project) -> None:
         )
     state = project.home / ".genmint"
     state.mkdir(parents=True, exist_ok=True)
-    with FileLock(state / "mlflow.lock", timeout=_LOCK_SECONDS):
+    with FileLock(state / "mlflow.lock", timeout=_LOCK_SECONDS, mode=file_mode()):
         if target.exists():
             return
         with tempfile.TemporaryDirectory(prefix="mlflow.", dir=state) as folder:
             fresh = Path(folder) / "mlflow.db"
             _build_store(fresh, artifacts)
+            apply_umask(fresh)
             fresh.replace(target)
 
 
@@ -170,6 +172,7 @@ def _create_named(target: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
         fresh = Path(folder) / target.name
         _build_store(fresh, target.parent / _ARTIFACTS)
+        apply_umask(fresh)
         # Not a rename: somebody else may have been quicker, and have runs in it.
         with contextlib.suppress(FileExistsError):
             target.hardlink_to(fresh)

@@ -24,7 +24,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from genmint.errors import ConfigError, GenmintError, TemporaryError
-from genmint.files import atomic_path, read_json, write_json, write_text
+from genmint.files import atomic_path, file_mode, read_json, write_json, write_text
 
 _STATE = "state.pt"
 _ABOUT = "about.json"
@@ -93,7 +93,7 @@ class Checkpoint:
             yield
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / _LOCK)
+        lock = FileLock(self.folder / _LOCK, mode=file_mode())
         try:
             lock.acquire(timeout=_PATIENCE)
         except Timeout:
