@@ -15,9 +15,10 @@ PIP_EXTRA := --extra-index-url $(TORCH_INDEX)
 else ifneq ($(TORCH),default)
 $(error TORCH=$(TORCH): use TORCH=cpu or leave it out)
 endif
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --progress-bar off $(PIP_EXTRA)
+# By relative paths: the folder of the checkout may have blanks and quotes in its name.
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --progress-bar off $(PIP_EXTRA)
 # On all cores, where pip compiles on one. A few packages ship files that no Python 3 reads.
-COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib src || true
+COMPILE := $(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib src || true
 
 # Stages are called as `python -m genmint`: this is the python they find.
 export PATH := $(BIN):$(PATH)
@@ -29,7 +30,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 
 SOURCES := $(wildcard src tests benchmarks pipelines scripts)
-PYTEST  := $(BIN)/python -m pytest
+PYTEST  := $(VENV)/bin/python -m pytest
 
 .PHONY: help
 help: ## list the targets

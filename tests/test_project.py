@@ -60,3 +60,14 @@ def test_home_without_git_is_the_project(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text("{}\n")
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     assert Project.find(tmp_path).home == tmp_path
+
+
+@pytest.mark.parametrize("name", ["what?", "line\nbreak", "esc\x1b[2J", "bytes\udcff"])
+def test_a_folder_that_no_database_address_can_name_is_refused(name, tmp_path):
+    root = tmp_path / name
+    root.mkdir()
+    (root / "params.yaml").write_text("{}\n")
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    with pytest.raises(ConfigError, match=r"cannot hold a checkout.*Rename the folder") as caught:
+        Project.find(root)
+    assert str(caught.value).isprintable()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genmint.errors import ConfigError
+from genmint.preflight import check_output_folders, runs_under_dvc
 
 if TYPE_CHECKING:
     from genmint.config import Params
@@ -52,6 +53,8 @@ def _known(name: str, known: Iterable[str], what: str) -> str:
 def stage(options: argparse.Namespace) -> int:
     """Run a stage of a data set or a model."""
     project, params = _open()
+    if runs_under_dvc():
+        check_output_folders(project)
     if options.verb in DATASET_STAGES:
         _known(options.name, params.datasets, "data set")
     else:

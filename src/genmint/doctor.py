@@ -18,6 +18,7 @@ from genmint.data.content_store import content_stores
 from genmint.data.folder import Folder
 from genmint.data.locate import existing_source
 from genmint.errors import GenmintError
+from genmint.preflight import check_output_folders
 from genmint.programs import problem
 from genmint.project import HOME, Project
 from genmint.repository import working_tree
@@ -58,6 +59,7 @@ def _checks() -> dict[str, Check]:
         "dvc": _dvc,
         "params.yaml": _params,
         "data": _data_paths,
+        "folders": _folders,
         "device": _device,
         "disk": _disk,
         "data mirror": _mirror,
@@ -154,6 +156,11 @@ def _data_paths(project: Project) -> tuple[str, str]:
             stops = Folder(source, dataset.follow_links, stores).stops_dvc()
             problems += [f"datasets.{name}.path: {dataset.path}: {each}" for each in stops]
     return ("failed", "; ".join(problems)) if problems else ("ok", "every path can be read")
+
+
+def _folders(project: Project) -> tuple[str, str]:
+    check_output_folders(project)
+    return "ok", "no folder of outputs is a link"
 
 
 def _device(_: Project) -> tuple[str, str]:

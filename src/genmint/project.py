@@ -28,11 +28,13 @@ class Project:
         DVC_ROOT is not consulted: inside `dvc exp run --temp` it points at the main workspace.
 
         Raises:
-            ConfigError: no params.yaml with a dvc.yaml beside it here or above.
+            ConfigError: no params.yaml with a dvc.yaml beside it here or above; or the name of the
+                folder cannot be part of a database's address.
         """
         here = (start or Path.cwd()).resolve()
         for folder in (here, *here.parents):
             if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
+                _check_name(folder)
                 return cls(folder)
         raise ConfigError(
             f"{here}: no params.yaml with a dvc.yaml beside it, here or in a folder above. "
@@ -165,3 +167,15 @@ class Project:
             if (folder.parent.parent.name, folder.parent.name, folder.name) == _DVC_EXPERIMENTS:
                 return folder.parents[2]
         return None
+
+
+def _check_name(folder: Path) -> None:
+    name = str(folder)
+    # Blanks, quotes, #, % and & work. A ? ends the path in the address of a SQLite database.
+    if "?" in name or not name.isprintable():
+        shown = name if name.isprintable() else ascii(name)
+        raise ConfigError(
+            f"{shown}: a folder with a question mark, a control character or undecodable bytes in "
+            "its path cannot hold a checkout, since the address of MLflow's database cannot name "
+            "it. Rename the folder."
+        )
