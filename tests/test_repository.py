@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from genmint import tracking
+from genmint.dvc_config import cache_dir, has_remote
 from genmint.errors import GenmintError
 from genmint.flow.checkout import checked_out
+from genmint.programs import run_dvc
 from genmint.project import Project
 
 GIT = [
@@ -167,3 +169,19 @@ def test_the_home_is_known_where_git_refuses_to_work(origin, tmp_path, monkeypat
     monkeypatch.setenv("PATH", os.devnull)
     assert Project(tmp_path / "other").home == origin
     assert Project(Path(tmp_path / "other" / ".")).home == origin
+
+
+def test_a_flow_works_in_a_folder_with_blanks_quotes_and_foreign_letters(origin, tmp_path):
+    """DVC itself cannot write such a path into its configuration."""
+    work = tmp_path / "a b's #%&+é 図"
+    git(tmp_path, "clone", "-q", str(origin), str(work))
+    (work / ".dvc" / "config.local").write_text(
+        f"['remote \"store\"']\n    url = {tmp_path / 'é'}\n[core]\n    remote = store\n"
+    )
+    home = Project(work)
+    with checked_out(home, git(work, "rev-parse", "HEAD"), "night") as checkout:
+        assert cache_dir(checkout.root) == work / ".dvc" / "cache"
+        assert has_remote(checkout.root)
+        # DVC as a program reads it, too.
+        assert run_dvc(checkout, "cache", "dir").strip() == str(work / ".dvc" / "cache")
+        assert str(tmp_path / "é") in run_dvc(checkout, "remote", "list")

@@ -56,12 +56,16 @@ def share_cache(root: Path, worktree: Path) -> None:
     Raises:
         GenmintError: the repository is none of DVC's, or its configuration is damaged.
     """
-    from dvc.config import Config
+    from configobj import ConfigObj
 
     config = dvc_config(root)
-    with Config(str(worktree / ".dvc"), validate=False).edit("local") as local:
-        local["remote"] = config.get("remote", {})
-        if "remote" in config.get("core", {}):
-            local["core"] = {"remote": config["core"]["remote"]}
-        # Links cost no time and no space; what lies in a worktree is only read, or removed whole.
-        local["cache"] = {"dir": str(cache_dir(root)), "type": "reflink,hardlink,copy"}
+    local: dict[str, Any] = {
+        f'remote "{name}"': dict(remote) for name, remote in config.get("remote", {}).items()
+    }
+    if "remote" in config.get("core", {}):
+        local["core"] = {"remote": config["core"]["remote"]}
+    # Links cost no time and no space; what lies in a worktree is only read, or removed whole.
+    local["cache"] = {"dir": str(cache_dir(root)), "type": "reflink,hardlink,copy"}
+    # Not by DVC's own writer: it knows ASCII only, and a path may have other letters.
+    with (worktree / ".dvc" / "config.local").open("wb") as stream:
+        ConfigObj(local, encoding="utf-8").write(stream)
