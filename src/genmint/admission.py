@@ -141,7 +141,10 @@ class Admission:
     @contextlib.contextmanager
     def _files(self, version: Version) -> Iterator[_Files | None]:
         """Reach a version's files; None if nothing lies where they should be."""
-        source = self._client.get_model_version_download_uri(version.name, version.version)
+        source = version.source
+        if source.startswith("models:"):
+            # A copy within the registry: MLflow knows where the files of the original are.
+            source = self._client.get_model_version_download_uri(version.name, version.version)
         try:
             repository = get_artifact_repository(source, tracking_uri=self._address)
         except MlflowException:
