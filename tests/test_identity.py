@@ -67,40 +67,47 @@ def renamed(stocked):
     client(stocked).rename_registered_model("tiny", "tiny-old")
 
 
+def register_failed(stocked, source):
+    """Versions 1 and 2 anew, both with weights that failed their gate."""
+    client(stocked).create_registered_model("tiny")
+    for _ in range(2):
+        client(stocked).create_model_version("tiny", source=source.source, tags=source.tags)
+
+
+WAYS = {
+    "reconcile": lambda stocked: reconciled(stocked),
+    "promote": lambda stocked: promoted(stocked, seed=2, elbo=-35.0),
+    "rollback": lambda stocked: rollback(stocked.project, stocked.params, "tiny", "test"),
+    "rollback --to 2": lambda stocked: rollback(
+        stocked.project, stocked.params, "tiny", "test", "2"
+    ),
+}
+
+
+@pytest.mark.parametrize("act", WAYS)
 @pytest.mark.parametrize("lost", [deleted, renamed])
-@pytest.mark.parametrize(
-    "act",
-    [
-        lambda stocked: reconciled(stocked),
-        lambda stocked: promoted(stocked),
-        lambda stocked: rollback(stocked.project, stocked.params, "tiny", "test"),
-        lambda stocked: rollback(stocked.project, stocked.params, "tiny", "test", "1"),
-        lambda stocked: rollback(stocked.project, stocked.params, "tiny", "test", "2"),
-    ],
-    ids=["reconcile", "promote", "rollback", "rollback --to 1", "rollback --to 2"],
-)
 def test_a_number_that_begins_again_makes_no_failed_version_champion(stocked, said, lost, act):
     """Version 1 and 2 of the journal passed; the new 1 and 2 have other weights, and failed."""
+    failed = client(stocked).get_model_version("tiny", "3")
     lost(stocked)
     code, text = said()
     assert code == 1
     assert "journal entry 2 names a champion that may not be one: version 2 (weights " in text
     assert "does not exist any more" in text
-    for seed in (7, 8):
-        assert promoted(stocked, seed=seed, elbo=-35.0).verdict == "refused"
-    assert aliases(stocked) == (None, None)
+    register_failed(stocked, failed)
+    assert said()[0] == 1
     with contextlib.suppress(GenmintError):
-        act(stocked)
+        WAYS[act](stocked)
     assert aliases(stocked) == (None, None)
     assert last(stocked).version is None
     assert "does not exist any more" in last(stocked).reason
-    assert "there is no champion: journal entry 3 (withdrawn: " in said()[1]
 
 
 @pytest.mark.parametrize("lost", [deleted, renamed])
 def test_after_a_registered_model_was_lost_the_next_that_passes_is_champion(stocked, lost, capsys):
     lost(stocked)
-    assert promoted(stocked, seed=7, elbo=-35.0).verdict == "refused"
+    client(stocked).create_registered_model("tiny")
+    client(stocked).create_model_version("tiny", source="file:///nowhere")
     outcome = promoted(stocked, seed=8, elbo=-19.0)
     assert (outcome.verdict, outcome.version) == ("promoted", "2"), outcome
     assert "does not exist any more" in outcome.reason

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -117,7 +118,9 @@ class Proxy:
     `misbehave` takes what to do with requests whose path holds `path`, and how many of them:
     "fail" answers 500, "reject" answers 400 in words that are not MLflow's, "lose" has the server
     carry them out and hangs up instead of answering, "delay" holds them up for `seconds`,
-    anything else just counts them. `close` makes the port refuse.
+    anything else just counts them. `answer` answers with a status in words that are not MLflow's,
+    `hide` does what a server with users does with a registered model that this one may not read:
+    it is left out of searches, and refused when asked for outright. `close` makes the port refuse.
     """
 
     def __init__(self, target):
@@ -161,7 +164,14 @@ class Proxy:
                 self.busy -= 1
 
     def behave(self):
+        self.hidden = None
         self.misbehave("", "", 0)
+
+    def answer(self, status, path):
+        self.misbehave(status, path)
+
+    def hide(self, name):
+        self.hidden = name
 
     def misbehave(self, action, path="/", times=10**6, seconds=0.0):
         self.action, self.path, self.left, self.seconds = action, path, times, seconds
@@ -177,8 +187,15 @@ class Proxy:
             time.sleep(self.seconds)
         if action == "fail":
             status, content = 500, b'{"error_code": "INTERNAL_ERROR", "message": "on purpose"}'
+        elif self.hidden is not None and self.hidden in urllib.parse.unquote_plus(request.path):
+            status, content = 200, b"{}"
+            if "/search" not in request.path:
+                status = 403
+                content = b'{"error_code": "PERMISSION_DENIED", "message": "Permission denied"}'
         elif action == "reject":
             status, content = 400, b"<html>on purpose</html>"
+        elif isinstance(action, int):
+            status, content = action, b"<html>on purpose</html>"
         else:
             headers = {k: v for k, v in request.headers.items() if k not in ("Host", "Connection")}
             answer = requests.request(
