@@ -269,7 +269,7 @@ def _add_registry_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
     rollback.add_argument(
         "--to",
         metavar="VERSION",
-        help="one that was champion or passed its gate (default: the champion before)",
+        help="one that passed its gate (default: the champion before)",
     )
     rollback.add_argument("--reason", required=True, help="for the journal")
 
