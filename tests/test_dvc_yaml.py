@@ -37,6 +37,8 @@ EXCEPTIONS: dict[str, tuple[Iterable[str], str]] = {
     "config/models.py": ((*DATA, "gate"), "settings that only train and evaluate read"),
     "config/datasets.py": (MODELS, "settings of data reach models in full through meta.json, "
                                    "config.json and reference.json"),
+    "data/agreement.py": (("validate", "reference", "train", "evaluate"),
+                          "refuses what was made with other settings; changes nothing else"),
     "data/progress.py": (("ingest",), "the progress that is shown while items are read"),
     "data/readers/": (("validate", "reference"), "the manifest and the arrays are dependencies"),
     "data/items.py": (("reference",), "reads sources; imported beside single_labels of stacking"),

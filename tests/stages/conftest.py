@@ -53,7 +53,9 @@ class DataProject:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(f"{line}\n" for line in ["id,path,reason", *quarantined]))
         manifest = sha256_file(self.project.manifest(name))
-        write_json(self.project.validation(name), {"passed": 1, "manifest": manifest})
+        bound = self._params().datasets[name].max_quarantined
+        report = {"passed": 1, "manifest": manifest, "max_quarantined": bound}
+        write_json(self.project.validation(name), report)
 
     def run(self, name="own"):
         self.ingest(name)

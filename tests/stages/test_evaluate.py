@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import wave
 
@@ -19,6 +20,7 @@ from genmint.project import Project
 from genmint.stages import evaluate, reference
 
 PROTOCOL = {"samples": 24, "importance_samples": 4, "seed": 5, "batch_size": 16}
+SPECTROGRAM = {"n_fft": 64, "hop": 32, "mels": 8, "dynamic_range": 80.0}
 PARAMS = {
     "datasets": {
         "shapes": {
@@ -30,6 +32,7 @@ PARAMS = {
             "kind": "audio",
             "sample_rate": 4000,
             "seconds": 0.128,
+            "spectrogram": SPECTROGRAM,
             "protocol": PROTOCOL,
         },
         "prose": {
@@ -100,10 +103,9 @@ def prepare_all(project):
         played = rng.choice([200.0, 300.0], n)
         clip = 9000 * np.sin(2 * np.pi * played[:, None] * time) + rng.normal(0, 40, (n, 512))
         clips[split] = clip.astype(np.int16)
-    spectrogram = {"n_fft": 64, "hop": 32, "mels": 8, "dynamic_range": 80.0}
     prepare(
         project, "tones", clips, kind="audio", shape=[512], sample_rate=4000,
-        spectrogram=spectrogram,
+        spectrogram=SPECTROGRAM,
     )  # fmt: skip
     words = ["abba ", "cab ", "bad ", "dab "]
     letters = "abcd "
@@ -166,6 +168,20 @@ def project(finished, tmp_path):
 def run(project, name="vae"):
     evaluate.run(project, load_params(project.params), name)
     return json.loads(project.metrics(name).read_text())
+
+
+def edit(path, change):
+    """Change the JSON of a file in place."""
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def change_protocol(project, dataset, **changed):
+    """Change the protocol in params.yaml and in the reference, which is not made anew."""
+    edit(project.params, lambda file: file["datasets"][dataset]["protocol"].update(changed))
+    reference = project.reference(dataset) / "reference.json"
+    edit(reference, lambda file: file["protocol"].update(changed))
 
 
 def protocol_of(project, name):
@@ -259,18 +275,41 @@ def outs(project, name):
 @pytest.mark.parametrize("name", ["vae", "gan", "sound", "writer"])
 def test_the_batch_size_changes_no_metric(project, name):
     before = run(project, name)
-    path = project.reference(load_params(project.params).models[name].dataset) / "reference.json"
-    path.write_text(path.read_text().replace('"batch_size": 16', '"batch_size": 3'))
+    change_protocol(project, load_params(project.params).models[name].dataset, batch_size=3)
     assert run(project, name) == before
     assert protocol_of(project, name)["protocol"]["batch_size"] == 3
 
 
 def test_the_distance_is_extrapolated_where_there_are_samples_enough(project):
-    path = project.reference("shapes") / "reference.json"
-    path.write_text(path.read_text().replace('"samples": 24', '"samples": 64'))
+    change_protocol(project, "shapes", samples=64)
     metrics = run(project, "gan")
     assert metrics["frechet_shapes_cnn_infinite"] < metrics["frechet_shapes_cnn"]
     assert metrics["frechet_shapes_cnn_infinite_stderr"] > 0
+
+
+@pytest.mark.parametrize(
+    ("entry", "key", "value", "before", "now", "stage"),
+    [
+        ("models.vae", "latent", 4, "latent: 3", "latent: 4", "train@vae"),
+        ("models.vae", "seeds", 2, "seeds: 1", "seeds: 2", "train@vae"),
+        ("models.vae", "augment", {"flip": True}, "augment: null", "augment: {", "train@vae"),
+        ("datasets.shapes", "resolution", 16, "[1, 8, 8]", "shape: [1, 16, 16]", "prepare@shapes"),
+        ("datasets.shapes", "protocol", {**PROTOCOL, "seed": 6}, "protocol.seed: 5",
+         "protocol.seed: 6", "reference@shapes"),
+        ("datasets.shapes", "reference", {"epochs": 3}, "reference.epochs: 20",
+         "reference.epochs: 3", "reference@shapes"),
+    ],
+)  # fmt: skip
+def test_what_was_made_with_other_settings_is_refused(
+    project, entry, key, value, before, now, stage
+):
+    top, name = entry.split(".")
+    edit(project.params, lambda file: file[top][name].update({key: value}))
+    with pytest.raises(DataError, match=r"was made with .*" + re.escape(before)) as caught:
+        run(project)
+    assert f", and {entry} has {now}" in str(caught.value)
+    assert str(caught.value).endswith(f"Run `dvc repro -f {stage}`.")
+    assert not project.metrics("vae").exists()
 
 
 def test_image_outs(project):

@@ -160,6 +160,35 @@ def test_no_report_of_this_manifest_no_entry(data_project):
     assert not data_project.project.prepared("own").exists()
 
 
+@pytest.mark.parametrize(
+    ("key", "before", "now", "file", "stage"),
+    [
+        ("resolution", 8, 16, "own.parquet", "ingest"),
+        ("mode", "grey", "rgb", "own.parquet", "ingest"),
+        ("max_quarantined", 0.02, 0.5, "own.json", "validate"),
+    ],
+)
+def test_a_manifest_or_report_of_other_settings_is_refused(
+    data_project, key, before, now, file, stage
+):
+    data_project.pictures(60)
+    data_project.block(**PICTURES)
+    data_project.ingest()
+    data_project.admit()
+    data_project.block(**PICTURES | {key: now})
+    with pytest.raises(DataError) as caught:
+        data_project.prepare()
+    assert str(caught.value).endswith(
+        f"{file}: was made with {key}: {before}, and datasets.own has {key}: {now}. "
+        f"Run `dvc repro -f {stage}@own`."
+    )
+    if stage == "ingest":
+        with pytest.raises(DataError, match="was made with"):
+            data_project.validate()
+    data_project.block(**PICTURES | {"split": "position", "protocol": {"seed": 4}})
+    data_project.prepare()
+
+
 def test_without_a_quarantine_list_nothing_enters(data_project):
     data_project.pictures(60)
     data_project.block(**PICTURES)

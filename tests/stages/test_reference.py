@@ -19,6 +19,7 @@ JUDGED = {"frechet_d_cnn", "kernel_d_cnn", "confident", "classes"}
 JUDGED |= {"class_imbalance", "class_kl", "precision", "recall", "density", "coverage"}
 READ = {"words_in_held_out", "distinct_1", "distinct_2", "distinct_3", "self_bleu", "repetition"}
 READ |= {"novel_4grams", "character_distance", "word_distance"}
+SPECTROGRAM = {"n_fft": 64, "hop": 32, "mels": 8, "dynamic_range": 80.0}
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def block(project, kind, **settings):
     if kind == "image":
         given |= {"resolution": 8}
     if kind == "audio":
-        given |= {"sample_rate": 4000, "seconds": 0.256}
+        given |= {"sample_rate": 4000, "seconds": 0.256, "spectrogram": SPECTROGRAM}
     document = {"datasets": {"d": given}, "models": {}, "gates": {}}
     project.params.write_text(json.dumps(document))
 
@@ -76,8 +77,7 @@ def sounds(project, frequencies, sizes=(90, 24, 30)):
         played = frequencies(rng, n)
         loud = 12_000 * np.exp(-time * 5) * np.sin(2 * np.pi * played[:, None] * time)
         arrays[split] = (loud + rng.normal(0, 60, loud.shape)).astype(np.int16)
-    spectrogram = {"n_fft": 64, "hop": 32, "mels": 8, "dynamic_range": 80.0}
-    prepare(project, arrays, kind="audio", shape=[1024], sample_rate=4000, spectrogram=spectrogram)
+    prepare(project, arrays, kind="audio", shape=[1024], sample_rate=4000, spectrogram=SPECTROGRAM)
 
 
 def text(project, sizes=(6000, 1600, 1600)):

@@ -135,7 +135,7 @@ def test_data_that_are_not_prepared_name_the_way_out(project):
 
 
 def test_an_unknown_model_is_refused(project):
-    with pytest.raises(ConfigError, match="no block 'nobody'"):
+    with pytest.raises(ConfigError, match="no entry 'nobody'"):
         run(project, "nobody")
 
 

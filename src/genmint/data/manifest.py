@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +32,31 @@ COLUMNS: dict[str, str] = {
 
 
 _LEFT_OUT = b"genmint.left_out"
+# Under this name a manifest carries the settings that it was made with.
+_SETTINGS = b"genmint.settings"
 
 
-def schema(reader: Reader, groups: Sequence[str], left_out: Sequence[LeftOut] = ()) -> pa.Schema:
+def schema(
+    reader: Reader,
+    groups: Sequence[str],
+    made_with: Mapping[str, Any],
+    left_out: Sequence[LeftOut] = (),
+) -> pa.Schema:
     """Columns of every manifest, then groups from file names, then the kind's statistics.
 
-    What was left out of the source is kept in the metadata of the table.
+    Args:
+        reader: of the kind.
+        groups: from file names.
+        made_with: the settings that the rows depend on; `settings` reads them back.
+        left_out: of the source; `left_out` reads them back.
     """
     columns = {**COLUMNS, **dict.fromkeys(groups, "string"), **reader.columns}
-    fields = [(name, pa.type_for_alias(kind)) for name, kind in columns.items()]
-    if not left_out:
-        return pa.schema(fields)
-    return pa.schema(fields, {_LEFT_OUT: json.dumps([each.as_json() for each in left_out])})
+    metadata = {_SETTINGS: json.dumps(made_with, sort_keys=True).encode()}
+    if left_out:
+        metadata[_LEFT_OUT] = json.dumps([each.as_json() for each in left_out]).encode()
+    return pa.schema(
+        [(name, pa.type_for_alias(kind)) for name, kind in columns.items()], metadata
+    )
 
 
 def write(path: Path, pieces: Iterable[list[dict[str, Any]]], columns: pa.Schema) -> list[int]:
@@ -97,6 +110,18 @@ def left_out(path: Path) -> tuple[LeftOut, ...]:
     with _explained(path):
         kept = (pq.read_schema(path).metadata or {}).get(_LEFT_OUT, b"[]")
         return tuple(LeftOut(**each) for each in json.loads(kept))
+
+
+def settings(path: Path) -> dict[str, Any] | None:
+    """The settings that the rows were made with; None where the manifest carries none.
+
+    Raises:
+        DataError: missing, or not a manifest.
+    """
+    with _explained(path):
+        text = (pq.read_schema(path).metadata or {}).get(_SETTINGS)
+        found: dict[str, Any] | None = None if text is None else json.loads(text)
+        return found
 
 
 def first_error(path: Path) -> str:

@@ -36,6 +36,8 @@ class Meta(Frozen):
         vocabulary: characters by token id; text only; starts with `<unk>`, `<s>`.
         spectrogram: the grid view's settings; audio only.
         files: sha256 of each array file by its name.
+        settings: of the data set entry, as far as the arrays depend on them; None where an older
+            version of genmint prepared the set.
     """
 
     dataset: str
@@ -48,6 +50,7 @@ class Meta(Frozen):
     vocabulary: tuple[str, ...] | None = None
     spectrogram: Spectrogram | None = None
     files: dict[str, str]
+    settings: dict[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As in meta.json, whose hash names the data: a set without stacks has no word of them."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from genmint.config import Frozen, Protocol
+from genmint.config import Frozen, Protocol, ReferenceConfig
 from genmint.config.base import Share
 from genmint.errors import DataError
 from genmint.files import read_json, write_json
@@ -59,6 +59,7 @@ class Reference(Frozen):
             as the protocol draws, or all where there are fewer.
         pitches: Hz; the notes of the real clips, if they play notes.
         left_out: by metric that has no meaning for this data set: why.
+        settings: `reference` of the data set entry; None in one of an older version of genmint.
     """
 
     dataset: str
@@ -70,6 +71,7 @@ class Reference(Frozen):
     real: dict[str, float]
     pitches: tuple[float, ...] | None = None
     left_out: dict[str, str] = Field(default_factory=dict)
+    settings: ReferenceConfig | None = None
 
     def baselines_for(
         self, metrics: dict[str, float], observation: Observation | None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from genmint.config import Params, Spectrogram
+from genmint.data import agreement
 from genmint.data.prepared import Prepared
 from genmint.data.spectrogram import to_grid
 from genmint.errors import DataError
@@ -17,11 +19,11 @@ from genmint.metrics import sheets
 from genmint.metrics.cost import model_cost
 from genmint.metrics.probe import draw_probe, write_probe
 from genmint.metrics.probe_sheet import write_sheet
-from genmint.metrics.reference import read_reference
+from genmint.metrics.reference import REFERENCE, read_reference
 from genmint.metrics.samples import Samples
 from genmint.metrics.score import Score, refuse_nonfinite, score
 from genmint.models import store
-from genmint.models.record import WEIGHTS, ModelRecord
+from genmint.models.record import CONFIG, WEIGHTS, ModelRecord
 from genmint.project import Project
 from genmint.training.history import read_history
 
@@ -35,12 +37,14 @@ def run(project: Project, params: Params, name: str) -> None:
     All but metrics/NAME.cost.json is the same whenever the same model is measured.
 
     Raises:
-        DataError: the model was trained on other data than what is prepared now.
+        DataError: the model was trained on other data than what is prepared now; or model, data
+            or reference were made with other settings than params.yaml has now.
         GenmintError: a file is missing or damaged, or a metric is not finite.
     """
     dataset = params.models[name].dataset
     prepared = Prepared(project.prepared(dataset))
     model, record = store.load(project.model(name))
+    check_settings(project, params, name, record)
     check_data(record, prepared)
     prepared.check()
     reference = project.reference(dataset)
@@ -64,6 +68,33 @@ def run(project: Project, params: Params, name: str) -> None:
         _write(project, name, record, result, metrics, cost)
     shown = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items() if not k.endswith("_stderr"))
     print(f"{name}: {shown}")  # noqa: T201 - a stage says what it did
+
+
+def check_settings(project: Project, params: Params, name: str, record: ModelRecord) -> None:
+    """Refuse a model, prepared data or a reference of other settings than params.yaml has now.
+
+    Raises:
+        DataError: names the setting and the command that helps.
+    """
+    config = params.models[name]
+    dataset, block = config.dataset, params.datasets[config.dataset]
+    agreement.check_prepared(Prepared(project.prepared(dataset)), dataset, block)
+    agreement.refuse_difference(
+        project.model(name) / CONFIG,
+        record.model.model_dump(mode="json"),
+        config.model_dump(mode="json"),
+        f"models.{name}",
+        f"Run `dvc repro -f train@{name}`.",
+    )
+    reference = read_reference(project.reference(dataset))
+    made: dict[str, Any] = {"protocol": reference.protocol.model_dump(mode="json")}
+    wanted: dict[str, Any] = {"protocol": block.protocol.model_dump(mode="json")}
+    if reference.settings is not None:
+        made["reference"] = reference.settings.model_dump(mode="json")
+        wanted["reference"] = block.reference.model_dump(mode="json")
+    path = project.reference(dataset) / REFERENCE
+    way_out = f"Run `dvc repro -f reference@{dataset}`."
+    agreement.refuse_difference(path, made, wanted, f"datasets.{dataset}", way_out)
 
 
 def check_data(record: ModelRecord, prepared: Prepared) -> None:

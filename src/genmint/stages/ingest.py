@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genmint.config import ImageDataset, Params
-from genmint.data import manifest
+from genmint.data import agreement, manifest
 from genmint.data.items import FileItems, check_groups
 from genmint.data.left_out import sentence
 from genmint.data.official import check_split_folders
@@ -34,7 +34,8 @@ def run(project: Project, params: Params, name: str) -> None:
             if note:
                 print(note)  # noqa: T201
         check_groups(items, name, [*manifest.COLUMNS, *reader.columns])
-        columns = manifest.schema(reader, items.groups, items.left_out)
+        made_with = agreement.settings_of_items(dataset)
+        columns = manifest.schema(reader, items.groups, made_with, items.left_out)
         pieces = counted(items.describe(), f"reading {name}")
         found, readable = manifest.write(table, pieces, columns)
         if readable == 0:

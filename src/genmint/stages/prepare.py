@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from genmint.config import AudioDataset, Dataset, ImageDataset, Params, Stack, TextDataset
-from genmint.data import assignment, duplicates, manifest, packing, stacking
+from genmint.data import agreement, assignment, duplicates, manifest, packing, stacking
 from genmint.data.items import Items
 from genmint.data.packing import Plan, Segment
 from genmint.data.prepared import SPLITS, Meta, Split
@@ -30,10 +30,12 @@ def run(project: Project, params: Params, name: str) -> None:
 
     Raises:
         DataError: the set did not pass its validation, an item changed since the manifest, or a
-            split would be empty.
+            split would be empty; or manifest or validation were made with other settings.
     """
     dataset = params.datasets[name]
-    _refuse_unvalidated(project, name)
+    path = project.manifest(name)
+    agreement.check_manifest(path, manifest.settings(path), name, dataset)
+    _refuse_unvalidated(project, name, dataset)
     table = entering(project, name, dataset)
     items = open_source(project, name, dataset).items(project.raw(name))
     with atomic_dir(project.prepared(name)) as folder:
@@ -42,13 +44,15 @@ def run(project: Project, params: Params, name: str) -> None:
         else:
             reader = settled_reader(name, dataset, project.manifest(name))
             meta = _prepare_items(folder, name, dataset, table, items.read_by(reader), reader.shape)
+        settings = agreement.settings_of_arrays(dataset)
+        meta = meta.model_copy(update={"settings": settings})
         write_json(folder / "meta.json", meta.as_json())
     shown = ", ".join(f"{meta.items[split]} {split}" for split in SPLITS)
     print(f"{name}: {shown}")  # noqa: T201
 
 
-def _refuse_unvalidated(project: Project, name: str) -> None:
-    """Refuse a set whose report is missing, says no, or is of another manifest."""
+def _refuse_unvalidated(project: Project, name: str, dataset: Dataset) -> None:
+    """Refuse a set whose report is missing, failed, of another manifest or of other settings."""
     path = project.validation(name)
     way_out = f"Run `dvc repro validate@{name}`."
     report = read_json(path, way_out)
@@ -56,6 +60,10 @@ def _refuse_unvalidated(project: Project, name: str) -> None:
         raise DataError(f"{path}: {name} did not pass its validation, so it may not enter")
     if report.get("manifest") != sha256_file(project.manifest(name)):
         raise DataError(f"{path}: is of another manifest than {project.manifest(name)}. {way_out}")
+    key = "max_quarantined"
+    made, wanted = {key: report.get(key)}, {key: dataset.max_quarantined}
+    again = f"Run `dvc repro -f validate@{name}`."
+    agreement.refuse_difference(path, made, wanted, f"datasets.{name}", again)
 
 
 def entering(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genmint.catalogue import frechet_infinite_name, frechet_name, kernel_name
 from genmint.config import Params, Protocol, ReferenceConfig
-from genmint.data import views
+from genmint.data import agreement, views
 from genmint.data.prepared import Prepared, Split
 from genmint.data.stacking import single_labels
 from genmint.errors import DataError
@@ -62,17 +62,19 @@ def run(project: Project, params: Params, name: str) -> None:
     """Make data/reference/NAME: extractor, trivial baselines, noise floors.
 
     Raises:
-        DataError: the prepared set is damaged, or the extractor is below `min_accuracy`.
+        DataError: the prepared set is damaged or was made with other settings, or the extractor
+            is below `min_accuracy`.
     """
     block = params.datasets[name]
     prepared = Prepared(project.prepared(name))
+    agreement.check_prepared(prepared, name, block)
     prepared.check()
     with atomic_dir(project.reference(name)) as folder:
         if prepared.meta.kind == "text":
             reference = _of_text(prepared, block.protocol)
         else:
             reference = _of_grids(prepared, block.protocol, block.reference, folder)
-        write_reference(folder, reference)
+        write_reference(folder, reference.model_copy(update={"settings": block.reference}))
     print(_summary(name, reference))  # noqa: T201 - a stage says what it did
 
 

@@ -14,7 +14,7 @@ import torch
 
 from genmint import tracking
 from genmint.config import Params
-from genmint.data import views
+from genmint.data import agreement, views
 from genmint.data.prepared import Prepared
 from genmint.data.spec import DataSpec
 from genmint.errors import ConfigError, DataError, GenmintError
@@ -74,14 +74,19 @@ def run(project: Project, params: Params, name: str) -> None:
 
     Raises:
         ConfigError: no such block, or one that does not fit the data.
-        DataError: the prepared data are missing, changed, or not of the block's data set.
+        DataError: the prepared data are missing, changed, not of the entry's data set, or made
+            with other settings than it has now.
         GenmintError: the training failed.
         Interrupted: it was asked to end; the same command goes on.
     """
     if name not in params.models:
-        raise ConfigError(f"{project.params}: models has no block {name!r}")
+        raise ConfigError(f"{project.params}: models has no entry {name!r}")
     end_with_parent()
     try:
+        dataset = params.models[name].dataset
+        agreement.check_prepared(
+            Prepared(project.prepared(dataset)), dataset, params.datasets[dataset]
+        )
         with first_of(asked_for(), ["-m", "genmint", "train", name]):
             _run_as_one(project, name, params.models[name], project.model(name), reports=True)
     except (GenmintError, KeyboardInterrupt):

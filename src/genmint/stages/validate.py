@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from genmint.config import Dataset, Params
-from genmint.data import assignment, duplicates, manifest, validation
+from genmint.data import agreement, assignment, duplicates, manifest, validation
 from genmint.data.duplicates import SIMILARITY, NearDuplicates
 from genmint.data.left_out import sentence
 from genmint.errors import DataError
@@ -33,9 +33,12 @@ def run(project: Project, params: Params, name: str) -> None:
 
     Raises:
         ConfigError: the suite cannot be run.
-        DataError: the set fails an expectation, or too many of its items are quarantined.
+        DataError: the set fails an expectation, too many of its items are quarantined, or the
+            manifest was made with other settings.
     """
     dataset = params.datasets[name]
+    path = project.manifest(name)
+    agreement.check_manifest(path, manifest.settings(path), name, dataset)
     suite = validation.read_suite(project.suite(dataset.kind))
     found = manifest.read(project.manifest(name))
     near = _near_duplicates(found, dataset)
