@@ -25,7 +25,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PARAMS = """\
 datasets:
-  dots: {path: data/sources/dots.yaml, kind: image, resolution: 4, confirmation: 0.0}
+  dots: {path: data/sources/dots.yaml, kind: image, resolution: 8, confirmation: 0.0}
 models:
   tiny: {family: vae, dataset: dots, hidden: [4], latent: 2, steps: 10}
   other: {family: vae, dataset: dots, hidden: [4], latent: 2, steps: 10}

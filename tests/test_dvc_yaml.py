@@ -32,6 +32,7 @@ EXCEPTIONS: dict[str, tuple[Iterable[str], str]] = {
     "config/params.py": (STAGES, "accepts or refuses params.yaml, whose values DVC compares"),
     "config/bounds.py": (STAGES, "accepts or refuses the bounds of gates"),
     "catalogue.py": (set(STAGES) - {"reference", "evaluate", "gate"}, "imported by bounds alone"),
+    "config/fit.py": (STAGES, "accepts or refuses params.yaml, whose values DVC compares"),
     "config/drift.py": (STAGES, "settings that no stage reads"),
     "config/gates.py": (set(STAGES) - {"gate"}, "settings that only gate reads"),
     "config/models.py": ((*DATA, "gate"), "settings that only train and evaluate read"),

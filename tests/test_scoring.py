@@ -24,9 +24,11 @@ from genmint.stages import evaluate, gate
 
 PARAMS = """\
 datasets:
-  words: {path: data/sources/words.yaml, kind: text}
+  words: {path: data/sources/words.yaml, kind: text,
+          protocol: {samples: 4, sample_length: 32, seed: 1}}
 models:
-  tiny: {family: rnn, dataset: words, cell: tanh, hidden: 4, embedding: 4, steps: 1}
+  tiny: {family: rnn, dataset: words, cell: tanh, hidden: 4, embedding: 4, steps: 1,
+         sampling: {temperature: 1.0}}
 gates:
   tiny:
     thresholds:
@@ -66,7 +68,16 @@ def write_data(workshop, seed=0):
     write_json(folder / "meta.json", meta.model_dump(mode="json"))
 
 
+def setting(workshop, key, value):
+    """Change a number of params.yaml; what is written by hand must have been made with it."""
+    path = workshop.root / "params.yaml"
+    text, count = re.subn(rf"\b{key}: [0-9.]+", f"{key}: {value}", path.read_text())
+    assert count == 1
+    path.write_text(text)
+
+
 def write_judge(workshop, seed=1):
+    setting(workshop, "seed", seed)
     reference = Reference(
         dataset="words",
         data=Prepared(workshop.project.prepared("words")).sha256,
@@ -83,6 +94,7 @@ def write_judge(workshop, seed=1):
 
 def make(workshop, knows, temperature=1.0):
     """A model that knows how often each letter occurs, to the power `knows`; then the stages."""
+    setting(workshop, "temperature", temperature)
     prepared = Prepared(workshop.project.prepared("words"))
     config = RNNConfig(
         family="rnn",

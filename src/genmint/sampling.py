@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genmint.config import Params
+from genmint.config import Params, Protocol
 from genmint.errors import ConfigError, GenmintError
 from genmint.files import atomic_path
 from genmint.project import Project
@@ -91,7 +91,7 @@ def sample_to_file(
             raise ConfigError(f"{out}: {target} makes {spec.kind}; use {' or '.join(fits)}")
         if length is None and not spec.shape:
             block = params.datasets.get(spec.dataset)
-            length = (block.protocol.sample_length if block else None) or 512
+            length = block.protocol.text_length if block else Protocol().text_length
         how = drawing.asked(spec, n, said or {})
         labels = asked_for(model.classes, label, n)
         drawn = model.sample(n, seed=seed, length=length, labels=labels, **how)

@@ -20,7 +20,7 @@ from genmint.data.readers import ImageReader, TextReader
 from genmint.errors import DataError
 from genmint.files import sha256_bytes, sha256_file
 
-DATASET = ImageDataset(kind="image", path="x", resolution=4)
+DATASET = ImageDataset(kind="image", path="x", resolution=8)
 
 
 def plan_of(rows, where, labels=None):
@@ -33,14 +33,14 @@ def plan_of(rows, where, labels=None):
     )
 
 
-def items_of(rows, size=4):
+def items_of(rows, size=8):
     reader = ImageReader(ImageDataset(kind="image", path="x", resolution=size))
     return ArrayItems((Part("pixels", rows, None, None),), reader)
 
 
 # Line ends and the byte order mark are changed on reading, surrogates cannot be written.
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\r\ufeff")
-pictures = arrays.arrays(np.uint8, st.tuples(st.integers(3, 40), st.just(4), st.just(4)))
+pictures = arrays.arrays(np.uint8, st.tuples(st.integers(3, 40), st.just(8), st.just(8)))
 
 
 @settings(max_examples=40, deadline=None)
@@ -50,7 +50,7 @@ def test_items_come_back_in_order_with_their_labels(tmp_path_factory, rows, data
     where = data.draw(st.lists(st.integers(0, 2), min_size=len(rows), max_size=len(rows)))
     labels = np.arange(len(rows))
     plan = plan_of(rows, where, labels)
-    files = packing.pack_items(folder, plan, items_of(rows), (1, 4, 4), "|u1")
+    files = packing.pack_items(folder, plan, items_of(rows), (1, 8, 8), "|u1")
     for number, split in enumerate(SPLITS):
         kept = np.flatnonzero(np.asarray(where) == number)
         array = np.load(folder / f"{split}.npy", allow_pickle=False)
@@ -166,13 +166,13 @@ def test_a_document_that_vanished_is_named(tmp_path):
 
 
 def test_items_that_are_not_as_many_as_announced_are_an_error(tmp_path):
-    rows = np.random.default_rng(0).integers(0, 256, (5, 4, 4), dtype=np.uint8)
+    rows = np.random.default_rng(0).integers(0, 256, (5, 8, 8), dtype=np.uint8)
     plan = dataclasses.replace(plan_of(rows, [0, 1, 2, 0, 0]), counts=np.array([1, 1, 1, 2, 1]))
     with pytest.raises(DataError, match="5 items instead of 6: the manifest is of other settings"):
-        packing.pack_items(tmp_path, plan, items_of(rows), (1, 4, 4), "|u1")
+        packing.pack_items(tmp_path, plan, items_of(rows), (1, 8, 8), "|u1")
 
 
 def test_a_row_that_is_not_there_is_named(tmp_path):
-    rows = np.zeros((5, 4, 4), dtype=np.uint8)
+    rows = np.zeros((5, 8, 8), dtype=np.uint8)
     with pytest.raises(DataError, match=r"pixels#5: is gone since"):
-        items_of(rows).load(["pixels#4", "pixels#5"], [sha256_bytes(bytes(16))] * 2)
+        items_of(rows).load(["pixels#4", "pixels#5"], [sha256_bytes(bytes(64))] * 2)

@@ -168,3 +168,26 @@ def test_confirmation_may_be_empty_where_it_is_switched_off():
     splits.refuse_empty(counts, "hash", confirmation=False)
     with pytest.raises(DataError, match="would leave the split test empty"):
         splits.refuse_empty({**counts, "test": 0}, "hash", confirmation=False)
+
+
+def test_splits_too_small_for_the_metrics_are_refused():
+    enough = {"train": 2, "validation": 3, "test": 2, "confirmation": 2}
+    splits.refuse_too_few(enough, confirmation=True)
+    splits.refuse_too_few({**enough, "confirmation": 0}, confirmation=False)
+    for split, needed in enough.items():
+        with pytest.raises(DataError) as caught:
+            splits.refuse_too_few({**enough, split: needed - 1}, confirmation=True)
+        assert str(caught.value).startswith(
+            f"the split {split} would have {needed - 1} of the items, and metrics need {needed}"
+        )
+
+
+def test_texts_too_short_for_the_protocol_are_refused_with_a_length_that_works():
+    counts = {"train": 9, "validation": 400, "test": 100}
+    splits.refuse_too_short(counts, 100)
+    with pytest.raises(DataError, match=r"validation would have 399 .*sample_length: 99 would do"):
+        splits.refuse_too_short({**counts, "validation": 399}, 100)
+    splits.refuse_too_short({**counts, "validation": 399}, 99)
+    with pytest.raises(DataError, match=r"test would have 99 .*sample_length: 99 would do"):
+        splits.refuse_too_short({**counts, "test": 99}, 100)
+    splits.refuse_too_short({**counts, "test": 99}, 99)

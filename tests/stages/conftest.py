@@ -35,6 +35,9 @@ class DataProject:
 
     def block(self, name="own", **settings):
         self.blocks[name] = {"path": "data/own/things", **settings}
+        if settings["kind"] == "text":
+            # Short enough for the splits of small texts.
+            self.blocks[name].setdefault("protocol", {"sample_length": 64})
         document = {"datasets": self.blocks, "models": {}, "gates": {}}
         (self.root / "params.yaml").write_text(json.dumps(document))
 

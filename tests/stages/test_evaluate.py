@@ -8,8 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from genmint.catalogue import metric
-from genmint.config import load_params
+from genmint.catalogue import METRICS, metric
+from genmint.config import Bound, Gate, load_params
+from genmint.config.fit import problems
 from genmint.data.prepared import Prepared
 from genmint.errors import DataError, GenmintError
 from genmint.files import sha256_file, write_json
@@ -192,6 +193,24 @@ def without_errors(metrics):
     return {name for name in metrics if not name.endswith("_stderr")}
 
 
+def assert_gates_may_ask_for_no_other(params, name, metrics):
+    """params.yaml is refused if a gate asks for a metric that its model cannot have."""
+    dataset = params.models[name].dataset
+    every = {entry.pattern.replace("*", dataset) for entry in METRICS}
+    # Of several seeds, of many samples, of sets that play notes, of no model but of its cost.
+    every -= {"seed_spread", f"frechet_{dataset}_cnn_infinite", "in_tune", *model_cost_names()}
+    for asked in every:
+        bound = {"thresholds": {asked: Bound(min=0.0)}, "champion": {"superior": (asked,)}}
+        gated = params.model_copy(update={"gates": {name: Gate.model_validate(bound)}})
+        found = list(problems(gated))
+        assert bool(found) == (asked not in metrics), f"{name}: {asked}: {found}"
+
+
+def model_cost_names():
+    return {"parameters", "megabytes", "train_seconds", "sample_milliseconds",
+            "samples_per_second", "peak_memory_megabytes"}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -211,6 +230,7 @@ def test_each_family_gets_its_metrics_and_the_catalogue_knows_them(project, name
     assert all(isinstance(value, float) and np.isfinite(value) for value in metrics.values())
     for known in (*metrics, *json.loads(project.cost(name).read_text())):
         metric(known)
+    assert_gates_may_ask_for_no_other(load_params(project.params), name, metrics)
 
 
 def test_the_protocol_ties_metrics_weights_data_and_reference_together(project):

@@ -253,13 +253,6 @@ def test_items_that_are_all_the_same_are_refused_by_name(project):
         run(project)
 
 
-def test_a_text_too_short_for_the_protocol_is_refused_with_the_way_out(project):
-    block(project, "text", protocol=PROTOCOL | {"sample_length": 1000})
-    text(project)
-    with pytest.raises(DataError, match=r"protocol\.sample_length"):
-        run(project)
-
-
 @pytest.mark.parametrize("content", ["{", "{}", '{"dataset": "d", "data": 3}'])
 def test_a_damaged_reference_is_refused_with_the_way_out(project, content):
     folder = project.reference("d")

@@ -11,6 +11,9 @@ from pydantic import Field, field_validator, model_validator
 from genmint.config.base import Frozen, PositiveFloat, PositiveInt, Seed, Share
 from genmint.escaping import printable
 
+# The feature extractor (metrics/extractor.py) halves height and width three times.
+SMALLEST_SIDE = 8
+
 _SPLIT = re.compile(r"official|position|position:file|hash|group:[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -31,6 +34,11 @@ class Protocol(Frozen):
     importance_samples: PositiveInt = 64
     seed: Seed = 1234
     batch_size: PositiveInt = 256
+
+    @property
+    def text_length(self) -> int:
+        """Characters of each text that a model draws."""
+        return self.sample_length or 512
 
 
 class Spectrogram(Frozen):
@@ -140,7 +148,7 @@ class ImageDataset(_DatasetBase):
     """Images: uint8, N×C×resolution×resolution."""
 
     kind: Literal["image"]
-    resolution: Annotated[int, Field(ge=4, le=1024)]
+    resolution: Annotated[int, Field(ge=SMALLEST_SIDE, le=1024)]
     mode: Literal["grey", "rgb"] | None = None
     bits: Annotated[int, Field(ge=1, le=16)] | Literal["set"] | None = None
     max_pixels: PositiveInt = 50_000_000
@@ -199,6 +207,26 @@ class AudioDataset(_DatasetBase):
     def samples_per_clip(self) -> int:
         """T, the length of a clip in samples."""
         return round(self.seconds * self.sample_rate)
+
+    @property
+    def frames_per_clip(self) -> int:
+        """Columns of the spectrogram of a clip."""
+        return 1 + self.samples_per_clip // self.spectrogram.hop
+
+    @model_validator(mode="after")
+    def _spectrogram_has_features(self) -> Self:
+        if self.spectrogram.mels < SMALLEST_SIDE:
+            raise ValueError(
+                f"spectrogram.mels must be {SMALLEST_SIDE} or more: the feature extractor needs "
+                f"grids of at least {SMALLEST_SIDE}×{SMALLEST_SIDE} (found {self.spectrogram.mels})"
+            )
+        if self.frames_per_clip < SMALLEST_SIDE:
+            raise ValueError(
+                f"the spectrogram of {self.seconds:g} s at {self.sample_rate} Hz with hop "
+                f"{self.spectrogram.hop} has {self.frames_per_clip} columns, and the feature "
+                f"extractor needs {SMALLEST_SIDE}: raise seconds, or lower spectrogram.hop"
+            )
+        return self
 
 
 class TextDataset(_DatasetBase):

@@ -14,6 +14,7 @@ from genmint.config.base import Frozen, Key
 from genmint.config.bounds import bound_problems
 from genmint.config.datasets import AudioDataset, Dataset, ImageDataset, TextDataset
 from genmint.config.drift import DriftRule
+from genmint.config.fit import problems as fit_problems
 from genmint.config.gates import Gate
 from genmint.config.models import GANConfig, ModelConfig, RNNConfig, VAEConfig
 from genmint.errors import ConfigError
@@ -130,6 +131,7 @@ def _cross_check(params: Params) -> list[str]:
             problems.append(f"gates.{name}: there is no model {name!r}{near}")
         else:
             problems += bound_problems(name, params.gates[name], params.models[name].dataset)
+    problems += fit_problems(params)
     problems += [problem for name in params.drift if (problem := _drift_problem(params, name))]
     return problems
 

@@ -77,7 +77,7 @@ def assign(name: str, table: pa.Table, dataset: Dataset, near: NearDuplicates) -
         found = _assigned(table, dataset, near)
         inside = found[found != LEFT_OUT]
         counts = np.bincount(inside, minlength=len(SPLITS))
-        _refuse_empty({split: int(counts[k]) for k, split in enumerate(SPLITS)}, dataset)
+        _refuse_small({split: int(counts[k]) for k, split in enumerate(SPLITS)}, dataset)
     except DataError as error:
         raise DataError(_explained(str(error), name, table, dataset, near)) from None
     return found
@@ -91,7 +91,7 @@ def cut_texts(name: str, table: pa.Table, dataset: TextDataset, near: NearDuplic
     """
     try:
         parts = _text_parts(table, dataset, near)
-        _refuse_empty(_characters(parts), dataset)
+        _refuse_small(_characters(parts), dataset)
     except DataError as error:
         raise DataError(_explained(str(error), name, table, dataset, near)) from None
     return parts
@@ -213,8 +213,14 @@ def _characters(parts: Parts) -> dict[Split, int]:
     }
 
 
-def _refuse_empty(counts: Mapping[Split, int], dataset: Dataset) -> None:
-    splits.refuse_empty(counts, dataset.split, confirmation=dataset.confirmation > 0)
+def _refuse_small(counts: Mapping[Split, int], dataset: Dataset) -> None:
+    """Refuse splits that are empty, or too small for what models of the set are judged by."""
+    confirmed = dataset.confirmation > 0
+    splits.refuse_empty(counts, dataset.split, confirmation=confirmed)
+    if isinstance(dataset, TextDataset):
+        splits.refuse_too_short(counts, dataset.protocol.text_length)
+    else:
+        splits.refuse_too_few(counts, confirmation=confirmed)
 
 
 def _explained(
@@ -248,7 +254,7 @@ def _working(table: pa.Table, dataset: Dataset, near: NearDuplicates) -> Iterato
 def _try(table: pa.Table, dataset: Dataset, near: NearDuplicates) -> None:
     """Raise what `assign` or `cut_texts` would with other settings."""
     if isinstance(dataset, TextDataset):
-        _refuse_empty(_characters(_text_parts(table, dataset, near)), dataset)
+        _refuse_small(_characters(_text_parts(table, dataset, near)), dataset)
         return
     if isinstance(dataset, AudioDataset) and dataset.windows == "all":
         # Clips of recordings of which the first was taken so far: as many as are sure to be there.
@@ -258,7 +264,7 @@ def _try(table: pa.Table, dataset: Dataset, near: NearDuplicates) -> None:
         table = table.set_column(place, "windows", pa.array(counts))
     found = _assigned(table, dataset, near)
     inside = np.bincount(found[found != LEFT_OUT], minlength=len(SPLITS))
-    _refuse_empty({split: int(inside[k]) for k, split in enumerate(SPLITS)}, dataset)
+    _refuse_small({split: int(inside[k]) for k, split in enumerate(SPLITS)}, dataset)
 
 
 def _shown(value: object) -> str:

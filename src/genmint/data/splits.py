@@ -59,6 +59,14 @@ def cut(length: int, shares: Shares) -> dict[Split, tuple[int, int]]:
     }
 
 
+# Items that metrics of images and audio need of a split: the kernel distance three of those that
+# take the place of samples, covariances and neighbourhoods two.
+_FEWEST: dict[Split, int] = {"train": 2, "validation": 3, "test": 2, "confirmation": 2}
+# Lengths of a sample that a split of text must have. Noise floors compare two sets of pieces of the
+# validation split, and self-BLEU needs two pieces in each.
+_LENGTHS: dict[Split, int] = {"validation": 4, "test": 1}
+
+
 def official(splits: Sequence[str | None], hashes: Iterable[str], shares: Shares) -> list[Split]:
     """The source's own split; what it lacks besides train is cut from train.
 
@@ -171,3 +179,40 @@ def _nearest(groups: Sequence[str], sizes: Counter[str], wanted: float, at_most:
     last = min(left, key=lambda group: abs(total + sizes[group] - wanted))
     nearer = abs(total + sizes[last] - wanted) < abs(total - wanted)
     return [*taken, last] if not taken or (nearer and len(taken) < at_most) else taken
+
+
+def refuse_too_few(counts: Mapping[Split, int], *, confirmation: bool) -> None:
+    """Refuse splits with fewer items than the metrics of images and audio need.
+
+    Args:
+        counts: items of each split.
+        confirmation: whether that split is wanted at all.
+
+    Raises:
+        DataError: names the split and what it would have.
+    """
+    for split, needed in _FEWEST.items():
+        if counts.get(split, 0) < needed and (confirmation or split != "confirmation"):
+            raise DataError(
+                f"the split {split} would have {counts.get(split, 0)} of the items, and metrics "
+                f"need {needed}"
+            )
+
+
+def refuse_too_short(counts: Mapping[Split, int], length: int) -> None:
+    """Refuse splits of a text that are too short to judge samples by.
+
+    Args:
+        counts: characters of each split.
+        length: of each text that a model draws, `protocol.sample_length`.
+
+    Raises:
+        DataError: names the split, what it would have, and a length that fits.
+    """
+    for split, times in _LENGTHS.items():
+        found = counts.get(split, 0)
+        if found < times * length:
+            raise DataError(
+                f"the split {split} would have {found} characters, and samples of {length} need "
+                f"{times * length} (protocol.sample_length: {max(1, found // times)} would do)"
+            )

@@ -8,7 +8,6 @@ import sys
 import time
 
 from genmint.config import Protocol
-from genmint.metrics.reference import text_length
 from genmint.models.family import Family
 
 _RUNS = 5
@@ -47,7 +46,7 @@ def peak_memory() -> float:
 
 
 def _latency(model: Family, protocol: Protocol) -> float:
-    length = text_length(protocol) if model.spec.kind == "text" else None
+    length = protocol.text_length if model.spec.kind == "text" else None
     taken: list[float] = []
     while len(taken) < _RUNS and sum(taken) < _SECONDS:
         began = time.perf_counter()

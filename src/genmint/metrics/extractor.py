@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from genmint import eager
 from genmint.config.base import Frozen, PositiveInt, Share
+from genmint.config.datasets import SMALLEST_SIDE
 from genmint.errors import DataError
 from genmint.files import atomic_path, read_json, write_json
 
@@ -289,9 +290,10 @@ def _parts(grids: Tensor) -> tuple[Tensor, ...]:
 
 def _check(grids: Tensor, task: Task) -> None:
     height, width = grids.shape[2:]
-    if min(height, width) < 8:
+    if min(height, width) < SMALLEST_SIDE:
         raise DataError(
-            f"the extractor needs grids of at least 8×8, but these are {height}×{width}"
+            f"the extractor needs grids of at least {SMALLEST_SIDE}×{SMALLEST_SIDE}, but these are "
+            f"{height}×{width}"
         )
     if task == "rotation" and height != width:
         raise DataError(f"rotation needs square images, but these are {height}×{width}")

@@ -17,9 +17,6 @@ Observation = Literal["binary", "8bit"]
 
 REFERENCE = "reference.json"
 
-# Characters of a generated text where the protocol does not say.
-_TEXT_LENGTH = 512
-
 
 class Baseline(Frozen):
     """Score of a trivial model on the test split.
@@ -102,11 +99,6 @@ class Reference(Frozen):
             if errors:
                 floors.setdefault(name, min(errors))
         return floors
-
-
-def text_length(protocol: Protocol) -> int:
-    """Characters of each generated text."""
-    return protocol.sample_length or _TEXT_LENGTH
 
 
 def write_reference(folder: Path, reference: Reference) -> None:

@@ -23,7 +23,7 @@ from genmint.metrics.judge import (
     grid_judge,
     text_judge,
 )
-from genmint.metrics.reference import REFERENCE, Reference, text_length
+from genmint.metrics.reference import REFERENCE, Reference
 from genmint.models.family import Family
 
 
@@ -64,7 +64,7 @@ def draw(model: Family, reference: Reference, *, number: int = 0) -> Samples:
         protocol.samples,
         seed=seed,
         batch_size=protocol.batch_size,
-        length=text_length(protocol) if spec.kind == "text" else None,
+        length=protocol.text_length if spec.kind == "text" else None,
         labels=labels,
     ).cpu()
     seconds = time.perf_counter() - began

@@ -1,0 +1,110 @@
+"""What a later stage would refuse for its settings alone, params.yaml refuses when it is read."""
+
+from pathlib import Path
+
+import pytest
+
+from genmint.config import parse_model, parse_params
+from genmint.config.fit import grid_sides
+from genmint.data.spec import DataSpec
+from genmint.errors import ConfigError
+from genmint.models import store
+
+PARAMS = """\
+datasets:
+  faces: {{path: data/own/faces, kind: image, resolution: {resolution}}}
+  talk: {{path: data/own/talk, kind: audio, sample_rate: 1000, seconds: {seconds},
+          spectrogram: {{n_fft: 32, hop: {hop}, mels: {mels}}}}}
+  poems: {{path: data/own/poems, kind: text}}
+models:
+  a: {{dataset: {dataset}, steps: 1, {model}}}
+gates:
+  a:
+    thresholds: {{{metric}: {{min: 0.0}}}}
+    health: {{{health}}}
+    {memorisation}
+    champion: {{superior: [{metric}]}}
+"""
+DEFAULTS = {
+    "resolution": 8, "seconds": 0.056, "hop": 8, "mels": 8, "dataset": "faces",
+    "model": "family: vae", "metric": "copied", "health": "", "memorisation": "",
+}  # fmt: skip
+
+
+def parse(**changed):
+    return parse_params(PARAMS.format(**DEFAULTS | changed), Path("params.yaml"))
+
+
+def refusal(**changed):
+    with pytest.raises(ConfigError) as caught:
+        parse(**changed)
+    return str(caught.value)
+
+
+def test_the_smallest_grids_are_those_of_the_feature_extractor():
+    params = parse()
+    assert [grid_sides(params.datasets[name]) for name in ("faces", "talk")] == [(8, 8), (8, 8)]
+    assert grid_sides(params.datasets["poems"]) is None
+    assert "datasets.faces.resolution: Input should be greater than or equal to 8" in refusal(
+        resolution=7
+    )
+    assert "datasets.talk: spectrogram.mels must be 8 or more" in refusal(mels=7)
+    assert refusal(seconds=0.055).endswith(
+        "datasets.talk: the spectrogram of 0.055 s at 1000 Hz with hop 8 has 7 columns, and the "
+        "feature extractor needs 8: raise seconds, or lower spectrogram.hop"
+    )
+    assert "has 1 columns" in refusal(seconds=1e-9)
+
+
+@pytest.mark.parametrize("dataset", ["faces", "talk"])
+@pytest.mark.parametrize(
+    "model", ["family: vae, network: conv", "family: vae, network: residual",
+              "family: gan, network: dcgan", "family: gan, network: residual"]
+)  # fmt: skip
+@pytest.mark.parametrize("size", [{"resolution": 8, "mels": 8}, {"resolution": 9, "mels": 9}])
+def test_a_network_that_halves_its_grid_too_often_is_refused_as_building_it_is(
+    dataset, model, size
+):
+    """The rule here and the network itself agree on how many widths are too many."""
+    for widths in range(1, 7):
+        settings = f"{model}, hidden: {[4] * widths}"
+        sides = (size["resolution"],) * 2 if dataset == "faces" else (size["mels"], 8)
+        spec = DataSpec(dataset=dataset, kind="image", view="grid", shape=(1, *sides))
+        given = dict(part.split(": ") for part in model.split(", "))
+        config = parse_model({**given, "dataset": dataset, "steps": 1, "hidden": [4] * widths})
+        try:
+            store.build(config, spec)
+        except ConfigError:
+            words = f"models.a.hidden: {widths} widths halve the grid as many times"
+            assert words in refusal(dataset=dataset, model=settings, **size)
+        else:
+            parse(dataset=dataset, model=settings, **size)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"metric": "elbo", "model": "family: gan"}, "gates.a.thresholds.elbo: a has no metric elbo: only family: vae has it, and this is a gan; remove it"),
+        ({"metric": "bits_per_dim", "model": "family: gan"}, "a gan has no likelihood"),
+        ({"metric": "perplexity"}, "faces is image, and the metric is of text"),
+        ({"metric": "clipping"}, "faces is image, and the metric is of audio"),
+        ({"metric": "confident"}, "gates.a.champion.superior: a has no metric confident: faces has no labels"),
+        ({"metric": "confident_stderr"}, "faces has no labels"),
+        ({"metric": "frechet_digits_cnn"}, "the one of faces is frechet_faces_cnn"),
+        ({"metric": "kernel_poems_cnn", "dataset": "poems", "model": "family: rnn"}, "poems is text, which has no features"),
+        ({"metric": "precision", "dataset": "poems", "model": "family: rnn"}, "poems is text, and the metric is of images and audio"),
+        ({"metric": "bits_per_dim", "dataset": "talk", "model": "family: rnn"}, "an rnn of audio has bits_per_sample"),
+        ({"metric": "in_tune", "dataset": "talk"}, "only family: rnn has it, and this is a vae"),
+        ({"health": "min_active_units: 2", "model": "family: gan"}, "gates.a.health.min_active_units: a has no metric active_units"),
+        ({"health": "min_coverage: 0.5", "dataset": "poems", "model": "family: rnn"}, "gates.a.health.min_coverage: a has no metric coverage"),
+        ({"memorisation": "memorisation: {max_copy_ratio: 2.0}"}, "gates.a.memorisation.max_copy_ratio: a has no metric copy_ratio"),
+        ({"memorisation": "memorisation: {min_copying_z: -5.0}", "dataset": "poems", "model": "family: rnn"}, "gates.a.memorisation.min_copying_z: a has no metric copying_z"),
+    ],
+)  # fmt: skip
+def test_a_gate_that_asks_for_what_no_such_model_has_is_refused(changed, message):
+    assert message in refusal(**changed)
+
+
+@pytest.mark.parametrize("metric", ["elbo", "frechet_faces_cnn", "copied", "elbo_stderr", "other"])
+def test_what_may_be_there_is_not_refused(metric):
+    parse(metric=metric)
