@@ -179,6 +179,7 @@ def test_figures_of_the_same_protocol_are_read_not_measured(workshop, measured):
 
 def test_another_temperature_needs_no_new_measurement(workshop, measured):
     make(workshop, knows=0.9, temperature=0.7)
+    write_spread(workshop)
     assert one(workshop).verdict == "promoted"
     assert measured == []
 
@@ -304,7 +305,7 @@ def test_a_confirmation_split_that_was_never_prepared_stops_promotion(workshop, 
 
 
 def test_a_confirmation_that_is_switched_off_is_said(workshop, measured, confirmed):
-    workshop.edit("kind: text}", "kind: text, confirmation: 0.0}")
+    workshop.edit("kind: text,", "kind: text, confirmation: 0.0,")
     make(workshop, knows=0.9)
     outcome = one(workshop)
     assert outcome.verdict == "promoted"

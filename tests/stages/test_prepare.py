@@ -164,7 +164,7 @@ def test_no_report_of_this_manifest_no_entry(data_project):
     ("key", "before", "now", "file", "stage"),
     [
         ("resolution", 8, 16, "own.parquet", "ingest"),
-        ("mode", "grey", "rgb", "own.parquet", "ingest"),
+        ("mode", "null", "rgb", "own.parquet", "ingest"),
         ("max_quarantined", 0.02, 0.5, "own.json", "validate"),
     ],
 )

@@ -54,9 +54,7 @@ def schema(
     metadata = {_SETTINGS: json.dumps(made_with, sort_keys=True).encode()}
     if left_out:
         metadata[_LEFT_OUT] = json.dumps([each.as_json() for each in left_out]).encode()
-    return pa.schema(
-        [(name, pa.type_for_alias(kind)) for name, kind in columns.items()], metadata
-    )
+    return pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()], metadata)
 
 
 def write(path: Path, pieces: Iterable[list[dict[str, Any]]], columns: pa.Schema) -> list[int]:
