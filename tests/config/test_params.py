@@ -148,7 +148,7 @@ def test_what_is_wrong_is_named(old, new, words):
 
 
 def test_beside_a_baseline_a_bound_may_only_say_which_way_is_better():
-    bound = "{confident: {min: 0.0, baseline: mean_plus_noise, margin: 0.1}}"
+    bound = "{coverage: {min: 0.0, baseline: mean_plus_noise, margin: 0.1}}"
     parse_params(GOOD.replace("{elbo: {min: -10.0}}", bound), Path("params.yaml"))
 
 

@@ -112,13 +112,8 @@ def _why_not(metric: str, model: ModelConfig, dataset: Dataset) -> str | None:
 
 
 def _why_not_by_kind(metric: str, name: str, dataset: Dataset) -> str | None:
-    for start in ("frechet_", "kernel_"):
-        if metric.startswith(start) and "_cnn" in metric:
-            measured = metric.removeprefix(start).partition("_cnn")[0]
-            own = name.replace("-", "_")
-            if dataset.kind == "text":
-                return f"{name} is text, which has no features"
-            return None if measured == own else f"the one of {name} is {start}{own}_cnn"
+    if metric.startswith(("frechet_", "kernel_")) and dataset.kind == "text":
+        return f"{name} is text, which has no features"
     if metric in _WORDS | _TEXT_CODE and dataset.kind != "text":
         return f"{name} is {dataset.kind}, and the metric is of text"
     if metric in _SOUND | {"bits_per_sample"} and dataset.kind != "audio":
