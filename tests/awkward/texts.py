@@ -38,7 +38,7 @@ def prose(seed, words=120):
 
 def ordinary(count=40):
     """Names and contents of documents that enter."""
-    return {f"ordinary-{number:02d}.txt": prose(number).encode() for number in range(count)}
+    return {f"ordinary-{number:02d}.txt": _lines(number).encode() for number in range(count)}
 
 
 def _enters(name, text, *, near=None, becomes=None):
@@ -49,7 +49,7 @@ def _lines(seed):
     return prose(seed).replace(" t", "\nt")
 
 
-_COPY, _NEAR = prose(0), prose(1)
+_COPY, _NEAR = _lines(0), prose(1)
 
 TEXTS = (
     # Encodings.
@@ -84,7 +84,7 @@ TEXTS = (
     Awkward("wide-blanks.txt", "\u3000\u00a0\u2003\n".encode() * 100, "blank text"),
     Awkward("zero-width.txt", "\u200b\u200d\ufeff\u2060".encode() * 100, "blank text"),
     # The same again.
-    Awkward("other-ends.txt", _COPY.encode().replace(b"\n", b"\r\n") + b"",
+    Awkward("other-ends.txt", _COPY.encode().replace(b"\n", b"\r\n"),
             "the same content as ordinary-00.txt"),
     Awkward("with-bom.txt", b"\xef\xbb\xbf" + _COPY.encode(),
             "the same content as ordinary-00.txt"),
