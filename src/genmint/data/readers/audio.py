@@ -23,8 +23,9 @@ from genmint.data.readers.sound import Recording, Samples
 _FULL_SCALE_32 = np.float32(2**31)
 _BLOCK = 1 << 18
 _CLIPPED = 32767 / FULL_SCALE
-# Outside of this a header is damaged; a rate of 2³¹ would ask for a filter of that length.
-_RATES = range(100, 1_000_001)
+# Outside of this a header is damaged. The resampling filter grows with the rate: seconds of work at
+# a million.
+_RATES = range(100, 400_001)
 # scipy's resampling filter reaches this many periods of the slower rate to either side.
 _REACH = 10
 
