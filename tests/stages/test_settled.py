@@ -10,7 +10,8 @@ from genmint.data.prepared import SPLITS, Prepared
 from genmint.errors import ConfigError
 
 SIZE = 16
-SETTINGS = {"kind": "image", "resolution": SIZE, "near_duplicates": 1.0}
+SPLIT = {"validation": 0.2, "test": 0.2, "confirmation": 0.0}
+SETTINGS = {"kind": "image", "resolution": SIZE, "near_duplicates": 1.0, **SPLIT}
 
 
 def deep(seed, bits, low=0):
