@@ -1,11 +1,16 @@
 """What doctor says of an installation."""
 
+import http.server
 import os
+import socket
 import subprocess
+import threading
 
 import pytest
 
 from genmint import doctor
+from genmint.errors import GenmintError
+from genmint.programs import run_dvc
 from genmint.project import Project
 
 
@@ -42,10 +47,28 @@ def test_git_is_asked_and_not_only_found(project, monkeypatch):
     assert "dubious ownership" in text
     assert "safe.directory" in text
     monkeypatch.setenv("PATH", os.devnull)
-    assert said(project, "git") == (
-        "failed",
-        "not found on PATH; install git: DVC, lineage and flows need it",
-    )
+    mark, text = said(project, "git")
+    assert mark == "failed"
+    assert text.startswith("not found on PATH; install git: DVC, lineage and flows need it")
+
+
+def test_without_git_the_advice_lets_stages_run(project, tmp_path, monkeypatch):
+    """As in a ZIP download: DVC refuses, does what doctor says, and runs."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    root = project.root
+    (root / "dvc.yaml").write_text("stages: {a: {cmd: echo 1 > x, outs: [x]}}\n")
+    (root / ".dvc").mkdir()
+    (root / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
+    with pytest.raises(GenmintError, match="is not a git repository"):
+        run_dvc(project, "repro")
+    mark, text = said(project, "git")
+    assert mark == "failed"
+    advice = text.partition("`dvc ")[2].partition("`")[0]
+    run_dvc(project, *advice.split())
+    run_dvc(project, "repro")
+    assert (root / "x").read_text() == "1\n"
+    mark, text = said(project, "git")
+    assert (mark, "stages run; flows" in text) == ("!", True)
 
 
 def test_the_folder_with_the_registry_is_named(project, tmp_path, monkeypatch):
@@ -62,3 +85,29 @@ def test_the_folder_with_the_registry_is_named(project, tmp_path, monkeypatch):
     assert (mark, "Set GENMINT_HOME to the one of" in text) == ("!", True)
     monkeypatch.setenv("GENMINT_HOME", str(tmp_path / "third"))
     assert said(Project(tmp_path / "third"), "home")[0] == "ok"
+
+
+def test_a_prefect_server_that_does_not_answer_is_named(project, monkeypatch):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{probe.getsockname()[1]}/api"
+    monkeypatch.setenv("PREFECT_API_URL", address)
+    mark, text = said(project, "prefect")
+    assert mark == "failed"
+    assert text.startswith(f"{address}: Prefect's server does not answer (ConnectionError). Start")
+    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    threading.Thread(target=server.handle_request, daemon=True).start()
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{server.server_port}/api")
+    mark, text = said(project, "prefect")
+    server.server_close()
+    assert (mark, "is no API of Prefect (HTTP 404)" in text) == ("failed", True)
+
+
+def test_a_moved_or_foreign_environment_is_noticed(project):
+    mark, text = said(project, "code")
+    assert mark == "ok"
+    source = project.root / "src" / "genmint"
+    source.mkdir(parents=True)
+    (source / "__init__.py").touch()
+    mark, text = said(project, "code")
+    assert (mark, "runs here, not that of" in text) == ("!", True)

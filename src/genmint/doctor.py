@@ -17,6 +17,7 @@ from genmint.config import load_params
 from genmint.data.content_store import content_stores
 from genmint.data.folder import Folder
 from genmint.data.locate import existing_source
+from genmint.dvc_config import dvc_config
 from genmint.errors import GenmintError
 from genmint.preflight import check_output_folders
 from genmint.programs import problem
@@ -24,6 +25,7 @@ from genmint.project import HOME, Project
 from genmint.repository import working_tree
 
 _GIGABYTE = 10**9
+_ANSWER_SECONDS = 5.0
 
 
 Check = Callable[[Project], tuple[str, str]]
@@ -54,6 +56,7 @@ def _checks() -> dict[str, Check]:
     return {
         "python": _python,
         "packages": _packages,
+        "code": _code,
         "git": _git,
         "home": _home,
         "dvc": _dvc,
@@ -65,6 +68,7 @@ def _checks() -> dict[str, Check]:
         "data mirror": _mirror,
         "registry": _registry,
         "artefacts": _artefacts,
+        "prefect": _prefect,
     }
 
 
@@ -96,13 +100,34 @@ def _packages(project: Project) -> tuple[str, str]:
     return "ok", "as tested together (constraints.txt)"
 
 
+def _code(project: Project) -> tuple[str, str]:
+    """Compare the code that runs with the checkout's: a copied environment keeps the original's."""
+    import genmint
+
+    running, own = Path(genmint.__file__).resolve().parent, project.root / "src" / "genmint"
+    if own.is_dir() and running != own.resolve():
+        return "!", (
+            f"the code of {running} runs here, not that of {own}: this checkout was moved or "
+            "copied with its environment, or uses another's; `make clean setup` makes its own"
+        )
+    return "ok", str(running)
+
+
 def _git(project: Project) -> tuple[str, str]:
     """Ask git itself: a program that is there may refuse the folder."""
     path = shutil.which("git")
+    without = (project.root / ".dvc").is_dir() and dvc_config(project.root).get("core", {}).get(
+        "no_scm"
+    )
     if path is None:
-        return "failed", "not found on PATH; install git: DVC, lineage and flows need it"
-    refusal = problem(project)
-    return ("ok", path) if refusal is None else ("failed", refusal)
+        refusal = "not found on PATH; install git: DVC, lineage and flows need it"
+    else:
+        refusal = problem(project) or ""
+    if not refusal:
+        return "ok", str(path)
+    if without:
+        return "!", f"{refusal} (core.no_scm is set: stages run; flows and `dvc exp` do not)"
+    return "failed", f"{refusal} Only stages: `dvc config --local core.no_scm true`"
 
 
 def _home(project: Project) -> tuple[str, str]:
@@ -220,3 +245,25 @@ def _artefacts(project: Project) -> tuple[str, str]:
         f"copied: the next command that uses the registry takes those that are in {artefacts}; "
         "copy what is missing there"
     )
+
+
+def _prefect(_: Project) -> tuple[str, str]:
+    """Ask the Prefect server that flows would use; its own commands end in long tracebacks."""
+    import requests
+    from prefect.settings import get_current_settings
+
+    address = os.environ.get("PREFECT_API_URL") or get_current_settings().api.url
+    if not address:
+        return "ok", "PREFECT_API_URL not set: only flows need a server (`make services`)"
+    way_out = (
+        "Start it (`make services`), or correct PREFECT_API_URL (environment, prefect.toml, or "
+        "Prefect's profile)"
+    )
+    try:
+        answer = requests.get(f"{address.rstrip('/')}/health", timeout=_ANSWER_SECONDS)
+    except requests.RequestException as error:
+        reason = type(error).__name__
+        return "failed", f"{address}: Prefect's server does not answer ({reason}). {way_out}"
+    if not answer.ok:
+        return "failed", f"{address}: is no API of Prefect (HTTP {answer.status_code}). {way_out}"
+    return "ok", f"{address} answers"
