@@ -11,7 +11,8 @@ from genmint.data.prepared import Prepared
 from genmint.data.readers import ImageReader
 from genmint.data.settled import settled_reader
 
-SETTINGS = {"kind": "image", "resolution": images.SIZE, "max_quarantined": 0.9}
+SPLIT = {"validation": 0.2, "test": 0.2, "confirmation": 0.0}
+SETTINGS = {"kind": "image", "resolution": images.SIZE, "max_quarantined": 0.9, **SPLIT}
 
 
 @pytest.fixture(scope="module")

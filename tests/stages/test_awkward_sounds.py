@@ -16,6 +16,9 @@ SETTINGS = {
     "sample_rate": sounds.RATE,
     "seconds": sounds.LENGTH / sounds.RATE,
     "max_quarantined": 0.9,
+    "validation": 0.2,
+    "test": 0.2,
+    "confirmation": 0.0,
 }
 
 
