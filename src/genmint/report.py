@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genmint.config import Params
+from genmint.data.left_out import LeftOut
 from genmint.errors import GenmintError
 from genmint.files import read_json, sha256_file, write_text
 from genmint.pages import render
@@ -162,10 +163,14 @@ def _dataset(project: Project, name: str) -> dict[str, Any]:
     left_out: dict[str, list[str]] = {}
     for metric, reason in (reference or {}).get("left_out", {}).items():
         left_out.setdefault(reason, []).append(metric)
+    report = _optional(project.validation(name))
+    # Reports of older versions do not count what was left out.
+    other_files = [LeftOut(**each) for each in (report or {}).get("left_out", [])]
     return {
         "name": name,
+        "other_files": ", ".join(map(str, other_files)),
         "left_out": left_out,
-        "report": _optional(project.validation(name)),
+        "report": report,
         "reference": reference,
         "docs": f"data/{name}/index.html" if docs.is_file() else None,
     }

@@ -1,0 +1,73 @@
+"""Every way in which DVC links files into its cache (`cache.type`): all stages work with it."""
+
+import hashlib
+import os
+
+import pytest
+from ruamel.yaml import YAML
+from tests.e2e.conftest import clone_of_the_project
+
+
+def damaged(checkout):
+    """Files of DVC's cache that are not what their name says."""
+    store = checkout.root / ".dvc" / "cache" / "files" / "md5"
+    return [
+        path
+        for path in store.glob("??/*")
+        if hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        != f"{path.parent.name}{path.name.removesuffix('.dir')}"
+    ]
+
+
+def reduced(checkout, entries):
+    """Leave one built-in data set of the project, and a folder of the user's own."""
+    params = checkout.root / "params.yaml"
+    document = YAML(typ="safe", pure=True).load(params)
+    document["datasets"] = {"python-docs": document["datasets"]["python-docs"], **entries}
+    document["models"] = {"text-rnn": document["models"]["text-rnn"] | {"steps": 20}}
+    document["gates"] = {"text-rnn": document["gates"]["text-rnn"]}
+    document.pop("drift", None)
+    with params.open("w") as stream:
+        YAML(typ="safe", pure=True).dump(document, stream)
+    (checkout.root / "dvc.lock").unlink()
+
+
+@pytest.mark.slow
+def test_a_built_in_set_can_be_prepared_where_outputs_are_links(tmp_path):
+    checkout = clone_of_the_project(tmp_path / "clone")
+    reduced(checkout, {})
+    checkout.run("dvc", "config", "cache.type", "symlink")
+    checkout.run("dvc", "repro", "prepare@python-docs")
+    documents = list((checkout.root / "data/raw/python-docs/documents").iterdir())
+    assert documents
+    assert all(path.is_symlink() for path in documents)
+    assert (checkout.root / "data/prepared/python-docs/meta.json").is_symlink()
+    assert damaged(checkout) == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["symlink", "hardlink", "reflink,copy", "copy"])
+@pytest.mark.parametrize("where", ["", "--local", "--global"])
+def test_all_stages_work_with_every_kind_of_link_and_place_of_the_cache(tmp_path, kind, where):
+    """Also a folder of the user's own that was added, and all stages once more by hand."""
+    checkout = clone_of_the_project(tmp_path / "clone")
+    entry = {"path": "data/own/texts", "kind": "text", "split": "hash"}
+    reduced(checkout, {"texts": entry})
+    # DVC's global configuration lies in the home folder, which is another here.
+    env = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    if where:
+        checkout.run("dvc", "cache", "dir", where, str(tmp_path / "cache"), **env)
+    checkout.run("dvc", "config", "cache.type", kind, **env)
+    folder = checkout.root / "data/own/texts"
+    folder.mkdir(parents=True)
+    for number in range(60):
+        (folder / f"{number}.txt").write_text(
+            " ".join(f"{number * word % 97}" for word in range(200))
+        )
+    checkout.run("dvc", "add", "data/own/texts", **env)
+    assert (folder / "0.txt").is_symlink() == (kind == "symlink")
+    checkout.run("dvc", "repro", "gate@text-rnn", "prepare@texts", **env)
+    for verb, name in (("prepare", "texts"), ("evaluate", "text-rnn"), ("gate", "text-rnn")):
+        checkout.run("python", "-m", "genmint", verb, name, **env,
+                     PYTHONPATH=os.pathsep.join([str(checkout.root / "src")]))  # fmt: skip
+    assert damaged(checkout) == []
