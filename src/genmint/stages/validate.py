@@ -16,6 +16,7 @@ from genmint.data import agreement, assignment, duplicates, manifest, validation
 from genmint.data.duplicates import SIMILARITY, NearDuplicates
 from genmint.data.left_out import sentence
 from genmint.errors import DataError
+from genmint.escaping import printable
 from genmint.files import atomic_dir, atomic_path, sha256_file, write_json
 from genmint.project import Project
 
@@ -94,12 +95,13 @@ def run(project: Project, params: Params, name: str) -> None:
             "expectations": [finding.as_json() for finding in verdict.findings],
         },
     )
+    others = sentence(left_out)
     if problems:
+        problems += [others] if others else []
         raise DataError(
             f"{name} may not enter: {'; '.join(problems)}. See {project.quarantine(name)} and "
             f"{project.data_docs(name) / 'index.html'}."
         )
-    others = sentence(left_out)
     entering = f"{items - quarantined} of {items} items may enter"
     print(f"{name}: {entering}{f'; {others}' if others else ''}")  # noqa: T201
 
@@ -173,7 +175,7 @@ def _write_quarantine(path: Path, table: Any, reasons: dict[int, str]) -> None:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["id", "path", "reason"])
         for position, reason in reasons.items():
-            writer.writerow([table["id"][position], table["path"][position], reason])
+            writer.writerow([table["id"][position], table["path"][position], printable(reason)])
 
 
 def _with(arguments: dict[str, Any]) -> str:
