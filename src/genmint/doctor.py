@@ -169,7 +169,7 @@ def _params(project: Project) -> tuple[str, str]:
 
 def _data_paths(project: Project) -> tuple[str, str]:
     params = load_params(project.params)
-    problems = []
+    problems, stops = [], []
     for name, dataset in params.datasets.items():
         try:
             source = existing_source(project, name, dataset.path)
@@ -177,10 +177,13 @@ def _data_paths(project: Project) -> tuple[str, str]:
             problems.append(str(error))
             continue
         if source.is_dir():
-            stores = content_stores(project, source)
-            stops = Folder(source, dataset.follow_links, stores).stops_dvc()
-            problems += [f"datasets.{name}.path: {dataset.path}: {each}" for each in stops]
-    return ("failed", "; ".join(problems)) if problems else ("ok", "every path can be read")
+            folder = Folder(source, dataset.follow_links, content_stores(project, source))
+            stops += [f"datasets.{name}.path: {dataset.path}/{each}" for each in folder.stops_dvc()]
+    if problems:
+        return "failed", "; ".join([*problems, *stops])
+    if stops:
+        return "!", f"`dvc repro` stops at files that .dvcignore does not list: {'; '.join(stops)}"
+    return "ok", "every path can be read"
 
 
 def _folders(project: Project) -> tuple[str, str]:

@@ -141,6 +141,6 @@ def test_doctor_names_what_no_stage_could_read(project, capsys, monkeypatch):
     assert doctor(project) == 1
     said = capsys.readouterr().out
     assert "caf\\xe9.txt: name is not UTF-8" in said
-    assert "dead.txt: symbolic link to nothing: remove it" in said
+    assert "data/own/faces/dead.txt: symbolic link to nothing" in said
     assert "../../out: leads out of the repository" in said
     assert "datasets.gone.path" in said

@@ -220,3 +220,51 @@ def test_no_manifest_is_an_error_with_the_way_out(data_project):
     data_project.block(**PICTURES)
     with pytest.raises(DataError, match="dvc repro -f ingest@own"):
         data_project.validate()
+
+
+def test_files_that_are_no_items_are_said_and_reported(data_project, capsys):
+    data_project.pictures(40)
+    for number in range(140):
+        data_project.write(f"IMG_{number}.HEIC").write_bytes(b"x")
+    data_project.block(**PICTURES, mode="grey")
+    data_project.ingest()
+    data_project.validate()
+    others = "140 files were left out: 140 .heic (convert to png or jpg)"
+    assert capsys.readouterr().out.splitlines() == [
+        f"own: 40 items; {others}",
+        f"own: 40 of 40 items may enter; {others}",
+    ]
+    assert report(data_project)["left_out"] == [
+        {
+            "reason": "other ending",
+            "ending": ".heic",
+            "files": 140,
+            "advice": "convert to png or jpg",
+        }
+    ]
+
+
+def test_names_in_the_data_docs_are_no_markup(data_project):
+    """Great Expectations writes what it found into its pages as it is."""
+    for label in ("<script>alert(1)", "\x1b[2J<b>", "ordinary"):
+        data_project.pictures(10, start=100 * len(label), folder=f"{label}/")
+    edit_suite(
+        data_project,
+        "image",
+        lambda suite: suite["set"].append(
+            {
+                "expectation": "expect_column_values_to_be_in_set",
+                "column": "label",
+                "value_set": ["ordinary"],
+            }
+        ),
+    )
+    data_project.block(**PICTURES, labels="folder")
+    data_project.ingest()
+    with pytest.raises(DataError, match="expect_column_values_to_be_in_set: label"):
+        data_project.validate()
+    shown = "".join(p.read_text() for p in data_project.project.data_docs("own").rglob("*.html"))
+    assert "&lt;script&gt;alert(1)" in shown
+    assert "<script>alert(1)" not in shown
+    assert "\x1b" not in shown
+    assert "\\x1b[2J&lt;b&gt;" in shown

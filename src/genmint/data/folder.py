@@ -114,7 +114,7 @@ class Folder:
             if not is_utf8(path):
                 found.append(f"{shown}: {_BAD_NAME}")
             elif file.is_symlink() and not file.exists():
-                found.append(f"{shown}: symbolic link to nothing: remove it")
+                found.append(f"{shown}: symbolic link to nothing")
         more = len(found) - _SHOWN
         return [*sorted(found)[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
 
