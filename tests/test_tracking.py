@@ -178,7 +178,7 @@ def test_a_history_that_is_none_is_named(workshop):
     workshop.make()
     path = workshop.root / "models/tiny/history.csv"
     path.write_text("step,epoch,train_loss\n1,0,0.5\ntwo,0,0.4\n")
-    with pytest.raises(GenmintError, match=r"history\.csv, line 3: not a history"):
+    with pytest.raises(GenmintError, match=r"history\.csv: line 3: not a history"):
         tracking.recreate_run(workshop.project, "tiny")
     path.unlink()
     with pytest.raises(GenmintError, match=r"history\.csv: no such file.*dvc repro train@tiny"):

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from genmint.errors import GenmintError
 from genmint.exhaustion import disk_full
+from genmint.reading import read_json as read_json
 
 _CHUNK = 1 << 20
 # What flock says on file systems that have none, or none for what is open for reading only (NFS).
@@ -213,36 +213,6 @@ def write_json(target: Path, value: Any) -> None:
         ValueError: `value` holds NaN or infinity, which JSON cannot say.
     """
     write_text(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def read_json(path: Path, way_out: str = "") -> Any:
-    """Read a JSON file of ours.
-
-    Python's reader accepts NaN; it is left to the caller to refuse it, since a gate must be able to
-    record that it saw one.
-
-    Raises:
-        GenmintError: missing or not JSON; the message ends with `way_out`.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise GenmintError(f"{path}: no such file. {way_out}".strip()) from None
-    except UnicodeDecodeError as error:
-        raise GenmintError(f"{path}: not valid JSON ({error}). {way_out}".strip()) from None
-    try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        advice = conflict(text) or f" {way_out}"
-        raise GenmintError(f"{path}: not valid JSON ({error}).{advice}".strip()) from None
-
-
-def conflict(text: str) -> str:
-    """What to do about git's conflict markers, if a text has some; else nothing."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.startswith("<<<<<<< "):
-            return f" Line {number} is a conflict marker of git: resolve the conflict."
-    return ""
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -7,11 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from genmint.errors import GenmintError
-from genmint.files import conflict
+from genmint.reading import LOCK_FILE, conflict, decoded, parse_yaml, read_bytes
 
 _ATTEMPTS = 4
 _SECONDS_BETWEEN_ATTEMPTS = 0.05
@@ -31,12 +28,11 @@ def read_lock(path: Path) -> Entries:
     """
     attempt = 1
     while True:
-        try:
-            return parse_lock(path.read_text(encoding="utf-8"), str(path))
-        except FileNotFoundError:
+        if not path.exists():
             return {}
-        except UnicodeDecodeError as error:
-            raise GenmintError(f"{path}: not a lock file of DVC ({error})") from None
+        try:
+            data = read_bytes(path, LOCK_FILE.bytes)
+            return parse_lock(_text(data, str(path)), str(path))
         except GenmintError:
             # DVC writes it in place: a reader may see a part of it.
             if attempt == _ATTEMPTS:
@@ -53,15 +49,21 @@ def parse_lock(text: str, where: str) -> Entries:
     """
     try:
         content = _loaded(text)
-    except (YAMLError, ValueError, RecursionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise _damaged(where, text, f" ({reason})") from None
+    except GenmintError as error:
+        raise _damaged(where, text, f" ({str(error).removeprefix(': ')})") from None
     if not text.strip():
         raise _damaged(where, text, " (it is empty)")
     stages = content.get("stages") or {} if isinstance(content, dict) else None
     if not isinstance(stages, dict) or not all(map(_is_entry, stages.values())):
         raise _damaged(where, text, "")
     return stages
+
+
+def _text(data: bytes, where: str) -> str:
+    try:
+        return decoded(data, "")
+    except GenmintError as error:
+        raise _damaged(where, "", f" ({str(error).removeprefix(': ')})") from None
 
 
 def _damaged(where: str, text: str, reason: str) -> GenmintError:
@@ -81,7 +83,7 @@ def _is_entry(entry: Any) -> bool:
 @lru_cache(maxsize=2)
 def _loaded(text: str) -> Any:
     """Nobody changes what this returns: a promotion of four models asks for it eight times."""
-    return YAML(typ="safe", pure=True).load(text) or {}
+    return parse_yaml(text, "", LOCK_FILE, GenmintError) or {}
 
 
 def stages_of(name: str, dataset: str) -> list[str]:

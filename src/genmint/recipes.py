@@ -1,8 +1,10 @@
-"""Putting a recipe's blocks into params.yaml without touching a byte of what stands there."""
+"""Putting a recipe's entries into params.yaml without touching a byte of what stands there."""
 
 from __future__ import annotations
 
+import codecs
 import difflib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,30 +12,35 @@ from genmint.config import parse_params
 from genmint.errors import ConfigError
 from genmint.files import write_text
 from genmint.project import Project
+from genmint.reading import CONFIGURATION, decoded, parse_yaml, read_bytes
 
 _MAPS = ("datasets", "models", "gates")
+_EMPTY = re.compile(r"^([a-z]+:)[ \t]*(?:\{[ \t]*\}|null|~)")
 
 
 def list_recipes(project: Project) -> list[tuple[str, str]]:
-    """Name and first comment line of each file in recipes/."""
+    """Name and first comment line of each file in recipes/; of one that cannot be read, why."""
     found = []
     for path in sorted((project.root / "recipes").glob("*.yaml"), key=lambda path: path.stem):
-        first = path.read_text(encoding="utf-8").partition("\n")[0]
-        found.append((path.stem, first.lstrip("# ")))
+        try:
+            text = _read(path)[0]
+        except ConfigError as error:
+            text = str(error)
+        found.append((path.stem, text.partition("\n")[0].strip().lstrip("# ")))
     return found
 
 
 def add_recipe(project: Project, name: str) -> list[str]:
-    """Insert the blocks of recipes/NAME.yaml at the end of their maps in params.yaml.
+    """Insert the entries of recipes/NAME.yaml at the end of their maps in params.yaml.
 
-    A block that stands there already and says the same is left alone (two recipes may share a data
-    set).
+    An entry that stands there already and says the same is left alone (two recipes may share a data
+    set). Every byte of params.yaml stays, its line ends and byte order mark included.
 
     Returns:
         The keys that were added, such as `models.mnist-vae`.
 
     Raises:
-        ConfigError: no such recipe; a block of that name says something else; the result would
+        ConfigError: no such recipe; an entry of that name says something else; the result would
             not be a valid params.yaml (nothing is written then).
     """
     source = project.root / "recipes" / f"{name}.yaml"
@@ -42,44 +49,74 @@ def add_recipe(project: Project, name: str) -> list[str]:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
         raise ConfigError(f"recipes/{name}.yaml: no such file; {hint}")
-    text = project.params.read_text(encoding="utf-8")
-    here, there = _load(project.params), _load(source)
-    recipe_blocks = _blocks(source)
+    text, mark = _read(project.params)
+    here, there = _maps(text, project.params), _recipe(source)
+    recipe_entries = _entries(source)
+    wanted = {top: dict(here.get(top) or {}) for top in {*here, *there}}
     added = []
     for top in _MAPS:
-        for block, value in (there.get(top) or {}).items():
-            standing = (here.get(top) or {}).get(block)
+        for entry, value in (there.get(top) or {}).items():
+            standing = wanted[top].get(entry)
             if standing == value:
                 continue
             if standing is not None:
                 raise ConfigError(
-                    f"params.yaml: {top}.{block} is there already and differs from "
+                    f"params.yaml: {top}.{entry} is there already and differs from "
                     f"recipes/{name}.yaml; rename or remove one of them"
                 )
-            text = _insert(text, top, recipe_blocks[top, block])
-            added.append(f"{top}.{block}")
+            wanted[top][entry] = value
+            text = _inserted(text, top, recipe_entries[top, entry], wanted, source)
+            added.append(f"{top}.{entry}")
     if not added:
         raise ConfigError(f"params.yaml has everything of recipes/{name}.yaml already")
     parse_params(text, project.params)
-    write_text(project.params, text)
+    write_text(project.params, mark + text)
     return added
 
 
-def _load(path: Path) -> Any:
+def _read(path: Path) -> tuple[str, str]:
+    """Text of a file with its line ends, and its byte order mark or nothing."""
+    data = read_bytes(path, CONFIGURATION.bytes, error=ConfigError)
+    mark = "\ufeff" if data.startswith(codecs.BOM_UTF8) else ""
+    return decoded(data, str(path), error=ConfigError), mark
+
+
+def _maps(text: str, path: Path) -> dict[str, Any]:
+    """The maps of a params.yaml or a recipe."""
+    document = parse_yaml(text, str(path))
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: expected the maps {', '.join(_MAPS)}")
+    for top, entries in document.items():
+        if not isinstance(entries, dict | None):
+            raise ConfigError(f"{path}: {top}: expected a map of entries")
+    return document
+
+
+def _recipe(path: Path) -> dict[str, Any]:
+    document = _maps(_read(path)[0], path)
+    unknown = [top for top in document if top not in _MAPS]
+    if unknown:
+        raise ConfigError(f"{path}: {unknown[0]}: a recipe has the maps {', '.join(_MAPS)}")
+    return document
+
+
+def _positions(text: str) -> Any:
+    """A document that knows on which lines its keys stand; `text` was parsed within bounds."""
     from ruamel.yaml import YAML
 
-    return YAML().load(path.read_text(encoding="utf-8"))
+    return YAML().load(text)
 
 
-def _blocks(path: Path) -> dict[tuple[str, str], str]:
-    """Text of each block of a recipe, with the comments above and in it, by map and name."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    document = _load(path)
+def _entries(path: Path) -> dict[tuple[str, str], str]:
+    """Text of each entry of a recipe, with the comments above and in it, by map and name."""
+    text = _read(path)[0].replace("\r\n", "\n")
+    lines = text.splitlines(keepends=True)
+    document = _positions(text)
     starts: list[tuple[int, str, str | None]] = []
     for top in document:
         starts.append((document.lc.key(top)[0], top, None))
-        starts.extend((document[top].lc.key(name)[0], top, name) for name in document[top])
-    starts.sort()
+        starts.extend((document[top].lc.key(name)[0], top, name) for name in document[top] or ())
+    starts.sort(key=lambda start: start[0])
     ends = [_above(lines, line) for line, _, _ in starts[1:]] + [len(lines)]
     return {
         (top, name): "".join(lines[_above(lines, line) : end]).strip("\n") + "\n"
@@ -96,24 +133,41 @@ def _above(lines: list[str], line: int) -> int:
     return line
 
 
-def _insert(text: str, top: str, block: str) -> str:
-    """Put `block` behind the last line of the map `top`."""
-    from ruamel.yaml import YAML
+def _inserted(text: str, top: str, entry: str, wanted: dict[str, Any], source: Path) -> str:
+    """Put `entry` into `text` as `_insert` does, and see that it then says what is wanted."""
+    after = _insert(text, top, entry)
+    try:
+        found = _maps(after, source)
+    except ConfigError:
+        found = {}
+    # It is inserted as text: an anchor, say, may be one of params.yaml as well.
+    if {key: entries or {} for key, entries in found.items()} != wanted:
+        raise ConfigError(
+            f"{source}: cannot be inserted into params.yaml as text: write each entry on lines of "
+            "its own, two blanks in front of its name, without anchors"
+        )
+    return after
 
+
+def _insert(text: str, top: str, entry: str) -> str:
+    """Put `entry` behind the last line of the map `top`, with the line ends of `text`."""
+    end_of_line = "\r\n" if "\r\n" in text else "\n"
+    entry = entry.replace("\n", end_of_line)
     lines = text.splitlines(keepends=True)
-    document: Any = YAML().load(text)
+    document: Any = _positions(text)
     if not document or top not in document:
-        return text.rstrip("\n") + f"\n\n{top}:\n{block}"
+        return text.rstrip("\r\n") + f"{end_of_line * 2}{top}:{end_of_line}{entry}"
     start = document.lc.key(top)[0]
     if not document[top]:
-        lines[start] = f"{top}:\n"
-    elif lines[start].split("#")[0].rstrip() != f"{top}:":
+        # An empty map: `top: {}`, perhaps with a comment.
+        lines[start] = _EMPTY.sub(r"\1", lines[start], count=1)
+    if lines[start].split("#")[0].rstrip() != f"{top}:":
         raise ConfigError(f"params.yaml: write the map {top} as a block, one name a line")
     later = [document.lc.key(key)[0] for key in document if document.lc.key(key)[0] > start]
     end = _above(lines, min(later)) if later else len(lines)
     while end > start + 1 and not lines[end - 1].strip():
         end -= 1
     if not lines[end - 1].endswith("\n"):
-        lines[end - 1] += "\n"
-    lines.insert(end, block)
+        lines[end - 1] += end_of_line
+    lines.insert(end, entry)
     return "".join(lines)

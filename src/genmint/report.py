@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import math
 import tempfile
@@ -16,6 +15,7 @@ from genmint.errors import GenmintError
 from genmint.files import read_json, sha256_file, write_text
 from genmint.pages import render
 from genmint.project import Project
+from genmint.training.history import read_history
 
 if TYPE_CHECKING:
     from genmint.registered import Version
@@ -194,13 +194,12 @@ def _curves(history: Path) -> str:
     if not history.is_file():
         return ""
     columns: dict[str, tuple[list[float], list[float]]] = {}
-    with history.open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            for key, value in row.items():
-                if key.endswith("loss") and value:
-                    steps, values = columns.setdefault(key, ([], []))
-                    steps.append(float(row["step"]))
-                    values.append(float(value))
+    for row in read_history(history):
+        for key, value in row.items():
+            if key.endswith("loss") and "step" in row:
+                steps, values = columns.setdefault(key, ([], []))
+                steps.append(row["step"])
+                values.append(value)
     if not columns:
         return ""
     from matplotlib import rc_context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ def read_spread(project: Project, name: str) -> Spread | str:
     if not path.is_file():
         return f"what a change of seed does is not known: {way_out}"
     try:
-        found = Spread.model_validate_json(path.read_bytes())
+        found = Spread.model_validate_json(json.dumps(read_json(path)))
+    except GenmintError as error:
+        return f"{error}: {way_out}"
     except ValidationError as error:
         said = error.errors()[0]["msg"].removeprefix("Value error, ")
         return f"spreads/{name}.json does not hold ({said}): {way_out}"

@@ -68,7 +68,7 @@ class Stack(Frozen):
 
 
 class _DatasetBase(Frozen):
-    path: Annotated[str, Field(min_length=1)]
+    path: Annotated[str, Field(min_length=1, max_length=4096)]
     follow_links: bool = False
     split: str = "hash"
     validation: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
@@ -78,7 +78,7 @@ class _DatasetBase(Frozen):
     near_duplicates: Annotated[float, Field(ge=0.5, le=1.0)] | None = None
     max_near_duplicates: Share = 0.1
     labels: Literal["none", "source", "folder", "filename"] = "none"
-    filename_pattern: str | None = None
+    filename_pattern: Annotated[str, Field(max_length=1000)] | None = None
     reference: ReferenceConfig = ReferenceConfig()
     protocol: Protocol = Protocol()
 
@@ -97,6 +97,9 @@ class _DatasetBase(Frozen):
                 "is an address: bring the data here, for instance by `dvc import-url`, and name "
                 "the folder"
             )
+        # What file systems take; beyond it, asking whether there is such a file is an error.
+        if any(len(part.encode()) > 255 for part in value.split("/")):
+            raise ValueError("no name of a file or folder is longer than 255 bytes")
         return value
 
     @field_validator("split")
@@ -112,7 +115,7 @@ class _DatasetBase(Frozen):
         if value is not None:
             try:
                 groups = re.compile(value).groupindex
-            except re.error as error:
+            except (re.error, OverflowError, RecursionError) as error:
                 raise ValueError(f"not a regular expression: {error}") from None
             if not groups:
                 raise ValueError("give it named groups, such as (?P<label>[0-9])")

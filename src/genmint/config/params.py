@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +20,12 @@ from genmint.config.fit import problems as fit_problems
 from genmint.config.gates import Gate
 from genmint.config.models import GANConfig, ModelConfig, RNNConfig, VAEConfig
 from genmint.errors import ConfigError
+from genmint.reading import CONFIGURATION, decoded, parse_yaml, read_bytes, shortened
+
+# Problems in one message.
+_SHOWN = 20
+# Names that a wrong one is compared with; more take seconds.
+_COMPARED = 200
 
 # A dot would collide with the journal's registered model (NAME.journal), a slash with paths.
 BlockName = Annotated[Key, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
@@ -49,13 +57,8 @@ def load_params(path: Path) -> Params:
         ConfigError: not readable, not YAML, an unknown key (the nearest known one is named), an
             impossible value, or blocks that do not fit each other.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8: {error}") from None
-    return parse_params(text, path)
+    data = read_bytes(path, CONFIGURATION.bytes, error=ConfigError)
+    return parse_params(decoded(data, str(path), error=ConfigError), path)
 
 
 def parse_params(text: str, path: Path) -> Params:
@@ -64,17 +67,16 @@ def parse_params(text: str, path: Path) -> Params:
     Raises:
         ConfigError: as `load_params`.
     """
-    document = _parse_yaml(text, path)
+    document = parse_yaml(text, str(path))
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: expected the maps datasets, models and gates")
     try:
-        params = Params.model_validate_json(json.dumps(document, default=str))
+        params = Params.model_validate_json(json.dumps(document))
     except ValidationError as error:
-        lines = [f"{path}: {_explain(item)}" for item in error.errors()]
-        raise ConfigError("\n".join(lines)) from None
+        raise _refusal(path, map(_explain, error.errors())) from None
     problems = _cross_check(params)
     if problems:
-        raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems))
+        raise _refusal(path, problems)
     return params
 
 
@@ -91,16 +93,12 @@ def parse_model(block: dict[str, Any]) -> VAEConfig | GANConfig | RNNConfig:
         raise ConfigError("; ".join(_explain(item) for item in error.errors())) from None
 
 
-def _parse_yaml(text: str, path: Path) -> Any:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        # YAML 1.2, as DVC reads it: 2e-4 is a number and `no` a string.
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        first = " ".join(str(error).split())
-        raise ConfigError(f"{path}: not valid YAML: {first}") from None
+def _refusal(path: Path, problems: Iterable[str]) -> ConfigError:
+    """The first problems, a line each."""
+    lines = list(itertools.islice(problems, _SHOWN + 1))
+    if len(lines) > _SHOWN:
+        lines[_SHOWN] = "and more problems"
+    return ConfigError("\n".join(f"{path}: {line}" for line in lines))
 
 
 def _cross_check(params: Params) -> list[str]:
@@ -178,7 +176,8 @@ def _explain(error: ErrorDetails) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "missing":
         message = "is missing"
-    shown = "" if isinstance(error["input"], dict | list) else f" (found {error['input']!r})"
+    found = error["input"]
+    shown = "" if isinstance(found, dict | list) else f" (found {shortened(found)})"
     return f"{key}: {message}{shown}"
 
 
@@ -196,7 +195,7 @@ def _model_at(model: type[BaseModel] | None, location: list[int | str]) -> type[
 
 
 def _nearest(name: str, known: dict[str, Any]) -> str:
-    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    match = difflib.get_close_matches(name, list(known)[:_COMPARED], n=1, cutoff=0.5)
     if match:
         return f"; did you mean {match[0]!r}?"
-    return f"; known: {', '.join(sorted(known))}" if known else ""
+    return f"; known: {', '.join(sorted(known)[:_COMPARED])}" if known else ""

@@ -12,8 +12,6 @@ from typing import Annotated, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, TypeAdapter, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from genmint.config import AudioDataset, Dataset, ImageDataset, TextDataset
 from genmint.config.base import Frozen, PositiveInt, Seed
@@ -27,6 +25,7 @@ from genmint.data.readers import item_reader_of, reader_of
 from genmint.errors import ConfigError, DataError
 from genmint.files import write_json
 from genmint.project import Project
+from genmint.reading import read_yaml
 
 # Endings of files that describe a built-in or named set.
 DESCRIPTIONS = (".yaml", ".yml")
@@ -124,11 +123,9 @@ def read_description(path: Path) -> Description:
         ConfigError: naming the file and the key.
     """
     adapter: TypeAdapter[Description] = TypeAdapter(Description)
+    document = read_yaml(path)
     try:
-        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-        return adapter.validate_json(json.dumps(document, default=str))
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        return adapter.validate_json(json.dumps(document))
     except ValidationError as error:
         found = error.errors()[0]
         # The first part of the place is the tag of the union, which nobody wrote there.

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from genmint.data.docs_errors import docs_errors
 from genmint.errors import ConfigError, GenmintError
 from genmint.escaping import printable
+from genmint.reading import read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,12 +93,7 @@ def read_suite(path: Path) -> Suite:
     Raises:
         ConfigError: missing, not YAML, or not made of expectations.
     """
-    try:
-        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; a suite holds the lists set and rows") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    document = read_yaml(path)
     if not isinstance(document, dict) or set(document) != set(_SECTIONS.values()):
         raise ConfigError(f"{path}: expected the two lists set and rows")
     return Suite(

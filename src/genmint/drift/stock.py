@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from genmint.flow.adoption import fetch_source
 from genmint.flow.kept_reports import keep_validation
 from genmint.metrics.extractor import load_extractor
 from genmint.project import Project
+from genmint.reading import read_table
 from genmint.stages import ingest, prepare, validate
 
 _SHOWN = 20
@@ -149,9 +149,8 @@ def _newly_quarantined(checkout: Project, name: str, known: set[str]) -> tuple[s
         row["id"]: row["sha256"]
         for row in manifest.read(checkout.manifest(name), columns).to_pylist()
     }
-    with checkout.quarantine(name).open(encoding="utf-8", newline="") as stream:
-        new = [f"{row['id']}: {row['reason']}" for row in csv.DictReader(stream)
-               if hashes.get(row["id"]) not in known]  # fmt: skip
+    rows = read_table(checkout.quarantine(name), ("id", "reason"), "a list of quarantined items")
+    new = [f"{row['id']}: {row['reason']}" for row in rows if hashes.get(row["id"]) not in known]
     return _first(new)
 
 

@@ -16,6 +16,7 @@ from genmint.file_lock import taken
 from genmint.files import write_text
 from genmint.programs import GitError, git
 from genmint.project import Project
+from genmint.reading import read_yaml
 from genmint.repository import note_home
 
 _SHOWN_FILES = 10
@@ -107,7 +108,8 @@ def override(checkout: Project, values: Mapping[str, Any]) -> Params:
 
         yaml = YAML()
         yaml.width = 1000  # lines stay as they are
-        document: Any = yaml.load(checkout.params.read_text(encoding="utf-8"))
+        read_yaml(checkout.params)  # which refuses what must not be expanded
+        document: Any = yaml.load(checkout.params.read_text(encoding="utf-8-sig"))
         for key, value in values.items():
             *path, last = key.split(".")
             block = document

@@ -15,6 +15,7 @@ from genmint.errors import GenmintError
 from genmint.files import read_json, sha256_bytes, sha256_file, write_json
 from genmint.gating import Check, Record, Source, Sources, decide
 from genmint.project import Project
+from genmint.reading import parse_json
 
 
 def run(project: Project, params: Params, name: str) -> bool:
@@ -184,8 +185,8 @@ def _json(project: Project, path: Path) -> Source:
         return Source(file, problem=f"{file} cannot be read: {error.strerror}")
     digest = sha256_bytes(data)
     try:
-        content = json.loads(data)
-    except ValueError:
+        content = parse_json(data, file)
+    except GenmintError:
         return Source(file, sha256=digest, problem=f"{file} is not valid JSON")
     if not isinstance(content, dict):
         return Source(file, sha256=digest, problem=f"{file} is not a map of names to values")

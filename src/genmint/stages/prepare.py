@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from genmint.data.sources import open_source
 from genmint.errors import DataError
 from genmint.files import atomic_dir, read_json, sha256_file, write_json
 from genmint.project import Project
+from genmint.reading import read_table
 
 
 def run(project: Project, params: Params, name: str) -> None:
@@ -82,11 +82,9 @@ def entering(
     """
     columns = list(columns or _columns(project, name, dataset))
     path = project.quarantine(name)
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            quarantined = [row["id"] for row in csv.DictReader(stream)]
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file. Run `dvc repro validate@{name}`.") from None
+    way_out = f"Run `dvc repro -f validate@{name}`."
+    rows = read_table(path, ("id",), "a list of quarantined items", way_out, DataError)
+    quarantined = [row["id"] for row in rows]
     table = manifest.read(project.manifest(name), columns)
     out = pc.is_in(table["id"], value_set=pa.array(quarantined, type=pa.string()))
     # An unreadable item stays out even where the suite was edited to let it pass.

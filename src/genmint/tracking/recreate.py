@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from pathlib import Path
@@ -14,6 +13,7 @@ from mlflow.entities import Metric, Param, RunTag
 from genmint.errors import GenmintError
 from genmint.files import read_json, sha256_file
 from genmint.project import Project
+from genmint.reading import read_table
 from genmint.rows import put
 from genmint.tracking.provenance import DatasetInfo, data_hashes, flatten, user
 from genmint.tracking.store import connect, experiment_id, find_run, reaching, uri
@@ -87,23 +87,18 @@ def _dataset(project: Project, config: dict[str, Any], dataset: str) -> DatasetI
 
 
 def _read_history(path: Path, name: str) -> list[Metric]:
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
-    except FileNotFoundError:
-        raise GenmintError(f"{path}: no such file. Run `dvc repro train@{name}`.") from None
+    way_out = f"Run `dvc repro -f train@{name}`."
+    rows = read_table(path, ("step",), "a history", way_out)
     time = int(path.stat().st_mtime * 1000)
     metrics = []
     for line, row in enumerate(rows, start=2):
         try:
             step = int(row["step"])
             for key, text in row.items():
-                if key not in ("step", "epoch") and text not in ("", None):
+                if key not in ("step", "epoch") and text:
                     value = float(text)
                     if math.isfinite(value):
                         metrics.append(Metric(key, value, time, step))
-        except (KeyError, ValueError, TypeError) as error:
-            raise GenmintError(
-                f"{path}, line {line}: not a history ({error}). Run `dvc repro -f train@{name}`."
-            ) from None
+        except ValueError as error:
+            raise GenmintError(f"{path}: line {line}: not a history ({error}). {way_out}") from None
     return metrics

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 from genmint.errors import GenmintError
+from genmint.reading import read_table
 
 Row = dict[str, float]
 
@@ -25,12 +26,8 @@ def read_history(path: Path) -> list[Row]:
     Raises:
         GenmintError: missing, or not such a table.
     """
+    rows = read_table(path, (), "a training history", "Run `dvc repro train` to make it.")
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            return [
-                {key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)
-            ]
-    except FileNotFoundError:
-        raise GenmintError(f"{path}: no such file. Run `dvc repro train` to make it.") from None
-    except (ValueError, TypeError) as error:
+        return [{key: float(value) for key, value in row.items()} for row in rows]
+    except ValueError as error:
         raise GenmintError(f"{path}: not a training history ({error})") from None
