@@ -1,14 +1,19 @@
 """The served form of a model: loads without the checkout and without pickle, refuses bad input."""
 
+import contextlib
 import os
 import pickletools
+import signal
+import socket
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import mlflow
 import pandas as pd
 import pytest
+import requests
 import torch
 from mlflow.exceptions import MlflowException
 
@@ -103,12 +108,12 @@ def test_a_text_goes_on_from_its_prompt(text_model):
         ({"prompt": ["xa"]}, r"prompt: 'x' \(U\+0078\): words has no such character"),
         ({"prompt": [""]}, "prompt: nothing to go on from"),
         ({"top_p": [1.5]}, "top_p 1.5: input should be less than or equal to 1"),
-        ({"temperature": [0.0]}, "temperature 0.0: input should be greater than 0"),
+        ({"temperature": [0.0]}, "temperature 0.0: input should be greater than or equal to 1e-06"),
         ({"top_k": [0]}, "top_k: 0 is not a whole number from 1"),
     ],
 )
 def test_a_draw_that_a_text_model_cannot_make_is_refused(text_model, columns, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(MlflowException, match=message):
         draw(text_model, n=[1], seed=[0], **columns)
 
 
@@ -124,7 +129,7 @@ def test_a_draw_that_a_text_model_cannot_make_is_refused(text_model, columns, me
     ],
 )
 def test_numbers_out_of_range_are_refused(image_model, columns, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(MlflowException, match=message):
         draw(image_model, **columns)
 
 
@@ -140,40 +145,152 @@ def test_a_conditional_model_draws_the_class_of_each_row(tmp_path):
     asked, of_all = served.predict(None, table)["sample"].tolist()[:2], model.sample(2, seed=5)
     assert asked == model.sample(2, seed=5, labels=torch.tensor([1, 1])).tolist()
     assert served.predict(None, table)["sample"].tolist()[2:] == of_all.tolist()
-    with pytest.raises(ValueError, match="label 'z': there is none; known: x, y"):
+    with pytest.raises(MlflowException, match="label 'z': there is none; known: x, y"):
         served.predict(None, table.assign(label="z"))
 
 
 @pytest.mark.parametrize("length", [0, -3, 100_001])
 def test_a_length_out_of_range_is_refused(text_model, length):
-    with pytest.raises(ValueError, match="length"):
+    with pytest.raises(MlflowException, match="length"):
         draw(text_model, n=[1], seed=[0], length=[length])
 
 
 @pytest.mark.parametrize(
-    "columns",
+    ("columns", "message"),
     [
-        {"n": [float("nan")], "seed": [0]},
-        {"n": [1], "seed": [float("nan")]},
-        {"n": [1.5], "seed": [0]},
-        {"n": ["1"], "seed": [0]},
-        {"n": [None], "seed": [0]},
-        {"seed": [0]},
-        {},
+        ({"n": [float("nan")], "seed": [0]}, "row 0: n: is missing"),
+        ({"n": [1], "seed": [float("nan")]}, "row 0: seed: is missing"),
+        ({"n": [1, 1], "seed": [0, None]}, "row 1: seed: is missing"),
+        ({"n": [1], "seed": [float("inf")]}, "seed: inf is not a whole number"),
+        ({"n": [1.5], "seed": [0]}, "n: 1.5 is not a whole number from 1 to 1024"),
+        ({"n": ["1"], "seed": [0]}, "n: '1' is not a number"),
+        ({"n": [True], "seed": [0]}, "n: True is not a number"),
+        ({"n": [[1]], "seed": [0]}, r"n: \[1\] is not a number"),
+        ({"n": [1], "seed": [10**400]}, "seed: 10000.* is not a whole number"),
+        ({"n": [1], "seed": [2**63]}, "seed: 9223372036854775808 is not"),
+        ({"n": [None], "seed": [0]}, "n: is missing"),
+        ({"n": [1024] * 9, "seed": [0] * 9}, "n: more than 8192 samples in one request"),
+        ({"seed": [0]}, "input column 'n' is required"),
+        ({}, "input column 'n' is required"),
+        ({"n": [1], "seed": [0], "label": [3]}, "label: 3 is not text"),
     ],
 )
-def test_what_is_no_number_is_refused_by_the_signature(image_model, columns):
-    with pytest.raises(MlflowException):
+def test_what_is_no_number_is_refused_in_our_own_words(image_model, columns, message):
+    with pytest.raises(MlflowException, match=message) as caught:
         draw(image_model, **columns)
+    assert caught.value.get_http_status_code() == 400
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, True, "1", 1.5])
-def test_and_by_the_model_itself(image_model, value):
-    """Whoever calls around the signature, as some servers do, is refused as well."""
-    model = mlflow.pyfunc.load_model(str(image_model)).unwrap_python_model()
-    table = pd.DataFrame({"n": [1], "seed": pd.Series([value], dtype=object)})
-    with pytest.raises(ValueError, match="seed"):
-        model.predict(None, table)
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"prompt": [5]}, "prompt: 5 is not text"),
+        ({"prompt": ["a" * 100_001]}, "prompt: more than 100000 characters"),
+        ({"temperature": ["warm"]}, "temperature 'warm': input should be a valid number"),
+        ({"temperature": [1e-320]}, "temperature 1e-320: .* greater than or equal to 1e-06"),
+        ({"temperature": [float("inf")]}, "temperature inf: input should be a finite number"),
+        ({"top_k": [1.5]}, "top_k: 1.5 is not a whole number"),
+        ({"top_k": [-1]}, "top_k: -1 is not a whole number"),
+        ({"n": [100], "length": [100_000]}, "length: more than 4194304 symbols in one request"),
+    ],
+)
+def test_so_is_what_a_text_model_cannot_draw(text_model, columns, message):
+    with pytest.raises(MlflowException, match=message) as caught:
+        draw(text_model, **{"n": [1], "seed": [0]} | columns)
+    assert caught.value.get_http_status_code() == 400
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
+def test_what_a_row_leaves_out_takes_its_default(text_model, missing):
+    """Each row of a mixed table gives what it gives alone."""
+    columns = {
+        "n": [1, 1, 1],
+        "seed": [3, 3, 3],
+        "length": [7, missing, 9],
+        "prompt": [missing, "ab", missing],
+        "temperature": [missing, 0.5, missing],
+        "top_k": [2, missing, missing],
+        "top_p": [missing, missing, 0.5],
+        "label": [missing, missing, missing],
+    }
+    found = draw(text_model, **columns)["sample"].tolist()
+    assert [len(text) for text in found] == [7, 512 + 2, 9]
+    for row, text in enumerate(found):
+        alone = {
+            key: [values[row]] for key, values in columns.items() if values[row] is not missing
+        }
+        assert draw(text_model, **alone)["sample"].tolist() == [text]
+
+
+@pytest.fixture(scope="module")
+def server(text_model):
+    """`mlflow models serve` on loopback: its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(text_model)]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(1200):
+            assert process.poll() is None, process.stderr.read().decode()
+            with contextlib.suppress(requests.ConnectionError):
+                if requests.get(f"{address}/ping", timeout=5).ok:
+                    break
+            time.sleep(0.1)
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=60)
+
+
+def ask(server, **body):
+    return requests.post(f"{server}/invocations", json=body, timeout=120)
+
+
+ROWS = [{"n": 1, "seed": 3, "length": 7}, {"n": 2, "seed": 3, "length": None, "top_k": 2}]
+
+
+def test_a_real_server_takes_each_form_of_a_request(server):
+    columns = {"n": [1, 2], "seed": [3, 3], "length": [7, None], "top_k": [None, 2]}
+    split = {"columns": list(columns), "data": [list(row) for row in zip(*columns.values())]}
+    instances = [{**dict.fromkeys(columns), **row} for row in ROWS]
+    answers = [
+        ask(server, dataframe_records=ROWS),
+        ask(server, dataframe_split=split),
+        ask(server, inputs=columns),
+        ask(server, inputs=ROWS),
+        ask(server, instances=instances),
+    ]
+    assert [answer.status_code for answer in answers] == [200] * 5, [a.text for a in answers]
+    found = [answer.json()["predictions"] for answer in answers]
+    assert [len(row["sample"]) for row in found[0]] == [7, 512, 512]
+    assert all(each == found[0] for each in found[1:])
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"n": 1, "seed": 0}, {"n": 1.5, "seed": 0}], "row 1: n: 1.5 is not a whole number"),
+        ([{"n": "1", "seed": 0}], "row 0: n: '1' is not a number"),
+        ([{"n": 1, "seed": -1}], "row 0: seed: -1 is not a whole number from 0 to"),
+        ([{"n": 1, "seed": 10**30}], "row 0: seed: 1"),
+        ([{"n": 1, "seed": 0, "length": 0}], "row 0: length: 0 is not"),
+        ([{"n": 1, "seed": 0, "top_k": True}], "row 0: top_k: True is not a number"),
+        ([{"n": 1, "seed": 0, "label": "x"}], "row 0: label 'x': only a model with"),
+        ([{"n": 1, "seed": 0, "prompt": "zz"}], "row 0: prompt: 'z'"),
+        ([{"seed": 0}], "input column 'n' is required"),
+        ([], "input column 'n' is required"),
+    ],
+)
+def test_a_real_server_refuses_with_our_words_and_status_400(server, rows, message):
+    answer = ask(server, dataframe_records=rows)
+    assert answer.status_code == 400
+    assert message in answer.json()["message"]
+    assert "unexpected error" not in answer.text
 
 
 def test_it_loads_where_there_is_no_checkout(image_model, tmp_path):
@@ -207,7 +324,7 @@ def test_nothing_in_it_is_pickled(image_model):
         assert path.suffix not in {".pkl", ".pickle", ".pt", ".pth", ".joblib", ".pyc"}, path
         content = path.read_bytes()
         if content[:1] == b"\x80":
-            with pytest.raises(ValueError, match=r".*"):
+            with pytest.raises(MlflowException, match=r".*"):
                 list(pickletools.genops(content))
 
 

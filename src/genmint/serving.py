@@ -10,6 +10,10 @@ takes `temperature`, `top_k` and `top_p` in the place of what it was registered 
 class that the samples are to be of (optional: without it, of all). The answer has one row per
 sample: `request` (row number of the draw), `index` (number of the sample within it) and `sample`:
 C×H×W levels 0…255 for images and pictures of sound, 16-bit values for clips, a string for texts.
+
+An optional column may be absent, or null or NaN in any row: the row then takes the default. What is
+refused is refused as a whole, with status 400 and a message that names row and column. With
+`instances`, MLflow takes columns apart by itself: there each row names the same columns.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import torch
+from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, Schema
@@ -37,10 +42,14 @@ from genmint.models import store
 from genmint.models.conditioning import asked_for
 from genmint.models.record import CONFIG, WEIGHTS
 from genmint.models.rnn import drawing
+from genmint.reading import shortened
 
 _MAX_SAMPLES = 1024
 _MAX_LENGTH = 100_000
-_MAX_SYMBOLS = 1_000_000
+_MAX_TOP_K = 1_000_000
+# Of all rows together: samples, and symbols of texts and other streams.
+_MAX_DRAWN = 8192
+_MAX_SYMBOLS = 1 << 22
 _MAX_SEED = 2**63 - 1
 _TEXT_LENGTH = 512
 # What the copied package needs to load a model and to sample from it; mlflow adds itself.
@@ -60,38 +69,55 @@ class SamplingModel(PythonModel):  # type: ignore[misc]
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Draw as each row of `model_input` asks.
+        """Draw as each row of `model_input` asks; nothing is drawn before all rows were checked.
 
         Raises:
-            ValueError: a number is missing, NaN, not whole, or out of range, or the model does not
-                know what a row asks for.
+            MlflowException: INVALID_PARAMETER_VALUE (status 400): a number is missing, NaN, not
+                whole, or out of range, the model does not know what a row asks for, or all rows
+                together ask for too much.
         """
-        rows: list[dict[str, Any]] = []
+        draws = []
         for number, request in enumerate(model_input.to_dict(orient="records")):
-            rows += self._draw(number, request)
+            try:
+                draws.append(self._checked(request))
+            except ConfigError as error:
+                raise _refusal(f"row {number}: {error}") from None
+        if sum(draw["n"] for draw in draws) > _MAX_DRAWN:
+            raise _refusal(f"n: more than {_MAX_DRAWN} samples in one request; send several")
+        if sum(draw["n"] * (draw["length"] or 0) for draw in draws) > _MAX_SYMBOLS:
+            raise _refusal(
+                f"length: more than {_MAX_SYMBOLS} symbols in one request (n × length over all "
+                "rows); send several"
+            )
+        rows: list[dict[str, Any]] = []
+        for number, draw in enumerate(draws):
+            rows += self._draw(number, **draw)
         return pd.DataFrame(rows, columns=["request", "index", "sample"])
 
-    def _draw(self, number: int, request: dict[Any, Any]) -> list[dict[str, Any]]:
-        n = _whole(request, "n", 1, _MAX_SAMPLES)
-        seed = _whole(request, "seed", 0, _MAX_SEED)
+    def _checked(self, request: dict[Any, Any]) -> dict[str, Any]:
+        """What one row asks for: n, seed, length, labels, and what else `sample` takes."""
+        said = {str(key): value for key, value in request.items() if not _is_missing(value)}
         spec = self._model.spec
-        length = None
-        if not spec.shape:
-            length = _TEXT_LENGTH
-            if request.get("length") is not None:
-                length = _whole(request, "length", 1, _MAX_LENGTH)
-        elif request.get("length") is not None:
-            raise ValueError(f"length: {spec.dataset} has items of a fixed length; leave it out")
-        said = {key: request[key] for key in drawing.SAID if not _is_missing(request.get(key))}
+        n = _whole(said, "n", 1, _MAX_SAMPLES)
+        checked: dict[str, Any] = {"n": n, "seed": _whole(said, "seed", 0, _MAX_SEED)}
+        if spec.shape and "length" in said:
+            raise ConfigError(f"length: {spec.dataset} has items of a fixed length; leave it out")
+        said.setdefault("length", _TEXT_LENGTH)
+        checked["length"] = None if spec.shape else _whole(said, "length", 1, _MAX_LENGTH)
         if "top_k" in said:
-            said["top_k"] = _whole(request, "top_k", 1, _MAX_SYMBOLS)
-        try:
-            how = drawing.asked(spec, n, said)
-            label = None if _is_missing(request.get("label")) else request["label"]
-            labels = asked_for(self._model.classes, label, n)
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
-        drawn = self._model.sample(n, seed=seed, length=length, labels=labels, **how)
+            said["top_k"] = _whole(said, "top_k", 1, _MAX_TOP_K)
+        for key in ("prompt", "label"):
+            if not isinstance(said.get(key, ""), str):
+                raise ConfigError(f"{key}: {shortened(said[key])} is not text; write it in quotes")
+        if len(said.get("prompt", "")) > _MAX_LENGTH:
+            raise ConfigError(f"prompt: more than {_MAX_LENGTH} characters")
+        limits = {key: said[key] for key in drawing.SAID if key in said}
+        checked["labels"] = asked_for(self._model.classes, said.get("label"), n)
+        return checked | drawing.asked(spec, n, limits)
+
+    def _draw(self, number: int, **how: Any) -> list[dict[str, Any]]:
+        spec = self._model.spec
+        drawn = self._model.sample(how.pop("n"), **how)
         if "prompt" in how:
             drawn = torch.cat([how["prompt"], drawn], dim=1)
         shown = drawn if spec.view == "grid" else views.from_symbols(drawn, spec)
@@ -100,18 +126,16 @@ class SamplingModel(PythonModel):  # type: ignore[misc]
 
 
 def signature() -> ModelSignature:
-    """Say what a request and an answer look like."""
+    """Say what a request and an answer look like.
+
+    Columns are of any type, since MLflow would refuse a column of whole numbers with one of them
+    missing, and take 1.5, true and "12" for whole numbers; `predict` checks them.
+    """
     return ModelSignature(
         inputs=Schema(
             [
-                ColSpec("long", "n"),
-                ColSpec("long", "seed"),
-                ColSpec("long", "length", required=False),
-                ColSpec("string", "prompt", required=False),
-                ColSpec("double", "temperature", required=False),
-                ColSpec("long", "top_k", required=False),
-                ColSpec("double", "top_p", required=False),
-                ColSpec("string", "label", required=False),
+                ColSpec(AnyType(), name, required=name in ("n", "seed"))
+                for name in ("n", "seed", "length", *drawing.SAID, "label")
             ]
         ),
         outputs=Schema(
@@ -159,20 +183,24 @@ def _requirement(name: str) -> str:
 
 
 def _is_missing(value: Any) -> bool:
-    """Whether a table's cell was left out: an optional number is then None or NaN."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    """Whether a table's cell was left out: it is then None, NaN or another of pandas' nulls."""
+    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
 
 
 def _whole(request: dict[Any, Any], key: str, low: int, high: int) -> int:
-    value = request.get(key)
-    if value is None:
-        raise ValueError(f"{key}: is missing; give a whole number from {low} to {high}")
+    if key not in request:
+        raise ConfigError(f"{key}: is missing; give a whole number from {low} to {high}")
+    value = request[key]
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise ValueError(f"{key}: {value!r} is not a number")  # noqa: TRY004 - one kind of error
-    number = float(value)
-    if not math.isfinite(number) or not number.is_integer() or not low <= number <= high:
-        raise ValueError(f"{key}: {value} is not a whole number from {low} to {high}")
+        raise ConfigError(f"{key}: {shortened(value)} is not a number")
+    # In this order: a float may be infinite, and a whole number too large for a float.
+    if not low <= value <= high or int(value) != value:
+        raise ConfigError(f"{key}: {shortened(value)} is not a whole number from {low} to {high}")
     return int(value)
+
+
+def _refusal(message: str) -> MlflowException:
+    return MlflowException.invalid_parameter_value(message)
 
 
 mlflow.models.set_model(SamplingModel())

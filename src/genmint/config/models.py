@@ -38,7 +38,8 @@ class Recovery(Frozen):
 class SamplingConfig(Frozen):
     """How an RNN draws the next symbol."""
 
-    temperature: Annotated[float, Field(gt=0.0, le=10.0)] = 1.0
+    # Below it, logits become infinite.
+    temperature: Annotated[float, Field(ge=1e-6, le=10.0)] = 1.0
     top_k: PositiveInt | None = None
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
 

@@ -73,7 +73,7 @@ def to_symbols(text: str, spec: DataSpec) -> Tensor:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     unknown = sorted({character for character in text if character not in known})
     if unknown:
-        named = ", ".join(f"{one!r} (U+{ord(one):04X})" for one in unknown)
+        named = ", ".join(f"{one!r} (U+{ord(one):04X})" for one in unknown[:10])
         raise ConfigError(
             f"{named}: {spec.dataset} has no such character in its training split; leave it out, "
             f"or write it with these: {''.join(known)!r}"

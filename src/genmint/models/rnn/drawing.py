@@ -13,6 +13,7 @@ from genmint.config import SamplingConfig
 from genmint.data import views
 from genmint.data.spec import DataSpec
 from genmint.errors import ConfigError
+from genmint.reading import shortened
 
 # What a user may say about a draw besides its number, seed and length.
 SAID = ("prompt", "temperature", "top_k", "top_p")
@@ -37,7 +38,7 @@ def asked(spec: DataSpec, n: int, said: Mapping[str, Any]) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0])
-        raise ConfigError(f"{key} {said[key]}: {first['msg'].lower()}") from None
+        raise ConfigError(f"{key} {shortened(said[key])}: {first['msg'].lower()}") from None
     named: dict[str, Any] = {key: getattr(valid, key) for key in limits}
     if "prompt" in said:
         if spec.kind != "text":
