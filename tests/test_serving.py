@@ -108,7 +108,10 @@ def test_a_text_goes_on_from_its_prompt(text_model):
         ({"prompt": ["xa"]}, r"prompt: 'x' \(U\+0078\): words has no such character"),
         ({"prompt": [""]}, "prompt: nothing to go on from"),
         ({"top_p": [1.5]}, "top_p 1.5: input should be less than or equal to 1"),
-        ({"temperature": [0.0]}, "temperature 0.0: input should be greater than or equal to 1e-06"),
+        (
+            {"temperature": [0.0]},
+            "temperature 0.0: input should be greater than or equal to",
+        ),
         ({"top_k": [0]}, "top_k: 0 is not a whole number from 1"),
     ],
 )
@@ -170,8 +173,8 @@ def test_a_length_out_of_range_is_refused(text_model, length):
         ({"n": [1], "seed": [2**63]}, "seed: 9223372036854775808 is not"),
         ({"n": [None], "seed": [0]}, "n: is missing"),
         ({"n": [1024] * 9, "seed": [0] * 9}, "n: more than 8192 samples in one request"),
-        ({"seed": [0]}, "input column 'n' is required"),
-        ({}, "input column 'n' is required"),
+        ({"seed": [0]}, r"missing inputs \['n'\]"),
+        ({}, r"missing inputs \['n', 'seed'\]"),
         ({"n": [1], "seed": [0], "label": [3]}, "label: 3 is not text"),
     ],
 )
@@ -187,7 +190,7 @@ def test_what_is_no_number_is_refused_in_our_own_words(image_model, columns, mes
         ({"prompt": [5]}, "prompt: 5 is not text"),
         ({"prompt": ["a" * 100_001]}, "prompt: more than 100000 characters"),
         ({"temperature": ["warm"]}, "temperature 'warm': input should be a valid number"),
-        ({"temperature": [1e-320]}, "temperature 1e-320: .* greater than or equal to 1e-06"),
+        ({"temperature": [1e-320]}, "temperature 1e-320: .* greater than or equal to 0.000001"),
         ({"temperature": [float("inf")]}, "temperature inf: input should be a finite number"),
         ({"top_k": [1.5]}, "top_k: 1.5 is not a whole number"),
         ({"top_k": [-1]}, "top_k: -1 is not a whole number"),
@@ -256,7 +259,7 @@ ROWS = [{"n": 1, "seed": 3, "length": 7}, {"n": 2, "seed": 3, "length": None, "t
 
 def test_a_real_server_takes_each_form_of_a_request(server):
     columns = {"n": [1, 2], "seed": [3, 3], "length": [7, None], "top_k": [None, 2]}
-    split = {"columns": list(columns), "data": [list(row) for row in zip(*columns.values())]}
+    split = {"columns": list(columns), "data": list(map(list, zip(*columns.values(), strict=True)))}
     instances = [{**dict.fromkeys(columns), **row} for row in ROWS]
     answers = [
         ask(server, dataframe_records=ROWS),
@@ -282,8 +285,8 @@ def test_a_real_server_takes_each_form_of_a_request(server):
         ([{"n": 1, "seed": 0, "top_k": True}], "row 0: top_k: True is not a number"),
         ([{"n": 1, "seed": 0, "label": "x"}], "row 0: label 'x': only a model with"),
         ([{"n": 1, "seed": 0, "prompt": "zz"}], "row 0: prompt: 'z'"),
-        ([{"seed": 0}], "input column 'n' is required"),
-        ([], "input column 'n' is required"),
+        ([{"seed": 0}], "missing inputs ['n']"),
+        ([], "missing inputs ['n', 'seed']"),
     ],
 )
 def test_a_real_server_refuses_with_our_words_and_status_400(server, rows, message):

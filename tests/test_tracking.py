@@ -181,7 +181,7 @@ def test_a_history_that_is_none_is_named(workshop):
     with pytest.raises(GenmintError, match=r"history\.csv: line 3: not a history"):
         tracking.recreate_run(workshop.project, "tiny")
     path.unlink()
-    with pytest.raises(GenmintError, match=r"history\.csv: no such file.*dvc repro train@tiny"):
+    with pytest.raises(GenmintError, match=r"history\.csv: no such file.*dvc repro -f train@tiny"):
         tracking.recreate_run(workshop.project, "tiny")
     assert runs(workshop) == []
 

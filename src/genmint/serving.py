@@ -56,7 +56,10 @@ _TEXT_LENGTH = 512
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "ruamel.yaml", "safetensors", "torch")
 _PACKAGE = Path(__file__).resolve().parent
 # The parts of the package that a loaded model runs.
-_CODE = ("__init__.py", "errors.py", "files.py", "reading", "config", "data", "models")
+_CODE = (
+    *("__init__.py", "errors.py", "escaping.py", "exhaustion.py", "files.py"),
+    *("reading", "config", "data", "models"),
+)
 
 
 class SamplingModel(PythonModel):  # type: ignore[misc]

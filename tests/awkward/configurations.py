@@ -73,8 +73,12 @@ _STEPS = "dataset: poems, steps: 10"
 
 CONFIGURATIONS: tuple[Configuration, ...] = (
     # What aliases can do.
-    Configuration("yaml-bomb", (GOOD + bomb()).encode(), r"line \d+, column \d+: aliases stand for"),
-    Configuration("merge-bomb", (GOOD + merge_bomb()).encode(), "aliases stand for more than 20000 values"),
+    Configuration(
+        "yaml-bomb", (GOOD + bomb()).encode(), r"line \d+, column \d+: aliases stand for"
+    ),
+    Configuration(
+        "merge-bomb", (GOOD + merge_bomb()).encode(), "aliases stand for more than 20000 values"
+    ),
     Configuration(
         "long-text-a-thousand-times",
         (GOOD + "t: &t " + "x" * 100_000 + "\nmany: [" + "*t, " * 1000 + "]\n").encode(),

@@ -195,7 +195,7 @@ def test_without_a_quarantine_list_nothing_enters(data_project):
     data_project.ingest()
     data_project.admit()
     data_project.project.quarantine("own").unlink()
-    with pytest.raises(DataError, match=r"own\.csv: no such file\. Run `dvc repro validate@own`"):
+    with pytest.raises(DataError, match=r"own\.csv: no such file\. Run `dvc repro -f valid"):
         data_project.prepare()
 
 
