@@ -10,6 +10,7 @@ import sys
 import time
 from types import SimpleNamespace
 
+import grimp
 import mlflow
 import pandas as pd
 import pytest
@@ -294,6 +295,13 @@ def test_a_real_server_refuses_with_our_words_and_status_400(server, rows, messa
     assert answer.status_code == 400
     assert message in answer.json()["message"]
     assert "unexpected error" not in answer.text
+
+
+def test_it_carries_every_module_that_it_imports():
+    graph = grimp.build_graph("genmint", exclude_type_checking_imports=True, cache_dir=None)
+    parts = {name.split(".")[1] for name in graph.find_upstream_modules("genmint.serving")
+             if "." in name}  # fmt: skip
+    assert parts <= {part.removesuffix(".py") for part in serving._CODE}
 
 
 def test_it_loads_where_there_is_no_checkout(image_model, tmp_path):

@@ -57,7 +57,7 @@ _REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "ruamel.yaml", "safete
 _PACKAGE = Path(__file__).resolve().parent
 # The parts of the package that a loaded model runs.
 _CODE = (
-    *("__init__.py", "errors.py", "escaping.py", "exhaustion.py", "files.py"),
+    *("__init__.py", "catalogue.py", "errors.py", "escaping.py", "exhaustion.py", "files.py"),
     *("reading", "config", "data", "models"),
 )
 
