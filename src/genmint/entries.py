@@ -147,10 +147,11 @@ def _create(
     tags = {**values, _CLAIM: str(claim)}
     try:
         # The source is a pointer for people; nothing is ever loaded from an entry. It is none of
-        # MLflow's own addresses: those must lead to something, and the version may be gone.
+        # MLflow's own addresses: those must lead to something, and the version may be gone. A
+        # server wants the path to be an absolute one.
         created = client.create_model_version(
             journal_name(name),
-            source=f"genmint:{name}/{move.version or move.left or _NONE}",
+            source=f"genmint:/{name}/{move.version or move.left or _NONE}",
             tags=tags,
             description=move.reason,
             await_creation_for=0,

@@ -68,7 +68,8 @@ def test_a_user_who_may_not_is_told_so_by_every_verb(
 def test_a_journal_that_may_not_be_read_is_not_empty(workshop, proxy, monkeypatch, capsys):
     """A server with users leaves it out of searches, as if it were not there."""
     workshop.make()
-    promote(workshop.project, workshop.params, ["tiny"])
+    (outcome,) = promote(workshop.project, workshop.params, ["tiny"])
+    assert outcome.verdict == "promoted", outcome
     monkeypatch.chdir(workshop.root)
     proxy.hide("tiny.journal")
     capsys.readouterr()
@@ -83,7 +84,8 @@ def test_a_journal_that_may_not_be_read_is_not_empty(workshop, proxy, monkeypatc
     with pytest.raises(RegistryDeniedError):
         promote(workshop.project, workshop.params, ["tiny"])
     proxy.behave()
-    assert reconcile(workshop.project, workshop.params, ["tiny"])[0].verdict == "in order"
+    (outcome,) = reconcile(workshop.project, workshop.params, ["tiny"])
+    assert (outcome.verdict, outcome.champion) == ("in order", "1")
 
 
 def test_a_deleted_experiment_is_not_waited_for(workshop, client, monkeypatch, capsys):
