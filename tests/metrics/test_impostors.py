@@ -71,7 +71,9 @@ def project(tmp_path_factory):
         project.quarantine(name).parent.mkdir(parents=True, exist_ok=True)
         project.quarantine(name).write_text("id,path,reason\n")
         manifest = sha256_file(project.manifest(name))
-        write_json(project.validation(name), {"passed": 1, "manifest": manifest})
+        bound = params.datasets[name].max_quarantined
+        report = {"passed": 1, "manifest": manifest, "max_quarantined": bound}
+        write_json(project.validation(name), report)
         prepare.run(project, params, name)
         reference.run(project, params, name)
     yield project
