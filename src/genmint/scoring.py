@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from genmint.comparison import Scores, Spread, incomparable
+from genmint.data.arrays import load_array
 from genmint.data.prepared import Prepared
 from genmint.errors import GenmintError
 from genmint.files import read_json, sha256_file
@@ -33,8 +34,20 @@ def challenger_scores(project: Project, name: str) -> Scores:
         GenmintError: a file is missing or unreadable.
     """
     way_out = f"Run `dvc repro gate@{name}`."
-    measured = read_json(protocol_path(project, name), way_out)
-    return _read(project, name, measured["protocol"], way_out)
+    return _read(project, name, read_protocol(project, name, way_out)["protocol"], way_out)
+
+
+def read_protocol(project: Project, name: str, way_out: str = "") -> dict[str, Any]:
+    """Read how a model was measured: hashes, and under `protocol` how samples were judged.
+
+    Raises:
+        GenmintError: the file is missing, unreadable, or says no such thing.
+    """
+    path = protocol_path(project, name)
+    measured = read_json(path, way_out)
+    if not isinstance(measured, dict) or not isinstance(measured.get("protocol"), dict):
+        raise GenmintError(f"{path}: does not say how {name} was measured. {way_out}".strip())
+    return measured
 
 
 def read_spread(project: Project, name: str) -> Spread | str:
@@ -133,7 +146,7 @@ def _recorded(name: str, weights: Path, evaluation: Path) -> Scores | None:
     registered = Project(evaluation)
     metrics = registered.metrics(name)
     try:
-        measured = read_json(protocol_path(registered, name))
+        measured = read_protocol(registered, name)
         if measured["metrics"] != sha256_file(metrics):
             return None
         if measured["weights"] != sha256_file(weights / "model.safetensors"):
@@ -153,14 +166,27 @@ def _read(project: Project, name: str, protocol: Mapping[str, Any], way_out: str
     """Read what evaluate wrote of a model: metrics, items and resamples."""
     items: dict[str, list[float]] = {}
     if project.items(name).is_file():
-        table = np.load(project.items(name), allow_pickle=False)
+        table = load_array(project.items(name), way_out)
+        if table.ndim != 1 or any(table.dtype[i].kind != "f" for i in range(len(table.dtype))):
+            raise GenmintError(f"{project.items(name)}: not scores of items. {way_out}".strip())
         items = _lists({column: table[column] for column in table.dtype.names or ()})
     return Scores(
-        metrics=read_json(project.metrics(name), way_out),
+        metrics=_numbers(project.metrics(name), way_out),
         protocol=protocol,
         items=items,
-        resamples=read_json(project.resamples(name), way_out),
+        resamples=_numbers(project.resamples(name), way_out, lists=True),
     )
+
+
+def _numbers(path: Path, way_out: str, *, lists: bool = False) -> dict[str, Any]:
+    """A file that holds numbers, or lists of numbers, by name of the metric."""
+    found = read_json(path, way_out)
+    values = list(found.values()) if isinstance(found, dict) else [None]
+    if lists:
+        values = [one for each in values for one in (each if isinstance(each, list) else [None])]
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
+        raise GenmintError(f"{path}: not numbers by name of the metric. {way_out}".strip())
+    return dict(found)
 
 
 def _lists(items: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, list[float]]:

@@ -12,14 +12,14 @@ from pathlib import Path
 from genmint import tracking
 from genmint.comparison import Contrast, Ruling
 from genmint.config import Params
-from genmint.files import read_json, sha256_json
+from genmint.files import sha256_json
 from genmint.gating import Record
 from genmint.metrics.probe import PROBE
 from genmint.models.record import load_record
 from genmint.project import Project
 from genmint.registered import GROUNDS_TAG, Version
 from genmint.registry import Registry
-from genmint.scoring import protocol_path
+from genmint.scoring import protocol_path, read_protocol
 from genmint.stages import gate
 
 # Contact sheet, clip strip and text of the protocol's samples and of the probe set, where there are
@@ -55,7 +55,7 @@ def facts(
 ) -> Facts:
     """Gather the tags of a version from model, gate record, run and dvc.lock."""
     model = load_record(project.model(name))
-    measured = read_json(protocol_path(project, name))
+    measured = read_protocol(project, name)
     with tracking.reaching(registry.address):
         run_tags = registry.client.get_run(run_id).data.tags
     tags = {

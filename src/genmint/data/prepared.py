@@ -6,13 +6,15 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError, model_validator
 
 from genmint.config.base import Frozen
 from genmint.config.datasets import Spectrogram
+from genmint.data.arrays import load_array
 from genmint.data.spec import DataSpec
 from genmint.errors import DataError
 from genmint.files import read_json, sha256_file
@@ -52,6 +54,13 @@ class Meta(Frozen):
     files: dict[str, str]
     settings: dict[str, Any] | None = None
 
+    @model_validator(mode="after")
+    def _has_the_shape_of_its_kind(self) -> Self:
+        dimensions = {"image": 3, "audio": 1, "text": 0}[self.kind]
+        if len(self.shape) != dimensions or min(self.shape, default=1) < 1:
+            raise ValueError(f"items of kind {self.kind} have {dimensions} dimensions")
+        return self
+
     def as_json(self) -> dict[str, Any]:
         """As in meta.json, whose hash names the data: a set without stacks has no word of them."""
         return self.model_dump(mode="json", exclude=None if self.stacked else {"stacked"})
@@ -79,7 +88,15 @@ class Prepared:
         """
         name = self.path.name
         raw: Any = read_json(self.path / "meta.json", f"Run `dvc repro prepare@{name}` to make it.")
-        return Meta.model_validate_json(json.dumps(raw))
+        try:
+            return Meta.model_validate_json(json.dumps(raw))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise DataError(
+                f"{self.path / 'meta.json'}: {key}: {first['msg']}. "
+                f"Run `dvc repro -f prepare@{name}`."
+            ) from None
 
     def array(self, split: Split) -> npt.NDArray[Any]:
         """The items of a split, memory-mapped read-only."""
@@ -156,10 +173,5 @@ class Prepared:
         )
 
     def _load(self, name: str) -> npt.NDArray[Any]:
-        try:
-            array: npt.NDArray[Any] = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError:
-            raise DataError(
-                f"{self.path / name}: no such file. Run `dvc repro prepare@{self.path.name}`."
-            ) from None
-        return array
+        way_out = f"Run `dvc repro -f prepare@{self.path.name}`."
+        return load_array(self.path / name, way_out, mapped=True)

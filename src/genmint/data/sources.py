@@ -16,6 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from genmint.config import AudioDataset, Dataset, ImageDataset, TextDataset
 from genmint.config.base import Frozen, PositiveInt, Seed
 from genmint.data import notes
+from genmint.data.arrays import load_array
 from genmint.data.content_store import content_stores
 from genmint.data.fetch import RemoteFile, fetch
 from genmint.data.items import ArrayItems, FileItems, Items, Part
@@ -343,10 +344,8 @@ def _save_arrays(folder: Path, name: str, rows: npt.NDArray[Any], labels: list[s
 
 
 def _array_items(folder: Path, name: str, dataset: ImageDataset | AudioDataset) -> ArrayItems:
-    try:
-        rows = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        labels = np.load(folder / "labels.npy", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: {error}. Run `dvc repro ingest@{name}`.") from None
+    way_out = f"Run `dvc repro -f ingest@{folder.name}`."
+    rows = load_array(folder / f"{name}.npy", way_out, mapped=True)
+    labels = load_array(folder / "labels.npy", way_out)
     part = Part(name, rows, labels if dataset.labels == "source" else None, None)
     return ArrayItems((part,), item_reader_of(dataset))

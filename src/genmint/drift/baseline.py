@@ -19,6 +19,7 @@ from genmint.config import (
     parse_params,
 )
 from genmint.data import manifest, views
+from genmint.data.arrays import load_array
 from genmint.data.prepared import SPLITS, Prepared
 from genmint.drift.features import Features, Groups
 from genmint.drift.state import Shelf
@@ -119,7 +120,8 @@ def load(home: Project, origin: Origin, dataset: str) -> Baseline:
     if not (folder / "features.npy").exists():
         return Baseline(items, None, None, None)
     features, groups = (
-        np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("features", "groups")
+        load_array(folder / f"{name}.npy", f"Remove {folder}: the next look makes it again.")
+        for name in ("features", "groups")
     )
     return Baseline(items, features, groups, folder)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from genmint.config import RNNConfig, Spectrogram
 from genmint.data import views
+from genmint.data.arrays import DAMAGED
 from genmint.data.prepared import Prepared
 from genmint.data.spec import DataSpec
 from genmint.data.spectrogram import to_grid, to_sound
@@ -132,7 +132,7 @@ def read_probe(path: Path) -> Probe:
         return Probe(**found)
     except FileNotFoundError:
         raise GenmintError(f"{path}: no such file. Run `dvc repro` to make it.") from None
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise GenmintError(
             f"{path}: not a probe set ({error}). Run `dvc repro -f evaluate@{path.parent.name}`."
         ) from None

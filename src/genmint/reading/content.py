@@ -10,6 +10,8 @@ from genmint.errors import GenmintError
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _CONFLICT = re.compile(r"^<{7} ", re.MULTILINE)
 _SHOWN = 120
+# Memory for all that is asked for is taken before anything is read.
+_PIECE = 1 << 20
 
 
 def read_bytes(
@@ -29,15 +31,18 @@ def read_bytes(
     try:
         if path.exists() and not path.is_file():
             raise error(f"{path}: not a file. {way_out}".strip())
+        pieces, size = [], 0
         with path.open("rb") as stream:
-            data = stream.read(limit + 1)
+            while size <= limit and (piece := stream.read(_PIECE)):
+                pieces.append(piece)
+                size += len(piece)
     except FileNotFoundError:
         raise error(f"{path}: no such file. {way_out}".strip()) from None
     except OSError as problem:
         raise error(f"{path}: cannot be read: {problem.strerror}. {way_out}".strip()) from None
-    if len(data) > limit:
+    if size > limit:
         raise error(f"{path}: more than {limit} bytes, which is the limit. {way_out}".strip())
-    return data
+    return b"".join(pieces)
 
 
 def decoded(

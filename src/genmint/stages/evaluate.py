@@ -13,7 +13,7 @@ from genmint.config import Params, Spectrogram
 from genmint.data import agreement
 from genmint.data.prepared import Prepared
 from genmint.data.spectrogram import to_grid
-from genmint.errors import DataError
+from genmint.errors import DataError, GenmintError
 from genmint.files import all_or_none, atomic_dir, read_json, sha256_file, write_json, write_text
 from genmint.metrics import sheets
 from genmint.metrics.cost import model_cost
@@ -164,13 +164,17 @@ def _training_health(folder: Path) -> dict[str, float]:
     """
     rows = read_history(folder / "history.csv")
     counted = sum(row.get("nonfinite", 0.0) for row in rows)
-    health = read_json(folder / "health.json", f"Run `dvc repro -f train@{folder.name}`.")
-    found = {
-        "nonfinite": counted + sum(not math.isfinite(v) for row in rows for v in row.values()),
-        "recoveries": float(len(health["recoveries"])),
-    }
-    if len(health["seeds"]) > 1:
-        found["seed_spread"] = float(health["seed_spread"])
+    way_out = f"Run `dvc repro -f train@{folder.name}`."
+    health = read_json(folder / "health.json", way_out)
+    found = {"nonfinite": counted + sum(not math.isfinite(v) for row in rows for v in row.values())}
+    try:
+        found["recoveries"] = float(len(health["recoveries"]))
+        if len(health["seeds"]) > 1:
+            found["seed_spread"] = float(health["seed_spread"])
+    except (KeyError, TypeError, ValueError):
+        raise GenmintError(
+            f"{folder / 'health.json'}: not the health of a training run. {way_out}"
+        ) from None
     return found
 
 

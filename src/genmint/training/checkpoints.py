@@ -201,7 +201,7 @@ def unfinished(
     found = []
     for path in sorted(parent.glob(f"*/{_ABOUT}")):
         there = read_json(path)
-        seed = there.pop("seed", None)
+        seed = there.pop("seed", None) if isinstance(there, dict) else None
         difference = first_difference(there, dict(about))
         if difference is None and seed not in seeds:
             difference = ("seed", seed, seeds.start)

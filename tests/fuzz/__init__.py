@@ -1,0 +1,1 @@
+"""Mutated inputs over all parsers: nothing but genmint's own errors, in bounded time and memory."""
