@@ -68,7 +68,7 @@ def _mutated_tree(generator: random.Random, tree) -> bytes:
             holder[generator.choice(("", "a", "1", last.upper(), f"{last} "))] = holder.pop(last)
         elif action == 2:
             holder[last] = [value, value]
-        elif action == 3 and isinstance(value, int | float):
+        elif action == 3 and isinstance(value, int | float) and abs(value) < 2**60:
             holder[last] = value * generator.choice((-1, 0, 0.5, 10, 1000, 10**9))
         else:
             holder[last] = generator.choice(VALUES)

@@ -398,7 +398,7 @@ def _server(folder: Path) -> Callable[[bytes], object]:
     model = mlflow.pyfunc.load_model(str(folder / "model"))
     code = sys.modules[type(model.unwrap_python_model()).__module__]
     # More is work, and no fault: a request that draws as much as it may takes minutes.
-    code._MAX_SYMBOLS = 20_000
+    code._MAX_SYMBOLS = 5_000
     schema = model.metadata.get_input_schema()
 
     def call(data: bytes) -> None:
