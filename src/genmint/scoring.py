@@ -167,7 +167,9 @@ def _read(project: Project, name: str, protocol: Mapping[str, Any], way_out: str
     items: dict[str, list[float]] = {}
     if project.items(name).is_file():
         table = load_array(project.items(name), way_out)
-        if table.ndim != 1 or any(table.dtype[i].kind != "f" for i in range(len(table.dtype))):
+        if table.ndim != 1 or any(
+            table.dtype[name].kind != "f" for name in table.dtype.names or ()
+        ):
             raise GenmintError(f"{project.items(name)}: not scores of items. {way_out}".strip())
         items = _lists({column: table[column] for column in table.dtype.names or ()})
     return Scores(

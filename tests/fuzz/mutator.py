@@ -3,6 +3,7 @@
 The same seed gives the same file on every machine.
 """
 
+import copy
 import json
 import random
 
@@ -67,11 +68,11 @@ def _mutated_tree(generator: random.Random, tree) -> bytes:
         elif action == 1 and isinstance(holder, dict):
             holder[generator.choice(("", "a", "1", last.upper(), f"{last} "))] = holder.pop(last)
         elif action == 2:
-            holder[last] = [value, value]
+            holder[last] = [value, copy.deepcopy(value)]
         elif action == 3 and isinstance(value, int | float) and abs(value) < 2**60:
             holder[last] = value * generator.choice((-1, 0, 0.5, 10, 1000, 10**9))
         else:
-            holder[last] = generator.choice(VALUES)
+            holder[last] = copy.deepcopy(generator.choice(VALUES))
     try:
         return json.dumps(tree, ensure_ascii=generator.random() < 0.5).encode()
     except ValueError:  # 10**5000: Python writes no such number either
