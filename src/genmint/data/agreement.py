@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 # Keys of an entry that change no array: where the source lies, what may enter, how models are
 # judged. A new key counts as one that does, unless it is named here.
-_NOT_OF_ARRAYS = frozenset(
+NOT_OF_ARRAYS = frozenset(
     {"path", "max_quarantined", "max_near_duplicates", "reference", "protocol"}
 )
 # Keys that prepare reads and ingest does not.
-_NOT_OF_ITEMS = frozenset(
+NOT_OF_ITEMS = frozenset(
     {"split", "validation", "test", "confirmation", "near_duplicates", "stack", "min_count",
      "spectrogram"}
 )  # fmt: skip
@@ -30,13 +30,13 @@ _NOT_OF_ITEMS = frozenset(
 
 def settings_of_items(dataset: Dataset) -> dict[str, Any]:
     """The settings that a manifest depends on, by key, as JSON has them."""
-    hidden = set(_NOT_OF_ARRAYS | _NOT_OF_ITEMS)
+    hidden = set(NOT_OF_ARRAYS | NOT_OF_ITEMS)
     return dataset.model_dump(mode="json", exclude=hidden, exclude_none=True)
 
 
 def settings_of_arrays(dataset: Dataset) -> dict[str, Any]:
     """The settings that prepared arrays depend on, by key, as JSON has them."""
-    return dataset.model_dump(mode="json", exclude=set(_NOT_OF_ARRAYS), exclude_none=True)
+    return dataset.model_dump(mode="json", exclude=set(NOT_OF_ARRAYS), exclude_none=True)
 
 
 def check_manifest(path: Path, made: Mapping[str, Any] | None, name: str, dataset: Dataset) -> None:
