@@ -304,3 +304,86 @@ def test_output_that_is_cut_short_is_a_failure(sources):
         "genmint add: disk full while writing standard output; free space and run the same "
         "command again\n"
     )
+
+
+@contextlib.contextmanager
+def address_space(more):
+    """This process may not get more than so many bytes beyond what it has now."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + more, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_training_run_without_memory_is_one_line_that_names_what_to_lower(
+    by_hand, tmp_path, monkeypatch, capsys
+):
+    root = tmp_path / "project"
+    by_hand(root, HUGE)
+    monkeypatch.chdir(root)
+    with address_space(300_000_000):
+        assert cli.run(("train", "huge")) == 1
+    told = capsys.readouterr().err
+    assert "genmint train: out of memory (" in told
+    assert "Lower batch_size (or bptt, hidden) of models.huge" in told
+    assert "Traceback" not in told
+    assert not (root / "models" / "huge").exists()
+
+
+HUGE = """\
+datasets:
+  dots: {path: own, kind: image, resolution: 8}
+models:
+  huge: {family: vae, dataset: dots, hidden: [20000, 20000], latent: 2, steps: 1}
+gates: {}
+"""
+
+# Peaks of single steps of `reference` on 120 grey images of 256×256 (8 MB), in MB beyond what was
+# taken before them.
+PEAKS = """
+import resource, sys
+import numpy as np, torch
+from genmint.metrics.extractor import Extractor, train_extractor
+from genmint.metrics.memorisation import grid_memorisation
+from genmint.metrics.ngram import NGram
+from genmint.metrics.pixels import mean_plus_noise, pixel_bernoulli
+
+torch.set_num_threads(1)
+grids = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (120, 1, 256, 256), np.uint8))
+rows = grids.flatten(1).numpy()
+steps = {
+    "features": lambda: Extractor(1, 4).eval().features(grids),
+    "extractor": lambda: train_extractor(
+        grids[:64], None, classes=4, task="rotation", epochs=1, seed=0
+    ),
+    "ngram": lambda: NGram(2, 256).fit(np.repeat(rows, 2, 0)).totals(np.repeat(rows, 2, 0)),
+    "noise": lambda: mean_plus_noise(grids, 120, 0),
+    "bernoulli": lambda: pixel_bernoulli(grids, grids, 0),
+    "memorisation": lambda: grid_memorisation(grids[:20], grids, grids[20:40], seed=0),
+}
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+before = peak()
+steps[sys.argv[1]]()
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in other units elsewhere")
+@pytest.mark.parametrize("step", ["features", "extractor", "ngram"])
+def test_memory_is_counted_in_bytes_and_not_in_items(step):
+    """In parts of as many items as of 8×8 images these took about 1,200 MB each."""
+    done = subprocess.run(
+        [sys.executable, "-c", PEAKS, step], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 500
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in other units elsewhere")
+@pytest.mark.parametrize("step", ["noise", "bernoulli", "memorisation"])
+def test_memory_of_further_steps_is_counted_in_bytes(step):
+    test_memory_is_counted_in_bytes_and_not_in_items(step)

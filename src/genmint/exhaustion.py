@@ -42,9 +42,9 @@ _LOWER = {
     "train": "batch_size (or bptt, hidden) of models.{name}",
     "spread": "batch_size (or bptt, hidden) of models.{name}",
     "bench": "batch_size (or bptt, hidden) of models.{name}",
-    "evaluate": "protocol.batch_size or protocol.samples of the data set of models.{name}",
-    "promote": "protocol.batch_size or protocol.samples of the data set",
-    "sample": "-n, and draw several files",
+    "evaluate": "protocol.samples of the data set, or hidden of models.{name}",
+    "promote": "protocol.samples of the data set",
+    "sample": "-n or --length, and draw several files",
     "encode": "the number of items of the model's data set",
     "explore": "the size of the model",
 }

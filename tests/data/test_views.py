@@ -37,6 +37,25 @@ def test_a_grid_of_images_is_the_images(pack):
     assert torch.equal(views.load(prepared, "train", spec), torch.from_numpy(images))
 
 
+def test_many_images_stay_in_their_file_which_is_not_written_to(pack, monkeypatch):
+    monkeypatch.setattr(views, "_IN_MEMORY", 0)
+    images = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
+    prepared = pack("image", images, [3, 4, 5])
+    loaded = views.load(prepared, "train", prepared.spec("vae"))
+    assert torch.equal(loaded, torch.from_numpy(images))
+    loaded += 1
+    prepared.check()
+
+
+def test_clips_are_encoded_in_parts(pack, monkeypatch):
+    clips = np.random.default_rng(0).integers(-32768, 32768, (7, 50), dtype=np.int16)
+    prepared = pack("audio", clips, [50], sample_rate=8000)
+    spec = prepared.spec("rnn")
+    whole = views.load(prepared, "train", spec)
+    monkeypatch.setattr(views, "_SAMPLES", 120)
+    assert torch.equal(views.load(prepared, "train", spec), whole)
+
+
 def test_a_picture_read_in_raster_order_comes_back(pack):
     images = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
     prepared = pack("image", images, [3, 4, 5])

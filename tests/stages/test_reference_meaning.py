@@ -17,6 +17,7 @@ from genmint.project import Project
 from genmint.stages import reference
 
 PROTOCOL = {"samples": 24, "importance_samples": 4, "seed": 5, "batch_size": 16}
+SPECTROGRAM = {"n_fft": 64, "hop": 32, "mels": 8, "dynamic_range": 80.0}
 SIZES = {"train": 160, "validation": 40, "test": 60}
 
 
@@ -29,7 +30,7 @@ def run(tmp_path, capsys):
         entry = {"path": "own", "kind": kind, "protocol": PROTOCOL, "reference": {"epochs": 8}}
         entry |= {
             "image": {"resolution": 8},
-            "audio": {"sample_rate": 4000, "seconds": 0.256},
+            "audio": {"sample_rate": 4000, "seconds": 0.256, "spectrogram": SPECTROGRAM},
             "text": {"protocol": PROTOCOL | {"samples": 4, "sample_length": 50}},
         }[kind]
         document = {"datasets": {"d": entry}, "models": {}, "gates": {}}
@@ -128,8 +129,7 @@ def test_images_without_a_task_keep_no_metric_of_features(run):
 
 def test_silence_is_refused_by_name(run):
     arrays = {split: np.zeros((n, 1024), np.int16) for split, n in SIZES.items()}
-    spectrogram = {"n_fft": 64, "hop": 32, "mels": 8, "dynamic_range": 80.0}
-    about = {"kind": "audio", "shape": [1024], "sample_rate": 4000, "spectrogram": spectrogram}
+    about = {"kind": "audio", "shape": [1024], "sample_rate": 4000, "spectrogram": SPECTROGRAM}
     with pytest.raises(DataError, match=r"datasets\.d: .*silence.*nothing can be learnt"):
         run(arrays, **about)
 
@@ -140,8 +140,7 @@ def test_noise_has_no_pitch_and_says_so(run):
         split: (rng.normal(0, 3000, (n, 1024)) * np.linspace(1, 0.01, 1024)).astype(np.int16)
         for split, n in SIZES.items()
     }
-    spectrogram = {"n_fft": 64, "hop": 32, "mels": 8, "dynamic_range": 80.0}
-    about = {"kind": "audio", "shape": [1024], "sample_rate": 4000, "spectrogram": spectrogram}
+    about = {"kind": "audio", "shape": [1024], "sample_rate": 4000, "spectrogram": SPECTROGRAM}
     _, found, _ = run(arrays, **about)
     assert "few fixed notes" in found.left_out["in_tune"]
     assert "in_tune" not in found.real

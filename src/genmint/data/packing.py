@@ -22,6 +22,8 @@ UNKNOWN, START = "<unk>", "<s>"
 _START_ID = 1
 _MOST_SYMBOLS = 2**16  # what a uint16 can number
 _CODES = 0x110000
+# Bytes of the items that are read at a time.
+_PIECE = 1 << 26
 
 
 class ArrayWriter:
@@ -153,13 +155,13 @@ class Plan:
         found = np.bincount(self.splits[self.splits >= 0], minlength=len(SPLITS))
         return {split: int(found[number]) for number, split in enumerate(SPLITS)}
 
-    def pieces(self) -> Iterator[slice]:
-        """Consecutive parts of at least CHUNK items (the last may be shorter)."""
+    def pieces(self, most: int = CHUNK) -> Iterator[slice]:
+        """Consecutive parts of at least `most` items (the last may be shorter)."""
         ends = np.cumsum(self.counts)
         start = 0
         while start < len(ends):
             before = 0 if start == 0 else int(ends[start - 1])
-            stop = min(int(np.searchsorted(ends, before + CHUNK)) + 1, len(ends))
+            stop = min(int(np.searchsorted(ends, before + most)) + 1, len(ends))
             yield slice(start, stop)
             start = stop
 
@@ -192,7 +194,8 @@ def pack_items(
             labels = {s: arrays.add(f"{s}.labels", (counts[s],), "<i8") for s in SPLITS}
         _write_groups(arrays, plan)
         ends = np.concatenate([[0], np.cumsum(plan.counts)])
-        for piece in plan.pieces():
+        item = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        for piece in plan.pieces(max(1, min(CHUNK, _PIECE // item))):
             paths = plan.paths[piece].to_pylist()
             loaded = items.load(paths, plan.hashes[piece].to_pylist())
             sizes = plan.counts[piece]

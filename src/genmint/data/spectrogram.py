@@ -14,6 +14,8 @@ from torch import Tensor
 from genmint.config.datasets import Spectrogram
 
 _FLOOR = 1e-10
+# Samples of sound that are transformed at a time: each takes some 50 bytes.
+_SAMPLES = 1 << 22
 
 
 def to_grid(clips: Tensor, settings: Spectrogram, sample_rate: int) -> Tensor:
@@ -32,7 +34,7 @@ def to_grid(clips: Tensor, settings: Spectrogram, sample_rate: int) -> Tensor:
     bank = _mel_bank(settings.n_fft, settings.mels, sample_rate)
     full_scale_db = 20 * math.log10(float(window.sum()) / 2)
     grids = []
-    for part in clips.split(256):
+    for part in clips.split(max(1, min(256, _SAMPLES // max(1, clips.shape[1])))):
         spectrum = torch.stft(
             part.to(torch.float32) / 32768.0,
             settings.n_fft,
@@ -71,6 +73,22 @@ def to_sound(
     Returns:
         int16 N×T.
     """
+    generator = torch.Generator().manual_seed(seed)
+    parts = grids.split(max(1, _SAMPLES // max(1, samples)))
+    return torch.cat(
+        [_rebuilt(part, settings, sample_rate, samples, iterations, generator) for part in parts]
+    )
+
+
+def _rebuilt(
+    grids: Tensor,
+    settings: Spectrogram,
+    sample_rate: int,
+    samples: int,
+    iterations: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Sound of some grids, see `to_sound`."""
     window = torch.hann_window(settings.n_fft)
     bank = _mel_bank(settings.n_fft, settings.mels, sample_rate)
     full_scale_db = 20 * math.log10(float(window.sum()) / 2)
@@ -79,7 +97,6 @@ def to_sound(
     # A mel band spread back over its bins by its own weights: never negative, as a power must be.
     spread = bank.T / bank.sum(dim=0).clamp_min(1e-6).unsqueeze(1)
     magnitude = (spread @ (power / bank.sum(dim=1, keepdim=True).clamp_min(1e-6))).sqrt()
-    generator = torch.Generator().manual_seed(seed)
     phase = torch.rand(magnitude.shape, generator=generator) * (2 * math.pi)
     estimate = torch.polar(magnitude, phase)
     previous = estimate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -12,6 +13,11 @@ from genmint.data.prepared import Prepared, Split
 from genmint.data.spec import DataSpec
 from genmint.data.spectrogram import to_grid
 from genmint.errors import ConfigError, DataError
+
+# Bytes of images that are read as a whole.
+_IN_MEMORY = 1 << 26
+# Samples of sound that are encoded at a time.
+_SAMPLES = 1 << 23
 
 
 def load(prepared: Prepared, split: Split, spec: DataSpec) -> Tensor:
@@ -27,16 +33,33 @@ def load(prepared: Prepared, split: Split, spec: DataSpec) -> Tensor:
     array = prepared.array(split)
     if spec.view == "grid":
         if spec.kind == "image":
-            return torch.from_numpy(np.array(array))
+            return torch.from_numpy(_images(prepared, split))
         assert spec.spectrogram is not None
         assert spec.sample_rate is not None
         return to_grid(torch.from_numpy(np.array(array)), spec.spectrogram, spec.sample_rate)
     if spec.kind == "text":
         return torch.from_numpy(array.astype(np.int64))
     if spec.kind == "audio":
-        return mulaw.encode(torch.from_numpy(np.array(array))).to(torch.uint8)
+        symbols = torch.empty(array.shape, dtype=torch.uint8)
+        rows = max(1, _SAMPLES // max(1, array.shape[1]))
+        for start in range(0, len(array), rows):
+            part = torch.from_numpy(np.array(array[start : start + rows]))
+            symbols[start : start + rows] = mulaw.encode(part).to(torch.uint8)
+        return symbols
     raster = np.array(array.transpose(0, 2, 3, 1), order="C").reshape(len(array), -1)
     return torch.from_numpy(raster)
+
+
+def _images(prepared: Prepared, split: Split) -> npt.NDArray[np.uint8]:
+    """The images of a split; many stay in their file, of which the system keeps what is in use."""
+    array: npt.NDArray[np.uint8] = prepared.array(split)
+    if array.nbytes <= _IN_MEMORY:
+        return np.array(array)
+    # Copy on write: torch wants arrays that may be written to, and the file stays as it is.
+    mapped: npt.NDArray[np.uint8] = np.load(
+        prepared.path / f"{split}.npy", mmap_mode="c", allow_pickle=False
+    )
+    return mapped
 
 
 def labels_for(config: ModelConfig, prepared: Prepared, split: Split) -> Tensor | None:

@@ -74,7 +74,7 @@ def sequence_baselines(prepared: Prepared) -> Scores:
             "bits_per_character": {"trigram": bits},
             "perplexity": {"trigram": Baseline(value=value, stderr=stderr)},
         }
-    nats = NGram(2, spec.symbols).fit(train).nats(test).sum(axis=1)
+    nats = NGram(2, spec.symbols).fit(train).totals(test)
     value, stderr = bits_per_symbol(nats, test.shape[1])
     if spec.kind == "audio":
         return {"bits_per_sample": {"order_1": Baseline(value=value, stderr=stderr)}}

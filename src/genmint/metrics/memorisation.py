@@ -9,6 +9,7 @@ is the price.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 
@@ -34,6 +35,8 @@ _ENOUGH = 2000
 # its neighbours (80 MB).
 _ROWS = 256
 _CELLS = 10_000_000
+# Numbers of training items in float32 at a time (256 MB): all of 80,000 digits of 28×28.
+_NUMBERS = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -162,12 +165,17 @@ def nearest(items: Tensor, train: Tensor, groups: npt.NDArray[np.int64] | None =
     alike = [] if groups is None else _several(groups)
     count = len(train) if groups is None else len(np.unique(groups))
     neighbours = min(_NEIGHBOURS, count)
-    known = train.flatten(1).to(torch.float32)
-    norms = known.square().sum(dim=1)
+    known = train.flatten(1)
+    blocks = known.split(max(1, _NUMBERS // known.shape[1]))
+    norms = torch.cat([block.to(torch.float32).square().sum(dim=1) for block in blocks])
+    # Of many training items few rows at a time are compared exactly; all of a part share a block.
     rows = max(1, min(_ROWS, _CELLS // (neighbours * known.shape[1])))
+    wide = min(_ROWS, max(1, _NUMBERS // known.shape[1])) if len(blocks) > 1 else rows
     distances, index = [], []
-    for part in items.flatten(1).to(torch.float32).split(rows):
-        squared = part.square().sum(dim=1, keepdim=True) + norms - 2 * part @ known.T
+    for some in items.flatten(1).split(wide):
+        part = some.to(torch.float32)
+        products = torch.cat([part @ block.to(torch.float32).T for block in blocks], dim=1)
+        squared = part.square().sum(dim=1, keepdim=True) + norms - 2 * products
         for members in alike:
             # All but the nearest member of a group are out of the question.
             within = squared[:, members]
@@ -176,11 +184,24 @@ def nearest(items: Tensor, train: Tensor, groups: npt.NDArray[np.int64] | None =
             squared[:, members] = within.masked_fill(others, math.inf)
         near = squared.topk(neighbours, dim=1, largest=False).indices
         # Differences of whole numbers are exact, unlike the sums above: a copy is at exactly 0.
-        exact = (part[:, None, :] - known[near]).double().square().sum(dim=2).sqrt()
+        exact = torch.cat(
+            [_distances(part[i : i + rows], known, near[i : i + rows])
+             for i in range(0, len(part), rows)]
+        )  # fmt: skip
         ascending, order = exact.sort(dim=1, stable=True)
         distances.append(ascending.numpy())
         index.append(near.gather(1, order[:, :1]).squeeze(1).numpy())
     return Nearest(np.concatenate(distances), np.concatenate(index))
+
+
+def _distances(items: Tensor, known: Tensor, near: Tensor) -> Tensor:
+    """Distance of each item, float32 N×D, to its K training items; float64 N×K."""
+    columns = max(1, _CELLS // (len(items) * items.shape[1]))
+    found = []
+    for chosen in near.split(columns, dim=1):
+        difference = items[:, None, :] - known[chosen].to(torch.float32)
+        found.append(difference.double().square().sum(dim=2).sqrt())
+    return torch.cat(found, dim=1)
 
 
 def _apart(
@@ -204,7 +225,8 @@ def _several(groups: npt.NDArray[np.int64]) -> list[Tensor]:
 
 def _distinct(train: Tensor) -> npt.NDArray[np.int64]:
     """Numbers of the first of each of the different training items, ascending."""
-    flat = np.ascontiguousarray(train.flatten(1).numpy())
-    keys = flat.view(np.dtype((np.void, flat.shape[1]))).ravel()
-    first: npt.NDArray[np.int64] = np.sort(np.unique(keys, return_index=True)[1])
-    return first
+    flat = train.flatten(1).numpy()
+    seen: dict[bytes, int] = {}
+    for number, row in enumerate(flat):
+        seen.setdefault(hashlib.sha256(row.tobytes()).digest(), number)
+    return np.array(list(seen.values()), dtype=np.int64)

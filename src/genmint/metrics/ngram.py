@@ -15,6 +15,8 @@ Floats = npt.NDArray[np.float64]
 # Counting in a table is faster than sorting as long as the table is no larger than 128 MB.
 _TABLE = 1 << 24
 _ROWS = 1024
+# Symbols looked at at a time: their codes and counts take some 60 bytes each.
+_SYMBOLS = 1 << 22
 
 
 class NGram:
@@ -52,6 +54,10 @@ class NGram:
                 probability = level.refine(self._codes(rows, k), probability)
             parts.append(-np.log(probability))
         return np.concatenate(parts)
+
+    def totals(self, sequences: Symbols) -> Floats:
+        """Sum of `nats` over each row, float64 N; a part of the rows is looked at at a time."""
+        return np.concatenate([self.nats(rows).sum(axis=1) for rows in _in_parts(sequences)])
 
     def distribution(self, history: Sequence[int]) -> Floats:
         """Probabilities of the V symbols after `history`, n − 1 symbols or more; float64 V."""
@@ -124,5 +130,6 @@ def _look_up(keys: Codes, values: Codes, wanted: Codes) -> Codes:
 
 
 def _in_parts(sequences: Symbols) -> Iterator[Symbols]:
-    for start in range(0, len(sequences), _ROWS):
-        yield sequences[start : start + _ROWS]
+    rows = max(1, min(_ROWS, _SYMBOLS // max(1, sequences.shape[1])))
+    for start in range(0, len(sequences), rows):
+        yield sequences[start : start + rows]

@@ -14,6 +14,8 @@ LOWEST, HIGHEST = 60.0, 2000.0  # Hz: the range of voices and of most instrument
 _SURE, _VOICED = 0.1, 0.3
 _SILENCE_DB = -40.0
 _PART = 256
+# Samples at a time: frames overlap, and their spectra are complex, so one takes some 100 bytes.
+_SAMPLES = 1 << 21
 
 # Pitches of one note differ by less than this (semitones), those of two notes by more.
 _GAP = 0.3
@@ -38,9 +40,10 @@ def fundamentals(clips: npt.NDArray[np.int16], sample_rate: int) -> Floats:
     if lags < 3:
         return np.full(len(clips), np.nan)
     shortest = max(2, int(sample_rate / HIGHEST))
+    part = max(1, min(_PART, _SAMPLES // clips.shape[1]))
     found = [
-        _of_part(clips[i : i + _PART], sample_rate, shortest, lags)
-        for i in range(0, len(clips), _PART)
+        _of_part(clips[i : i + part], sample_rate, shortest, lags)
+        for i in range(0, len(clips), part)
     ]
     return np.concatenate(found) if found else np.empty(0)
 

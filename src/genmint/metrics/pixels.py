@@ -13,6 +13,8 @@ Floats = npt.NDArray[np.float64]
 
 # Pixels handled at a time: a histogram of all pixels of large pictures would fill the memory.
 _PIXELS = 4096
+# Numbers in float32 or float64 at a time: at most 128 MB.
+_NUMBERS = 1 << 24
 
 
 def pixel_bernoulli(train: Tensor, test: Tensor, seed: int) -> Floats:
@@ -31,9 +33,11 @@ def pixel_bernoulli(train: Tensor, test: Tensor, seed: int) -> Floats:
     """
     on = train.sum(dim=0, dtype=torch.int64).to(torch.float64) / 255
     p = ((on + 1) / (len(train) + 2)).flatten()
-    x = binarise(test, seed).flatten(1).to(torch.float64)
-    likelihood: Floats = (x @ torch.log(p) + (1 - x) @ torch.log1p(-p)).numpy()
-    return likelihood
+    parts = []
+    for part in binarise(test, seed).flatten(1).split(_rows(test)):
+        x = part.to(torch.float64)
+        parts.append((x @ torch.log(p) + (1 - x) @ torch.log1p(-p)).numpy())
+    return np.concatenate(parts)
 
 
 def pixel_histogram(train: Tensor, test: Tensor) -> Floats:
@@ -74,8 +78,29 @@ def mean_plus_noise(train: Tensor, n: int, seed: int) -> Tensor:
     Returns:
         uint8 n×C×H×W.
     """
-    values = train.to(torch.float32)
-    spread, mean = torch.std_mean(values, dim=0, correction=0)
+    spread, mean = _moments(train)
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn((n, *train.shape[1:]), generator=generator)
-    return (mean + spread * noise).round().clamp(0, 255).to(torch.uint8)
+    parts = []
+    for start in range(0, n, _rows(train)):
+        shape = (min(_rows(train), n - start), *train.shape[1:])
+        noise = torch.randn(shape, generator=generator)
+        parts.append((mean + spread * noise).round().clamp(0, 255).to(torch.uint8))
+    return torch.cat(parts)
+
+
+def _rows(grids: Tensor) -> int:
+    """How many grids are computed with at a time."""
+    return max(1, _NUMBERS // grids[0].numel())
+
+
+def _moments(train: Tensor) -> tuple[Tensor, Tensor]:
+    """Standard deviation and mean of each pixel, float32 C×H×W."""
+    if train.numel() <= _NUMBERS:
+        return torch.std_mean(train.to(torch.float32), dim=0, correction=0)
+    columns = max(1, _NUMBERS // len(train))
+    parts = [
+        torch.std_mean(part.to(torch.float32), dim=0, correction=0)
+        for part in train.flatten(1).split(columns, dim=1)
+    ]
+    spread, mean = (torch.cat(values) for values in zip(*parts, strict=True))
+    return spread.view(train.shape[1:]), mean.view(train.shape[1:])

@@ -13,6 +13,9 @@ from torch import Tensor
 # that grew with the caller's batch size would let a sample depend on it. 64 rows keep a CPU busy.
 ROWS = 64
 
+# Pixels of a pass: of grids above 128×128 it has fewer rows.
+_PIXELS = 1 << 20
+
 # Purpose of a seed: draws of the latent prior.
 _PRIOR = 3
 
@@ -31,35 +34,47 @@ def prior(n: int, latent: int, seed: int) -> Tensor:
     return torch.cat([torch.randn(ROWS, latent, generator=noise_of) for _ in blocks])[:n]
 
 
-def in_blocks(data: Tensor, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
+def rows_of(shape: tuple[int, ...]) -> int:
+    """Rows of a pass for a model of items of this shape, (C, H, W) or (T,) or ()."""
+    return max(1, min(ROWS, _PIXELS // (shape[1] * shape[2]))) if len(shape) == 3 else ROWS
+
+
+def in_blocks(
+    data: Tensor, device: torch.device, rows: int = ROWS
+) -> Iterator[tuple[slice, Tensor]]:
     """Walk through the rows of `data` in blocks of one fixed size.
 
-    Every block has min(ROWS, N) rows: the last is filled up with row 0, so that every pass has the
+    Every block has min(rows, N) rows: the last is filled up with row 0, so that every pass has the
     same shape. Only the first `stop − start` rows of a block count.
+
+    Args:
+        data: N×….
+        device: of the blocks.
+        rows: of a pass, see `rows_of`.
 
     Yields:
         The rows of `data` that the block stands for, and the block on `device`.
     """
     n = len(data)
-    rows = min(ROWS, n)
-    for start in range(0, n, ROWS):
-        block = data[start : start + rows]
-        if len(block) < rows:
-            block = torch.cat([block, data[:1].expand(rows - len(block), *data.shape[1:])])
-        yield slice(start, min(start + rows, n)), block.to(device)
+    count = min(rows, n)
+    for start in range(0, n, rows):
+        block = data[start : start + count]
+        if len(block) < count:
+            block = torch.cat([block, data[:1].expand(count - len(block), *data.shape[1:])])
+        yield slice(start, min(start + count, n)), block.to(device)
 
 
 def in_labelled_blocks(
-    data: Tensor, labels: Tensor | None, device: torch.device
+    data: Tensor, labels: Tensor | None, device: torch.device, rows: int = ROWS
 ) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
     """As `in_blocks`, with the labels of each block's rows (of int64 N), or None without any."""
     if labels is None:
-        for rows, block in in_blocks(data, device):
-            yield rows, block, None
+        for taken, block in in_blocks(data, device, rows):
+            yield taken, block, None
         return
-    pairs = zip(in_blocks(data, device), in_blocks(labels, device), strict=True)
-    for (rows, block), (_, of_rows) in pairs:
-        yield rows, block, of_rows
+    pairs = zip(in_blocks(data, device, rows), in_blocks(labels, device, rows), strict=True)
+    for (taken, block), (_, of_rows) in pairs:
+        yield taken, block, of_rows
 
 
 def to_bytes(unit: Tensor) -> Tensor:

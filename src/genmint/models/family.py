@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from genmint.config import GANConfig, Optimiser, RNNConfig, VAEConfig
 from genmint.data.spec import DataSpec
+from genmint.models.blocks import rows_of
 from genmint.models.conditioning import Classes
 from genmint.models.noise import Noise
 
@@ -66,6 +67,11 @@ class Family(nn.Module, abc.ABC):
     spec: DataSpec
     classes: Classes | None
     view: ClassVar[Literal["grid", "sequence"]]
+
+    @property
+    def pass_rows(self) -> int:
+        """Rows of a pass in evaluation, fewer for large grids."""
+        return rows_of(self.spec.shape)
 
     @property
     def device(self) -> torch.device:

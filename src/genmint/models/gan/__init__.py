@@ -233,7 +233,7 @@ class GAN(Family):
         """Samples, uint8 N×C×H×W, for noise float32 N×`latent` (and int64 N labels)."""
         parts = []
         with evaluating(self):
-            for rows, block, of in in_labelled_blocks(z, labels, self.device):
+            for rows, block, of in in_labelled_blocks(z, labels, self.device, self.pass_rows):
                 begun = with_label(block, of, self.classes)
                 unit = self.generator(begun).float().tanh() * 0.5 + 0.5
                 parts.append(to_bytes(unit[: rows.stop - rows.start]).cpu())

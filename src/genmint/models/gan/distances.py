@@ -11,6 +11,8 @@ _DIRECTIONS = 4
 
 # Directions of the sliced distance: with 256 its own scatter is below a percent on small images.
 _SLICES = 256
+# Pixels in float32 at a time (128 MB).
+_NUMBERS = 1 << 25
 
 
 def sliced_wasserstein(real: Tensor, fake: Tensor, *, seed: int) -> Tensor:
@@ -26,15 +28,19 @@ def sliced_wasserstein(real: Tensor, fake: Tensor, *, seed: int) -> Tensor:
         sets, pixels scaled to 0…1; 0 for equal sets, lower is better.
     """
     n = len(real)
-    flat_real = real.flatten(1).float() / 255
-    flat_fake = fake.flatten(1).float() / 255
-    directions = torch.randn(flat_real.shape[1], _SLICES, generator=seeded(seed, _DIRECTIONS))
+    directions = torch.randn(real[0].numel(), _SLICES, generator=seeded(seed, _DIRECTIONS))
     directions = (directions / directions.norm(dim=0)).to(real.device)
-    projected_real = (flat_real @ directions).sort(dim=0).values
-    projected_fake = (flat_fake @ directions).sort(dim=0).values
+    projected_real = _projected(real, directions).sort(dim=0).values
+    projected_fake = _projected(fake, directions).sort(dim=0).values
     repeated = projected_real.repeat_interleave(len(fake) // n, dim=0)
     distance: Tensor = (repeated - projected_fake).abs().mean()
     return distance
+
+
+def _projected(grids: Tensor, directions: Tensor) -> Tensor:
+    """Pixels 0…1 of uint8 N×… along each of the directions, D×K; float32 N×K."""
+    rows = max(1, _NUMBERS // directions.shape[0])
+    return torch.cat([part.flatten(1).float() / 255 @ directions for part in grids.split(rows)])
 
 
 def coverage(real: Tensor, fake: Tensor, neighbours: int = 5) -> float:
@@ -63,6 +69,12 @@ def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
     Whole numbers, exact in double: what is equal is at distance 0, as `torch.cdist` has it only
     where it is twenty times as slow.
     """
-    flat_a, flat_b = a.flatten(1).double(), b.flatten(1).double()
-    squares = flat_a.square().sum(1)[:, None] + flat_b.square().sum(1)
-    return squares - 2 * (flat_a @ flat_b.T)
+    flat_a, flat_b = a.flatten(1), b.flatten(1)
+    columns = max(1, _NUMBERS // max(len(a), len(b)))
+    squares = torch.zeros(len(a), len(b), dtype=torch.float64, device=a.device)
+    for part_a, part_b in zip(
+        flat_a.split(columns, dim=1), flat_b.split(columns, dim=1), strict=True
+    ):
+        x, y = part_a.double(), part_b.double()
+        squares += x.square().sum(1)[:, None] + y.square().sum(1) - 2 * (x @ y.T)
+    return squares

@@ -253,7 +253,7 @@ class VAE(Family):
         """
         means = []
         with evaluating(self):
-            for rows, block, of in in_labelled_blocks(data, labels, self.device):
+            for rows, block, of in in_labelled_blocks(data, labels, self.device, self.pass_rows):
                 mean = self.latents.means(self.posterior(block.to(torch.float32) / 255, of))
                 means.append(mean[: rows.stop - rows.start].cpu())
         return torch.cat(means)
@@ -262,7 +262,7 @@ class VAE(Family):
         """Decoder means, uint8 N×C×H×W, at latents float32 N×`latent` (of the first level)."""
         parts = []
         with evaluating(self):
-            for rows, block, of in in_labelled_blocks(z, labels, self.device):
+            for rows, block, of in in_labelled_blocks(z, labels, self.device, self.pass_rows):
                 mean = self.likelihood.mean(self._decoded(block, of))
                 parts.append(to_bytes(mean[: rows.stop - rows.start]).cpu())
         return torch.cat(parts)
@@ -292,7 +292,7 @@ class VAE(Family):
         with evaluating(self):
             prior = self._prior()
             noise = self.latents.draws(n, seed)
-            for rows, draws, of in in_labelled_blocks(noise, labels, self.device):
+            for rows, draws, of in in_labelled_blocks(noise, labels, self.device, self.pass_rows):
                 z = self.latents.sample(draws, prior)
                 mean = self.likelihood.mean(self._decoded(z, of))
                 parts.append(to_bytes(mean[: rows.stop - rows.start]).cpu())
@@ -376,5 +376,5 @@ class VAE(Family):
         """Blocks of `data` as the likelihood sees them, binarised once by seed; their labels."""
         binary = self.observation == "binary"
         data = binarise(data, seed) if binary else data
-        for rows, block, of in in_labelled_blocks(data, labels, self.device):
+        for rows, block, of in in_labelled_blocks(data, labels, self.device, self.pass_rows):
             yield rows, block.to(torch.float32) / (1 if binary else 255), of
