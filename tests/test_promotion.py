@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from genmint import entries, journal, lookup, tracking
-from genmint.errors import RegistryUnreachableError
+from genmint.errors import RegistryRefusedError, RegistryUnreachableError
 from genmint.files import sha256_file, write_json
 from genmint.promotion import promote
 
@@ -261,7 +261,7 @@ def test_a_web_server_that_is_no_registry_is_never_an_empty_one(workshop, monkey
     try:
         port = server.stdout.readline().split()[5]
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-        with pytest.raises(RegistryUnreachableError):
+        with pytest.raises(RegistryRefusedError, match="does not know MLflow.s API"):
             run(workshop)
     finally:
         server.kill()

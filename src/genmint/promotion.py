@@ -17,7 +17,7 @@ from genmint import contest, tracking
 from genmint.beside import log_beside
 from genmint.comparison import Scores
 from genmint.config import Params
-from genmint.errors import GenmintError, RegistryDeniedError, RegistryUnreachableError
+from genmint.errors import GenmintError, RegistryError, RegistryMissingError
 from genmint.gating import Record
 from genmint.history import Standing, rolled_back
 from genmint.models import store
@@ -80,9 +80,9 @@ def promote(project: Project, params: Params, names: Sequence[str]) -> list[Outc
             record = verify(project, params, name)
             registry = registry or Registry.open(project)
             outcome = _promote_one(registry, project, params, name, record)
-        except (RegistryUnreachableError, RegistryDeniedError):
-            raise
         except GenmintError as error:
+            if isinstance(error, RegistryError) and not isinstance(error, RegistryMissingError):
+                raise
             outcome = Outcome(name, "not promoted", None, str(error))
         print(outcome, file=sys.stderr if outcome.exit_code else sys.stdout, flush=True)
         outcomes.append(outcome)

@@ -19,7 +19,7 @@ from typing import Literal
 
 from genmint import tracking
 from genmint.config import Gate, Params
-from genmint.errors import GenmintError, RegistryDeniedError, RegistryUnreachableError
+from genmint.errors import GenmintError, RegistryError, RegistryMissingError
 from genmint.history import Kind, Standing
 from genmint.journal import CHAMPION, PREVIOUS
 from genmint.project import Project
@@ -85,9 +85,9 @@ def reconcile(project: Project, params: Params, names: Sequence[str]) -> list[Ou
         else:
             try:
                 outcome = _reconcile_one(registry, params.gates.get(name), name)
-            except (RegistryUnreachableError, RegistryDeniedError):
-                raise
             except GenmintError as error:
+                if isinstance(error, RegistryError) and not isinstance(error, RegistryMissingError):
+                    raise
                 outcome = Outcome(name, "not mended", None, str(error))
         print(outcome, file=sys.stderr if outcome.exit_code else sys.stdout, flush=True)
         outcomes.append(outcome)

@@ -58,8 +58,9 @@ def read_spread(project: Project, name: str) -> Spread | str:
         return f"what a change of seed does is not known: {way_out}"
     try:
         found = Spread.model_validate_json(json.dumps(read_json(path)))
-    except GenmintError as error:
-        return f"{error}: {way_out}"
+    except GenmintError:
+        # The reason goes into the journal, where a path of this machine has no place.
+        return f"spreads/{name}.json does not hold (it is not valid JSON): {way_out}"
     except ValidationError as error:
         said = error.errors()[0]["msg"].removeprefix("Value error, ")
         return f"spreads/{name}.json does not hold ({said}): {way_out}"

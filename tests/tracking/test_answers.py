@@ -30,7 +30,7 @@ ABOUT = tracking.DatasetInfo("dots", "image", "d" * 64, "data/prepared/dots", {"
         (401, RegistryDeniedError, "does not accept this user"),
         (401, RegistryDeniedError, "MLFLOW_TRACKING_USERNAME"),
         (403, RegistryDeniedError, "does not allow this user to do that"),
-        (404, RegistryMissingError, "does not know MLflow's API"),
+        (404, RegistryRefusedError, "does not know MLflow's API"),
         (413, RegistryRefusedError, "takes no request of this size"),
         (429, RegistryUnreachableError, "cannot answer now"),
         (500, RegistryUnreachableError, "does not answer"),

@@ -79,7 +79,7 @@ def _answered(shown: str, reason: str, status: int) -> RegistryError:
             f"({reason}). Raise its limit (nginx: client_max_body_size)."
         )
     if status == 404 and _is_no_tracker(reason):
-        return RegistryMissingError(
+        return RegistryRefusedError(
             f"{shown}: what answers there does not know MLflow's API ({reason}). Check "
             "MLFLOW_TRACKING_URI: address, port and path."
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,14 @@ _DEFAULTS = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 _LOCK_SECONDS = 120.0
+# What mlflow, its HTTP client, its database and our own look into the embedded store raise.
+_FAILURES = (
+    MlflowException,
+    requests.RequestException,
+    SQLAlchemyError,
+    sqlite3.Error,
+    Timeout,
+)
 _ARTIFACTS = "mlartifacts"
 # Trackers that place artefacts themselves.
 _SERVED = ("http://", "https://", "databricks", "uc:")
@@ -85,7 +94,7 @@ def reaching(address: str) -> Iterator[None]:
     """
     try:
         yield
-    except (MlflowException, requests.RequestException, SQLAlchemyError, Timeout) as error:
+    except _FAILURES as error:
         disk_full(error, without_password(address))
         raise explained(address, error) from error
 
