@@ -261,7 +261,7 @@ def test_a_web_server_that_is_no_registry_is_never_an_empty_one(workshop, monkey
     try:
         port = server.stdout.readline().split()[5]
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-        with pytest.raises(RegistryRefusedError, match="does not know MLflow.s API"):
+        with pytest.raises(RegistryRefusedError, match="does not know MLflow's API"):
             run(workshop)
     finally:
         server.kill()
