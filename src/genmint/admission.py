@@ -11,7 +11,6 @@ agree with the record.
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,10 +23,11 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from genmint import registered
-from genmint.errors import RegistryDeniedError
+from genmint.errors import GenmintError, RegistryDeniedError
 from genmint.files import sha256_file, sha256_json
 from genmint.history import NamedVersion
 from genmint.models.record import CONFIG, WEIGHTS
+from genmint.reading import parse_json
 from genmint.registered import Version
 
 # Where a version keeps its files, below its source.
@@ -239,8 +239,8 @@ def _by_record(version: Version, files: _Files) -> str | None:
 def _json(path: Path) -> dict[str, Any] | None:
     """Read a JSON map, None if it is none; not as our own types, which change with genmint."""
     try:
-        content = json.loads(path.read_bytes())
-    except ValueError:
+        content = parse_json(path.read_bytes(), str(path))
+    except GenmintError:
         return None
     return content if isinstance(content, dict) else None
 

@@ -256,7 +256,7 @@ def _records(folder: Path) -> list[Target]:
         Target(
             "manifest",
             [table.read_bytes()],
-            _file(table, lambda path: manifest.read(path).to_pandas()),
+            _file(table, _read_manifest),
         ),
         Target("probe", [probe.read_bytes()], _file(probe, read_probe), 2),
     ]
@@ -279,6 +279,12 @@ def _read_meta(path: Path) -> None:
     prepared = Prepared(path.parent)
     prepared.spec("vae" if prepared.meta.kind == "image" else "rnn")
     prepared.check()
+
+
+def _read_manifest(path: Path) -> None:
+    manifest.read(path).to_pandas()
+    manifest.left_out(path)
+    manifest.settings(path)
 
 
 def _write_manifest(path: Path) -> None:

@@ -6,7 +6,6 @@ module, so that the same files become items and the same are refused.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -16,9 +15,10 @@ from pathlib import Path
 
 from genmint.data.left_out import Kind, LeftOut, Reason, count
 from genmint.data.readers import UnreadableError
-from genmint.errors import DataError
+from genmint.errors import DataError, GenmintError
 from genmint.escaping import escape_name, is_utf8, unescape_name
 from genmint.files import write_json
+from genmint.reading import parse_json
 
 _SHOWN = 5
 # Of a copy: what could not be copied, and why. It is hidden, so it is never an item.
@@ -166,9 +166,9 @@ class Folder:
         try:
             return {
                 str(path): (str(reason), str(what))
-                for path, (reason, what) in json.loads(text).items()
+                for path, (reason, what) in parse_json(text, str(record)).items()
             }
-        except (ValueError, TypeError, AttributeError):
+        except (GenmintError, ValueError, TypeError, AttributeError):
             raise DataError(
                 f"{record}: not a note of genmint on what was not copied. Delete it; what it named "
                 "is then no longer counted."

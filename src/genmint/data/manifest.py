@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from genmint.data.left_out import LeftOut
 from genmint.data.readers import Reader
-from genmint.errors import DataError
+from genmint.errors import DataError, GenmintError
+from genmint.reading import parse_json
 
 # error: why the item could not be read. label, split: None where the source knows none. item:
 # sha256 of the finished item, as a model gets it. sketch: what near-duplicates have in common, in
@@ -107,7 +108,7 @@ def left_out(path: Path) -> tuple[LeftOut, ...]:
     """
     with _explained(path):
         kept = (pq.read_schema(path).metadata or {}).get(_LEFT_OUT, b"[]")
-        return tuple(LeftOut(**each) for each in json.loads(kept))
+        return tuple(LeftOut(**each) for each in parse_json(kept, str(path)))
 
 
 def settings(path: Path) -> dict[str, Any] | None:
@@ -118,8 +119,7 @@ def settings(path: Path) -> dict[str, Any] | None:
     """
     with _explained(path):
         text = (pq.read_schema(path).metadata or {}).get(_SETTINGS)
-        found: dict[str, Any] | None = None if text is None else json.loads(text)
-        return found
+        return None if text is None else dict(parse_json(text, str(path)))
 
 
 def first_error(path: Path) -> str:
@@ -141,5 +141,7 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise DataError(f"{path}: no such file. {way_out}") from None
-    except (pa.ArrowInvalid, OSError) as error:
+    except DataError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, TypeError, GenmintError) as error:
         raise DataError(f"{path}: not a manifest ({error}). {way_out}") from None

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from genmint.dvc_config import has_remote, share_cache
 from genmint.errors import GenmintError
@@ -21,6 +20,7 @@ from genmint.lineage.links import Lineage
 from genmint.lock import Entries, read_lock, stages_of
 from genmint.programs import GitError, git, run_dvc
 from genmint.project import Project
+from genmint.reading import read_yaml
 from genmint.repository import note_home
 
 _SHOWN_FILES = 5
@@ -211,7 +211,6 @@ def _is_added(root: Project, path: str, md5: str) -> bool:
     if not pointer.is_file():
         return False
     try:
-        outs = YAML(typ="safe", pure=True).load(pointer.read_text(encoding="utf-8"))["outs"]
-        return md5 in [str(out.get("md5")) for out in outs]
-    except (YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+        return md5 in [str(out.get("md5")) for out in read_yaml(pointer)["outs"]]
+    except (GenmintError, KeyError, TypeError, AttributeError):
         raise GenmintError(f"{path}.dvc, as committed, is no pointer of DVC") from None
