@@ -76,7 +76,7 @@ def test_what_is_missing_is_named(project, tmp_path):
     with pytest.raises(GenmintError, match="dvc repro train@none"):
         explore(project, "none", tmp_path / "x.html", seed=0)
     shutil.rmtree(project.prepared("dots"))
-    with pytest.raises(GenmintError, match="dvc repro prepare@dots"):
+    with pytest.raises(GenmintError, match="dvc repro -f prepare@dots"):
         explore(project, "vae", tmp_path / "x.html", seed=0)
 
 

@@ -78,7 +78,11 @@ def test_what_is_said_once_goes_before_the_block(draw):
     [
         ("words", {"prompt": "aébx"}, r"prompt: 'x' \(U\+0078\), 'é' \(U\+00E9\): words has no"),
         ("words", {"prompt": ""}, "prompt: nothing to go on from"),
-        ("words", {"temperature": 0.0}, "temperature 0.0: input should be greater than 0"),
+        (
+            "words",
+            {"temperature": 0.0},
+            "temperature 0.0: input should be greater than or equal to",
+        ),
         ("words", {"top_k": 0}, "top_k 0: input should be greater than 0"),
         ("words", {"top_p": 1.2}, "top_p 1.2: input should be less than or equal to 1"),
         ("clips", {"prompt": "a"}, "prompt: clips is audio; only texts have one"),

@@ -132,7 +132,7 @@ def test_ingest_that_is_killed_itself_is_cleaned_up_after(project):
     assert half_written(project) == []
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_training_saves_its_state_when_its_dvc_is_killed_and_the_repeat_goes_on(project):
     def checkpoints():
         return list(project.root.glob(".genmint/checkpoints/tiny/*/state.pt"))

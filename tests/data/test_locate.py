@@ -111,8 +111,8 @@ def test_what_is_no_source_is_named_in_one_line(project, make, path, says):
         ("~/faces", r"DVC does not know ~.*absolute path \(/.*/faces\)"),
         ("~nobody-of-this-name/faces", "DVC does not know ~"),
         ("s3://bucket/faces", "dvc import-url"),
-        ("data/own/a\\u0000b", "control characters"),
-        ("data/own/a\\e[31m", "control characters"),
+        ("data/own/a\\u0000b", "control character"),
+        ("data/own/a\\e[31m", "control character"),
     ],
 )
 def test_a_path_that_dvc_reads_otherwise_is_refused_by_every_command(project, path, says):

@@ -10,7 +10,10 @@ from genmint.data.prepared import SPLITS, Prepared
 from genmint.errors import ConfigError, DataError
 
 IMAGES = {"kind": "image", "resolution": 8}
-AUDIO = {"kind": "audio", "sample_rate": 1000, "seconds": 0.5}
+AUDIO = {
+    "kind": "audio", "sample_rate": 1000, "seconds": 0.5,
+    "spectrogram": {"n_fft": 128, "hop": 32, "mels": 16},
+}  # fmt: skip
 TEXT = {"kind": "text"}
 
 
@@ -51,8 +54,8 @@ def folders(project, _):
 
 SPEAKERS = "(?P<speaker>[ab])-[0-9]+"
 REFUSED = [
-    (images, 8, IMAGES),
-    (images, 5, {**IMAGES, "split": "position"}),
+    (images, 16, IMAGES),
+    (images, 16, {**IMAGES, "split": "position"}),
     (images, 30, {**IMAGES, "test": 0.001}),
     (images, 30, {**IMAGES, "split": "official"}),
     (recordings, 1, AUDIO),
@@ -98,7 +101,7 @@ def test_where_no_setting_helps_none_is_advised(data_project):
 
 
 def test_the_group_that_a_message_asks_for_works(data_project):
-    recordings(data_project, 4, seconds=1.0)
+    recordings(data_project, 40, seconds=1.0)
     data_project.block(**AUDIO, split="group:patient")
     with pytest.raises(DataError, match=r"a group \(\?P<patient>…\)"):
         data_project.run()

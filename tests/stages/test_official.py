@@ -59,7 +59,7 @@ def test_splits_that_another_rule_mixes_are_said(data_project, capsys, split):
     said = capsys.readouterr().out
     assert f"the folders test, train look like splits, and split: {split} mixes them" in said
     pattern = said.splitlines()[0].rpartition("filename_pattern: ")[2]
-    data_project.block(**IMAGES, split="official", filename_pattern=pattern)
+    data_project.block(**IMAGES, split="official", validation=0.2, filename_pattern=pattern)
     data_project.ingest()
     assert "look like splits" not in capsys.readouterr().out
     data_project.admit()

@@ -12,7 +12,10 @@ from PIL import Image
 from genmint.data.prepared import SPLITS, Prepared
 from genmint.errors import DataError
 
-AUDIO = {"kind": "audio", "sample_rate": 1000, "seconds": 0.5, "max_quarantined": 0.02}
+AUDIO = {
+    "kind": "audio", "sample_rate": 1000, "seconds": 0.5, "max_quarantined": 0.02,
+    "spectrogram": {"n_fft": 128, "hop": 32, "mels": 16},
+}  # fmt: skip
 
 
 def reasons(project):
