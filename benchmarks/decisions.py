@@ -21,11 +21,11 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
+from genmint.catalogue import metric
 from genmint.comparison import Comparison, Scores, Spread, block_hash, compare, confirm
 from genmint.config import ChampionRule, load_params
 from genmint.data.prepared import Prepared
 from genmint.files import sha256_json
-from genmint.catalogue import metric
 from genmint.metrics.reference import read_reference, write_reference
 from genmint.metrics.score import score
 from genmint.models import store
