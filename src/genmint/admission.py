@@ -23,7 +23,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from genmint import registered
-from genmint.errors import GenmintError, RegistryDeniedError
+from genmint.errors import GenmintError, RegistryDeniedError, RegistryUnreachableError
 from genmint.files import sha256_file, sha256_json
 from genmint.history import NamedVersion
 from genmint.models.record import CONFIG, WEIGHTS
@@ -148,6 +148,12 @@ class Admission:
         try:
             repository = get_artifact_repository(source, tracking_uri=self._address)
         except MlflowException:
+            if source.startswith("mlflow-artifacts:"):
+                # Files that only a tracking server hands out, which is not the tracker here.
+                raise RegistryUnreachableError(
+                    f"{version.name}/{version.version}: its files are at {source}, which only a "
+                    "tracking server can read. Set MLFLOW_TRACKING_URI to that server."
+                ) from None
             # No store of this kind is known here: nothing was asked that could have been away.
             yield None
             return
