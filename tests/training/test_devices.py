@@ -253,7 +253,7 @@ def test_memory_that_was_freed_is_there_for_the_next_step():
         "        del held\n"
         "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "def measured():\n"
-        "    steps(3); before = faults(); steps(20); print(faults() - before)\n"
+        "    steps(10); before = faults(); steps(20); print(faults() - before)\n"
         "measured()\n"
         "thread = threading.Thread(target=measured); thread.start(); thread.join()\n"
     )
@@ -269,5 +269,6 @@ def test_memory_that_was_freed_is_there_for_the_next_step():
         )
         return [int(line) for line in done.stdout.split()]
 
-    assert all(count < 2000 for count in run("keep"))
-    assert min(run("as it comes")) > 20_000
+    # A heap in pieces may still touch a new block now and then: a step takes six.
+    kept, given_back = run("keep"), run("as it comes")
+    assert 10 * max(kept) < min(given_back), (kept, given_back)
