@@ -10,7 +10,7 @@ import pytest
 
 from genmint import gating
 from genmint.config import Gate
-from genmint.gating import Source, Sources, decide
+from genmint.gating import Record, Source, Sources, decide
 
 GATE = {
     "thresholds": {
@@ -426,6 +426,13 @@ def test_an_error_that_is_no_number_gives_no_interval(bad):
     record = judge(metrics={**METRICS, "elbo_stderr": bad})
     assert failed(record) == ["metrics.finite"]
     assert all(check.low is None and check.high is None for check in record.checks)
+
+
+def test_an_interval_beyond_the_largest_float_is_left_out():
+    record = judge(metrics={**METRICS, "elbo_stderr": 1.5e308})
+    low, high = next((c.low, c.high) for c in record.checks if c.name == "thresholds.elbo.min")
+    assert (low, high) == (None, None)
+    assert Record.model_validate_json(record.model_dump_json()) == record
 
 
 def test_a_value_that_is_missing_has_no_interval():

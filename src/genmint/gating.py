@@ -395,7 +395,11 @@ def _with_interval(check: Check, metrics: Mapping[str, Any], confidence: float) 
     if _not_finite(error) or not isinstance(check.value, float):
         return check
     reach = NormalDist().inv_cdf((1 + confidence) / 2) * error
-    return check.model_copy(update={"low": check.value - reach, "high": check.value + reach})
+    low, high = check.value - reach, check.value + reach
+    if not (math.isfinite(low) and math.isfinite(high)):
+        # Beyond the largest float; a record holds finite numbers.
+        return check
+    return check.model_copy(update={"low": low, "high": high})
 
 
 def _verdict(check: Check) -> dict[str, float | int | str]:
