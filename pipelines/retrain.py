@@ -194,35 +194,26 @@ def _run(work: Work, night: summary.Night, names: list[str]) -> None:
 
 def _bring_up_to_date(work: Work, night: summary.Night, plan: list[Unit]) -> None:
     """Start every unit when those that it needs are done; wait for all."""
-    # Data sets whose source could not be had have failed before.
-    futures: dict[str, Any] = dict.fromkeys(night.failures)
+    futures: dict[str, Any] = {}
     for unit in plan:
-        needed = [futures[name] for name in unit.needs]
-        if unit.name not in futures and None not in needed:
+        # A data set whose source could not be had has failed before; what needs it is not tried.
+        if unit.name not in night.failures and all(need in futures for need in unit.needs):
             made = make.with_options(task_run_name=unit.name)
+            needed = [futures[need] for need in unit.needs]
             futures[unit.name] = made.submit(work, unit, wait_for=needed)
-        else:
-            futures[unit.name] = None
     for unit in plan:
         if unit.name in night.failures:
             continue
-        future = futures[unit.name]
-        state = None if future is None else _state_of(future)
-        if state is not None and state.is_completed():
-            night.outcomes += state.result()
-        elif any(need in night.failures for need in unit.needs):
-            missing = [need for need in unit.needs if need in night.failures]
+        if missing := [need for need in unit.needs if need in night.failures]:
             night.failures[unit.name] = f"not tried, since {', '.join(missing)} failed"
+            continue
+        futures[unit.name].wait()
+        state = futures[unit.name].state
+        if state.is_completed():
+            night.outcomes += state.result()
         else:
-            assert state is not None
-            error = state.result(raise_on_failure=False)
-            said = str(error or state.message)
+            said = str(state.result(raise_on_failure=False) or state.message)
             night.failures[unit.name] = said.removeprefix(f"{unit.name}: ")
-
-
-def _state_of(future: Any) -> Any:
-    future.wait()
-    return future.state
 
 
 @task(name="stage", **_AGAIN)

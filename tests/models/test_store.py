@@ -1,4 +1,5 @@
 import json
+import unittest.mock
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from genmint.config import GANConfig, RNNConfig, VAEConfig
 from genmint.errors import ConfigError, GenmintError
+from genmint.files import sha256_json
 from genmint.models import store
 
 CONFIGS = {
@@ -146,6 +148,35 @@ def test_a_configuration_that_is_none_is_refused(saved, change, message):
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(GenmintError, match=message):
         store.load(folder)
+
+
+@pytest.mark.parametrize("key", ["model", "data", "prepared", "resolved", "identity"])
+def test_a_configuration_changed_by_hand_is_refused_before_its_network_is_built(saved, key):
+    folder, _, _ = saved
+    path = folder / store.CONFIG
+    content = json.loads(path.read_text())
+    changed = {
+        "model": {**content["model"], "seed": content["model"]["seed"] + 1},
+        "data": {**content["data"], "dataset": "another"},
+        "resolved": {**content["resolved"], "precision": "bf16"},
+    }
+    path.write_text(json.dumps({**content, key: changed.get(key, "1" * 64)}))
+    with (
+        unittest.mock.patch.object(store, "build", side_effect=AssertionError),
+        pytest.raises(GenmintError, match=r"config\.json: changed since it was written\. Restore"),
+    ):
+        store.load(folder)
+
+
+def test_an_entry_that_a_later_version_of_genmint_knows_by_default_is_no_change(saved):
+    folder, _, _ = saved
+    path = folder / store.CONFIG
+    content = json.loads(path.read_text())
+    # What an older version wrote has no such key.
+    del content["model"]["seed"]
+    identified = {key: content[key] for key in ("model", "data", "prepared", "resolved")}
+    path.write_text(json.dumps({**content, "identity": sha256_json(identified)}))
+    assert store.load(folder)[1].model.seed == 0
 
 
 def test_identity_changes_with_what_defines_the_weights(grid):

@@ -1,8 +1,12 @@
-"""What every block of params.yaml shares."""
+"""What every block of params.yaml and every record of ours shares."""
 
-from typing import Annotated
+import json
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from genmint.errors import GenmintError
 
 # DVC leaves these keys out of the key of its run-cache, at any depth of a parameter: a change of
 # their value would restore the outputs of the value before (treeverse/dvc#10296).
@@ -40,3 +44,33 @@ class Frozen(BaseModel):
         validate_default=True,
         protected_namespaces=(),
     )
+
+
+M = TypeVar("M", bound=Frozen)
+
+
+def from_json(
+    model: type[M],
+    content: Any,
+    path: Path,
+    way_out: str,
+    error: type[GenmintError] = GenmintError,
+) -> M:
+    """What a JSON file of ours holds, as its model.
+
+    Args:
+        model: of the file's content.
+        content: as it was read.
+        path: of the file, for the message.
+        way_out: what to do when it does not hold, as a sentence.
+        error: what is raised then.
+
+    Raises:
+        GenmintError: a key is missing, unknown or out of range; the message names it.
+    """
+    try:
+        return model.model_validate_json(json.dumps(content))
+    except ValidationError as failure:
+        first = failure.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise error(f"{path}: {key}: {first['msg']}. {way_out}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError, model_validator
+from pydantic import model_validator
 
-from genmint.config.base import Frozen
+from genmint.config.base import Frozen, from_json
 from genmint.config.datasets import Spectrogram
 from genmint.data.arrays import load_array
 from genmint.data.spec import DataSpec
@@ -86,17 +85,9 @@ class Prepared:
         Raises:
             GenmintError: not prepared yet.
         """
-        name = self.path.name
-        raw: Any = read_json(self.path / "meta.json", f"Run `dvc repro prepare@{name}` to make it.")
-        try:
-            return Meta.model_validate_json(json.dumps(raw))
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise DataError(
-                f"{self.path / 'meta.json'}: {key}: {first['msg']}. "
-                f"Run `dvc repro -f prepare@{name}`."
-            ) from None
+        path, name = self.path / "meta.json", self.path.name
+        raw = read_json(path, f"Run `dvc repro prepare@{name}` to make it.")
+        return from_json(Meta, raw, path, f"Run `dvc repro -f prepare@{name}`.", DataError)
 
     def array(self, split: Split) -> npt.NDArray[Any]:
         """The items of a split, memory-mapped read-only."""

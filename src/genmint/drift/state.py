@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 
-from genmint.config.base import Frozen
+from genmint.config.base import Frozen, from_json
 from genmint.drift.decision import Asked, Decision, Window
 from genmint.errors import GenmintError
 from genmint.files import file_mode, read_json, write_json
@@ -131,10 +129,4 @@ def now() -> str:
 
 def _read(path: Path, form: type[T]) -> T:
     way_out = "Remove it: the next look starts anew."
-    content = read_json(path, way_out)
-    try:
-        return form.model_validate_json(json.dumps(content))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise GenmintError(f"{path}: {key}: {first['msg']}. {way_out}") from None
+    return from_json(form, read_json(path, way_out), path, way_out)

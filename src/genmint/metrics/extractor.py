@@ -257,8 +257,10 @@ def load_extractor(folder: Path) -> tuple[Extractor, ExtractorInfo]:
     path = folder / "extractor.safetensors"
     try:
         info = ExtractorInfo.model_validate(raw | {"shape": tuple(raw["shape"])})
-        model = Extractor(info.shape[0], info.classes, stacked=info.stacked)
-        model.load_state_dict(load_file(path))
+        # Without memory of its own: what the file claims may be far more than its weights are.
+        with torch.device("meta"):
+            model = Extractor(info.shape[0], info.classes, stacked=info.stacked)
+        model.load_state_dict(load_file(path), assign=True)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file. {way_out}") from None
     except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:

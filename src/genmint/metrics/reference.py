@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from genmint.config import Frozen, Protocol, ReferenceConfig
-from genmint.config.base import Share
+from genmint.config.base import Share, from_json
 from genmint.errors import DataError
 from genmint.files import read_json, write_json
 
@@ -114,10 +113,5 @@ def read_reference(folder: Path) -> Reference:
         DataError: not a reference.
     """
     way_out = f"Run `dvc repro -f reference@{folder.name}` to make it."
-    raw = read_json(folder / REFERENCE, way_out)
-    try:
-        return Reference.model_validate_json(json.dumps(raw))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{folder / REFERENCE}: {key}: {first['msg']}. {way_out}") from None
+    path = folder / REFERENCE
+    return from_json(Reference, read_json(path, way_out), path, way_out, DataError)

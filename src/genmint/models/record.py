@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from genmint.config import Frozen
+from genmint.config.base import from_json
 from genmint.config.models import ModelConfig
 from genmint.data.spec import DataSpec
 from genmint.errors import GenmintError
@@ -16,6 +14,8 @@ from genmint.files import read_json, sha256_json
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+# What `identity` is the hash of.
+_IDENTIFIED = ("model", "data", "prepared", "resolved")
 
 
 class ModelRecord(Frozen):
@@ -58,7 +58,8 @@ def load_record(folder: Path) -> ModelRecord:
     """Read config.json alone.
 
     Raises:
-        GenmintError: missing, damaged, or of a format that this version does not know.
+        GenmintError: missing, damaged, changed since it was written, or of a format that this
+            version does not know.
     """
     path = folder / CONFIG
     name = folder.name
@@ -69,12 +70,10 @@ def load_record(folder: Path) -> ModelRecord:
             f"{path}: format {found!r}, where this version reads 1. "
             f"Run `dvc repro -f train@{name}`, or use the version of genmint that wrote it."
         )
-    try:
-        return ModelRecord.model_validate_json(json.dumps(raw))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise GenmintError(
-            f"{path}: {key}: {first['msg']}. "
-            f"Restore it with `dvc checkout`, or run `dvc repro -f train@{name}`."
-        ) from None
+    way_out = f"Restore it with `dvc checkout`, or run `dvc repro -f train@{name}`."
+    record = from_json(ModelRecord, raw, path, way_out)
+    # As it was written: a default that this version adds is no change of the file. A network of
+    # settings that nobody trained may need any amount of memory.
+    if record.identity != sha256_json({key: raw[key] for key in _IDENTIFIED}):
+        raise GenmintError(f"{path}: changed since it was written. {way_out}")
+    return record

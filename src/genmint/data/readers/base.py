@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, BinaryIO, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +64,24 @@ def refuse_empty(path: Path) -> None:
     """
     if path.stat().st_size == 0:
         raise UnreadableError("empty file (0 bytes)")
+
+
+def read_exactly(stream: BinaryIO, count: int, what: str, *, kind: str) -> bytes:
+    """The next `count` bytes of a file.
+
+    Args:
+        stream: the file, open at those bytes.
+        count: of the bytes.
+        what: they are, for the message.
+        kind: of file, for the message: image or audio file.
+
+    Raises:
+        UnreadableError: the file ends before.
+    """
+    found = stream.read(count)
+    if len(found) < count:
+        raise UnreadableError(f"damaged {kind}: cut short within {what}")
+    return found
 
 
 def as_float(values: npt.NDArray[Any]) -> list[float]:

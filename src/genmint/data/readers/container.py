@@ -9,14 +9,18 @@ import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from functools import partial
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from genmint.data.readers.base import UnreadableError
+from genmint.data.readers.base import read_exactly as _read_exactly
 
 Format = Literal["PNG", "JPEG", "WEBP", "BMP"]
+
+read_exactly = partial(_read_exactly, kind="image")
 
 # What Pillow's decoders have been seen to raise on damaged files, besides OSError.
 DAMAGED = (
@@ -74,18 +78,6 @@ def refuse_too_large(width: int, height: int, max_pixels: int) -> None:
         raise UnreadableError(
             f"{width}×{height} pixels are more than max_pixels ({max_pixels}); not decoded"
         )
-
-
-def read_exactly(stream: BinaryIO, count: int, what: str) -> bytes:
-    """The next `count` bytes.
-
-    Raises:
-        UnreadableError: the file ends before.
-    """
-    found = stream.read(count)
-    if len(found) < count:
-        raise UnreadableError(f"damaged image: cut short within {what}")
-    return found
 
 
 def orientation_of(exif: bytes) -> int:

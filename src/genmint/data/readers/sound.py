@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
-from genmint.data.readers.base import UnreadableError
+from genmint.data.readers.base import read_exactly as _read_exactly
+
+read_exactly = partial(_read_exactly, kind="audio file")
 
 
 @dataclass(frozen=True)
@@ -85,15 +88,3 @@ class Samples(io.RawIOBase):
         """Close the file."""
         self._stream.close()
         super().close()
-
-
-def read_exactly(stream: BinaryIO, count: int, what: str) -> bytes:
-    """The next `count` bytes.
-
-    Raises:
-        UnreadableError: the file ends before.
-    """
-    found = stream.read(count)
-    if len(found) < count:
-        raise UnreadableError(f"damaged audio file: cut short within {what}")
-    return found
