@@ -5,6 +5,8 @@ promotion is so once. It then becomes one process for each task of a line (a JSO
 and answers with a line: of each, its exit status (negative: the signal) and what came of it.
 """
 
+import functools
+import gc
 import json
 import os
 import signal
@@ -15,6 +17,7 @@ import mlflow.store.model_registry.sqlalchemy_store
 import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - imported before the forks
 import torch
 from mlflow import MlflowClient
+from mlflow.store.db import utils
 
 from genmint import journal, serving
 from genmint.config import load_params
@@ -102,7 +105,12 @@ if __name__ == "__main__":
     # The code that serves a version is many files, and nothing that is looked at.
     serving._CODE = ("__init__.py",)
     answers, sys.stdout = sys.stdout, sys.stderr
+    # MLflow reads all its migration scripts again for every store that it opens.
+    utils._get_latest_schema_revision = functools.cache(utils._get_latest_schema_revision)
     for action in ("promote", "rollback", "reconcile"):
         act(action, sys.argv[1])
+    # A collection in a child would copy all pages that it shares with this process.
+    gc.collect()
+    gc.freeze()
     for line in sys.stdin:
         print(json.dumps(together(json.loads(line))), file=answers, flush=True)

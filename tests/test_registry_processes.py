@@ -24,9 +24,10 @@ from genmint.reconcile import reconcile
 from genmint.registry import Registry
 
 PROMOTERS = Path(__file__).with_name("promoters.py")
-ROUNDS = [
-    pytest.param(2, marks=pytest.mark.slow, id="2 rounds"),
-    pytest.param(20, marks=pytest.mark.soak, id="20 rounds"),
+# Writers and rounds: what they wait for each other grows with the square of their number.
+AT_ONCE = [
+    pytest.param(4, 2, marks=pytest.mark.slow, id="4 writers, 2 rounds"),
+    pytest.param(8, 20, marks=pytest.mark.soak, id="8 writers, 20 rounds"),
 ]
 
 
@@ -137,27 +138,27 @@ def http(tmp_path, copy_store):
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("rounds", ROUNDS)
+@pytest.mark.parametrize(("writers", "rounds"), AT_ONCE)
 @pytest.mark.parametrize("store", ["sqlite", "postgresql", "http"])
-def test_eight_promote_at_once(
-    promoters, open_workshop, tmp_path, request, monkeypatch, store, rounds
+def test_many_promote_at_once(
+    promoters, open_workshop, tmp_path, request, monkeypatch, store, writers, rounds
 ):
     uri = request.getfixturevalue(store)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     client = MlflowClient(uri, uri)
-    workshops = [open_workshop(tmp_path / str(rank)) for rank in range(8)]
+    workshops = [open_workshop(tmp_path / str(rank)) for rank in range(writers)]
     for each in workshops:
         # Seeds that make next to no difference: every better one is superior.
         each.spread(0.001)
-    scores = np.random.default_rng(rounds).permutation(8 * rounds).tolist()
+    scores = np.random.default_rng(rounds).permutation(writers * rounds).tolist()
     made, moves = {}, Counter()
     for number in range(rounds):
         for rank, workshop in enumerate(workshops):
-            seed = 8 * number + rank
+            seed = writers * number + rank
             made[workshop.make(seed=seed, elbo=-29.0 + 0.1 * scores[seed])] = scores[seed]
         tasks = [{"action": "promote", "root": str(each.root), "uri": uri} for each in workshops]
         results = promoters.together(tasks)
-        assert [status for status, _ in results] == [0] * 8, promoters.log.read_text()
+        assert [status for status, _ in results] == [0] * writers, promoters.log.read_text()
         verdicts = Counter(verdict for _, (verdict, _, _) in results)
         # A writer whose request MLflow carried out and then answered with an error looks again, and
         # finds its new version champion: that is its move as well.
@@ -202,51 +203,58 @@ def by_hand(version):
     return move
 
 
-def killed(before, action, then, champions, writes, *marks):
-    name = f"{before.__name__}, {action}, {then}, {'/'.join(champions)}"
-    return pytest.param(before, action, then, champions, writes, id=name, marks=marks)
+def killed(before, action, mends, writes, *marks):
+    after = "; ".join(f"{then} {'/'.join(champions)}" for then, champions in mends.items())
+    return pytest.param(
+        before, action, mends, writes, id=f"{before.__name__}, {action}, {after}", marks=marks
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
-    ("before", "action", "then", "champions", "writes"),
+    ("before", "action", "mends", "writes"),
     [
-        # What was done to `stock`, what is done and killed, what is done after that, who may be
+        # What was done to `stock`, what is done and killed, what is done after that and who may be
         # champion in the end, and how many writes there are at least.
-        killed(better_and_registered, "promote", "promote", ["5"], 6),
-        killed(better_and_registered, "promote", "reconcile", ["2", "5"], 6),
-        killed(better, "promote", "promote", ["5"], 15, pytest.mark.soak),
-        killed(better, "promote", "reconcile", ["2", "5"], 15, pytest.mark.soak),
-        killed(nothing, "rollback", "reconcile", ["1", "2"], 5),
-        killed(by_hand("4"), "reconcile", "reconcile", ["4"], 3),
-        killed(by_hand("3"), "reconcile", "reconcile", ["2"], 5),
-        killed(by_hand(None), "reconcile", "reconcile", ["2"], 3),
+        killed(better_and_registered, "promote", {"promote": ["5"], "reconcile": ["2", "5"]}, 6),
+        killed(
+            better, "promote", {"promote": ["5"], "reconcile": ["2", "5"]}, 15, pytest.mark.soak
+        ),
+        killed(nothing, "rollback", {"reconcile": ["1", "2"]}, 5),
+        killed(by_hand("4"), "reconcile", {"reconcile": ["4"]}, 3),
+        killed(by_hand("3"), "reconcile", {"reconcile": ["2"]}, 5),
+        killed(by_hand(None), "reconcile", {"reconcile": ["2"]}, 3),
     ],
 )
 def test_killed_before_each_write_in_turn(
-    promoters, stocked, restock, tmp_path, monkeypatch, before, action, then, champions, writes
+    promoters, stocked, restock, tmp_path, monkeypatch, before, action, mends, writes
 ):
     monkeypatch.setattr(journal, "_GRACE_SECONDS", 0.2)
     monkeypatch.setattr(journal, "_BY_HAND_SECONDS", 0.05)
     before(stocked, monkeypatch)
     found = journal.aliases(MlflowClient(tracking.uri(stocked.project)), "tiny").get("champion")
-    left, ends = [], set()
+    left, ends = [], {then: set() for then in mends}
     while True:
         each = restock(tmp_path / str(len(left)), of=stocked)
-        client = MlflowClient(tracking.uri(each.project))
         status, _ = promoters.alone(action=action, root=str(each.root), die_at=len(left) + 1)
         if status == 0:
-            check_journal(client)
+            check_journal(MlflowClient(tracking.uri(each.project)))
             break
         assert status == -signal.SIGKILL, promoters.log.read_text()
-        left.append(journal.aliases(client, "tiny").get("champion"))
-        mend = {"promote": promotion.promote, "reconcile": reconcile}[then]
-        (outcome,) = mend(each.project, each.params, ["tiny"])
-        assert outcome.exit_code == 0, outcome
-        ends.add(check_journal(client)[-1].version)
-        assert Registry.open(each.project).read("tiny", each.params.gates["tiny"]).in_order
+        # What one kill left is mended in each of the ways.
+        mended = [restock(tmp_path / f"{len(left)}-{then}", of=each) for then in list(mends)[1:]]
+        for copy, then in zip([each, *mended], mends, strict=True):
+            client = MlflowClient(tracking.uri(copy.project))
+            champion = journal.aliases(client, "tiny").get("champion")
+            mend = {"promote": promotion.promote, "reconcile": reconcile}[then]
+            (outcome,) = mend(copy.project, copy.params, ["tiny"])
+            assert outcome.exit_code == 0, outcome
+            ends[then].add(check_journal(client)[-1].version)
+            assert Registry.open(copy.project).read("tiny", copy.params.gates["tiny"]).in_order
+        left.append(champion)
     # The champion found or the new one, never none; in the end who belongs there, in every case.
-    assert set(left) == {found, champions[-1] if action == "promote" else champions[0]}
-    assert ends == set(champions)
+    new = {"promote": "5"}.get(action, next(iter(mends.values()))[0])
+    assert set(left) == {found, new}
+    assert ends == {then: set(champions) for then, champions in mends.items()}
     assert len(left) >= writes
