@@ -111,3 +111,23 @@ def test_a_moved_or_foreign_environment_is_noticed(project):
     (source / "__init__.py").touch()
     mark, text = said(project, "code")
     assert (mark, "runs here, not that of" in text) == ("!", True)
+
+
+def test_a_pipe_in_a_folder_of_data_is_named_before_dvc_waits_for_it(project):
+    folder = project.root / "data" / "own" / "texts"
+    folder.mkdir(parents=True)
+    (folder / "a.txt").write_text("words")
+    project.params.write_text(
+        "datasets: {texts: {path: data/own/texts, kind: text}}\nmodels: {}\ngates: {}\n"
+    )
+    assert said(project, "data") == ("ok", "every path can be read")
+    os.mkfifo(folder / "control")
+    mark, text = said(project, "data")
+    assert mark == "!"
+    assert text == (
+        "`dvc repro` stops, or waits for ever, at files that .dvcignore does not list: "
+        "datasets.texts.path: data/own/texts/control: named pipe (FIFO), not a regular file: DVC "
+        "waits for it for ever; remove it, or move it out of the folder"
+    )
+    (folder / "control").unlink()
+    assert said(project, "data")[0] == "ok"

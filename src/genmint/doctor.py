@@ -182,7 +182,10 @@ def _data_paths(project: Project) -> tuple[str, str]:
     if problems:
         return "failed", "; ".join([*problems, *stops])
     if stops:
-        return "!", f"`dvc repro` stops at files that .dvcignore does not list: {'; '.join(stops)}"
+        return "!", (
+            "`dvc repro` stops, or waits for ever, at files that .dvcignore does not list: "
+            f"{'; '.join(stops)}"
+        )
     return "ok", "every path can be read"
 
 

@@ -19,6 +19,7 @@ OUT = "symbolic link that leads out of the folder"
 LINKED_FOLDER = "symbolic link to a folder"
 DANGLING = "symbolic link to nothing"
 NAME = "name is not UTF-8"
+PIPE = "named pipe (FIFO)"
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,16 @@ def folder_not_utf8(folder: Path, _: Path) -> None:
     write(folder / os.fsdecode(b"\xff\xfe") / "c.pdf")
 
 
+def pipes_of_any_ending(folder: Path, outside: Path) -> None:
+    """One is hidden: genmint leaves it out, and DVC waits for it all the same."""
+    write(folder / "a.txt")
+    (folder / "sub").mkdir()
+    for path in ("control", "sub/feed.pdf", ".hidden"):
+        os.mkfifo(folder / path)
+    os.mkfifo(outside / "far")
+    (folder / "link").symlink_to(outside / "far")
+
+
 def special_files(folder: Path, _: Path) -> None:
     write(folder / "a.txt")
     os.mkfifo(folder / "pipe.txt")
@@ -207,7 +218,10 @@ FOLDERS: dict[str, Awkward] = {
         linked("..", "sub"), items=("a.txt",), refused={"sub": LINKED_FOLDER}
     ),
     "link to a device": Awkward(
-        linked("/dev/zero"), items=("a.txt",), refused={"link.txt": "not a regular file"}
+        linked("/dev/zero"),
+        items=("a.txt",),
+        refused={"link.txt": "symbolic link to a device file, not a regular file"},
+        stops_dvc=True,
     ),
     "chain of links": Awkward(
         chain,
@@ -278,7 +292,23 @@ FOLDERS: dict[str, Awkward] = {
     "special files": Awkward(
         special_files,
         items=("a.txt",),
-        refused=dict.fromkeys(("pipe.txt", "socket.txt"), "not a regular file"),
+        refused={
+            "pipe.txt": "named pipe (FIFO), not a regular file",
+            "socket.txt": "socket, not a regular file",
+        },
+        stops_dvc=True,
+    ),
+    "pipes of any ending": Awkward(
+        pipes_of_any_ending,
+        items=("a.txt",),
+        refused={
+            "control": PIPE,
+            "link": f"symbolic link to a {PIPE}",
+            "sub/feed.pdf": f"{PIPE}, not a regular file: DVC waits for it for ever; remove it",
+        },
+        left_out=1,
+        says=("1 file was left out: 1 hidden",),
+        stops_dvc=True,
     ),
     "folder called like a file": Awkward(
         texts("notes.txt/a.txt", "b.txt"), items=("b.txt", "notes.txt/a.txt")

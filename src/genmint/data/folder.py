@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from genmint.data.left_out import Kind, LeftOut, Reason, count
 from genmint.data.readers import UnreadableError
@@ -27,6 +29,16 @@ _BAD_NAME = "name is not UTF-8, so DVC cannot record it: rename the file or its 
 _FOLDER_LINK = (
     "symbolic link to a folder, which DVC does not look behind; copy the folder to its place"
 )
+# What can lie in a folder and has no content to read, and what DVC does when it hashes it.
+_SPECIAL = {
+    stat.S_IFIFO: ("named pipe (FIFO)", "DVC waits for it for ever"),
+    stat.S_IFSOCK: ("socket", "DVC stops at it"),
+    stat.S_IFCHR: ("device file", "DVC may read it without end"),
+    stat.S_IFBLK: ("device file", "DVC may read it without end"),
+}
+
+# What an entry of a folder is: a link counts as what it leads to, and as a file if to nothing.
+Sort = Literal["file", "folder", "special"]
 
 
 @dataclass(frozen=True)
@@ -59,18 +71,19 @@ class Folder:
     def listing(self, suffixes: tuple[str, ...], kind: Kind) -> Listing:
         """Files with these endings, and how many others there are.
 
-        Links to folders are among the items, to be refused by name.
+        Links to folders, and pipes, sockets and devices, are among the items whatever their ending,
+        to be refused by name.
 
         Raises:
             DataError: a folder cannot be listed.
         """
         paths: list[str] = []
         left_out: list[tuple[Reason, str]] = []
-        for path, is_folder in self._entries():
+        for path, sort in self._entries():
             name = path.rpartition("/")[2]
             if any(part.startswith(".") for part in path.split("/")):
                 left_out.append(("hidden", name))
-            elif is_folder or name.lower().endswith(suffixes):
+            elif sort != "file" or name.lower().endswith(suffixes):
                 paths.append(escape_name(path))
             else:
                 left_out.append(("other ending", name))
@@ -92,8 +105,9 @@ class Folder:
             raise UnreadableError(_FOLDER_LINK if file.is_symlink() else "is a folder")
         if not file.exists():
             raise UnreadableError("symbolic link to nothing" if file.is_symlink() else "is gone")
-        if not file.is_file():
-            raise UnreadableError("not a regular file")
+        special = _special(file)
+        if special is not None:
+            raise UnreadableError(special)
         if not self.follow_links and not self._is_inside(file):
             raise UnreadableError(
                 "symbolic link that leads out of the folder; follow_links: true would read it"
@@ -104,10 +118,14 @@ class Folder:
         """What makes DVC stop before any stage runs, named: the first few, and how many more.
 
         DVC reads every file of a folder on which a stage depends, also those that are no items. It
-        names a link to nothing, but not a name that is not UTF-8.
+        names a link to nothing, but not a name that is not UTF-8. It opens a named pipe to hash it,
+        and then waits without a word.
+
+        Raises:
+            DataError: a folder cannot be listed.
         """
         found = []
-        for path, _ in self._entries():
+        for path, sort in self._entries():
             shown, file = escape_name(path), self.root / path
             if shown in self._not_copied and not os.path.lexists(file):
                 continue
@@ -115,6 +133,8 @@ class Folder:
                 found.append(f"{shown}: {_BAD_NAME}")
             elif file.is_symlink() and not file.exists():
                 found.append(f"{shown}: symbolic link to nothing")
+            elif sort == "special" and (special := _special(file)) is not None:
+                found.append(f"{shown}: {special}")
         more = len(found) - _SHOWN
         return [*sorted(found)[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
 
@@ -128,7 +148,7 @@ class Folder:
         """
         refused = {path: list(entry) for path, entry in self._not_copied.items()}
         target.mkdir(parents=True)
-        for path, is_folder in self._entries():
+        for path, sort in self._entries():
             shown = escape_name(path)
             if shown in refused:
                 continue
@@ -138,7 +158,7 @@ class Folder:
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(file, copy)
             except UnreadableError as error:
-                refused[shown] = [str(error), "folder" if is_folder else "file"]
+                refused[shown] = [str(error), sort]
             except OSError as error:
                 raise DataError(
                     f"{self.root}: {shown}: cannot be copied: {error.strerror or error}"
@@ -155,8 +175,11 @@ class Folder:
 
     @cached_property
     def _not_copied(self) -> dict[str, tuple[str, str]]:
-        """Reason, and whether it was a file or a folder, of what a copy lacks."""
+        """Reason, and what it was (a `Sort`), of what a copy lacks."""
         record = self.root / NOT_COPIED
+        special = _special(record)
+        if special is not None:
+            raise DataError(f"{record}: {special}")
         try:
             text = record.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -174,8 +197,8 @@ class Folder:
                 "is then no longer counted."
             ) from None
 
-    def _entries(self) -> Iterator[tuple[str, bool]]:
-        """Relative path of every file, and whether it is a link to a folder instead."""
+    def _entries(self) -> Iterator[tuple[str, Sort]]:
+        """Relative path of everything that is no folder, and what it is."""
         recorded = dict(self._not_copied)
         # A list, since folders may be nested deeper than Python may recurse.
         waiting = [""]
@@ -189,9 +212,41 @@ class Folder:
                         if entry.is_dir(follow_symlinks=False):
                             waiting.append(f"{path}/")
                         elif path != NOT_COPIED:
-                            yield path, entry.is_symlink() and (self.root / path).is_dir()
+                            yield path, _sort(entry)
             except OSError as error:
                 folder = escape_name(str(self.root / prefix))
                 raise DataError(f"{folder}: cannot be listed: {error.strerror}") from None
         for path, (_, what) in recorded.items():
-            yield unescape_name(path), what == "folder"
+            yield unescape_name(path), _RECORDED.get(what, "file")
+
+
+_RECORDED: dict[str, Sort] = {"folder": "folder", "special": "special"}
+
+
+def _sort(entry: os.DirEntry[str]) -> Sort:
+    """What an entry that is no folder is, or leads to."""
+    try:
+        if entry.is_file():
+            return "file"
+        if entry.is_dir():
+            return "folder"
+    except OSError:
+        # Of a link that leads in a circle, or to where nobody may look.
+        return "file"
+    return "special" if _special(Path(entry.path)) is not None else "file"
+
+
+def _special(file: Path) -> str | None:
+    """Why a pipe, socket or device, or a link to one, cannot be read; None for all else.
+
+    It is not opened: opening a pipe waits for somebody who writes into it.
+    """
+    try:
+        mode = file.stat().st_mode
+    except (OSError, ValueError):
+        return None
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    what, in_dvc = _SPECIAL.get(stat.S_IFMT(mode), ("special file", "DVC may stop at it"))
+    link = "symbolic link to a " if file.is_symlink() else ""
+    return f"{link}{what}, not a regular file: {in_dvc}; remove it, or move it out of the folder"
