@@ -177,11 +177,20 @@ def pair(tmp_path, by_hand):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["vae", "gan", "rnn"])
-def test_killed_four_times_a_training_ends_as_an_undisturbed_one(pair, name):
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("vae", ["start", "step", "step", "end"]),
+        # Before the first step and after the last, families do not differ.
+        ("gan", ["step"]),
+        ("rnn", ["step"]),
+    ],
+    ids=["vae", "gan", "rnn"],
+)
+def test_a_killed_training_ends_as_an_undisturbed_one(pair, name, kinds):
     quiet, project = pair(120)
     training = Training(project, name)
-    killed_and_restarted(training, ["start", "step", "step", "end"], f"4 {name}", 120)
+    killed_and_restarted(training, kinds, f"4 {name}", 120)
     assert training.made() == undisturbed(quiet, name)
     check_run(project, name)
     check_nothing_is_left(project)
