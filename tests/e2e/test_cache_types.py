@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+import shutil
 
 import pytest
 from ruamel.yaml import YAML
-from tests.e2e.conftest import clone_of_the_project
+from tests.e2e.conftest import ROOT, clone_of_the_project
+from tests.test_invalidation import Real
 
 
 def damaged(cache):
@@ -33,17 +35,21 @@ def reduced(checkout, entries):
     (checkout.root / "dvc.lock").unlink()
 
 
-@pytest.mark.slow
-def test_a_built_in_set_can_be_prepared_where_outputs_are_links(tmp_path):
-    checkout = clone_of_the_project(tmp_path / "clone")
-    reduced(checkout, {})
-    checkout.run("dvc", "config", "cache.type", "symlink")
-    checkout.run("dvc", "repro", "prepare@python-docs")
-    documents = list((checkout.root / "data/raw/python-docs/documents").iterdir())
+def test_a_built_in_set_can_be_prepared_where_outputs_are_links(tmp_path, monkeypatch):
+    """The real stages in this process; each in one of its own is in `make soak`."""
+    project = Real(tmp_path, monkeypatch)
+    with (tmp_path / ".dvc" / "config").open("a") as stream:
+        stream.write("[cache]\n    type = symlink\n")
+    shutil.copytree(ROOT / "data" / "sources", tmp_path / "data" / "sources")
+    entry = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")["datasets"]["python-docs"]
+    project.write({"datasets": {"python-docs": entry}, "models": {}, "gates": {}})
+    ran = project.doing(lambda repo: repo.reproduce("prepare@python-docs"))
+    assert ran == {f"{stage}@python-docs" for stage in ("ingest", "validate", "prepare")}
+    documents = list((tmp_path / "data/raw/python-docs/documents").iterdir())
     assert documents
     assert all(path.is_symlink() for path in documents)
-    assert (checkout.root / "data/prepared/python-docs/meta.json").is_symlink()
-    assert damaged(checkout.root / ".dvc" / "cache") == []
+    assert (tmp_path / "data/prepared/python-docs/meta.json").is_symlink()
+    assert damaged(tmp_path / ".dvc" / "cache") == []
 
 
 @pytest.mark.soak

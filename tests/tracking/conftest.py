@@ -20,7 +20,7 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
-from genmint import tracking
+from genmint import serving, tracking
 from genmint.tracking import reporter
 
 # Imports once, then becomes one process a training: what is tested is not the import.
@@ -294,6 +294,12 @@ def wait_until():
 def impatient(monkeypatch):
     monkeypatch.setattr(reporter, "_SECONDS_BETWEEN_SENDS", 0.02)
     monkeypatch.setattr(reporter, "_SECONDS_BETWEEN_TRIES", 0.1)
+
+
+@pytest.fixture(autouse=True)
+def few_files(monkeypatch):
+    """The code that serves a version is many files, each a request, and nobody here loads it."""
+    monkeypatch.setattr(serving, "_CODE", ("__init__.py",))
 
 
 @pytest.fixture
