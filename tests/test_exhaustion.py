@@ -4,8 +4,10 @@ import contextlib
 import errno
 import os
 import resource
+import shutil
 import subprocess
 import sys
+import tempfile
 import wave
 from pathlib import Path
 
@@ -19,10 +21,16 @@ from PIL import Image
 from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
-from genmint import cli
-from genmint.errors import DataError, DiskFullError, GenmintError, MemoryFullError
+from genmint import cli, file_lock
+from genmint.errors import (
+    DataError,
+    DiskFullError,
+    GenmintError,
+    MemoryFullError,
+    RegistryMissingError,
+)
 from genmint.exhaustion import explained
-from genmint.files import all_or_none, atomic_dir, atomic_path
+from genmint.files import all_or_none, atomic_dir, atomic_path, scratch_dir
 
 NOISE = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8)
 
@@ -102,6 +110,62 @@ def test_a_full_disk_is_told_from_other_failures(tmp_path, number):
         fails(PermissionError(errno.EACCES, "Permission denied"))
     with pytest.raises(RuntimeError, match="not of the disk"):
         fails(RuntimeError("not of the disk"))
+
+
+def test_a_lock_without_space_for_its_note_is_named(tmp_path):
+    path = tmp_path / "a.lock"
+    with largest_file(0), pytest.raises(DiskFullError, match=r"while writing .*/a\.lock;"):  # noqa: SIM117
+        with file_lock.held(path, "a", "the lock"):
+            raise AssertionError("held")
+    with file_lock.held(path, "a", "the lock"):
+        assert path.read_text().startswith("a, process ")
+
+
+def test_temporary_files_without_space_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def fails(write):
+        with scratch_dir() as folder:
+            write(folder)
+
+    def library(folder):
+        (folder / "a").write_bytes(b"a")
+        raise RuntimeError("inline_container.cc: unexpected pos")
+
+    def registry(_):
+        raise RegistryMissingError("no such artefact")
+
+    with largest_file(100):
+        for write in (lambda folder: (folder / "a").write_bytes(bytes(200)), library, registry):
+            with pytest.raises(DiskFullError, match=r"while writing .*/genmint-\w+ \(temporary"):
+                fails(write)
+    with pytest.raises(RegistryMissingError):
+        fails(registry)
+    with pytest.raises(RuntimeError, match="unexpected pos"):
+        fails(library)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_full_elsewhere_is_not_called_a_temporary_file(tmp_path):
+    with largest_file(100), pytest.raises(DiskFullError, match=r"while writing .*/out;"):  # noqa: SIM117
+        with scratch_dir(), atomic_path(tmp_path / "out") as target:
+            target.write_bytes(bytes(200))
+
+
+def test_no_space_for_any_temporary_file_is_a_full_disk(tmp_path, monkeypatch):
+    """Python calls it "no such file", and again when it is asked for the folder."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path)])
+    usage = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with largest_file(0), pytest.raises(DiskFullError, match="disk full while writing temporary"):  # noqa: SIM117
+        with scratch_dir():
+            raise AssertionError("made")
+    error = FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
+    assert f"disk full while writing a file (below {Path.cwd()})" in str(explained(error, "report"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1 << 30))
+    assert explained(error, "report") is None
 
 
 def test_a_message_that_hides_a_full_disk_is_replaced(tmp_path):

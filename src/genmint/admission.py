@@ -11,7 +11,6 @@ agree with the record.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +23,7 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
 from genmint import registered
 from genmint.errors import GenmintError, RegistryDeniedError, RegistryUnreachableError
-from genmint.files import sha256_file, sha256_json
+from genmint.files import scratch_dir, sha256_file, sha256_json
 from genmint.history import NamedVersion
 from genmint.models.record import CONFIG, WEIGHTS
 from genmint.reading import parse_json
@@ -157,8 +156,8 @@ class Admission:
             # No store of this kind is known here: nothing was asked that could have been away.
             yield None
             return
-        with tempfile.TemporaryDirectory(prefix="genmint-") as scratch, _readable(version):
-            files = _Files(repository, source, Path(scratch))
+        with scratch_dir() as scratch, _readable(version):
+            files = _Files(repository, source, scratch)
             yield files if files.names("") else None
 
     def _other_weights(self, version: Version, files: _Files) -> str | None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-from pathlib import Path
 
 from genmint import tracking
 from genmint.errors import GenmintError, RegistryUnreachableError
+from genmint.files import scratch_dir
 from genmint.metrics.probe import PROBE, Probe, read_probe
 from genmint.metrics.probe_sheet import write_sheet
 from genmint.project import Project
@@ -34,8 +33,8 @@ def version_probe(registry: Registry, version: Version) -> Probe | None:
         GenmintError: its file is damaged.
         RegistryUnreachableError: the registry does not answer.
     """
-    with tempfile.TemporaryDirectory(prefix="genmint-") as scratch:
-        evaluation = registry.evaluation(version, Path(scratch))
+    with scratch_dir() as scratch:
+        evaluation = registry.evaluation(version, scratch)
         if evaluation is None:
             return None
         path = Project(evaluation).samples(version.name) / PROBE
@@ -63,10 +62,10 @@ def log_beside(registry: Registry, champion: Version, challenger: Version) -> No
     (_, first), (_, second) = probes
     if first is None or second is None or first.kind != second.kind:
         return
-    with tempfile.TemporaryDirectory(prefix="genmint-") as scratch:
+    with scratch_dir() as scratch:
         headings = (f"champion, version {champion.version}", f"version {challenger.version}")
         files = write_sheet(
-            Path(scratch),
+            scratch,
             f"beside-version-{champion.version}",
             list(zip(headings, (first, second), strict=True)),
         )

@@ -11,7 +11,6 @@ import json
 import os
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genmint.errors import ConfigError
@@ -153,9 +152,8 @@ def status(_: argparse.Namespace) -> int:
 
 def lineage(options: argparse.Namespace) -> int:
     """Tell where a version came from, or check its sources out."""
-    import tempfile
-
     from genmint import lineage
+    from genmint.files import scratch_dir
     from genmint.journal import CHAMPION
     from genmint.lookup import resolve
     from genmint.project import Project
@@ -164,8 +162,8 @@ def lineage(options: argparse.Namespace) -> int:
     project, wanted = Project.find(), Target.parse(options.target)
     alias = wanted.alias or (CHAMPION if wanted.version is None else None)
     registry, version = resolve(project, wanted.name, alias=alias, version=wanted.version)
-    with tempfile.TemporaryDirectory(prefix="genmint-") as scratch:
-        evaluation = registry.evaluation(version, Path(scratch))
+    with scratch_dir() as scratch:
+        evaluation = registry.evaluation(version, scratch)
         found = lineage.trace(registry, version, evaluation)
         if options.json:
             print(json.dumps(found.as_json(), indent=2, ensure_ascii=False))

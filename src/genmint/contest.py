@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from genmint.catalogue import Direction, metric
 from genmint.comparison import Comparison, Ruling, Scores, block_hash, compare, confirm
 from genmint.config import ChampionRule, Params
 from genmint.errors import GenmintError
+from genmint.files import scratch_dir
 from genmint.project import Project
 from genmint.registered import Version
 from genmint.registry import Registry
@@ -57,8 +57,8 @@ def hold(
     name = champion.name
     rule = params.gates[name].champion
     confirmed = params.datasets[params.models[name].dataset].confirmation > 0
-    with tempfile.TemporaryDirectory(prefix="genmint-") as folder:
-        weights, evaluation = registry.download(champion, Path(folder))
+    with scratch_dir() as folder:
+        weights, evaluation = registry.download(champion, folder)
         if not weights.is_dir():
             raise GenmintError(
                 f"the champion, version {champion.version}, has no weights stored with it. "

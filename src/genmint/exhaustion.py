@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,9 @@ _MEMORY_WORDS = re.compile(
 )
 # More than what fits into the last block of a file that is otherwise full.
 _PROBE = 1 << 16
+_BLOCK = 4096
+# What tempfile raises, as "no such file", when it can write into none of its folders.
+_NO_SCRATCH = "No usable temporary directory"
 
 # What to lower, by verb; the first that applies helps most.
 _LOWER = {
@@ -71,6 +75,25 @@ def disk_full(error: BaseException, target: Path | str, written: Path | None = N
         raise DiskFullError(_line(number, str(target))) from error
 
 
+def full_disk_at(folder: Path, target: Path | str) -> None:
+    """Raise what a full disk means for `target`, if `folder` takes no 64 KiB more; else return.
+
+    For failures that may have another cause, and whose files others may be writing.
+
+    Args:
+        folder: on the disk that is asked.
+        target: what the user knows of.
+
+    Raises:
+        DiskFullError: the disk or the quota is used up.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as stream:
+            stream.write(bytes(_PROBE))
+    except OSError as error:
+        disk_full(error, target)
+
+
 def explained(error: BaseException, verb: str, name: str | None = None) -> GenmintError | None:
     """What an exhausted disk or memory means for a verb; None if `error` has another cause.
 
@@ -102,12 +125,22 @@ def _full_number(error: BaseException) -> int | None:
     for each in _chain(error):
         if isinstance(each, OSError) and each.errno in _FULL:
             return each.errno
+        if isinstance(each, FileNotFoundError) and _NO_SCRATCH in str(each) and _is_scratch_full():
+            return errno.ENOSPC
         if isinstance(each, GenmintError):
             continue
         for number, words in _FULL_WORDS.items():
             if words.search(str(each)):
                 return number
     return None
+
+
+def _is_scratch_full() -> bool:
+    """Whether the disk of this machine's temporary files has no block left."""
+    try:
+        return shutil.disk_usage(os.environ.get("TMPDIR") or "/tmp").free < _BLOCK  # noqa: S108
+    except OSError:
+        return False
 
 
 def _is_memory(error: BaseException) -> bool:
@@ -160,7 +193,11 @@ def _path_of(error: BaseException) -> str:
         print(flush=True)  # noqa: T201 - asks whether it is stdout that takes no more
     except OSError:
         return "standard output"
-    return f"a file (below {Path.cwd()} or {tempfile.gettempdir()})"
+    folders = [str(Path.cwd())]
+    # It is itself an error if there is no space for any temporary file.
+    with contextlib.suppress(OSError):
+        folders.append(tempfile.gettempdir())
+    return f"a file (below {' or '.join(folders)})"
 
 
 def _first_line(error: BaseException) -> str:

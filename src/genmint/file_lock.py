@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from genmint.exhaustion import disk_full
+
 _SECONDS_BETWEEN_LOOKS = 0.2
 _SECONDS_BETWEEN_MESSAGES = 60.0
 
@@ -24,6 +26,9 @@ def held(path: Path, who: str, what: str) -> Iterator[None]:
             file that is removed can be held twice. Its folder must exist.
         who: the holder, as those who wait are told; the process id is added.
         what: that is locked, for the message of those who wait.
+
+    Raises:
+        DiskFullError: there is no space for the note on who holds it.
     """
     with path.open("a+", encoding="utf-8") as stream:
         printed: float | None = None
@@ -36,10 +41,23 @@ def held(path: Path, who: str, what: str) -> Iterator[None]:
                     f"{who}: waits for {what}, held by {holder}", file=sys.stderr, flush=True
                 )
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-        stream.truncate(0)
-        stream.write(f"{who}, process {os.getpid()}\n")
-        stream.flush()
+        _note(stream, path, f"{who}, process {os.getpid()}\n")
         yield
+
+
+def _note(stream: TextIO, path: Path, holder: str) -> None:
+    """Write who holds a lock into its file.
+
+    Raises:
+        DiskFullError: there is no space for it.
+    """
+    stream.truncate(0)
+    try:
+        # Not through the stream: what that could not write, it would try again when it is closed.
+        os.write(stream.fileno(), holder.encode())
+    except OSError as error:
+        disk_full(error, path)
+        raise
 
 
 def taken(stream: TextIO) -> bool:

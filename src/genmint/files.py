@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from genmint.exhaustion import disk_full
+from genmint.errors import GenmintError, RegistryError
+from genmint.exhaustion import disk_full, full_disk_at
 from genmint.reading import read_json as read_json
 
 _CHUNK = 1 << 20
@@ -73,6 +74,33 @@ def atomic_dir(target: Path) -> Iterator[Path]:
             shutil.rmtree(target)
         temporary.replace(target)
         _fsync(target.parent)
+
+
+@contextlib.contextmanager
+def scratch_dir() -> Iterator[Path]:
+    """Yield a new folder among the temporary files of this machine, removed after the block.
+
+    Raises:
+        DiskFullError: there is no space for temporary files; it names their folder.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="genmint-")
+    except OSError as error:
+        disk_full(error, "temporary files")
+        raise
+    with folder as name:
+        shown = f"{name} (temporary files; TMPDIR names another place)"
+        try:
+            yield Path(name)
+        except RegistryError:
+            # MLflow does not say why a download failed.
+            full_disk_at(Path(name), shown)
+            raise
+        except (OSError, RuntimeError) as error:
+            # An error that names a file is about that file, and some are not in this folder.
+            if not isinstance(error, GenmintError) and getattr(error, "filename", None) is None:
+                disk_full(error, shown, Path(name))
+            raise
 
 
 def apply_umask(path: Path) -> None:

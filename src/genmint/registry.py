@@ -6,7 +6,6 @@ Weights are found by their hash (tag `genmint.weights`), never by number.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -21,7 +20,7 @@ from genmint import entries, journal, marks, registered, tracking
 from genmint.admission import EVALUATION, STORED_WEIGHTS, Admission
 from genmint.config import Gate
 from genmint.errors import GenmintError
-from genmint.files import apply_umask
+from genmint.files import apply_umask, scratch_dir
 from genmint.history import Entry, Kind, Move, NamedVersion, Standing
 from genmint.project import Project
 from genmint.registered import WEIGHTS_TAG, Version
@@ -288,8 +287,8 @@ class Registry:
         evaluation: Sequence[Path],
     ) -> Version:
         self._ensure(name)
-        with tempfile.TemporaryDirectory(prefix="genmint-") as scratch:
-            packed = Path(scratch) / _MODEL
+        with scratch_dir() as scratch:
+            packed = scratch / _MODEL
             # Takes torch, and so seconds; who only looks need not wait for it.
             from genmint import serving
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import math
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genmint.config import Params
 from genmint.data.left_out import LeftOut
 from genmint.errors import GenmintError
-from genmint.files import read_json, sha256_file, write_text
+from genmint.files import read_json, scratch_dir, sha256_file, write_text
 from genmint.pages import render
 from genmint.project import Project
 from genmint.training.history import read_history
@@ -99,8 +98,7 @@ def _probe(project: Project, name: str, champion: Version | None) -> dict[str, s
         if other is not None and other.kind == probe.kind:
             parts = [(f"champion, version {champion.version}", other), (f"models/{name}", probe)]
             heading = f"Probe set: champion, version {champion.version}, beside models/{name}"
-    with tempfile.TemporaryDirectory(prefix="genmint-") as scratch:
-        folder = Path(scratch)
+    with scratch_dir() as folder:
         write_sheet(folder, "probe", parts)
         return {
             "heading": heading,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genmint.config import Params, Protocol
 from genmint.errors import ConfigError, GenmintError
-from genmint.files import atomic_path
+from genmint.files import atomic_path, scratch_dir
 from genmint.project import Project
 from genmint.target import Target
 
@@ -48,10 +47,8 @@ def open_model(project: Project, target: str) -> Iterator[tuple[str, Family]]:
         return
     from genmint.lookup import download
 
-    with tempfile.TemporaryDirectory(prefix="genmint-") as folder_name:
-        folder = download(
-            project, name, Path(folder_name), alias=wanted.alias, version=wanted.version
-        )
+    with scratch_dir() as scratch:
+        folder = download(project, name, scratch, alias=wanted.alias, version=wanted.version)
         yield name, store.load(folder)[0]
 
 

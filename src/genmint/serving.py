@@ -21,7 +21,6 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import shutil
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,7 @@ from mlflow.types.schema import AnyType
 
 from genmint.data import views
 from genmint.errors import ConfigError
+from genmint.files import scratch_dir
 from genmint.models import store
 from genmint.models.conditioning import asked_for
 from genmint.models.record import CONFIG, WEIGHTS
@@ -153,8 +153,8 @@ def save(model_folder: Path, target: Path) -> None:
     `target` must not exist. Requirements are named outright, since MLflow's guess would run the
     model.
     """
-    with tempfile.TemporaryDirectory(prefix="genmint-") as scratch:
-        code = Path(scratch) / "genmint"
+    with scratch_dir() as scratch:
+        code = scratch / "genmint"
         code.mkdir()
         for part in _CODE:
             source = _PACKAGE / part
@@ -163,7 +163,7 @@ def save(model_folder: Path, target: Path) -> None:
                 shutil.copytree(source, code / part, ignore=ignore)
             else:
                 shutil.copy2(source, code / part)
-        weights = Path(scratch) / "weights"
+        weights = scratch / "weights"
         weights.mkdir()
         for name in (WEIGHTS, CONFIG):
             shutil.copyfile(model_folder / name, weights / name)

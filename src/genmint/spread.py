@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
@@ -16,7 +15,7 @@ from genmint.comparison import FEWEST_TRAININGS, Spread, block_hash
 from genmint.config import Params
 from genmint.data.prepared import Prepared
 from genmint.errors import ConfigError, GenmintError
-from genmint.files import read_json, sha256_file, sha256_json, write_json
+from genmint.files import read_json, scratch_dir, sha256_file, sha256_json, write_json
 from genmint.intervals import seed_margin
 from genmint.metrics.reference import REFERENCE
 from genmint.metrics.score import score
@@ -83,8 +82,8 @@ def measure_seed(project: Project, name: str, config: Config) -> Measured:
     A metric of samples is the mean over the protocol's sets, which is what champions are compared
     by.
     """
-    with tempfile.TemporaryDirectory(prefix="genmint-") as scratch:
-        folder = Path(scratch) / name
+    with scratch_dir() as scratch:
+        folder = scratch / name
         train_apart(project, name, config, folder)
         model, record = store.load(folder)
         prepared = Prepared(project.prepared(config.dataset))

@@ -1,25 +1,32 @@
 """A tracker's answer is said as what it is: only silence and its own failures are outages."""
 
+import errno
+import logging
 import shutil
+import sqlite3
 
 import pytest
 from click.testing import CliRunner
 from mlflow.experiments import commands
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from genmint import journal, tracking
 from genmint.cli import run
 from genmint.errors import (
+    DiskFullError,
     RegistryDeniedError,
     RegistryMissingError,
     RegistryRefusedError,
     RegistryUnreachableError,
     TemporaryError,
 )
+from genmint.exhaustion import disk_full
 from genmint.promotion import promote
 from genmint.reconcile import reconcile
 from genmint.registry import Registry
 from genmint.status import status
-from genmint.tracking import reporter
+from genmint.tracking import reporter, store
 
 ABOUT = tracking.DatasetInfo("dots", "image", "d" * 64, "data/prepared/dots", {"train": 80})
 
@@ -154,3 +161,39 @@ def test_what_is_not_there_is_said_so(workshop, client):
     with pytest.raises(RegistryMissingError, match="no such thing"):
         registry.set_challenger("tiny", "9")
     assert journal.aliases(client, "tiny") == {"champion": "1"}
+
+
+@pytest.mark.parametrize("words", ["database or disk is full", "disk I/O error"])
+def test_a_full_disk_below_the_store_is_said_once_and_not_logged(workshop, monkeypatch, words):
+    """SQLite has two messages for it, and MLflow logs each with a traceback."""
+    client = tracking.connect(workshop.project)
+    database = workshop.root / "mlflow.db"
+    records = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    logger = logging.getLogger("mlflow.store.db.utils")
+    logger.addHandler(handler)
+
+    def fails(*_):
+        raise sqlite3.OperationalError(words)
+
+    def full(folder, target):
+        assert folder == workshop.root
+        disk_full(OSError(errno.ENOSPC, "No space left on device"), target)
+
+    event.listen(Engine, "before_cursor_execute", fails)
+    monkeypatch.setattr(store, "full_disk_at", full)
+    try:
+        with pytest.raises(DiskFullError) as caught, tracking.reaching(f"sqlite:///{database}"):
+            client.create_experiment("another")
+        monkeypatch.setattr(store, "full_disk_at", lambda *_: None)
+        kind = DiskFullError if words.startswith("database") else RegistryUnreachableError
+        # A disk that is broken and not full: the message of the database stays in ours.
+        with pytest.raises(kind, match=r"disk I/O error|disk full"):  # noqa: SIM117
+            with tracking.reaching(f"sqlite:///{database}"):
+                client.create_experiment("another")
+    finally:
+        event.remove(Engine, "before_cursor_execute", fails)
+        logger.removeHandler(handler)
+    assert str(caught.value).startswith(f"disk full while writing sqlite:///{database};")
+    assert records == []

@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from genmint.errors import GenmintError, RegistryMissingError
-from genmint.exhaustion import disk_full
+from genmint.exhaustion import disk_full, full_disk_at
 from genmint.files import apply_umask, file_mode
 from genmint.project import HOME, Project
 from genmint.tracking.address import TRACKING, database_of, named_address
@@ -50,6 +50,8 @@ _FAILURES = (
     Timeout,
 )
 _ARTIFACTS = "mlartifacts"
+_DATABASE_LOGGER = "mlflow.store.db.utils"
+_IO_ERROR = "disk I/O error"
 # Trackers that place artefacts themselves.
 _SERVED = ("http://", "https://", "databricks", "uc:")
 
@@ -57,10 +59,22 @@ _SERVED = ("http://", "https://", "databricks", "uc:")
 def configure() -> None:
     """Set mlflow's environment where the user did not: short time-outs, few retries, no telemetry.
 
-    mlflow reads these variables at each request, so this may run after its import.
+    mlflow reads these variables at each request, so this may run after its import. Failures of its
+    database are no longer logged, since they are raised.
     """
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
+    # Adding a filter that is there already does nothing.
+    logging.getLogger(_DATABASE_LOGGER).addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a message of MLflow's database layer says what its exception does not say.
+
+    It logs each failure of the database with its traceback before it raises the same failure,
+    from which `reaching` makes one sentence.
+    """
+    return not str(record.msg).startswith("SQLAlchemy database error")
 
 
 def database(project: Project) -> Path:
@@ -95,8 +109,25 @@ def reaching(address: str) -> Iterator[None]:
     try:
         yield
     except _FAILURES as error:
-        disk_full(error, without_password(address))
+        _full_disk(error, address)
         raise explained(address, error) from error
+
+
+def _full_disk(error: Exception, address: str) -> None:
+    """Raise what a full disk means, if that is why a database without a server failed.
+
+    SQLite has two messages for it: "database or disk is full", and "disk I/O error" where it was
+    its journal that could not be written. The second can also be a broken disk, so this asks the
+    disk, with a file of its own: others may be writing into the database.
+
+    Raises:
+        DiskFullError: the disk is full.
+    """
+    shown = without_password(address)
+    disk_full(error, shown)
+    file = database_of(address)
+    if file is not None and _IO_ERROR in str(error):
+        full_disk_at(file.parent, shown)
 
 
 def connect(project: Project) -> MlflowClient:
@@ -205,7 +236,7 @@ def _build_store(database_file: Path, artifacts: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     # It announces each of its migrations, which is no news to anybody.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    logging.getLogger(_DATABASE_LOGGER).setLevel(logging.WARNING)
     address = f"sqlite:///{database_file}"
     store = SqlAlchemyStore(address, artifacts.as_uri())
     registry = RegistryStore(address)
