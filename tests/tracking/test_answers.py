@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from mlflow.experiments import commands
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import OperationalError
 
 from genmint import journal, tracking
 from genmint.cli import run
@@ -175,7 +176,7 @@ def test_a_full_disk_below_the_store_is_said_once_and_not_logged(workshop, monke
     logger.addHandler(handler)
 
     def fails(*_):
-        raise sqlite3.OperationalError(words)
+        raise OperationalError("INSERT", {}, sqlite3.OperationalError(words))
 
     def full(folder, target):
         assert folder == workshop.root
