@@ -51,10 +51,10 @@ def project(tmp_path, by_hand):
     (project.root / "dvc.yaml").write_text(STAGES)
     faces = project.root / "faces"
     faces.mkdir()
-    pixels = np.random.default_rng(0).integers(0, 256, (96, 96), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (512, 512), dtype=np.uint8)
     Image.fromarray(pixels).save(faces / "0.png")
     for number in range(1, 1000):
-        shutil.copy(faces / "0.png", faces / f"{number}.png")
+        os.link(faces / "0.png", faces / f"{number}.png")
     dvc(project, "init", "--no-scm", "-q").wait()
     return project
 
@@ -98,6 +98,8 @@ def killed(project, stage, ending, at):
         until(at, process)
         left = stage_of(process)
         os.kill(process.pid, ending)
+        # Whoever reads its output goes as well, as a terminal does that is closed.
+        process.stdout.close()
     finally:
         process.kill()
         process.wait()
@@ -117,7 +119,10 @@ def repeat(project, stage):
 def test_ingest_ends_with_its_dvc_and_leaves_nothing(project, ending):
     left = killed(project, "ingest@dots", ending, lambda: half_written(project))
     left.wait(timeout=20)
+    # It was ended, and did not merely come to its end alone.
+    assert not project.manifest("dots").exists()
     repeat(project, "ingest@dots")
+    assert project.manifest("dots").exists()
     assert half_written(project) == []
 
 

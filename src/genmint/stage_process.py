@@ -90,8 +90,10 @@ def _watch(dvc: psutil.Process, stage: str, over: threading.Event) -> None:
                 continue
         except psutil.NoSuchProcess:
             pass
-        print(f"{stage}: ends, since the `dvc` that started it has ended",  # noqa: T201
-              file=sys.stderr, flush=True)  # fmt: skip
+        # Whoever read its output, a terminal or a program, may have ended together with `dvc`.
+        with contextlib.suppress(OSError, ValueError):
+            print(f"{stage}: ends, since the `dvc` that started it has ended",  # noqa: T201
+                  file=sys.stderr, flush=True)  # fmt: skip
         os.kill(os.getpid(), signal.SIGTERM)
         if not over.wait(_GRACE_SECONDS):
             os.kill(os.getpid(), signal.SIGKILL)
