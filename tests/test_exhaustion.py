@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import logging
 import os
 import resource
 import shutil
@@ -312,6 +313,19 @@ def leftovers(root):
     return [path for path in root.rglob("*.tmp") if ".genmint" not in path.parts]
 
 
+@pytest.fixture
+def without_prefect():
+    """Prefect's handlers of an earlier test in this process log into a file of pytest's own."""
+    root = logging.getLogger()
+    others = [each for each in root.handlers if type(each).__module__.startswith("prefect.")]
+    for handler in others:
+        root.removeHandler(handler)
+    yield
+    for handler in others:
+        root.addHandler(handler)
+
+
+@pytest.mark.usefixtures("without_prefect")
 @pytest.mark.parametrize(
     ("name", "dataset", "out"),
     [("picture", "pictures", "x.png"), ("sound", "sounds", "x.wav"), ("word", "words", "x.txt")],
