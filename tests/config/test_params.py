@@ -133,6 +133,8 @@ def test_blocks_cannot_change_after_they_were_read():
         ("{elbo: {min: -10.0}}", "{frechet_talk_cnn: {max: 4.0}}", "the model is trained on faces, whose metric is called frechet_faces_cnn"),
         ("{elbo: {min: -10.0}}", "{elbow: {min: -10.0}}", "there is no metric 'elbow'; did you mean 'elbo'?"),
         ("{superior: [elbo]}", "{superior: [elbow]}", "gates.a.champion: there is no metric 'elbow'"),
+        ("{elbo: {min: -10.0}}", "{elbo: {max: 1000.0}}", "gates.a.thresholds.elbo: max would refuse the better models: higher is better; give min"),
+        ("{elbo: {min: -10.0}}", "{frechet_faces_cnn: {min: 1.0}}", "gates.a.thresholds.frechet_faces_cnn: min would refuse the better models: lower is better; give max"),
         ("    champion:", "    memorisation: {max_copied: 1.0}\n    champion:", "gates.a.memorisation.max_copied: always passes"),
         ("    champion:", "    health: {min_coverage: 0.0}\n    champion:", "gates.a.health.min_coverage: always passes"),
         ("{min: -10.0}", "{min: -10.0, max: 3.0}", "only one"),

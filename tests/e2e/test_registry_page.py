@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 
+import psutil
 import pytest
 from tests.e2e.browser import CHROMIUM, DIALOG, TEXT
 from tests.tracking.conftest import until
@@ -54,8 +55,12 @@ def ui(stocked):
         until(answers, 120)
         yield f"http://127.0.0.1:{port}/#/models"
     finally:
-        server.send_signal(signal.SIGINT)
+        # As a service manager ends it; MLflow's processes end with it.
+        started = psutil.Process(server.pid).children(recursive=True)
+        server.send_signal(signal.SIGTERM)
         assert server.wait(timeout=30) == 130
+        assert started
+        assert psutil.wait_procs(started, timeout=30)[1] == []
 
 
 def test_a_person_moves_the_champion(stocked, ui, browser, tmp_path, monkeypatch, capsys):

@@ -49,6 +49,10 @@ def _threshold(metric: str, bound: Bound, dataset: str) -> list[str]:
     problem = _unknown(metric, dataset)
     if problem:
         return [problem]
+    direction = catalogue.metric(metric).direction
+    if (direction == "higher") != (bound.max is None):
+        side, other = ("min", "max") if direction == "higher" else ("max", "min")
+        return [f"{other} would refuse the better models: {direction} is better; give {side}"]
     never = catalogue.never_held(metric, least=bound.min, most=bound.max)
     # Beside a baseline a bound that all values hold says at least which way is better.
     always = None

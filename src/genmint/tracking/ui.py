@@ -11,6 +11,7 @@ import sys
 
 from genmint.errors import ConfigError
 from genmint.project import Project
+from genmint.tracking.failures import without_password
 from genmint.tracking.store import configure, create_store, database, is_embedded, uri
 
 _PATIENCE_SECONDS = 5.0
@@ -23,13 +24,16 @@ def serve_ui(project: Project, host: str, port: int) -> int:
         ConfigError: a tracking server is named already, or the port is taken.
     """
     if not is_embedded():
-        raise ConfigError(f"MLFLOW_TRACKING_URI is set: the UI is at {uri(project)}")
+        address = without_password(uri(project))
+        raise ConfigError(f"MLFLOW_TRACKING_URI is set: the UI is at {address}")
     check_free(host, port, "--port")
     configure()
     create_store(project)
     artifacts = (project.home / "mlartifacts").as_uri()
     command = [sys.executable, *server_arguments(artifacts, host, port)]
     env = {**os.environ, BACKEND: f"sqlite:///{database(project)}"}
+    # Its jobs run in several processes of their own, and nothing here asks for one.
+    env.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     sys.stdout.write(f"MLflow: http://{host}:{port} (Ctrl-C ends it)\n")
     sys.stdout.flush()
     # MLflow starts processes of its own: they get a group, so that none outlives the UI.

@@ -1,0 +1,13 @@
+import pytest
+
+from genmint.errors import ConfigError
+from genmint.project import Project
+from genmint.tracking.ui import serve_ui
+
+
+def test_the_password_of_a_tracker_is_not_shown(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://ann:canary@far.example:5000")
+    with pytest.raises(ConfigError) as caught:
+        serve_ui(Project(tmp_path), "127.0.0.1", 0)
+    assert "https://ann:***@far.example:5000" in str(caught.value)
+    assert "canary" not in str(caught.value)
