@@ -18,7 +18,7 @@ from genmint.flow.home import HOME
 from genmint.services.config import Services
 from genmint.services.processes import MARK, Child
 from genmint.tracking.store import configure, create_store, database
-from genmint.tracking.ui import BACKEND, server_arguments
+from genmint.tracking.ui import server_arguments, server_environment
 
 _START_SECONDS = 120.0
 _SECONDS_BETWEEN_KNOCKS = 0.25
@@ -138,11 +138,9 @@ def _text(url: URL) -> str:
 
 def mlflow_server(services: Services, backend: str) -> Child:
     """MLflow on the store that `dvc repro` uses."""
-    env = environment(services)
+    env = server_environment(environment(services), backend)
     # Its own address would make the server a client of itself.
     del env["MLFLOW_TRACKING_URI"]
-    env[BACKEND] = backend
-    env.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     if not services.is_loopback:
         port = services.mlflow_port
         names = ("localhost", "127.0.0.1", services.host, socket.gethostname(), socket.getfqdn())

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 
 from genmint.errors import ConfigError
 from genmint.project import Project
@@ -31,9 +32,7 @@ def serve_ui(project: Project, host: str, port: int) -> int:
     create_store(project)
     artifacts = (project.home / "mlartifacts").as_uri()
     command = [sys.executable, *server_arguments(artifacts, host, port)]
-    env = {**os.environ, BACKEND: f"sqlite:///{database(project)}"}
-    # Its jobs run in several processes of their own, and nothing here asks for one.
-    env.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    env = server_environment(os.environ, f"sqlite:///{database(project)}")
     sys.stdout.write(f"MLflow: http://{host}:{port} (Ctrl-C ends it)\n")
     sys.stdout.flush()
     # MLflow starts processes of its own: they get a group, so that none outlives the UI.
@@ -46,12 +45,20 @@ def serve_ui(project: Project, host: str, port: int) -> int:
         _end(server)
 
 
-# What names the database to MLflow's server; on its command line everybody would read a password.
-BACKEND = "MLFLOW_BACKEND_STORE_URI"
+def server_environment(base: Mapping[str, str], backend: str) -> dict[str, str]:
+    """Environment of MLflow's server on a database; on its command line all would read a password.
+
+    Args:
+        base: what the server is given besides, such as `os.environ`.
+        backend: address of the database.
+    """
+    # Its jobs run in several processes of their own, and nothing here asks for one.
+    jobs = "MLFLOW_SERVER_ENABLE_JOB_EXECUTION"
+    return {jobs: "false", **base, "MLFLOW_BACKEND_STORE_URI": backend}
 
 
 def server_arguments(artifacts: str, host: str, port: int) -> list[str]:
-    """Arguments of python for MLflow's server, whose database is named by the variable BACKEND."""
+    """Arguments of python for MLflow's server; see `server_environment` for its database."""
     return [
         *("-m", "mlflow", "server"),
         *("--artifacts-destination", artifacts),
