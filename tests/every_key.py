@@ -41,7 +41,10 @@ DATASETS: dict[str, Entry] = {
     "texts-2": {**_TEXTS, "min_count": 3},
 }
 _STEPS = {"steps": 8, "batch_size": 8}
-_GATE = {"thresholds": {"elbo": {"min": -90.0}}, "champion": {"superior": ["elbo"]}}
+_GATE = {
+    "thresholds": {"elbo": {"min": -90.0}, "copied": {"max": 0.5}},
+    "champion": {"superior": ["elbo"]},
+}
 
 # The models of params.yaml: the map that holds them, the type, and an entry to begin with.
 KINDS: dict[str, tuple[str, type[BaseModel], Entry]] = {
@@ -78,7 +81,6 @@ WITH: dict[str, Entry] = {
         "champion": {"superior": ["bits_per_character"]},
         "memorisation": {"max_copied": 0.5},
     },
-    "gate.thresholds.elbo.max": {"thresholds": {"elbo": {"max": -1.0}}},
 }
 # Values that cannot be guessed from the type.
 VALUES: dict[str, Any] = {
@@ -92,6 +94,7 @@ VALUES: dict[str, Any] = {
     "audio.split": "position",
     "text.split": "position",
     "gate.thresholds.elbo.baseline": "pixel_bernoulli",
+    "gate.thresholds.copied.baseline": "noise",
     "gate.champion.superior": ["importance_weighted_bound"],
     "gate.champion.non_inferior": ["importance_weighted_bound"],
     "vae.dataset": "images-2",
@@ -100,6 +103,8 @@ VALUES: dict[str, Any] = {
 }
 # Keys that have one value in an entry of their kind: another one makes it another kind of entry.
 FIXED = {"kind", "family", "channels"}
+# Bounds against the direction of their metric, which no gate may have.
+AGAINST = {"gate.thresholds.elbo.max", "gate.thresholds.copied.min"}
 
 
 @dataclass(frozen=True)
@@ -133,8 +138,11 @@ def changes(kinds: tuple[str, ...] = tuple(KINDS)) -> list[Change]:
         top, model, entry = KINDS[kind]
         for path, annotation, default in _leaves(model, entry):
             change = _change(top, kind, entry, path, annotation, default)
-            if change is None:
-                without.append(f"{kind}.{'.'.join(path)}")
+            key = f"{kind}.{'.'.join(path)}"
+            if key in AGAINST:
+                assert change is None, f"{key} is against the direction of its metric, and fits"
+            elif change is None:
+                without.append(key)
             else:
                 found.append(change)
     assert not without, f"no other value fits: {without}; say one in WITH or VALUES"
