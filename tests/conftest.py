@@ -19,7 +19,10 @@ from genmint import tracking
 from genmint.comparison import block_hash
 from genmint.config import load_params
 from genmint.files import sha256_file, write_json
+from genmint.lock import md5_file, md5_folder, read_lock, stages_of
+from genmint.metrics.code import code_sha256
 from genmint.project import Project
+from genmint.reading import read_yaml
 
 # A shell that starts us in the background has SIGINT ignored, and our children would inherit that:
 # then no test could interrupt them.
@@ -42,7 +45,13 @@ gates:
 """
 
 
-PROTOCOL = {"data": "d" * 64, "samples": 16, "seed": 1, "observation": "binary"}
+PROTOCOL = {
+    "data": "d" * 64,
+    "samples": 16,
+    "seed": 1,
+    "observation": "binary",
+    "code": code_sha256("vae"),
+}
 
 
 @dataclass
@@ -111,6 +120,7 @@ class Workshop:
         measured = {
             "model": name,
             "weights": weights,
+            "config": sha256_file(self.root / "models" / name / "config.json"),
             "dataset": "dots",
             "metrics": sha256_file(path),
             "items": sha256_file(items_path) if items else None,
@@ -129,6 +139,48 @@ class Workshop:
             "quarantined": 0,
         }
         write_json(self.root / "reports" / "data" / "dots.json", validation)
+        self.commit(name)
+
+    def commit(self, name="tiny"):
+        """Write into dvc.lock that the stages wrote the files that lie here, as `dvc commit`."""
+        stages = stages_of(name, self.params.models[name].dataset)
+        lock = read_lock(self.project.lock) | {stage: self.lock_entry(stage) for stage in stages}
+        # DVC reads JSON as well, which is YAML.
+        self.project.lock.write_text(json.dumps({"schema": "2.0", "stages": lock}))
+
+    def lock_entry(self, stage):
+        """What DVC writes into dvc.lock of a stage; here that is what promotion reads of it."""
+        verb, _, of = stage.partition("@")
+        project, model = self.project, self.project.model(of)
+        outs = {
+            "ingest": [project.manifest(of)],
+            "validate": [project.validation(of), project.quarantine(of)],
+            "prepare": [project.prepared(of)],
+            "reference": [project.reference(of)],
+            "train": [model / "model.safetensors", model / "config.json", model / "history.csv"],
+            "evaluate": [
+                project.metrics(of),
+                project.cost(of),
+                project.metrics(of).with_name(f"{of}.protocol.json"),
+                project.samples(of),
+            ],
+            "gate": [project.gate_record(of)],
+        }[verb]
+        top = {"train": "models", "evaluate": "", "gate": "gates"}.get(verb, "datasets")
+        settings = read_yaml(project.params).get(top, {})
+        named = {top: settings} if verb == "gate" else {f"{top}.{of}": settings.get(of)}
+        return {
+            "cmd": f"python -m genmint {verb} {of}",
+            "params": {"params.yaml": named} if top else {},
+            "outs": [
+                {
+                    "path": path.relative_to(self.root).as_posix(),
+                    "md5": md5_folder(path) if path.is_dir() else md5_file(path),
+                }
+                for path in outs
+                if path.exists()
+            ],
+        }
 
     def write_items(self, values, name="tiny"):
         table = np.array(list(values), dtype=[("elbo", "<f8")])
@@ -140,6 +192,7 @@ class Workshop:
         path = self.root / "metrics" / f"{name}.protocol.json"
         items = sha256_file(self.root / "samples" / name / "items.npy")
         write_json(path, {**json.loads(path.read_text()), "items": items})
+        self.commit(name)
 
     def spread(self, deviation=0.5, name="tiny", **changed):
         """Write how far trainings of a block differ: five values with this standard deviation."""
@@ -171,7 +224,9 @@ class Workshop:
     def gate(self, name="tiny"):
         from genmint.stages import gate
 
-        return gate.run(self.project, self.params, name)
+        passed = gate.run(self.project, self.params, name)
+        self.commit(name)
+        return passed
 
 
 @pytest.fixture

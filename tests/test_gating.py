@@ -55,6 +55,7 @@ COST = {"parameters": 900, "megabytes": 0.5, "train_seconds": 30.0, "sample_mill
 PROTOCOL = {
     "model": "vae",
     "weights": "w" * 64,
+    "config": "g" * 64,
     "dataset": "digits",
     "metrics": "m" * 64,
     "items": "i" * 64,
@@ -75,6 +76,7 @@ def without(values, key):
 
 def sources(
     weights=None,
+    config=None,
     metrics=METRICS,
     protocol=PROTOCOL,
     items=None,
@@ -89,6 +91,7 @@ def sources(
 
     return Sources(
         weights=source("models/vae/model.safetensors", "w", weights),
+        config=source("models/vae/config.json", "g", config),
         metrics=source("metrics/vae.json", "m", metrics),
         protocol=source("metrics/vae.protocol.json", "p", protocol),
         items=source("samples/vae/items.npy", "i", items),
@@ -123,6 +126,7 @@ def test_a_good_model_passes_and_says_what_was_asked():
         "data.validated",
         "evidence.protocol",
         "evidence.weights",
+        "evidence.config",
         "evidence.metrics",
         "evidence.items",
         "evidence.resamples",
@@ -150,7 +154,7 @@ def test_a_good_model_passes_and_says_what_was_asked():
     assert values["thresholds.elbo.min"] == (-20.0, -30.0)
     assert values["thresholds.elbo.pixel_bernoulli"] == (-20.0, -39.0)
     assert values["thresholds.frechet_digits_cnn.mean_plus_noise"] == (10.0, 58.0)
-    assert [item.sha256 for item in record.evidence] == [c * 64 for c in "wmpircv"]
+    assert [item.sha256 for item in record.evidence] == [c * 64 for c in "wgmpircv"]
 
 
 @pytest.mark.parametrize(
@@ -364,6 +368,7 @@ def test_a_file_that_was_read_and_yet_has_a_problem_blocks():
         ("dataset", "notes", "evidence.protocol"),
         ("protocol", None, "evidence.protocol"),
         ("weights", "x" * 64, "evidence.weights"),
+        ("config", "x" * 64, "evidence.config"),
         ("metrics", "x" * 64, "evidence.metrics"),
         ("items", "x" * 64, "evidence.items"),
         ("resamples", "x" * 64, "evidence.resamples"),
@@ -504,6 +509,7 @@ GOOD_RECORD = [
     ("data.validated", 1.0, 1.0, "the data set may enter"),
     ("evidence.protocol", "p" * 64, None, "the protocol is this model's"),
     ("evidence.weights", "w" * 64, "w" * 64, "models/vae/model.safetensors is what was measured"),
+    ("evidence.config", "g" * 64, "g" * 64, "models/vae/config.json is what was measured"),
     ("evidence.metrics", "m" * 64, "m" * 64, "metrics/vae.json is what was measured"),
     ("evidence.items", "i" * 64, "i" * 64, "samples/vae/items.npy is what was measured"),
     ("evidence.resamples", "r" * 64, "r" * 64, "samples/vae/resamples.json is what was measured"),
@@ -562,7 +568,7 @@ def test_a_good_record_to_the_last_word():
 
 def test_a_bad_record_to_the_last_word():
     """Everything that can be wrong with values is wrong: each check says no to its own value."""
-    broken = {**PROTOCOL, "weights": "x" * 64, "metrics": "x" * 64}
+    broken = {**PROTOCOL, "weights": "x" * 64, "config": "x" * 64, "metrics": "x" * 64}
     record = judge(
         metrics=BAD_VALUES,
         cost=BAD_COST,
@@ -655,15 +661,15 @@ def test_no_items_where_none_were_measured_is_said():
 
 def test_what_is_wrong_with_the_metrics_is_said_of_all_of_them():
     record = judge(metrics={**METRICS, "one": math.nan, "two": "2"})
-    assert rows(record)[7] == (
+    assert rows(record)[8] == (
         "metrics.finite",
         None,
         None,
         "one is nan, not a finite number; two is '2', not a number",
     )
-    assert rows(judge(metrics={}))[7][3] == "metrics/vae.json holds no metrics"
+    assert rows(judge(metrics={}))[8][3] == "metrics/vae.json holds no metrics"
     missing = Source("metrics/vae.json", problem="metrics/vae.json is missing")
-    assert rows(judge(metrics=missing))[7] == (
+    assert rows(judge(metrics=missing))[8] == (
         "metrics.finite",
         None,
         None,

@@ -207,7 +207,7 @@ def config_of_another_model(workshop):
         (laxer_gate_than_recorded, "not what params.yaml and the metrics lead to"),
         (no_gate, "params.yaml has no gates.tiny"),
         (refused_data, "the data set was refused"),
-        (config_of_another_model, "not the weights that config.json names"),
+        (config_of_another_model, "models/tiny/config.json is not the file that was gated"),
     ],
 )
 def test_evidence_that_does_not_hold_promotes_nothing(workshop, capsys, break_it, reason):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
+import genmint.evidence
 import genmint.metrics.score
 from genmint import tracking
 from genmint.config import Protocol
@@ -20,7 +21,7 @@ from genmint.metrics.reference import Baseline, Reference, write_reference
 from genmint.models import store
 from genmint.promotion import promote
 from genmint.scoring import protocol_path
-from genmint.stages import evaluate, gate
+from genmint.stages import evaluate
 
 PARAMS = """\
 datasets:
@@ -129,7 +130,7 @@ def make(workshop, knows, temperature=1.0):
 
 def run_stages(workshop):
     evaluate.run(workshop.project, workshop.params, "tiny")
-    gate.run(workshop.project, workshop.params, "tiny")
+    workshop.gate()
 
 
 def write_spread(workshop):
@@ -311,3 +312,66 @@ def test_a_confirmation_that_is_switched_off_is_said(workshop, measured, confirm
     assert outcome.verdict == "promoted"
     assert "not confirmed on a second split, which is switched off" in outcome.reason
     assert confirmed == []
+
+
+def swap_confirmation(workshop, *, meta):
+    """Put letters of other shares into the confirmation split, as bit rot or a person does."""
+    folder = workshop.project.prepared("words")
+    flat = np.random.default_rng(9).integers(2, len(VOCABULARY), 9000).astype(np.uint16)
+    np.save(folder / "confirmation.npy", flat)
+    if meta:
+        content = json.loads((folder / "meta.json").read_text())
+        content["files"]["confirmation.npy"] = sha256_file(folder / "confirmation.npy")
+        write_json(folder / "meta.json", content)
+
+
+@pytest.mark.parametrize("meta", [False, True])
+def test_a_swapped_confirmation_split_promotes_nothing(workshop, measured, meta):
+    make(workshop, knows=0.9)
+    swap_confirmation(workshop, meta=meta)
+    outcome = one(workshop)
+    assert (outcome.verdict, outcome.exit_code) == ("not promoted", 1)
+    assert "data/prepared/words" in outcome.reason
+    said = "not the data that tiny was measured on" if meta else "changed since it was prepared"
+    assert said in outcome.reason
+
+
+def test_a_split_that_is_swapped_while_it_is_read_promotes_nothing(workshop, measured, monkeypatch):
+    real = genmint.metrics.score.score_on
+
+    def score_on(*arguments):
+        swap_confirmation(workshop, meta=False)
+        return real(*arguments)
+
+    make(workshop, knows=0.9)
+    monkeypatch.setattr(genmint.metrics.score, "score_on", score_on)
+    outcome = one(workshop)
+    assert (outcome.verdict, outcome.exit_code) == ("not promoted", 1)
+    assert "confirmation.npy: missing or changed since it was prepared" in outcome.reason
+    assert confirmation_of(workshop, 2) is None
+
+
+def test_another_reference_promotes_nothing(workshop, measured):
+    make(workshop, knows=0.9)
+    write_judge(workshop, seed=3)
+    setting(workshop, "seed", 1)
+    outcome = one(workshop)
+    assert (outcome.verdict, outcome.exit_code) == ("not promoted", 1)
+    assert "data/reference/words/reference.json: missing, or not what tiny was" in outcome.reason
+
+
+def test_a_champion_that_other_code_measured_is_measured_again(workshop, measured, monkeypatch):
+    """The metrics of an earlier genmint are no figures to compare with."""
+    monkeypatch.setattr(genmint.metrics.score, "code_sha256", lambda family: "c" * 64)
+    monkeypatch.setattr(genmint.evidence, "code_sha256", lambda family: "c" * 64)
+    make(workshop, knows=0.9)
+    assert one(workshop).verdict == "promoted"
+    assert len(measured) == 1
+
+
+def test_figures_of_other_code_than_what_is_here_promote_nothing(workshop, measured, monkeypatch):
+    make(workshop, knows=0.9)
+    monkeypatch.setattr(genmint.evidence, "code_sha256", lambda family: "c" * 64)
+    outcome = one(workshop)
+    assert (outcome.verdict, outcome.exit_code) == ("not promoted", 1)
+    assert "metrics/tiny.json was measured by other code of genmint" in outcome.reason

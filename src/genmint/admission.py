@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -69,7 +69,7 @@ class Admission:
         self._name = name
         self._overrides = overrides
         # Weights are large, and artefacts are written once: each are hashed once per command.
-        self._digests: dict[str, tuple[str, str]] = {}
+        self._digests: dict[str, _Stored] = {}
 
     def absent(self, named: NamedVersion) -> str | None:
         """See `Judge`."""
@@ -135,7 +135,7 @@ class Admission:
                 problem = self._other_weights(version, files)
                 if problem is not None:
                     return problem
-            return _by_record(version, files)
+            return _by_record(version, files, self._digests[files.source].config if whole else None)
 
     @contextlib.contextmanager
     def _files(self, version: Version) -> Iterator[_Files | None]:
@@ -169,13 +169,26 @@ class Admission:
             config = _json(folder / CONFIG)
             if config is None:
                 return "the model that is stored with it is damaged"
-            self._digests[files.source] = (sha256_file(folder / WEIGHTS), str(config.get("name")))
-        digest, model = self._digests[files.source]
-        if model != version.name:
-            return f"it is a copy of a version of {model}, and was never gated as {version.name}"
-        if digest != version.weights:
+            self._digests[files.source] = _Stored(
+                sha256_file(folder / WEIGHTS), sha256_file(folder / CONFIG), str(config.get("name"))
+            )
+        stored = self._digests[files.source]
+        if stored.model != version.name:
+            return (
+                f"it is a copy of a version of {stored.model}, and was never gated as "
+                f"{version.name}"
+            )
+        if stored.weights != version.weights:
             return "its weights are not those that passed the gate"
         return None
+
+
+class _Stored(NamedTuple):
+    """What lies under a source: hashes of weights and config.json, and the name that it says."""
+
+    weights: str
+    config: str
+    model: str
 
 
 class _Files:
@@ -210,8 +223,14 @@ class _Files:
         return path.parent
 
 
-def _by_record(version: Version, files: _Files) -> str | None:
-    """Say which of record and tags speaks against a version, None if neither does."""
+def _by_record(version: Version, files: _Files, config: str | None) -> str | None:
+    """Say which of record and tags speaks against a version, None if neither does.
+
+    Args:
+        version: that was asked for.
+        files: that are stored with it.
+        config: sha256 of its config.json; None if it was not read.
+    """
     stored = f"{version.name}.json"
     folder = files.fetch(_RECORDS, (stored,))
     if folder is None:
@@ -227,7 +246,7 @@ def _by_record(version: Version, files: _Files) -> str | None:
     said = {key: version.tags.get(f"genmint.{key}") for key in ("gate", "gate_mode", "record")}
     if said["record"] not in (None, sha256_json(record)):
         return "the gate record stored with it is not the one that its tags name"
-    if record.get("passed") != 1 or record.get("checks_failed") != 0:
+    if _failed(record):
         tags = ", whatever its tags say" if said["gate"] == "passed" else ""
         return f"it failed its gate{tags}"
     if record.get("mode") != "enforce":
@@ -235,10 +254,33 @@ def _by_record(version: Version, files: _Files) -> str | None:
     for key, expected in (("gate", "passed"), ("gate_mode", "enforce")):
         if said[key] not in (None, expected):
             return f"its tag genmint.{key} says {said[key]}, and its gate record {expected}"
-    gated = {"file": f"models/{version.name}/{WEIGHTS}", "sha256": version.weights}
-    if record.get("model") != version.name or gated not in record.get("evidence", []):
+    evidence = _evidence(record)
+    if (
+        record.get("model") != version.name
+        or evidence.get(f"models/{version.name}/{WEIGHTS}") != version.weights
+    ):
         return "the gate record stored with it is that of other weights"
+    # A record of an earlier genmint does not name it.
+    gated = evidence.get(f"models/{version.name}/{CONFIG}")
+    if config is not None and gated is not None and gated != config:
+        return f"its {CONFIG} is not the one that passed the gate"
     return None
+
+
+def _failed(record: dict[str, Any]) -> bool:
+    """Whether a record says in any of its places that a check failed, or says of none."""
+    checks = record.get("checks")
+    counted = (record.get("passed"), record.get("checks_failed"))
+    if counted != (1, 0) or not isinstance(checks, list) or not checks:
+        return True
+    return not all(isinstance(check, dict) and check.get("passed") is True for check in checks)
+
+
+def _evidence(record: dict[str, Any]) -> dict[str, Any]:
+    """Hash of each file that a record names."""
+    listed = record.get("evidence")
+    items = listed if isinstance(listed, list) else []
+    return {str(item.get("file")): item.get("sha256") for item in items if isinstance(item, dict)}
 
 
 def _json(path: Path) -> dict[str, Any] | None:

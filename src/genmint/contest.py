@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -18,11 +19,18 @@ from genmint.catalogue import Direction, metric
 from genmint.comparison import Comparison, Ruling, Scores, block_hash, compare, confirm
 from genmint.config import ChampionRule, Params
 from genmint.errors import GenmintError
+from genmint.evidence import check_data
 from genmint.files import scratch_dir
+from genmint.gating import Record
 from genmint.project import Project
 from genmint.registered import Version
 from genmint.registry import Registry
-from genmint.scoring import champion_scores, confirmation_scores, read_spread
+from genmint.scoring import (
+    confirmation_scores,
+    measured_scores,
+    read_spread,
+    recorded_scores,
+)
 
 # What was found on the confirmation split, by the weights of the champion.
 CONFIRMATION_TAG = "genmint.confirmation"
@@ -32,31 +40,49 @@ COMPARISON_TAG = "genmint.comparison"
 _CONFIRMATIONS = TypeAdapter(dict[str, Comparison])
 
 
-def hold(
-    registry: Registry,
-    project: Project,
-    params: Params,
-    version: Version,
-    champion: Version,
-    challenger: Scores,
-) -> Ruling:
+@dataclass(frozen=True)
+class Challenger:
+    """A model that is to be promoted, with all that was verified of it.
+
+    Attributes:
+        project: with the prepared data and the reference that it was measured on.
+        files: a private copy of its own files (`snapshot.taken`).
+        params: of the copied params.yaml.
+        name: of the model.
+        record: its gate record.
+        scores: on the test split.
+    """
+
+    project: Project
+    files: Project
+    params: Params
+    name: str
+    record: Record
+    scores: Scores
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set that it is trained on."""
+        return self.params.models[self.name].dataset
+
+
+def hold(registry: Registry, challenger: Challenger, version: Version, champion: Version) -> Ruling:
     """Compare a registered challenger with the champion; write what the confirmation split said.
 
     Args:
         registry: that has both.
-        project: with the challenger's files, its data and reference.
-        params: with its block and its gate.
-        version: the challenger.
+        challenger: the model.
+        version: the challenger's.
         champion: the champion there is now.
-        challenger: its scores on the test split.
 
     Raises:
-        GenmintError: the champion cannot be measured as the challenger was.
+        GenmintError: the champion cannot be measured as the challenger was, or the data are not
+            those that the challenger was measured on.
         RegistryUnreachableError: the registry does not answer.
     """
-    name = champion.name
+    name, params, project = challenger.name, challenger.params, challenger.project
     rule = params.gates[name].champion
-    confirmed = params.datasets[params.models[name].dataset].confirmation > 0
+    confirmed = params.datasets[challenger.dataset].confirmation > 0
     with scratch_dir() as folder:
         weights, evaluation = registry.download(champion, folder)
         if not weights.is_dir():
@@ -66,18 +92,21 @@ def hold(
             )
         with _measurable(champion):
             metrics = (*rule.superior, *rule.non_inferior)
-            protocol = challenger.protocol
-            scores = champion_scores(project, name, weights, evaluation, metrics, protocol)
+            scores = recorded_scores(name, weights, evaluation, metrics, challenger.scores.protocol)
+            if scores is None:
+                with _same_data(challenger):
+                    scores = measured_scores(project, name, weights)
         block = block_hash(params.models[name])
-        test = compare(rule, _direction, challenger, scores, read_spread(project, name), block)
+        spread = read_spread(challenger.files, name)
+        test = compare(rule, _direction, challenger.scores, scores, spread, block)
         confirmation = None
         if test.better and confirmed:
             # As it is now: an attempt of this very promotion may have written it.
             kept = _kept(registry.get(name, version.version) or version)
             confirmation = kept.get(champion.weights)
             if confirmation is None:
-                with _measurable(champion):
-                    confirmation = _confirm(project, name, rule, weights)
+                with _measurable(champion), _same_data(challenger):
+                    confirmation = _confirm(challenger, rule, weights)
                 _keep(registry, version, {**kept, champion.weights: confirmation})
     return Ruling(champion=champion.version, test=test, confirmation=confirmation)
 
@@ -109,10 +138,19 @@ def _direction(name: str) -> Direction:
     return metric(name).direction
 
 
-def _confirm(project: Project, name: str, rule: ChampionRule, weights: Path) -> Comparison:
-    found = []
-    for folder in (project.model(name), weights):
-        scores = confirmation_scores(project, name, folder, rule.superior)
+@contextlib.contextmanager
+def _same_data(challenger: Challenger) -> Iterator[None]:
+    """Measure on the challenger's own data; what was changed before or meanwhile is refused."""
+    where = (challenger.project, challenger.files, challenger.name, challenger.dataset)
+    check_data(*where)
+    yield
+    check_data(*where)
+
+
+def _confirm(challenger: Challenger, rule: ChampionRule, weights: Path) -> Comparison:
+    name, found = challenger.name, []
+    for folder in (challenger.files.model(name), weights):
+        scores = confirmation_scores(challenger.project, name, folder, rule.superior)
         if scores is None:
             raise GenmintError(
                 f"the confirmation split is empty. Run `dvc repro gate@{name}` to prepare it."

@@ -45,6 +45,7 @@ class Sources:
     """All the files that a decision on one model rests on."""
 
     weights: Source
+    config: Source
     metrics: Source
     protocol: Source
     items: Source
@@ -56,6 +57,7 @@ class Sources:
         """Return every source, in the order of the record."""
         return (
             self.weights,
+            self.config,
             self.metrics,
             self.protocol,
             self.items,
@@ -135,7 +137,7 @@ def decide(name: str, gate: Gate | None, sources: Sources, dataset: str) -> Reco
     Args:
         name: of the model's block.
         gate: its block in `gates`; None if there is none, which is a refusal.
-        sources: weights, metrics, protocol, cost and validation as they lie on disk.
+        sources: weights, configuration, metrics, protocol, cost and validation as they lie on disk.
         dataset: block name of the data that the model was trained on.
     """
     checks = [_configured(name, gate), *_data(sources.validation, dataset)]
@@ -202,6 +204,7 @@ def _belong_together(name: str, dataset: str, sources: Sources) -> list[Check]:
     ]
     for key, source in (
         ("weights", sources.weights),
+        ("config", sources.config),
         ("metrics", sources.metrics),
         ("items", sources.items),
         ("resamples", sources.resamples),

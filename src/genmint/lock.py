@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -84,6 +87,73 @@ def _is_entry(entry: Any) -> bool:
 def _loaded(text: str) -> Any:
     """Nobody changes what this returns: a promotion of four models asks for it eight times."""
     return parse_yaml(text, "", LOCK_FILE, GenmintError) or {}
+
+
+def hashes(entry: Mapping[str, Any], part: str) -> dict[str, str]:
+    """Return DVC's hash of each path that a stage read (`deps`) or wrote (`outs`)."""
+    return {
+        str(item["path"]): str(item.get("md5") or item.get("etag") or item.get("checksum"))
+        for item in entry.get(part) or []
+    }
+
+
+def written(entries: Entries) -> dict[str, tuple[str, str]]:
+    """Return path → (DVC's hash, stage) of all that these stages wrote."""
+    return {
+        path: (digest, stage)
+        for stage, entry in entries.items()
+        for path, digest in hashes(entry, "outs").items()
+    }
+
+
+def contradictions(entries: Entries) -> list[str]:
+    """Say which stage read other files than an earlier one of these wrote; [] if none did."""
+    outs = written(entries)
+    return [
+        f"{stage} read another {path} than {outs[path][1]} wrote"
+        for stage, entry in entries.items()
+        for path, digest in hashes(entry, "deps").items()
+        if path in outs and outs[path][0] != digest
+    ]
+
+
+def other_files(entries: Entries, root: Path, *, folders: bool) -> list[tuple[str, str]]:
+    """Return (path, stage) of each output that lies below `root` and is not what a stage wrote.
+
+    Args:
+        entries: of the stages.
+        root: folder of a project, or of a copy of some of its files. What is not there is passed
+            over.
+        folders: whether folders are compared as well, which must then be whole.
+    """
+    found = []
+    for path, (digest, stage) in written(entries).items():
+        where = root / path
+        if where.is_file():
+            differs = md5_file(where) != digest
+        else:
+            differs = folders and where.is_dir() and md5_folder(where) != digest
+        if differs:
+            found.append((path, stage))
+    return found
+
+
+def md5_file(path: Path) -> str:
+    """DVC's hash of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, _md5).hexdigest()
+
+
+def md5_folder(path: Path) -> str:
+    """DVC's hash of a folder: of a list of its files with theirs (`Tree` of dvc-data), `….dir`."""
+    files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    listed = [{"md5": md5_file(path / file), "relpath": file} for file in files]
+    return f"{_md5(json.dumps(listed, sort_keys=True).encode()).hexdigest()}.dir"
+
+
+def _md5(data: bytes = b"") -> Any:
+    # DVC's own hash of files, which protects from nothing but mistakes.
+    return hashlib.md5(data, usedforsecurity=False)
 
 
 def stages_of(name: str, dataset: str) -> list[str]:

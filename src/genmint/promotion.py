@@ -13,15 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from genmint import contest, tracking
+from genmint import contest, snapshot, tracking
 from genmint.beside import log_beside
-from genmint.comparison import Scores
-from genmint.config import Params
+from genmint.config import Params, load_params
+from genmint.contest import Challenger
 from genmint.errors import GenmintError, RegistryError, RegistryMissingError
-from genmint.gating import Record
+from genmint.evidence import verify
 from genmint.history import Standing, rolled_back
-from genmint.models import store
-from genmint.models.record import WEIGHTS
 from genmint.project import Project
 from genmint.reconcile import settle_all
 from genmint.registered import Version
@@ -77,9 +75,10 @@ def promote(project: Project, params: Params, names: Sequence[str]) -> list[Outc
     registry = None
     for name in names:
         try:
-            record = verify(project, params, name)
-            registry = registry or Registry.open(project)
-            outcome = _promote_one(registry, project, params, name, record)
+            with snapshot.taken(project, name, params.models[name].dataset) as files:
+                challenger = _verified(project, files, params, name)
+                registry = registry or Registry.open(project)
+                outcome = _promote_one(registry, challenger)
         except GenmintError as error:
             if isinstance(error, RegistryError) and not isinstance(error, RegistryMissingError):
                 raise
@@ -89,57 +88,31 @@ def promote(project: Project, params: Params, names: Sequence[str]) -> list[Outc
     return outcomes
 
 
-def verify(project: Project, params: Params, name: str) -> Record:
-    """Return the gate record of a model, made sure that it speaks of the files that lie here.
-
-    The decision is pure, so it is simply made again: weights, metrics, protocol, costs, validation
-    report, gate block and verdicts must all come out as recorded.
-
-    Raises:
-        GenmintError: a file is missing or damaged, or the record is not the one that these files
-            and params.yaml lead to.
-    """
-    if not (project.model(name) / WEIGHTS).is_file():
-        raise GenmintError(f"models/{name} is not here. Run `dvc repro gate@{name}`.")
-    record = gate.read_record(project, name)
-    now = gate.judge(project, params, name)
-    if record != now:
-        raise GenmintError(f"{_difference(record, now)}. Run `dvc repro gate@{name}`.")
-    distrusted = record.distrusted()
-    if distrusted:
-        reasons = "; ".join(check.reason for check in distrusted)
-        raise GenmintError(f"{reasons}. Run `dvc repro gate@{name}`.")
-    store.load(project.model(name))
-    return record
+def _verified(project: Project, files: Project, params: Params, name: str) -> Challenger:
+    now = load_params(files.params)
+    dataset = params.models[name].dataset
+    if name not in now.models or now.models[name].dataset != dataset:
+        again = f"Run `genmint promote {name}` again."
+        raise GenmintError(f"{files.params}: changed meanwhile. {again}")
+    record = verify(project, files, now, name)
+    return Challenger(project, files, now, name, record, challenger_scores(files, name))
 
 
-def _difference(record: Record, now: Record) -> str:
-    recorded = {item.file: item.sha256 for item in record.evidence}
-    for item in now.evidence:
-        if item.sha256 is None:
-            return f"{item.file} is missing"
-        if recorded.get(item.file) != item.sha256:
-            return f"{item.file} is not the file that was gated"
-    if record.model != now.model:
-        return f"the gate record is that of {record.model}"
-    return "the gate record is not what params.yaml and the metrics lead to"
-
-
-def _promote_one(
-    registry: Registry, project: Project, params: Params, name: str, record: Record
-) -> Outcome:
-    run_id = tracking.recreate_run(project, name, registry.client)
-    values = facts(project, params, name, record, registry, run_id)
-    challenger = challenger_scores(project, name)
-    version = _register(registry, project, params, name, record, values, run_id)
-    registry.log_metrics(run_id, challenger.metrics, values.time_ms)
+def _promote_one(registry: Registry, challenger: Challenger) -> Outcome:
+    name, record = challenger.name, challenger.record
+    run_id = tracking.recreate_run(
+        challenger.project, name, registry.client, files=challenger.files
+    )
+    values = facts(challenger.files, challenger.params, name, record, registry, run_id)
+    version = _register(registry, challenger, values, run_id)
+    registry.log_metrics(run_id, challenger.scores.metrics, values.time_ms)
     if not record.passed:
         if record.mode == "enforce":
             # The record that was just stored may be the champion's own.
-            settle_all(registry, params.gates.get(name), name)
+            settle_all(registry, challenger.params.gates.get(name), name)
         return Outcome(name, "refused", version.version, gate.reasons(record))
     for _ in range(_ATTEMPTS):
-        outcome = _decide(registry, project, params, version, record, challenger)
+        outcome = _decide(registry, version, challenger)
         if outcome is not None:
             return outcome
         time.sleep(0.05)
@@ -149,19 +122,12 @@ def _promote_one(
     )
 
 
-def _register(
-    registry: Registry,
-    project: Project,
-    params: Params,
-    name: str,
-    record: Record,
-    values: Facts,
-    run_id: str,
-) -> Version:
+def _register(registry: Registry, challenger: Challenger, values: Facts, run_id: str) -> Version:
     """Make the weights a version, or store the new gate record with the one that has them.
 
     The record of a gate in dry-run does not take the place of one that counts.
     """
+    name, record, files = challenger.name, challenger.record, challenger.files
     known = registry.find(name, values.weights)
     if (
         known is not None
@@ -171,26 +137,19 @@ def _register(
         return known
     return registry.register(
         name,
-        project.model(name),
+        files.model(name),
         weights=values.weights,
         run_id=run_id,
         tags=values.tags,
         description=description(record, values.weights, contest.ruling_of(known)),
-        evaluation=evaluation_files(project, name, params.models[name].dataset),
+        evaluation=evaluation_files(files, name, challenger.params.models[name].dataset),
     )
 
 
-def _decide(
-    registry: Registry,
-    project: Project,
-    params: Params,
-    version: Version,
-    record: Record,
-    challenger: Scores,
-) -> Outcome | None:
+def _decide(registry: Registry, version: Version, challenger: Challenger) -> Outcome | None:
     """Look, decide and write once; None if somebody else wrote in between."""
-    name = version.name
-    rule = params.gates.get(name)
+    name, record = version.name, challenger.record
+    rule = challenger.params.gates.get(name)
     dry = record.mode == "dry-run"
     standing = registry.read(name, rule) if dry else settle_all(registry, rule, name)
     champion = None if standing.champion is None else registry.get(name, standing.champion)
@@ -205,7 +164,7 @@ def _decide(
     if champion is None:
         reason = _first(standing)
     else:
-        ruling = contest.hold(registry, project, params, version, champion, challenger)
+        ruling = contest.hold(registry, challenger, version, champion)
         registry.tag(version, contest.COMPARISON_TAG, ruling.model_dump_json())
         registry.describe(version, description(record, version.weights, ruling))
         log_beside(registry, champion, version)

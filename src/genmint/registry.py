@@ -6,7 +6,7 @@ Weights are found by their hash (tag `genmint.weights`), never by number.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Self
@@ -131,7 +131,7 @@ class Registry:
         run_id: str,
         tags: Mapping[str, str],
         description: str,
-        evaluation: Sequence[Path],
+        evaluation: Mapping[str, Path],
     ) -> Version:
         """Make weights a version, unless they are one; its facts are brought up to date.
 
@@ -142,8 +142,8 @@ class Registry:
             run_id: of the run that made them.
             tags: what is known of the version.
             description: Markdown.
-            evaluation: files that say how it was measured; stored with the version, so that it
-                can be compared later without being measured again.
+            evaluation: files that say how it was measured, by their path in a project; stored
+                with the version, so that it can be compared later without being measured again.
         """
         known = self.find(name, weights)
         with tracking.reaching(self.address):
@@ -284,7 +284,7 @@ class Registry:
         run_id: str,
         tags: Mapping[str, str],
         description: str,
-        evaluation: Sequence[Path],
+        evaluation: Mapping[str, Path],
     ) -> Version:
         self._ensure(name)
         with scratch_dir() as scratch:
@@ -319,7 +319,7 @@ class Registry:
         version: Version,
         tags: Mapping[str, str],
         description: str,
-        evaluation: Sequence[Path],
+        evaluation: Mapping[str, Path],
     ) -> None:
         changed = {k: v for k, v in tags.items() if version.tags.get(k) != v}
         if changed and version.run_id is not None:
@@ -338,10 +338,10 @@ class Registry:
         if changed or not version.description:
             self.client.update_model_version(version.name, version.version, description)
 
-    def _log_evaluation(self, run_id: str, files: Sequence[Path]) -> None:
-        """Store files of the project under their own paths, beside the model."""
-        for path in files:
-            folder = PurePosixPath(_EVIDENCE, path.parent.relative_to(self.project.root).as_posix())
+    def _log_evaluation(self, run_id: str, files: Mapping[str, Path]) -> None:
+        """Store files under their paths in a project, beside the model."""
+        for name, path in files.items():
+            folder = PurePosixPath(_EVIDENCE, name).parent
             self.client.log_artifact(run_id, str(path), str(folder))
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], time_ms: int) -> None:

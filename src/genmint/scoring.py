@@ -18,7 +18,7 @@ from genmint.errors import GenmintError
 from genmint.files import read_json, sha256_file
 from genmint.models import store
 from genmint.models.family import Family
-from genmint.models.record import ModelRecord
+from genmint.models.record import CONFIG, WEIGHTS, ModelRecord
 from genmint.project import Project
 
 
@@ -69,33 +69,28 @@ def read_spread(project: Project, name: str) -> Spread | str:
     return found
 
 
-def champion_scores(
-    project: Project,
+def recorded_scores(
     name: str,
     weights: Path,
     evaluation: Path,
     metrics: Sequence[str],
     protocol: Mapping[str, Any],
-) -> Scores:
-    """Read the champion's scores if they were measured under `protocol`, else measure them.
+) -> Scores | None:
+    """Read the champion's scores; None if they were not measured under `protocol`.
 
     Args:
-        project: with the prepared data and reference that the challenger was measured on.
         name: of the model.
         weights: folder with the champion's model.safetensors and config.json.
         evaluation: folder with the files of its evaluation, laid out as in a project.
         metrics: in which they are to be compared.
         protocol: of the challenger.
-
-    Raises:
-        GenmintError: the champion's files are damaged, or it cannot be measured here.
     """
     recorded = _recorded(name, weights, evaluation)
-    if recorded is not None and not any(
+    if recorded is None or any(
         incomparable(metric, recorded.protocol, protocol) for metric in metrics
     ):
-        return recorded
-    return _measure(project, name, weights)
+        return None
+    return recorded
 
 
 def confirmation_scores(
@@ -125,8 +120,17 @@ def confirmation_scores(
     return Scores(found, {}, _lists(items), resamples)
 
 
-def _measure(project: Project, name: str, weights: Path) -> Scores:
-    """Score the champion on the data and reference that lie here, as evaluate would."""
+def measured_scores(project: Project, name: str, weights: Path) -> Scores:
+    """Score the champion on the data and reference that lie here, as evaluate would.
+
+    Args:
+        project: with the prepared data and the reference that the challenger was measured on.
+        name: of the model.
+        weights: folder with the champion's model.safetensors and config.json.
+
+    Raises:
+        GenmintError: the champion's files are damaged, or it cannot be measured here.
+    """
     from genmint.metrics.score import score
 
     model, record = _load(name, weights)
@@ -150,7 +154,9 @@ def _recorded(name: str, weights: Path, evaluation: Path) -> Scores | None:
         measured = read_protocol(registered, name)
         if measured["metrics"] != sha256_file(metrics):
             return None
-        if measured["weights"] != sha256_file(weights / "model.safetensors"):
+        if measured["weights"] != sha256_file(weights / WEIGHTS):
+            return None
+        if measured["config"] != sha256_file(weights / CONFIG):
             return None
         items = registered.items(name)
         if measured["items"] != (sha256_file(items) if items.is_file() else None):

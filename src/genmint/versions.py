@@ -162,8 +162,8 @@ def _joined(parts: Sequence[str]) -> str:
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
-def evaluation_files(project: Project, name: str, dataset: str) -> list[Path]:
-    """List the files that say how a model came about, was measured and judged; those that exist.
+def evaluation_files(project: Project, name: str, dataset: str) -> dict[str, Path]:
+    """Files that say how a model came about, was measured and judged, by path; those that exist.
 
     params.yaml and dvc.lock are among them: a version made from a tree that was never committed
     keeps its settings and the hashes of all that it was made from.
@@ -181,4 +181,5 @@ def evaluation_files(project: Project, name: str, dataset: str) -> list[Path]:
         project.resamples(name),
         *(samples / shown for shown in _SHOWN),
     ]
-    return [path for path in files if path.is_file()]
+    there = [path for path in files if path.is_file()]
+    return {path.relative_to(project.root).as_posix(): path for path in there}

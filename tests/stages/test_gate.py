@@ -29,6 +29,7 @@ def test_a_pass_is_written_and_shown(workshop, capsys):
     assert shown["low"] == pytest.approx(-20.196, abs=1e-3)
     assert [item["file"] for item in found["evidence"]] == [
         "models/tiny/model.safetensors",
+        "models/tiny/config.json",
         "metrics/tiny.json",
         "metrics/tiny.protocol.json",
         "samples/tiny/items.npy",
@@ -39,7 +40,7 @@ def test_a_pass_is_written_and_shown(workshop, capsys):
     out = capsys.readouterr().out
     assert "-20 ± 0.2" in out
     assert "is at least" in out
-    assert "tiny: passed all 11 checks" in out
+    assert "tiny: passed all 12 checks" in out
 
 
 def test_a_refusal_is_a_result(workshop, capsys):
@@ -138,7 +139,7 @@ def test_markdown_cannot_be_broken_by_a_reason(workshop):
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + len(found.checks)
     assert "a \\| b c" in text
-    assert text.startswith("**Gate: refused** (10 of 11 checks, mode enforce)")
+    assert text.startswith("**Gate: refused** (11 of 12 checks, mode enforce)")
 
 
 def test_dry_run_says_so(workshop, capsys):

@@ -6,7 +6,6 @@ broken. Nothing is taken from the files that happen to lie here now.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -22,7 +21,15 @@ from genmint.files import read_json, sha256_file, sha256_json
 from genmint.gating import Record
 from genmint.history import previous
 from genmint.lineage.history import recorded_in
-from genmint.lock import Entries, read_lock, stages_of
+from genmint.lock import (
+    Entries,
+    contradictions,
+    hashes,
+    other_files,
+    read_lock,
+    stages_of,
+    written,
+)
 from genmint.project import Project
 from genmint.registered import Version
 from genmint.registry import Registry
@@ -228,42 +235,27 @@ def _follow_stages(lineage: Lineage, stored: Project) -> Entries:
         lineage.unknown["stages"] = f"{reason}: the stages ran without DVC"
         return {}
     entries = {stage: lock[stage] for stage in wanted}
-    written = {
-        path: (digest, stage)
-        for stage, entry in entries.items()
-        for path, digest in _hashes(entry, "outs").items()
-    }
-    contradictions = _contradictions(entries, written, stored.root)
-    if contradictions:
-        lineage.broken += contradictions
+    outs = written(entries)
+    found = contradictions(entries)
+    found += [
+        f"{path}, as stored, is not what {stage} wrote by the stored dvc.lock"
+        for path, stage in other_files(entries, stored.root, folders=False)
+    ]
+    if found:
+        lineage.broken += found
         lineage.unknown["stages"] = "the stored dvc.lock speaks of other files: stages ran by hand"
         return {}
     lineage.stages = {}
     for stage, entry in entries.items():
-        read = _hashes(entry, "deps")
+        read = hashes(entry, "deps")
         lineage.stages[stage] = {
             "command": entry.get("cmd"),
-            "code": {path: value for path, value in read.items() if _is_code(path, written)},
-            "data": {path: value for path, value in read.items() if not _is_code(path, written)},
+            "code": {path: value for path, value in read.items() if _is_code(path, outs)},
+            "data": {path: value for path, value in read.items() if not _is_code(path, outs)},
             "parameters": _parameters(entry),
-            "wrote": _hashes(entry, "outs"),
+            "wrote": hashes(entry, "outs"),
         }
     return entries
-
-
-def _contradictions(
-    entries: Entries, written: Mapping[str, tuple[str, str]], evaluation: Path
-) -> list[str]:
-    found = []
-    for stage, entry in entries.items():
-        for path, digest in _hashes(entry, "deps").items():
-            if path in written and written[path][0] != digest:
-                found.append(f"{stage} read another {path} than {written[path][1]} wrote")
-    for path, (digest, stage) in written.items():
-        file = evaluation / path
-        if file.is_file() and hashlib.md5(file.read_bytes()).hexdigest() != digest:  # noqa: S324 - DVC's
-            found.append(f"{path}, as stored, is not what {stage} wrote by the stored dvc.lock")
-    return found
 
 
 def _follow_commit(lineage: Lineage, project: Project, entries: Entries) -> None:
@@ -297,13 +289,6 @@ def _follow_journal(lineage: Lineage, registry: Registry, version: Version) -> N
                     "reason": entry.reason,
                 }
             )
-
-
-def _hashes(entry: Mapping[str, Any], part: str) -> dict[str, str]:
-    return {
-        str(item["path"]): str(item.get("md5") or item.get("etag") or item.get("checksum"))
-        for item in entry.get(part) or []
-    }
 
 
 def _is_code(path: str, written: Mapping[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from genmint.data import views
 from genmint.data.prepared import Prepared, Split
 from genmint.errors import DataError, GenmintError
 from genmint.files import sha256_file
+from genmint.metrics.code import code_sha256
 from genmint.metrics.judge import Metrics
 from genmint.metrics.likelihood import (
     Floats,
@@ -260,6 +261,7 @@ def _protocol(
         "importance_samples": protocol.importance_samples,
         "batch_size": protocol.batch_size,
         "dtype": "float32",
+        "code": code_sha256(record.model.family),
         "observation": observation,
         **_sampling(record),
         # Figures of p(x|y) and of p(x) do not compare. Left out of others, as of older records.

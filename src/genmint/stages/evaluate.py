@@ -206,6 +206,7 @@ def _write(
         {
             "model": name,
             "weights": record.weights,
+            "config": sha256_file(project.model(name) / CONFIG),
             "dataset": record.data.dataset,
             "metrics": sha256_file(path),
             "items": sha256_file(items) if items.is_file() else None,

@@ -55,6 +55,7 @@ def read_sources(project: Project, name: str, dataset: str) -> Sources:
     metrics = project.metrics(name)
     return Sources(
         weights=_bytes(project, project.model(name) / "model.safetensors"),
+        config=_bytes(project, project.model(name) / "config.json"),
         metrics=_json(project, metrics),
         protocol=_json(project, metrics.with_name(f"{name}.protocol.json")),
         items=_bytes(project, project.items(name), needed=False),

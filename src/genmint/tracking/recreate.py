@@ -21,7 +21,13 @@ from genmint.tracking.store import connect, experiment_id, find_run, reaching, u
 _BATCH = 500
 
 
-def recreate_run(project: Project, name: str, client: MlflowClient | None = None) -> str:
+def recreate_run(
+    project: Project,
+    name: str,
+    client: MlflowClient | None = None,
+    *,
+    files: Project | None = None,
+) -> str:
     """Id of the run that made the weights of model `name`, made from its history if unknown.
 
     A model that DVC restored from a cache was trained elsewhere, or before this tracker existed.
@@ -29,13 +35,19 @@ def recreate_run(project: Project, name: str, client: MlflowClient | None = None
     `genmint.recreated`; times are those of the file, since the history holds none. It names no
     commit: the one that happens to be checked out here need not be the one that trained.
 
+    Args:
+        project: whose tracker it is.
+        name: of the model.
+        client: of that tracker, which answers; one is made if it is left out.
+        files: with models/NAME and dvc.lock, if they are not to be read from `project`.
+
     Raises:
         RegistryUnreachableError: the tracker does not answer.
         GenmintError: history or configuration are missing or unreadable.
-
     """
     client = client or connect(project)
-    folder = project.model(name)
+    files = files or project
+    folder = files.model(name)
     weights = sha256_file(folder / "model.safetensors")
     with reaching(uri(project)):
         known = find_run(client, name, weights)
@@ -44,7 +56,7 @@ def recreate_run(project: Project, name: str, client: MlflowClient | None = None
     config = read_json(folder / "config.json", f"Run `dvc repro train@{name}`.")
     metrics = _read_history(folder / "history.csv", name)
     with reaching(uri(project)):
-        return _write_run(client, project, name, weights, config, metrics)
+        return _write_run(client, files, name, weights, config, metrics)
 
 
 def _write_run(
