@@ -18,7 +18,7 @@ import pytest
 from genmint import tracking
 from genmint.comparison import block_hash
 from genmint.config import load_params
-from genmint.files import sha256_file, write_json
+from genmint.files import sha256_bytes, sha256_file, write_json, write_text
 from genmint.lock import md5_file, md5_folder, read_lock, stages_of
 from genmint.metrics.code import code_sha256
 from genmint.project import Project
@@ -45,8 +45,28 @@ gates:
 """
 
 
+# What prepare and reference leave of `dots`, as far as promotion asks: meta.json without arrays.
+META = """\
+{
+  "dataset": "dots",
+  "kind": "image",
+  "items": {"train": 80, "validation": 10, "test": 100, "confirmation": 0},
+  "shape": [1, 4, 4],
+  "files": {}
+}
+"""
+REFERENCE = json.dumps({
+    "dataset": "dots",
+    "data": sha256_bytes(META.encode()),
+    "protocol": {"samples": 16, "seed": 1},
+    "extractor": None,
+    "baselines": {},
+    "noise_floor": {},
+    "real": {},
+})  # fmt: skip
+
 PROTOCOL = {
-    "data": "d" * 64,
+    "data": sha256_bytes(META.encode()),
     "samples": 16,
     "seed": 1,
     "observation": "binary",
@@ -88,7 +108,7 @@ class Workshop:
             "name": name,
             "model": config,
             "data": spec,
-            "prepared": "d" * 64,
+            "prepared": PROTOCOL["data"],
             "resolved": {"precision": "fp32"},
         }
         record = store.save(folder, store.build(config, spec), described)
@@ -96,6 +116,8 @@ class Workshop:
         history = "\n".join(["step,epoch,train_loss,validation_loss", *rows]) + "\n"
         (folder / "history.csv").write_text(history)
         write_json(folder / "health.json", {"recoveries": [], "seeds": [{}], "seed_spread": 0.0})
+        write_text(self.project.prepared("dots") / "meta.json", META)
+        write_text(self.project.reference("dots") / "reference.json", REFERENCE)
         self.evaluate(name, record.weights, elbo, items, metrics)
         if gate:
             self.gate(name)
@@ -125,7 +147,7 @@ class Workshop:
             "metrics": sha256_file(path),
             "items": sha256_file(items_path) if items else None,
             "resamples": sha256_file(samples / "resamples.json"),
-            "reference": "e" * 64,
+            "reference": sha256_bytes(REFERENCE.encode()),
             "protocol": PROTOCOL,
             "baselines": {"elbo": {"pixel_bernoulli": -40.0}},
             "noise_floor": {"elbo": 0.5},

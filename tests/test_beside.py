@@ -26,6 +26,7 @@ def version(workshop, seed, elbo, probe=True):
     (workshop.project.samples("tiny") / PROBE).unlink(missing_ok=True)
     if probe:
         draw(workshop, seed)
+    workshop.commit()
     (outcome,) = promote(workshop.project, workshop.params, ["tiny"])
     return outcome
 

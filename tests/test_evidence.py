@@ -8,10 +8,11 @@ import threading
 import pytest
 from mlflow import MlflowClient
 
-from genmint import snapshot, tracking
+from genmint import journal, snapshot, tracking
 from genmint.files import sha256_file, sha256_json, write_json
 from genmint.metrics.code import code_sha256, measuring_code
 from genmint.promotion import promote
+from genmint.reconcile import reconcile
 from genmint.registry import Registry
 
 
@@ -235,3 +236,17 @@ def test_the_hash_of_the_code_is_that_of_the_files_that_evaluate_depends_on():
     for family in ("vae", "gan", "rnn"):
         assert set(measuring_code(family)) == set(dependencies("evaluate", family))
     assert len({code_sha256(family) for family in ("vae", "gan", "rnn")}) == 3
+
+
+def test_weights_that_were_changed_in_the_registry_are_no_champion_for_reconcile(workshop):
+    """Neither the alias nor a tag says so: the stored weights are hashed."""
+    workshop.make()
+    assert one(workshop).verdict == "promoted"
+    (path,) = (workshop.root / "mlartifacts").rglob("artifacts/weights/model.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    (outcome,) = reconcile(workshop.project, workshop.params, ["tiny"])
+    assert outcome.verdict == "withdrawn"
+    assert "its weights are not those that passed the gate" in outcome.reason
+    assert journal.aliases(client(workshop), "tiny") == {}

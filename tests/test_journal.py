@@ -32,7 +32,7 @@ def write(versions):
     for version in versions:
         while True:
             attempts += 1
-            standing = journal.stand(client, "tiny", judge)
+            standing = journal.stand(client, "tiny", judge, whole=False)
             assert not standing.by_hand, standing
             weights = f"{version:064x}"
             move = Move(kind="promotion", version=str(version), reason="test", weights=weights)
@@ -87,7 +87,7 @@ NOBODY = Standing((), None)
 
 
 def stand(client):
-    return journal.stand(client, "tiny", judge(client))
+    return journal.stand(client, "tiny", judge(client), whole=False)
 
 
 def read(client):

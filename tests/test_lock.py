@@ -59,6 +59,7 @@ def test_a_lock_that_dvc_is_writing_is_read_again(workshop, monkeypatch):
 
 def test_promotion_refuses_and_registers_nothing(workshop):
     workshop.make()
+    whole = workshop.project.lock.read_text()
     workshop.project.lock.write_text(CONFLICT)
     (outcome,) = promote(workshop.project, workshop.params, ["tiny"])
     assert outcome.verdict == "not promoted"
@@ -67,7 +68,7 @@ def test_promotion_refuses_and_registers_nothing(workshop):
     assert registry.versions("tiny") == []
     assert registry.client.search_runs([tracking.experiment_id(registry.client)]) == []
     # Whole again, the same command does it.
-    workshop.project.lock.write_text(WHOLE)
+    workshop.project.lock.write_text(whole)
     (outcome,) = promote(workshop.project, workshop.params, ["tiny"])
     assert outcome.verdict == "promoted"
 

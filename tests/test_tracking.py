@@ -9,6 +9,7 @@ import time
 
 import pytest
 from mlflow import MlflowClient
+from tests.conftest import PROTOCOL
 
 from genmint import tracking
 from genmint.errors import GenmintError, RegistryUnreachableError
@@ -92,11 +93,13 @@ def test_a_run_tells_what_where_from_and_with_what(workshop):
     commit = ["git", *identity, "commit", "-q", "--allow-empty", "-m", "start"]
     subprocess.run(commit, cwd=workshop.root, check=True)
     (workshop.root / "dvc.lock").write_text(
-        "schema: '2.0'\nstages:\n  prepare@dots:\n    cmd: x\n    outs:\n"
-        "    - path: data/prepared/dots\n      md5: 0123abcd.dir\n"
+        "schema: '2.0'\nstages:\n"
         "  prepare@other:\n    cmd: x\n    outs:\n    - {path: data/prepared/other, md5: ffff}\n"
     )
     weights = workshop.make()
+    folder = {
+        hashed["path"]: hashed["md5"] for hashed in workshop.lock_entry("prepare@dots")["outs"]
+    }
     block = {"steps": 10, "optimiser": {"name": "adam", "betas": [0.9, 0.999]}}
     with tracking.start_run(workshop.project, "tiny", block, ABOUT, {"note": "x"}) as run:
         for step in range(1, 1201):
@@ -116,7 +119,7 @@ def test_a_run_tells_what_where_from_and_with_what(workshop):
     head = ["git", "rev-parse", "HEAD"]
     done = subprocess.run(head, cwd=workshop.root, capture_output=True, text=True, check=True)
     assert tags["genmint.git_commit"] == tags["mlflow.source.git.commit"] == done.stdout.strip()
-    assert tags["dvc.data/prepared/dots"] == "0123abcd.dir"
+    assert tags["dvc.data/prepared/dots"] == folder["data/prepared/dots"]
     assert not [tag for tag in tags if "other" in tag]
     assert {"env.python", "env.torch", "env.platform", "env.threads"} <= set(tags)
     (data,) = found.inputs.dataset_inputs
@@ -194,7 +197,7 @@ def test_a_run_is_made_again_once(workshop):
     assert found.data.params["optimiser.lr"] == "0.0002"
     assert found.data.params["hidden"] == "[4]"
     (data,) = found.inputs.dataset_inputs
-    assert json.loads(data.dataset.source)["sha256"] == "d" * 64
+    assert json.loads(data.dataset.source)["sha256"] == PROTOCOL["data"]
 
 
 def test_the_project_of_a_worktree_shares_the_store(tmp_path):

@@ -114,6 +114,17 @@ class Admission:
                 return f"version {first[0].version} has the same weights, and {other}"
         return None
 
+    def other_files(self, version: Version) -> str | None:
+        """Say why the stored model is not the one of the version, None if it is.
+
+        Raises:
+            MlflowException, RequestException: registry or artefacts do not answer.
+        """
+        with self._files(version) as files:
+            if files is None:
+                return "its files are gone"
+            return self._other_weights(version, files)
+
     def _find(self, named: NamedVersion) -> tuple[Version | None, str | None]:
         if not named.weights:
             return None, f"{named} cannot be identified, since its entry names no weights"

@@ -38,15 +38,24 @@ _BY_HAND_SECONDS = 1.0
 
 
 def read(client: MlflowClient, name: str, judge: Judge) -> Standing:
-    """Tell who is champion, without writing anything and without waiting for other writers."""
-    return _judged(_look(client, name, judge), judge)
+    """Tell who is champion, without writing anything and without waiting for other writers.
+
+    The champion's weights are not hashed, which would be slow where they lie far away.
+    """
+    return _judged(_look(client, name, judge), judge, whole=False)
 
 
-def stand(client: MlflowClient, name: str, judge: Judge) -> Standing:
+def stand(client: MlflowClient, name: str, judge: Judge, *, whole: bool) -> Standing:
     """Tell who is champion, after finishing what a killed writer left half done.
 
     Waits for writers that are at work; finishes the move of one that gives no sign of life. What a
     person did to the aliases is left as it is.
+
+    Args:
+        client: of a registry that answers.
+        name: of the model.
+        judge: says which versions may be champion.
+        whole: whether the champion's stored weights are hashed.
     """
     seen: Standing | None = None
     since = time.monotonic()
@@ -63,7 +72,7 @@ def stand(client: MlflowClient, name: str, judge: Judge) -> Standing:
                 _conclude(client, name, left, unsettled[-1], judge)
             settle(client, name, unsettled[-1], judge)
         elif not unsettled and (not by_hand or now - since >= _BY_HAND_SECONDS):
-            return _judged(standing, judge)
+            return _judged(standing, judge, whole=whole)
         else:
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
@@ -143,14 +152,14 @@ def _look(client: MlflowClient, name: str, judge: Judge) -> Standing:
     )
 
 
-def _judged(standing: Standing, judge: Judge) -> Standing:
+def _judged(standing: Standing, judge: Judge, *, whole: bool) -> Standing:
     """Add what the gates said of the versions that the last entry names."""
     entry = standing.entry
     if entry is None:
         return standing
     problem = standing.problem
     if problem is None and entry.champion is not None:
-        problem = judge.why_not(entry.champion, whole=False)
+        problem = judge.why_not(entry.champion, whole=whole)
         if problem is not None:
             problem = f"{entry.champion}: {problem}"
     before = _admitted(previous(standing.written, entry), judge, whole=False)

@@ -6,6 +6,7 @@ Weights are found by their hash (tag `genmint.weights`), never by number.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -22,6 +23,7 @@ from genmint.config import Gate
 from genmint.errors import GenmintError
 from genmint.files import apply_umask, scratch_dir
 from genmint.history import Entry, Kind, Move, NamedVersion, Standing
+from genmint.models.record import CONFIG
 from genmint.project import Project
 from genmint.registered import WEIGHTS_TAG, Version
 from genmint.rows import put
@@ -90,10 +92,10 @@ class Registry:
         with tracking.reaching(self.address):
             return journal.aliases(self.client, name)
 
-    def stand(self, name: str, gate: Gate | None) -> Standing:
+    def stand(self, name: str, gate: Gate | None, *, whole: bool = False) -> Standing:
         """Tell who is champion, after finishing half-done moves; see `journal.stand`."""
         with tracking.reaching(self.address):
-            return journal.stand(self.client, name, self._judge(name, gate))
+            return journal.stand(self.client, name, self._judge(name, gate), whole=whole)
 
     def read(self, name: str, gate: Gate | None) -> Standing:
         """Tell who is champion, writing nothing; see `journal.read`."""
@@ -262,7 +264,7 @@ class Registry:
         return folder / STORED_WEIGHTS, folder / EVALUATION
 
     def evaluation(self, version: Version, target: Path) -> Path | None:
-        """Copy the files of a version's evaluation, without its weights, into the folder `target`.
+        """Copy the files of a version, without its weights, into the folder `target`.
 
         Returns:
             The folder under which they lie as in a project; None if genmint stored none.
@@ -272,9 +274,25 @@ class Registry:
         with tracking.reaching(self.address):
             if not self.client.list_artifacts(version.run_id, _EVIDENCE):
                 return None
-            return Path(
+            folder = Path(
                 self.client.download_artifacts(version.run_id, _EVIDENCE, dst_path=str(target))
             )
+            stored = f"{_MODEL}/{STORED_WEIGHTS}"
+            listed = {item.path for item in self.client.list_artifacts(version.run_id, stored)}
+            if f"{stored}/{CONFIG}" in listed:
+                model = Project(folder).model(version.name)
+                model.mkdir(parents=True, exist_ok=True)
+                with scratch_dir() as scratch:
+                    config = self.client.download_artifacts(
+                        version.run_id, f"{stored}/{CONFIG}", dst_path=str(scratch)
+                    )
+                    shutil.copyfile(config, model / CONFIG)
+            return folder
+
+    def other_files(self, version: Version) -> str | None:
+        """Say why the stored model is not the one that was registered, None if it is."""
+        with tracking.reaching(self.address):
+            return self._judge(version.name, None).other_files(version)
 
     def _create(
         self,

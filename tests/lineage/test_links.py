@@ -105,10 +105,16 @@ def test_uncommitted_changes_at_the_training_are_told_but_not_those_of_the_lock(
     assert repository.trace(tmp_path, "2")[0].commit["uncommitted_changes"] is True
 
 
-def test_without_a_lock_the_stages_are_unknown(repository, tmp_path):
+def stored_lock(repository):
+    """The dvc.lock of a version: an earlier genmint registered what it contradicts, or lacks."""
     repository.run()
-    (repository.root / "dvc.lock").unlink()
-    repository.promote()
+    assert repository.promote().verdict == "promoted"
+    (path,) = (repository.root / "mlartifacts").rglob("evaluation/dvc.lock")
+    return path
+
+
+def test_without_a_lock_the_stages_are_unknown(repository, tmp_path):
+    stored_lock(repository).unlink()
     found, _ = repository.trace(tmp_path)
     assert found.stages is None
     assert "no dvc.lock was stored" in found.unknown["stages"]
@@ -117,32 +123,26 @@ def test_without_a_lock_the_stages_are_unknown(repository, tmp_path):
 
 
 def test_a_lock_without_one_of_the_stages_is_unknown_too(repository, tmp_path):
-    repository.run()
-    path = repository.root / "dvc.lock"
+    path = stored_lock(repository)
     path.write_text(path.read_text().replace("reference@dots:", "reference@others:"))
-    repository.promote()
     assert "has no reference@dots" in repository.trace(tmp_path)[0].unknown["stages"]
 
 
 def test_a_lock_of_other_files_is_a_contradiction(repository, tmp_path):
     """Stages that ran without DVC leave a lock that speaks of something else."""
-    repository.run()
-    lock = (repository.root / "dvc.lock").read_text()
-    repository.workshop.make(seed=1, elbo=-15.0)
-    repository.write("dvc.lock", lock)
-    repository.promote()
+    path = stored_lock(repository)
+    digest = repository._hashed("metrics/tiny.json")["md5"]
+    path.write_text(path.read_text().replace(digest, "0" * 32))
     found, _ = repository.trace(tmp_path)
     assert found.stages is None
     assert any("metrics/tiny.json, as stored, is not what" in text for text in found.broken)
 
 
 def test_stages_that_read_and_wrote_different_data_contradict_each_other(repository, tmp_path):
-    repository.run()
-    path = repository.root / "dvc.lock"
+    path = stored_lock(repository)
     digest = repository._hashed("data/prepared/dots/meta.json")["md5"]
     first, second = path.read_text().split("  train@tiny:")
     path.write_text(f"{first}  train@tiny:{second.replace(digest, '0' * 32)}")
-    repository.promote()
     found, _ = repository.trace(tmp_path)
     assert found.broken == [
         "train@tiny read another data/prepared/dots/meta.json than prepare@dots wrote"
@@ -255,3 +255,19 @@ def test_damaged_files_of_a_version_are_not_taken_for_missing_ones(repository, t
     assert found.unknown["gate"] == "the stored tiny.json is damaged"
     assert found.unknown["validation"] == "the stored dots.json is damaged"
     assert len([text for text in found.broken if "is damaged: not" in text]) == 3
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("model.safetensors", "version 1: its weights are not those that passed the gate"),
+        ("config.json", "models/tiny/config.json, as stored, is not what the gate looked at"),
+    ],
+)
+def test_a_stored_model_that_was_changed_is_a_contradiction(repository, tmp_path, file, words):
+    repository.run()
+    repository.promote()
+    (path,) = (repository.root / "mlartifacts").rglob(f"artifacts/weights/{file}")
+    path.write_bytes(path.read_bytes().replace(b"e", b"f", 1))
+    found, _ = repository.trace(tmp_path)
+    assert words in found.broken

@@ -98,6 +98,9 @@ def trace(registry: Registry, version: Version, evaluation: Path | None) -> Line
         weights=version.weights,
         dataset=version.tags.get("genmint.dataset"),
     )
+    if version.weights:
+        problem = registry.other_files(version)
+        lineage.broken += [] if problem is None else [f"version {version.version}: {problem}"]
     _follow_run(lineage, registry, version)
     if evaluation is None or lineage.dataset is None:
         for link in ("commit", "stages", "validation", "gate"):
