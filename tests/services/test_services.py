@@ -2,11 +2,16 @@
 
 import contextlib
 import datetime
+import functools
+import http.server
 import itertools
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import httpx
 import psutil
@@ -21,6 +26,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from tests.e2e.browser import CHROMIUM, Browser
 
 from genmint.services import alerts
 from genmint.services.processes import FLOW_RUN, marked
@@ -47,10 +53,10 @@ def begun(out):
 
 
 def automations_of(running):
-    api = f"http://127.0.0.1:{running.prefect_port}/api"
-    found = httpx.post(f"{api}/automations/filter", json={}).json()
-    assert len({each["name"] for each in found}) == len(found)
-    return {each["name"]: each["id"] for each in found}
+    with running.client as client:
+        found = client.read_automations()
+    assert len({each.name for each in found}) == len(found)
+    return {each.name: str(each.id) for each in found}
 
 
 def test_pools_queues_and_deployments_are_there(running):
@@ -86,6 +92,72 @@ def test_both_servers_answer_on_loopback_only(running):
             if found.status == "LISTEN" and found.laddr.port == port
         }
         assert listening == {"127.0.0.1"}
+
+
+HOSTILE_PAGE = """<!DOCTYPE html><title>kittens</title><iframe name="away"></iframe>
+<form id="form" target="away" method="post" enctype="text/plain" action="API/RUN">
+<input name='{"job_variables": {"command": "touch OUT"}, "x": "' value='"}'></form><script>
+const json = {method: "POST", headers: {"content-type": "application/json"}};
+const body = JSON.stringify({job_variables: {command: "touch OUT"}});
+const attempts = {
+  run: () => fetch("API/RUN", {...json, body}),
+  secrets: () => fetch("API/block_documents/filter", {...json, body: '{"include_secrets": true}'}),
+  flows: () => fetch("API/flows/filter", {...json, body: "{}"}),
+  token: () => fetch("API/csrf-token?client=11111111-1111-1111-1111-111111111111"),
+  blind: () => fetch("API/RUN", {method: "POST", mode: "no-cors", body}),
+  script: () => fetch("API/admin/settings"),
+};
+const read = {};
+(async () => {
+  for (const [name, attempt] of Object.entries(attempts)) {
+    try { read[name] = await (await attempt()).text(); } catch (error) { read[name] = null; }
+  }
+  document.getElementById("form").submit();
+  document.title = "done";
+})();
+</script>"""
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_a_page_of_another_origin_reads_nothing_and_runs_nothing(running, tmp_path):
+    """It would run its own command on the worker, and read the tokens of webhooks."""
+    api = f"http://127.0.0.1:{running.prefect_port}/api"
+    with running.client as client:
+        wanted = client.read_deployment_by_name("nap/gpu").id
+        before = len(client.read_flow_runs())
+    out = tmp_path / "out"
+    page = HOSTILE_PAGE.replace("RUN", f"deployments/{wanted}/create_flow_run")
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "index.html").write_text(page.replace("API", api).replace("OUT", str(out)))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "page")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    browser = Browser(tmp_path / "profile")
+    try:
+        browser.call("Page.navigate", url=f"http://127.0.0.1:{server.server_port}/")
+        browser.until("document.title === 'done'")
+        read = json.loads(browser.ask("JSON.stringify(read)"))
+        # What a page without scripts can send is on its way.
+        time.sleep(1)
+    finally:
+        browser.close()
+        server.shutdown()
+    # An opaque answer is empty; all others never reach the page.
+    assert read == {"run": None, "secrets": None, "flows": None, "token": None, "blind": "",
+                    "script": None}  # fmt: skip
+    with running.client as client:
+        assert len(client.read_flow_runs()) == before
+    assert not out.exists()
+
+
+def test_the_api_takes_no_request_without_a_token_of_its_own(running):
+    """Whoever asks for a token first is served: workers, flows and the UI do."""
+    api = f"http://127.0.0.1:{running.prefect_port}/api"
+    refused = httpx.post(f"{api}/flows/filter", json={})
+    assert (refused.status_code, refused.json()) == (403, {"detail": "Missing CSRF token."})
+    answer = httpx.get(f"{api}/health", headers={"Origin": "http://127.0.0.1:1"})
+    assert "access-control-allow-origin" not in answer.headers
 
 
 def test_prefect_in_the_project_finds_the_server_by_itself(running):

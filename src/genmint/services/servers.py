@@ -160,6 +160,11 @@ def prefect_server(services: Services, backend: str) -> Child:
     env["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = backend
     # The browser may sit on another machine than the workers.
     env.setdefault("PREFECT_UI_API_URL", "/api")
+    # Else any page that is open in a browser here may read the API, and run commands by it.
+    names = dict.fromkeys(("127.0.0.1", "localhost", services.host))
+    origins = (f"http://{name}:{services.prefect_port}" for name in names)
+    env["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(origins)
+    env["PREFECT_SERVER_CSRF_PROTECTION_ENABLED"] = "true"
     arguments = [
         *(sys.executable, "-m", "prefect", "server", "start"),
         *("--host", services.host, "--port", str(services.prefect_port)),
