@@ -68,4 +68,4 @@ def _digest(*parts):
 
 
 if __name__ == "__main__":
-    record(Path.cwd(), *sys.argv[1:])
+    record(Path.cwd(), sys.argv[1], sys.argv[2].removeprefix(f"{sys.argv[1]}@"))

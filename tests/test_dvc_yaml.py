@@ -5,6 +5,9 @@ grimp (which import-linter brings) reads them.
 """
 
 import ast
+import json
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -174,3 +177,32 @@ def test_packages_that_are_imported_on_the_way_do_nothing_else(imports):
                 body = ast.parse((ROOT / "src" / "genmint" / init).read_text()).body
                 extra = [x for x in body if not isinstance(x, ast.Expr | ast.Assign)]
                 assert extra == [], f"{init} runs for {stage}"
+
+
+NAMES = ["pic; touch out", "$(touch out)", "`touch out`", "a'; touch out; '", 'a"; touch out; "']
+
+
+def test_no_command_holds_a_name():
+    """A shell would run what stands in it."""
+    for verb, stage in STAGES.items():
+        assert stage["do"]["cmd"] == f'python -m genmint {verb} "$DVC_STAGE"'
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_never_run_by_the_shell(tmp_path, name):
+    """An entry of params.yaml is what a pull request brings along."""
+    (tmp_path / "own").mkdir()
+    whole = {"datasets": {name: {"path": "own", "kind": "image"}}, "models": {}, "gates": {}}
+    (tmp_path / "params.yaml").write_text(json.dumps(whole))
+    graph = {"stages": {"ingest": STAGES["ingest"]}}
+    graph["stages"]["ingest"]["do"] = {
+        key: value for key, value in STAGES["ingest"]["do"].items() if key != "deps"
+    }
+    (tmp_path / "dvc.yaml").write_text(json.dumps(graph))
+    dvc = [sys.executable, "-m", "dvc"]
+    subprocess.run([*dvc, "init", "-q", "--no-scm"], cwd=tmp_path, check=True)
+    done = subprocess.run([*dvc, "repro"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "genmint ingest: " in done.stderr
+    assert f"datasets.{name}" in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -307,7 +307,8 @@ class Real(Recorded):
         self.ran.append(stage.addressing)
         words = stage.cmd.split()
         assert words[:3] == ["python", "-m", "genmint"]
-        assert cli.run(words[3:]) == 0
+        assert words[4] == '"$DVC_STAGE"'
+        assert cli.run([words[3], stage.addressing]) == 0
 
 
 def test_digits_of_another_resolution_are_prepared_again(tmp_path, monkeypatch):

@@ -355,6 +355,23 @@ def test_the_same_weights_are_registered_once_though_their_gate_changes(workshop
     (version,) = versions(workshop)
     assert version.tags["genmint.gate"] == "passed"
     assert "**no**" not in version.description
+    (entry,) = entries.entries(client(workshop), "tiny")
+    assert entry.reason.endswith(
+        "there was no champion; its gate is another than that of version 1: "
+        "thresholds.elbo.min -30.0 → -36.0"
+    )
+
+
+def test_a_weaker_gate_than_the_champions_stands_in_the_journal(workshop):
+    workshop.make()
+    one(workshop)
+    workshop.edit("{min: -30.0, baseline: pixel_bernoulli, margin: 1.0}", "{min: -99.0}")
+    workshop.make(seed=1, elbo=-15.0)
+    assert one(workshop).verdict == "promoted"
+    assert entries.entries(client(workshop), "tiny")[-1].reason.endswith(
+        "; its gate is another than that of version 1: thresholds.elbo.baseline pixel_bernoulli → "
+        "none, thresholds.elbo.margin 1.0 → none, thresholds.elbo.min -30.0 → -99.0"
+    )
 
 
 def test_a_model_from_a_cache_gets_its_run_again(workshop):

@@ -54,20 +54,28 @@ def stage(options: argparse.Namespace) -> int:
     project, params = _open()
     if runs_under_dvc():
         check_output_folders(project)
-    if options.verb in DATASET_STAGES:
-        _known(options.name, params.datasets, "data set")
-    else:
-        _known(options.name, params.models, "model")
+    known = params.datasets if options.verb in DATASET_STAGES else params.models
+    what = "data set" if options.verb in DATASET_STAGES else "model"
+    name = options.name = _known(_name(options), known, what)
     if options.verb == "train":
         from genmint.training.device_lock import refuse_elsewhere
 
         # First: a flow asks so for every model, and the stage takes seconds to import.
-        refuse_elsewhere(options.name)
+        refuse_elsewhere(name)
     from genmint.stage_process import running
 
-    with running(project, f"{options.verb}@{options.name}"):
-        importlib.import_module(f"genmint.stages.{options.verb}").run(project, params, options.name)
+    with running(project, f"{options.verb}@{name}"):
+        importlib.import_module(f"genmint.stages.{options.verb}").run(project, params, name)
     return 0
+
+
+def _name(options: argparse.Namespace) -> str:
+    """The data set or model of a stage, also where it was given as `train@NAME`, as DVC calls it.
+
+    dvc.yaml hands the name over in a variable: a shell would run what stands in a name.
+    """
+    name: str = options.name
+    return name.rpartition(":")[2].removeprefix(f"{options.verb}@")
 
 
 def gate(options: argparse.Namespace) -> int:
@@ -76,7 +84,7 @@ def gate(options: argparse.Namespace) -> int:
     from genmint.stages import gate
 
     project, params = _open()
-    name = _known(options.name, params.models, "model")
+    name = options.name = _known(_name(options), params.models, "model")
     with running(project, f"gate@{name}"):
         passed = gate.run(project, params, name)
     return 1 if options.strict and not passed else 0

@@ -19,6 +19,7 @@ from genmint.config import Params, load_params
 from genmint.contest import Challenger
 from genmint.errors import GenmintError, RegistryError, RegistryMissingError
 from genmint.evidence import verify
+from genmint.gate_changes import gate_changes
 from genmint.history import Standing, rolled_back
 from genmint.project import Project
 from genmint.reconcile import settle_all
@@ -104,6 +105,8 @@ def _promote_one(registry: Registry, challenger: Challenger) -> Outcome:
         challenger.project, name, registry.client, files=challenger.files
     )
     values = facts(challenger.files, challenger.params, name, record, registry, run_id)
+    # Before this version is brought up to date: an earlier gate may have refused it.
+    changes = _since_the_last(registry, challenger) if record.passed else ""
     version = _register(registry, challenger, values, run_id)
     registry.log_metrics(run_id, challenger.scores.metrics, values.time_ms)
     if not record.passed:
@@ -112,7 +115,7 @@ def _promote_one(registry: Registry, challenger: Challenger) -> Outcome:
             settle_all(registry, challenger.params.gates.get(name), name)
         return Outcome(name, "refused", version.version, gate.reasons(record))
     for _ in range(_ATTEMPTS):
-        outcome = _decide(registry, version, challenger)
+        outcome = _decide(registry, version, challenger, changes)
         if outcome is not None:
             return outcome
         time.sleep(0.05)
@@ -146,8 +149,23 @@ def _register(registry: Registry, challenger: Challenger, values: Facts, run_id:
     )
 
 
-def _decide(registry: Registry, version: Version, challenger: Challenger) -> Outcome | None:
-    """Look, decide and write once; None if somebody else wrote in between."""
+def _since_the_last(registry: Registry, challenger: Challenger) -> str:
+    """Say how the gate differs from the one that the latest version was judged by."""
+    earlier = registry.versions(challenger.name)[-1:]
+    return gate_changes(registry, earlier[0], challenger.files.params) if earlier else ""
+
+
+def _decide(
+    registry: Registry, version: Version, challenger: Challenger, changes: str
+) -> Outcome | None:
+    """Look, decide and write once; None if somebody else wrote in between.
+
+    Args:
+        registry: that has the version.
+        version: the challenger's.
+        challenger: the model.
+        changes: of its gate, where there is no champion to compare it with.
+    """
     name, record = version.name, challenger.record
     rule = challenger.params.gates.get(name)
     dry = record.mode == "dry-run"
@@ -181,6 +199,9 @@ def _decide(registry: Registry, version: Version, challenger: Challenger) -> Out
             f"version {version.version} names these weights, but may not be champion: {problem}. "
             f"Delete that version in MLflow, then run `genmint promote {name}` to register them."
         )
+    if champion is not None:
+        changes = gate_changes(registry, champion, challenger.files.params)
+    reason = f"{reason}; {changes}" if changes else reason
     registry.set_challenger(name, version.version)
     moved = registry.move_champion(
         name,

@@ -289,6 +289,19 @@ class Registry:
                     shutil.copyfile(config, model / CONFIG)
             return folder
 
+    def stored_params(self, version: Version, target: Path) -> Path | None:
+        """Copy the params.yaml that a version was judged by to `target`; None if there is none."""
+        if version.run_id is None:
+            return None
+        with tracking.reaching(self.address):
+            listed = {item.path for item in self.client.list_artifacts(version.run_id, _EVIDENCE)}
+            wanted = f"{_EVIDENCE}/params.yaml"
+            if wanted not in listed:
+                return None
+            return Path(
+                self.client.download_artifacts(version.run_id, wanted, dst_path=str(target))
+            )
+
     def other_files(self, version: Version) -> str | None:
         """Say why the stored model is not the one that was registered, None if it is."""
         with tracking.reaching(self.address):
