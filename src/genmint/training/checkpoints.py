@@ -14,6 +14,7 @@ import os
 import pickle
 import secrets
 import shutil
+import sys
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,7 @@ _STATE = "state.pt"
 _ABOUT = "about.json"
 _NAME = "name"
 _LOCK = "lock"
+_SET_ASIDE = "damaged.pt"
 # What is being deleted: renamed first, since that happens at once or not at all.
 _GONE = ".gone"
 
@@ -122,28 +124,45 @@ class Checkpoint:
         return path.read_text(encoding="utf-8")
 
     def load(self) -> dict[str, Any] | None:
-        """The state that was saved last, on the CPU; None if there is none.
+        """The state that was saved last, on the CPU; None if there is none that can be read.
+
+        A damaged file is set aside, with a line on stderr: the training then begins anew, and no
+        schedule waits for a person.
 
         Raises:
-            GenmintError: it is damaged, or of another training; the message names the key.
+            GenmintError: it may not be read, or is of another training; the message names the key.
         """
         path = self.folder / _STATE
-        if not path.exists():
-            return None
-        way_out = f"Delete {self.folder} to train from the beginning."
         try:
             _check_sums(path)
             held = torch.load(path, map_location="cpu", weights_only=True)
             about, state = held["about"], cast(dict[str, Any], held["state"])
+        except FileNotFoundError:
+            return None
+        except PermissionError as error:
+            raise GenmintError(f"{path}: {error.strerror}. Ask its owner for it.") from None
         except _DAMAGED as error:
-            raise GenmintError(f"{path}: damaged ({_first_line(error)}). {way_out}") from None
+            self._set_aside(path, _first_line(error))
+            return None
         difference = first_difference(about, self._about)
         if difference is not None:
             key, before, now = difference
             raise GenmintError(
-                f"{path}: does not fit: {key} was {before!r} and is {now!r}. {way_out}"
+                f"{path}: does not fit: {key} was {before!r} and is {now!r}. "
+                f"Delete {self.folder} to train from the beginning."
             )
         return state
+
+    def _set_aside(self, path: Path, reason: str) -> None:
+        # Another process of the same training may have been quicker.
+        if self._writes and path.exists():
+            path.replace(self.folder / _SET_ASIDE)
+            print(  # noqa: T201 - hours of training are lost
+                f"genmint: {path}: damaged ({reason}). It is kept as {_SET_ASIDE} until this "
+                "training has ended, which begins anew.",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def due(self) -> bool:
         """Whether it is time to save."""
