@@ -23,6 +23,7 @@ from genmint.preflight import check_output_folders
 from genmint.programs import problem
 from genmint.project import HOME, Project
 from genmint.repository import working_tree
+from genmint.rwlock import damaged_rwlock, mend_rwlock
 
 _GIGABYTE = 10**9
 _ANSWER_SECONDS = 5.0
@@ -60,6 +61,7 @@ def _checks() -> dict[str, Check]:
         "git": _git,
         "home": _home,
         "dvc": _dvc,
+        "dvc locks": _dvc_locks,
         "params.yaml": _params,
         "data": _data_paths,
         "folders": _folders,
@@ -157,6 +159,13 @@ def _dvc(project: Project) -> tuple[str, str]:
             "activate it: . .venv/bin/activate"
         )
     return _program("dvc", "activate the environment: . .venv/bin/activate")
+
+
+def _dvc_locks(project: Project) -> tuple[str, str]:
+    mended = mend_rwlock(project)
+    if mended is None:
+        return "ok", "DVC can read its locks"
+    return ("failed" if damaged_rwlock(project) else "!"), mended
 
 
 def _params(project: Project) -> tuple[str, str]:

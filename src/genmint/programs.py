@@ -11,6 +11,7 @@ from genmint.errors import GenmintError
 from genmint.escaping import printable
 from genmint.project import Project
 from genmint.repository import working_tree
+from genmint.rwlock import mend_rwlock
 
 _DVC = (sys.executable, "-m", "dvc")
 # Hooks and signatures are for people; garbage collection would be a process that outlives us.
@@ -84,11 +85,12 @@ def has_git(project: Project) -> bool:
 
 
 def run_dvc(project: Project, *arguments: str) -> str:
-    """Output of DVC in the project.
+    """Output of DVC in the project; locks that a killed DVC left unreadable are removed first.
 
     Raises:
         GenmintError: DVC failed; the message has its words.
     """
+    mend_rwlock(project)
     done = _start([*_DVC, *arguments], project.root)
     if done.returncode != 0:
         raise GenmintError(f"`dvc {arguments[0]}` failed in {project.root}: {_words(done)}")

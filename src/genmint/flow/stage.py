@@ -22,6 +22,7 @@ from genmint.errors import FAILURE_FILE, GenmintError, TemporaryError
 from genmint.flow import keeper
 from genmint.programs import NOT_INHERITED
 from genmint.project import Project
+from genmint.rwlock import mend_rwlock
 from genmint.training.device_lock import DEVICE, NO_DEVICE
 
 Result = Literal["ran", "cached", "unchanged"]
@@ -204,6 +205,9 @@ def _brought_up_to_date(
         say(line)
 
     while True:
+        mended = mend_rwlock(project)
+        if mended is not None:
+            say(mended)
         done = run(project, command, crew=crew, env=env, say=hear)
         results |= _results(done.lines)
         if done.code == 0:
