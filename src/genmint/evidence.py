@@ -6,6 +6,7 @@ from typing import Any
 
 from genmint.config import Params
 from genmint.data.prepared import Prepared
+from genmint.dvc_cache import damage_in_cache
 from genmint.errors import DataError, GenmintError
 from genmint.files import sha256_file
 from genmint.gating import Record
@@ -44,7 +45,8 @@ def verify(project: Project, files: Project, params: Params, name: str) -> Recor
     record = gate.read_record(files, name)
     now = gate.judge(files, params, name)
     if record != now:
-        raise GenmintError(f"{_difference(record, now)}. {way_out}")
+        hint = _damage_in_cache(project, record, now)
+        raise GenmintError(f"{_difference(record, now)}. {hint or way_out}")
     distrusted = record.distrusted()
     if distrusted:
         reasons = "; ".join(check.reason for check in distrusted)
@@ -95,6 +97,14 @@ def _difference(record: Record, now: Record) -> str:
     if record.model != now.model:
         return f"the gate record is that of {record.model}"
     return "the gate record is not what params.yaml and the metrics lead to"
+
+
+def _damage_in_cache(project: Project, record: Record, now: Record) -> str | None:
+    recorded = {item.file: item.sha256 for item in record.evidence}
+    for item in now.evidence:
+        if item.sha256 is not None and recorded.get(item.file) != item.sha256:
+            return damage_in_cache(project, project.root / item.file)
+    return None
 
 
 def _lock_problem(files: Project, name: str, dataset: str) -> str | None:
