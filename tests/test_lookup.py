@@ -4,6 +4,7 @@ import pytest
 
 from genmint import lookup
 from genmint.errors import GenmintError, RegistryUnreachableError
+from genmint.files import sha256_file
 from genmint.promotion import promote
 
 
@@ -29,3 +30,18 @@ def test_a_version_that_there_is_not_is_named(workshop, target):
     promote(workshop.project, workshop.params, ["tiny"])
     with pytest.raises(GenmintError, match=r"tiny[@/](champion|7): there is no such version"):
         lookup.download(workshop.project, "tiny", workshop.root / "out", **target)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json"])
+def test_a_stored_model_that_was_changed_is_not_handed_out(stocked, file):
+    """Whoever can write artefacts could have the champion speak with another temperature."""
+    version = lookup.champion(stocked.project, "tiny")
+    changed = 0
+    for path in (stocked.root / "mlartifacts").rglob(f"artifacts/weights/{file}"):
+        if sha256_file(path.with_name("model.safetensors")) == version.weights:
+            path.write_bytes(path.read_bytes().replace(b"e", b"f", 1))
+            changed += 1
+    assert changed == 1
+    with pytest.raises(GenmintError, match=f"tiny/2: its {file} is not the one that was reg"):
+        lookup.download(stocked.project, "tiny", stocked.root / "out", alias="champion")
+    assert lookup.download(stocked.project, "tiny", stocked.root / "first", version="1").is_dir()

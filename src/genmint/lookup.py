@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from genmint.errors import GenmintError
+from genmint.files import sha256_file
 from genmint.journal import CHAMPION
+from genmint.models.record import CONFIG, WEIGHTS
 from genmint.project import Project
 from genmint.registered import Version
 from genmint.registry import Registry
+from genmint.stages.gate import read_record
 
 
 def champion(project: Project, name: str) -> Version | None:
@@ -59,13 +62,30 @@ def download(
     """Copy a registered model into `target`; return the folder that `models.store.load` reads.
 
     Raises:
-        GenmintError: no such alias or version, or it is not a model of genmint.
+        GenmintError: no such alias or version, it is not a model of genmint, or its files are not
+            those that were registered.
         RegistryUnreachableError: the registry does not answer.
     """
     registry, found = resolve(project, name, alias=alias, version=version)
-    folder, _ = registry.download(found, target)
+    folder, evaluation = registry.download(found, target)
     if not folder.is_dir():
         raise GenmintError(
             f"{name}/{found.version}: was not registered by genmint, which cannot load it"
         )
+    for file, expected in _registered_as(found, Project(evaluation)).items():
+        if expected != sha256_file(folder / file):
+            raise GenmintError(
+                f"{name}/{found.version}: its {file} is not the one that was registered. "
+                f"Run `genmint reconcile {name}` and `genmint lineage {name}/{found.version}`."
+            )
     return folder
+
+
+def _registered_as(version: Version, evaluation: Project) -> dict[str, str]:
+    """Sha256 of the files that a model is read from, as far as its version and gate record say."""
+    known = {WEIGHTS: version.weights} if version.weights else {}
+    if evaluation.gate_record(version.name).is_file():
+        gated = {item.file: item.sha256 for item in read_record(evaluation, version.name).evidence}
+        config = gated.get(f"models/{version.name}/{CONFIG}")
+        known |= {CONFIG: config} if config else {}
+    return known
