@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import grimp
@@ -234,6 +236,7 @@ def server(text_model):
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(text_model)]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--timeout", "10"]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
     )
@@ -295,6 +298,29 @@ def test_a_real_server_refuses_with_our_words_and_status_400(server, rows, messa
     assert answer.status_code == 400
     assert message in answer.json()["message"]
     assert "unexpected error" not in answer.text
+
+
+def test_many_long_requests_do_not_block_a_real_server(server):
+    """Each is within the limits. A thread that nobody waits for would go on for minutes."""
+    long = {"n": 40, "seed": 0, "length": 100_000}
+    with ThreadPoolExecutor(44) as pool:
+        started = [pool.submit(ask, server, dataframe_records=[long]) for _ in range(44)]
+        answers = [each.result() for each in started]
+    told = Counter(answer.status_code for answer in answers)
+    assert set(told) == {429, 504}, [answer.text for answer in answers]
+    assert told[504] <= 4 * told[429]
+    (busy,) = {a.json()["message"] for a in answers if a.status_code == 429}
+    assert busy.endswith("Error: 4 requests are being drawn: try again")
+    (late,) = {a.json()["message"] for a in answers if a.status_code == 504}
+    assert "it takes more than 9 seconds: ask for fewer samples" in late
+    # Else the places would be taken by those who left.
+    answer = ask(server, dataframe_records=[{"n": 1, "seed": 3, "length": 7}])
+    assert answer.status_code == 200, answer.text
+
+
+def test_where_there_is_no_server_there_are_no_limits(text_model, monkeypatch):
+    monkeypatch.setattr(serving, "_SHARE_OF_TIME", 0.0)
+    assert len(draw(text_model, n=[2], seed=[0])) == 2
 
 
 def test_it_carries_every_module_that_it_imports():

@@ -14,14 +14,22 @@ C×H×W levels 0…255 for images and pictures of sound, 16-bit values for clips
 An optional column may be absent, or null or NaN in any row: the row then takes the default. What is
 refused is refused as a whole, with status 400 and a message that names row and column. With
 `instances`, MLflow takes columns apart by itself: there each row names the same columns.
+
+Under `mlflow models serve` four requests are drawn at once, and the next one is answered with
+status 429: try again. A request is given up shortly before the time limit of MLflow's server
+(`MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT`, 60 s), with status 504, and computes nothing more.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import math
 import shutil
+import threading
+import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +37,10 @@ import mlflow
 import numpy as np
 import pandas as pd
 import torch
+from mlflow.environment_variables import MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.protos.databricks_pb2 import DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED
 from mlflow.pyfunc import PythonModel
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import AnyType
@@ -52,6 +62,10 @@ _MAX_DRAWN = 8192
 _MAX_SYMBOLS = 1 << 22
 _MAX_SEED = 2**63 - 1
 _TEXT_LENGTH = 512
+# Requests that a server draws at once; each takes all cores for a part of the time.
+_AT_ONCE = 4
+# Of the time that the server waits: the answer must arrive before it gives up.
+_SHARE_OF_TIME = 0.9
 # What the copied package needs to load a model and to sample from it; mlflow adds itself.
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "ruamel.yaml", "safetensors", "torch")
 _PACKAGE = Path(__file__).resolve().parent
@@ -62,12 +76,56 @@ _CODE = (
 )
 
 
+class _Limits:
+    """What a server grants: so many requests at once, and so much time for each.
+
+    A thread goes on after its request was answered with a time-out, so without limits a few long
+    requests take all threads of the server. Where there is no server, there are no limits.
+    """
+
+    def __init__(self) -> None:
+        # MLflow sets it for the processes of its server.
+        in_server = MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.is_set()
+        limit = float(MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get())
+        self._seconds = limit * _SHARE_OF_TIME if in_server else math.inf
+        self._free = threading.BoundedSemaphore(_AT_ONCE) if in_server else None
+        self._mine = threading.local()
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        """Hold a place for one request, whose time begins now."""
+        if self._free is not None and not self._free.acquire(blocking=False):
+            raise MlflowException(
+                f"{_AT_ONCE} requests are being drawn: try again", RESOURCE_EXHAUSTED
+            )
+        self._mine.end = time.monotonic() + self._seconds
+        try:
+            yield
+        finally:
+            self._mine.end = math.inf
+            if self._free is not None:
+                self._free.release()
+
+    def check(self) -> None:
+        """Raise if the time of this thread's request is over."""
+        if time.monotonic() > getattr(self._mine, "end", math.inf):
+            raise MlflowException(
+                f"it takes more than {self._seconds:.3g} seconds: ask for fewer samples, or for "
+                "shorter ones",
+                DEADLINE_EXCEEDED,
+            )
+
+
 class SamplingModel(PythonModel):  # type: ignore[misc]
     """Draws samples from the weights it was stored with."""
 
     def load_context(self, context: Any) -> None:
         """Load weights and configuration; raises GenmintError if they are damaged."""
         self._model, _ = store.load(Path(context.artifacts["model"]))
+        self._limits = _Limits()
+        # Every family draws by calls of itself or of a part: of each symbol, or of each block.
+        for module in (self._model, *self._model.children()):
+            module.register_forward_pre_hook(lambda *_: self._limits.check())
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -77,7 +135,8 @@ class SamplingModel(PythonModel):  # type: ignore[misc]
         Raises:
             MlflowException: INVALID_PARAMETER_VALUE (status 400): a number is missing, NaN, not
                 whole, or out of range, the model does not know what a row asks for, or all rows
-                together ask for too much.
+                together ask for too much. In a server also RESOURCE_EXHAUSTED (429): too many
+                requests at once; DEADLINE_EXCEEDED (504): it takes longer than the server waits.
         """
         draws = []
         for number, request in enumerate(model_input.to_dict(orient="records")):
@@ -93,8 +152,9 @@ class SamplingModel(PythonModel):  # type: ignore[misc]
                 "rows); send several"
             )
         rows: list[dict[str, Any]] = []
-        for number, draw in enumerate(draws):
-            rows += self._draw(number, **draw)
+        with self._limits.one():
+            for number, draw in enumerate(draws):
+                rows += self._draw(number, **draw)
         return pd.DataFrame(rows, columns=["request", "index", "sample"])
 
     def _checked(self, request: dict[Any, Any]) -> dict[str, Any]:
