@@ -66,6 +66,9 @@ def put(change: Change, entry, whole=None):
     if change.key == "dataset":
         whole["datasets"] = every_key.DATASETS
     whole[change.top][name_of(change)] = {k: v for k, v in entry.items() if k != "model"}
+    if "stack" in entry:
+        # New items are single pictures: drift of stacks is refused.
+        whole["drift"].pop(name_of(change), None)
     return whole
 
 

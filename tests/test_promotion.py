@@ -1,6 +1,7 @@
 """Promotion: what moves, what does not, and that nothing moves on evidence that does not hold."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -494,3 +495,33 @@ def test_comparing_again_writes_nothing_new(workshop):
     before = [(v.version, v.tags, v.last_updated_timestamp) for v in versions(workshop)]
     assert one(workshop).verdict == "not better"
     assert [(v.version, v.tags, v.last_updated_timestamp) for v in versions(workshop)] == before
+
+
+def empty(workshop, empty_store):
+    """As after `rm mlflow.db`, or a server that came up with an empty database."""
+    for path in workshop.root.glob("mlflow.db*"):
+        path.unlink()
+    shutil.copy(empty_store, workshop.root / "mlflow.db")
+
+
+def test_an_emptied_registry_makes_nobody_champion(workshop, empty_store):
+    workshop.make()
+    one(workshop)
+    empty(workshop, empty_store)
+    workshop.make(seed=1, elbo=-29.0)
+    outcome = one(workshop)
+    assert (outcome.verdict, outcome.exit_code) == ("not promoted", 1)
+    assert "has no journal of tiny, whose champion was version 1 of sqlite://" in outcome.reason
+    assert "`genmint promote --first tiny`" in outcome.reason
+    assert versions(workshop) == []
+    (outcome,) = promote(workshop.project, workshop.params, ["tiny"], first=True)
+    assert outcome.verdict == "promoted"
+    assert one(workshop).verdict == "is champion"
+
+
+def test_a_model_that_never_had_a_champion_needs_no_word(workshop, empty_store):
+    workshop.make(elbo=-35.0)
+    assert one(workshop).verdict == "refused"
+    empty(workshop, empty_store)
+    workshop.make()
+    assert one(workshop).verdict == "promoted"

@@ -180,6 +180,11 @@ def _add_promotion_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
         "code 1, with nothing written.",
     )
     promote.add_argument("names", metavar="MODEL", nargs="*", help="default: all of params.yaml")
+    promote.add_argument(
+        "--first",
+        action="store_true",
+        help="start anew in a registry without a journal, though a champion was seen from here",
+    )
     promote.add_argument("--json", action="store_true", help="what became of each, for programs")
     _add_registry_verbs(verb)
     verb("status", commands.status, "tell what is trained, gated and registered, and what is amiss",

@@ -100,10 +100,10 @@ def promote(options: argparse.Namespace) -> int:
     restore(project, params, names)
     if options.json:
         with contextlib.redirect_stdout(sys.stderr):
-            outcomes = promote(project, params, names)
+            outcomes = promote(project, params, names, first=options.first)
         print(json.dumps([dataclasses.asdict(outcome) for outcome in outcomes]))
     else:
-        outcomes = promote(project, params, names)
+        outcomes = promote(project, params, names, first=options.first)
     return max((outcome.exit_code for outcome in outcomes), default=0)
 
 

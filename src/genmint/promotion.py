@@ -25,8 +25,10 @@ from genmint.project import Project
 from genmint.reconcile import settle_all
 from genmint.registered import Version
 from genmint.registry import Registry
+from genmint.remembered import had_champion, remember
 from genmint.scoring import challenger_scores
 from genmint.stages import gate
+from genmint.tracking.failures import without_password
 from genmint.versions import Facts, description, evaluation_files, facts
 
 # Each attempt was beaten by a real move of somebody else's; more than this is no ordinary night.
@@ -63,11 +65,20 @@ class Outcome:
         return f"{self.name}: {self.verdict}{version}: {self.reason}"
 
 
-def promote(project: Project, params: Params, names: Sequence[str]) -> list[Outcome]:
+def promote(
+    project: Project, params: Params, names: Sequence[str], *, first: bool = False
+) -> list[Outcome]:
     """Register each model that was gated, and make champion those that are better.
 
     Prints one line per model: to stderr those whose files cannot be believed, else to stdout.
     What a person did to the aliases is honoured or put back first, with a line on stderr.
+
+    Args:
+        project: with the models.
+        params: of the project.
+        names: of the models.
+        first: whether a registry without a journal is taken for a new one, though a champion was
+            seen from here.
 
     Raises:
         RegistryError: the registry does not answer, or refuses.
@@ -79,7 +90,7 @@ def promote(project: Project, params: Params, names: Sequence[str]) -> list[Outc
             with snapshot.taken(project, name, params.models[name].dataset) as files:
                 challenger = _verified(project, files, params, name)
                 registry = registry or Registry.open(project)
-                outcome = _promote_one(registry, challenger)
+                outcome = _promote_one(registry, challenger, first=first)
         except GenmintError as error:
             if isinstance(error, RegistryError) and not isinstance(error, RegistryMissingError):
                 raise
@@ -99,8 +110,10 @@ def _verified(project: Project, files: Project, params: Params, name: str) -> Ch
     return Challenger(project, files, now, name, record, challenger_scores(files, name))
 
 
-def _promote_one(registry: Registry, challenger: Challenger) -> Outcome:
+def _promote_one(registry: Registry, challenger: Challenger, *, first: bool) -> Outcome:
     name, record = challenger.name, challenger.record
+    if not first:
+        _refuse_an_emptied_registry(registry, challenger)
     run_id = tracking.recreate_run(
         challenger.project, name, registry.client, files=challenger.files
     )
@@ -149,6 +162,22 @@ def _register(registry: Registry, challenger: Challenger, values: Facts, run_id:
     )
 
 
+def _refuse_an_emptied_registry(registry: Registry, challenger: Challenger) -> None:
+    """Refuse a registry that has no journal of a model which had a champion.
+
+    Raises:
+        GenmintError: without the journal any model that passes its gate would become champion.
+    """
+    name = challenger.name
+    seen = had_champion(challenger.project, name)
+    if seen is not None and not registry.entries(name):
+        raise GenmintError(
+            f"{without_password(registry.address)} has no journal of {name}, whose champion was "
+            f"{seen}: it is another registry, or an emptied one. Restore it (docs/registry.md), "
+            f"or start anew: `genmint promote --first {name}`."
+        )
+
+
 def _since_the_last(registry: Registry, challenger: Challenger) -> str:
     """Say how the gate differs from the one that the latest version was judged by."""
     earlier = registry.versions(challenger.name)[-1:]
@@ -173,6 +202,7 @@ def _decide(
     champion = None if standing.champion is None else registry.get(name, standing.champion)
     if champion is not None and champion.weights == version.weights:
         if not dry:
+            remember(challenger.project, champion)
             registry.clear_challenger(name, version.version)
         return Outcome(name, "is champion", version.version, "nothing moves")
     back = rolled_back(standing.written, version.weights, version.grounds)
@@ -212,7 +242,10 @@ def _decide(
         reason=reason,
         user=tracking.user(),
     )
-    return Outcome(name, "promoted", version.version, reason) if moved else None
+    if not moved:
+        return None
+    remember(challenger.project, version)
+    return Outcome(name, "promoted", version.version, reason)
 
 
 def _first(standing: Standing) -> str:

@@ -1,0 +1,40 @@
+"""Which champions this machine has seen: an empty registry is then not taken for a new one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from genmint import tracking
+from genmint.files import read_json, write_json
+from genmint.project import Project
+from genmint.registered import Version
+from genmint.tracking.failures import without_password
+
+
+def remember(project: Project, version: Version) -> None:
+    """Keep that a version was champion, in the home of the registry."""
+    path = _path(project, version.name)
+    seen = {
+        "registry": without_password(tracking.uri(project)),
+        "version": version.version,
+        "weights": version.weights,
+    }
+    if not path.is_file() or read_json(path) != seen:
+        write_json(path, seen)
+
+
+def had_champion(project: Project, name: str) -> str | None:
+    """Say which champion of a model was seen last from here, None if none ever was.
+
+    Raises:
+        GenmintError: the file that says so is damaged.
+    """
+    path = _path(project, name)
+    if not path.is_file():
+        return None
+    seen = read_json(path, f"Delete it to start anew with `genmint promote --first {name}`.")
+    return f"version {seen.get('version')} of {seen.get('registry')}"
+
+
+def _path(project: Project, name: str) -> Path:
+    return Project(project.home).state / "champions" / f"{name}.json"
