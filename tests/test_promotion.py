@@ -1,7 +1,7 @@
 """Promotion: what moves, what does not, and that nothing moves on evidence that does not hold."""
 
+import contextlib
 import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from genmint import entries, journal, lookup, tracking
 from genmint.errors import RegistryRefusedError, RegistryUnreachableError
@@ -497,17 +498,17 @@ def test_comparing_again_writes_nothing_new(workshop):
     assert [(v.version, v.tags, v.last_updated_timestamp) for v in versions(workshop)] == before
 
 
-def empty(workshop, empty_store):
+def empty(workshop):
     """As after `rm mlflow.db`, or a server that came up with an empty database."""
-    for path in workshop.root.glob("mlflow.db*"):
-        path.unlink()
-    shutil.copy(empty_store, workshop.root / "mlflow.db")
+    for name in ("tiny", "tiny.journal"):
+        with contextlib.suppress(MlflowException):
+            client(workshop).delete_registered_model(name)
 
 
-def test_an_emptied_registry_makes_nobody_champion(workshop, empty_store):
+def test_an_emptied_registry_makes_nobody_champion(workshop):
     workshop.make()
     one(workshop)
-    empty(workshop, empty_store)
+    empty(workshop)
     workshop.make(seed=1, elbo=-29.0)
     outcome = one(workshop)
     assert (outcome.verdict, outcome.exit_code) == ("not promoted", 1)
@@ -519,9 +520,9 @@ def test_an_emptied_registry_makes_nobody_champion(workshop, empty_store):
     assert one(workshop).verdict == "is champion"
 
 
-def test_a_model_that_never_had_a_champion_needs_no_word(workshop, empty_store):
+def test_a_model_that_never_had_a_champion_needs_no_word(workshop):
     workshop.make(elbo=-35.0)
     assert one(workshop).verdict == "refused"
-    empty(workshop, empty_store)
+    empty(workshop)
     workshop.make()
     assert one(workshop).verdict == "promoted"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -66,24 +65,13 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         failure = explained(error, options.verb, getattr(options, "name", None))
         if failure is None and isinstance(error, GenmintError):
-            failure = _with_damage(error)
+            from genmint.dvc_cache import with_damage
+
+            failure = with_damage(error)
         if failure is None:
             raise
         return _fail(options.verb, failure)
     return code
-
-
-def _with_damage(error: GenmintError) -> GenmintError:
-    """Add to an error that names a file whether DVC's cache has it damaged as well."""
-    path = Path(str(error).partition(": ")[0])
-    if path.is_file():
-        from genmint.dvc_cache import damage_in_cache
-        from genmint.project import Project
-
-        with contextlib.suppress(GenmintError):
-            hint = damage_in_cache(Project.find(), path)
-            error.args = (f"{error} {hint}",) if hint else error.args
-    return error
 
 
 def _flush() -> None:

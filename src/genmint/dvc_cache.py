@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 from pathlib import Path
@@ -38,6 +39,15 @@ def damage_in_cache(project: Project, path: Path) -> str | None:
         f"Its object in DVC's cache is damaged, and DVC would put it back: remove both "
         f"(`rm -f {shown}`), then run `dvc repro {stage}`."
     )
+
+
+def with_damage(error: GenmintError) -> GenmintError:
+    """Add `damage_in_cache` of the file that an error names first, if it is one of the project."""
+    path = Path(str(error).partition(": ")[0])
+    with contextlib.suppress(GenmintError):
+        hint = damage_in_cache(Project.find(), path) if path.is_file() else None
+        error.args = (f"{error} {hint}",) if hint else error.args
+    return error
 
 
 def _object(project: Project, path: Path) -> tuple[Path, str] | None:
