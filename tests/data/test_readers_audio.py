@@ -177,3 +177,22 @@ def test_damage_is_a_reason_or_a_clip_and_never_a_crash(
     with contextlib.suppress(UnreadableError):
         assert reader().describe(path)["windows"] == 1
         assert reader().load(path).shape == (1, 4000)
+
+
+# libsndfile reads these encodings of telephony from the beginning only, which clips are not.
+FORWARD_ONLY = {"GSM610", "G721_32", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32"}
+
+
+@pytest.mark.parametrize("windows", ["first", "all"])
+@pytest.mark.parametrize(
+    "subtype", sorted(set(soundfile.available_subtypes("WAV")) - {"MPEG_LAYER_III"})
+)
+def test_what_is_described_can_be_prepared_whatever_its_encoding(tmp_path, subtype, windows):
+    path = saved(tmp_path / "call.wav", tone(440, 8000, 2), subtype=subtype)
+    made = reader(windows=windows)
+    if subtype in FORWARD_ONLY:
+        with pytest.raises(UnreadableError, match=f"{subtype}, can only be read from the begin"):
+            made.describe(path)
+    else:
+        described = made.describe(path)
+        assert len(made.load(path)) == described["windows"] == {"first": 1, "all": 4}[windows]

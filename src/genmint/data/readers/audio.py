@@ -159,7 +159,7 @@ class AudioReader:
         # Pieces begin at multiples of `down`, which are whole numbers of samples at both rates.
         start = max(0, index * length * down // up - margin) // down * down
         stop = -(-(index + 1) * length * down // up) + margin
-        stream.seek(start)
+        _seek(stream, start)
         # Floats far over full scale would overflow in the filter.
         piece = np.clip(_mono(_read(stream, stop - start), self.dataset.channel), -1, 1)
         if up != down:
@@ -274,6 +274,20 @@ def _stored(samples: npt.NDArray[np.int32], bits: int) -> bytes:
     values = np.ascontiguousarray(samples >> (32 - bits)).astype("<i4")
     size = -(-bits // 8)
     return values.view(np.uint8).reshape(-1, 4)[:, :size].tobytes()
+
+
+def _seek(stream: Any, frame: int) -> None:
+    """Go to a sample.
+
+    Raises:
+        UnreadableError: libsndfile reads this encoding from its beginning only (some of telephony).
+    """
+    try:
+        stream.seek(frame)
+    except soundfile.SoundFileError:
+        raise UnreadableError(
+            f"its encoding, {stream.subtype}, can only be read from the beginning: convert it to PCM"
+        ) from None
 
 
 def _read(stream: Any, frames: int, dtype: str = "float32") -> npt.NDArray[Any]:
