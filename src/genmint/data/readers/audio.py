@@ -285,9 +285,8 @@ def _seek(stream: Any, frame: int) -> None:
     try:
         stream.seek(frame)
     except soundfile.SoundFileError:
-        raise UnreadableError(
-            f"its encoding, {stream.subtype}, can only be read from the beginning: convert it to PCM"
-        ) from None
+        only = "can only be read from the beginning: convert it to PCM"
+        raise UnreadableError(f"its encoding, {stream.subtype}, {only}") from None
 
 
 def _read(stream: Any, frames: int, dtype: str = "float32") -> npt.NDArray[Any]:
