@@ -27,6 +27,8 @@ from genmint.reading import read_yaml
 # A shell that starts us in the background has SIGINT ignored, and our children would inherit that:
 # then no test could interrupt them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# As nohup does with SIGHUP.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # MLflow's server starts half a dozen processes for jobs that we have none of, and each of them
 # imports MLflow: a server is ready in half the time without them.
 os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")

@@ -141,7 +141,12 @@ def test_model_and_journal_renamed_together_leave_nothing_that_agrees(stocked, s
     code, text = said()
     assert code == 1
     assert "was gated (passed), but is not registered. Run `genmint promote tiny`." in text
-    assert promoted(stocked, seed=7, elbo=-35.0).verdict == "refused"
+    outcome = promoted(stocked, seed=7, elbo=-35.0)
+    assert (outcome.verdict, "genmint promote --first tiny" in outcome.reason) == (
+        "not promoted", True
+    )  # fmt: skip
+    (outcome,) = promote(stocked.project, stocked.params, ["tiny"], first=True)
+    assert outcome.verdict == "refused"
     assert reconciled(stocked).champion is None
 
 

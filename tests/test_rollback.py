@@ -195,8 +195,8 @@ def test_a_move_by_hand_is_judged_first(stocked, capsys):
 def test_somebody_else_was_quicker(stocked, monkeypatch):
     real = journal.stand
 
-    def stale(store, name, judge):
-        standing = real(store, name, judge)
+    def stale(store, name, judge, **how):
+        standing = real(store, name, judge, **how)
         monkeypatch.setattr(journal, "stand", real)
         back(stocked, to="4")
         return standing

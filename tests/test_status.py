@@ -83,14 +83,14 @@ def test_a_lost_store_is_reported_not_made(workshop, told):
     (workshop.root / "mlflow.db").unlink()
     code, said = told()
     assert code == 1
-    assert "mlflow.db does not exist. Run `genmint promote tiny`." in said
+    assert "mlflow.db does not exist. Restore it, or start anew: `genmint promote --first" in said
     assert not (workshop.root / "mlflow.db").exists()
     shutil.rmtree(workshop.root / "mlartifacts")
     # MLflow keeps the deleted file open: a process that starts now would not.
     for store in (SqlAlchemyStore, RegistryStore):
         for engine in store._engine_map.values():
             engine.dispose()
-    promote(workshop.project, workshop.params, ["tiny"])
+    promote(workshop.project, workshop.params, ["tiny"], first=True)
     assert told()[0] == 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from genmint.errors import GenmintError
+from genmint.errors import GenmintError, RegistryMissingError
 from genmint.files import scratch_dir
 from genmint.reading import read_yaml
 from genmint.registered import Version
@@ -29,7 +29,11 @@ def gate_changes(registry: Registry, earlier: Version, params: Path) -> str:
         RegistryUnreachableError: the registry does not answer.
     """
     with scratch_dir() as scratch:
-        stored = registry.stored_params(earlier, scratch)
+        try:
+            stored = registry.stored_params(earlier, scratch)
+        except RegistryMissingError:
+            # Its run was removed.
+            stored = None
         if stored is None:
             return f"by which gate version {earlier.version} was judged is not known"
         try:

@@ -18,6 +18,7 @@ from genmint.models.record import WEIGHTS
 from genmint.project import Project
 from genmint.registered import Version
 from genmint.registry import Registry
+from genmint.remembered import had_champion
 from genmint.stages import gate
 
 
@@ -94,9 +95,13 @@ def _describe(project: Project, params: Params, registry: Registry | None, state
     if registry is None:
         reachable = tracking.is_embedded() and not tracking.database(project).exists()
         if record is not None and reachable:
+            seen = had_champion(project, name)
+            way_out = f"Run `genmint promote {name}`."
+            if seen is not None:
+                way_out = f"Restore it, or start anew: `genmint promote --first {name}`."
             state.problems.append(
                 f"was gated, but nothing is registered: {tracking.database(project)} does not "
-                f"exist. Run `genmint promote {name}`."
+                f"exist. {way_out}"
             )
         return
     version = _compare_version(registry, state, digest, record)

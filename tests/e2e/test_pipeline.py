@@ -228,13 +228,16 @@ def test_a_lost_registry_is_noticed_and_the_mending_command_mends_once_it_is_rea
         (checkout.root / name).unlink(missing_ok=True)
     noticed = checkout.run("genmint", "status", ok=False)
     assert noticed.returncode == 1
-    assert "genmint promote" in noticed.stdout + noticed.stderr
+    assert "genmint promote --first" in noticed.stdout + noticed.stderr
     away = checkout.run("genmint", "promote", ok=False, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     assert away.returncode == 1
     assert "Traceback" not in away.stderr
     assert not (checkout.root / "mlflow.db").exists()
     assert checkout.run("git", "status", "--porcelain").stdout == ""
-    checkout.run("genmint", "promote")
+    emptied = checkout.run("genmint", "promote", ok=False)
+    assert emptied.returncode == 1
+    assert "has no journal of image-vae, whose champion was version" in emptied.stderr
+    checkout.run("genmint", "promote", "--first")
     assert set(aliases(checkout)) == set(MODELS)
     assert checkout.run("genmint", "status").returncode == 0
 

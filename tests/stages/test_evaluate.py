@@ -14,6 +14,7 @@ from genmint.config.fit import problems
 from genmint.data.prepared import Prepared
 from genmint.errors import DataError, GenmintError
 from genmint.files import sha256_file, write_json
+from genmint.metrics.code import code_sha256
 from genmint.metrics.probe import read_probe
 from genmint.metrics.score import score, score_on
 from genmint.models import store
@@ -238,6 +239,7 @@ def test_the_protocol_ties_metrics_weights_data_and_reference_together(project):
     found = protocol_of(project, "vae")
     assert found["model"] == "vae"
     assert found["weights"] == sha256_file(project.model("vae") / "model.safetensors")
+    assert found["config"] == sha256_file(project.model("vae") / "config.json")
     assert found["metrics"] == sha256_file(project.metrics("vae"))
     assert found["items"] == sha256_file(project.samples("vae") / "items.npy")
     assert found["resamples"] == sha256_file(project.samples("vae") / "resamples.json")
@@ -254,6 +256,7 @@ def test_the_protocol_ties_metrics_weights_data_and_reference_together(project):
         "dtype": "float32",
         "observation": "binary",
         "temperature": None,
+        "code": code_sha256("vae"),
     }
     assert set(found["baselines"]["elbo"]) == {"pixel_bernoulli"}
     assert set(found["baselines"]["frechet_shapes_cnn"]) == {"mean_plus_noise"}

@@ -5,6 +5,7 @@ import os
 import stat
 
 import pytest
+from tests.conftest import Workshop
 
 from genmint import tracking
 from genmint.config import load_params
@@ -65,6 +66,7 @@ def test_all_that_a_whole_run_writes(
     train.run(project, params, "tiny")
     evaluate.run(project, params, "tiny")
     gate.run(project, params, "tiny")
+    Workshop(root).commit("tiny")
     (outcome,) = promote(project, params, ["tiny"])
     assert outcome.version == "1"
     written = {path for path in root.rglob("*") if path not in before}
