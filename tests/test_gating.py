@@ -10,7 +10,8 @@ import pytest
 
 from genmint import gating
 from genmint.config import Gate
-from genmint.gating import Record, Source, Sources, decide
+from genmint.gate_record import Record
+from genmint.gating import Source, Sources, decide
 
 GATE = {
     "thresholds": {

@@ -1,7 +1,7 @@
 """A version's description says what was asked and found, in the room that a registry has."""
 
 from genmint.comparison import Comparison, Contrast, Ruling
-from genmint.gating import Check, Record
+from genmint.gate_record import Check, Record
 from genmint.registry import Version
 from genmint.versions import compared, description, refusals_in_a_row
 

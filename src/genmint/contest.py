@@ -21,7 +21,7 @@ from genmint.config import ChampionRule, Params
 from genmint.errors import GenmintError
 from genmint.evidence import check_data
 from genmint.files import scratch_dir
-from genmint.gating import Record
+from genmint.gate_record import Record
 from genmint.project import Project
 from genmint.registered import Version
 from genmint.registry import Registry

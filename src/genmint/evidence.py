@@ -9,7 +9,7 @@ from genmint.data.prepared import Prepared
 from genmint.dvc_cache import damage_in_cache
 from genmint.errors import DataError, GenmintError
 from genmint.files import sha256_file
-from genmint.gating import Record
+from genmint.gate_record import Record
 from genmint.lock import Entries, contradictions, other_files, read_lock, stages_of
 from genmint.metrics.code import code_sha256
 from genmint.metrics.reference import REFERENCE

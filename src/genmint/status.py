@@ -11,7 +11,7 @@ from genmint import tracking
 from genmint.config import Params
 from genmint.errors import GenmintError, RegistryError, RegistryMissingError
 from genmint.files import sha256_file
-from genmint.gating import Record
+from genmint.gate_record import Record
 from genmint.history import Standing, rolled_back
 from genmint.lock import read_lock
 from genmint.models.record import WEIGHTS

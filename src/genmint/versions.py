@@ -13,7 +13,7 @@ from genmint import tracking
 from genmint.comparison import Contrast, Ruling
 from genmint.config import Params
 from genmint.files import sha256_json
-from genmint.gating import Record
+from genmint.gate_record import Record
 from genmint.metrics.probe import PROBE
 from genmint.models.record import load_record
 from genmint.project import Project

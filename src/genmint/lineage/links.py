@@ -18,7 +18,7 @@ from mlflow.entities import Run
 from genmint import tracking
 from genmint.errors import GenmintError, RegistryMissingError
 from genmint.files import read_json, sha256_file, sha256_json
-from genmint.gating import Record
+from genmint.gate_record import Record
 from genmint.history import previous
 from genmint.lineage.history import recorded_in
 from genmint.lock import (

@@ -13,7 +13,8 @@ from rich.table import Column, Table
 from genmint.config import Params
 from genmint.errors import GenmintError
 from genmint.files import read_json, sha256_bytes, sha256_file, write_json
-from genmint.gating import Check, Record, Source, Sources, decide
+from genmint.gate_record import Check, Record
+from genmint.gating import Source, Sources, decide
 from genmint.project import Project
 from genmint.reading import parse_json
 
