@@ -526,3 +526,17 @@ def test_a_model_that_never_had_a_champion_needs_no_word(workshop):
     empty(workshop)
     workshop.make()
     assert one(workshop).verdict == "promoted"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]"])
+def test_a_damaged_memory_of_champions_promotes_nothing_and_can_be_overruled(workshop, content):
+    workshop.make()
+    path = workshop.root / ".genmint" / "champions" / "tiny.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    outcome = one(workshop)
+    assert (outcome.verdict, outcome.exit_code) == ("not promoted", 1)
+    assert outcome.reason.startswith(f"{path}: ")
+    (outcome,) = promote(workshop.project, workshop.params, ["tiny"], first=True)
+    assert outcome.verdict == "promoted"
+    assert one(workshop).verdict == "is champion"

@@ -54,9 +54,11 @@ def stage(options: argparse.Namespace) -> int:
     project, params = _open()
     if runs_under_dvc():
         check_output_folders(project)
-    known = params.datasets if options.verb in DATASET_STAGES else params.models
-    what = "data set" if options.verb in DATASET_STAGES else "model"
-    name = options.name = _known(_name(options), known, what)
+    if options.verb in DATASET_STAGES:
+        name = _known(_name(options), params.datasets, "data set")
+    else:
+        name = _known(_name(options), params.models, "model")
+    options.name = name
     if options.verb == "train":
         from genmint.training.device_lock import refuse_elsewhere
 

@@ -33,8 +33,8 @@ def damage_in_cache(project: Project, path: Path) -> str | None:
         return None
     if found is None:
         return None
-    stage, output = found[1], found[0]
-    shown = shlex.join(str(each) for each in (output, path))
+    kept, stage = found
+    shown = shlex.join(str(each) for each in (kept, path))
     return (
         f"Its object in DVC's cache is damaged, and DVC would put it back: remove both "
         f"(`rm -f {shown}`), then run `dvc repro {stage}`."
@@ -52,10 +52,9 @@ def with_damage(error: GenmintError) -> GenmintError:
 
 def _object(project: Project, path: Path) -> tuple[Path, str] | None:
     """The damaged object of a file, and the stage that wrote it; None if it is not damaged."""
-    relative = path.resolve().relative_to(project.root.resolve()).as_posix()
+    relative = path.resolve().relative_to(project.root.resolve())
     for output, (digest, stage) in written(read_lock(project.lock)).items():
-        inside = relative.removeprefix(f"{output}/")
-        if relative != output and inside == relative:
+        if not relative.is_relative_to(output):
             continue
         cache = cache_dir(project.root) / "files" / "md5"
         if digest.endswith(".dir"):
@@ -65,7 +64,7 @@ def _object(project: Project, path: Path) -> tuple[Path, str] | None:
             if f"{md5_file(listing)}.dir" != digest:
                 return listing, stage
             files = {item["relpath"]: item["md5"] for item in json.loads(listing.read_text())}
-            digest = files[inside]
+            digest = files[relative.relative_to(output).as_posix()]
         kept = cache / digest[:2] / digest[2:]
         return (kept, stage) if kept.is_file() and md5_file(kept) != digest else None
     return None

@@ -9,7 +9,7 @@ from genmint.data.prepared import Prepared
 from genmint.dvc_cache import damage_in_cache
 from genmint.errors import DataError, GenmintError
 from genmint.files import sha256_file
-from genmint.gate_record import Record
+from genmint.gate_record import Evidence, Record
 from genmint.lock import Entries, contradictions, other_files, read_lock, stages_of
 from genmint.metrics.code import code_sha256
 from genmint.metrics.reference import REFERENCE
@@ -88,22 +88,28 @@ def check_data(project: Project, files: Project, name: str, dataset: str) -> Non
 
 
 def _difference(record: Record, now: Record) -> str:
-    recorded = {item.file: item.sha256 for item in record.evidence}
-    for item in now.evidence:
-        if item.sha256 is None:
-            return f"{item.file} is missing"
-        if recorded.get(item.file) != item.sha256:
-            return f"{item.file} is not the file that was gated"
+    changed = _changed(record, now)
+    if changed is not None:
+        what = "is missing" if changed.sha256 is None else "is not the file that was gated"
+        return f"{changed.file} {what}"
     if record.model != now.model:
         return f"the gate record is that of {record.model}"
     return "the gate record is not what params.yaml and the metrics lead to"
 
 
 def _damage_in_cache(project: Project, record: Record, now: Record) -> str | None:
-    recorded = {item.file: item.sha256 for item in record.evidence}
+    changed = _changed(record, now)
+    if changed is None or changed.sha256 is None:
+        return None
+    return damage_in_cache(project, project.root / changed.file)
+
+
+def _changed(record: Record, now: Record) -> Evidence | None:
+    """The first file that is missing, or not the one of the record; None if there is none."""
+    recorded = record.hashes()
     for item in now.evidence:
-        if item.sha256 is not None and recorded.get(item.file) != item.sha256:
-            return damage_in_cache(project, project.root / item.file)
+        if item.sha256 is None or recorded.get(item.file) != item.sha256:
+            return item
     return None
 
 

@@ -58,6 +58,10 @@ class Record(Frozen):
     checks: tuple[Check, ...]
     evidence: tuple[Evidence, ...]
 
+    def hashes(self) -> dict[str, str | None]:
+        """Return the hash of each file that the decision rests on, by its path."""
+        return {item.file: item.sha256 for item in self.evidence}
+
     def failed(self) -> tuple[Check, ...]:
         """Return the checks that said no."""
         return tuple(check for check in self.checks if not check.passed)

@@ -85,7 +85,7 @@ def _registered_as(version: Version, evaluation: Project) -> dict[str, str]:
     """Sha256 of the files that a model is read from, as far as its version and gate record say."""
     known = {WEIGHTS: version.weights} if version.weights else {}
     if evaluation.gate_record(version.name).is_file():
-        gated = {item.file: item.sha256 for item in read_record(evaluation, version.name).evidence}
+        gated = read_record(evaluation, version.name).hashes()
         config = gated.get(f"models/{version.name}/{CONFIG}")
         known |= {CONFIG: config} if config else {}
     return known

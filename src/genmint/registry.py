@@ -277,15 +277,12 @@ class Registry:
             folder = Path(
                 self.client.download_artifacts(version.run_id, _EVIDENCE, dst_path=str(target))
             )
-            stored = f"{_MODEL}/{STORED_WEIGHTS}"
-            listed = {item.path for item in self.client.list_artifacts(version.run_id, stored)}
-            if f"{stored}/{CONFIG}" in listed:
-                model = Project(folder).model(version.name)
-                model.mkdir(parents=True, exist_ok=True)
-                with scratch_dir() as scratch:
-                    config = self.client.download_artifacts(
-                        version.run_id, f"{stored}/{CONFIG}", dst_path=str(scratch)
-                    )
+            with scratch_dir() as scratch:
+                stored = f"{_MODEL}/{STORED_WEIGHTS}/{CONFIG}"
+                config = self._file(version.run_id, stored, scratch)
+                if config is not None:
+                    model = Project(folder).model(version.name)
+                    model.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(config, model / CONFIG)
             return folder
 
@@ -294,13 +291,14 @@ class Registry:
         if version.run_id is None:
             return None
         with tracking.reaching(self.address):
-            listed = {item.path for item in self.client.list_artifacts(version.run_id, _EVIDENCE)}
-            wanted = f"{_EVIDENCE}/params.yaml"
-            if wanted not in listed:
-                return None
-            return Path(
-                self.client.download_artifacts(version.run_id, wanted, dst_path=str(target))
-            )
+            return self._file(version.run_id, f"{_EVIDENCE}/params.yaml", target)
+
+    def _file(self, run_id: str, path: str, target: Path) -> Path | None:
+        """Copy one file of a run's artefacts into the folder `target`; None if it is not there."""
+        folder = path.rpartition("/")[0]
+        if path not in {item.path for item in self.client.list_artifacts(run_id, folder)}:
+            return None
+        return Path(self.client.download_artifacts(run_id, path, dst_path=str(target)))
 
     def other_files(self, version: Version) -> str | None:
         """Say why the stored model is not the one that was registered, None if it is."""

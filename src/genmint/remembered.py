@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from genmint import tracking
+from genmint.errors import GenmintError
 from genmint.files import read_json, write_json
 from genmint.project import Project
 from genmint.registered import Version
@@ -13,14 +14,12 @@ from genmint.tracking.failures import without_password
 
 def remember(project: Project, version: Version) -> None:
     """Keep that a version was champion, in the home of the registry."""
-    path = _path(project, version.name)
     seen = {
         "registry": without_password(tracking.uri(project)),
         "version": version.version,
         "weights": version.weights,
     }
-    if not path.is_file() or read_json(path) != seen:
-        write_json(path, seen)
+    write_json(_path(project, version.name), seen)
 
 
 def had_champion(project: Project, name: str) -> str | None:
@@ -32,7 +31,10 @@ def had_champion(project: Project, name: str) -> str | None:
     path = _path(project, name)
     if not path.is_file():
         return None
-    seen = read_json(path, f"Delete it to start anew with `genmint promote --first {name}`.")
+    way_out = f"Delete it to start anew with `genmint promote --first {name}`."
+    seen = read_json(path, way_out)
+    if not isinstance(seen, dict):
+        raise GenmintError(f"{path}: does not say who was champion. {way_out}")
     return f"version {seen.get('version')} of {seen.get('registry')}"
 
 

@@ -28,7 +28,7 @@ from genmint.errors import ConfigError, DataError, GenmintError
 from genmint.files import atomic_dir, read_json, sha256_json, write_json
 from genmint.flow.checkout import checked_out
 from genmint.flow.committed import text_at
-from genmint.lock import parse_lock
+from genmint.lock import hashes, parse_lock
 from genmint.metrics.extractor import load_extractor
 from genmint.programs import file_at, git, run_dvc
 from genmint.project import Project
@@ -157,7 +157,7 @@ def _outs(home: Project, tip: str, lock: str, dataset: str) -> dict[str, str] | 
         entry = entries.get(f"{stage}@{dataset}")
         if entry is None:
             return None
-        found |= {out["path"]: str(out["md5"]) for out in entry.get("outs") or []}
+        found |= hashes(entry, "outs")
     return found
 
 

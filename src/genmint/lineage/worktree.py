@@ -17,7 +17,7 @@ from genmint.errors import GenmintError
 from genmint.files import atomic_path
 from genmint.lineage.history import lock_of
 from genmint.lineage.links import Lineage
-from genmint.lock import Entries, read_lock, stages_of
+from genmint.lock import Entries, hashes, read_lock, stages_of, written
 from genmint.programs import GitError, git, run_dvc
 from genmint.project import Project
 from genmint.reading import read_yaml
@@ -178,12 +178,8 @@ def _differing(root: Project, name: str, entries: Entries) -> list[str]:
     gate = f"gate@{name}"
     run_dvc(root, "checkout", "--quiet", "--allow-missing", "--with-deps", gate)
     found = json.loads(run_dvc(root, "status", "--json", *entries))
-    written = {item["path"] for entry in entries.values() for item in entry.get("outs") or []}
-    read = {
-        item["path"]: str(item.get("md5"))
-        for entry in entries.values()
-        for item in entry.get("deps") or []
-    }
+    outs = written(entries)
+    read = {path: md5 for entry in entries.values() for path, md5 in hashes(entry, "deps").items()}
     differing = []
     for stage, changes in found.items():
         for change in changes:
@@ -194,15 +190,14 @@ def _differing(root: Project, name: str, entries: Entries) -> list[str]:
                 if state != "deleted":
                     keys = f" ({', '.join(state)})" if isinstance(state, dict) else ""
                     differing.append(f"has another {what}{keys}")
-                elif what not in written and not _is_added(root, what, read[what]):
+                elif what not in outs and not _is_added(root, what, read[what]):
                     differing.append(f"lacks {what}")
     return list(dict.fromkeys(differing))
 
 
 def _missing(root: Project, entries: Entries) -> tuple[str, ...]:
     """Outputs that `dvc checkout` could not put in place."""
-    outputs = [item["path"] for entry in entries.values() for item in entry.get("outs") or []]
-    return tuple(path for path in outputs if not (root.root / path).exists())
+    return tuple(path for path in written(entries) if not (root.root / path).exists())
 
 
 def _is_added(root: Project, path: str, md5: str) -> bool:
