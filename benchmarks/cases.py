@@ -6,9 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genmint.config import parse_model
-from genmint.data.spec import DataSpec
-from genmint.models.family import Config
+from genmint.config import ModelConfig, parse_model
+from genmint.data.views.spec import DataSpec
 
 _ITEMS = 12_800
 _SYMBOLS = 65
@@ -77,7 +76,7 @@ BLOCKS = {
 SPECS = {"lstm": CHARACTERS, "audio": CLIPS}
 
 
-def config(name: str) -> Config:
+def config(name: str) -> ModelConfig:
     """The block of one case."""
     return parse_model({**_COMMON, **BLOCKS[name]})
 

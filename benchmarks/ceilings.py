@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from genmint.models import store
+from genmint.models.shared import store
 from genmint.training.stepper import Stepper
 
 

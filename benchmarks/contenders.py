@@ -22,8 +22,8 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from genmint.models import store
-from genmint.models.networks import decoder, encoder
+from genmint.models.shared import store
+from genmint.models.shared.networks import decoder, encoder
 from genmint.training.devices import keep_memory, share_cores
 from genmint.training.stepper import Stepper
 

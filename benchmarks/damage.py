@@ -22,8 +22,8 @@ import soundfile
 from PIL import Image, ImageFile, PngImagePlugin
 
 from genmint.config import AudioDataset, ImageDataset
-from genmint.data.readers import AudioReader, ImageReader, UnreadableError
-from genmint.data.readers.container import DAMAGED
+from genmint.data.ingestion.readers import AudioReader, ImageReader, UnreadableError
+from genmint.data.ingestion.readers.container import DAMAGED
 
 Generator = np.random.Generator
 RESOLUTION = 64

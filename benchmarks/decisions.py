@@ -6,9 +6,10 @@
 (b) Twenty trainings of image-vae that differ by seed alone, every ordered pair.
 (c) image-vae with its steps against a quarter of them, items and seeds drawn anew.
 
-Each is decided by the champion rule of params.yaml with the margin of spreads/image-vae.json, and
-by the intervals alone. Writes docs/images/decisions.png and prints the table of docs/gates.md.
-Trainings are kept under .genmint/decisions, so that a second call only decides.
+Each is decided by the champion rule of params.yaml with the margin of
+results/seed_spread/image-vae.json, and by the intervals alone. Writes docs/images/decisions.png
+and prints the table of docs/gates.md. Trainings are kept under .genmint/decisions, so that a second
+call only decides.
 """
 
 import itertools
@@ -21,17 +22,16 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
-from genmint.catalogue import metric
-from genmint.comparison import Comparison, Scores, Spread, block_hash, compare, confirm
-from genmint.config import ChampionRule, load_params
+from genmint.common.files import sha256_json
+from genmint.common.project import Project
+from genmint.config import ChampionRule, ModelConfig, load_params
+from genmint.config.metric_catalogue import metric
 from genmint.data.prepared import Prepared
-from genmint.files import sha256_json
-from genmint.metrics.reference import read_reference, write_reference
-from genmint.metrics.score import score
-from genmint.models import store
-from genmint.models.family import Config
-from genmint.project import Project
-from genmint.scoring import read_spread
+from genmint.decision.comparison import Comparison, Scores, Spread, block_hash, compare, confirm
+from genmint.evaluation.reference import read_reference, write_reference
+from genmint.evaluation.score import score
+from genmint.models.shared import store
+from genmint.promotion.scores import read_spread
 from genmint.stages.train import train_apart
 
 mpl.use("Agg")
@@ -51,7 +51,7 @@ def direction(name: str) -> str:
     return metric(name).direction
 
 
-def trained(project: Project, config: Config, kept: Path) -> Path:
+def trained(project: Project, config: ModelConfig, kept: Path) -> Path:
     folder = kept / sha256_json(config.model_dump(mode="json"))[:16]
     if not (folder / store.WEIGHTS).is_file():
         train_apart(project, NAME, config, folder)

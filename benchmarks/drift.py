@@ -24,7 +24,7 @@ from genmint.config import DriftRule
 from genmint.drift.columns import compare
 from genmint.drift.decision import Window, close, decide
 from genmint.drift.features import frechet_drift
-from genmint.metrics.extractor import Extractor, train_extractor
+from genmint.evaluation.extractor import Extractor, train_extractor
 
 _TRAIN, _HELD_OUT = 600, 400
 

@@ -1,4 +1,4 @@
-"""GANs on MNIST, judged by their Fréchet distance; writes benchmarks/gan.md or gan-data.md.
+"""GANs on MNIST, judged by their Fréchet distance; writes benchmarks/results/gan.md or gan-data.md.
 
     genmint add mnist-gan && dvc repro reference@mnist
     python benchmarks/gan.py time       the recipe against a plain DCGAN after five minutes each;
@@ -32,14 +32,14 @@ from quality import loaded
 from recipes import block_of
 from run import processor
 
+from genmint.common.files import write_text
+from genmint.common.project import Project
 from genmint.config import Augmentation, parse_model
-from genmint.files import write_text
+from genmint.evaluation.extractor import load_extractor
 from genmint.metrics.classes import classes
-from genmint.metrics.extractor import load_extractor
 from genmint.metrics.frechet import frechet_distance
-from genmint.models import store
-from genmint.models.noise import Noise
-from genmint.project import Project
+from genmint.models.shared import store
+from genmint.models.shared.noise import Noise
 from genmint.training.augmentation import augmented
 from genmint.training.devices import keep_memory, resolve_precision
 from genmint.training.stepper import Stepper
@@ -183,7 +183,7 @@ def page_of_time(runs: dict[str, list[dict[str, Any]]]) -> list[str]:
 def page_of_data(runs: dict[str, list[dict[str, Any]]]) -> list[str]:
     """The ways as they train, mean and deviation of the seeds."""
     lines = [
-        "# A GAN on little of MNIST", "",
+        "# GAN on small subsets of MNIST", "",
         f"{_measured('data', f'{_STEPS[-1]:,} steps')} Recipe `{_NAME}`; mean ± s.d. of "
         f"{len(_SEEDS)} seeds.", "",
         "| steps | " + " | ".join(f"{step:,}" for step in _STEPS) + " |",
@@ -193,7 +193,7 @@ def page_of_data(runs: dict[str, list[dict[str, Any]]]) -> list[str]:
         columns = zip(*(run["frechet"] for run in of), strict=True)
         lines.append(f"| {name} | " + " | ".join(_over_seeds(list(c)) for c in columns) + " |")
     lines += [
-        "", f"What `augment` alone does to the distance of {_SAMPLES:,} training digits:", "",
+        "", f"Effect of `augment` alone on the distance of {_SAMPLES:,} training digits:", "",
         "| augment | distance |", "|---|---:|",
         *(f"| `{said}` | {distance:.2f} |" for said, distance in moved().items()),
     ]  # fmt: skip
@@ -231,7 +231,7 @@ def main(comparison: str) -> None:
     }[comparison]
     lines = page(side_by_side(ways))
     print("\n".join(lines))
-    write_text(_HERE / file, "\n".join([*lines, ""]))
+    write_text(_HERE / "results" / file, "\n".join([*lines, ""]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the flow costs and saves against plain `dvc repro`; writes benchmarks/pipeline.md.
+"""What the flow costs and saves against plain `dvc repro`; writes benchmarks/results/pipeline.md.
 
     python benchmarks/pipeline.py           all of it, forty minutes; the machine should be idle
     python benchmarks/pipeline.py one same  some of: defaults, long, one, same, starts; what the
@@ -25,11 +25,12 @@ from typing import Any
 
 from run import processor
 
-from genmint.files import write_text
+from genmint.common.files import write_text
+from genmint.common.programs import clean_environment
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parent
-_PAGE = _HERE / "pipeline.md"
+_PAGE = _HERE / "results" / "pipeline.md"
 _WORKERS = 2
 # Where training is nearly all of the work: two models of some four minutes each, not translated
 # first, which takes a minute by itself.
@@ -61,7 +62,7 @@ class Bench:
         ports = free_port(), free_port()
         bin_folder = Path(sys.executable).parent
         self.env = {
-            **os.environ,
+            **clean_environment(),
             "OMP_NUM_THREADS": "1",
             "GENMINT_HOME": str(self.home),
             "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
@@ -156,13 +157,14 @@ def _clone(root: Path) -> None:
     """What is committed here, as a repository of its own."""
     root.mkdir()
     archive = subprocess.run(
-        ["git", "archive", "HEAD"], cwd=_ROOT, check=True, capture_output=True
-    ).stdout
+        ["git", "archive", "HEAD"],
+        cwd=_ROOT, env=clean_environment(), check=True, capture_output=True,
+    ).stdout  # fmt: skip
     subprocess.run(["tar", "x"], cwd=root, input=archive, check=True)
     for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "bench"]):
         subprocess.run(
             ["git", "-c", "user.name=bench", "-c", "user.email=bench@localhost", *command],
-            cwd=root, check=True,
+            cwd=root, env=clean_environment(), check=True,
         )  # fmt: skip
 
 
@@ -183,8 +185,8 @@ def long(bench: Bench) -> list[str]:
     forced = [f"{verb}@{name}" for name in _LONG_MODELS for verb in ("train", "evaluate", "gate")]
     params = bench.serial / "params.yaml"
     before = params.read_text(encoding="utf-8")
+    from genmint.common.project import Project
     from genmint.flow.checkout import override
-    from genmint.project import Project
 
     override(Project(bench.serial), _LONG)
     try:
@@ -224,10 +226,10 @@ def starts(bench: Bench) -> list[str]:
     """What each stage costs before it begins, and its share of the stage."""
     dvc = _best_of(["-m", "dvc", "repro"], bench)
     lines = [
-        "", "## Before a stage begins", "",
-        "Of each stage of a serial `dvc repro` from nothing: how long it takes to start Python and "
-        "load what the stage imports, the best of three, and its share of the stage (of the "
-        f"quickest stage of its kind). DVC itself takes {dvc:.1f} s where nothing changed.", "",
+        "", "## Start-up time of the stages", "",
+        "For each stage of a serial `dvc repro` from nothing: the time to start Python and load "
+        "the imports of the stage, the best of three, and its share of the stage (of the quickest "
+        f"stage of its kind). DVC itself takes {dvc:.1f} s if nothing changed.", "",
         "| stage | start-up, s | stage, s | share |", "|---|---:|---:|---:|",
     ]  # fmt: skip
     if not _STAGES:
@@ -285,7 +287,7 @@ def main() -> None:
     tail = rows.pop("starts", tail)
     held |= {line.split(" | ")[0]: line for lines in rows.values() for line in lines}
     page = [
-        "# The flow against `dvc repro`", "",
+        "# The flow compared with `dvc repro`", "",
         f"{datetime.datetime.now(datetime.UTC).date()}, {processor()}, "
         f"{len(os.sched_getaffinity(0))} cores, {_WORKERS} workers; one thread a stage on both "
         "sides. A flow's time is from asking for it until Prefect says that it is done: start of "

@@ -1,7 +1,8 @@
-"""How good models are after equal time or equal epochs; writes benchmarks/quality.md.
+"""How good models are after equal time or equal epochs; writes benchmarks/results/quality.md.
 
     python benchmarks/quality.py precision   fp32 and bf16 over 5 seeds each, some 20 minutes
-    python benchmarks/quality.py mnist       5 minutes of ours, 5 of pythae's
+    python benchmarks/quality.py mnist       5 minutes of ours, 5 of pythae's, by the python of
+                                             .venv-bench (`make .venv-bench/.installed`)
     python benchmarks/quality.py text        5 minutes on tiny-shakespeare
 
 It needs the prepared data of the recipes, and an idle machine wherever minutes are compared:
@@ -30,26 +31,20 @@ import torch
 from run import processor
 from torch import Tensor, nn
 
-from genmint.config import load_params, parse_model
-from genmint.data import views
+from genmint.common.files import write_text
+from genmint.common.project import Project
+from genmint.config import ModelConfig, load_params, parse_model
 from genmint.data.prepared import Prepared
-from genmint.data.spec import DataSpec
-from genmint.files import write_text
-from genmint.models import store
-from genmint.models.family import Config
-from genmint.models.vae import VAE
-from genmint.project import Project
-from genmint.training.devices import (
-    keep_memory,
-    resolve_compile,
-    resolve_precision,
-    share_cores,
-)
+from genmint.data.views import tensors
+from genmint.data.views.spec import DataSpec
+from genmint.models.shared import store
+from genmint.models.vae.model import VAE
+from genmint.training.devices import keep_memory, resolve_compile, resolve_precision, share_cores
 from genmint.training.loop import fit
 from genmint.training.stepper import Stepper
 
 _HERE = Path(__file__).parent
-_PAGE = _HERE / "quality.md"
+_PAGE = _HERE / "results" / "quality.md"
 _CPU = torch.device("cpu")
 _SECONDS = 300.0
 _SEEDS = range(5)
@@ -82,12 +77,12 @@ PRECISION: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def loaded(project: Project, config: Config) -> tuple[DataSpec, Tensor, Tensor, Tensor]:
+def loaded(project: Project, config: ModelConfig) -> tuple[DataSpec, Tensor, Tensor, Tensor]:
     """Specification, training, validation and test split of a model's data."""
     prepared = Prepared(project.prepared(config.dataset))
-    spec = prepared.spec(config.family)
+    spec = prepared.spec(config.view)
     train, validation, test = (
-        views.load(prepared, split, spec) for split in ("train", "validation", "test")
+        tensors.load(prepared, split, spec) for split in ("train", "validation", "test")
     )
     return spec, train, validation, test
 
@@ -150,7 +145,7 @@ def text(project: Project) -> list[str]:
 
 
 def timed(
-    config: Config, spec: DataSpec, train: Tensor, validation: Tensor
+    config: ModelConfig, spec: DataSpec, train: Tensor, validation: Tensor
 ) -> tuple[nn.Module, float, int]:
     """A model trained for as many steps as fit into the time; the seconds and steps it took."""
     kind, compiled = resolve_precision(config, _CPU), resolve_compile(config, _CPU)
@@ -180,7 +175,9 @@ def judged(model: VAE, test: Tensor) -> tuple[float, float]:
     return float(bound.mean()), float(model.elbo(test, seed=_SEED)["elbo"].mean())
 
 
-def pythae(config: Config, spec: DataSpec, train: Tensor) -> tuple[tuple[float, float], int, float]:
+def pythae(
+    config: ModelConfig, spec: DataSpec, train: Tensor
+) -> tuple[tuple[float, float], int, float]:
     """Pythae's VAE and BaseTrainer on the same network, an epoch at a time until time is up."""
     from pythae import models
     from pythae.data.datasets import BaseDataset

@@ -8,8 +8,9 @@
 
 A VAE is judged by its importance-weighted bound with k = 5000 on all test digits, a GAN by its
 Fréchet distance to them and, on stacked MNIST, by the modes that 26,000 samples reach, a text by
-the nats a character of its whole last 10 %. Each case leaves `benchmarks/recipes/CASE.json`, with
-its curve, and its weights beside it (not committed); docs/images/results-curves.png is of all.
+the nats a character of its whole last 10 %. Each case leaves
+`benchmarks/results/recipes/CASE.json`, with its curve, and its weights beside
+it (not committed); docs/images/results-curves.png is of all.
 """
 
 from __future__ import annotations
@@ -31,27 +32,22 @@ from ruamel.yaml import YAML
 from run import processor
 from safetensors.torch import save_model
 
+from genmint.common.files import write_text
+from genmint.common.project import Project
 from genmint.config import parse_model
 from genmint.data.prepared import Prepared
-from genmint.files import write_text
+from genmint.evaluation.extractor import load_extractor
 from genmint.metrics.classes import class_kl, classes, confident
-from genmint.metrics.extractor import load_extractor
 from genmint.metrics.frechet import frechet_distance
-from genmint.models import store
-from genmint.models.gan import GAN
-from genmint.models.vae import VAE
-from genmint.project import Project
-from genmint.training.devices import (
-    choose_device,
-    resolve_compile,
-    resolve_precision,
-    share_cores,
-)
+from genmint.models.gan.model import GAN
+from genmint.models.shared import store
+from genmint.models.vae.model import VAE
+from genmint.training.devices import choose_device, resolve_compile, resolve_precision, share_cores
 from genmint.training.loop import fit
 
 _HERE = Path(__file__).parent
-_FOLDER = _HERE / "recipes"
-_RECIPES = _HERE.parent / "recipes"
+_FOLDER = _HERE / "results" / "recipes"
+_RECIPES = _HERE.parent / "config" / "recipes"
 _FIGURE = _HERE.parent / "docs" / "images" / "results-curves.png"
 # Burda et al. 2016 estimate log p(x) so; 26,000 samples as in PacGAN, of which distances see 5,000.
 _DRAWS, _MODES, _SAMPLES, _SEED = 5000, 26_000, 5000, 1234

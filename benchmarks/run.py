@@ -1,7 +1,7 @@
-"""Time training and sampling against peers on this machine, and write benchmarks/results.md.
+"""Time training and sampling against peers on this machine, and write benchmarks/results/peers.md.
 
     make bench                      all of it, some 15 minutes; the machine should be idle
-    python benchmarks/run.py vae    one case, printed only
+    .venv-bench/bin/python benchmarks/run.py vae    one case, printed only
 
 Every contender trains in a process of its own; all of a case take turns in short rounds, so that a
 slow minute of the machine is a slow minute for all. What counts is the ratio.
@@ -22,7 +22,7 @@ import ceilings
 import sampling
 import torch
 
-from genmint.files import write_text
+from genmint.common.files import write_text
 from genmint.training.devices import share_cores
 
 _HERE = Path(__file__).parent
@@ -45,7 +45,7 @@ _HOW = [
     "so; `textbook:N` the loop of the tutorials (DataLoader with N workers, eager fp32, Adam as it "
     "comes, no `.item()` in a step) on the same network and batch; `pythae` its own trainer and "
     "VAE. All of a case take turns in one run; rates are medians over the rounds. bf16 counts only "
-    "where the model is as good: see benchmarks/quality.md.",
+    "where the model is as good: see benchmarks/results/quality.md.",
     "",
 ]
 
@@ -167,7 +167,7 @@ def machine(threads: int) -> list[str]:
     return [
         f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}; {processor()}, {threads} threads of "
         f"{os.cpu_count()} cores; Python {platform.python_version()}, torch {torch.__version__}; "
-        f"memory {ceilings.bandwidth() / 1e9:.0f} GB/s. No GPU was at hand.",
+        f"memory {ceilings.bandwidth() / 1e9:.0f} GB/s. No GPU was available.",
         "",
     ]
 
@@ -190,7 +190,7 @@ def main() -> None:
     page = "\n".join(["# Benchmarks", "", *machine(threads), *sections])
     print(page)
     if not options.cases:
-        write_text(_HERE / "results.md", page)
+        write_text(_HERE / "results" / "peers.md", page)
 
 
 if __name__ == "__main__":

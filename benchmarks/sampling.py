@@ -9,9 +9,9 @@ from collections.abc import Callable
 import cases
 import torch
 
-from genmint.models import store
-from genmint.models.family import evaluating
-from genmint.models.rnn import RNN
+from genmint.models.rnn.model import RNN
+from genmint.models.shared import store
+from genmint.models.shared.family import evaluating
 
 _TEXTS, _LENGTH = 16, 400
 

@@ -1,38 +1,38 @@
-"""Flow `drift`: look at data sets, and have models retrained whose data drifted.
+"""Flow `drift`: check data sets for drift, and request a retraining of the affected models.
 
-Every data set with a block under `drift` in params.yaml is looked at: new or changed data go
-through ingest and Great Expectations, and windows of new items are compared with what the models
-learned (docs/drift.md). What is decided, and why, is on the flow's page, in its log, and in
-.genmint/drift/NAME/looks. Data that may not enter make the flow fail, so that somebody hears of it.
+Every data set with an entry under `drift` in params.yaml is checked: new or changed data go
+through ingest and Great Expectations, and windows of new items are compared with the training data
+of the models (docs/drift.md). The decisions and their reasons are on the flow's page, in its log,
+and in .genmint/drift/NAME/looks. If data may not enter, the flow fails, so that an alert is sent.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import genmint.flow.environment  # noqa: F401 - first, since Prefect reads its settings on import
+
+# isort: split
+
 from uuid import UUID
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.deployments import run_deployment
 from prefect.events import emit_event
 from prefect.exceptions import ObjectNotFound
 
+from genmint.common.errors import ConfigError, GenmintError
+from genmint.common.project import Project
 from genmint.drift.decision import Asked, Decision
 from genmint.drift.look import Progress, look, watched
 from genmint.drift.show import page
 from genmint.drift.state import Shelf, now
-from genmint.errors import ConfigError, GenmintError
 from genmint.flow.home import find_home
-from genmint.flow.stage import heals
-from genmint.project import Project
+from genmint.services.again import AGAIN, find_commit
+
+# Before Prefect's client is created: its server may be on this machine.
 
 RETRAIN = "retrain/nightly"
-
-
-def _heals(_task: Any, _run: Any, state: Any) -> bool:
-    return heals(state.result(raise_on_failure=False))
 
 
 @flow(name="drift", flow_run_name="drift")
@@ -42,25 +42,28 @@ def drift(
     revision: str = "HEAD",
     ignore_uncommitted: bool = False,
 ) -> str:
-    """Look at data sets, and ask for a retraining of the models whose data drifted.
+    """Check data sets, and request a retraining of the models whose data drifted.
 
     Args:
-        datasets: names of blocks under `drift` in params.yaml; none means all of them.
-        retrain: ask for it; otherwise only say what would be asked.
-        revision: of git whose settings apply, and which is retrained with the data of now.
-        ignore_uncommitted: go by what is committed although tracked files differ from it.
+        datasets: names of entries under `drift` in params.yaml; None means all of them.
+        retrain: request the retraining; if false, only report the decisions.
+        revision: git revision whose settings apply, and which is retrained with the current data. A
+            revision of a remote, such as origin/main, is fetched first.
+        ignore_uncommitted: use the committed files although tracked files differ from them.
 
     Raises:
-        ConfigError: the parameters name what is not there, or files are not committed.
-        GenmintError: data may not enter, or a look failed; the other data sets were looked at.
+        ConfigError: a parameter names something that does not exist, or files are not committed.
+        GenmintError: data may not enter, or a check failed; the other data sets were checked.
     """
     home = find_home()
-    names = datasets or watched(home, revision=revision, ignore_uncommitted=ignore_uncommitted)
+    # Once, so that all checks of a flow use the same commit.
+    commit = find_commit(home, revision, ignore_uncommitted)
+    names = datasets or watched(home, revision=commit, ignore_uncommitted=ignore_uncommitted)
     say, decisions, failures = get_run_logger(), [], {}
     for name in names:
         try:
             decision = take_look.with_options(task_run_name=name)(
-                home, name, revision, ignore_uncommitted
+                home, name, commit, ignore_uncommitted
             )
         except GenmintError as error:
             failures[name] = str(error)
@@ -82,18 +85,17 @@ def drift(
     return "; ".join(f"{each.dataset}: {each.verdict}" for each in decisions) or "nothing watched"
 
 
-@task(name="look", retries=3, retry_delay_seconds=[2, 10, 30], retry_condition_fn=_heals,
-      persist_result=False, cache_policy=NO_CACHE)  # fmt: skip
-def take_look(home: Project, name: str, revision: str, ignore_uncommitted: bool) -> Decision:
-    """One look at one data set."""
-    return look(home, name, revision=revision, ignore_uncommitted=ignore_uncommitted,
+@task(name="look", **AGAIN)
+def take_look(home: Project, name: str, commit: str, ignore_uncommitted: bool) -> Decision:
+    """Run one drift check of one data set."""
+    return look(home, name, revision=commit, ignore_uncommitted=ignore_uncommitted,
                 progress=_progress)  # fmt: skip
 
 
 def ask(home: Project, drifted: list[Decision], ignore_uncommitted: bool) -> Asked:
-    """Ask for a retraining of the models of these data sets, and note that it was asked for.
+    """Request a retraining of the models of these data sets, and record the request.
 
-    It is not waited for: it may stand behind others for hours, and the next look meets it.
+    The flow does not wait for it: it may be queued for hours, and the next check reads its state.
     """
     names = [decision.dataset for decision in drifted]
     models = dict.fromkeys(model for decision in drifted for model in decision.models)
@@ -114,7 +116,7 @@ def ask(home: Project, drifted: list[Decision], ignore_uncommitted: bool) -> Ask
     except ObjectNotFound:
         raise ConfigError(
             f"Prefect has no deployment {RETRAIN}, so nothing can be retrained. "
-            "Run `prefect deploy --all`."
+            "Run `genmint deploy`."
         ) from None
     asked = Asked(run=str(run.id), at=now(), revision=drifted[0].revision)
     for name in names:
@@ -123,7 +125,7 @@ def ask(home: Project, drifted: list[Decision], ignore_uncommitted: bool) -> Ask
 
 
 def _progress(asked: Asked) -> Progress:
-    """What became of a retraining; one that Prefect does not know any more has failed."""
+    """State of a requested retraining; one that Prefect no longer knows has failed."""
     with get_client(sync_client=True) as client:
         try:
             state = client.read_flow_run(UUID(asked.run)).state
@@ -135,7 +137,7 @@ def _progress(asked: Asked) -> Progress:
 
 
 def _tell(decision: Decision) -> None:
-    """An event for each decision, on which automations can act."""
+    """Emit an event for a decision, which automations can react to."""
     emit_event(
         f"genmint.drift.{decision.verdict.replace(' ', '-')}",
         resource={"prefect.resource.id": f"genmint.dataset.{decision.dataset}",

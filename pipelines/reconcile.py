@@ -1,45 +1,47 @@
-"""Flow `reconcile`: the pass of `genmint reconcile` on a schedule.
+"""Flow `reconcile`: `genmint reconcile` on a schedule.
 
-What a person did to aliases in MLflow is honoured or put back, and half-done moves are finished
-(docs/registry.md). Where something was put back, an event says so, on which the alert acts.
+Aliases that a person moved in MLflow are accepted or reverted, and interrupted moves are completed
+(docs/registry.md). A reverted alias emits an event, which causes an alert.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import genmint.flow.environment  # noqa: F401 - first, since Prefect reads its settings on import
+
+# isort: split
+
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
 
-from genmint.errors import ConfigError, GenmintError
-from genmint.flow.checkout import resolve
+from genmint.common.errors import ConfigError, GenmintError
+from genmint.common.project import Project
 from genmint.flow.committed import params_at
 from genmint.flow.home import find_home
-from genmint.flow.stage import heals
-from genmint.project import Project
-from genmint.reconcile import Outcome
-from genmint.reconcile import reconcile as run_pass
+from genmint.flow.revision import resolve
+from genmint.promotion.reconcile import Outcome
+from genmint.promotion.reconcile import reconcile as run_pass
+from genmint.services.again import AGAIN
 from genmint.services.alerts import PUT_BACK
 
-
-def _heals(_task: Any, _run: Any, state: Any) -> bool:
-    return heals(state.result(raise_on_failure=False))
+# Before Prefect's client is created: its server may be on this machine.
 
 
 @flow(name="reconcile", flow_run_name="reconcile")
 def reconcile(models: list[str] | None = None, revision: str = "HEAD") -> str:
-    """Bring aliases and journal together, once.
+    """Make aliases and journal agree, once.
 
     Args:
-        models: names of blocks in params.yaml; none means all.
-        revision: of git whose gates apply; edits that lie about do not.
+        models: names of model entries in params.yaml; None means all.
+        revision: git revision whose gates apply; uncommitted changes are ignored. A revision of a
+            remote, such as origin/main, is fetched first.
 
     Raises:
         ConfigError: there is no such model.
         RegistryUnreachableError: the registry does not answer.
-        GenmintError: a model's aliases could not be mended; the others were.
+        TemporaryError: the revision belongs to a remote that cannot be fetched.
+        GenmintError: the aliases of a model could not be reconciled; those of the others were.
     """
     outcomes = mend(find_home(), models or [], revision)
     for outcome in outcomes:
@@ -65,10 +67,9 @@ def reconcile(models: list[str] | None = None, revision: str = "HEAD") -> str:
     return "; ".join(f"{outcome.name}: {outcome.verdict}" for outcome in acted) or "in order"
 
 
-@task(name="pass", retries=3, retry_delay_seconds=[2, 10, 30], retry_condition_fn=_heals,
-      persist_result=False, cache_policy=NO_CACHE)  # fmt: skip
+@task(name="pass", **AGAIN)
 def mend(home: Project, models: list[str], revision: str) -> list[Outcome]:
-    """One pass; tried again where the registry does not answer."""
+    """Reconcile once; retried if the registry does not answer."""
     params = params_at(home, resolve(home, revision, ignore_uncommitted=True))
     unknown = [name for name in models if name not in params.models]
     if unknown:

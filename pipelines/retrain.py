@@ -1,15 +1,18 @@
-"""Flow `retrain`: bring models up to date from a git revision, and promote what became better.
+"""Flow `retrain`: train models that are out of date, and promote those that became better.
 
-It works in a checkout of its own. The order of stages comes from DVC's graph, and so does what need
-not run. A model's train and evaluate are one run of `train-model` on a worker of the pool `gpu`;
-the rest runs here. docs/retraining.md tells what it does when something goes wrong.
+It works in its own checkout of a git revision. DVC's graph determines the order of the stages, and
+which stages need not run. train and evaluate of a model are one run of `train-model` on a worker of
+the pool `gpu`; the rest runs here. docs/retraining.md describes the reaction to failures.
 """
 
 from __future__ import annotations
 
+import genmint.flow.environment  # noqa: F401 - first, since Prefect reads its settings on import
+
+# isort: split
+
 import itertools
 import math
-import os
 import threading
 import time
 from typing import Any, Literal
@@ -17,7 +20,6 @@ from typing import Any, Literal
 import httpx
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
@@ -26,27 +28,32 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelling
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from genmint.common.cores import cores, threads_asked
+from genmint.common.dvc_config import has_remote
+from genmint.common.dvc_lock import read_lock
+from genmint.common.errors import ConfigError, GenmintError, TemporaryError, TrainsElsewhereError
+from genmint.common.files import sha256_json
+from genmint.common.project import Project
 from genmint.config import Params
-from genmint.dvc_config import has_remote
-from genmint.errors import ConfigError, GenmintError, TemporaryError, TrainsElsewhereError
-from genmint.files import sha256_json
 from genmint.flow import champions, publish, summary, transfer
 from genmint.flow.adoption import adopt_each
-from genmint.flow.checkout import checked_out, override, resolve
+from genmint.flow.checkout import checked_out, override
 from genmint.flow.graph import Unit, data_unit, read_graph, stages_for, units, weights
 from genmint.flow.home import find_home
 from genmint.flow.kept_reports import keep_validation
 from genmint.flow.slots import Slots
-from genmint.flow.stage import Crew, Outcome, StageError, heals, reproduce
+from genmint.flow.stage import Crew, Outcome, StageError, reproduce
 from genmint.flow.worker import train_and_evaluate
-from genmint.lock import read_lock
-from genmint.project import Project
+from genmint.services.again import AGAIN, find_commit
 from genmint.services.alerts import REFUSALS
+from genmint.services.attempts import Attempts, began
 from genmint.services.durations import expected_seconds
+
+# Before Prefect's client is created: its server may be on this machine.
 
 WORKER = "train-model/worker"
 _POLL_SECONDS = 1.0
-# `genmint services` marks the runs of dead workers Crashed and schedules them anew: it has as long.
+# Time for `genmint services` to mark the runs of dead workers Crashed and schedule them again.
 _CRASH_PATIENCE_SECONDS = 90.0
 _SERVER_PATIENCE_SECONDS = 600.0
 _WORKER_ATTEMPTS = 3
@@ -54,27 +61,14 @@ _SILENT = (httpx.TransportError, PrefectHTTPStatusError)
 _NO_WORKER_SECONDS = 30.0
 
 
-def _heals(_task: Any, _run: Any, state: Any) -> bool:
-    return heals(state.result(raise_on_failure=False))
-
-
-_AGAIN: dict[str, Any] = {
-    "retries": 3,
-    "retry_delay_seconds": [2, 10, 30],
-    "retry_condition_fn": _heals,
-    "persist_result": False,
-    "cache_policy": NO_CACHE,
-}
-
-
 class Work:
-    """What the tasks of one flow share."""
+    """State that the tasks of one flow run share."""
 
     def __init__(
         self, home: Project, checkout: Project, params: Params, night: summary.Night,
         force: tuple[str, ...], on_workers: bool, at_once: int,
     ) -> None:  # fmt: skip
-        """Share the cores of this machine between the stages that run here at once."""
+        """Divide the cores of this machine between the stages that run here at once."""
         self.home = home
         self.checkout = checkout
         self.params = params
@@ -87,21 +81,24 @@ class Work:
         run = _this_run()
         self.run_id = str(run.id)
         self.again = run.run_count > 1
+        self.attempts = Attempts(run, get_run_logger().warning)
         self.queue = run.work_queue_name
         self.token = transfer.cache_token(home)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        self.threads = int(os.environ.get("OMP_NUM_THREADS", max(1, (cores or 1) // at_once)))
-        self.slots = Slots(max(1, (cores or 1) // self.threads))
+        self.threads = threads_asked() or max(1, cores() // at_once)
+        self.slots = Slots(max(1, cores() // self.threads))
         self.weights: dict[str, float] = {}
 
     def here(self, unit: Unit, **how: Any) -> list[Outcome]:
-        """Run a unit's stages on this machine, when cores are free."""
+        """Run the stages of a unit on this machine, as soon as cores are free."""
+        say = get_run_logger().info
+        if how.get("may_train", True):
+            say = self.attempts.listening(say)
         with self.slots.taken(self.weights[unit.name]):
-            return reproduce(self.checkout, unit.stages, crew=self.crew, say=get_run_logger().info,
+            return reproduce(self.checkout, unit.stages, crew=self.crew, say=say,
                              threads=self.threads, **how)  # fmt: skip
 
     def end(self) -> None:
-        """End what runs here, and what was asked of workers."""
+        """End the processes here, and cancel the runs that were requested from workers."""
         self.ending.set()
         self.crew.end()
         for sub_run in tuple(self.sub_runs):
@@ -109,7 +106,7 @@ class Work:
                 with get_client(sync_client=True) as client:
                     client.set_flow_run_state(sub_run, Cancelling(message="its flow was ended"))
             except _SILENT as error:
-                # It ends by itself, and what it makes is in the cache.
+                # The run ends by itself, and its results are in the cache.
                 get_run_logger().warning("flow run %s could not be cancelled: %s", sub_run, error)
 
 
@@ -123,29 +120,34 @@ def retrain(
     force: list[str] | None = None,
     train_on: Literal["workers", "here"] = "workers",
 ) -> str:
-    """Bring models up to date and promote those that became better; return the headline.
+    """Train models that are out of date, promote those that became better; return the headline.
 
     Args:
-        models: names of blocks in params.yaml; none means all.
-        revision: of git in the repository of this machine; its files are used as committed.
+        models: names of model entries in params.yaml; None means all.
+        revision: git revision in the repository of this machine; its files are used as committed.
+            A revision of a remote, such as origin/main, is fetched first.
         overrides: keys of params.yaml and their values, such as {"models.image-vae.steps": 100}.
-        ignore_uncommitted: train what is committed although tracked files differ from it.
-        fresh: data sets whose own folder is taken as it lies in the repository now, whatever was
-            committed; it is added to DVC, and the published branch names what was taken.
+        ignore_uncommitted: train the committed files although tracked files differ from them.
+        fresh: data sets whose folder is used as it is in the repository now, whatever is committed;
+            it is added to DVC, and the published branch names its content.
         force: verbs of stages that run although nothing changed, such as ["train", "evaluate"].
-        train_on: workers of the pool `gpu`, or here, in this process's machine, without Prefect's
-            workers.
+        train_on: workers of the pool `gpu`; or here, on the machine of this process, without
+            Prefect's workers.
 
     Raises:
-        ConfigError: the parameters name what is not there, or files are not committed.
-        GenmintError: a model could not be made or promoted; the page says which, and the others
+        ConfigError: a parameter names something that does not exist, or files are not committed.
+        TemporaryError: the revision belongs to a remote that cannot be fetched.
+        GenmintError: a model could not be trained or promoted; the page names it, and the others
             are done.
     """
     home = find_home()
-    commit = resolve(home, revision, ignore_uncommitted=ignore_uncommitted)
+    commit = find_commit(home, revision, ignore_uncommitted)
     if train_on == "workers":
         _check_workers()
     night = summary.Night(commit)
+    if (attempt := _this_run().run_count) > 1:
+        night.notes.append(f"Attempt {attempt} of this run, which went on after a crash: 'ran' "
+                           "counts for all attempts, seconds for the last.")  # fmt: skip
     with checked_out(home, commit, str(_this_run().id)[:8]) as checkout:
         params = override(checkout, overrides or {})
         names = _chosen(params, models or [])
@@ -159,7 +161,7 @@ def retrain(
         try:
             _run(work, night, names)
         except BaseException:
-            # Also a signal: stages end with their flow, and so does what it asked of workers.
+            # Also for a signal: the stages and the requested runs end with their flow.
             work.end()
             raise
     get_run_logger().info(night.headline())
@@ -171,7 +173,7 @@ def retrain(
 
 
 def _run(work: Work, night: summary.Night, names: list[str]) -> None:
-    # Beside the first stages, since it takes seconds; nothing moves before promotion.
+    # In parallel to the first stages, since it takes seconds; no alias moves before promotion.
     before = ask_champions.submit(work, names)
     graph = stages_for(read_graph(work.checkout, work.crew), names)
     plan = units(graph)
@@ -193,10 +195,10 @@ def _run(work: Work, night: summary.Night, names: list[str]) -> None:
 
 
 def _bring_up_to_date(work: Work, night: summary.Night, plan: list[Unit]) -> None:
-    """Start every unit when those that it needs are done; wait for all."""
+    """Start every unit as soon as the units that it needs are done; wait for all."""
     futures: dict[str, Any] = {}
     for unit in plan:
-        # A data set whose source could not be had has failed before; what needs it is not tried.
+        # A data set without its source has failed before; units that need it are skipped.
         if unit.name not in night.failures and all(need in futures for need in unit.needs):
             made = make.with_options(task_run_name=unit.name)
             needed = [futures[need] for need in unit.needs]
@@ -210,15 +212,15 @@ def _bring_up_to_date(work: Work, night: summary.Night, plan: list[Unit]) -> Non
         futures[unit.name].wait()
         state = futures[unit.name].state
         if state.is_completed():
-            night.outcomes += state.result()
+            night.outcomes += work.attempts.over_all(state.result())
         else:
             said = str(state.result(raise_on_failure=False) or state.message)
             night.failures[unit.name] = said.removeprefix(f"{unit.name}: ")
 
 
-@task(name="stage", **_AGAIN)
+@task(name="stage", **AGAIN)
 def make(work: Work, unit: Unit) -> list[Outcome]:
-    """Do one unit: a model on a worker, anything else here."""
+    """Run one unit: a model on a worker, anything else here."""
     if unit.model is None:
         try:
             return work.here(unit, force=work.force)
@@ -228,15 +230,16 @@ def make(work: Work, unit: Unit) -> list[Outcome]:
         work.night.where[unit.model] = "here"
         with work.slots.taken(work.weights[unit.name]):
             return train_and_evaluate(work.checkout, unit.model, work.force, work.crew,
-                                      get_run_logger().info, work.threads)  # fmt: skip
+                                      work.attempts.listening(get_run_logger().info),
+                                      work.threads)  # fmt: skip
     if work.again or {"train", "evaluate"} & set(work.force):
-        # Started again, it meets the run that it asked for before it died, and knows what it did.
+        # After a restart, it finds the run that it requested before, and that run's actions.
         return _on_worker(work, unit)
     return _found(work, unit) or _on_worker(work, unit)
 
 
 def _with_kept_reports(work: Work, error: StageError) -> StageError:
-    """The error of a validation, naming copies of its reports: the checkout goes with the flow."""
+    """Error of a validation that names copies of its reports: the checkout is removed."""
     verb, _, dataset = error.stage.partition("@")
     if verb != "validate":
         return error
@@ -245,9 +248,9 @@ def _with_kept_reports(work: Work, error: StageError) -> StageError:
 
 
 def _found(work: Work, unit: Unit, *, pull: bool = False) -> list[Outcome] | None:
-    """What DVC does about a model without training: it did not change, or is in the cache.
+    """Outcomes of a model that DVC need not train: it did not change, or is in the cache.
 
-    DVC decides; if it comes to training, that is refused, and the answer is None.
+    DVC decides. If it would train, that is refused, and the result is None.
     """
     try:
         return work.here(unit, may_train=False, pull=pull)
@@ -257,27 +260,29 @@ def _found(work: Work, unit: Unit, *, pull: bool = False) -> list[Outcome] | Non
         return None
 
 
-@task(name="champions", **_AGAIN)
+@task(name="champions", **AGAIN)
 def ask_champions(work: Work, names: list[str]) -> dict[str, str | None]:
-    """Who is champion before anything changes."""
-    return champions.champions(work.checkout, names)
+    """Return the champions before anything changes, also before an earlier attempt."""
+    return work.attempts.champions(
+        names, lambda missing: champions.champions(work.checkout, missing)
+    )
 
 
-@task(name="publish", **_AGAIN)
+@task(name="publish", **AGAIN)
 def publish_results(work: Work, night: summary.Night, names: list[str]) -> publish.Published | None:
-    """Commit what was made to a branch of its own."""
+    """Commit the results to a new branch."""
     return publish.publish(work.home, work.checkout, night.commit, work.run_id[:8],
                            f"retrain: {night.headline()}", models=names)  # fmt: skip
 
 
-@task(name="promote", **_AGAIN)
+@task(name="promote", **AGAIN)
 def promote(work: Work, names: list[str], before: dict[str, str | None]) -> list[summary.Verdict]:
-    """Register what was gated; what is better becomes champion."""
+    """Register the gated models; a better one becomes champion."""
     return champions.promote(work.checkout, names, before, work.crew, get_run_logger().info)
 
 
 def _tell(work: Work, night: summary.Night) -> None:
-    """The page, and an event for each verdict, on which automations can act."""
+    """Publish the page, and emit an event for each result, which automations can react to."""
     tracker = champions.tracker(work.checkout)
     create_markdown_artifact(
         summary.page(night, work.checkout, tracker), key="retrain", description=night.headline()
@@ -320,12 +325,12 @@ def _check_workers() -> None:
         except ObjectNotFound:
             raise ConfigError(
                 f"Prefect at {client.api_url} has no deployment {WORKER}, so no worker can train. "
-                'Run `prefect deploy --all`, or give train_on="here" to train in this process.'
+                'Run `genmint deploy`, or give train_on="here" to train in this process.'
             ) from None
 
 
 def _on_worker(work: Work, unit: Unit) -> list[Outcome]:
-    """Have a model made by a worker; DVC then finds the results in its cache."""
+    """Let a worker train a model; DVC then finds the results in its cache."""
     assert unit.model is not None
     name, begun = unit.model, time.monotonic()
     say = get_run_logger().info
@@ -336,12 +341,12 @@ def _on_worker(work: Work, unit: Unit) -> list[Outcome]:
     transfer.offer(work.home, work.checkout, commit, inputs, ref)
     order = {"model": name, "commit": commit, "ref": ref, "cache": work.token,
              "force": list(work.force)}  # fmt: skip
-    # By what is to be made, not by the commit, which has the time in it.
+    # Keyed by the inputs, not by the commit, which contains the time.
     entries = {stage: read_lock(work.checkout.lock)[stage] for stage in inputs}
     block = work.params.models[name].model_dump(mode="json")
     what = sha256_json([work.night.commit, block, entries])[:16]
-    message = _ask(work, name, order, f"{work.run_id}:{name}:{what}")
-    # Of a place and what DVC did there, as train_model.py says it.
+    message, before = _ask(work, name, order, f"{work.run_id}:{name}:{what}")
+    # The message has a place and the actions of DVC there; see train_model.py.
     place, _, did = message.rpartition(": ")
     work.night.where[name] = place
     say(f"{name}: {message}")
@@ -352,38 +357,43 @@ def _on_worker(work: Work, unit: Unit) -> list[Outcome]:
     if found is None:
         raise GenmintError(f"its results did not come back from {place}: DVC's cache has none")
     seconds = time.monotonic() - begun
-    return [
+    return work.attempts.over_all([
         Outcome(each.stage, "ran" if f"{each.stage} ran" in did else "cached", seconds)
         for each in found
-    ]
+    ], before)  # fmt: skip
 
 
-def _ask(work: Work, name: str, order: dict[str, Any], key: str) -> str:
-    """Ask workers until one has done it; return what its run says at the end.
+def _ask(work: Work, name: str, order: dict[str, Any], key: str) -> tuple[str, set[str]]:
+    """Request a run from the workers until one of them has completed it.
 
-    A flow that is started again meets the run that it asked for before, by the key.
+    A flow that is started again finds the run that it requested before, by the key.
+
+    Returns:
+        Final message of the run, and the stages that began in the runs before it.
 
     Raises:
-        GenmintError: it failed, was cancelled, or crashed too often.
+        GenmintError: the run failed, was cancelled, or crashed too often.
     """
-    crashes, said = 0, ""
+    crashes, said, before = 0, "", set[str]()
     for attempt in itertools.count():
         asked = run_deployment(
             WORKER, parameters=order, flow_run_name=name, timeout=0,
             idempotency_key=f"{key}:{attempt}", work_queue_name=work.queue,
         )  # fmt: skip
         if asked.state.is_final() and not asked.state.is_completed():
-            # Of an earlier try of this flow, which was started again since.
+            # From an earlier attempt of this flow, which was started again since.
+            before |= began(asked.id)
             continue
         work.sub_runs.add(asked.id)
         state = _wait(work, name, asked.id)
         work.sub_runs.discard(asked.id)
         if state.is_completed():
-            return str(state.message)
+            return str(state.message), before
         said = str(state.message).removeprefix("Flow run encountered an exception: ")
         if not state.is_crashed():
             raise GenmintError(f"{state.name.lower()} on its worker: {said}")
         crashes += 1
+        before |= began(asked.id)
         if crashes == _WORKER_ATTEMPTS:
             break
         get_run_logger().warning("%s: %s; another worker is asked", name, said)
@@ -391,7 +401,7 @@ def _ask(work: Work, name: str, order: dict[str, Any], key: str) -> str:
 
 
 def _wait(work: Work, name: str, sub_run: Any) -> Any:
-    """Wait for the end of a run; one that crashed may be scheduled anew meanwhile."""
+    """Wait for the end of a run; a crashed run may be scheduled again meanwhile."""
     warn_at = time.monotonic() + _NO_WORKER_SECONDS
     crashed = silent = None
     while not work.ending.wait(_POLL_SECONDS):
@@ -400,7 +410,7 @@ def _wait(work: Work, name: str, sub_run: Any) -> Any:
             with get_client(sync_client=True) as client:
                 state = client.read_flow_run(sub_run).state
         except _SILENT as error:
-            # A server that is started again: the worker goes on meanwhile.
+            # The server may be restarting; the worker continues meanwhile.
             silent = silent or now
             if now - silent > _SERVER_PATIENCE_SECONDS:
                 raise TemporaryError(f"Prefect's server does not answer: {error}") from None

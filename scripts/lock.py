@@ -14,7 +14,7 @@ sys.stdout.write(
     "# Made by `make lock`; edit constraints.in instead.\n"
 )
 pins = {}
-for line in [*Path("constraints.in").read_text().splitlines(), *sys.stdin]:
+for line in [*Path("requirements/constraints.in").read_text().splitlines(), *sys.stdin]:
     name, separator, version = line.strip().partition("==")
     if separator and not name.lower().startswith(CUDA):
         pins[name.lower()] = f"{name}=={version.partition('+')[0]}\n"

@@ -27,6 +27,7 @@ VERBS = [
         "bench",
         "add",
         "doctor",
+        "config",
     ),
     *("ingest", "validate", "prepare", "reference", "train", "evaluate"),
 ]
@@ -96,6 +97,7 @@ def test_wrong_usage_is_2(arguments):
         (["sample", "image-vae", "--out", "x.jpg"], ".png, .wav, .txt or .npy"),
         (["sample", "Image VAE", "--out", "x.png"], "NAME@alias"),
         (["encode", "image-vae", "--out", "x.xls"], ".parquet or .csv"),
+        (["config", "models.vae.latnet"], "did you mean 'models.vae.latent'?"),
         (["add", "mnist-vea"], "did you mean 'mnist-vae'?"),
     ],
 )

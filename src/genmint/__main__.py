@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 
 def main() -> int:
     """Run the command line; the exit code is 0, 1, 2 or 130 (see `genmint --help`)."""
-    # Nothing calls home unless its user says so; set before any of the tools is imported.
-    os.environ.setdefault("DVC_NO_ANALYTICS", "1")
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    # Threads that spin while they wait ruin each other where processes share cores (a step was
-    # measured 20 times slower beside another training), and threads that sleep at once double the
-    # time of a step on an idle machine. 30,000 turns cost the idle machine nothing and mend most of
-    # the other.
+    # Ctrl-C while modules are imported ends the process without a traceback.
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from genmint.common.process_parent import leave_process_one
+    from genmint.common.telemetry import switch_off
+
+    # Before any of the tools is imported.
+    switch_off(os.environ)
+    # Iterations that an idle OpenMP thread spins before it sleeps. With unlimited spinning,
+    # processes that share cores slow each other down (a step took 20 times as long beside another
+    # training run). Without spinning, a step takes twice as long on an idle machine. With 30,000
+    # iterations an idle machine loses no time, and shared cores lose little.
     os.environ.setdefault("GOMP_SPINCOUNT", "30000")
+    leave_process_one()
     from genmint.cli import run
 
+    if interruptible:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     return run(sys.argv[1:])
 
 

@@ -102,7 +102,7 @@ CONFIGURATIONS: tuple[Configuration, ...] = (
         value=("models.b.steps", 7),
     ),
     _refused("merge-of-text", _STEPS, f"{_STEPS}, <<: poems", "<< takes a map"),
-    _refused("two-merges", _STEPS, f"{_STEPS}, <<: {{}}, <<: {{}}", "<< stands twice"),
+    _refused("two-merges", _STEPS, f"{_STEPS}, <<: {{}}, <<: {{}}", "<< occurs twice"),
     # Keys.
     _refused("number-as-key", "poems: {", "1984: {", r"line 3, column 3: the key 1984 is not text"),
     _refused("null-as-key", "poems: {", "~: {", "the key ~ is not text"),
@@ -110,9 +110,9 @@ CONFIGURATIONS: tuple[Configuration, ...] = (
     _refused("list-as-key", "poems: {", "[poems]: {", "a key that is a map or a list"),
     _refused("map-as-key", "poems: {", "? {a: b}\n  : {", "a key that is a map or a list"),
     _refused("empty-key", "poems: {", "'': {", "lower-case letters, digits and hyphens"),
-    _refused("key-twice", _STEPS, "dataset: poems, steps: 1, steps: 2", "'steps' stands twice"),
+    _refused("key-twice", _STEPS, "dataset: poems, steps: 1, steps: 2", "'steps' occurs twice"),
     Configuration(
-        "map-twice", (GOOD + "models: {}\n").encode(), "line 11, column 1: the key 'models' stands"
+        "map-twice", (GOOD + "models: {}\n").encode(), "line 11, column 1: the key 'models' occurs"
     ),
     _refused("long-key", "poems: {", f"? {'k' * 5000}\n  : {{", "a key of 5000 characters"),
     _refused("name-in-cyrillic", "poems: {", "стихи: {", "lower-case letters, digits"),

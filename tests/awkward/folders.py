@@ -151,6 +151,20 @@ def photos(folder: Path, _: Path) -> None:
         (folder / name).write_bytes(b"x")
 
 
+def with_thumbnails(folder: Path, _: Path) -> None:
+    """As network storage, macOS, Windows and Jupyter leave a folder of images."""
+    folder.mkdir(parents=True)
+    for number in range(3):
+        image(folder / f"{number}.png", number)
+        for made in (f"@eaDir/{number}.png/SYNOPHOTO_THUMB_M.png", f"sub/@EADIR/{number}.png",
+                     f".thumbnails/{number}.png", f"__MACOSX/._{number}.png", f"._{number}.png",
+                     f"$RECYCLE.BIN/{number}.png", f".ipynb_checkpoints/{number}.png"):  # fmt: skip
+            (folder / made).parent.mkdir(parents=True, exist_ok=True)
+            image(folder / made, 100 + number)
+    for name in ("Thumbs.db", "desktop.ini", ".DS_Store", "Icon\r"):
+        (folder / name).write_bytes(b"x")
+
+
 def only_photos_of_a_phone(folder: Path, _: Path) -> None:
     folder.mkdir(parents=True)
     for number in range(5):
@@ -320,10 +334,22 @@ FOLDERS: dict[str, Awkward] = {
         says=("2 without ending", "1 .txt "),
     ),
     "left by other programs": Awkward(
-        texts("a.txt", "a.txt~", "a.txt.bak", "Thumbs.db", "desktop.ini", "a.dvc", ".gitignore"),
+        texts("a.txt", "a.txt~", "a.txt.bak", "Thumbs.db", "desktop.ini", "a.old", ".gitignore"),
         items=("a.txt",),
         left_out=6,
         says=("1 .txt~", "1 hidden without ending"),
+    ),
+    "thumbnails beside images": Awkward(
+        with_thumbnails,
+        items=("0.png", "1.png", "2.png"),
+        left_out=25,
+        says=(
+            "25 files were left out: 6 in @eaDir (thumbnails and previews of storage or viewers)",
+            *("3 in $RECYCLE.BIN (deleted files)", "3 in .ipynb_checkpoints (copies that Jupyter"),
+            *("3 in .thumbnails (", "3 in __MACOSX (attributes", "3 ._* (attributes"),
+            *("1 Thumbs.db (thumbnails)", "1 desktop.ini (", "1 .DS_Store (", "1 Icon\\x0d ("),
+        ),
+        settings={"kind": "image", "resolution": 8},
     ),
     "photos of a phone": Awkward(
         photos,

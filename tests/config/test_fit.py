@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from genmint.common.errors import ConfigError
 from genmint.config import parse_model, parse_params
 from genmint.config.fit import grid_sides
-from genmint.data.spec import DataSpec
-from genmint.errors import ConfigError
-from genmint.models import store
+from genmint.data.views.spec import DataSpec
+from genmint.models.shared import store
 
 PARAMS = """\
 datasets:

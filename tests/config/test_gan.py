@@ -2,8 +2,8 @@
 
 import pytest
 
+from genmint.common.errors import ConfigError
 from genmint.config import parse_model
-from genmint.errors import ConfigError
 
 BLOCK = {"family": "gan", "dataset": "d", "steps": 10}
 GP = {"name": "wgan-gp"}

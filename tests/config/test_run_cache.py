@@ -5,7 +5,7 @@ from typing import get_args, get_origin
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from genmint.config import Params
+from genmint.config import BLOCKS, Params
 from genmint.config.base import HIDDEN_FROM_DVC
 
 
@@ -37,7 +37,9 @@ def maps(model):
 
 
 def test_no_setting_has_a_name_that_dvc_ignores():
-    found = models(Params)
+    seen = {}
+    for root in (Params, *BLOCKS.values()):
+        found = models(root, seen)
     assert {"ImageDataset", "Spectrogram", "VAEConfig", "Optimiser", "Bound", "DriftRule"} <= {
         model.__name__ for model in found
     }

@@ -6,12 +6,12 @@ import re
 import pytest
 from pydantic import TypeAdapter
 
+from genmint.common.errors import DataError
+from genmint.common.files import write_json
 from genmint.config import Dataset
 from genmint.data import agreement
 from genmint.data.agreement import settings_of_arrays, settings_of_items
 from genmint.data.prepared import Meta, Prepared
-from genmint.errors import DataError
-from genmint.files import write_json
 
 ENTRIES = {
     "image": {"kind": "image", "path": "p", "resolution": 8},

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from genmint.common.errors import DataError
+from genmint.common.files import sha256_bytes, sha256_file
 from genmint.config import ImageDataset, TextDataset
 from genmint.data import packing
-from genmint.data.items import ArrayItems, Part
+from genmint.data.ingestion.items import ArrayItems, Part
+from genmint.data.ingestion.readers import ImageReader, TextReader
 from genmint.data.packing import ArrayWriter, Plan, Segment
 from genmint.data.prepared import SPLITS
-from genmint.data.readers import ImageReader, TextReader
-from genmint.errors import DataError
-from genmint.files import sha256_bytes, sha256_file
 
 DATASET = ImageDataset(kind="image", path="x", resolution=8)
 

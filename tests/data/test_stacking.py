@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genmint.common.errors import DataError
+from genmint.common.files import sha256_file
 from genmint.config import Stack
 from genmint.data import stacking
 from genmint.data.prepared import SPLITS
-from genmint.errors import DataError
-from genmint.files import sha256_file
+from genmint.data.splitting.fingerprints import of_items
 
 SIZES = {"train": 90, "validation": 20, "test": 30, "confirmation": 0}
 CLASSES = 4
@@ -37,6 +38,10 @@ def singles(tmp_path_factory):
         labels[split] = rng.integers(0, CLASSES, n)
         np.save(folder / f"{split}.npy", pictures)
         np.save(folder / f"{split}.labels.npy", labels[split])
+        origins = np.stack([np.arange(n, dtype=np.uint64), of_items(pictures)], axis=1)
+        np.save(folder / f"{split}.origins.npy", origins)
+        if split == "train":
+            np.save(folder / "train.items.npy", np.unique(of_items(pictures)))
         first += n
     return Singles(folder, labels)
 
@@ -60,6 +65,16 @@ def test_every_channel_is_a_picture_of_the_same_split(singles, tmp_path):
         assert {c.tobytes() for c in found[split].reshape(-1, 4, 5)} == {
             picture.tobytes() for picture in known
         }
+
+
+def test_a_stack_says_which_pictures_it_is_made_of(singles, tmp_path):
+    found = pack(singles, tmp_path / "a")
+    origins = np.load(tmp_path / "a" / "test.origins.npy")
+    for row, stack in enumerate(found["test"]):
+        inside = origins[:, 1][origins[:, 0] == row]
+        assert set(inside.tolist()) == set(of_items(stack[:, None]).tolist())
+    trained = np.load(tmp_path / "a" / "train.items.npy")
+    np.testing.assert_array_equal(trained, np.load(singles.folder / "train.items.npy"))
 
 
 def test_a_label_says_what_the_channels_show(singles, tmp_path):

@@ -11,8 +11,8 @@ from filelock import FileLock
 from PIL import Image
 from tests.e2e.conftest import Checkout, clone_of_the_project
 
-from genmint.files import sha256_file
-from genmint.project import Project
+from genmint.common.files import sha256_file
+from genmint.common.project import Project
 
 PARAMS = """\
 datasets:

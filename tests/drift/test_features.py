@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from genmint.common.errors import DataError
 from genmint.drift.features import frechet_drift
-from genmint.errors import DataError
 from genmint.metrics.frechet import frechet_distance
 
 

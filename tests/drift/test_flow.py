@@ -6,7 +6,7 @@ from tests.services.conftest import Listener, Running, wait_for
 
 from genmint import tracking
 from genmint.drift.state import Shelf
-from genmint.registry import Registry
+from genmint.registry.registry import Registry
 
 pytestmark = pytest.mark.soak
 

@@ -4,18 +4,18 @@ import json
 
 import pytest
 
+from genmint.common.errors import ConfigError, GenmintError
+from genmint.common.files import read_json
+from genmint.common.programs import git, run_dvc
 from genmint.drift import baseline, stock
 from genmint.drift.decision import Asked, Decision
 from genmint.drift.look import look
 from genmint.drift.look import watched as watched_sets
 from genmint.drift.state import Shelf
-from genmint.errors import ConfigError, GenmintError
-from genmint.files import read_json
 from genmint.flow.adoption import adopt
 from genmint.flow.checkout import checked_out
 from genmint.flow.committed import params_at
 from genmint.flow.publish import publish
-from genmint.programs import git, run_dvc
 
 ASKED = Asked(run="00000000-0000-4000-8000-000000000000", at="2026-01-01T00:00:00Z", revision="x")
 
@@ -156,7 +156,7 @@ def test_without_a_training_there_is_nothing_to_compare_with(watched):
 def test_one_look_at_a_time(watched):
     with (
         Shelf(watched.home, "shapes").alone(),
-        pytest.raises(GenmintError, match="another look at shapes is under way"),
+        pytest.raises(GenmintError, match="another drift check of shapes is running"),
     ):
         look(watched.home, "shapes")
 
@@ -169,7 +169,7 @@ def test_what_is_not_committed_is_refused_by_name_unless_told_otherwise(watched)
     decision = look(watched.home, "shapes", ignore_uncommitted=True)
     assert decision.rule.window == 30
     assert watched_sets(watched.home, ignore_uncommitted=True) == ["shapes"]
-    with pytest.raises(ConfigError, match=r"no block drift\.other"):
+    with pytest.raises(ConfigError, match=r"no entry drift\.other"):
         look(watched.home, "other", ignore_uncommitted=True)
 
 

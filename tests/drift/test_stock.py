@@ -7,11 +7,11 @@ from tests.stages.conftest import DataProject, data_project
 
 from genmint.config import load_params
 from genmint.data import manifest
+from genmint.data.ingestion.sources import open_source
 from genmint.data.prepared import Prepared
-from genmint.data.sources import open_source
 from genmint.drift import baseline, stock
 from genmint.drift.baseline import Baseline
-from genmint.metrics.extractor import ExtractorInfo, save_extractor, train_extractor
+from genmint.evaluation.extractor import ExtractorInfo, save_extractor, train_extractor
 from genmint.stages import prepare
 
 __all__ = ["data_project"]
@@ -25,10 +25,10 @@ def sounds(data_project):
     data_project.sounds(60, seconds=0.5)
     data_project.run()
     prepared = Prepared(data_project.project.prepared("own"))
-    spec = prepared.spec("vae")
-    from genmint.data import views
+    spec = prepared.spec("grid")
+    from genmint.data.views import tensors
 
-    grids = views.load(prepared, "train", spec)
+    grids = tensors.load(prepared, "train", spec)
     extractor = train_extractor(grids, None, classes=2, task="order", epochs=1, seed=0)
     info = ExtractorInfo(
         name="own_cnn", task="order", shape=tuple(grids.shape[1:]), classes=2, accuracy=0.5

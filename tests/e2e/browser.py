@@ -24,12 +24,13 @@ DIALOG = "document.querySelector('[role=dialog]')"
 class Browser:
     """Chromium by its remote debugging protocol."""
 
-    def __init__(self, profile):
+    def __init__(self, profile, *options):
         self.process = subprocess.Popen(
             [
                 *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"),
                 *("--no-first-run", "--disable-background-networking", "--disable-sync"),
                 *("--disable-component-update", "--window-size=1100,1050"),
+                *options,
                 *("--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"),
             ],
             stdout=subprocess.DEVNULL,

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from ruamel.yaml import YAML
 from tests.e2e.conftest import ROOT, clone_of_the_project
-from tests.test_invalidation import Real
+from tests.e2e.test_invalidation import Real
 
 
 def damaged(cache):

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.conftest import Checkout, clone_of_the_project
 from tests.services.conftest import Running, wait_for
 
-from genmint.lock import read_lock
+from genmint.common.dvc_lock import read_lock
 
 boto3 = pytest.importorskip("boto3", reason="make soak installs it")
 pytest.importorskip("moto", reason="make soak installs it")
@@ -26,6 +26,7 @@ gates:
   tiny-vae: {thresholds: {elbo: {min: -1000.0}}, champion: {superior: [elbo]}}
 """
 BUCKET = "genmint"
+LOGIN = "team:a long passphrase"
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_DEFAULT_REGION": "us-east-1"}  # fmt: skip
 
@@ -97,7 +98,8 @@ def environment(checkout, **more):
     home = checkout.root.parent
     places = {"HOME": str(home), "GENMINT_HOME": str(checkout.root),
               "GENMINT_LOCKS": str(home / "locks")}  # fmt: skip
-    return {**KEYS, "OMP_NUM_THREADS": "1", **places, **more}
+    shared = {"GENMINT_LOGIN": LOGIN, "GENMINT_SIGNING_KEY": "5a" * 32}
+    return {**KEYS, **shared, "OMP_NUM_THREADS": "1", **places, **more}
 
 
 def entries(root):

@@ -143,14 +143,14 @@ def test_code_of_a_family_marks_only_its_models(finished, tmp_path):
 
 def test_a_block_adds_a_pipeline(finished, tmp_path):
     checkout = finished.copy(tmp_path / "copy")
-    edit(checkout, r"\nmodels:\n", TINY)
+    edit(checkout, r"\nmodels:[^\n]*\n", TINY)
     assert {"train@tiny", "evaluate@tiny", "gate@tiny"} <= changed_stages(checkout)
 
 
 @SOAK
 def test_a_block_without_a_gate_is_trained_and_refused(finished, tmp_path):
     checkout = finished.copy(tmp_path / "copy")
-    edit(checkout, r"\nmodels:\n", TINY)
+    edit(checkout, r"\nmodels:[^\n]*\n", TINY)
     checkout.run("dvc", "repro", "gate@tiny")
     # No gate was configured for it: that is a refusal, never a pass.
     assert record(checkout, "tiny")["passed"] == 0

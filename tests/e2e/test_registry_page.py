@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -29,15 +30,26 @@ def _button(words, within="document"):
     )
 
 
+LOGIN = "team:a-long-passphrase"
+
+
+@pytest.fixture(params=[None, pytest.param(LOGIN, marks=pytest.mark.soak, id="login")])
+def login(request):
+    """GENMINT_LOGIN, None if it is not set."""
+    return request.param
+
+
 @pytest.fixture
-def ui(stocked):
+def ui(stocked, browser, login):
     """`genmint ui` on a registry of small models; its address."""
+    env = dict(os.environ) if login is None else {**os.environ, "GENMINT_LOGIN": login}
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     server = subprocess.Popen(
         [sys.executable, "-m", "genmint", "ui", "--port", str(port)],
         cwd=stocked.root,
+        env=env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -53,6 +65,10 @@ def ui(stocked):
 
     try:
         until(answers, 120)
+        if login is not None:
+            # As a person who types it into the browser's box; from then on the browser has it.
+            browser.open(f"http://{login}@127.0.0.1:{port}/version")
+            browser.until(f"/^[0-9.]+$/.test({TEXT}.trim())")
         yield f"http://127.0.0.1:{port}/#/models"
     finally:
         # As a service manager ends it; MLflow's processes end with it.

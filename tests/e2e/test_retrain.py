@@ -4,76 +4,28 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-import httpx
 import mlflow
 import psutil
 import pytest
 from PIL import Image
-from tests.e2e.conftest import clone_of_the_project
+from tests.e2e.flows import ask, ended, home, page_of, run_of, running  # noqa: F401 - fixtures
 from tests.flow.conftest import Repository
-from tests.services.conftest import Running, wait_for
+from tests.services.conftest import wait_for
 
+from genmint.common.project import Project
 from genmint.flow.transfer import cache_token
-from genmint.lock import read_lock
-from genmint.project import Project
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 
+
 MODELS = ("one", "two", "three")
-MODEL = "{family: vae, dataset: digits, hidden: [16], latent: 2, validate_every: 200, steps: 300}"
-GATE = "{thresholds: {elbo: {min: -1000.0}}, champion: {superior: [elbo]}}"
-PARAMS = f"""\
-datasets:
-  digits: {{path: data/sources/digits.yaml, kind: image, resolution: 8, labels: source,
-           confirmation: 0.0,
-           reference: {{min_accuracy: 0.2, epochs: 3}}, protocol: {{samples: 32, resamples: 2}}}}
-  nothing: {{path: data/own/nothing, kind: image, resolution: 8}}
-  dangling: {{path: data/own/dangling, kind: image, resolution: 8}}
-  few: {{path: data/own/nested/few, kind: image, resolution: 8, mode: grey}}
-models:
-  one: {MODEL}
-  two: {MODEL}
-  three: {MODEL}
-  orphan: {MODEL.replace("digits", "nothing")}
-  of-dangling: {MODEL.replace("digits", "dangling")}
-  of-few: {MODEL.replace("digits", "few")}
-gates:
-  one: {GATE}
-  two: {GATE}
-  three: {GATE}
-  orphan: {GATE}
-  of-dangling: {GATE}
-  of-few: {GATE}
-"""
+
+
 # Long enough to be met in the middle on two slow cores, short enough to be waited for.
 LONG = 12_000
-CHECKPOINTS = {"GENMINT_CHECKPOINT_SECONDS": "0.5", "OMP_NUM_THREADS": "1"}
-
-
-def project(root):
-    made = clone_of_the_project(root)
-    (root / "params.yaml").write_text(PARAMS)
-    made.commit("small models")
-    return made
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return project(tmp_path_factory.mktemp("retrain") / "home")
-
-
-@pytest.fixture(scope="module")
-def running(home, tmp_path_factory):
-    locks = tmp_path_factory.mktemp("locks")
-    env = {"GENMINT_HOME": str(home.root), "GENMINT_LOCKS": str(locks), **CHECKPOINTS}
-    started = Running(home.root, "--workers", "2", "--name", "here", **env)
-    yield started
-    started.clean()
 
 
 def users(home):
@@ -83,48 +35,20 @@ def users(home):
             if not name.startswith(("mlflow.db", "mlartifacts/", "services.log"))}  # fmt: skip
 
 
-def ask(running, deployment, queue=None, **parameters):
-    with running.client as client:
-        found = client.read_deployment_by_name(deployment)
-        return client.create_flow_run_from_deployment(
-            found.id, parameters=parameters, work_queue_name=queue
-        ).id
-
-
-def run_of(running, run):
-    with running.client as client:
-        return client.read_flow_run(run)
-
-
-def ended(running, run, name, seconds):
-    """Wait until a run has ended, and look how."""
-    wait_for(lambda: run_of(running, run).state.is_final(), seconds, f"a run ends {name}")
-    # A run that crashed is scheduled anew at once.
-    wait_for(lambda: not run_of(running, run).state.is_crashed(), 120, "it goes on")
-    wait_for(lambda: run_of(running, run).state.is_final(), seconds, f"a run ends {name}")
-    state = run_of(running, run).state
-    assert state.name == name, state.message
-
-
-def page_of(running, run):
-    api = f"http://127.0.0.1:{running.prefect_port}/api"
-    pages = httpx.post(f"{api}/artifacts/filter", json={"sort": "CREATED_DESC"}).json()
-    ours = [page for page in pages if page["key"] == "retrain"]
-    return next(page["data"] for page in ours if page["flow_run_id"] == str(run))
-
-
 def trainings():
     """Of each process that trains a model of ours: number, model, device, by the process table."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
         # Others may train on this machine meanwhile.
-        if command[1:4] == ["-m", "genmint", "train"] and command[4:] in [[m] for m in MODELS]:
+        if command[1:4] == ["-m", "genmint", "train"] and command[4:] in [
+            [f"train@{name}"] for name in MODELS
+        ]:
             with contextlib.suppress(psutil.Error):
                 device = process.environ().get("GENMINT_DEVICE")
                 # One that may not train only says so, and ends.
                 if device != "none":
-                    found.append((process.pid, command[4], device))
+                    found.append((process.pid, command[4].removeprefix("train@"), device))
     return found
 
 
@@ -302,6 +226,34 @@ def test_what_is_killed_in_the_middle_goes_on_from_its_checkpoint(home, running,
     nothing_is_left(home, running)
 
 
+def evaluates(name):
+    """Whether the evaluation of a model runs: its training is over, its flow is not."""
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if command[1:5] == ["-m", "genmint", "evaluate", f"evaluate@{name}"]:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("victim", ["flow", "sub-run"])
+def test_what_was_trained_before_a_crash_is_told_at_the_end(home, running, victim):
+    """What goes on finds the weights in DVC's cache: it has trained nothing itself."""
+    seed = {"flow": 31, "sub-run": 32}[victim]
+    run = ask(running, "retrain/now", models=["one"], overrides={"models.one.seed": seed})
+    wait_for(lambda: evaluates("one"), 900, "the evaluation")
+    with running.client as client:
+        (sub_run,) = [each.id for each in client.read_flow_runs()
+                      if each.name == "one" and each.state.is_running()]  # fmt: skip
+    os.kill(process_of(run if victim == "flow" else sub_run), signal.SIGKILL)
+    ended(running, run, "Completed", 900)
+    page = page_of(running, run)
+    assert page.startswith("**trained one")
+    assert "| train@one | ran |" in page
+    if victim == "flow":
+        assert "Attempt 2 of this run" in page
+    nothing_is_left(home, running)
+
+
 def test_a_cancelled_flow_takes_the_training_with_it(home, running):
     from prefect.states import Cancelling
 
@@ -328,85 +280,3 @@ def test_rounds_of_one_deployment_wait_for_each_other_and_none_is_lost(home, run
         time.sleep(0.5)
     assert together == 1
     assert all(run_of(running, run).state.is_completed() for run in runs)
-
-
-def test_two_clones_with_a_shared_remote(home, running, tmp_path):
-    """The worker's clone trains, the flow's restores; dvc.lock is that of a run by hand."""
-    remotes = tmp_path / "remotes"
-    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", str(remotes / "git")], check=True)
-    first = project(tmp_path / "first")
-    first.run("dvc", "remote", "add", "--default", "shared", str(remotes / "dvc"))
-    first.commit("remote")
-    first.run("git", "remote", "add", "origin", str(remotes / "git"))
-    first.run("git", "push", "-q", "origin", "main")
-    subprocess.run(
-        ["git", "clone", "-q", str(remotes / "git"), str(tmp_path / "second")], check=True
-    )
-    by_hand = first.clone(tmp_path / "by-hand", cache=False)
-    env = {
-        **running.clean_env(), **CHECKPOINTS,
-        "PREFECT_API_URL": f"http://127.0.0.1:{running.prefect_port}/api",
-        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{running.mlflow_port}",
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }  # fmt: skip
-    workers = []
-    try:
-        # Pools of their own, so that the workers of the other tests have no part in it.
-        for pool, place in (("far-cpu", "first"), ("far-gpu", "second")):
-            machine = {**env, "GENMINT_HOME": str(tmp_path / place), "HOME": str(tmp_path / place),
-                       "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@t.org"}  # fmt: skip
-            workers.append(subprocess.Popen(
-                [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type",
-                 "process", "--install-policy", "never"],
-                cwd=tmp_path / place, env=machine, stdout=subprocess.DEVNULL,
-                stderr=(tmp_path / f"{pool}.log").open("wb"), start_new_session=True,
-            ))  # fmt: skip
-        move_deployments(running, {"retrain/now": "far-cpu", "train-model/worker": "far-gpu"})
-        run = ask(running, "retrain/now", models=["two"])
-        ended(running, run, "Completed", 300)
-        page = page_of(running, run)
-    finally:
-        move_deployments(running, {"retrain/now": "cpu", "train-model/worker": "gpu"})
-        for worker in workers:
-            worker.terminate()
-            worker.wait(60)
-    assert "| train@two | ran |" in page
-    (branch,) = first.run("git", "branch", "-r", "--list", "origin/retrain/*").stdout.split()
-    (tmp_path / "lock").write_text(first.run("git", "show", f"{branch}:dvc.lock").stdout)
-    assert not (tmp_path / "first" / ".genmint" / "checkpoints").exists()
-    assert list((tmp_path / "second" / ".genmint" / "checkouts").iterdir()) == []
-    by_hand.run("dvc", "repro", "gate@two", **CHECKPOINTS)
-    here, there = read_lock(by_hand.root / "dvc.lock"), read_lock(tmp_path / "lock")
-    for stage in ("prepare@digits", "reference@digits", "train@two"):
-        assert here[stage] == there[stage], stage
-
-
-def move_deployments(running, pools):
-    from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
-    from prefect.exceptions import ObjectAlreadyExists
-
-    with running.client as client:
-        for deployment, pool in pools.items():
-            with contextlib.suppress(ObjectAlreadyExists):
-                client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-            found = client.read_deployment_by_name(deployment)
-            client.update_deployment(
-                found.id, DeploymentUpdate(work_pool_name=pool, work_queue_name="default")
-            )
-
-
-def test_without_a_deployment_for_workers_it_says_what_to_do(home, running):
-    """Called as a function, in a shell whose Prefect knows no workers; and the way without any."""
-    call = "import sys; sys.path.insert(0, 'pipelines'); from retrain import retrain; "
-    env = {"PREFECT_API_URL": f"http://127.0.0.1:{running.prefect_port}/api",
-           "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{running.mlflow_port}",
-           "GENMINT_HOME": str(home.root)}  # fmt: skip
-    with running.client as client:
-        client.delete_deployment(client.read_deployment_by_name("train-model/worker").id)
-    refused = home.run(sys.executable, "-c", f"{call}retrain(models=['one'])", ok=False, **env)
-    assert refused.returncode != 0
-    assert "has no deployment train-model/worker" in refused.stderr
-    assert "prefect deploy --all" in refused.stderr
-    here = home.run(sys.executable, "-c", f"{call}print(retrain(models=['one'], train_on='here'))",
-                    **env)  # fmt: skip
-    assert "nothing changed, so nothing was trained" in here.stdout

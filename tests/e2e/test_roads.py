@@ -12,8 +12,8 @@ from PIL import Image
 from ruamel.yaml import YAML
 from tests.e2e.conftest import GIT
 
+from genmint.common.project import Project
 from genmint.config import load_params
-from genmint.project import Project
 from genmint.stages import ingest
 
 IMAGES = 40

@@ -19,6 +19,7 @@ models:
 gates:
   digits-vae: {thresholds: {elbo: {min: -1000.0}}, champion: {superior: [elbo]}}
 """
+LOGIN = "team:a long passphrase"
 NIGHTLY = '{cron: "0 2 * * *", timezone: UTC}'
 
 
@@ -39,6 +40,8 @@ def store(request):
     """The variable STORE."""
     if request.param == "default":
         return {}
+    if request.param == "login":
+        return {"STORE": "sqlite", "GENMINT_LOGIN": LOGIN}
     said = request.param if request.param == "sqlite" else request.getfixturevalue("postgresql")
     return {"STORE": said}
 
@@ -62,8 +65,12 @@ def done(running):
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("store", ["default", "sqlite", "postgresql"], indirect=True)
-def test_a_schedule_fires_by_itself_and_trains_on_the_worker(project, running, store):
+@pytest.mark.parametrize("store", ["default", "sqlite", "postgresql", "login"], indirect=True)
+def test_a_schedule_fires_by_itself_and_trains_on_the_worker(project, running, store, monkeypatch):
+    login = tuple(store.get("GENMINT_LOGIN", ":").split(":"))
+    if login[0]:
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", login[0])
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", login[1])
     (night, *_) = wait_for(lambda: done(running), 300, "a night ends well")
     assert night.auto_scheduled
     with running.client as client:
@@ -71,8 +78,8 @@ def test_a_schedule_fires_by_itself_and_trains_on_the_worker(project, running, s
         assert training.state.is_completed()
         assert training.work_pool_name == "gpu"
         assert training.labels["prefect.worker.name"] == "here:gpu-0"
-        api = str(client.api_url).rstrip("/")
-    pages = httpx.post(f"{api}/artifacts/filter", json={"sort": "CREATED_DESC"}).json()
+        asked = client.request("POST", "/artifacts/filter", json={"sort": "CREATED_DESC"})
+        pages = asked.json()
     shown = next(page["data"] for page in pages if page["flow_run_id"] == str(night.id))
     assert "digits-vae" in shown
     assert "promoted" in shown
@@ -81,7 +88,8 @@ def test_a_schedule_fires_by_itself_and_trains_on_the_worker(project, running, s
     tracker = mlflow.MlflowClient(address, address)
     champion = tracker.get_model_version_by_alias("digits-vae", "champion")
     assert tracker.get_run(champion.run_id).info.status == "FINISHED"
-    assert httpx.get(address).is_success
+    assert httpx.get(address, auth=login).is_success
+    running.wait_until(running.ask("reconcile/hourly"), "Completed", 120)
     if store.get("STORE", "sqlite") == "sqlite":
         # It is the store that `dvc repro` uses without any server.
         assert running.stop() == 130
@@ -112,7 +120,7 @@ def test_prefects_page_shows_the_night_and_what_came_of_it(project, running, bro
 def test_deploying_by_hand_changes_nothing_that_was_deployed(project, running):
     with running.client as client:
         before = {found.name: found.id for found in client.read_deployments()}
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    command = [sys.executable, "-m", "genmint", "deploy"]
     api = f"http://127.0.0.1:{running.prefect_port}/api"
     deployed = subprocess.run(
         command, cwd=project.root, env={**running.clean_env(), "PREFECT_API_URL": api}, check=False

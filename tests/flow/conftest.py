@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from genmint.project import Project
+from genmint.common.project import Project
 
 # One data set and two models, as dvc.yaml of the project has them, without their work.
 DVC = """\

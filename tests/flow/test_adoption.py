@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from genmint.errors import ConfigError
+from genmint.common.errors import ConfigError
 from genmint.flow.adoption import adopt
 from genmint.flow.checkout import checked_out, override
 

@@ -1,16 +1,21 @@
 """A flow works in a tree of its own, and the user's stays as it is, to the byte."""
 
+import shutil
 import subprocess
 import sys
 import time
 
 import pytest
+from tests.flow.conftest import Repository, bare_git
+from tests.unmounted import Unmounted
 
-from genmint.dvc_config import cache_dir, has_remote
-from genmint.errors import ConfigError, TemporaryError
+from genmint.common.dvc_config import cache_dir, has_remote
+from genmint.common.errors import ConfigError, TemporaryError
+from genmint.data.ingestion.folder import Folder
 from genmint.flow.adoption import adopt, adopt_each
-from genmint.flow.checkout import checked_out, override, resolve
+from genmint.flow.checkout import checked_out, override
 from genmint.flow.publish import gather_results, publish
+from genmint.flow.revision import resolve
 from genmint.flow.stage import Crew, reproduce
 
 STAGES = [
@@ -95,7 +100,7 @@ def test_what_a_killed_flow_left_goes_with_the_next(repository):
         "import sys, time\n"
         "from pathlib import Path\n"
         "from genmint.flow.checkout import checked_out\n"
-        "from genmint.project import Project\n"
+        "from genmint.common.project import Project\n"
         f"with checked_out(Project(Path({str(repository.root)!r})), {base!r}, 'dead'):\n"
         "    print('there', flush=True)\n"
         "    time.sleep(300)\n"
@@ -113,6 +118,44 @@ def test_what_a_killed_flow_left_goes_with_the_next(repository):
     assert repository.git("worktree", "list").count("\n") == 0
 
 
+def test_a_worktree_on_a_disk_that_is_not_mounted_is_not_forgotten(repository, tmp_path):
+    user = Unmounted(repository.root, tmp_path)
+    base = repository.git("rev-parse", "HEAD")
+    with checked_out(repository.project, base, "run"):
+        pass
+    # Also where there is something of a dead flow to remove.
+    (repository.root / ".genmint" / "checkouts" / "dead.lock").touch()
+    with checked_out(repository.project, base, "other"):
+        pass
+    user.is_as_it_was()
+
+
+def test_what_is_left_without_a_lock_goes_with_the_next(repository):
+    """A folder that could not be removed, and a worktree whose folder somebody deleted."""
+    base = repository.git("rev-parse", "HEAD")
+    parent = repository.root / ".genmint" / "checkouts"
+    for name in ("folder", "entry"):
+        repository.git("worktree", "add", "-q", "--detach", str(parent / name), base)
+    # As a `git worktree add` leaves it that was killed.
+    repository.git("worktree", "lock", str(parent / "entry"))
+    shutil.rmtree(parent / "entry")
+    with checked_out(repository.project, base, "run"):
+        assert sorted(path.name for path in parent.iterdir()) == ["run", "run.lock"]
+    assert repository.git("worktree", "list").count("\n") == 0
+
+
+def test_the_files_are_those_of_the_commit_whatever_this_machine_does_to_line_ends(repository):
+    """Also of a commit that is older than .gitattributes."""
+    (repository.root / "crlf.txt").write_bytes(b"as delivered\r\n")
+    base = repository.commit()
+    committed = (repository.root / "params.yaml").read_bytes()
+    repository.git("config", "core.autocrlf", "true")
+    with checked_out(repository.project, base, "run") as checkout:
+        assert checkout.params.read_bytes() == committed
+        assert (checkout.root / "crlf.txt").read_bytes() == b"as delivered\r\n"
+        assert bare_git(checkout.root, "status", "--porcelain") == ""
+
+
 def test_overrides_keep_the_comments(repository):
     params = override(repository.project, {"models.a.steps": 7, "models.b.seed": 3})
     assert (params.models["a"].steps, params.models["b"].seed) == (7, 3)
@@ -124,8 +167,8 @@ def test_overrides_keep_the_comments(repository):
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"models.c.steps": 1}, "no block 'models.c'"),
-        ({"steps": 1}, "'steps' is no key of a block"),
+        ({"models.c.steps": 1}, "no entry 'models.c'"),
+        ({"steps": 1}, "'steps' is not a key of an entry"),
         ({"models.a.stepz": 1}, "stepz"),
         ({"models.a.steps": -1}, "steps"),
     ],
@@ -207,3 +250,103 @@ def test_it_takes_no_second_more_than_it_must(repository):
     with checked_out(repository.project, base, "run"):
         pass
     assert time.monotonic() - begun < 5
+
+
+@pytest.fixture
+def with_submodule(repository, tmp_path, monkeypatch):
+    """The repository of a user whose data lie in a submodule, itself with one."""
+    for name in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{name}_NAME", "t")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "t@t.org")
+    allowed = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "protocol.file.allow",
+               "GIT_CONFIG_VALUE_0": "always"}  # fmt: skip
+    inner, things = Repository(tmp_path / "inner"), Repository(tmp_path / "things")
+    for each in (inner, things):
+        each.root.mkdir()
+        each.git("init", "-q", "-b", "main")
+        (each.root / "images").mkdir()
+        (each.root / "images" / "1.png").write_bytes(each.root.name.encode())
+        each.commit()
+    with monkeypatch.context() as patched:
+        for name, value in allowed.items():
+            patched.setenv(name, value)
+        things.git("submodule", "--quiet", "add", str(inner.root), "more")
+        things.commit()
+        repository.git("submodule", "--quiet", "add", "-f", str(things.root), "data/own/things")
+        repository.git("submodule", "--quiet", "update", "--init", "--recursive")
+    return things
+
+
+def of_submodule(repository, path):
+    params = repository.root / "params.yaml"
+    params.write_text(params.read_text().replace("data/sources/d.yaml", path))
+    return repository.commit()
+
+
+@pytest.mark.parametrize("path", ["data/own/things", "data/own/things/images"])
+def test_data_in_a_submodule_are_in_the_checkout_as_the_user_has_them(
+    repository, with_submodule, path
+):
+    """The commit that is checked out was never pushed, and the origin is gone."""
+    inside = Repository(repository.root / "data/own/things")
+    (inside.root / "images" / "2.png").write_bytes(b"two")
+    inside.commit()
+    base = of_submodule(repository, path)
+    shutil.rmtree(with_submodule.root)
+    before = repository.fingerprint()
+    with checked_out(repository.project, base, "run") as checkout:
+        assert adopt(repository.project, checkout, override(checkout, {}), ()) == []
+        for tree in (repository.root, checkout.root):
+            found = Folder((tree / path).resolve(), False, tuple).listing((".png",), "image")
+            assert "2.png" in {name.rpartition("/")[2] for name in found.paths}
+        here, there = (
+            Folder((tree / path).resolve(), False, tuple).listing((".png",), "image")
+            for tree in (repository.root, checkout.root)
+        )
+        assert there == here
+        assert (checkout.root / "data/own/things/more/images/1.png").read_bytes() == b"inner"
+        # Nothing for the flow to publish.
+        assert publish(repository.project, checkout, base, "run", "retrain", models=[]) is None
+    assert repository.fingerprint() == before
+    assert repository.git("worktree", "list").count("\n") == 0
+    assert inside.git("worktree", "list").count("\n") == 0
+
+
+def test_files_of_a_submodule_that_are_not_committed_are_refused_by_name(
+    repository, with_submodule
+):
+    base = of_submodule(repository, "data/own/things/images")
+    (repository.root / "data/own/things/images/new.png").write_bytes(b"new")
+    message = r"but not data/own/things/images/new\.png\. Commit"
+    with (
+        checked_out(repository.project, base, "run") as checkout,
+        pytest.raises(ConfigError, match=message),
+    ):
+        adopt(repository.project, checkout, override(checkout, {}), ())
+    (repository.root / "data/own/things/images/1.png").write_bytes(b"changed")
+    with pytest.raises(ConfigError, match="would not be trained: data/own/things"):
+        resolve(repository.project, "HEAD", ignore_uncommitted=False)
+
+
+def test_a_submodule_without_the_recorded_commit_is_named(repository, with_submodule):
+    (with_submodule.root / "images" / "2.png").write_bytes(b"two")
+    newer = with_submodule.commit()
+    repository.git("update-index", "--cacheinfo", f"160000,{newer},data/own/things")
+    repository.git("commit", "-qm", "newer")
+    base = repository.git("rev-parse", "HEAD")
+    # It is fetched while its origin is there.
+    with checked_out(repository.project, base, "run") as checkout:
+        assert (checkout.root / "data/own/things/images/2.png").read_bytes() == b"two"
+    repository.git("update-index", "--cacheinfo", f"160000,{'1' * 40},data/own/things")
+    repository.git("commit", "-qm", "nowhere")
+    base = repository.git("rev-parse", "HEAD")
+    message = "submodule data/own/things has no commit 111111111111, which is recorded"
+    with pytest.raises(ConfigError, match=message), checked_out(repository.project, base, "run"):
+        pass
+
+
+def test_a_submodule_that_nobody_checked_out_stays_empty(repository, with_submodule, tmp_path):
+    of_submodule(repository, "data/own/things")
+    clone = repository.clone(tmp_path / "clone")
+    with checked_out(clone.project, "HEAD", "run") as checkout:
+        assert list((checkout.root / "data/own/things").iterdir()) == []

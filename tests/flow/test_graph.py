@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from genmint.errors import ConfigError, GenmintError
+from genmint.common.errors import ConfigError, GenmintError
 from genmint.flow.graph import Unit, read_graph, stages_for, units, weights
 from genmint.flow.stage import Crew
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import genmint
-from genmint.errors import ConfigError
+from genmint.common.errors import ConfigError
 from genmint.flow.home import enter, find_home
 
 

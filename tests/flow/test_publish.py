@@ -4,13 +4,13 @@ import subprocess
 
 import pytest
 
-from genmint.errors import GenmintError, TemporaryError
+from genmint.common.errors import GenmintError, TemporaryError
+from genmint.common.programs import run_dvc
+from genmint.common.project import Project
 from genmint.flow.adoption import adopt
 from genmint.flow.checkout import checked_out, override
 from genmint.flow.publish import gather_results, publish, record
 from genmint.flow.stage import Crew, reproduce
-from genmint.programs import run_dvc
-from genmint.project import Project
 
 DATA = ["ingest@d", "prepare@d", "reference@d"]
 MODELS = {name: [f"{verb}@{name}" for verb in ("train", "evaluate", "gate")] for name in "ab"}

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from genmint.errors import ConfigError, DataError, GenmintError, RegistryUnreachableError
+from genmint.common.errors import ConfigError, DataError, GenmintError, RegistryUnreachableError
 from genmint.flow.stage import Crew, StageError, heals, reproduce
 
 UP_TO_TRAIN = ["ingest@d", "prepare@d", "train@a"]
@@ -89,6 +89,15 @@ def test_side_by_side_in_one_checkout_none_is_lost(repository):
         "train@a": "unchanged",
         "train@b": "unchanged",
     }
+
+
+def test_what_ran_before_dvc_met_another_process_still_ran(repository):
+    """DVC is asked again when it is busy, and then calls what it has just run unchanged."""
+    busy = "echo 'ERROR: Unable to acquire lock'"
+    meets = f"test -e met || {{ touch met; {busy}; exit 1; }}; cp data/prepared/d models/b"
+    repository.write_stages(b=meets)
+    outcomes = do(repository, ["ingest@d", "prepare@d", "train@a", "train@b"])
+    assert set(results(outcomes).values()) == {"ran"}
 
 
 def test_stages_run_the_code_of_their_checkout(repository):

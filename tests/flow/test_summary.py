@@ -2,10 +2,10 @@
 
 import base64
 
+from genmint.common.project import Project
 from genmint.flow.publish import Published
 from genmint.flow.stage import Outcome
 from genmint.flow.summary import Night, Verdict, page
-from genmint.project import Project
 
 
 def night(**changed):

@@ -1,8 +1,14 @@
 """Two clones, each with a cache of its own: what one trains the other has, without training."""
 
+import functools
+import http.server
+import threading
+from pathlib import Path
+
 import pytest
 
-from genmint.errors import ConfigError, TemporaryError
+from genmint.common.errors import ConfigError, TemporaryError
+from genmint.common.programs import run_dvc
 from genmint.flow import transfer
 from genmint.flow.checkout import checked_out
 from genmint.flow.publish import record
@@ -89,3 +95,61 @@ def test_without_remotes_nothing_is_offered(repository):
     with checked_out(repository.project, base, "run") as checkout:
         transfer.offer(repository.project, checkout, base, DATA, REF)
     assert repository.git("for-each-ref", "refs/genmint") == ""
+
+
+class Storage(http.server.SimpleHTTPRequestHandler):
+    """A folder that is read and written over HTTP, as a DVC remote is."""
+
+    def do_POST(self):
+        if self.server.read_only:
+            self.send_error(405)
+            return
+        target = Path(self.translate_path(self.path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        content = b""
+        while size := int(self.rfile.readline(), 16):
+            content += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        target.write_bytes(content)
+        self.send_response(201)
+        self.end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def web(tmp_path):
+    (tmp_path / "web").mkdir()
+    handler = functools.partial(Storage, directory=tmp_path / "web")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.read_only = False
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_remote_over_http_gives_data_and_is_refused_before_anything_trains(clones, web):
+    """DVC says nothing of a run-cache that it could not push."""
+    home, worker = clones
+    address = f"http://127.0.0.1:{web.server_port}"
+    for each in (home, worker):
+        run_dvc(each.project, "remote", "modify", "shared", "url", address)
+    base = home.commit()
+    with checked_out(home.project, base, "run") as checkout:
+        reproduce(checkout, DATA, crew=Crew(), say=print)
+        commit = record(checkout, "inputs", with_stages=DATA)
+        web.read_only = True
+        with pytest.raises(TemporaryError, match=r"`dvc push` failed .*405"):
+            transfer.offer(home.project, checkout, commit, DATA, REF)
+        web.read_only = False
+        transfer.offer(home.project, checkout, commit, DATA, REF)
+        order = Order("a", commit, REF, transfer.cache_token(home.project))
+        message = f"remote {address} is plain HTTP, over which DVC keeps no run-cache: the flow"
+        with pytest.raises(ConfigError, match=message):
+            fulfil(worker.project, order, "far-a", Crew(), print)
+    worker.git("checkout", "-qf", commit)
+    run_dvc(worker.project, "pull", "prepare@d")
+    assert (worker.root / "data" / "prepared" / "d").read_text() == "one\n"

@@ -4,6 +4,7 @@ A target may raise what `ALLOWED` names, and nothing else.
 """
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -21,27 +22,37 @@ from tests.awkward.images import images
 from tests.awkward.images import ordinary as ordinary_images
 from tests.awkward.sounds import ordinary as ordinary_sounds
 from tests.awkward.sounds import sounds
-from tests.conftest import PARAMS, Workshop
+from tests.workshop import PARAMS, Workshop
 
 import genmint
-from genmint import scoring, serving
+from genmint.common.dvc_lock import read_lock
+from genmint.common.errors import GenmintError
+from genmint.common.login import VARIABLE, read_login
+from genmint.common.project_key import SIGNATURE_TAG, create_key, key_file, load_key
 from genmint.config import AudioDataset, ImageDataset, RNNConfig, TextDataset, load_params
-from genmint.data import manifest
+from genmint.config.recipe import add_recipe, list_recipes
+from genmint.data import manifest, quarantine
+from genmint.data.ingestion.readers import UnreadableError, reader_of
+from genmint.data.ingestion.sources import read_description, read_idx
 from genmint.data.prepared import Prepared
-from genmint.data.readers import UnreadableError, reader_of
-from genmint.data.sources import read_description, read_idx
-from genmint.data.spec import DataSpec
 from genmint.data.validation import read_suite
+from genmint.data.views.spec import DataSpec
 from genmint.drift.state import Shelf, State
-from genmint.entries import entries
-from genmint.errors import GenmintError
-from genmint.history import before, last_valid, line, previous, rolled_back, to_json
-from genmint.lock import read_lock
-from genmint.metrics.probe import Probe, read_probe, write_probe
-from genmint.metrics.reference import read_reference
-from genmint.models import store
-from genmint.reading import read_table
-from genmint.recipes import add_recipe, list_recipes
+from genmint.evaluation.probe import Probe, read_probe, write_probe
+from genmint.evaluation.reference import read_reference
+from genmint.models.shared import store
+from genmint.promotion import scores
+from genmint.registry import pyfunc
+from genmint.registry.entries import entries
+from genmint.registry.journal_entries import (
+    before,
+    last_valid,
+    line,
+    previous,
+    rolled_back,
+    to_json,
+)
+from genmint.registry.signature import Signed, folder_of, problem, read
 from genmint.stages import gate
 from genmint.tracking.provenance import model_hashes
 from genmint.training.checkpoints import Checkpoint
@@ -76,6 +87,7 @@ def targets(scratch: Path) -> list[Target]:
         *_items(scratch / "items"),
         *_records(scratch / "records"),
         *_models(scratch / "models"),
+        *_secrets(scratch / "secrets"),
         Target("journal", [json.dumps(_JOURNAL).encode()], _journal, 8),
         Target("requests", _requests(), _server(scratch / "served"), 8),
     ]
@@ -97,7 +109,7 @@ def _json(document) -> bytes:
 
 def _configurations(folder: Path) -> list[Target]:
     own = Workshop(folder).project
-    (folder / "recipes").mkdir(parents=True)
+    (folder / "config/recipes").mkdir(parents=True)
 
     def read_params(path: Path) -> None:
         for name, entry in load_params(path).datasets.items():
@@ -114,14 +126,14 @@ def _configurations(folder: Path) -> list[Target]:
             assert all(any(one == other for other in left) for one in GOOD.splitlines())
 
     def add_to(path: Path) -> None:
-        (folder / "recipes/own.yaml").write_bytes(plain)
+        (folder / "config/recipes/own.yaml").write_bytes(plain)
         add_recipe(own, "own")
 
     def lock(path: Path) -> None:
         read_lock(path)
         model_hashes(own, "a", "faces")
 
-    texts = [path.read_bytes() for path in sorted((ROOT / "recipes").glob("*.yaml"))]
+    texts = [path.read_bytes() for path in sorted((ROOT / "config/recipes").glob("*.yaml"))]
     plain = b"# Own\nmodels:\n  # Why\n  own: {family: rnn, dataset: poems, steps: 5}\n"
     document = load_params(ROOT / "params.yaml").model_dump(mode="json")
     params = [GOOD.encode(), _json(document), (ROOT / "params.yaml").read_bytes()[:_SMALL]]
@@ -129,11 +141,11 @@ def _configurations(folder: Path) -> list[Target]:
     stages = (ROOT / "dvc.lock").read_bytes()[:_SMALL]
     return [
         Target("configuration", params, _file(own.params, read_params), 12),
-        Target("recipe", [plain, *texts], _file(folder / "recipes/own.yaml", add)),
+        Target("recipe", [plain, *texts], _file(folder / "config/recipes/own.yaml", add)),
         Target("recipe into params.yaml", params, _file(own.params, add_to)),
         Target(
             "suite",
-            [path.read_bytes() for path in sorted((ROOT / "gx").glob("*.yaml"))],
+            [path.read_bytes() for path in sorted((ROOT / "config/expectations").glob("*.yaml"))],
             _file(folder / "suite.yaml", read_suite),
         ),
         Target(
@@ -190,14 +202,14 @@ def _records(folder: Path) -> list[Target]:
     params = shop.params
     model, metrics = project.model("tiny"), project.metrics("tiny")
     prepared, reference = project.prepared("dots"), project.reference("dots")
-    quarantine = folder / "data/quarantine/dots.csv"
+    listed = folder / "data/quarantine/dots.csv"
 
     def judged(path: Path) -> None:
         assert gate.judge(project, params, "tiny").passed in (0, 1)
 
     def judged_and_scored(path: Path) -> None:
         judged(path)
-        scoring.challenger_scores(project, "tiny")
+        scores.challenger_scores(project, "tiny")
 
     shelf = Shelf(project, "dots")
     state = State(baseline="a" * 64, waiting=3).model_dump(mode="json")
@@ -225,7 +237,7 @@ def _records(folder: Path) -> list[Target]:
             Target(path.name, [path.read_bytes(), *more], _restoring(path, judged_and_scored))
             for path, *more in (
                 (metrics,),
-                (scoring.protocol_path(project, "tiny"),),
+                (scores.protocol_path(project, "tiny"),),
                 (project.items("tiny"),),
                 (project.resamples("tiny"), b'{"elbo": [1.0, 2.0]}'),
                 (project.cost("tiny"),),
@@ -234,8 +246,8 @@ def _records(folder: Path) -> list[Target]:
         ),
         Target(
             "spread",
-            [(ROOT / "spreads/image-vae.json").read_bytes()],
-            _file(project.spread("tiny"), lambda _: scoring.read_spread(project, "tiny")),
+            [(ROOT / "results/seed_spread/image-vae.json").read_bytes()],
+            _file(project.spread("tiny"), lambda _: scores.read_spread(project, "tiny")),
         ),
         Target("meta.json", [_json(meta)], _file(prepared / "meta.json", _read_meta)),
         Target(
@@ -251,8 +263,8 @@ def _records(folder: Path) -> list[Target]:
         Target("history", [history.read_bytes()], _file(history, read_history)),
         Target(
             "quarantine",
-            [b'id,reason\na/b.png,"too, dark"\nc.png,empty\n'],
-            _file(quarantine, lambda path: read_table(path, ("id", "reason"), "a list")),
+            [b'id,path,reason\n"a/b.png","a/b.png","too, dark"\nc.png,c.png,empty\n'],
+            _file(listed, quarantine.read),
         ),
         Target(
             "manifest",
@@ -278,7 +290,7 @@ def _restoring(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], 
 
 def _read_meta(path: Path) -> None:
     prepared = Prepared(path.parent)
-    prepared.spec("vae" if prepared.meta.kind == "image" else "rnn")
+    prepared.spec("grid" if prepared.meta.kind == "image" else "sequence")
     prepared.check()
 
 
@@ -352,6 +364,41 @@ _JOURNAL = [
 ]  # fmt: skip
 
 
+def _secrets(folder: Path) -> list[Target]:
+    """The key, what is signed with it, and the login: one user's file, tag and variable."""
+    project = Workshop(folder).project
+    key = create_key(project)
+    path = key_file(project)
+    hashes = {"metrics/own.json": "d" * 64}
+    signed = Signed("a" * 64, "b" * 64, "c" * 64, "e" * 64, "evaluation", hashes)
+
+    def tag(data: bytes) -> None:
+        tags = {SIGNATURE_TAG: data.decode(errors="replace")}
+        assert folder_of(tags) or read(tags) is not None
+        # Whatever was changed of what is signed, no signature holds that was not made for it.
+        if problem(key, "own", "a" * 64, tags) is None:
+            assert read(tags)[0] == signed
+
+    def login(data: bytes) -> None:
+        # No variable of the environment holds a zero byte.
+        os.environ[VARIABLE] = data.decode(errors="surrogateescape").replace("\0", "")
+        try:
+            read_login()
+        finally:
+            del os.environ[VARIABLE]
+
+    def private(data: bytes) -> None:
+        path.write_bytes(data)
+        path.chmod(0o600)
+        load_key(project)
+
+    return [
+        Target("signature", [signed.tag(key, "own").encode()], tag, 8),
+        Target("key", [path.read_bytes()], private, 2),
+        Target("login", [b"ann:a password of hers", "änn:pass:wort:wort".encode()], login, 2),
+    ]
+
+
 class _Page(list):
     token = None
 
@@ -401,7 +448,7 @@ def _requests() -> list[bytes]:
 def _server(folder: Path) -> Callable[[bytes], object]:
     """What `mlflow models serve` does with the body of a request."""
     _text_model(folder)
-    serving.save(folder, folder / "model")
+    pyfunc.save(folder, folder / "model")
     model = mlflow.pyfunc.load_model(str(folder / "model"))
     code = sys.modules[type(model.unwrap_python_model()).__module__]
     # More is work, and no fault: a request that draws as much as it may takes minutes.

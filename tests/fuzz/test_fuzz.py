@@ -76,19 +76,19 @@ def test_mutations_are_the_same_for_the_same_seed():
     assert len(set(made)) > 120
 
 
-def test_five_hundred_mutated_inputs_end_in_an_answer_or_in_our_own_error(tmp_path):
-    findings, done = feed(tmp_path, 1, 500)
-    assert len(done) == 500
+def test_three_hundred_mutated_inputs_end_in_an_answer_or_in_our_own_error(tmp_path):
+    findings, done = feed(tmp_path, 1, 300)
+    assert len(done) == 300
     assert not findings, shown(findings, 1)
     refused = Counter(line["target"] for line in done if "refused" in line)
     # Mutations reach the parsers, and not all of them are nonsense.
     assert len(refused) > 15
-    assert sum(refused.values()) < 450
+    assert sum(refused.values()) < 270
 
 
 @pytest.mark.soak
-def test_fifty_thousand_mutated_inputs(tmp_path):
+def test_a_hundred_thousand_mutated_inputs(tmp_path):
     seed = int(os.environ.get("GENMINT_FUZZ_SEED", "2"))
-    findings, done = feed(tmp_path, seed, 50_000)
-    assert len(done) == 50_000 - sum("input" in one for one in findings)
+    findings, done = feed(tmp_path, seed, 100_000)
+    assert len(done) == 100_000 - sum("input" in one for one in findings)
     assert not findings, shown(findings, seed)

@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from genmint.config import parse_model
-from genmint.data.spec import DataSpec
+from genmint.data.views.spec import DataSpec
 from genmint.interpretability.attention import enlarged, grid_maps, past_map
-from genmint.models.networks import SelfAttention
-from genmint.models.store import build
+from genmint.models.shared.networks import SelfAttention
+from genmint.models.shared.store import build
 
 GRID = DataSpec(dataset="d", kind="image", view="grid", shape=(1, 12, 8))
 VOCABULARY = ("<unk>", "<s>", *"abcd")

@@ -3,9 +3,9 @@ import torch
 from torch import nn
 
 from genmint.config import parse_model
-from genmint.data.spec import DataSpec
+from genmint.data.views.spec import DataSpec
 from genmint.interpretability.latents import analogies, between, effects, traversal
-from genmint.models.store import build
+from genmint.models.shared.store import build
 
 SPEC = DataSpec(dataset="d", kind="image", view="grid", shape=(1, 4, 4))
 
@@ -84,7 +84,7 @@ def test_a_vaes_way_is_straight(vae):
 def test_a_gans_way_stays_on_the_sphere(gan, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        gan, "generate", lambda z, **_: seen.append(z) or torch.zeros(len(z), 1, 4, 4)
+        gan, "decode", lambda z, **_: seen.append(z) or torch.zeros(len(z), 1, 4, 4)
     )
     a, b = torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([[0.0, 2.0, 0.0]])
     between(gan, a, b, 7)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from genmint.config import parse_model
-from genmint.data.spec import DataSpec
+from genmint.data.views.spec import DataSpec
 from genmint.interpretability.surprise import surprise
-from genmint.models.store import build
+from genmint.models.shared.store import build
 
 VOCABULARY = ("<unk>", "<s>", *"abcdef")
 TEXT = DataSpec(

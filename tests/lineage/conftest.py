@@ -10,14 +10,17 @@ import pytest
 from ruamel.yaml import YAML
 
 from genmint import lineage, tracking
-from genmint.files import read_json, sha256_file, write_json
-from genmint.promotion import promote
-from genmint.registry import Registry
+from genmint.common.files import read_json, sha256_file, write_json
+from genmint.promotion.promote import promote
+from genmint.registry.registry import Registry
 
 # stage: what it reads, what it writes
 STAGES = {
     "ingest@dots": (["code/ingest.py", "data/sources/dots.yaml"], ["data/manifest/dots.parquet"]),
-    "validate@dots": (["data/manifest/dots.parquet", "gx/image.yaml"], ["reports/data/dots.json"]),
+    "validate@dots": (
+        ["data/manifest/dots.parquet", "config/expectations/image.yaml"],
+        ["reports/data/dots.json"],
+    ),
     "prepare@dots": (
         ["data/manifest/dots.parquet", "reports/data/dots.json"],
         ["data/prepared/dots/meta.json"],
@@ -143,7 +146,7 @@ class Repository:
         """The version, and the files that were stored with it."""
         registry = Registry.open(self.project)
         found = registry.get("tiny", version)
-        return registry, found, registry.evaluation(found, target)
+        return registry, found, registry.evaluation(found, target, as_stored=True)
 
     def trace(self, tmp_path, version="1"):
         target = tmp_path / f"stored-{version}"
@@ -182,7 +185,7 @@ def repository(workshop):
     made.write(".gitignore", IGNORED)
     made.write("code/ingest.py", "# reads\n")
     made.write("code/train.py", "# trains\n")
-    made.write("gx/image.yaml", "set: []\n")
+    made.write("config/expectations/image.yaml", "set: []\n")
     made.write("data/sources/dots.yaml", "source: dots\n")
     made.git("init", "-q", "-b", "main")
     made.commit("start")

@@ -6,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from genmint import cli, lineage, tracking
-from genmint.files import read_json, sha256_file, write_json
+from genmint.common.files import read_json, sha256_file, write_json
 
 
 def test_every_link_of_a_committed_version(repository, tmp_path):
@@ -28,7 +28,7 @@ def test_every_link_of_a_committed_version(repository, tmp_path):
     assert set(train["data"]) == {"data/prepared/dots/meta.json"}
     assert all(digest in lock for digest in (train["code"] | train["data"]).values())
     assert train["parameters"]["models.tiny"]["steps"] == 10
-    assert set(found.stages["validate@dots"]["code"]) == {"gx/image.yaml"}
+    assert set(found.stages["validate@dots"]["code"]) == {"config/expectations/image.yaml"}
     assert next(iter(found.stages)) == "ingest@dots"
     assert found.validation["sha256"] == sha256_file(repository.project.validation("dots"))
     assert (found.validation["items"], found.validation["quarantined"]) == (100, 3)
@@ -145,7 +145,8 @@ def test_stages_that_read_and_wrote_different_data_contradict_each_other(reposit
     path.write_text(f"{first}  train@tiny:{second.replace(digest, '0' * 32)}")
     found, _ = repository.trace(tmp_path)
     assert found.broken == [
-        "train@tiny read another data/prepared/dots/meta.json than prepare@dots wrote"
+        "version 1: its dvc.lock is not the one that was registered",
+        "train@tiny read another data/prepared/dots/meta.json than prepare@dots wrote",
     ]
 
 
@@ -191,7 +192,8 @@ def test_a_version_that_genmint_did_not_make_is_unknown_throughout(repository, t
     store.create_model_version("tiny", source="models:/tiny/1")
     found, evaluation = repository.trace(tmp_path, "2")
     assert evaluation is None
-    assert set(found.unknown) == {"run", "commit", "stages", "validation", "gate"}
+    links = {"signature", "run", "commit", "stages", "validation", "gate"}
+    assert set(found.unknown) == links
     lineage.show(found)
     shown = capsys.readouterr().out
     assert shown.count("unknown") == len(found.unknown) + 1  # and its weights

@@ -7,10 +7,12 @@ import subprocess
 import sys
 
 import pytest
+from tests.unmounted import Unmounted
 
-from genmint import lineage, programs
-from genmint.errors import GenmintError
-from genmint.lock import read_lock
+from genmint import lineage
+from genmint.common import programs
+from genmint.common.dvc_lock import read_lock
+from genmint.common.errors import GenmintError
 
 DATA = "data/sources/dots.yaml"
 
@@ -41,13 +43,13 @@ def worktrees(repository):
 def refused(repository, tmp_path, match, version="1", target=None):
     """Refused, with nothing left behind."""
     target = target or tmp_path / "restored"
-    existed = target.exists()
+    existed, trees = target.exists(), worktrees(repository)
     before = sorted(target.iterdir()) if target.is_dir() else None
     with pytest.raises(GenmintError, match=match):
         check_out(repository, tmp_path, version, target)
     assert target.exists() == existed
     assert (sorted(target.iterdir()) if target.is_dir() else None) == before
-    assert worktrees(repository) == 1
+    assert worktrees(repository) == trees
 
 
 def test_a_committed_version_comes_back_though_the_project_moved_on(repository, tmp_path):
@@ -201,7 +203,9 @@ def test_a_failure_half_way_leaves_nothing_behind(repository, tmp_path, monkeypa
     repository.run()
     repository.promote()
     repository.commit("results")
+    user = Unmounted(repository.root, tmp_path)
     monkeypatch.setattr(programs, "_DVC", (sys.executable, "-c", "raise SystemExit(3)"))
     refused(repository, tmp_path, "failed in")
     (tmp_path / "restored").mkdir()
     refused(repository, tmp_path, "failed in")
+    user.is_as_it_was()

@@ -3,13 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genmint.metrics.classes import (
-    class_imbalance,
-    class_kl,
-    classes,
-    confident,
-    label_accuracy,
-)
+from genmint.metrics.classes import class_imbalance, class_kl, classes, confident, label_accuracy
 
 
 def certain(answers, count):

@@ -4,7 +4,7 @@ import torch
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from genmint.errors import DataError
+from genmint.common.errors import DataError
 from genmint.metrics.frechet import (
     frechet_distance,
     frechet_infinite,

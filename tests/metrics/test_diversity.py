@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from torchmetrics.functional.text import bleu_score
 
-from genmint.errors import DataError
+from genmint.common.errors import DataError
 from genmint.metrics.diversity import distinct, repetition, self_bleu
 
 WORDS = ["the", "cat", "sat", "on", "a", "mat"]

@@ -3,13 +3,14 @@ import math
 import numpy as np
 import pytest
 
-from genmint.errors import DataError
+from genmint.common.errors import DataError
 from genmint.metrics.likelihood import (
     bits_per_character,
     bits_per_symbol,
     character_blocks,
     mean_and_stderr,
     perplexity,
+    with_unknown,
 )
 
 
@@ -30,6 +31,16 @@ def test_document_boundaries_are_not_counted():
     sums, characters = character_blocks(nats, targets)
     assert characters.tolist() == [3.0]
     assert bits_per_character(sums, characters) == (pytest.approx(5 / 3), 0.0)
+
+
+def test_an_unknown_character_costs_its_symbol_and_which_one_it_is():
+    """A vocabulary without any character codes each as one of all of Unicode's: 20.09 bits."""
+    nats, targets = np.zeros(3), np.array([0, 1, 0])
+    sums, characters = character_blocks(with_unknown(nats, targets, 2), targets)
+    assert bits_per_character(sums, characters)[0] == pytest.approx(math.log2(1_112_064))
+    # What is known costs what it did; of the others, those in the vocabulary are not possible.
+    nats, targets = np.array([1.0, 2.0, 3.0]), np.array([5, 0, 1])
+    assert with_unknown(nats, targets, 66).tolist() == [1.0, 2.0 + math.log(1_112_000), 3.0]
 
 
 def test_blocks_cover_every_character_once():

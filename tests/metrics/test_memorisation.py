@@ -4,7 +4,7 @@ import torch
 from scipy.spatial.distance import cdist
 from scipy.stats import mannwhitneyu, norm
 
-from genmint.errors import DataError
+from genmint.common.errors import DataError
 from genmint.metrics import memorisation
 from genmint.metrics.memorisation import copying_z, grid_memorisation, nearest
 

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from genmint.config.datasets import Spectrogram
-from genmint.data import spectrogram
-from genmint.metrics import extractor, memorisation, ngram, pitch, pixels
-from genmint.models import blocks
+from genmint.data.views import spectrogram
+from genmint.evaluation import extractor
+from genmint.metrics import memorisation, ngram, pitch, pixels
 from genmint.models.gan import distances
+from genmint.models.shared import blocks
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from genmint.data.notes import NOTES, synthesise
+from genmint.data.ingestion.notes import NOTES, synthesise
 from genmint.metrics.pitch import fundamentals, in_tune, reference_pitches
 
 RATE = 8000

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from genmint.config import VAEConfig
-from genmint.data.binarise import binarise
-from genmint.data.spec import DataSpec
+from genmint.data.views.binarise import binarise
+from genmint.data.views.spec import DataSpec
 from genmint.metrics import pixels
 from genmint.metrics.pixels import mean_plus_noise, pixel_bernoulli, pixel_histogram
-from genmint.models import store
+from genmint.models.shared import store
 
 
 def bytes_of(*shape, seed=0):

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from genmint.errors import DataError
+from genmint.common.errors import DataError
 from genmint.metrics.prdc import prdc, radii
 
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from genmint.common.errors import DataError
 from genmint.config import Spectrogram
-from genmint.data.spectrogram import to_grid
-from genmint.errors import DataError
+from genmint.data.views.spectrogram import to_grid
 from genmint.metrics.sound import clipping, log_spectral_distance, silence
 
 SETTINGS = Spectrogram(n_fft=64, hop=32, mels=8)

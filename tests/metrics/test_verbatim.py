@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from genmint.errors import DataError
+from genmint.common.errors import DataError
 from genmint.metrics import verbatim
 from genmint.metrics.verbatim import novel_4grams, text_memorisation
 

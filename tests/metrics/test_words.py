@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from genmint.data.spec import DataSpec
+from genmint.data.views.spec import DataSpec
 from genmint.metrics.words import as_text, tokens, words, words_in_held_out
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from genmint.data.spec import DataSpec
+from genmint.data.views.spec import DataSpec
 
 
 @pytest.fixture(autouse=True)

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from genmint.data.spec import DataSpec
+from genmint.data.views.spec import DataSpec
 from genmint.models.gan.adversarial import slopes
-from genmint.models.networks import Residual, SelfAttention
-from genmint.models.noise import Noise
-from genmint.models.store import build
+from genmint.models.shared.networks import Residual, SelfAttention
+from genmint.models.shared.noise import Noise
+from genmint.models.shared.store import build
 from genmint.training.optimisers import Descent
 
 SEEDS = (0, 1, 2)

@@ -8,8 +8,8 @@ at all, are in test_gan.py.
 import pytest
 import torch
 
-from genmint.data.spec import DataSpec
-from genmint.models.store import build
+from genmint.data.views.spec import DataSpec
+from genmint.models.shared.store import build
 from genmint.training.stepper import Stepper
 
 SPEC = DataSpec(dataset="d", kind="image", view="grid", shape=(1, 1, 2))

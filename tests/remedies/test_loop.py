@@ -4,8 +4,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from genmint.data.spec import DataSpec
-from genmint.models.store import build
+from genmint.data.views.spec import DataSpec
+from genmint.models.shared.store import build
 from genmint.training.loop import fit
 from genmint.training.stepper import Stepper
 

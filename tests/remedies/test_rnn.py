@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from genmint.data.spec import DataSpec
-from genmint.models import store
-from genmint.models.noise import Noise
-from genmint.models.store import build
+from genmint.data.views.spec import DataSpec
+from genmint.models.shared import store
+from genmint.models.shared.noise import Noise
+from genmint.models.shared.store import build
 from genmint.training.stepper import Stepper
 
 LETTERS = ("<unk>", "<s>", *"abcdefghij")

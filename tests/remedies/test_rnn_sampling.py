@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from genmint.data.spec import DataSpec
-from genmint.models.store import build
+from genmint.data.views.spec import DataSpec
+from genmint.models.shared.store import build
 
 SPEC = DataSpec(
     dataset="d", kind="audio", view="sequence", shape=(1,), symbols=6, sample_rate=8000, samples=1

@@ -5,10 +5,10 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from genmint.data.spec import DataSpec
-from genmint.models.networks import SelfAttention, attentions
-from genmint.models.noise import Noise
-from genmint.models.store import build
+from genmint.data.views.spec import DataSpec
+from genmint.models.shared.networks import SelfAttention, attentions
+from genmint.models.shared.noise import Noise
+from genmint.models.shared.store import build
 from genmint.models.vae.latents import kl_weight
 from genmint.training.loop import fit
 

@@ -11,9 +11,9 @@ from torch.distributions import (
     Normal,
 )
 
-from genmint.data.spec import DataSpec
-from genmint.models.noise import Noise
-from genmint.models.store import build
+from genmint.data.views.spec import DataSpec
+from genmint.models.shared.noise import Noise
+from genmint.models.shared.store import build
 from genmint.models.vae.latents import Mixture
 from genmint.training.loop import fit
 

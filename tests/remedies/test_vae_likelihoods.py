@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from genmint.data.spec import DataSpec
-from genmint.models.store import build
+from genmint.data.views.spec import DataSpec
+from genmint.models.shared.store import build
 from genmint.models.vae.likelihoods import DiscretisedLogistic, likelihood_of
 from genmint.training.loop import fit
 

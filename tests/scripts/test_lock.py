@@ -1,4 +1,4 @@
-"""What becomes of `pip freeze` in constraints.txt."""
+"""What becomes of `pip freeze` in requirements/constraints.txt."""
 
 import subprocess
 import sys
@@ -8,7 +8,8 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "lock.py"
 
 
 def locked(tmp_path, upper_bounds, frozen):
-    (tmp_path / "constraints.in").write_text(upper_bounds)
+    (tmp_path / "requirements").mkdir(exist_ok=True)
+    (tmp_path / "requirements/constraints.in").write_text(upper_bounds)
     done = subprocess.run(
         [sys.executable, SCRIPT],
         cwd=tmp_path, input=frozen, text=True, capture_output=True, check=True,

@@ -17,6 +17,7 @@ from uuid import UUID
 import httpx
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 
 from genmint.services.processes import marked
@@ -46,6 +47,7 @@ def nap(seconds: list[float] = [0.0], fail: bool = False, out: str = ""):
         raise ValueError("told to fail")
 '''
 DEPLOYMENTS = """\
+name: napping
 pull:
   - prefect.deployments.steps.set_working_directory: {directory: "%s"}
 deployments:
@@ -121,10 +123,48 @@ def listener():
     made.server.shutdown()
 
 
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory):
+    """Prefect's server alone: nothing else of `genmint services` is asked; its address."""
+    home, port = tmp_path_factory.mktemp("prefect"), free_port()
+    api = f"http://127.0.0.1:{port}/api"
+    command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]
+    with (home / "log").open("w") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=home,
+            env={**Running.clean_env(), "PREFECT_HOME": str(home)},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+    def answers():
+        assert process.poll() is None, (home / "log").read_text()
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(f"{api}/health").is_success
+
+    try:
+        wait_for(answers, 400, "Prefect's server")
+        yield api
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture
+def prefect_alone(prefect_api):
+    """Prefect's settings name that server."""
+    with temporary_settings({PREFECT_API_URL: prefect_api}):
+        yield
+
+
 class Running:
     """`genmint services` in a process of its own, and what a person can ask it."""
 
     wait_for = staticmethod(wait_for)
+    # What is put before the command: that of a container, for one.
+    before: tuple[str, ...] = ()
 
     def __init__(self, root, *options, **env):
         self.root = root
@@ -136,7 +176,15 @@ class Running:
     @staticmethod
     def clean_env():
         """The environment without what would point at other servers."""
-        others = ("PREFECT_", "MLFLOW_", "DVC_", "GENMINT_SERVICES", "STORE", "ALERTS")
+        others = (
+            "PREFECT_",
+            "MLFLOW_",
+            "DVC_",
+            "GENMINT_SERVICES",
+            "GENMINT_LOGIN",
+            "STORE",
+            "ALERTS",
+        )
         return {name: said for name, said in os.environ.items() if not name.startswith(others)}
 
     def start(self):
@@ -144,7 +192,7 @@ class Running:
         self.log = self.root / "services.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "genmint", "services"]
+                [*self.before, sys.executable, "-m", "genmint", "services"]
                 + [str(word) for word in (*ports, *self.options)],
                 cwd=self.root,
                 env={**self.clean_env(), **self.env},
@@ -153,12 +201,21 @@ class Running:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_for(lambda: self._is_ready(), 120, "genmint services")
+        wait_for(lambda: self._is_ready(), 400, "genmint services")
+
+    @property
+    def addresses(self):
+        """The variables that say where the servers are."""
+        return {
+            "PREFECT_API_URL": f"http://127.0.0.1:{self.prefect_port}/api",
+            "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{self.mlflow_port}",
+        }
 
     @property
     def client(self):
         """A client for one `with`."""
-        return SyncPrefectClient(f"http://127.0.0.1:{self.prefect_port}/api")
+        api = self.addresses["PREFECT_API_URL"]
+        return SyncPrefectClient(api, auth_string=self.env.get("GENMINT_LOGIN"))
 
     def _is_ready(self):
         said = self.log.read_text()
@@ -199,6 +256,31 @@ class Running:
             print(self.states(run), self.log.read_text(), sep="\n")
             raise
 
+    @contextlib.contextmanager
+    def by_hand(self, name, log, **env):
+        """A worker as docs/cluster.md has people start one beside `genmint services`."""
+        command = [
+            *(sys.executable, "-m", "prefect", "worker", "start", "--type", "process"),
+            *("--install-policy", "never", "--pool", "gpu", "--name", name, "--limit", "1"),
+        ]
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        more = {**self.addresses, "GENMINT_HOME": str(self.root), "PATH": path, **env}
+        with log.open("ab") as stream:
+            worker = subprocess.Popen(
+                command,
+                cwd=self.root,
+                env={**self.clean_env(), **more},
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+            )
+        try:
+            yield worker
+        finally:
+            worker.terminate()
+            worker.wait(60)
+
     def processes(self):
         return [process for process, _ in marked(str(self.state))]
 
@@ -210,7 +292,11 @@ class Running:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        wait_for(lambda: not self.processes(), 20, "the warden kills what is left")
+        try:
+            wait_for(lambda: not self.processes(), 60, "the warden kills what is left")
+        except AssertionError:
+            print(*self.processes(), self.log.read_text(), sep="\n")
+            raise
 
 
 @pytest.fixture(scope="session")

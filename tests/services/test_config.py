@@ -1,7 +1,7 @@
 import pytest
 
-from genmint.errors import ConfigError, GenmintError
-from genmint.project import Project
+from genmint.common.errors import ConfigError, GenmintError
+from genmint.common.project import Project
 from genmint.services.config import Services
 from genmint.services.servers import environment, orchestration_store
 from genmint.services.settings import remove_settings, settings_file, write_settings
@@ -54,7 +54,9 @@ def test_workers_only_use_the_servers_that_are_named(project, monkeypatch):
 
 def test_only_this_machine_reaches_the_servers_unless_told_otherwise(project):
     assert Services(project).is_loopback
-    everywhere = Services(project, host="0.0.0.0")  # noqa: S104 - what is told apart here
+    with pytest.raises(ConfigError, match="--insecure"):
+        Services(project, host="0.0.0.0")  # noqa: S104 - what is told apart here
+    everywhere = Services(project, host="0.0.0.0", insecure=True)  # noqa: S104 - likewise
     assert not everywhere.is_loopback
     assert everywhere.prefect_api == "http://127.0.0.1:4200/api"
     assert Services(project, host="::1").tracker == "http://[::1]:5000"
@@ -80,6 +82,8 @@ def test_passwords_stay_with_the_servers(project, monkeypatch):
     monkeypatch.setenv("PREFECT_WORKER_QUERY_SECONDS", "0.7")
     env = environment(Services(project))
     assert "secret" not in str(env)
+    # PostgreSQL that is started again makes Prefect's server answer 500 meanwhile.
+    assert env["PREFECT_CLIENT_RETRY_EXTRA_CODES"] == "500"
     # What the user says goes, but not where the servers of this checkout are.
     assert env["PREFECT_WORKER_QUERY_SECONDS"] == "0.7"
     assert env["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"

@@ -10,8 +10,8 @@ import psutil
 import pytest
 from sqlalchemy import create_engine, text
 
-from genmint.errors import ConfigError, GenmintError
-from genmint.project import Project
+from genmint.common.errors import ConfigError, GenmintError
+from genmint.common.project import Project
 from genmint.services import database
 from genmint.services.config import Services
 from genmint.services.processes import kill_marked
@@ -108,7 +108,7 @@ def test_a_killed_supervisor_takes_it_along(services):
     code = """
 import sys, time
 from pathlib import Path
-from genmint.project import Project
+from genmint.common.project import Project
 from genmint.services import database
 from genmint.services.config import Services
 child, url = database.embedded(Services(Project(Path(sys.argv[1]))))

@@ -1,20 +1,15 @@
 """What Prefect remembers, asked of a real server."""
 
-import contextlib
 import math
-import os
-import signal
-import subprocess
-import sys
 import time
 
-import httpx
 import pytest
 from prefect import flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from tests.services.conftest import Running, free_port, wait_for
 
 from genmint.services.durations import expected_seconds
+
+pytestmark = pytest.mark.usefixtures("prefect_alone")
 
 
 @flow(name="train-model", flow_run_name="{model}")
@@ -27,36 +22,6 @@ def train(model: str, seconds: float, fail: bool = False):
 @flow(name="retrain", flow_run_name="{model}")
 def another(model: str):
     time.sleep(0.6)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def server(tmp_path_factory):
-    """Prefect's server alone: nothing else of `genmint services` is asked."""
-    home, port = tmp_path_factory.mktemp("prefect"), free_port()
-    api = f"http://127.0.0.1:{port}/api"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)]
-    with (home / "log").open("w") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=home,
-            env={**Running.clean_env(), "PREFECT_HOME": str(home)},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-
-    def answers():
-        assert process.poll() is None, (home / "log").read_text()
-        with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(f"{api}/health").is_success
-
-    try:
-        wait_for(answers, 120, "Prefect's server")
-        with temporary_settings({PREFECT_API_URL: api}):
-            yield
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def test_the_longest_of_the_last_runs_that_were_completed_counts():

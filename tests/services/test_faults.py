@@ -35,7 +35,12 @@ MOMENTS = ("train", "checkout", "evaluate", "gate", "promote")
 CHOSEN = MOMENTS[: int(os.environ.get("GENMINT_FAULT_MOMENTS", "1"))]
 VICTIMS = ("worker", "training flow", "retrain flow", "prefect", "mlflow", "postgresql")
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.faults,
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("services"),
+]
 
 
 class Night:

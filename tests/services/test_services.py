@@ -2,16 +2,11 @@
 
 import contextlib
 import datetime
-import functools
-import http.server
 import itertools
-import json
 import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 
 import httpx
 import psutil
@@ -25,9 +20,12 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.events.schemas.events import Event, Resource
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from tests.e2e.browser import CHROMIUM, Browser
+from tests.e2e.browser import CHROMIUM
+from tests.services.hostile import NOTHING, attack, created
 
+from genmint.common.cores import cores
 from genmint.services import alerts
 from genmint.services.processes import FLOW_RUN, marked
 from genmint.services.scheduled import ScheduledEvents
@@ -68,8 +66,13 @@ def test_pools_queues_and_deployments_are_there(running):
             assert [queue.name for queue in first][:2] == ["person", "nightly"]
         names = {deployment.name for deployment in client.read_deployments()}
         assert names == {"gpu", "cpu", "failing", "planned"}
-        found = client.read_workers_for_work_pool("gpu")
-    assert {worker.name for worker in found} == {"here:gpu-0", "here:gpu-1"}
+
+        def both():
+            found = client.read_workers_for_work_pool("gpu")
+            return {worker.name for worker in found} == {"here:gpu-0", "here:gpu-1"}
+
+        # They start after what prefect.yaml says is deployed.
+        running.wait_for(both, 120, "both workers are known")
 
 
 def test_automations_are_mended(running, listener):
@@ -94,61 +97,17 @@ def test_both_servers_answer_on_loopback_only(running):
         assert listening == {"127.0.0.1"}
 
 
-HOSTILE_PAGE = """<!DOCTYPE html><title>kittens</title><iframe name="away"></iframe>
-<form id="form" target="away" method="post" enctype="text/plain" action="API/RUN">
-<input name='{"job_variables": {"command": "touch OUT"}, "x": "' value='"}'></form><script>
-const json = {method: "POST", headers: {"content-type": "application/json"}};
-const body = JSON.stringify({job_variables: {command: "touch OUT"}});
-const attempts = {
-  run: () => fetch("API/RUN", {...json, body}),
-  secrets: () => fetch("API/block_documents/filter", {...json, body: '{"include_secrets": true}'}),
-  flows: () => fetch("API/flows/filter", {...json, body: "{}"}),
-  token: () => fetch("API/csrf-token?client=11111111-1111-1111-1111-111111111111"),
-  blind: () => fetch("API/RUN", {method: "POST", mode: "no-cors", body}),
-  script: () => fetch("API/admin/settings"),
-};
-const read = {};
-(async () => {
-  for (const [name, attempt] of Object.entries(attempts)) {
-    try { read[name] = await (await attempt()).text(); } catch (error) { read[name] = null; }
-  }
-  document.getElementById("form").submit();
-  document.title = "done";
-})();
-</script>"""
-
-
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_a_page_of_another_origin_reads_nothing_and_runs_nothing(running, tmp_path):
     """It would run its own command on the worker, and read the tokens of webhooks."""
-    api = f"http://127.0.0.1:{running.prefect_port}/api"
     with running.client as client:
         wanted = client.read_deployment_by_name("nap/gpu").id
         before = len(client.read_flow_runs())
-    out = tmp_path / "out"
-    page = HOSTILE_PAGE.replace("RUN", f"deployments/{wanted}/create_flow_run")
-    (tmp_path / "page").mkdir()
-    (tmp_path / "page" / "index.html").write_text(page.replace("API", api).replace("OUT", str(out)))
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "page")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    browser = Browser(tmp_path / "profile")
-    try:
-        browser.call("Page.navigate", url=f"http://127.0.0.1:{server.server_port}/")
-        browser.until("document.title === 'done'")
-        read = json.loads(browser.ask("JSON.stringify(read)"))
-        # What a page without scripts can send is on its way.
-        time.sleep(1)
-    finally:
-        browser.close()
-        server.shutdown()
-    # An opaque answer is empty; all others never reach the page.
-    assert read == {"run": None, "secrets": None, "flows": None, "token": None, "blind": "",
-                    "script": None}  # fmt: skip
+    assert attack(running, tmp_path, wanted) == (NOTHING, False)
     with running.client as client:
         assert len(client.read_flow_runs()) == before
-    assert not out.exists()
+    assert not created(f"http://127.0.0.1:{running.mlflow_port}")
 
 
 def test_the_api_takes_no_request_without_a_token_of_its_own(running):
@@ -182,7 +141,7 @@ def test_a_run_outlives_its_worker(running, tmp_path, listener):
     run = running.ask("nap/gpu", seconds=[60, 0], out=str(out))
     running.wait_for(lambda: begun(out), 40, "the run begins")
     (device, threads), *_ = (line.split() for line in begun(out))
-    assert threads == str(max(1, (os.cpu_count() or 1) // 2))
+    assert threads == str(max(1, cores() // 2))
     children = running.wait_for(lambda: processes_of(running, run)[1:], 10, "its child")
     worker = running.kill(f"worker {device}")
     psutil.wait_procs(children, timeout=10)
@@ -230,6 +189,7 @@ def test_people_hear_of_what_failed(running, listener):
     assert not any(str(other) in str(body) for _, body in listener.heard)
 
 
+@pytest.mark.soak
 def test_people_hear_at_once_of_what_a_young_schedule_runs(running, listener):
     with running.client as client:
         planned = client.read_deployment_by_name("retrain/planned").id
@@ -252,10 +212,17 @@ def test_people_hear_at_once_of_what_a_young_schedule_runs(running, listener):
         ScheduledEvents(client).tell_of([run])
         client.delete_flow_run(run.id)
         ScheduledEvents(client).tell_of([run])
-        wanted = {"event": {"name": ["prefect.flow-run.Scheduled"]},
-                  "resource": {"id": [f"prefect.flow-run.{run.id}"]}}  # fmt: skip
-        found = client.request("POST", "/events/filter", json={"filter": wanted}).json()
-    assert found["total"] == 1
+        # Prefect writes events to its database in their order, every five seconds.
+        last = Event(event="last", resource=Resource({"prefect.resource.id": f"last.{run.id}"}))
+        client.request("POST", "/events", json=[last.model_dump(mode="json")])
+
+        def total(event, resource):
+            wanted = {"event": {"name": [event]}, "resource": {"id": [resource]}}
+            found = client.request("POST", "/events/filter", json={"filter": wanted})
+            return found.json()["total"]
+
+        running.wait_for(lambda: total("last", f"last.{run.id}"), 60, "the last event is kept")
+        assert total("prefect.flow-run.Scheduled", f"prefect.flow-run.{run.id}") == 1
 
 
 def test_people_hear_of_gates_and_reverted_aliases(running, listener):
@@ -278,6 +245,49 @@ for name, event, labels in (
         for name, what in (("twice", "again and again"), ("moved", "put back")):
             assert listener.wait_for(path, what, name)[key] == f'{name}: since "it" blurs'
     assert not any("once" in str(body) for _, body in listener.heard)
+
+
+@contextlib.contextmanager
+def no_worker_of(running):
+    """The workers of `genmint services` that train take no run meanwhile."""
+    workers = [running.pid("worker gpu-0"), running.pid("worker gpu-1")]
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    "name",
+    # The last is the very name of a worker of ours: Prefect refuses none.
+    ["here:gpus-0-1", pytest.param("here:gpu-0", marks=pytest.mark.soak)],
+)
+def test_the_run_of_a_worker_that_was_started_by_hand_is_left_alone(running, tmp_path, name):
+    out = tmp_path / "begun"
+    with no_worker_of(running), running.by_hand(name, tmp_path / "log"):
+        # Longer than a run of ours may be without a process.
+        run = running.ask("nap/gpu", seconds=[9.0], out=str(out))
+        running.wait_until(run, "Completed", 300)
+    with running.client as client:
+        assert client.read_flow_run(run).labels["prefect.worker.name"] == name
+    assert "Crashed" not in running.states(run)
+    assert len(begun(out)) == 1
+
+
+def test_a_name_that_is_in_use_is_refused(running, napping):
+    second = subprocess.run(
+        [sys.executable, "-m", "genmint", "services", "--workers-only", "--name", "here"],
+        cwd=napping("second"), env={**running.clean_env(), **running.addresses},
+        capture_output=True, text=True, timeout=400,
+    )  # fmt: skip
+    assert second.returncode == 2, second.stdout
+    (line,) = second.stderr.splitlines()
+    assert line.startswith("genmint services: --name here: worker here:")
+    assert f"is in use by {running.root} on " in line
+    assert "Give another --name" in line
 
 
 def test_a_cancelled_run_frees_its_device(running, tmp_path):

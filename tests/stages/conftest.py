@@ -10,9 +10,11 @@ import pytest
 import soundfile
 from PIL import Image
 
+from genmint.common.files import sha256_file, write_json
+from genmint.common.project import Project
 from genmint.config import load_params
-from genmint.files import sha256_file, write_json
-from genmint.project import Project
+from genmint.data import manifest, quarantine
+from genmint.data.quarantine import Quarantined
 from genmint.stages import ingest, prepare, validate
 
 CHECKOUT = Path(__file__).parents[2]
@@ -52,12 +54,17 @@ class DataProject:
 
     def admit(self, name="own", quarantined=()):
         """Write what validate writes of a set that passes; Great Expectations takes its time."""
-        path = self.project.quarantine(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{line}\n" for line in ["id,path,reason", *quarantined]))
-        manifest = sha256_file(self.project.manifest(name))
-        bound = self._params().datasets[name].max_quarantined
-        report = {"passed": 1, "manifest": manifest, "max_quarantined": bound}
+        path = self.project.manifest(name)
+        quarantine.write(
+            self.project.quarantine(name), [Quarantined(item, item, "bad") for item in quarantined]
+        )
+        report = {
+            "passed": 1,
+            "items": manifest.rows(path),
+            "quarantined": len(quarantined),
+            "manifest": sha256_file(path),
+            "max_quarantined": self._params().datasets[name].max_quarantined,
+        }
         write_json(self.project.validation(name), report)
 
     def run(self, name="own"):
@@ -108,6 +115,6 @@ def data_projects(tmp_path_factory):
 def _made(root):
     (root / "data").mkdir(parents=True)
     (root / "dvc.yaml").write_text("stages: {}\n")
-    shutil.copytree(CHECKOUT / "gx", root / "gx")
+    shutil.copytree(CHECKOUT / "config/expectations", root / "config/expectations")
     shutil.copytree(CHECKOUT / "data" / "sources", root / "data" / "sources")
     return DataProject(root)

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from genmint.common.errors import ConfigError, DataError
 from genmint.data.prepared import SPLITS, Prepared
-from genmint.errors import ConfigError, DataError
+from genmint.data.splitting import splits
+from genmint.data.splitting.splits import Shares
 
 IMAGES = {"kind": "image", "resolution": 8}
 AUDIO = {
@@ -101,7 +103,7 @@ def test_where_no_setting_helps_none_is_advised(data_project):
 
 
 def test_the_group_that_a_message_asks_for_works(data_project):
-    recordings(data_project, 40, seconds=1.0)
+    recordings(data_project, 80, seconds=1.0)
     data_project.block(**AUDIO, split="group:patient")
     with pytest.raises(DataError, match=r"a group \(\?P<patient>…\)"):
         data_project.run()
@@ -124,13 +126,12 @@ def test_a_recording_of_ten_minutes_enters(data_project):
     data_project.validate()
     data_project.prepare()
     found = Prepared(data_project.project.prepared("own"))
-    assert found.meta.items == {
-        "validation": 120, "confirmation": 60, "train": 900, "test": 120,
-    }  # fmt: skip
     sound, _ = soundfile.read(data_project.folder / "a-0.wav", dtype="int16")
-    ordered = ("validation", "confirmation", "train", "test")
-    parts = np.concatenate([found.array(split) for split in ordered])
-    np.testing.assert_array_equal(parts.reshape(-1), sound)
+    clips = sound.reshape(-1, 500)
+    parts = splits.cut(len(clips), Shares(0.1, 0.1, 0.05))
+    for split in SPLITS:
+        wanted = [clips[start:stop] for other, start, stop in parts if other == split]
+        np.testing.assert_array_equal(found.array(split), np.concatenate(wanted))
 
 
 def test_several_recordings_are_cut_within_each(data_project):
@@ -142,9 +143,15 @@ def test_several_recordings_are_cut_within_each(data_project):
     data_project.block(**AUDIO, windows="all", split="position:file")
     data_project.run()
     found = Prepared(data_project.project.prepared("own"))
-    for split, (start, stop) in {"validation": (0, 4), "train": (6, 36), "test": (36, 40)}.items():
-        wanted = np.concatenate([clips[start:stop] for clips in recordings_of.values()])
-        np.testing.assert_array_equal(found.array(split), wanted)
+    parts = splits.cut(40, Shares(0.1, 0.1, 0.05))
+    for split in SPLITS:
+        wanted = [
+            clips[start:stop]
+            for clips in recordings_of.values()
+            for other, start, stop in parts
+            if other == split
+        ]
+        np.testing.assert_array_equal(found.array(split), np.concatenate(wanted))
 
 
 def test_three_novels_are_cut_within_each(data_project):

@@ -7,9 +7,9 @@ import pytest
 
 from awkward import images
 from genmint.config import ImageDataset
+from genmint.data.ingestion.readers import ImageReader
+from genmint.data.ingestion.settled import settled_reader
 from genmint.data.prepared import Prepared
-from genmint.data.readers import ImageReader
-from genmint.data.settled import settled_reader
 
 SPLIT = {"validation": 0.2, "test": 0.2, "confirmation": 0.0}
 SETTINGS = {"kind": "image", "resolution": images.SIZE, "max_quarantined": 0.9, **SPLIT}
@@ -62,7 +62,7 @@ def test_what_enters_is_packed(run, reasons):
 
 def test_no_reason_without_the_check_of_the_data(tmp_path, monkeypatch):
     """What only the checks of the data find would enter if they were left out."""
-    monkeypatch.setattr("genmint.data.readers.image.verify", lambda container: None)
+    monkeypatch.setattr("genmint.data.ingestion.readers.image.verify", lambda container: None)
     reader = ImageReader(ImageDataset(path="x", **SETTINGS))
     for name in ("jpeg-200-missing.jpg", "jpeg-300-twice.jpg", "webp-surplus.webp"):
         path = tmp_path / name

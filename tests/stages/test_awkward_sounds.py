@@ -8,8 +8,8 @@ import pytest
 
 from awkward import sounds
 from genmint.config import AudioDataset
+from genmint.data.ingestion.readers import AudioReader
 from genmint.data.prepared import Prepared
-from genmint.data.readers import AudioReader
 
 SETTINGS = {
     "kind": "audio",

@@ -18,7 +18,7 @@ def run(data_projects):
         project.write(name).write_bytes(content)
     for text in texts.TEXTS:
         project.write(text.name).write_bytes(text.content)
-    settings = {"validation": 0.2, "test": 0.2, "max_quarantined": 0.5}
+    settings = {"validation": 0.2, "test": 0.2, "max_quarantined": 0.5, "confirmation": 0.2}
     project.block(kind="text", **settings)
     project.ingest()
     project.validate()

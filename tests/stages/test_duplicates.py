@@ -8,8 +8,8 @@ import pytest
 import soundfile
 from PIL import Image
 
+from genmint.common.errors import DataError
 from genmint.data.prepared import SPLITS, Prepared
-from genmint.errors import DataError
 
 IMAGES = {"kind": "image", "resolution": 24, "mode": "grey", "validation": 0.2, "test": 0.2}
 AUDIO = {"kind": "audio", "sample_rate": 8000, "seconds": 0.25, "validation": 0.2, "test": 0.2}

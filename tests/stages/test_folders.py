@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 from tests.awkward.folders import FOLDERS
 
+from genmint.common.errors import DataError
+from genmint.common.escaping import printable
 from genmint.config import load_params
 from genmint.data import manifest
-from genmint.data.content_store import content_stores
-from genmint.data.folder import NOT_COPIED, Folder
-from genmint.errors import DataError
-from genmint.escaping import printable
+from genmint.data.ingestion.content_store import content_stores
+from genmint.data.ingestion.folder import NOT_COPIED, Folder
 from genmint.flow.adoption import copy_source
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from genmint.errors import GenmintError
-from genmint.files import write_json
+from genmint.common.errors import GenmintError
+from genmint.common.files import write_json
 from genmint.stages import gate
 
 

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from genmint.errors import ConfigError, DataError
-from genmint.files import sha256_file
+from genmint.common.errors import ConfigError, DataError
+from genmint.common.files import sha256_file
 
 PICTURES = {"kind": "image", "resolution": 8}
 SOUNDS = {"kind": "audio", "sample_rate": 8000, "seconds": 0.25}

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from genmint.data.official import pattern_for
+from genmint.common.errors import DataError
+from genmint.data.ingestion.official import pattern_for
 from genmint.data.prepared import Prepared
-from genmint.errors import DataError
 
 IMAGES = {"kind": "image", "resolution": 8}
 

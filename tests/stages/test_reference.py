@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from genmint.common.errors import DataError, GenmintError
+from genmint.common.files import sha256_file, write_json
+from genmint.common.project import Project
 from genmint.config import load_params
-from genmint.errors import DataError, GenmintError
-from genmint.files import sha256_file, write_json
-from genmint.metrics.extractor import load_extractor
-from genmint.metrics.reference import Baseline, read_reference
-from genmint.project import Project
+from genmint.evaluation.extractor import load_extractor
+from genmint.evaluation.reference import Baseline, read_reference
 from genmint.stages import reference
 
 PROTOCOL = {"samples": 24, "importance_samples": 4, "seed": 5, "batch_size": 16}

@@ -5,15 +5,15 @@ import json
 import numpy as np
 import pytest
 
+from genmint.common.errors import DataError
+from genmint.common.files import sha256_file, write_json
+from genmint.common.project import Project
 from genmint.config import load_params
-from genmint.data import views
 from genmint.data.prepared import Prepared
-from genmint.errors import DataError
-from genmint.files import sha256_file, write_json
-from genmint.metrics.meaning import BY_CLASS, BY_WORD, by_feature
-from genmint.metrics.reference import read_reference
-from genmint.metrics.samples import SampleJudge, Samples
-from genmint.project import Project
+from genmint.data.views import tensors
+from genmint.evaluation.applicability import BY_CLASS, BY_WORD, by_feature
+from genmint.evaluation.reference import read_reference
+from genmint.evaluation.samples import SampleJudge, Samples
 from genmint.stages import reference
 
 PROTOCOL = {"samples": 24, "importance_samples": 4, "seed": 5, "batch_size": 16}
@@ -72,7 +72,7 @@ def test_a_single_class_is_treated_as_unlabelled(run):
     assert "left out: confident, classes" in told
     config = type("Config", (), {"conditional": True})
     with pytest.raises(DataError, match="nothing to condition on"):
-        views.labels_for(config, Prepared(project.prepared("d")), "train")
+        tensors.labels_for(config, Prepared(project.prepared("d")), "train")
 
 
 def test_a_class_with_one_item_or_missing_in_a_split_keeps_the_others(run):
@@ -121,8 +121,8 @@ def test_images_without_a_task_keep_no_metric_of_features(run):
     assert "copied" in found.real
     judge = SampleJudge(Prepared(project.prepared("d")), found, project.reference("d"))
     prepared = Prepared(project.prepared("d"))
-    grids = views.load(prepared, "test", prepared.spec("vae"))
-    judged = judge.metrics(Samples(grids, grids, None, None, 0.0))
+    grids = tensors.load(prepared, "test", prepared.spec("grid"))
+    judged = judge.metrics(Samples(grids, grids, None, None, 0.0, None, prepared.spec("grid")))
     assert not set(judged) & set(by_feature("d"))
     assert "the features mean nothing" in told
 

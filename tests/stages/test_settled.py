@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from awkward.images import noise, png, saved
+from genmint.common.errors import ConfigError
 from genmint.data.prepared import SPLITS, Prepared
-from genmint.errors import ConfigError
 
 SIZE = 16
 SPLIT = {"validation": 0.2, "test": 0.2, "confirmation": 0.0}

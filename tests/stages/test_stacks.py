@@ -6,8 +6,8 @@ import torch
 
 from genmint.config import load_params
 from genmint.data.prepared import Prepared
-from genmint.metrics.extractor import load_extractor
-from genmint.metrics.judge import grid_judge
+from genmint.evaluation.extractor import load_extractor
+from genmint.evaluation.judge import grid_judge
 from genmint.stages import reference
 
 

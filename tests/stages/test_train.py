@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from genmint import tracking
+from genmint.common.errors import ConfigError, DataError, GenmintError
+from genmint.common.files import sha256_file, write_json
 from genmint.config import load_params
-from genmint.errors import ConfigError, DataError, GenmintError
-from genmint.files import sha256_file, write_json
-from genmint.models import store
-from genmint.models.vae import VAE
+from genmint.models.shared import store
+from genmint.models.vae.model import VAE
 from genmint.stages import train
 from genmint.training.history import read_history
 from genmint.training.interruption import Interrupted

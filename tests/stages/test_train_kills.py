@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from genmint.common.errors import GenmintError
+from genmint.common.files import sha256_file
 from genmint.config import load_params
-from genmint.errors import GenmintError
-from genmint.files import sha256_file
 from genmint.stages import train
 from genmint.training.history import read_history
 
@@ -217,7 +217,7 @@ def test_ctrl_c_ends_a_training_with_130_and_a_second_process_is_refused_before(
     training.start()
     try:
         training.wait_until(training.state)
-        with pytest.raises(GenmintError, match="another process is training exactly this"):
+        with pytest.raises(GenmintError, match="another process runs the same training"):
             train.run(project, load_params(project.params), "vae")
         training.process.send_signal(signal.SIGINT)
         training.wait_until(training.over, 60)

@@ -6,9 +6,12 @@ import json
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 from ruamel.yaml import YAML
+from tests.data.test_quarantine import AWKWARD
 
-from genmint.errors import ConfigError, DataError
+from genmint.common.errors import ConfigError, DataError
+from genmint.common.escaping import escape_name
 
 PICTURES = {"kind": "image", "resolution": 8, "max_quarantined": 0.1}
 SOUNDS = {"kind": "audio", "sample_rate": 8000, "seconds": 0.25, "max_quarantined": 0.5}
@@ -92,6 +95,40 @@ def test_too_many_bad_items_stop_the_pipeline_before_prepare(data_project):
     assert not data_project.project.prepared("own").exists()
 
 
+def test_a_blank_image_does_not_enter_whatever_it_is_called(data_project):
+    data_project.pictures(60)
+    for number, name in enumerate(AWKWARD):
+        blank = Image.fromarray(np.full((8, 12 + number), 7, np.uint8))
+        blank.save(data_project.write(f"{name}.png"))
+    data_project.block(**{**PICTURES, "max_quarantined": 0.9})
+    data_project.ingest()
+    data_project.validate()
+    found = quarantined(data_project)
+    assert found.keys() == {escape_name(f"{name}.png") for name in AWKWARD}
+    assert {reason[:11] for reason in found.values()} == {"blank image"}
+    data_project.prepare()
+    meta = json.loads((data_project.project.prepared("own") / "meta.json").read_text())
+    assert sum(meta["items"].values()) == 60
+
+
+def test_of_many_copies_each_is_quarantined(data_project):
+    """More than the 200 values that Great Expectations lists."""
+    data_project.pictures(40)
+    first = (data_project.folder / "0000.png").read_bytes()
+    for number in range(210):
+        data_project.write(f"copy-{number:03d}.png").write_bytes(first)
+    data_project.block(**{**PICTURES, "max_quarantined": 0.9})
+    data_project.ingest()
+    data_project.validate()
+    assert quarantined(data_project) == {
+        f"copy-{number:03d}.png": "the same content as 0000.png" for number in range(210)
+    }
+    assert report(data_project)["quarantined"] == 210
+    data_project.prepare()
+    meta = json.loads((data_project.project.prepared("own") / "meta.json").read_text())
+    assert sum(meta["items"].values()) == 40
+
+
 def test_folder_with_one_item_may_not_enter(data_project):
     data_project.pictures(1)
     data_project.block(**PICTURES)
@@ -173,6 +210,8 @@ def test_a_suite_can_be_edited(data_project):
          "eror cannot be evaluated"),
         ("rows", {"expectation": "expect_table_row_count_to_be_between", "min_value": 1},
          "move it to the list set"),
+        ("rows", {"expectation": "expect_column_values_to_be_of_type", "column": "width",
+                  "type_": "int"}, r"to_be_of_type: width does not judge single rows; move it"),
         ("set", {"expectation": "expect_column_max_to_be_between", "colum": "width"}, "colum"),
         ("set", {"column": "width"}, "give it a key `expectation`"),
     ],

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 from PIL import Image
 
+from genmint.common.errors import DataError
 from genmint.data.prepared import SPLITS, Prepared
-from genmint.errors import DataError
 
 AUDIO = {
     "kind": "audio", "sample_rate": 1000, "seconds": 0.5, "max_quarantined": 0.02,

@@ -20,7 +20,8 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
-from genmint import serving, tracking
+from genmint import tracking
+from genmint.registry import pyfunc
 from genmint.tracking import reporter
 
 # Imports once, then becomes one process a training: what is tested is not the import.
@@ -30,7 +31,7 @@ import mlflow.store.model_registry.sqlalchemy_store
 import mlflow.store.tracking.sqlalchemy_store
 import torch
 from genmint import tracking
-from genmint.project import Project
+from genmint.common.project import Project
 from genmint.tracking import reporter
 
 reporter._SECONDS_BETWEEN_SENDS = 0.02
@@ -299,7 +300,7 @@ def impatient(monkeypatch):
 @pytest.fixture(autouse=True)
 def few_files(monkeypatch):
     """The code that serves a version is many files, each a request, and nobody here loads it."""
-    monkeypatch.setattr(serving, "_CODE", ("__init__.py",))
+    monkeypatch.setattr(pyfunc, "_CODE", ("__init__.py",))
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 from mlflow import MlflowClient
 
 from genmint import tracking
-from genmint.errors import ConfigError
-from genmint.project import Project
+from genmint.common.errors import ConfigError
+from genmint.common.project import Project
 
 
 @pytest.fixture

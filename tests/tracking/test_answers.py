@@ -12,9 +12,9 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
-from genmint import journal, tracking
+from genmint import tracking
 from genmint.cli import run
-from genmint.errors import (
+from genmint.common.errors import (
     DiskFullError,
     RegistryDeniedError,
     RegistryMissingError,
@@ -22,11 +22,13 @@ from genmint.errors import (
     RegistryUnreachableError,
     TemporaryError,
 )
-from genmint.exhaustion import disk_full
-from genmint.promotion import promote
-from genmint.reconcile import reconcile
-from genmint.registry import Registry
-from genmint.status import status
+from genmint.common.exhaustion import disk_full
+from genmint.promotion.promote import promote
+from genmint.promotion.reconcile import reconcile
+from genmint.registry import journal
+from genmint.registry.championship import Championship
+from genmint.registry.registry import Registry
+from genmint.reporting.status import status
 from genmint.tracking import reporter, store
 
 ABOUT = tracking.DatasetInfo("dots", "image", "d" * 64, "data/prepared/dots", {"train": 80})
@@ -38,10 +40,10 @@ ABOUT = tracking.DatasetInfo("dots", "image", "d" * 64, "data/prepared/dots", {"
         (401, RegistryDeniedError, "does not accept this user"),
         (401, RegistryDeniedError, "MLFLOW_TRACKING_USERNAME"),
         (403, RegistryDeniedError, "does not allow this user to do that"),
-        (404, RegistryRefusedError, "does not know MLflow's API"),
+        (404, RegistryRefusedError, "does not provide MLflow's API"),
         (413, RegistryRefusedError, "takes no request of this size"),
         (429, RegistryUnreachableError, "cannot answer now"),
-        (500, RegistryUnreachableError, "does not answer"),
+        (500, RegistryUnreachableError, "cannot answer now"),
         (502, RegistryUnreachableError, "cannot answer now"),
     ],
 )
@@ -161,8 +163,8 @@ def test_what_is_not_there_is_said_so(workshop, client):
     workshop.make()
     promote(workshop.project, workshop.params, ["tiny"])
     registry = Registry.open(workshop.project)
-    with pytest.raises(RegistryMissingError, match="no such thing"):
-        registry.set_challenger("tiny", "9")
+    with pytest.raises(RegistryMissingError, match="the resource does not exist"):
+        Championship(registry).set_challenger("tiny", "9")
     assert journal.aliases(client, "tiny") == {"champion": "1"}
 
 

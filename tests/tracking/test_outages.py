@@ -6,8 +6,8 @@ import time
 import pytest
 
 from genmint import tracking
-from genmint.errors import RegistryUnreachableError
-from genmint.promotion import promote
+from genmint.common.errors import RegistryUnreachableError
+from genmint.promotion.promote import promote
 from genmint.tracking import reporter
 
 ABOUT = tracking.DatasetInfo("dots", "image", "d" * 64, "data/prepared/dots", {"train": 80})

@@ -4,10 +4,11 @@ import contextlib
 import shutil
 import sqlite3
 
-from genmint import doctor, tracking
-from genmint.lookup import download
-from genmint.project import Project
-from genmint.promotion import promote
+from genmint import tracking
+from genmint.common.project import Project
+from genmint.diagnostics import doctor
+from genmint.promotion.promote import promote
+from genmint.registry.resolve import download
 from genmint.tracking.relocation import elsewhere, relocate
 
 

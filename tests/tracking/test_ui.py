@@ -1,7 +1,7 @@
 import pytest
 
-from genmint.errors import ConfigError
-from genmint.project import Project
+from genmint.common.errors import ConfigError
+from genmint.common.project import Project
 from genmint.tracking.ui import serve_ui
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from genmint.config import parse_model
-from genmint.data.spec import DataSpec
+from genmint.data.views.spec import DataSpec
 
 
 @pytest.fixture(autouse=True)

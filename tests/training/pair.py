@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
+from genmint.common.errors import GenmintError
 from genmint.config import parse_model
-from genmint.data.spec import DataSpec
-from genmint.errors import GenmintError
-from genmint.models.store import build
+from genmint.data.views.spec import DataSpec
+from genmint.models.shared.store import build
 from genmint.training import loop
 from genmint.training.checkpoints import Checkpoint
 from genmint.training.distributed import join, leave

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from genmint.config import Augmentation
-from genmint.models.noise import Noise
+from genmint.models.shared.noise import Noise
 from genmint.training.augmentation import augmented
 
 

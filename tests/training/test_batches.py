@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genmint.data.spec import DataSpec
-from genmint.errors import DataError
+from genmint.common.errors import DataError
+from genmint.data.views.spec import DataSpec
 from genmint.training.batches import Grids, Items, Shuffled, Stream, batches
 
 
@@ -121,9 +121,9 @@ def test_a_stream_too_short_for_its_processes_is_refused():
 
 
 def test_nothing_to_learn_from_is_refused(grid, text):
-    with pytest.raises(DataError, match="nothing to learn from"):
+    with pytest.raises(DataError, match="empty or has a single symbol"):
         batches(torch.empty(0, 1, 8, 8), grid, 4, generator())
-    with pytest.raises(DataError, match="nothing to learn from"):
+    with pytest.raises(DataError, match="empty or has a single symbol"):
         batches(torch.tensor([1]), text, 4, generator(), bptt=4)
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from genmint.errors import ConfigError, GenmintError
+from genmint.common.errors import ConfigError, GenmintError
 from genmint.training import checkpoints
 from genmint.training.checkpoints import Checkpoint, first_difference, interval, unfinished
 
@@ -70,7 +70,7 @@ def test_a_torn_file_is_set_aside_and_named(folder, saved, capsys, length):
     assert (folder / "damaged.pt").read_bytes() == content
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith(f"genmint: {saved}: damaged (")
-    assert said.endswith("kept as damaged.pt until this training has ended, which begins anew.")
+    assert said.endswith("until this training run, which starts from the beginning, has ended.")
     checkpoint.save(STATE)
     assert checkpoint.load()["now"]["step"] == 7
     checkpoint.delete()
@@ -226,7 +226,7 @@ def test_a_folder_that_somebody_deletes_meanwhile_is_no_failure(folder):
 def test_a_second_training_of_the_same_is_refused(folder):
     with (
         Checkpoint(folder, {}).locked(),
-        pytest.raises(GenmintError, match="another process is training exactly this"),
+        pytest.raises(GenmintError, match="another process runs the same training"),
         Checkpoint(folder, {}).locked(),
     ):
         pass
@@ -286,9 +286,12 @@ def test_the_code_is_part_of_what_is_trained(tmp_path, monkeypatch):
     package = tmp_path / "genmint"
     for name in ("data", "models", "training"):
         (package / name).mkdir(parents=True)
-        (package / name / "code.py").write_text("1")
+        (package / name / "code.py").write_bytes(b"1\n")
     monkeypatch.setattr(checkpoints, "__file__", str(package / "training" / "checkpoints.py"))
     before = checkpoints.source_hash()
     assert checkpoints.source_hash() == before
-    (package / "models" / "code.py").write_text("2")
+    # As git writes it where core.autocrlf is true.
+    (package / "models" / "code.py").write_bytes(b"1\r\n")
+    assert checkpoints.source_hash() == before
+    (package / "models" / "code.py").write_bytes(b"2\n")
     assert checkpoints.source_hash() != before

@@ -5,23 +5,23 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from genmint.errors import ConfigError, TrainsElsewhereError
+from genmint.common.errors import ConfigError, TrainsElsewhereError
+from genmint.common.file_lock import lock_folder
 from genmint.training import device_lock
-from genmint.training.device_lock import held, lock_folder, refuse_elsewhere
+from genmint.training.device_lock import held, refuse_elsewhere
 
 CPU = torch.device("cpu")
 HOLDER = """\
-import sys, time, torch
+import sys, torch
 from genmint.training.device_lock import held
 with held(torch.device("cpu"), sys.argv[1]):
     print("holds", flush=True)
-    time.sleep(float(sys.argv[2]))
+    sys.stdin.read()
 """
 
 pytestmark = pytest.mark.skipif(not Path("/proc/locks").exists(), reason="looks into /proc")
@@ -36,21 +36,21 @@ def folder(tmp_path, monkeypatch):
 
 @contextlib.contextmanager
 def trainings(wanted):
-    """Processes that hold a device as a training does: name, device, seconds."""
+    """Processes that hold a device as a training does, by name, until their input is closed."""
     started = {
         name: subprocess.Popen(
-            [sys.executable, "-c", HOLDER, name, str(seconds)],
+            [sys.executable, "-c", HOLDER, name],
             env={**os.environ, "GENMINT_DEVICE": device},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
-        for name, device, seconds in wanted
+        for name, device in wanted.items()
     }  # fmt: skip
     try:
         yield started
     finally:
         for process in started.values():
-            process.kill()
-            process.communicate()
+            with process:
+                process.kill()
 
 
 def holders(folder):
@@ -66,29 +66,30 @@ def holders(folder):
 
 
 def test_three_trainings_on_two_devices_the_third_waits_and_all_end(folder):
-    wanted = [("one", "gpu-0", 2.0), ("two", "gpu-1", 2.0), ("three", "gpu-0", 0.5)]
-    looks = []
-    with trainings(wanted) as started:
-        while any(process.poll() is None for process in started.values()):
-            looks.append(holders(folder))
-            time.sleep(0.1)
-        assert [process.returncode for process in started.values()] == [0, 0, 0]
-        said = started["three"].stderr.read() + started["one"].stderr.read()
-    assert all(len(pids) <= 1 for look in looks for pids in look.values())
-    assert any(look.get("gpu-0") and look.get("gpu-1") for look in looks)
-    of_the_first = {pid for look in looks for pid in look.get("gpu-0", [])}
-    assert of_the_first == {started["one"].pid, started["three"].pid}
-    assert "waits for gpu-0, held by " in said
-    assert ", process " in said
+    with trainings({"one": "gpu-0", "two": "gpu-1"}) as first, contextlib.ExitStack() as later:
+        for process in first.values():
+            assert process.stdout.readline() == "holds\n"
+        third = later.enter_context(trainings({"three": "gpu-0"}))["three"]
+        waits = third.stderr.readline()
+        assert waits == f"three: waits for gpu-0, held by one, process {first['one'].pid}\n"
+        assert holders(folder) == {"gpu-0": [first["one"].pid], "gpu-1": [first["two"].pid]}
+        first["one"].stdin.close()
+        assert third.stdout.readline() == "holds\n"
+        assert holders(folder) == {"gpu-0": [third.pid], "gpu-1": [first["two"].pid]}
+        for process in (first["two"], third):
+            process.stdin.close()
+        assert [process.wait(60) for process in (*first.values(), third)] == [0, 0, 0]
 
 
 def test_a_killed_training_frees_its_device_at_once(folder):
-    with trainings([("one", "gpu-0", 300.0)]) as started:
+    with trainings({"one": "gpu-0"}) as started:
         assert started["one"].stdout.readline() == "holds\n"
         os.kill(started["one"].pid, signal.SIGKILL)
         started["one"].wait()
-        with trainings([("two", "gpu-0", 0.0)]) as second:
-            assert second["two"].wait(20) == 0
+        with trainings({"two": "gpu-0"}) as second:
+            assert second["two"].stdout.readline() == "holds\n"
+            second["two"].communicate()
+            assert second["two"].returncode == 0
 
 
 def test_without_a_device_nothing_is_locked(folder):

@@ -6,15 +6,10 @@ import sys
 import pytest
 import torch
 
-from genmint.errors import ConfigError
-from genmint.models.store import build
+from genmint.common.errors import ConfigError
+from genmint.models.shared.store import build
 from genmint.training import devices
-from genmint.training.devices import (
-    choose_device,
-    resolve_compile,
-    resolve_precision,
-    share_cores,
-)
+from genmint.training.devices import choose_device, resolve_compile, resolve_precision, share_cores
 from genmint.training.loop import fit
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -204,6 +199,31 @@ def test_trainings_and_processes_share_the_cores(cores, monkeypatch, said, threa
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.parametrize("said", ["", " "])
+def test_an_empty_omp_num_threads_is_not_set(cores, monkeypatch, said):
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    monkeypatch.setenv("GENMINT_WORKERS", "3")
+    assert share_cores() == 4
+
+
+def test_omp_num_threads_that_is_no_number_is_refused(cores, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "all")
+    with pytest.raises(ConfigError, match=r"^OMP_NUM_THREADS=all: give the number of threads"):
+        share_cores()
+
+
+def test_threads_follow_the_quota_of_a_container(cores, monkeypatch, tmp_path):
+    group = tmp_path / "proc/self/cgroup"
+    group.parent.mkdir(parents=True)
+    group.write_text("0::/\n")
+    (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
+    (tmp_path / "sys/fs/cgroup/cpu.max").write_text("400000 100000\n")
+    monkeypatch.setattr("genmint.common.cores.ROOT", tmp_path)
+    assert share_cores() == 4
+    monkeypatch.setenv("GENMINT_WORKERS", "2")
+    assert share_cores() == 2
+
+
 def test_omp_num_threads_has_the_last_word(cores, monkeypatch):
     # As torch read it when it was loaded.
     torch.set_num_threads(2)
@@ -216,7 +236,7 @@ def test_omp_num_threads_has_the_last_word(cores, monkeypatch):
 @pytest.mark.parametrize("said", ["0", "-1", "two", "1.5", ""])
 def test_a_number_of_trainings_that_is_none_is_refused(monkeypatch, said):
     monkeypatch.setenv("GENMINT_WORKERS", said)
-    with pytest.raises(ConfigError, match=f"GENMINT_WORKERS={said}: give the number of trainings"):
+    with pytest.raises(ConfigError, match=f"GENMINT_WORKERS={said}: give the number of concurrent"):
         share_cores()
 
 

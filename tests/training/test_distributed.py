@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from genmint.errors import ConfigError
-from genmint.models.noise import Noise
-from genmint.models.store import build
+from genmint.common.errors import ConfigError
+from genmint.models.shared.noise import Noise
+from genmint.models.shared.store import build
 from genmint.training import loop
 from genmint.training.distributed import Ranks
 from genmint.training.loop import fit

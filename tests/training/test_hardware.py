@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from genmint.config import load_params
-from genmint.doctor import doctor
+from genmint.diagnostics.doctor import doctor
 from genmint.stages import train
 from genmint.training import hardware
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 from safetensors.torch import save
 
-from genmint.models.store import build
+from genmint.models.shared.store import build
 from genmint.training import loop
 from genmint.training.checkpoints import Checkpoint
 from genmint.training.interruption import Interrupted, Interruption

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from genmint.errors import ConfigError, GenmintError
+from genmint.common.errors import ConfigError, GenmintError
 from genmint.training import launch
 from genmint.training.launch import asked_for, first_of, speaks
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from genmint.errors import GenmintError
-from genmint.models.family import evaluating
-from genmint.models.store import build
+from genmint.common.errors import GenmintError
+from genmint.models.shared.family import evaluating
+from genmint.models.shared.store import build
 from genmint.training import loop
 from genmint.training.devices import can_compute
 from genmint.training.history import read_history, write_history

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from genmint.errors import GenmintError
-from genmint.models.store import build
+from genmint.common.errors import GenmintError
+from genmint.models.shared.store import build
 from genmint.training import loop
 from genmint.training.checkpoints import Checkpoint
 from genmint.training.loop import fit

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 from safetensors.torch import save
 
-from genmint.models.store import build
+from genmint.models.shared.store import build
 from genmint.training import loop
 from genmint.training.checkpoints import Checkpoint
 from genmint.training.loop import fit

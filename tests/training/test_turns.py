@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from genmint.models.noise import Noise
-from genmint.models.store import build
+from genmint.models.shared.noise import Noise
+from genmint.models.shared.store import build
 from genmint.training.distributed import Ranks
 from genmint.training.stepper import Stepper
 
@@ -48,7 +48,7 @@ def test_accumulated_batches_are_one_large_batch(case, still, name, parts):
 @pytest.fixture
 def asked(monkeypatch):
     """Group and batch of every loss that a GAN is asked for."""
-    from genmint.models.gan import GAN
+    from genmint.models.gan.model import GAN
 
     usual, calls = GAN.loss, []
 

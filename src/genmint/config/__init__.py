@@ -1,4 +1,4 @@
-"""params.yaml as frozen, typed models that refuse what they do not know."""
+"""params.yaml as frozen, typed models that reject unknown keys."""
 
 from genmint.config.base import Frozen
 from genmint.config.datasets import (
@@ -14,21 +14,32 @@ from genmint.config.datasets import (
 from genmint.config.drift import DriftRule
 from genmint.config.gates import Bound, ChampionRule, CostBudget, Gate, Health, Memorisation
 from genmint.config.models import (
-    Augmentation,
+    BLOCKS,
+    AnyModel,
     GANConfig,
-    ModelConfig,
-    Optimiser,
     Penalty,
-    Recovery,
     RNNConfig,
     SamplingConfig,
     VAEConfig,
 )
+from genmint.config.models.base import (
+    Augmentation,
+    Batching,
+    GridConfig,
+    Kind,
+    ModelConfig,
+    Optimiser,
+    Recovery,
+    View,
+)
 from genmint.config.params import Params, load_params, parse_model, parse_params
 
 __all__ = [
+    "BLOCKS",
+    "AnyModel",
     "AudioDataset",
     "Augmentation",
+    "Batching",
     "Bound",
     "ChampionRule",
     "CostBudget",
@@ -37,8 +48,10 @@ __all__ = [
     "Frozen",
     "GANConfig",
     "Gate",
+    "GridConfig",
     "Health",
     "ImageDataset",
+    "Kind",
     "Memorisation",
     "ModelConfig",
     "Optimiser",
@@ -53,6 +66,7 @@ __all__ = [
     "Stack",
     "TextDataset",
     "VAEConfig",
+    "View",
     "load_params",
     "parse_model",
     "parse_params",

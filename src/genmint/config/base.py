@@ -1,4 +1,4 @@
-"""What every block of params.yaml and every record of ours shares."""
+"""Base class and types of the settings in params.yaml and of the records in JSON."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,10 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from genmint.errors import GenmintError
+from genmint.common.errors import GenmintError
 
-# DVC leaves these keys out of the key of its run-cache, at any depth of a parameter: a change of
-# their value would restore the outputs of the value before (treeverse/dvc#10296).
+# DVC ignores these keys in the key of its run-cache, at any depth of a parameter. After a change of
+# their value it would restore the outputs of the earlier value (treeverse/dvc#10296).
 HIDDEN_FROM_DVC = frozenset({"size", "nfiles"})
 
 
@@ -31,9 +31,9 @@ Key = Annotated[str, AfterValidator(_seen_by_dvc)]
 
 
 class Frozen(BaseModel):
-    """A block that cannot change after it was read and has no key that we do not know.
+    """Settings or a record: immutable, and unknown keys are refused.
 
-    Strict: a string is never taken for a number. NaN and infinity are refused.
+    Types are strict: a string is never converted to a number. NaN and infinity are refused.
     """
 
     model_config = ConfigDict(
@@ -56,14 +56,14 @@ def from_json(
     way_out: str,
     error: type[GenmintError] = GenmintError,
 ) -> M:
-    """What a JSON file of ours holds, as its model.
+    """Return the validated content of a JSON file that genmint wrote.
 
     Args:
-        model: of the file's content.
-        content: as it was read.
-        path: of the file, for the message.
-        way_out: what to do when it does not hold, as a sentence.
-        error: what is raised then.
+        model: model of the content.
+        content: content as parsed.
+        path: path of the file, for the message.
+        way_out: remedy for an invalid file, as a sentence for the message.
+        error: class of the error to raise.
 
     Raises:
         GenmintError: a key is missing, unknown or out of range; the message names it.

@@ -1,14 +1,17 @@
-"""Bounds of gates against the ranges of their metrics: what always or never passes is refused."""
+"""Checks of gate bounds against the ranges of their metrics.
+
+A bound that always or never passes is rejected.
+"""
 
 from __future__ import annotations
 
 import fnmatch
 
-from genmint import catalogue
+from genmint.common.errors import ConfigError
+from genmint.config import metric_catalogue
 from genmint.config.gates import Bound, Gate
-from genmint.errors import ConfigError
 
-# Which metric each key of a gate bounds, and from which side.
+# Metric that each key of a gate bounds.
 _KEYS = {
     "health": {"min_coverage": "coverage"},
     "memorisation": {
@@ -20,10 +23,10 @@ _KEYS = {
 
 
 def bound_problems(name: str, gate: Gate, dataset: str) -> list[str]:
-    """What is wrong with the metrics and bounds of a gate, one line each.
+    """Return the problems with the metrics and bounds of a gate, one line each.
 
     Args:
-        name: of the gate.
+        name: name of the gate.
         gate: its entry.
         dataset: name of the data set that the model is trained on.
     """
@@ -37,7 +40,7 @@ def bound_problems(name: str, gate: Gate, dataset: str) -> list[str]:
             at = None if entry is None else getattr(entry, key)
             if at is not None:
                 side = {"least": at} if key.startswith("min") else {"most": at}
-                found = catalogue.always_held(metric, **side)
+                found = metric_catalogue.always_held(metric, **side)
                 problems += [f"gates.{name}.{section}.{key}: {found}"] if found else []
     for metric in (*gate.champion.superior, *gate.champion.non_inferior):
         problem = _unknown(metric, dataset)
@@ -49,21 +52,21 @@ def _threshold(metric: str, bound: Bound, dataset: str) -> list[str]:
     problem = _unknown(metric, dataset)
     if problem:
         return [problem]
-    direction = catalogue.metric(metric).direction
+    direction = metric_catalogue.metric(metric).direction
     if (direction == "higher") != (bound.max is None):
         side, other = ("min", "max") if direction == "higher" else ("max", "min")
         return [f"{other} would refuse the better models: {direction} is better; give {side}"]
-    never = catalogue.never_held(metric, least=bound.min, most=bound.max)
-    # Beside a baseline a bound that all values hold says at least which way is better.
+    never = metric_catalogue.never_held(metric, least=bound.min, most=bound.max)
+    # With a baseline, a bound that every value meets still states which direction is better.
     always = None
     if bound.baseline is None:
-        always = catalogue.always_held(metric, least=bound.min, most=bound.max)
+        always = metric_catalogue.always_held(metric, least=bound.min, most=bound.max)
     return [found for found in (never, always) if found]
 
 
 def _unknown(metric: str, dataset: str) -> str | None:
     try:
-        known = catalogue.metric(metric)
+        known = metric_catalogue.metric(metric)
     except ConfigError as error:
         return str(error)
     here = known.pattern.replace("*", dataset.replace("-", "_"))

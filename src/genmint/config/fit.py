@@ -1,7 +1,7 @@
-"""Whether entries of params.yaml fit each other: what a later stage would refuse is refused here.
+"""Checks that entries of params.yaml fit each other, before any stage runs.
 
-A model that cannot be built on its data, or a gate that asks for a metric which no such model has,
-would else be found out after hours of training.
+Examples are a model that cannot be built on its data, or a gate on a metric that no such model has.
+A later stage would detect these only after hours of training.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from genmint.config.datasets import AudioDataset, Dataset, ImageDataset
 from genmint.config.gates import Gate
-from genmint.config.models import ModelConfig
+from genmint.config.models import families_that
+from genmint.config.models.base import ModelConfig
 
 if TYPE_CHECKING:
     from genmint.config.params import Params
@@ -27,11 +28,13 @@ _WORDS = frozenset(
      "novel_4grams", "character_distance", "word_distance", "longest_copy", "copy_ratio"}
 )  # fmt: skip
 _TEXT_CODE = frozenset({"bits_per_character", "perplexity"})
-_VAE = frozenset({"elbo", "importance_weighted_bound", "active_units"})
+_LIKELIHOODS = _TEXT_CODE | {
+    "elbo", "importance_weighted_bound", "active_units", "bits_per_dim", "bits_per_sample"
+}  # fmt: skip
 
 
 def grid_sides(dataset: Dataset) -> tuple[int, int] | None:
-    """Height and width of the grid view of an item; None for text, which has none."""
+    """Return height and width of the grid view of an item; None for text, which has none."""
     if isinstance(dataset, ImageDataset):
         return dataset.resolution, dataset.resolution
     if isinstance(dataset, AudioDataset):
@@ -40,10 +43,10 @@ def grid_sides(dataset: Dataset) -> tuple[int, int] | None:
 
 
 def problems(params: Params) -> Iterator[str]:
-    """What of models and gates cannot work, a line each with the key and the way out.
+    """Yield the problems with models and gates, one line each with the key and the remedy.
 
     Args:
-        params: whose models name data sets, and whose gates name models, that are there.
+        params: settings; entries that refer to missing data sets or models are skipped.
     """
     for name, model in params.models.items():
         dataset = params.datasets.get(model.dataset)
@@ -59,15 +62,15 @@ def problems(params: Params) -> Iterator[str]:
 
 def _network_problem(name: str, model: ModelConfig, dataset: Dataset) -> str | None:
     sides = grid_sides(dataset)
-    if model.family == "rnn" or model.network == "mlp" or sides is None:
+    if sides is None:
         return None
-    halvings = math.ceil(math.log2(max(sides)))
-    if len(model.hidden) <= halvings:
+    possible = math.ceil(math.log2(max(sides)))
+    if model.halvings <= possible:
         return None
     return (
-        f"models.{name}.hidden: {len(model.hidden)} widths halve the grid as many times, and the "
-        f"{sides[0]}×{sides[1]} of {model.dataset} can be halved {halvings} times: give at most "
-        f"{halvings} widths, or use network: mlp"
+        f"models.{name}.hidden: {model.halvings} widths halve the grid as many times, and the "
+        f"{sides[0]}×{sides[1]} of {model.dataset} can be halved {possible} times: give at most "
+        f"{possible} widths, or use network: mlp"
     )
 
 
@@ -93,22 +96,34 @@ def _gate_problems(name: str, gate: Gate, model: ModelConfig, dataset: Dataset) 
 
 
 def _why_not(metric: str, model: ModelConfig, dataset: Dataset) -> str | None:
-    """Why no model like this one has a metric; None if it has, or if nothing is known of it."""
+    """Return why no model like this one has a metric; None if it has, or if it is unknown."""
     metric = metric.removesuffix("_stderr")
     reason = _why_not_by_kind(metric, model.dataset, dataset)
     if reason is not None:
         return reason
-    if metric in _VAE and model.family != "vae":
-        return f"only family: vae has it, and this is a {model.family}"
-    if metric == "bits_per_dim" and model.family == "gan":
-        return "a gan has no likelihood"
-    if metric == "bits_per_dim" and model.family == "rnn" and dataset.kind == "audio":
-        return "an rnn of audio has bits_per_sample"
-    if metric in ("bits_per_sample", "in_tune") and model.family != "rnn":
-        return f"only family: rnn has it, and this is a {model.family}"
+    if metric in _LIKELIHOODS:
+        reason = _why_no_likelihood(metric, model, dataset)
+        if reason is not None:
+            return reason
+    if metric == "in_tune" and model.view == "grid":
+        able = families_that(lambda block: block.view == "sequence")
+        return f"only family: {able} has it, and this is a {model.family}"
     if metric == "label_accuracy" and not model.conditional:
         return "only a model with conditional: true has it"
     return None
+
+
+def _why_no_likelihood(metric: str, model: ModelConfig, dataset: Dataset) -> str | None:
+    """Return why no model like this one has a metric of held-out likelihood; None if it has."""
+    own = model.likelihood_metrics(dataset.kind)
+    if metric in own:
+        return None
+    if metric == "bits_per_dim":
+        if not own:
+            return f"a {model.family} has no likelihood"
+        return f"an {model.family} of {dataset.kind} has {own[0]}"
+    able = families_that(lambda block: metric in block.likelihood_metrics(dataset.kind))
+    return f"only family: {able} has it, and this is a {model.family}"
 
 
 def _why_not_by_kind(metric: str, name: str, dataset: Dataset) -> str | None:

@@ -1,68 +1,85 @@
-"""Reading params.yaml, and telling what is wrong with it."""
+"""Reading and validation of params.yaml, with messages that explain each problem."""
 
 from __future__ import annotations
 
 import difflib
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from genmint.common.errors import ConfigError
+from genmint.common.reading import CONFIGURATION, decoded, parse_yaml, read_bytes, shortened
 from genmint.config.base import Frozen, Key
 from genmint.config.bounds import bound_problems
 from genmint.config.datasets import AudioDataset, Dataset, ImageDataset, TextDataset
 from genmint.config.drift import DriftRule
 from genmint.config.fit import problems as fit_problems
 from genmint.config.gates import Gate
-from genmint.config.models import GANConfig, ModelConfig, RNNConfig, VAEConfig
-from genmint.errors import ConfigError
-from genmint.reading import CONFIGURATION, decoded, parse_yaml, read_bytes, shortened
+from genmint.config.models import BLOCKS, AnyModel, families_that
+from genmint.config.models.base import ModelConfig
 
-# Problems in one message.
+# Maximum number of problems in one message.
 _SHOWN = 20
-# Names that a wrong one is compared with; more take seconds.
+# Maximum number of known names that an unknown one is compared with; more take seconds.
 _COMPARED = 200
 
 # A dot would collide with the journal's registered model (NAME.journal), a slash with paths.
-BlockName = Annotated[Key, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+ENTRY_NAME = r"^[a-z][a-z0-9-]{0,62}$"
+EntryName = Annotated[Key, Field(pattern=ENTRY_NAME)]
 
-_BLOCKS: dict[str, dict[str, type[BaseModel]]] = {
+_MAPS: dict[str, Mapping[str, type[BaseModel]]] = {
     "datasets": {"image": ImageDataset, "audio": AudioDataset, "text": TextDataset},
-    "models": {"vae": VAEConfig, "gan": GANConfig, "rnn": RNNConfig},
+    "models": BLOCKS,
 }
 
 
 class Params(Frozen):
     """The whole of params.yaml."""
 
-    datasets: dict[BlockName, Dataset]
-    models: dict[BlockName, ModelConfig]
-    gates: dict[BlockName, Gate]
+    datasets: dict[EntryName, Dataset] = Field(
+        description="Data sets by name. Each entry becomes the stages ingest, validate, prepare "
+        "and reference."
+    )
+    models: dict[EntryName, AnyModel] = Field(
+        description="Models by name. Each entry becomes the stages train, evaluate and gate. "
+        "A change in an entry trains that model again, and no other."
+    )
+    gates: dict[EntryName, Gate] = Field(
+        description="Gates by the name of their model. A model without a gate is refused. "
+        "Changing a gate decides again and trains nothing. See docs/gates.md."
+    )
     # Optional, so that the params.yaml of older versions can still be read.
-    drift: dict[BlockName, DriftRule] = Field(default_factory=dict)
+    drift: dict[EntryName, DriftRule] = Field(
+        default_factory=dict,
+        description="Drift rules by the name of their data set. "
+        "The flow drift checks the data sets that have an entry. "
+        "Changing an entry trains nothing. See docs/drift.md.",
+    )
 
     def dataset_of(self, model: str) -> Dataset:
-        """The data set block that a model trains on."""
+        """Return the data set entry that a model is trained on."""
         return self.datasets[self.models[model].dataset]
 
 
 def load_params(path: Path) -> Params:
-    """Read and check params.yaml.
+    """Read and validate params.yaml.
 
     Raises:
-        ConfigError: not readable, not YAML, an unknown key (the nearest known one is named), an
-            impossible value, or blocks that do not fit each other.
+        ConfigError: the file is not readable or not YAML, a key is unknown, a value is invalid, or
+            entries do not fit each other. For an unknown key the message names the nearest known
+            one.
     """
     data = read_bytes(path, CONFIGURATION.bytes, error=ConfigError)
     return parse_params(decoded(data, str(path), error=ConfigError), path)
 
 
 def parse_params(text: str, path: Path) -> Params:
-    """Check the text of a params.yaml; `path` is what messages call it.
+    """Validate the text of a params.yaml; `path` is the name of the file in messages.
 
     Raises:
         ConfigError: as `load_params`.
@@ -80,21 +97,21 @@ def parse_params(text: str, path: Path) -> Params:
     return params
 
 
-def parse_model(block: dict[str, Any]) -> VAEConfig | GANConfig | RNNConfig:
-    """Read one block of `models`, as it stands in a model's config.json.
+def parse_model(entry: dict[str, Any]) -> ModelConfig:
+    """Validate one entry of `models`, as stored in a model's config.json.
 
     Raises:
-        ConfigError: the block is not a model's.
+        ConfigError: it is not a valid model entry.
     """
-    adapter: TypeAdapter[VAEConfig | GANConfig | RNNConfig] = TypeAdapter(ModelConfig)
+    adapter: TypeAdapter[ModelConfig] = TypeAdapter(AnyModel)
     try:
-        return adapter.validate_json(json.dumps(block))
+        return adapter.validate_json(json.dumps(entry))
     except ValidationError as error:
         raise ConfigError("; ".join(_explain(item) for item in error.errors())) from None
 
 
 def _refusal(path: Path, problems: Iterable[str]) -> ConfigError:
-    """The first problems, a line each."""
+    """Return an error with the first problems, one line each."""
     lines = list(itertools.islice(problems, _SHOWN + 1))
     if len(lines) > _SHOWN:
         lines[_SHOWN] = "and more problems"
@@ -108,10 +125,11 @@ def _cross_check(params: Params) -> list[str]:
         if dataset is None:
             near = _nearest(model.dataset, params.datasets)
             problems.append(f"models.{name}.dataset: there is no data set {model.dataset!r}{near}")
-        elif dataset.kind == "text" and model.family != "rnn":
+        elif dataset.kind == "text" and model.view == "grid":
+            able = families_that(lambda block: block.view == "sequence")
             problems.append(
                 f"models.{name}.dataset: {model.dataset} is text, which a {model.family} cannot "
-                "take (it needs a grid); use family: rnn"
+                f"take (it needs a grid); use family: {able}"
             )
         elif model.conditional and dataset.kind == "text":
             problems.append(
@@ -148,7 +166,7 @@ def _drift_problem(params: Params, name: str) -> str | None:
 
 
 def _explain(error: ErrorDetails) -> str:
-    """One line that names the key, what is wrong, and the nearest known key."""
+    """Return one line with the key, the problem, and the nearest known key or the key's meaning."""
     location = [part for part in error["loc"] if part != "[key]"]
     if "[key]" in error["loc"]:
         key = ".".join(map(str, location))
@@ -157,13 +175,12 @@ def _explain(error: ErrorDetails) -> str:
         return (
             f"{key}: the name of an entry is lower-case letters, digits and hyphens, a letter first"
         )
-    known: dict[str, Any] = dict(Params.model_fields)
     model: type[BaseModel] | None = Params
-    if location and location[0] in ("vae", "gan", "rnn"):
-        model = _BLOCKS["models"][str(location.pop(0))]
-    elif len(location) > 2 and location[0] in _BLOCKS:
-        # pydantic puts the tag of the union into the path; the user never wrote it there.
-        model = _BLOCKS[str(location[0])].get(str(location[2]))
+    if location and location[0] in BLOCKS:
+        model = BLOCKS[str(location.pop(0))]
+    elif len(location) > 2 and location[0] in _MAPS:
+        # pydantic adds the tag of the union to the path; it is not part of the user's key.
+        model = _MAPS[str(location[0])].get(str(location[2]))
         del location[2]
     elif len(location) > 1 and location[0] == "gates":
         model = Gate
@@ -178,11 +195,23 @@ def _explain(error: ErrorDetails) -> str:
         message = "is missing"
     found = error["input"]
     shown = "" if isinstance(found, dict | list) else f" (found {shortened(found)})"
-    return f"{key}: {message}{shown}"
+    return f"{key}: {message}{shown}{_what_it_is(model, location)}"
+
+
+def _what_it_is(model: type[BaseModel] | None, location: list[int | str]) -> str:
+    """Return the first sentence of the description of a key; empty if an entry itself is wrong."""
+    below = location[2:] if location and location[0] in Params.model_fields else location
+    # The last parts may be list indices or union members that pydantic adds.
+    for end in range(len(below), 0, -1):
+        holder = _model_at(model, below[:end])
+        field = holder.model_fields.get(str(below[end - 1])) if holder else None
+        if field is not None and field.description:
+            return f". {field.description.partition('. ')[0].removesuffix('.')}"
+    return ""
 
 
 def _model_at(model: type[BaseModel] | None, location: list[int | str]) -> type[BaseModel] | None:
-    """The model whose fields the last part of `location` should have named."""
+    """Return the model whose fields should include the last part of `location`."""
     found = model
     for part in location[:-1]:
         field = found.model_fields.get(str(part)) if found else None

@@ -1,7 +1,7 @@
-"""Whether what a stage reads was made with the settings that params.yaml has now.
+"""Checks that a stage's inputs were made with the current settings of params.yaml.
 
-DVC decides what must run again. Where it is wrong, or a stage is run by hand on outputs of other
-settings, the stage refuses: outputs carry the settings they were made with.
+DVC decides which stages run again. If it is wrong, or a stage is run by hand on outputs of other
+settings, the stage raises an error. Outputs therefore contain the settings they were made with.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genmint.common.errors import DataError
 from genmint.config import AudioDataset, Dataset, ImageDataset
-from genmint.errors import DataError
 
 if TYPE_CHECKING:
     from genmint.data.prepared import Prepared
 
-# Keys of an entry that change no array: where the source lies, what may enter, how models are
-# judged. A new key counts as one that does, unless it is named here.
+# Keys of an entry that do not affect the arrays: location of the source, limits on invalid items,
+# and evaluation of models. New keys count as affecting unless they are listed here.
 NOT_OF_ARRAYS = frozenset(
     {"path", "max_quarantined", "max_near_duplicates", "reference", "protocol"}
 )
-# Keys that prepare reads and ingest does not.
+# Keys that prepare uses and ingest does not.
 NOT_OF_ITEMS = frozenset(
     {"split", "validation", "test", "confirmation", "near_duplicates", "stack", "min_count",
      "spectrogram"}
@@ -29,37 +29,37 @@ NOT_OF_ITEMS = frozenset(
 
 
 def settings_of_items(dataset: Dataset) -> dict[str, Any]:
-    """The settings that a manifest depends on, by key, as JSON has them."""
+    """Return the settings that a manifest depends on, by key, as JSON values."""
     hidden = set(NOT_OF_ARRAYS | NOT_OF_ITEMS)
     return dataset.model_dump(mode="json", exclude=hidden, exclude_none=True)
 
 
 def settings_of_arrays(dataset: Dataset) -> dict[str, Any]:
-    """The settings that prepared arrays depend on, by key, as JSON has them."""
+    """Return the settings that prepared arrays depend on, by key, as JSON values."""
     return dataset.model_dump(mode="json", exclude=set(NOT_OF_ARRAYS), exclude_none=True)
 
 
 def check_manifest(path: Path, made: Mapping[str, Any] | None, name: str, dataset: Dataset) -> None:
-    """Refuse a manifest that ingest made with other settings.
+    """Check that a manifest was made with the current settings.
 
     Args:
-        path: of the manifest.
-        made: the settings that it carries, if any.
-        name: of the data set.
-        dataset: its entry.
+        path: path of the manifest.
+        made: settings stored in the manifest, if any.
+        name: name of the data set.
+        dataset: data set entry.
 
     Raises:
-        DataError: names the setting and the command that helps.
+        DataError: a setting differs; the message names it and the command that helps.
     """
     way_out = f"Run `dvc repro -f ingest@{name}`."
     refuse_difference(path, made, settings_of_items(dataset), f"datasets.{name}", way_out)
 
 
 def check_prepared(prepared: Prepared, name: str, dataset: Dataset) -> None:
-    """Refuse prepared data of another name, or that were made with other settings.
+    """Check that prepared data have the right name and were made with the current settings.
 
     Raises:
-        DataError: names the setting and the command that helps; or there are no prepared data.
+        DataError: a setting differs, with the command that helps; or there are no prepared data.
     """
     path, meta = prepared.path / "meta.json", prepared.meta
     way_out = f"Run `dvc repro -f prepare@{name}`."
@@ -80,17 +80,17 @@ def check_prepared(prepared: Prepared, name: str, dataset: Dataset) -> None:
 def refuse_difference(
     path: Path, made: Mapping[str, Any] | None, wanted: Mapping[str, Any], entry: str, way_out: str
 ) -> None:
-    """Refuse what was made with other settings than an entry has now.
+    """Check that an output was made with the current settings of an entry.
 
     Args:
-        path: of what was made.
-        made: the settings that it carries; None where it carries none, which nothing can refuse.
-        wanted: the settings of the entry.
-        entry: its name in params.yaml, such as `datasets.digits`.
-        way_out: the command that makes it anew, in a sentence.
+        path: path of the output.
+        made: settings stored in the output; None disables the check.
+        wanted: settings of the entry.
+        entry: name of the entry in params.yaml, such as `datasets.digits`.
+        way_out: sentence with the command that makes the output again.
 
     Raises:
-        DataError: names the first setting that differs.
+        DataError: a setting differs; the message names the first one.
     """
     if made is None:
         return
@@ -104,7 +104,7 @@ def refuse_difference(
 
 
 def _difference(made: Any, wanted: Any, key: str = "") -> tuple[str, Any, Any] | None:
-    """The first key, dotted, whose values differ, with both values."""
+    """Return the first key, dotted, whose values differ, with both values."""
     if not (isinstance(made, Mapping) and isinstance(wanted, Mapping)):
         return None if made == wanted else (key, made, wanted)
     for name in {**wanted, **made}:
@@ -122,7 +122,7 @@ def _shown(value: Any) -> str:
 
 
 def _shape(dataset: Dataset, found: tuple[int, ...]) -> list[int]:
-    """The shape of an item; its channels are as found where the images decide on them."""
+    """Return the expected shape of an item; `found` gives channels that the images decide."""
     if isinstance(dataset, ImageDataset):
         channels = {"grey": 1, "rgb": 3, None: found[0] if found else 0}[dataset.mode]
         side = dataset.resolution

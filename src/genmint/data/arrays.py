@@ -1,4 +1,4 @@
-"""Arrays on disk, read without pickle and without trusting the size that they claim."""
+"""Reading of array files without pickle and without trusting their declared size."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genmint.errors import DataError
+from genmint.common.errors import DataError
 
-# What numpy and zipfile have been seen to raise on damaged files. A header may claim more than
-# memory can hold.
+# Exceptions of numpy and zipfile observed on damaged files. A header may claim more than memory can
+# hold.
 DAMAGED = (
     OSError,
     EOFError,
@@ -35,10 +35,10 @@ DAMAGED = (
 
 
 def load_array(path: Path, way_out: str, *, mapped: bool = False) -> npt.NDArray[Any]:
-    """One array of an .npy file, memory-mapped read-only or in memory.
+    """Load the array of an .npy file, memory-mapped read-only or in memory.
 
     Raises:
-        DataError: missing or damaged; the message ends with `way_out`.
+        DataError: the file is missing or damaged; the message ends with `way_out`.
     """
     try:
         found: npt.NDArray[Any] = np.load(

@@ -1,4 +1,4 @@
-"""What Great Expectations only logs while it writes Data Docs, as an error."""
+"""Conversion of errors that Great Expectations only logs while it writes Data Docs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Iterator
 
-from genmint.errors import GenmintError
+from genmint.common.errors import GenmintError
 
 _LOGGER = "great_expectations.render.renderer.site_builder"
 
@@ -18,16 +18,16 @@ class _Caught(logging.Handler):
         self.errors: list[BaseException] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        # It logs in the handler of the exception, whose traceback it puts into the text.
+        # The logging call is within the exception handler, so the exception is still available.
         self.errors.append(sys.exc_info()[1] or GenmintError(record.getMessage()))
 
 
 @contextlib.contextmanager
 def docs_errors() -> Iterator[None]:
-    """Raise the first error that the renderer of Data Docs would log, pages left out, and go on.
+    """Raise the first error that the Data Docs renderer logs instead of raising.
 
     Raises:
-        GenmintError: a page could not be written; what hindered it is the cause.
+        GenmintError: a page could not be written; the original exception is its cause.
     """
     logger, caught = logging.getLogger(_LOGGER), _Caught()
     before = logger.propagate

@@ -1,4 +1,4 @@
-"""The manifest: a table with one row an item, on which validation and splits work."""
+"""Manifest: a table with one row per item, for validation and splits."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genmint.data.left_out import LeftOut
-from genmint.data.readers import Reader
-from genmint.errors import DataError, GenmintError
-from genmint.reading import parse_json
+from genmint.common.errors import DataError, GenmintError
+from genmint.common.reading import parse_json
+from genmint.data.ingestion.left_out import LeftOut
+from genmint.data.ingestion.readers import Reader
 
-# error: why the item could not be read. label, split: None where the source knows none. item:
-# sha256 of the finished item, as a model gets it. sketch: what near-duplicates have in common, in
-# bytes, one sketch for each item that the row gives (genmint.data.sketches).
+# error: why the item is unreadable. label, split: None if the source has none. item: sha256 of the
+# finished item, that is, the model input. sketch: bytes for the detection of near-duplicates, one
+# sketch per item of the row (genmint.data.splitting.sketches).
 COLUMNS: dict[str, str] = {
     "id": "string",
     "path": "string",
@@ -33,7 +33,7 @@ COLUMNS: dict[str, str] = {
 
 
 _LEFT_OUT = b"genmint.left_out"
-# Under this name a manifest carries the settings that it was made with.
+# Metadata key of the settings that the manifest was made with.
 _SETTINGS = b"genmint.settings"
 
 
@@ -43,13 +43,13 @@ def schema(
     made_with: Mapping[str, Any],
     left_out: Sequence[LeftOut] = (),
 ) -> pa.Schema:
-    """Columns of every manifest, then groups from file names, then the kind's statistics.
+    """Return the schema: common columns, groups from file names, and statistics of the kind.
 
     Args:
-        reader: of the kind.
-        groups: from file names.
-        made_with: the settings that the rows depend on; `settings` reads them back.
-        left_out: of the source; `left_out` reads them back.
+        reader: reader of the kind.
+        groups: group names from file names.
+        made_with: settings that the rows depend on; `settings` reads them back.
+        left_out: counts of other files of the source; `left_out` reads them back.
     """
     columns = {**COLUMNS, **dict.fromkeys(groups, "string"), **reader.columns}
     metadata = {_SETTINGS: json.dumps(made_with, sort_keys=True).encode()}
@@ -59,10 +59,10 @@ def schema(
 
 
 def write(path: Path, pieces: Iterable[list[dict[str, Any]]], columns: pa.Schema) -> list[int]:
-    """Write rows as they come, a row group a piece.
+    """Write rows as they arrive, one row group per chunk.
 
     Returns:
-        Number of items, and number of those that could be read.
+        Number of items, and number of readable items.
     """
     items, readable = 0, 0
     with pq.ParquetWriter(path, columns, compression="zstd") as writer:
@@ -74,10 +74,10 @@ def write(path: Path, pieces: Iterable[list[dict[str, Any]]], columns: pa.Schema
 
 
 def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """The manifest, or some of its columns.
+    """Read the manifest, or some of its columns.
 
     Raises:
-        DataError: missing, or not a manifest.
+        DataError: the file is missing, or is not a manifest.
     """
     with _explained(path):
         missing = sorted(set(columns or ()) - set(pq.read_schema(path).names))
@@ -89,11 +89,22 @@ def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         return pq.read_table(path, columns=None if columns is None else list(columns))
 
 
-def column_names(path: Path) -> list[str]:
-    """Names of the columns, in order.
+def rows(path: Path) -> int:
+    """Return the number of items, including unreadable ones.
 
     Raises:
-        DataError: missing, or not a manifest.
+        DataError: the file is missing, or is not a manifest.
+    """
+    with _explained(path):
+        found: int = pq.read_metadata(path).num_rows
+        return found
+
+
+def column_names(path: Path) -> list[str]:
+    """Return the column names in order.
+
+    Raises:
+        DataError: the file is missing, or is not a manifest.
     """
     with _explained(path):
         names: list[str] = pq.read_schema(path).names
@@ -101,10 +112,10 @@ def column_names(path: Path) -> list[str]:
 
 
 def left_out(path: Path) -> tuple[LeftOut, ...]:
-    """Files of the source that are no items, counted by reason and ending.
+    """Return the counts of files in the source that are not items, by reason and suffix.
 
     Raises:
-        DataError: missing, or not a manifest.
+        DataError: the file is missing, or is not a manifest.
     """
     with _explained(path):
         kept = (pq.read_schema(path).metadata or {}).get(_LEFT_OUT, b"[]")
@@ -112,10 +123,10 @@ def left_out(path: Path) -> tuple[LeftOut, ...]:
 
 
 def settings(path: Path) -> dict[str, Any] | None:
-    """The settings that the rows were made with; None where the manifest carries none.
+    """Return the settings that the rows were made with; None if the manifest has none.
 
     Raises:
-        DataError: missing, or not a manifest.
+        DataError: the file is missing, or is not a manifest.
     """
     with _explained(path):
         text = (pq.read_schema(path).metadata or {}).get(_SETTINGS)
@@ -123,7 +134,7 @@ def settings(path: Path) -> dict[str, Any] | None:
 
 
 def first_error(path: Path) -> str:
-    """`id: reason` of the first item that could not be read."""
+    """Return `id: reason` of the first unreadable item; "" if there is none."""
     for row in read(path, ["id", "error"]).to_pylist():
         if row["error"] is not None:
             return f"{row['id']}: {row['error']}"

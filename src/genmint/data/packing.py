@@ -1,9 +1,10 @@
-"""Packing: items to arrays on disk, in one pass and in constant memory."""
+"""Packing of items into array files, in one pass and with constant memory."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,24 +14,26 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from genmint.data.items import CHUNK, Items
-from genmint.data.prepared import SPLITS, Split
-from genmint.data.readers import UnreadableError, codepoints
-from genmint.errors import DataError
+from genmint.common.errors import DataError
+from genmint.data.ingestion.items import CHUNK, Items
+from genmint.data.ingestion.readers import UnreadableError, codepoints
+from genmint.data.prepared import HELD_OUT, SPLITS, TRAINED, Split
+from genmint.data.splitting import fingerprints
+from genmint.data.splitting.fingerprints import Fingerprints
 
 UNKNOWN, START = "<unk>", "<s>"
 _START_ID = 1
-_MOST_SYMBOLS = 2**16  # what a uint16 can number
+_MOST_SYMBOLS = 2**16  # limit of uint16
 _CODES = 0x110000
-# Bytes of the items that are read at a time.
+# Bytes of items that are read at a time.
 _PIECE = 1 << 26
 
 
 class ArrayWriter:
-    """An npy file of known shape, written from first row to last.
+    """Writer of an npy file of known shape, row by row.
 
-    Plain writes rather than a memory map: pages of a map count as memory of this process until
-    the kernel takes them back, which lets it grow with the data.
+    It uses plain writes, since the pages of a memory map count as memory of this process until the
+    kernel reclaims them, so memory use would grow with the data.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
@@ -48,7 +51,7 @@ class ArrayWriter:
         np.lib.format.write_array_header_1_0(_Hashed(self._stream, self._digest), header)
 
     def write(self, rows: npt.NDArray[Any]) -> None:
-        """Append rows of the right shape."""
+        """Append rows of matching shape."""
         if rows.shape[1:] != self._shape[1:]:
             raise ValueError(f"rows of shape {rows.shape[1:]} into an array of {self._shape}")
         data = np.ascontiguousarray(rows, dtype=self._dtype)
@@ -58,33 +61,33 @@ class ArrayWriter:
 
     @property
     def rows(self) -> int:
-        """Rows written so far."""
+        """Number of rows written so far."""
         return self._rows
 
     def close(self) -> str:
         """Finish the file.
 
         Returns:
-            Its sha256.
+            sha256 of the file.
 
         Raises:
-            DataError: fewer or more rows than announced.
+            DataError: the number of rows differs from the announced one.
         """
         self._stream.close()
         if self._rows != self._shape[0]:
             raise DataError(
                 f"{self._path.name}: {self._rows} rows instead of {self._shape[0]}: the data "
-                "changed since the manifest was made. Run `dvc repro` to take stock again."
+                "changed since the manifest was made. Run `dvc repro` to ingest them again."
             )
         return self._digest.hexdigest()
 
     def abandon(self) -> None:
-        """Close without a check, after something else went wrong."""
+        """Close without checks, after an error."""
         self._stream.close()
 
 
 class _Hashed:
-    """A stream whose bytes are hashed as they are written."""
+    """Stream that hashes the bytes it writes."""
 
     def __init__(self, stream: Any, digest: Any) -> None:
         self._stream = stream
@@ -104,24 +107,24 @@ class Writers:
         self._open: dict[str, ArrayWriter] = {}
 
     def add(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> ArrayWriter:
-        """A new array NAME.npy."""
+        """Add a new array NAME.npy."""
         writer = ArrayWriter(self._folder / f"{name}.npy", shape, dtype)
         self._open[f"{name}.npy"] = writer
         return writer
 
     def close(self) -> dict[str, str]:
-        """Finish all; sha256 by file name."""
+        """Finish all arrays; return their sha256 by file name."""
         return {name: writer.close() for name, writer in sorted(self._open.items())}
 
     def abandon(self) -> None:
-        """Close what is open."""
+        """Close all open arrays without checks."""
         for writer in self._open.values():
             writer.abandon()
 
 
 @contextlib.contextmanager
 def writers(folder: Path) -> Iterator[Writers]:
-    """Arrays that are closed whatever happens."""
+    """Yield a group of arrays that are closed in any case."""
     opened = Writers(folder)
     try:
         yield opened
@@ -131,16 +134,15 @@ def writers(folder: Path) -> Iterator[Writers]:
 
 @dataclass(frozen=True)
 class Plan:
-    """Items that enter, by column and in the order in which they are written.
+    """Valid items by column, in the order of writing.
 
     Attributes:
         paths: `path` in the manifest; strings.
         hashes: `sha256` in the manifest; strings.
-        splits: int8 M, index into SPLITS of each of the M items, negative for one that is left out.
-        labels: int64 N, number of the class; None for unlabelled items.
-        counts: int64 N, items that each gives (the clips of a recording; 1 otherwise).
-        groups: int64 M, number of the group of near-duplicates of each item; None where no two
-            items are near-duplicates.
+        splits: int8 M, index into SPLITS of each of the M items, negative for an item left out.
+        labels: int64 N, class number; None for unlabelled items.
+        counts: int64 N, number of items per row (clips of a recording; otherwise 1).
+        groups: int64 M, near-duplicate group of each item; None if there are no near-duplicates.
     """
 
     paths: pa.ChunkedArray
@@ -151,12 +153,12 @@ class Plan:
     groups: npt.NDArray[np.int64] | None = None
 
     def items(self) -> dict[Split, int]:
-        """Number of items of each split."""
+        """Return the number of items of each split."""
         found = np.bincount(self.splits[self.splits >= 0], minlength=len(SPLITS))
         return {split: int(found[number]) for number, split in enumerate(SPLITS)}
 
     def pieces(self, most: int = CHUNK) -> Iterator[slice]:
-        """Consecutive parts of at least `most` items (the last may be shorter)."""
+        """Yield consecutive slices of at least `most` items (the last may be shorter)."""
         ends = np.cumsum(self.counts)
         start = 0
         while start < len(ends):
@@ -169,22 +171,23 @@ class Plan:
 def pack_items(
     folder: Path, plan: Plan, items: Items, shape: tuple[int, ...], dtype: str
 ) -> dict[str, str]:
-    """Write `{split}.npy`, for labelled items `{split}.labels.npy`, and `train.groups.npy`.
+    """Write `{split}.npy`, for labelled items `{split}.labels.npy`, and fingerprints.
 
-    The last one only where two training items are near-duplicates.
+    The further files are `train.groups.npy` (only if training items are near-duplicates),
+    `train.items.npy` and, for test and confirmation, `{split}.origins.npy` (see `Prepared`).
 
     Args:
-        folder: where to.
-        plan: what to write.
-        items: what loads them.
-        shape: of one item.
-        dtype: of the arrays.
+        folder: target folder.
+        plan: items to write.
+        items: loader of the items.
+        shape: shape of one item.
+        dtype: dtype of the arrays.
 
     Returns:
-        sha256 of each file by its name.
+        sha256 of each file by name.
 
     Raises:
-        DataError: an item is not what the manifest says.
+        DataError: an item differs from the manifest.
     """
     counts = plan.items()
     with writers(folder) as arrays:
@@ -193,6 +196,7 @@ def pack_items(
         if plan.labels is not None:
             labels = {s: arrays.add(f"{s}.labels", (counts[s],), "<i8") for s in SPLITS}
         _write_groups(arrays, plan)
+        prints = np.zeros(len(plan.splits), dtype=np.uint64)
         ends = np.concatenate([[0], np.cumsum(plan.counts)])
         item = int(np.prod(shape)) * np.dtype(dtype).itemsize
         for piece in plan.pieces(max(1, min(CHUNK, _PIECE // item))):
@@ -204,17 +208,49 @@ def pack_items(
                     f"{paths[0]} to {paths[-1]}: {len(loaded)} items instead of {sizes.sum()}: "
                     "the manifest is of other settings. Run `dvc repro`."
                 )
-            where = plan.splits[ends[piece.start] : ends[piece.stop]]
+            place = slice(ends[piece.start], ends[piece.stop])
+            where = plan.splits[place]
+            prints[place] = fingerprints.of_items(np.asarray(loaded, dtype=dtype))
             for number, split in enumerate(SPLITS):
                 data[split].write(loaded[where == number])
                 if plan.labels is not None:
                     classes = np.repeat(plan.labels[piece], sizes)
                     labels[split].write(classes[where == number])
+        add_trained(arrays, prints[plan.splits == SPLITS.index("train")])
+        for split in HELD_OUT:
+            add_origins(arrays, split, _origins(plan, split, prints))
         return arrays.close()
 
 
+def add_trained(arrays: Writers, prints: Fingerprints) -> None:
+    """Write `train.items.npy`: distinct fingerprints of the training items, sorted."""
+    kept = np.unique(prints)
+    arrays.add(TRAINED.removesuffix(".npy"), kept.shape, "<u8").write(kept)
+
+
+def add_origins(arrays: Writers, split: Split, origins: Fingerprints) -> None:
+    """Write `{split}.origins.npy`: uint64 K×2, see `Prepared.origins`."""
+    arrays.add(f"{split}.origins", origins.shape, "<u8").write(origins)
+
+
+def _origins(plan: Plan, split: Split, prints: Fingerprints) -> Fingerprints:
+    """Return item number and fingerprint for each item of a split and its group; uint64 K×2."""
+    inside = np.flatnonzero(plan.splits == SPLITS.index(split))
+    if plan.groups is None:
+        return np.stack([np.arange(len(inside), dtype=np.uint64), prints[inside]], axis=1)
+    members: dict[int, list[int]] = defaultdict(list)
+    for item in np.flatnonzero(np.isin(plan.groups, plan.groups[inside])).tolist():
+        members[int(plan.groups[item])].append(item)
+    pairs = [
+        (row, prints[member])
+        for row, item in enumerate(inside.tolist())
+        for member in members[int(plan.groups[item])]
+    ]
+    return np.array(pairs, dtype=np.uint64).reshape(-1, 2)
+
+
 def _write_groups(arrays: Writers, plan: Plan) -> None:
-    """Groups of the training items, numbered in the order of their first members."""
+    """Write the groups of the training items, numbered by their first members."""
     if plan.groups is None:
         return
     inside = plan.groups[plan.splits == SPLITS.index("train")]
@@ -226,7 +262,7 @@ def _write_groups(arrays: Writers, plan: Plan) -> None:
 
 @dataclass(frozen=True)
 class Segment:
-    """The characters start…stop of a document, for one split."""
+    """Characters start…stop of a document, for one split."""
 
     document: Path
     start: int
@@ -235,10 +271,10 @@ class Segment:
 
 
 def vocabulary_of(segments: Iterable[Segment], min_count: int) -> tuple[str, ...]:
-    """`<unk>`, `<s>`, then the characters that occur `min_count` times, by code point.
+    """Return `<unk>`, `<s>` and the characters that occur `min_count` times, by code point.
 
     Raises:
-        DataError: more characters than a token of 16 bits can number.
+        DataError: there are more characters than 16-bit tokens can represent.
     """
     counts = np.zeros(_CODES, dtype=np.int64)
     for segment in segments:
@@ -259,10 +295,12 @@ def pack_text(
 ) -> dict[str, str]:
     """Write `{split}.npy` (tokens), `{split}.offsets.npy` and, if labelled, `{split}.labels.npy`.
 
-    Every segment begins with the token `<s>`; a character outside the vocabulary is `<unk>`.
+    Every segment begins with the token `<s>`. A character outside the vocabulary becomes `<unk>`;
+    for held-out splits, `{split}.unknown.npy` stores the original characters. `train.items.npy` has
+    the fingerprints of the training text (see `Prepared`).
 
     Returns:
-        sha256 of each file by its name.
+        sha256 of each file by name.
 
     Raises:
         DataError: a document is shorter than the manifest says.
@@ -270,24 +308,45 @@ def pack_text(
     tokens = np.zeros(_CODES, dtype="<u2")
     tokens[[ord(character) for character in vocabulary[2:]]] = np.arange(2, len(vocabulary))
     with writers(folder) as arrays:
+        prints = [np.zeros(0, dtype=np.uint64)]
         for split in SPLITS:
             parts = segments[split]
             lengths = np.array([1 + part.stop - part.start for part in parts], dtype=np.int64)
             stream = arrays.add(split, (int(lengths.sum()),), "<u2")
             offsets = arrays.add(f"{split}.offsets", (len(parts) + 1,), "<i8")
             offsets.write(np.concatenate([[0], np.cumsum(lengths)]))
+            unknown = [np.zeros((0, 2), dtype=np.int64)]
             for part in parts:
                 stream.write(np.array([_START_ID]))
-                for codes in _cut(part):
-                    stream.write(tokens[codes])
+                written = _written(stream, part, tokens)
+                if split == "train":
+                    prints.append(fingerprints.of_text(written))
+                    continue
+                for codes in written:
+                    places = np.flatnonzero(tokens[codes] == 0)
+                    first = stream.rows - len(codes)
+                    unknown.append(np.stack([first + places, codes[places]], axis=1))
+            if split != "train":
+                found = np.concatenate(unknown)
+                arrays.add(f"{split}.unknown", found.shape, "<i8").write(found)
             if parts and all(part.label is not None for part in parts):
                 labels = arrays.add(f"{split}.labels", (len(parts),), "<i8")
                 labels.write(np.array([part.label for part in parts]))
+        add_trained(arrays, np.concatenate(prints))
         return arrays.close()
 
 
+def _written(
+    stream: ArrayWriter, segment: Segment, tokens: npt.NDArray[np.uint16]
+) -> Iterator[npt.NDArray[np.uint32]]:
+    """Write the tokens of a segment in chunks; yield the code points of each chunk afterwards."""
+    for codes in _cut(segment):
+        stream.write(tokens[codes])
+        yield codes
+
+
 def _cut(segment: Segment) -> Iterator[npt.NDArray[np.uint32]]:
-    """Code points of a segment, in pieces."""
+    """Yield the code points of a segment in chunks."""
     seen = 0
     try:
         for codes in codepoints(segment.document):

@@ -1,4 +1,4 @@
-"""Reading what prepare wrote: memory-mapped arrays with a meta.json."""
+"""Access to prepared data: memory-mapped arrays with a meta.json."""
 
 from __future__ import annotations
 
@@ -11,38 +11,43 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import model_validator
 
+from genmint.common.errors import DataError
+from genmint.common.files import read_json, sha256_file
 from genmint.config.base import Frozen, from_json
 from genmint.config.datasets import Spectrogram
+from genmint.config.models.base import Kind, View
 from genmint.data.arrays import load_array
-from genmint.data.spec import DataSpec
-from genmint.errors import DataError
-from genmint.files import read_json, sha256_file
+from genmint.data.splitting.fingerprints import Fingerprints
+from genmint.data.views.spec import DataSpec
 
 Split = Literal["train", "validation", "test", "confirmation"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test", "confirmation")
+# Splits used for the comparison of models.
+HELD_OUT: tuple[Split, ...] = ("test", "confirmation")
+TRAINED = "train.items.npy"
 
 
 class Meta(Frozen):
-    """meta.json of a prepared data set.
+    """Content of meta.json of a prepared data set.
 
     Attributes:
-        dataset: name of the block.
+        dataset: name of the data set entry.
         kind: image, audio or text.
         items: number of items (text: documents) in each split.
-        shape: of one item: (C, H, W) for images, (T,) for audio, () for text.
+        shape: shape of one item: (C, H, W) for images, (T,) for audio, () for text.
         labels: class names in the order of the label numbers; None if unlabelled.
-        stacked: class names of a single channel, in the order of their numbers; None where items
-            are not stacks of pictures.
-        sample_rate: Hz; audio only.
+        stacked: class names of a single channel, in the order of their numbers; None if items are
+            not stacks of images.
+        sample_rate: sample rate in Hz; audio only.
         vocabulary: characters by token id; text only; starts with `<unk>`, `<s>`.
-        spectrogram: the grid view's settings; audio only.
-        files: sha256 of each array file by its name.
-        settings: of the data set entry, as far as the arrays depend on them; None where an older
-            version of genmint prepared the set.
+        spectrogram: settings of the grid view; audio only.
+        files: sha256 of each array file by name.
+        settings: settings of the data set entry that the arrays depend on; None if an older genmint
+            prepared the set.
     """
 
     dataset: str
-    kind: Literal["image", "audio", "text"]
+    kind: Kind
     items: dict[str, int]
     shape: tuple[int, ...]
     labels: tuple[str, ...] | None = None
@@ -61,7 +66,7 @@ class Meta(Frozen):
         return self
 
     def as_json(self) -> dict[str, Any]:
-        """As in meta.json, whose hash names the data: a set without stacks has no word of them."""
+        """Return the JSON form, whose hash identifies the data; `stacked` is omitted if unused."""
         return self.model_dump(mode="json", exclude=None if self.stacked else {"stacked"})
 
 
@@ -70,51 +75,81 @@ class Prepared:
     """A prepared data set on disk.
 
     Files: `{split}.npy` (image: uint8 N×C×H×W; audio: int16 N×T; text: uint16 stream of tokens),
-    `{split}.labels.npy` (int64 N, if labelled), `train.groups.npy` (int64 N, groups of
-    near-duplicates, only where two training items are), `{split}.offsets.npy` (int64 N+1, text
-    only: where each document begins in the stream; every document begins with the token `<s>`).
-    The split confirmation is empty where it is switched off.
+    `{split}.labels.npy` (int64 N, if labelled), `train.groups.npy` (int64 N, near-duplicate groups,
+    only if training items are near-duplicates), `{split}.offsets.npy` (int64 N+1, text only: start
+    of each document in the stream; every document begins with the token `<s>`), `train.items.npy`
+    and `{split}.origins.npy` (fingerprints, see `trained` and `origins`), `{split}.unknown.npy`
+    (text only, see `unknown`). The confirmation split is empty if it is switched off.
     """
 
     path: Path
 
     @cached_property
     def meta(self) -> Meta:
-        """What the arrays are.
+        """Metadata of the arrays.
 
         Raises:
-            GenmintError: not prepared yet.
+            GenmintError: the data are not prepared yet.
         """
         path, name = self.path / "meta.json", self.path.name
         raw = read_json(path, f"Run `dvc repro prepare@{name}` to make it.")
         return from_json(Meta, raw, path, f"Run `dvc repro -f prepare@{name}`.", DataError)
 
     def array(self, split: Split) -> npt.NDArray[Any]:
-        """The items of a split, memory-mapped read-only."""
+        """Return the items of a split, memory-mapped read-only."""
         return self._load(f"{split}.npy")
 
     def labels(self, split: Split) -> npt.NDArray[np.int64] | None:
-        """Label numbers of a split, int64 N, or None for an unlabelled set."""
+        """Return the label numbers of a split, int64 N, or None for an unlabelled set."""
         return None if self.meta.labels is None else self._load(f"{split}.labels.npy")
 
     def groups(self) -> npt.NDArray[np.int64] | None:
-        """Group of near-duplicates of each training item, int64 N; None where there are none."""
+        """Return the near-duplicate group of each training item, int64 N; None without any."""
         return self._load("train.groups.npy") if "train.groups.npy" in self.meta.files else None
 
     def offsets(self, split: Split) -> npt.NDArray[np.int64]:
-        """Where each document begins in the stream of a text split; int64 N+1."""
+        """Return the start of each document in the stream of a text split; int64 N+1."""
         return self._load(f"{split}.offsets.npy")
+
+    def trained(self) -> Fingerprints:
+        """Return the fingerprints of the training data, sorted; uint64 N.
+
+        There is one per item (per image of a stack), or per 64 characters of a text.
+        """
+        return self._load(TRAINED)
+
+    def origins(self, split: Split) -> Fingerprints:
+        """Return the fingerprints that belong to items of test or confirmation; uint64 K×2.
+
+        Each row has the number of an item and a fingerprint: of the item itself, of a
+        near-duplicate that was left out, or of an image in its stack. Rows are sorted by item
+        number. Not available for text.
+        """
+        return self._load(f"{split}.origins.npy")
+
+    def unknown(self, split: Split) -> npt.NDArray[np.int64]:
+        """Return the `<unk>` characters of a held-out text: stream position, code point; K×2."""
+        return self._load(f"{split}.unknown.npy")
+
+    def codes(self, split: Split) -> npt.NDArray[np.uint32]:
+        """Return the code points of a held-out text, one per token of its stream; 0 for `<s>`."""
+        vocabulary = self.meta.vocabulary or ()
+        known = np.array([0, 0, *(ord(one) for one in vocabulary[2:])], dtype=np.uint32)
+        found: npt.NDArray[np.uint32] = known[self.array(split)]
+        unknown = self.unknown(split)
+        found[unknown[:, 0]] = unknown[:, 1]
+        return found
 
     @cached_property
     def sha256(self) -> str:
-        """One hash for the whole set: that of meta.json, which holds those of the arrays."""
+        """Hash of the whole set: that of meta.json, which contains the hashes of the arrays."""
         return sha256_file(self.path / "meta.json")
 
     def check(self) -> None:
-        """Compare every array with the hash that meta.json gives for it.
+        """Compare every array with its hash in meta.json.
 
         Raises:
-            DataError: a file is missing or not what was prepared.
+            DataError: a file is missing or was modified.
         """
         for name, expected in self.meta.files.items():
             file = self.path / name
@@ -124,8 +159,12 @@ class Prepared:
                     f"Run `dvc repro -f prepare@{self.path.name}`."
                 )
 
-    def spec(self, family: Literal["vae", "gan", "rnn"]) -> DataSpec:
-        """What a model of `family` must know of this set: grid for VAE and GAN, else sequence."""
+    def spec(self, view: View) -> DataSpec:
+        """What a model that sees this view must know of the set.
+
+        Raises:
+            DataError: a grid of text, which has none.
+        """
         meta = self.meta
         common: dict[str, Any] = {
             "dataset": meta.dataset,
@@ -135,7 +174,7 @@ class Prepared:
         }
         if meta.kind == "audio":
             common["samples"] = meta.shape[0]
-        if family == "rnn":
+        if view == "sequence":
             if meta.kind == "text":
                 vocabulary = meta.vocabulary or ()
                 return DataSpec(
@@ -151,7 +190,7 @@ class Prepared:
                 view="sequence", shape=(length,), symbols=256, image_shape=image_shape, **common
             )
         if meta.kind == "text":
-            raise DataError(f"{meta.dataset} is text: a {family} needs a grid")
+            raise DataError(f"{meta.dataset} is text, which has no grid")
         if meta.kind == "image":
             return DataSpec(view="grid", shape=meta.shape, **common)
         spectrogram = meta.spectrogram or Spectrogram()

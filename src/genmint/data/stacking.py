@@ -1,8 +1,8 @@
-"""Stacking: pictures of one split as the channels of new ones, for classes by the thousand.
+"""Stacking of images of one split as channels of new ones, for data sets with many classes.
 
-Three random digits as red, green and blue have 1,000 classes, all about as frequent, which a
-classifier of single digits tells: how many of them a generator draws says how far it has collapsed
-(stacked MNIST: Metz et al. 2017; Srivastava et al. 2017, VEEGAN; Lin et al. 2018, PacGAN).
+Three random digits as red, green and blue have 1,000 roughly equally frequent classes, which a
+classifier of single digits recognises. The number of classes that a generator covers measures mode
+collapse (stacked MNIST: Metz et al. 2017; Srivastava et al. 2017, VEEGAN; Lin et al. 2018, PacGAN).
 """
 
 from __future__ import annotations
@@ -15,33 +15,34 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from genmint.common.errors import DataError
 from genmint.config.datasets import Stack
-from genmint.data.packing import writers
-from genmint.data.prepared import SPLITS, Split
-from genmint.errors import DataError
+from genmint.data.packing import add_origins, add_trained, writers
+from genmint.data.prepared import HELD_OUT, SPLITS, TRAINED, Split
+from genmint.data.splitting.fingerprints import Fingerprints
 
 Labels = npt.NDArray[np.int64]
 
-# Metrics hold a probability for each sample and class: 25,000 samples would take 2 GB.
+# Metrics store a probability per sample and class: 25,000 samples would take 2 GB.
 _MOST_CLASSES = 10_000
-# Items made at a time: 10 MB of 28×28.
+# Items created at a time: 10 MB of 28×28.
 _ROWS = 4096
 
 
 def joint_names(names: Sequence[str], channels: int) -> tuple[str, ...]:
-    """Names of the classes of stacks, in the order of their numbers: "000", "001", …, "999".
+    """Return the class names of stacks, in the order of their numbers: "000", "001", …, "999".
 
-    Names of different lengths have a `+` between them, since "1" and "11" is not "11" and "1".
+    Names of different lengths are joined by `+`, so that "1" and "11" differ from "11" and "1".
 
     Args:
-        names: of the classes of single pictures, K of them.
-        channels: pictures of a stack, C.
+        names: class names of single images, K of them.
+        channels: images per stack, C.
 
     Returns:
         K to the power of C names.
 
     Raises:
-        DataError: there are too many.
+        DataError: there are too many classes.
     """
     found = len(names) ** channels
     if found > _MOST_CLASSES:
@@ -54,9 +55,10 @@ def joint_names(names: Sequence[str], channels: int) -> tuple[str, ...]:
 
 
 def joint_labels(labels: Labels, classes: int) -> Labels:
-    """Class numbers of stacks, int64 N, from those of their channels, int64 N×C.
+    """Return the class numbers of stacks, int64 N, from those of their channels, int64 N×C.
 
-    The digits of a number to the base `classes`, the first channel counting most.
+    The channel classes are digits to the base `classes`, the first channel being the most
+    significant.
     """
     joint = np.zeros(len(labels), dtype=np.int64)
     for channel in labels.T:
@@ -65,19 +67,19 @@ def joint_labels(labels: Labels, classes: int) -> Labels:
 
 
 def single_labels(labels: Labels, classes: int, channels: int) -> Labels:
-    """Class numbers of the channels, int64 N×C: undoes `joint_labels`."""
+    """Return the class numbers of the channels, int64 N×C; the inverse of `joint_labels`."""
     powers = classes ** np.arange(channels - 1, -1, -1)
     return labels[:, None] // powers % classes
 
 
 def stacks_of(singles: Mapping[Split, int], items: int) -> dict[Split, int]:
-    """How many stacks each split gets: `items` in train, as many a picture in the others.
+    """Return the number of stacks per split: `items` in train, in proportion to images elsewhere.
 
-    At least one where there is a picture, none where there is none.
+    A split with images gets at least one stack, an empty split none.
 
     Args:
-        singles: pictures of each split, at least one in train.
-        items: stacks of the training split.
+        singles: number of images of each split, at least one in train.
+        items: number of stacks in the training split.
     """
     share = items / singles["train"]
     return {split: max(round(n * share), 1) if n else 0 for split, n in singles.items()}
@@ -86,20 +88,21 @@ def stacks_of(singles: Mapping[Split, int], items: int) -> dict[Split, int]:
 def pack_stacks(
     folder: Path, singles: Path, counts: Mapping[Split, int], stack: Stack, classes: int
 ) -> dict[str, str]:
-    """Write `{split}.npy` and `{split}.labels.npy` of stacks of random pictures.
+    """Write `{split}.npy` and `{split}.labels.npy` of stacks of random images.
 
-    Each channel of each stack is drawn by itself from all pictures of its own split, so that none
-    of another split gets in. Splits have draws of their own.
+    Each channel of a stack is drawn independently from the images of the same split. Each split has
+    its own random generator.
 
     Args:
-        folder: where to.
-        singles: folder of the same files of single pictures, uint8 M×1×H×W and int64 M.
-        counts: stacks of each split.
-        stack: number of channels, seed.
-        classes: of single pictures.
+        folder: target folder.
+        singles: folder with the same files for single images, uint8 M×1×H×W and int64 M, and their
+            origins.
+        counts: number of stacks of each split.
+        stack: number of channels, and seed.
+        classes: number of classes of single images.
 
     Returns:
-        sha256 of each file by its name; the arrays are uint8 N×C×H×W and int64 N.
+        sha256 of each file by name; the arrays are uint8 N×C×H×W and int64 N.
     """
     with writers(folder) as arrays:
         for number, split in enumerate(SPLITS):
@@ -109,13 +112,32 @@ def pack_stacks(
             data = arrays.add(split, (count, stack.channels, *pictures.shape[2:]), "|u1")
             numbers = arrays.add(f"{split}.labels", (count,), "<i8")
             generator = np.random.default_rng([stack.seed, number])
-            # The 1 is for a split that is switched off: nothing is drawn from it.
+            # At least 1, for a split that is switched off, from which nothing is drawn.
             chosen = generator.integers(max(1, len(pictures)), size=(count, stack.channels))
             for start in range(0, count, _ROWS):
                 rows = chosen[start : start + _ROWS]
                 data.write(pictures[rows, 0])
                 numbers.write(joint_labels(labels[rows], classes))
+            if split in HELD_OUT:
+                single = _load(singles / f"{split}.origins.npy")
+                add_origins(arrays, split, _origins(chosen, single))
+        add_trained(arrays, _load(singles / TRAINED))
         return arrays.close()
+
+
+def _origins(chosen: Labels, single: Fingerprints) -> Fingerprints:
+    """Return the origins of stacks, uint64 K×2.
+
+    `chosen` holds the images of each stack, int64 N×C, and `single` the images' origins.
+    """
+    first, last = (np.searchsorted(single[:, 0], chosen, side) for side in ("left", "right"))
+    pairs = [
+        (row, value)
+        for row in range(len(chosen))
+        for begin, end in zip(first[row].tolist(), last[row].tolist(), strict=True)
+        for value in single[begin:end, 1].tolist()
+    ]
+    return np.array(pairs, dtype=np.uint64).reshape(-1, 2)
 
 
 def _load(path: Path) -> npt.NDArray[Any]:

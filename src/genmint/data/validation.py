@@ -1,37 +1,39 @@
-"""Great Expectations on a manifest: whether a set may enter, and which of its rows may not."""
+"""Validation of a manifest with Great Expectations: of the whole set and of single rows."""
 
 from __future__ import annotations
 
 import difflib
 import html
 import os
-import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from genmint.common.errors import ConfigError, GenmintError
+from genmint.common.escaping import printable
+from genmint.common.reading import read_yaml
 from genmint.data.docs_errors import docs_errors
-from genmint.errors import ConfigError, GenmintError
-from genmint.escaping import printable
-from genmint.reading import read_yaml
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Level = Literal["set", "row"]
 _SECTIONS: dict[Level, str] = {"set": "set", "row": "rows"}
+# Great Expectations classifies these as row expectations, but they compare the column's type.
+_ON_TYPES = ("expect_column_values_to_be_of_type", "expect_column_values_to_be_in_type_list")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One entry of a suite.
+    """One entry of an expectation suite.
 
     Attributes:
         place: file and position, for messages.
         expectation: name as in Great Expectations' documentation, such as
             expect_column_values_to_be_between.
-        arguments: its arguments.
-        reason: why an item that fails is quarantined; `{value}` stands for what was found.
+        arguments: arguments of the expectation.
+        reason: why a failing item is quarantined; `{value}` stands for the observed value.
     """
 
     place: str
@@ -42,13 +44,22 @@ class Rule:
     @property
     def name(self) -> str:
         """Short name for reports."""
-        column = self.arguments.get("column")
-        return f"{self.expectation}: {column}" if column else self.expectation
+        return (
+            f"{self.expectation}: {', '.join(self.columns)}" if self.columns else self.expectation
+        )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that the expectation applies to; empty for table expectations."""
+        single = [self.arguments.get(key) for key in ("column", "column_A", "column_B")]
+        several = self.arguments.get("column_list")
+        named = [*single, *(several if isinstance(several, list) else ())]
+        return tuple(str(column) for column in named if column is not None)
 
 
 @dataclass(frozen=True)
 class Suite:
-    """The expectations of a kind, on the set and on its rows."""
+    """Expectations of a kind of data, on the set and on its rows."""
 
     set: tuple[Rule, ...]
     row: tuple[Rule, ...]
@@ -56,7 +67,7 @@ class Suite:
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one rule; `observed` is the value (set) or the number of rows that fail."""
+    """Result of one rule; `observed` is the value (set) or the number of failing rows."""
 
     rule: Rule
     level: Level
@@ -64,7 +75,7 @@ class Finding:
     observed: Any
 
     def as_json(self) -> dict[str, Any]:
-        """As in reports/data/NAME.json."""
+        """Return the result as in reports/data/NAME.json."""
         return {
             "name": self.rule.name,
             "level": self.level,
@@ -76,10 +87,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a suite.
+    """Result of a suite.
 
     Attributes:
-        findings: of every rule, in the order of the suite.
+        findings: results of all rules, in the order of the suite.
         reasons: why each row is quarantined, by its position in the manifest.
     """
 
@@ -88,10 +99,10 @@ class Verdict:
 
 
 def read_suite(path: Path) -> Suite:
-    """Read gx/KIND.yaml.
+    """Read config/expectations/KIND.yaml.
 
     Raises:
-        ConfigError: missing, not YAML, or not made of expectations.
+        ConfigError: the file is missing, is not YAML, or contains invalid expectations.
     """
     document = read_yaml(path)
     if not isinstance(document, dict) or set(document) != set(_SECTIONS.values()):
@@ -105,31 +116,30 @@ def read_suite(path: Path) -> Suite:
 def validate(table: pd.DataFrame, suite: Suite, docs: Path, note: str = "") -> Verdict:
     """Run a suite on a manifest and build its Data Docs.
 
-    Row rules see all rows (statistics of unreadable ones are empty, which they ignore); set rules
-    see the rows that no row rule quarantined.
+    Row rules apply to all rows; they ignore the empty statistics of unreadable items. Set rules
+    apply to the rows that no row rule quarantined.
 
     Args:
-        table: the manifest with the columns duplicate_of and near_duplicate_of.
-        suite: what to expect.
-        docs: folder for the browsable pages; index.html is their start.
+        table: manifest with the columns duplicate_of and near_duplicate_of.
+        suite: the expectations.
+        docs: folder of the HTML pages, starting at index.html.
         note: a sentence for that page.
 
     Raises:
-        ConfigError: a rule cannot be run, for instance on a column that is not there.
+        ConfigError: a rule cannot be evaluated, for example because a column does not exist.
     """
     context = _context(docs)
     on_rows = _run(context, "rows", table, suite.row, {"result_format": "COMPLETE"})
     findings: list[Finding] = []
     reasons: dict[int, str] = {}
     for rule, result in zip(suite.row, on_rows, strict=True):
-        failing = result.get("unexpected_index_list") or []
-        values = result.get("unexpected_list") or []
-        for position, value in zip(failing, values, strict=True):
-            reasons.setdefault(int(position), rule.reason.replace("{value}", _shown(value)))
+        failing = _failing(rule, result)
+        for position, value in zip(failing, _values(table, rule, failing), strict=True):
+            reasons.setdefault(position, rule.reason.replace("{value}", value))
         findings.append(Finding(rule, "row", not failing, len(failing)))
     entering = table.drop(index=list(reasons))
     if entering.empty:
-        # Statistics of nothing are errors in some expectations and passes in others.
+        # Statistics of an empty set are errors in some expectations and passed in others.
         findings += [Finding(rule, "set", False, None) for rule in suite.set]
         _build(context, docs, note)
         return Verdict(tuple(findings), dict(sorted(reasons.items())))
@@ -150,20 +160,62 @@ def _read_rules(path: Path, level: Level, entries: Any) -> tuple[Rule, ...]:
         if not isinstance(entry, dict) or not isinstance(entry.get("expectation"), str):
             raise ConfigError(f"{place}: give it a key `expectation` and its arguments")
         arguments = {k: v for k, v in entry.items() if k not in ("expectation", "reason")}
-        expectation, column = entry["expectation"], entry.get("column")
-        if level == "row" and not expectation.startswith("expect_column_values_"):
+        rule = Rule(place, entry["expectation"], arguments, "")
+        if level == "row" and not _judges_rows(rule):
             raise ConfigError(
-                f"{place}: {expectation} does not judge single rows; move it to the list set"
+                f"{place}: {rule.name} does not judge single rows; move it to the list set"
             )
-        reason = str(entry.get("reason", f"{column} is {{value}}: {expectation}"))
-        rules.append(Rule(place, expectation, arguments, reason))
+        otherwise = f"{', '.join(rule.columns)} is {{value}}: {rule.expectation}"
+        rules.append(replace(rule, reason=str(entry.get("reason", otherwise))))
     return tuple(rules)
 
 
-def _context(docs: Path) -> Any:
-    """A context in memory that writes its pages to `docs` and nothing anywhere else."""
+def _judges_rows(rule: Rule) -> bool:
+    """Return whether Great Expectations reports the failing rows.
+
+    Raises:
+        ConfigError: there is no such expectation.
+    """
+    kind = _kind(rule)
+    from great_expectations.expectations import expectation as base
+
+    single, pair = base.ColumnMapExpectation, base.ColumnPairMapExpectation
+    judging = (single, pair, base.MulticolumnMapExpectation)
+    return issubclass(kind, judging) and rule.expectation not in _ON_TYPES
+
+
+def _failing(rule: Rule, result: dict[str, Any]) -> list[int]:
+    """Return the positions of the failing rows.
+
+    Raises:
+        ConfigError: Great Expectations does not report all of them, so a failing row could be used.
+    """
+    failing, count = result.get("unexpected_index_list"), result.get("unexpected_count")
+    if not isinstance(failing, list) or len(failing) != count:
+        raise ConfigError(
+            f"{rule.place}: {rule.name}: Great Expectations does not name every row that fails; "
+            "move it to the list set"
+        )
+    return [int(position) for position in failing]
+
+
+def _values(table: pd.DataFrame, rule: Rule, rows: list[int]) -> Iterator[str]:
+    """Yield the values of rows from the table, since Great Expectations lists at most 200."""
+    for found in table.loc[rows, list(rule.columns)].itertuples(index=False, name=None):
+        yield ", ".join(map(_shown, found))
+
+
+def _great_expectations() -> Any:
+    """Import Great Expectations lazily, which takes seconds, and disable its analytics."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
-    import great_expectations as gx
+    import great_expectations
+
+    return great_expectations
+
+
+def _context(docs: Path) -> Any:
+    """Return an in-memory context that writes its pages to `docs` only."""
+    gx = _great_expectations()
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context = gx.get_context(mode="ephemeral")
@@ -183,9 +235,9 @@ def _context(docs: Path) -> Any:
 
 
 def _build(context: Any, docs: Path, note: str) -> None:
-    """Write the Data Docs, with an index that can be followed without internet.
+    """Write the Data Docs, with an index that works offline.
 
-    The index of Great Expectations draws its tables by scripts that it loads from elsewhere.
+    The index of Great Expectations renders its tables with scripts from the internet.
     """
     _escape_results(context)
     with docs_errors():
@@ -203,7 +255,7 @@ def _build(context: Any, docs: Path, note: str) -> None:
 
 
 def _escape_results(context: Any) -> None:
-    """Escape what results show of the data: Great Expectations writes it into pages as markup."""
+    """Escape data values in results, which Great Expectations writes into pages as markup."""
     store = context.validation_results_store
     for key in store.list_keys():
         found = store.get(key)
@@ -223,15 +275,15 @@ def _escaped(value: Any) -> Any:
 
 
 def _of(page: Path) -> str:
-    """Which level a page is about, by its name: manifest-LEVEL-LEVEL or LEVEL."""
+    """Return the level of a page from its name: manifest-LEVEL-LEVEL or LEVEL."""
     return "on the set" if page.stem.endswith("set") else "on single rows"
 
 
 def _run(
     context: Any, name: str, table: pd.DataFrame, rules: tuple[Rule, ...], form: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Results of the rules, in their order, each with `success`; kept for the Data Docs."""
-    import great_expectations as gx
+    """Return the results of the rules in order, each with `success`; Data Docs use them too."""
+    gx = _great_expectations()
     from great_expectations.core.run_identifier import RunIdentifier
 
     suite = context.suites.add(gx.ExpectationSuite(name=name))
@@ -259,28 +311,39 @@ def _run(
 
 
 def _expectation(rule: Rule, number: int) -> Any:
-    import great_expectations as gx
     from pydantic.v1 import ValidationError
 
-    camel = "".join(part.capitalize() for part in rule.expectation.split("_"))
-    kind = getattr(gx.expectations, camel, None)
-    if kind is None:
-        known = [re.sub(r"(?<!^)(?=[A-Z])", "_", found).lower() for found in dir(gx.expectations)]
-        near = difflib.get_close_matches(rule.expectation, known, n=1)
-        raise ConfigError(
-            f"{rule.place}: Great Expectations has no {rule.expectation}"
-            + (f"; did you mean {near[0]}?" if near else "")
-        )
     try:
-        return kind(**rule.arguments, meta={"rule": number})
+        return _kind(rule)(**rule.arguments, meta={"rule": number})
     except (ValidationError, ValueError, TypeError) as error:
         raise ConfigError(
             f"{rule.place}: {rule.expectation}: {' '.join(str(error).split())}"
         ) from None
 
 
+def _kind(rule: Rule) -> Any:
+    """Return the class of an expectation.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    _great_expectations()
+    from great_expectations.exceptions import ExpectationNotFoundError
+    from great_expectations.expectations import registry
+
+    try:
+        return registry.get_expectation_impl(rule.expectation)
+    except ExpectationNotFoundError:
+        known = registry.list_registered_expectation_implementations()
+        near = difflib.get_close_matches(rule.expectation, known, n=1)
+        raise ConfigError(
+            f"{rule.place}: Great Expectations has no {rule.expectation}"
+            + (f"; did you mean {near[0]}?" if near else "")
+        ) from None
+
+
 def _refuse_raised(rule: Rule, information: dict[str, Any]) -> None:
-    """Turn an expectation that could not be evaluated into an error, never into a pass."""
+    """Raise an error for an expectation that could not be evaluated, so that it never passes."""
     single = "raised_exception" in information
     for found in [information] if single else list(information.values()):
         if found.get("raised_exception"):
@@ -293,7 +356,7 @@ def _shown(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can say of an observed value."""
+    """Convert an observed value to JSON types."""
     if isinstance(value, list | tuple | set):
         return [_plain(part) for part in value]
     if isinstance(value, dict):

@@ -1,5 +1,5 @@
-"""Whether new data call for a retraining: windows of new items against what the models learned.
+"""Drift detection: windows of new items are tested against the training data.
 
-`look` takes one look at a data set and says what came of it (docs/drift.md). Nothing here knows
-about schedules: pipelines/drift.py does.
+`look` runs one drift check of a data set and returns the decision (docs/drift.md). Schedules are
+defined in pipelines/drift.py.
 """

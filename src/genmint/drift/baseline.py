@@ -1,4 +1,4 @@
-"""What new items are compared with: the data that models were last trained on."""
+"""Baseline of a drift check: the data that models were last trained on."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from genmint.common.dvc_config import has_remote
+from genmint.common.dvc_lock import hashes, parse_lock
+from genmint.common.errors import ConfigError, DataError, GenmintError
+from genmint.common.files import atomic_dir, read_json, sha256_json, write_json
+from genmint.common.programs import file_at, git, run_dvc
+from genmint.common.project import Project
 from genmint.config import (
     AudioDataset,
     Dataset,
@@ -18,39 +24,34 @@ from genmint.config import (
     load_params,
     parse_params,
 )
-from genmint.data import manifest, views
+from genmint.data import manifest
 from genmint.data.arrays import load_array
 from genmint.data.prepared import SPLITS, Prepared
+from genmint.data.views import tensors
 from genmint.drift.features import Features, Groups
 from genmint.drift.state import Shelf
-from genmint.dvc_config import has_remote
-from genmint.errors import ConfigError, DataError, GenmintError
-from genmint.files import atomic_dir, read_json, sha256_json, write_json
+from genmint.evaluation.extractor import load_extractor
 from genmint.flow.checkout import checked_out
 from genmint.flow.committed import text_at
-from genmint.lock import hashes, parse_lock
-from genmint.metrics.extractor import load_extractor
-from genmint.programs import file_at, git, run_dvc
-from genmint.project import Project
 from genmint.stages import prepare
 
-# Where the flow `retrain` publishes its results, here and as fetched from elsewhere.
-_PUBLISHED = ("refs/heads/retrain", "refs/remotes/*/retrain")
-# Branches that are looked at, newest first: older ones cannot hold newer data than all of these.
+# Branches with results of the flow `retrain`, local and fetched.
+_PUBLISHED = ("refs/heads/retrain", "refs/remotes/*/retrain/**")
+# Maximum number of branches to search, newest first; older ones are assumed to hold older data.
 _BRANCHES = 50
 _STAGES = ("ingest", "validate", "prepare", "reference")
-# What the extractor did not learn from: features of items it knows lie elsewhere than those of new
-# ones, even where nothing has changed.
+# Splits that the extractor was not trained on. Features of its training items are distributed
+# differently from those of new items, even without drift.
 _HELD_OUT = tuple(split for split in SPLITS if split != "train")
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The commit whose dvc.lock names the data.
+    """Commit whose dvc.lock identifies the training data.
 
     Attributes:
-        commit: whole hash.
-        key: of the data: that of manifest, quarantine, prepared set and reference together.
+        commit: full hash.
+        key: hash over the hashes of manifest, quarantine, prepared set and reference.
     """
 
     commit: str
@@ -62,10 +63,10 @@ class Baseline:
     """Items that models were trained on.
 
     Attributes:
-        items: their rows of the manifest.
-        features: of held-out items, float64 N×D; None for text.
-        groups: which item each row of the features was cut from; None for text.
-        reference: folder with the extractor that made them; None for text.
+        items: manifest rows of the items.
+        features: features of the held-out items, float64 N×D; None for text.
+        groups: for each row of the features, the item that it was cut from; None for text.
+        reference: folder with the feature extractor; None for text.
     """
 
     items: pd.DataFrame
@@ -75,10 +76,10 @@ class Baseline:
 
 
 def find(home: Project, dataset: str, commit: str) -> Origin | None:
-    """The data that a training used most lately, by what git knows; None if there are none.
+    """Return the most recent training data known to git; None if there are none.
 
-    Of `commit` and the branches retrain/*, the one whose dvc.lock holds the data that came last
-    into any of them. So a retraining of older data, whose branch is newer, takes nothing back.
+    The candidates are `commit` and the branches retrain/*. The one is chosen whose data entered the
+    history last. A later training run on older data therefore does not replace newer data.
 
     Raises:
         GenmintError: git fails, or a dvc.lock is damaged.
@@ -95,17 +96,17 @@ def find(home: Project, dataset: str, commit: str) -> Origin | None:
     if not found:
         return None
     came = {digest: _came(home, tips, lock, digest) for digest in found}
-    # Among those of one second, the order of the tips: the commit itself, then the newest branch.
+    # Ties within a second follow the order of the tips: the commit, then the newest branch.
     latest = max(found, key=lambda digest: (came[digest], -tips.index(found[digest][0])))
     return Origin(*found[latest])
 
 
 def load(home: Project, origin: Origin, dataset: str) -> Baseline:
-    """The baseline, from where an earlier look put it, or from DVC's cache.
+    """Return the baseline from the drift store of an earlier check, or from the DVC cache.
 
     Raises:
-        GenmintError: DVC's cache and remote lack it.
-        DataError: what they have is damaged.
+        GenmintError: neither the DVC cache nor the remote has it.
+        DataError: the stored files are damaged.
     """
     shelf = Shelf(home, dataset)
     folder = shelf.folder / "baseline"
@@ -120,17 +121,19 @@ def load(home: Project, origin: Origin, dataset: str) -> Baseline:
     if not (folder / "features.npy").exists():
         return Baseline(items, None, None, None)
     features, groups = (
-        load_array(folder / f"{name}.npy", f"Remove {folder}: the next look makes it again.")
+        load_array(
+            folder / f"{name}.npy", f"Remove {folder}: the next drift check writes it again."
+        )
         for name in ("features", "groups")
     )
     return Baseline(items, features, groups, folder)
 
 
 def block(home: Project, origin: Origin, dataset: str) -> Dataset | None:
-    """The block under which the data were prepared, as dvc.lock has it.
+    """Return the data set entry that the data were prepared with, from dvc.lock.
 
-    Not that of the commit's params.yaml, which may have changed since and be committed beside an
-    older dvc.lock. None if it has keys of another version of genmint.
+    The entry in the commit's params.yaml may have been changed without running DVC. None if the
+    entry has keys of another genmint version.
 
     Raises:
         GenmintError: git fails, or dvc.lock is damaged.
@@ -147,7 +150,7 @@ def block(home: Project, origin: Origin, dataset: str) -> Dataset | None:
 
 
 def _outs(home: Project, tip: str, lock: str, dataset: str) -> dict[str, str] | None:
-    """Hash of each output of the data set's stages; None if they did not all run."""
+    """Return the hash of each output of the data set's stages; None if a stage did not run."""
     text = file_at(home, tip, lock)
     if text is None:
         return None
@@ -162,13 +165,13 @@ def _outs(home: Project, tip: str, lock: str, dataset: str) -> dict[str, str] | 
 
 
 def _came(home: Project, tips: list[str], lock: str, digest: str) -> int:
-    """When a manifest came first into the history of any tip, in seconds since 1970."""
+    """Return when a manifest first entered the history of any tip, in seconds since 1970."""
     times = git(home, "log", "--format=%ct", "-S", digest, *tips, "--", lock).split()
     return int(times[-1]) if times else 0
 
 
 def _restore(checkout: Project, dataset: str, origin: Origin) -> None:
-    """Bring manifest, quarantine, prepared set and reference back, from the cache or a remote."""
+    """Restore manifest, quarantine, prepared set and reference from the DVC cache or remote."""
     wanted = [
         checkout.manifest(dataset),
         checkout.quarantine(dataset),
@@ -193,7 +196,7 @@ def _restore(checkout: Project, dataset: str, origin: Origin) -> None:
 
 
 def _extract(checkout: Project, dataset: str, folder: Path) -> None:
-    """Write what looks need: rows, features of held-out items, the extractor."""
+    """Write the inputs of drift checks: manifest rows, held-out features, and the extractor."""
     import pyarrow.parquet as pq
 
     block = load_params(checkout.params).datasets[dataset]
@@ -204,8 +207,8 @@ def _extract(checkout: Project, dataset: str, folder: Path) -> None:
         return
     extractor, _ = load_extractor(checkout.reference(dataset))
     prepared = Prepared(checkout.prepared(dataset))
-    spec = prepared.spec("vae")
-    parts = [extractor.features(views.load(prepared, split, spec)) for split in _HELD_OUT
+    spec = prepared.spec("grid")
+    parts = [extractor.features(tensors.load(prepared, split, spec)) for split in _HELD_OUT
              if prepared.meta.items.get(split)]  # fmt: skip
     features = np.concatenate(parts)
     groups = _groups(checkout, dataset, block)
@@ -221,7 +224,7 @@ def _extract(checkout: Project, dataset: str, folder: Path) -> None:
 
 
 def _groups(checkout: Project, dataset: str, block: ImageDataset | AudioDataset) -> Groups:
-    """Which item of the manifest each held-out row was cut from, in the order of the arrays."""
+    """Return the manifest item of each held-out row, in the order of the arrays."""
     table = prepare.entering(checkout, dataset, block)
     plan = prepare.plan_of(dataset, table, block, {})
     owners = np.repeat(np.arange(len(table), dtype=np.int64), plan.counts)

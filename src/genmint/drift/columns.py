@@ -1,4 +1,4 @@
-"""Whether the columns of a manifest are distributed in new items as they were before."""
+"""Tests for a change in the distribution of manifest columns."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-# What names an item, and what says nothing of its content.
+# Columns that identify an item or are not properties of its content.
 _NAMES = (
     "id", "path", "sha256", "error", "item", "sketch", "split", "duplicate_of",
     "near_duplicate_of",
 )  # fmt: skip
-# A column of numbers with no more values than this is one of categories: the Kolmogorov-Smirnov
-# test is blunt where values repeat.
+# Numeric columns with at most this many values are treated as categorical, because the
+# Kolmogorov-Smirnov test loses power with ties.
 _FEW = 10
-# Below this expected count the chi-square distribution is no good approximation (Cochran 1954).
+# Below this expected count the chi-square approximation is poor (Cochran 1954).
 _EXPECTED = 5.0
 _RESAMPLES = 9999
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One test of a window against the baseline.
+    """Result of one test of a window against the baseline.
 
     Attributes:
-        name: of the column, or of the distance.
-        method: the test.
-        statistic: its value.
-        p: chance of a value as extreme if nothing changed, 0…1, not corrected.
-        before: what the baseline is like, in a few words.
-        now: what the window is like.
+        name: name of the column, or of the distance.
+        method: name of the test.
+        statistic: value of the test statistic.
+        p: p-value without correction for multiple tests, 0…1.
+        before: short description of the baseline.
+        now: short description of the window.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Untested:
-    """A column that was not tested, and why."""
+    """A column that was not tested, and the reason."""
 
     name: str
     reason: str
@@ -62,20 +62,22 @@ def compare(
 ) -> tuple[list[Finding], list[Untested]]:
     """Test every column of a manifest for a change of its distribution.
 
-    Numbers: two-sample Kolmogorov-Smirnov. Words, and numbers of at most 10 different values: the
-    chi-square test of homogeneity; where expected counts are below 5, Fisher's exact test on two
-    categories and a permutation test of chi-square on more. Values that are missing are tested as
-    a category of their own, apart from the values that are there.
+    Numeric columns: two-sample Kolmogorov-Smirnov test. Categorical columns, and numeric ones with
+    at most 10 distinct values: chi-square test of homogeneity. If an expected count is below 5,
+    Fisher's exact test is used for two categories and a permutation test of chi-square for more.
+    Missing values are tested separately, as present against missing.
 
     Args:
-        baseline: rows of the items that the models learned from.
-        window: rows of the new items, at least one.
-        leave_out: columns that are not to be tested.
-        max_categories: different values of a column of words above which it is not tested.
-        seed: of the permutations.
+        baseline: manifest rows of the training items.
+        window: manifest rows of the new items, at least one.
+        leave_out: columns to skip.
+        max_categories: maximum number of distinct values of a categorical column; more are not
+            tested.
+        seed: seed of the permutations.
 
     Returns:
-        Findings in the order of the columns, not corrected for their number; columns not tested.
+        Findings in the order of the columns, without correction for multiple tests; columns not
+        tested.
     """
     findings: list[Finding] = []
     untested: list[Untested] = []
@@ -94,13 +96,12 @@ def compare(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for their number: the family-wise error rate holds (Holm 1979).
+    """Return p-values corrected for multiple tests by Holm's method (Holm 1979).
 
-    Whatever the dependence between the tests, the chance that any of them falls below a level
-    without cause is at most that level.
+    The method controls the family-wise error rate under any dependence between the tests.
 
     Returns:
-        In the order given, 0…1.
+        Corrected p-values in the given order, 0…1.
     """
     order = sorted(range(len(p_values)), key=lambda k: p_values[k])
     corrected = [0.0] * len(p_values)
@@ -147,8 +148,8 @@ def _numbers(name: str, before: np.ndarray, now: np.ndarray) -> Finding:
 
 
 def _tabled(name: str, table: np.ndarray, shown: list[str], seed: int) -> Finding:
-    """Test a table of counts, one row a value, columns baseline and window."""
-    # Rows of zeros on both sides say nothing and have no expected count.
+    """Test a contingency table with one row per value and the columns baseline and window."""
+    # Values that occur on neither side have an expected count of zero.
     table = table[table.sum(axis=1) > 0]
     plain = stats.chi2_contingency(table, correction=False)
     if plain.expected_freq.min() >= _EXPECTED:
@@ -156,7 +157,7 @@ def _tabled(name: str, table: np.ndarray, shown: list[str], seed: int) -> Findin
     if len(table) == 2:
         exact = stats.fisher_exact(table)
         ratio = float(exact.statistic)
-        # An odds ratio of infinity is one that JSON cannot say.
+        # JSON cannot represent an infinite odds ratio.
         ratio = ratio if math.isfinite(ratio) else float(plain.statistic)
         return Finding(name, "Fisher", ratio, float(exact.pvalue), *shown)
     p = _permuted(table, float(plain.statistic), seed)
@@ -164,16 +165,19 @@ def _tabled(name: str, table: np.ndarray, shown: list[str], seed: int) -> Findin
 
 
 def _permuted(table: np.ndarray, found: float, seed: int) -> float:
-    """Share of the tables with the same margins whose chi-square is no smaller."""
+    """Return the permutation p-value of a chi-square statistic.
+
+    It is the share of random tables with the same margins whose chi-square is not smaller.
+    """
     generator = np.random.default_rng(seed)
     totals, window = table.sum(axis=1), int(table[:, 1].sum())
     drawn = generator.multivariate_hypergeometric(totals, window, size=_RESAMPLES)
     share = window / totals.sum()
     expected = totals * share
-    # Both columns of the table deviate by the same amount.
+    # Both columns of the table have the same deviation.
     squares = (drawn - expected) ** 2
     statistics = (squares / expected + squares / (totals - expected)).sum(axis=1)
-    # Equal values may differ in the last bits, and count as no smaller.
+    # The tolerance counts values as equal that differ only by rounding.
     return float((1 + (statistics >= found * (1 - 1e-9)).sum()) / (1 + _RESAMPLES))
 
 

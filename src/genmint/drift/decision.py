@@ -1,4 +1,4 @@
-"""What the windows of new items say together: the decision, and why. Pure."""
+"""Drift decision from the windows of new items, as pure functions and records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ P = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Tested(Frozen):
-    """A finding of a window with its p-value corrected for the number of tests of the window."""
+    """Test result of a window, with the p-value corrected for the number of its tests."""
 
     name: str
     method: str
@@ -31,7 +31,7 @@ class Tested(Frozen):
 
 
 class Skipped(Frozen):
-    """What was not tested, and why."""
+    """A column that was not tested, and the reason."""
 
     name: str
     reason: str
@@ -41,12 +41,12 @@ class Window(Frozen):
     """New items that were tested together.
 
     Attributes:
-        number: counted from 1 since the baseline changed.
-        closed: when it was tested, ISO 8601, UTC.
-        items: sha256 of each.
-        alpha: chance that it is called drifted though nothing changed.
-        tests: in the order of the manifest's columns, the distance last.
-        skipped: columns without test.
+        number: number of the window since the baseline changed, from 1.
+        closed: time of the test, ISO 8601, UTC.
+        items: sha256 of each item.
+        alpha: probability that the window counts as drifted without drift.
+        tests: test results in the order of the manifest's columns, the distance last.
+        skipped: columns without a test.
     """
 
     number: Annotated[int, Field(ge=1)]
@@ -58,22 +58,22 @@ class Window(Frozen):
 
     @property
     def drifted(self) -> bool:
-        """Whether any test says so after correction."""
+        """Whether any test is significant after correction."""
         return any(test.drifted for test in self.tests)
 
     @property
     def what(self) -> tuple[str, ...]:
-        """Names of the tests that say so."""
+        """Names of the significant tests."""
         return tuple(test.name for test in self.tests if test.drifted)
 
 
 class Asked(Frozen):
-    """A retraining that was asked for.
+    """A requested retraining.
 
     Attributes:
         run: id of the flow run.
-        at: when, ISO 8601, UTC.
-        revision: git commit that it was told to train.
+        at: time of the request, ISO 8601, UTC.
+        revision: git commit to train.
     """
 
     run: str
@@ -82,23 +82,22 @@ class Asked(Frozen):
 
 
 class Decision(Frozen):
-    """What came of one look at a data set: the typed record.
+    """Typed record of one drift check.
 
     Attributes:
-        dataset: name of the block.
-        at: when, ISO 8601, UTC.
-        verdict: in a word; only `drift` asks for a retraining, only `stopped` is a failure.
-        reason: the verdict in words.
+        dataset: name of the data set entry.
+        at: time of the check, ISO 8601, UTC.
+        verdict: short result; only `drift` triggers a retraining, only `stopped` is a failure.
+        reason: explanation of the result.
         revision: commit whose settings were used.
-        baseline: commit whose data the new items were compared with; None if there is none.
-        items: that may enter.
-        new: items that the baseline does not hold.
-        gone: items of the baseline that are there no more.
-        waiting: new items that do not make a window yet.
-        quarantined: `id: reason` of items that may not enter and that no model learned from; the
-            first 20.
-        models: of the data set: what a retraining would train.
-        windows: the latest ones, as many as the rule looks at.
+        baseline: commit whose data were compared with; None if there is no baseline.
+        items: number of valid items.
+        new: number of items that the baseline does not have.
+        gone: number of baseline items that no longer exist.
+        waiting: number of new items that do not fill a window yet.
+        quarantined: `id: reason` of the first 20 quarantined items that no model was trained on.
+        models: models of the data set, which a retraining would train.
+        windows: latest windows, as many as the rule considers.
         rule: the settings that applied.
     """
 
@@ -129,7 +128,7 @@ def close(
     untested: Sequence[Untested],
     alpha: float,
 ) -> Window:
-    """Make a window of its findings, corrected for their number by Holm's method."""
+    """Return the window for its findings, corrected for multiple tests by Holm's method."""
     corrected = holm([finding.p for finding in findings])
     tests = tuple(
         Tested(
@@ -155,12 +154,12 @@ def close(
 
 
 def decide(windows: Sequence[Window], rule: DriftRule, waiting: int) -> tuple[Verdict, str]:
-    """Say whether the data drifted: N of the latest M windows agree, the latest among them.
+    """Decide whether the data drifted: N of the latest M windows, including the latest one.
 
     Args:
-        windows: since the baseline changed, oldest first.
-        rule: of the data set.
-        waiting: new items that do not make a window yet.
+        windows: windows since the baseline changed, oldest first.
+        rule: drift rule of the data set.
+        waiting: number of new items that do not fill a window yet.
     """
     rest = f"; {waiting} of {rule.window} items of the next window are there" if waiting else ""
     if not windows:

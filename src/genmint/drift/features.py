@@ -1,4 +1,4 @@
-"""Whether new items lie where known ones do, in the feature space of the reference."""
+"""Test of new items against known ones in the feature space of the reference extractor."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from genmint.metrics.frechet import frechet_distance
 Features = npt.NDArray[np.float64]
 Groups = npt.NDArray[np.int64]
 
-# Draws of the null distribution: at least, and as a multiple of what the smallest p-value that can
-# matter takes.
+# Number of draws from the null distribution: the minimum, and a multiple of the number that the
+# smallest relevant p-value requires.
 _DRAWS = 499
 _FINER = 3
-# Items of the baseline beyond which its mean and covariance hardly gain, and draws take time.
+# More baseline items hardly improve its mean and covariance, but make draws slower.
 _ENOUGH = 2000
 
 
@@ -30,25 +30,25 @@ def frechet_drift(
     seed: int,
     name: str = "frechet",
 ) -> Finding:
-    """Test the Fréchet distance of new items to known ones against that of real to real.
+    """Permutation test of the Fréchet distance between new and known items.
 
-    The null distribution is the distance itself, between random parts of all these items of the
-    same two sizes: what real items are from real ones by sampling alone. The p-value is exact
-    whatever the distribution of the features (Pitman 1937; Phipson and Smyth 2010 for the 1 that
-    is added), so neither the bias of the distance nor the few items of a window matter.
+    The null distribution is the distance between random partitions of all items into two parts of
+    the same sizes, that is, the sampling variation between real items. The p-value is exact for any
+    feature distribution (Pitman 1937; Phipson and Smyth 2010 for the added 1). Neither the bias of
+    the distance nor a small window therefore affects it.
 
     Args:
-        baseline: features of items that the extractor did not learn from, float64 N×D. Those it
-            learned from lie elsewhere than new ones even where nothing has changed.
+        baseline: features of items that the extractor was not trained on, float64 N×D. Features of
+            its training items are distributed differently, even without drift.
         window: features of the new items, float64 M×D.
-        groups: for each row of the two, which recording it was cut from; rows of one recording
+        groups: for the rows of both, the recording that they were cut from; rows of one recording
             stay together. None if each row is an item.
         level: smallest p-value that must be reachable, above 0.
-        seed: of the draws.
-        name: of the finding.
+        seed: seed of the draws.
+        name: name of the finding.
 
     Raises:
-        DataError: fewer than two rows on a side, or a value that is not finite.
+        DataError: a side has fewer than two rows, or a value is not finite.
     """
     generator = np.random.default_rng(seed)
     if groups is None:
@@ -61,7 +61,7 @@ def frechet_drift(
     taken = len(np.unique(groups[1]))
     draws = max(_DRAWS, math.ceil(_FINER / level))
     null = np.array([_draw(rows, owner, taken, generator) for _ in range(draws)])
-    # Equal values may differ in the last bits, and count as no smaller.
+    # The tolerance counts values as equal that differ only by rounding.
     p = (1 + int((null >= found * (1 - 1e-12)).sum())) / (1 + draws)
     return Finding(
         name=name,
@@ -74,7 +74,7 @@ def frechet_drift(
 
 
 def _draw(rows: Features, owner: Groups, taken: int, generator: np.random.Generator) -> float:
-    """Distance between a random part, of so many groups, and the rest."""
+    """Return the distance between a random part of `taken` groups and the rest."""
     groups = int(owner.max()) + 1
     chosen = np.zeros(groups, dtype=bool)
     chosen[generator.choice(groups, taken, replace=False)] = True
@@ -85,7 +85,7 @@ def _draw(rows: Features, owner: Groups, taken: int, generator: np.random.Genera
 def _thinned(
     features: Features, groups: Groups, generator: np.random.Generator
 ) -> tuple[Features, Groups]:
-    """At most _ENOUGH rows, whole groups, numbered from 0 on."""
+    """Return at most _ENOUGH random rows in complete groups (at least one), numbered from 0."""
     dense = _dense(groups)
     if len(features) <= _ENOUGH:
         return features, dense

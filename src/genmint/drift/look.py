@@ -1,4 +1,4 @@
-"""One look at a data set: is anything new, may it enter, did it drift, and what follows."""
+"""Drift check of a data set: new items, validation, test for drift, and decision."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Literal
 
 import pandas as pd
 
+from genmint.common.errors import ConfigError, DataError, TemporaryError
+from genmint.common.files import sha256_json
+from genmint.common.project import Project
 from genmint.config import Dataset, Params
 from genmint.config.drift import DriftRule
 from genmint.drift import baseline as baselines
@@ -16,20 +19,19 @@ from genmint.drift.columns import Untested
 from genmint.drift.decision import Asked, Decision, Verdict, Window, close, decide
 from genmint.drift.source import Place
 from genmint.drift.state import Shelf, State, now
-from genmint.errors import ConfigError, DataError, TemporaryError
-from genmint.files import sha256_json
-from genmint.flow.checkout import checked_out, resolve
+from genmint.flow import publish
+from genmint.flow.checkout import checked_out
 from genmint.flow.committed import object_at, params_at
-from genmint.project import Project
+from genmint.flow.revision import fetch_branches, resolve
 
-# What became of a retraining that was asked for.
+# State of a requested retraining.
 Progress = Literal["running", "completed", "failed"]
 
 
 def watched(
     home: Project, *, revision: str = "HEAD", ignore_uncommitted: bool = False
 ) -> list[str]:
-    """Data sets with a block in `drift`, at a revision.
+    """Return the data sets with an entry in `drift`, at a revision.
 
     Raises:
         ConfigError: as `look`.
@@ -46,40 +48,45 @@ def look(
     ignore_uncommitted: bool = False,
     progress: Callable[[Asked], Progress] | None = None,
 ) -> Decision:
-    """Take one look at a data set and record what came of it.
+    """Run one drift check of a data set and record the decision.
 
-    Data that may not enter are a verdict (`stopped`), not an exception. The user's working tree,
-    index and branch are not touched.
+    Data that fail validation give the result `stopped`, not an exception. The user's working tree,
+    index and branch are not changed.
 
     Args:
-        home: the repository whose data are looked at.
-        name: of the data set.
-        revision: whose params.yaml and suites apply.
-        ignore_uncommitted: look although tracked files differ from what is committed.
-        progress: says what became of a retraining; None takes one as running until the baseline
-            changes.
+        home: repository whose data are checked.
+        name: name of the data set.
+        revision: revision whose params.yaml and expectation suites apply.
+        ignore_uncommitted: run although tracked files differ from the commit.
+        progress: returns the state of a requested retraining; None: it counts as running until the
+            baseline changes.
 
     Raises:
-        ConfigError: no such revision; changes that are not committed; no block in `drift`.
-        GenmintError: git or DVC fail, the baseline cannot be had, another look is under way.
+        ConfigError: there is no such revision; there are uncommitted changes; or `drift` has no
+            entry for the data set.
+        GenmintError: git or DVC fail, the baseline is not available, or another check is running.
     """
     commit = resolve(home, revision, ignore_uncommitted=ignore_uncommitted)
     params = params_at(home, commit)
     rule = params.drift.get(name)
     if rule is None:
         raise ConfigError(
-            f"params.yaml (commit {commit[:12]}) has no block drift.{name}; add `{name}: {{}}` "
+            f"params.yaml (commit {commit[:12]}) has no entry drift.{name}; add `{name}: {{}}` "
             "under drift to watch it"
         )
     shelf = Shelf(home, name)
+    old = fetch_branches(home, publish.PREFIX)
     with shelf.alone():
         decision = _Look(home, commit, params, name, rule, shelf, progress).take()
+        if old is not None:
+            told = f"{decision.reason} (what other machines trained may be unknown here: {old})"
+            decision = decision.model_copy(update={"reason": told})
         shelf.record(decision)
     return decision
 
 
 class _Look:
-    """What the steps of a look share."""
+    """Shared state of the steps of a drift check."""
 
     def __init__(
         self,
@@ -124,7 +131,8 @@ class _Look:
         except TemporaryError:
             raise
         except (DataError, ConfigError) as error:
-            # The fingerprint stays that of the look before: the next one tries, and says so, again.
+            # The fingerprint is kept, so that the next check tries again and reports the error
+            # again.
             return self._decision("stopped", str(error), origin, state)
         self.shelf.keep(state)
         verdict, reason = decide(state.windows, self.rule, state.waiting)
@@ -133,19 +141,19 @@ class _Look:
         return self._decision(verdict, reason, origin, state)
 
     def _comparable(self, origin: Origin) -> bool:
-        """Whether items were read then as they are read now."""
+        """Return whether items were defined then as they are now."""
         then = baselines.block(self.home, origin, self.name)
         return then is not None and _reading(then) == _reading(self.block)
 
     def _state(self, origin: Origin) -> State:
-        """The state so far; a new one where models were trained on other data since."""
+        """Return the stored state; a new one if models were trained on other data since."""
         state = self.shelf.state()
         if state is None or state.baseline != origin.key:
             return State(baseline=origin.key)
         return state
 
     def _fingerprint(self, place: Place, origin: Origin) -> str:
-        suite = object_at(self.home, self.commit, f"gx/{self.block.kind}.yaml")
+        suite = object_at(self.home, self.commit, f"config/expectations/{self.block.kind}.yaml")
         block = self.block.model_dump(mode="json")
         rule = self.rule.model_dump(mode="json")
         return sha256_json([place.path, place.content, block, suite, origin.key, rule])
@@ -161,7 +169,7 @@ class _Look:
             cut, waiting = stock.cut(found.table, learned | tested, self.rule.window)
             windows = list(state.windows)
             for rows in cut:
-                # No decision looks further back than `of` windows.
+                # A decision considers at most the latest `of` windows.
                 counts = len(state.windows) + len(cut) - len(windows) <= self.rule.of
                 windows.append(
                     self._test(len(windows) + 1, rows, found, baseline if counts else None)
@@ -193,14 +201,14 @@ class _Look:
         return close(number, now(), items, findings, untested, self.rule.alpha)
 
     def _asked(self, asked: Asked, reason: str) -> tuple[Verdict, str]:
-        """What a drift means that a retraining was already asked for."""
+        """Return the result for drift after a retraining was already requested."""
         found = "running" if self.progress is None else self.progress(asked)
         said = f"the retraining asked for at {asked.at} (flow run {asked.run})"
         if found == "running":
             return "retraining", f"{said} is not over; {reason}"
         if found == "failed":
             return "drift", f"{said} failed, so it is asked for again; {reason}"
-        # What it trains is published before it ends, and then it is the baseline.
+        # Results are published before the flow ends, and then become the baseline.
         return "drift", f"{said} published nothing newer, so it is asked for again; {reason}"
 
     def _decision(
@@ -228,7 +236,7 @@ class _Look:
 
 
 def _reading(block: Dataset) -> dict[str, object]:
-    """The part of a block that says what an item is."""
+    """Return the keys of a data set entry that define what an item is."""
     return block.model_dump(
         mode="json", exclude={"path", "max_quarantined", "reference", "protocol"}
     )

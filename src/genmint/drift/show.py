@@ -1,20 +1,20 @@
-"""Decisions as people read them: Markdown for Prefect's page, lines for the terminal."""
+"""Display of drift decisions: Markdown for Prefect's page, lines for the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from genmint.common.escaping import markdown
 from genmint.drift.decision import Asked, Decision, Window
-from genmint.escaping import markdown
 
 
 def page(decisions: Sequence[Decision], failures: Mapping[str, str], asked: Asked | None) -> str:
-    """The page of a flow: what was decided and why, then the windows behind it.
+    """Return the page of a drift flow: decisions with reasons, then their windows.
 
     Args:
-        decisions: one a data set.
-        failures: message of each data set that could not be looked at, or may not enter.
-        asked: the retraining that was asked for, if any.
+        decisions: one per data set.
+        failures: error message of each data set whose check or validation failed.
+        asked: the requested retraining, if any.
     """
     lines = ["| data set | verdict | why | items | new | gone |", "|---|---|---|---:|---:|---:|"]
     for each in decisions:
@@ -36,7 +36,7 @@ def page(decisions: Sequence[Decision], failures: Mapping[str, str], asked: Aske
 
 
 def lines_of(decision: Decision) -> list[str]:
-    """The latest decision and its windows, for a terminal."""
+    """Return the latest decision and its windows as lines for a terminal."""
     found = [f"{decision.at}  {decision}"]
     for window in decision.windows:
         what = f"drifted: {', '.join(window.what)}" if window.drifted else "did not drift"

@@ -1,4 +1,4 @@
-"""Where a data set lies now, and whether anything of it moved since the last look."""
+"""Current location of a data set, and detection of changes since the last drift check."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from genmint.common.errors import DataError
+from genmint.common.escaping import escape_name
+from genmint.common.files import sha256_json
+from genmint.common.project import Project
 from genmint.config import Dataset
-from genmint.data.locate import source_path
-from genmint.errors import DataError
-from genmint.escaping import escape_name
-from genmint.files import sha256_json
+from genmint.data.ingestion.locate import source_path
 from genmint.flow.committed import object_at
-from genmint.project import Project
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a source lies.
+    """Location of a source.
 
     Attributes:
-        path: to look at; relative to a checkout of the commit where git or DVC keep it, absolute
-            where it lies on this machine alone.
-        content: changes when what lies there does, as far as that shows without reading it.
+        path: path to read; relative to a checkout of the commit if git or DVC track it, absolute if
+            it exists on this machine only.
+        content: fingerprint of the content from file metadata, without reading the files.
     """
 
     path: str
@@ -30,15 +30,15 @@ class Place:
 
 
 def place(home: Project, commit: str, name: str, dataset: Dataset) -> Place:
-    """Find the source of a data set.
+    """Return the location of a data set's source.
 
-    What git keeps is looked at as committed; a folder at data/own as it lies in the home
-    repository, whatever its `.dvc` pointer says, since that is where new files arrive; where it
-    does not lie here, as the pointer says.
+    Files tracked by git are read from the commit. A folder at data/own is read from the home
+    repository, whatever its `.dvc` pointer says, since new files arrive there. If it does not exist
+    there, the pointer is used.
 
     Raises:
-        ConfigError: its path leads out of the repository.
-        DataError: there is nothing at its path on this machine.
+        ConfigError: the path is outside the repository.
+        DataError: the path does not exist on this machine.
     """
     here = source_path(home, name, dataset.path)
     if Path(dataset.path).is_absolute():
@@ -65,7 +65,7 @@ def _here(path: Path, name: str) -> Place:
 
 
 def _stamps(path: Path) -> list[list[str | int]]:
-    """Name, size and time of change of every file; of a link, those of what it leads to."""
+    """Return name, size and modification times of every file; links are followed."""
     if not path.is_dir():
         return [_stamp(path, path.name)]
     found: list[list[str | int]] = []
@@ -81,7 +81,7 @@ def _stamps(path: Path) -> list[list[str | int]]:
 def _stamp(path: Path, name: str) -> list[str | int]:
     try:
         about = path.stat()
-    except OSError:  # a link to nothing, which is not read either
+    except OSError:  # a broken link, which ingest does not read either
         about = path.lstat()
     return [escape_name(name), about.st_size, about.st_mtime_ns, about.st_ctime_ns]
 

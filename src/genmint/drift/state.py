@@ -1,4 +1,4 @@
-"""What looks at a data set leave behind, under .genmint/drift of the home repository."""
+"""Store of drift checks, under .genmint/drift of the home repository."""
 
 from __future__ import annotations
 
@@ -10,32 +10,34 @@ from typing import Any, Self, TypeVar
 
 from filelock import FileLock, Timeout
 
+from genmint.common.errors import GenmintError
+from genmint.common.file_lock import place_of
+from genmint.common.files import file_mode, read_json, write_json
+from genmint.common.project import Project
 from genmint.config.base import Frozen, from_json
 from genmint.drift.decision import Asked, Decision, Window
-from genmint.errors import GenmintError
-from genmint.files import file_mode, read_json, write_json
-from genmint.project import Project
 
 T = TypeVar("T", bound=Frozen)
 
-# Records of looks that are kept; a look every hour fills them in eight days.
+# Number of decisions kept; hourly checks reach it in eight days.
 _KEPT = 200
-# Longer than a look takes that another started meanwhile.
+# Longer than a concurrent drift check takes.
 _PATIENCE_SECONDS = 600.0
 
 
 class State(Frozen):
-    """Where the looks at a data set stand.
+    """State of the drift checks of a data set.
 
     Attributes:
         baseline: key of the data that windows are compared with.
-        fingerprint: of the source, the settings and the baseline at the last look.
-        windows: since the baseline changed, oldest first.
-        waiting: new items that made no window at the last look.
-        items: that may enter; this and the next two as of the last look that took stock.
-        new: items that the baseline does not hold.
-        gone: items of the baseline that are there no more.
-        asked: the retraining that was asked for last, until the baseline changes.
+        fingerprint: hash of source, settings and baseline at the last check.
+        windows: windows since the baseline changed, oldest first.
+        waiting: number of new items that did not fill a window at the last check.
+        items: number of valid items; this and the next two date from the last check that read the
+            data.
+        new: number of items that the baseline does not have.
+        gone: number of baseline items that no longer exist.
+        asked: last requested retraining, until the baseline changes.
     """
 
     baseline: str
@@ -48,36 +50,39 @@ class State(Frozen):
     asked: Asked | None = None
 
     def having(self, **changes: Any) -> Self:
-        """Another state, with these attributes."""
+        """Return a copy with changed attributes."""
         return self.model_copy(update=changes)
 
 
 class Shelf:
-    """The folder of one data set: state.json, looks/, baseline/."""
+    """Drift store of one data set: state.json, looks/, baseline/."""
 
     def __init__(self, home: Project, dataset: str) -> None:
-        """Nothing is touched before something is read or written."""
+        """Set the paths; no file is accessed yet."""
         self.dataset = dataset
         self.folder = home.home / ".genmint" / "drift" / dataset
 
     @contextlib.contextmanager
     def alone(self, seconds: float = 0.0) -> Iterator[None]:
-        """Keep other looks out while the block runs, having waited for one so many seconds.
+        """Prevent concurrent drift checks in the `with` block.
+
+        Args:
+            seconds: maximum time to wait for a running check.
 
         Raises:
-            GenmintError: another one is still under way.
+            GenmintError: another check is still running.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self.folder / "lock", timeout=seconds, mode=file_mode()):
+            with FileLock(place_of(self.folder / "lock"), timeout=seconds, mode=file_mode()):
                 yield
         except Timeout:
             raise GenmintError(
-                f"another look at {self.dataset} is under way. Wait for it to end."
+                f"another drift check of {self.dataset} is running. Wait for it to end."
             ) from None
 
     def state(self) -> State | None:
-        """The state, None before the first look.
+        """Return the state, None before the first check.
 
         Raises:
             GenmintError: the file is damaged.
@@ -90,19 +95,19 @@ class Shelf:
         write_json(self.folder / "state.json", state.model_dump(mode="json"))
 
     def ask(self, asked: Asked) -> None:
-        """Note that a retraining was asked for.
+        """Record that a retraining was requested.
 
         Raises:
-            GenmintError: no look was ever taken, or the state is damaged.
+            GenmintError: there was no drift check yet, or the state is damaged.
         """
         with self.alone(_PATIENCE_SECONDS):
             state = self.state()
             if state is None:
-                raise GenmintError(f"no look at {self.dataset} was ever taken: nothing asks")
+                raise GenmintError(f"{self.dataset}: there was no drift check yet")
             self.keep(state.having(asked=asked))
 
     def record(self, decision: Decision) -> Path:
-        """Write the record of a look, and remove the oldest beyond those that are kept."""
+        """Write the decision of a check, and remove the oldest decisions beyond the limit."""
         looks = self.folder / "looks"
         path = looks / f"{decision.at.replace(':', '').replace('-', '')}.json"
         write_json(path, decision.model_dump(mode="json"))
@@ -111,10 +116,10 @@ class Shelf:
         return path
 
     def decisions(self, latest: int) -> list[Decision]:
-        """Records of the latest looks, oldest first.
+        """Return the decisions of the latest checks, oldest first.
 
         Raises:
-            GenmintError: one is damaged.
+            GenmintError: a file is damaged.
         """
         return [_read(path, Decision) for path in self._looks()[-latest:]]
 
@@ -123,10 +128,10 @@ class Shelf:
 
 
 def now() -> str:
-    """The time, ISO 8601, UTC, to the millisecond."""
+    """Return the current time, ISO 8601, UTC, in milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _read(path: Path, form: type[T]) -> T:
-    way_out = "Remove it: the next look starts anew."
+    way_out = "Remove it: the next drift check starts with a new one."
     return from_json(form, read_json(path, way_out), path, way_out)

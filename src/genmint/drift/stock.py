@@ -1,4 +1,4 @@
-"""Taking stock of a source: Great Expectations first, then which items are new."""
+"""Reading of a source for a drift check: validation, new items, and tests of windows."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ import numpy as np
 import pandas as pd
 import torch
 
+from genmint.common.errors import DataError
+from genmint.common.project import Project
 from genmint.config import Dataset, Params, TextDataset
-from genmint.data import manifest
-from genmint.data.items import Items
-from genmint.data.locate import source_path
-from genmint.data.settled import settled_reader
-from genmint.data.sources import open_source
-from genmint.data.spectrogram import to_grid
+from genmint.data import manifest, quarantine
+from genmint.data.ingestion.items import Items
+from genmint.data.ingestion.locate import source_path
+from genmint.data.ingestion.settled import settled_reader
+from genmint.data.ingestion.sources import open_source
+from genmint.data.views.spectrogram import to_grid
 from genmint.drift.baseline import Baseline
 from genmint.drift.columns import Finding, Untested, compare
 from genmint.drift.features import frechet_drift
 from genmint.drift.source import Place
-from genmint.errors import DataError
+from genmint.evaluation.extractor import load_extractor
 from genmint.flow.adoption import fetch_source
 from genmint.flow.kept_reports import keep_validation
-from genmint.metrics.extractor import load_extractor
-from genmint.project import Project
-from genmint.reading import read_table
 from genmint.stages import ingest, prepare, validate
 
 _SHOWN = 20
@@ -34,12 +33,12 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class Stock:
-    """What may enter now.
+    """Valid items of a source.
 
     Attributes:
-        table: manifest rows of the items that may enter.
-        items: what loads them.
-        quarantined: `id: reason` of items that may not enter and that no model learned from.
+        table: manifest rows of the valid items.
+        items: loader of the items.
+        quarantined: `id: reason` of quarantined items that no model was trained on.
     """
 
     table: pd.DataFrame
@@ -50,20 +49,20 @@ class Stock:
 def take(
     checkout: Project, params: Params, name: str, place: Place, known: set[str], kept: Path
 ) -> Stock:
-    """Run ingest and validate in a checkout, where nothing of the user's is touched.
+    """Run ingest and validate in a checkout, without changing the user's files.
 
     Args:
-        checkout: of the commit whose settings apply.
-        params: of that commit.
-        name: of the data set.
-        place: where its source lies.
+        checkout: checkout of the commit whose settings apply.
+        params: settings of that commit.
+        name: name of the data set.
+        place: location of its source.
         known: sha256 of the items of the baseline.
-        kept: folder for quarantine list and Data Docs of a set that is stopped, since the checkout
-            goes.
+        kept: folder for quarantine list and Data Docs of a set that fails, since the checkout is
+            removed.
 
     Raises:
-        DataError: the source is missing or unreadable, or Great Expectations stops it.
-        ConfigError: block or suite do not fit.
+        DataError: the source is missing or unreadable, or fails validation by Great Expectations.
+        ConfigError: data set entry and suite do not match the data.
     """
     block = params.datasets[name].model_copy(update={"path": place.path})
     params = params.model_copy(update={"datasets": {**params.datasets, name: block}})
@@ -83,13 +82,13 @@ def take(
 
 
 def cut(table: pd.DataFrame, known: set[str], size: int) -> tuple[list[pd.DataFrame], int]:
-    """Share new items out to windows of so many; those left over wait.
+    """Divide new items into windows of `size` items; the remainder waits.
 
-    In the order of their hashes, which is one of chance: files that arrive together are often
-    sorted by what they show, and parts of such an order would differ where the whole does not.
+    Items are sorted by hash, which is a random order. Files that arrive together are often sorted
+    by content, so windows in their order could differ although the whole does not.
 
     Returns:
-        Rows of each window, and how many new items make none yet.
+        Rows of each window, and the number of new items that do not fill a window yet.
     """
     new = table[~table["sha256"].isin(known)].sort_values("sha256", kind="stable")
     whole = len(new) // size
@@ -109,7 +108,7 @@ def compare_window(
     """Test a window: every column of the manifest, and the distance in feature space.
 
     Raises:
-        DataError: an item changed since stock was taken, or its shape is none of the extractor's.
+        DataError: an item changed since it was ingested, or its shape does not match the extractor.
     """
     seed = int(rows["sha256"].iloc[0][:8], 16)
     group = dataset.group_column
@@ -149,8 +148,8 @@ def _newly_quarantined(checkout: Project, name: str, known: set[str]) -> tuple[s
         row["id"]: row["sha256"]
         for row in manifest.read(checkout.manifest(name), columns).to_pylist()
     }
-    rows = read_table(checkout.quarantine(name), ("id", "reason"), "a list of quarantined items")
-    new = [f"{row['id']}: {row['reason']}" for row in rows if hashes.get(row["id"]) not in known]
+    listed = quarantine.read(checkout.quarantine(name))
+    new = [f"{item.id}: {item.reason}" for item in listed if hashes[item.id] not in known]
     return _first(new)
 
 

@@ -1,1 +1,4 @@
-"""What a flow does, without Prefect: checkouts, the stage graph, stages, publication."""
+"""Implementation of the flows without Prefect: checkouts, stage graph, stages, publication.
+
+`pipelines/` holds the flows themselves. Start with `stage` and `publish`.
+"""

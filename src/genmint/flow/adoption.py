@@ -1,4 +1,4 @@
-"""Sources of the user's own in a flow's checkout: what no commit has comes from the home tree."""
+"""User-provided data sources in a flow's checkout, taken from the home tree if not committed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import shutil
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
+from genmint.common.dvc_config import has_remote
+from genmint.common.errors import ConfigError, DataError, GenmintError
+from genmint.common.escaping import escape_name
+from genmint.common.programs import git, run_dvc
+from genmint.common.project import Project
 from genmint.config import Dataset, Params
-from genmint.data.content_store import content_stores
-from genmint.data.folder import Folder
-from genmint.data.locate import existing_source, source_path
-from genmint.data.sources import DESCRIPTIONS
-from genmint.dvc_config import has_remote
-from genmint.errors import ConfigError, DataError, GenmintError
-from genmint.escaping import escape_name
-from genmint.programs import git, run_dvc
-from genmint.project import Project
+from genmint.data.ingestion.content_store import content_stores
+from genmint.data.ingestion.folder import Folder
+from genmint.data.ingestion.locate import existing_source, source_path
+from genmint.data.ingestion.sources import DESCRIPTIONS, own_files
 
 _SHOWN_FILES = 5
 
@@ -30,26 +30,26 @@ def adopt(
     *,
     ignore_uncommitted: bool = False,
 ) -> list[str]:
-    """Bring sources of the user's own into a checkout: those that no commit names, and `fresh`.
+    """Copy user-provided sources into a checkout: those that no commit has, and those in `fresh`.
 
-    A folder or file at data/own that was never `dvc add`ed is known to nobody but this machine. In
-    the checkout it is added, so that the published commit names its content and the cache holds it.
+    A folder or file at data/own without `dvc add` exists only on this machine. It is added in the
+    checkout, so that the published commit has its hash and the DVC cache its content.
 
     Args:
-        home: where the sources lie.
-        checkout: that they are brought into.
-        params: of the checkout.
-        fresh: data sets whose source is taken as it lies in `home`, whatever the commit says.
+        home: project that contains the sources.
+        checkout: project that they are copied into.
+        params: settings of the checkout.
+        fresh: data sets whose source is taken from `home`, whatever the commit has.
         wanted: data sets that are needed; None for all.
-        ignore_uncommitted: of a folder that git keeps, take what is committed although there are
-            other files in it.
+        ignore_uncommitted: use the committed files of a folder tracked by git, even if it contains
+            others.
 
     Returns:
-        The paths of the pointers (`.dvc` files) that it wrote.
+        The paths of the pointers (`.dvc` files) that were written.
 
     Raises:
-        ConfigError: `fresh` names what is no data set; a path leads out of the repository; a source
-            is neither committed nor DVC's, though it has to be.
+        ConfigError: `fresh` names an unknown data set; a path is outside the repository; or a
+            source that must be tracked by git or DVC is not.
         DataError: a source cannot be read.
         GenmintError: git or DVC fails.
     """
@@ -75,13 +75,13 @@ def adopt_each(
     *,
     ignore_uncommitted: bool = False,
 ) -> dict[str, str]:
-    """Bring sources as `adopt` does, each for itself: one that cannot be had stops no other.
+    """Call `adopt` for each data set separately, so that a failure does not affect others.
 
     Returns:
-        Why a data set could not be brought, by its name.
+        The error message of each failed data set, by name.
 
     Raises:
-        ConfigError: `fresh` names what is no data set.
+        ConfigError: `fresh` names an unknown data set.
     """
     _refuse_unknown_names(params, fresh)
     failures = {}
@@ -100,10 +100,10 @@ def _refuse_unknown_names(params: Params, fresh: tuple[str, ...]) -> None:
 
 
 def fetch_source(checkout: Project, target: Path) -> bool:
-    """Put a source that was `dvc add`ed into its place in a checkout.
+    """Restore a source tracked by DVC in a checkout.
 
-    Pointers may lie beside the source, beside a folder above it, or inside it. What nobody has is
-    missing afterwards, and ingest then refuses it by name.
+    Pointers may lie beside the source, beside a parent folder, or inside it. Files that neither
+    cache nor remote has stay missing; ingest then reports them.
 
     Returns:
         Whether there are pointers.
@@ -126,10 +126,10 @@ def _adopt(
     fresh: bool,
     ignore_uncommitted: bool,
 ) -> Path | None:
-    """Bring one source; return its new pointer, None if it needs none."""
+    """Copy one source; return its new pointer, None if it needs none."""
     source, target = (source_path(where, name, dataset.path) for where in (home, checkout))
     if Path(dataset.path).is_absolute():
-        return None  # it is read where it lies
+        return None  # it is read in place
     pointers = _pointers(checkout, target)
     pointer = target.with_name(f"{target.name}.dvc")
     is_here = os.path.lexists(source)
@@ -163,19 +163,22 @@ def _adopt(
 
 
 def copy_source(home: Project, name: str, dataset: Dataset, target: Path) -> None:
-    """Copy a source as ingest would read it in `home`: folder or file, whole or not at all.
+    """Copy a source, folder or file, as ingest would read it in `home`; atomic.
 
-    Copies, since DVC makes what it adds read-only, and a link would be the user's own file.
+    It is a copy, since DVC makes added files read-only, and a link would affect the user's file.
 
     Raises:
-        ConfigError, DataError: as `existing_source` and `Folder.copy`.
+        ConfigError, DataError: as `existing_source`, `own_files` and `Folder.copy`.
     """
     source = existing_source(home, name, dataset.path)
+    stores = content_stores(home, source)
+    # Check before copying: files that exist only as pointers would be missing from the copy.
+    own_files(source, dataset, stores)
     target.parent.mkdir(parents=True, exist_ok=True)
     whole = False
     try:
         if source.is_dir():
-            Folder(source, dataset.follow_links, content_stores(home, source)).copy(target)
+            Folder(source, dataset.follow_links, stores).copy(target)
         else:
             shutil.copy2(source, target)
         whole = True
@@ -192,7 +195,7 @@ def copy_source(home: Project, name: str, dataset: Dataset, target: Path) -> Non
 
 
 def _pointers(checkout: Project, target: Path) -> list[Path]:
-    """The `.dvc` files that tell what lies at `target`."""
+    """Return the `.dvc` files that cover `target`."""
     for path in (target, *target.parents):
         if path in (checkout.root, checkout.root.parent):
             break
@@ -206,16 +209,17 @@ def _pointers(checkout: Project, target: Path) -> list[Path]:
 def _refuse_unknown_to_git(
     home: Project, checkout: Project, name: str, path: str, pointers: Sequence[Path]
 ) -> None:
-    """Refuse a folder of which git and DVC keep only a part: a flow would train on that part."""
+    """Raise if git and DVC track only a part of a folder, since a flow would train on that part."""
     source = source_path(home, name, path)
     if not source.is_dir():
         return
     kept = [Path(os.path.relpath(pointer.with_suffix(""), checkout.root)) for pointer in pointers]
-    listed = git(home, "ls-files", "-z", "--others", "--", str(source)).split("\0")
+    # git runs in the folder itself, which may be in a submodule.
+    listed = git(Project(source), "ls-files", "-z", "--others", "--", ".").split("\0")
     unknown = [
-        each
-        for each in listed
-        if each and not any(Path(each).is_relative_to(folder) for folder in kept)
+        name
+        for name in (f"{path}/{each}" for each in listed if each)
+        if not any(Path(name).is_relative_to(folder) for folder in kept)
     ]
     if unknown:
         shown = ", ".join(escape_name(each) for each in unknown[:_SHOWN_FILES])

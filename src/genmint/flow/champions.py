@@ -1,4 +1,4 @@
-"""Who is champion, and what promotion made of each model, for the page of a flow."""
+"""Champions and promotion results of the models, for the summary page of a flow."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 
-from genmint.errors import TemporaryError
+from genmint.common.errors import TemporaryError
+from genmint.common.project import Project
 from genmint.flow.stage import Crew, Say, StageError, run
 from genmint.flow.summary import Verdict
-from genmint.project import Project
 
 
 def champions(project: Project, names: Sequence[str]) -> dict[str, str | None]:
-    """Version that is champion, by model; None where there is none.
+    """Return the champion version by model; None if there is none.
 
     Raises:
-        RegistryUnreachableError: the registry does not answer. That is never "none".
+        RegistryUnreachableError: the registry does not answer, which is different from None.
     """
-    from genmint.lookup import champion
+    from genmint.registry.resolve import champion
 
     found = {name: champion(project, name) for name in names}
     return {name: None if version is None else version.version for name, version in found.items()}
 
 
 def refusals(project: Project, name: str) -> int:
-    """How many models of that name its gate has refused in a row, the latest among them.
+    """Return how many versions of the model its gate has refused in a row, up to the latest.
 
     Raises:
         RegistryUnreachableError: the registry does not answer.
     """
-    from genmint.registry import Registry
-    from genmint.versions import refusals_in_a_row
+    from genmint.promotion.version_info import refusals_in_a_row
+    from genmint.registry.registry import Registry
 
     registry = Registry.existing(project)
     return 0 if registry is None else refusals_in_a_row(registry.versions(name))
 
 
 def tracker(project: Project) -> str:
-    """Address of MLflow, for links."""
+    """Return the address of MLflow, for links."""
     from genmint import tracking
 
     return tracking.uri(project)
@@ -51,10 +51,10 @@ def promote(
     crew: Crew,
     say: Say,
 ) -> list[Verdict]:
-    """Run `genmint promote` with the checkout's code; return what became of each model.
+    """Run `genmint promote` with the checkout's code; return the result of each model.
 
     Raises:
-        StageError: it could not; nothing was written for the models that it did not name.
+        StageError: promotion failed; nothing was written for models that it did not report.
     """
     if not names:
         return []

@@ -1,28 +1,28 @@
-"""What a commit says, read without a checkout."""
+"""Reading files of a commit without a checkout."""
 
 from __future__ import annotations
 
+from genmint.common.errors import GenmintError
+from genmint.common.programs import file_at, git
+from genmint.common.project import Project
 from genmint.config import Params, parse_params
-from genmint.errors import GenmintError
-from genmint.programs import file_at, git
-from genmint.project import Project
 
 
 def params_at(home: Project, commit: str) -> Params:
-    """params.yaml of a commit.
+    """Return the settings in params.yaml of a commit.
 
     Raises:
-        ConfigError: it is not valid.
-        GenmintError: the commit has none.
+        ConfigError: the file is not valid.
+        GenmintError: the commit does not have the file.
     """
     return parse_params(text_at(home, commit, home.params.name), home.params)
 
 
 def text_at(home: Project, commit: str, path: str) -> str:
-    """The file that a commit has at a path of the project.
+    """Return the text of a project file in a commit.
 
     Raises:
-        GenmintError: the commit has none.
+        GenmintError: the commit does not have the file.
     """
     text = file_at(home, commit, path)
     if text is None:
@@ -31,10 +31,10 @@ def text_at(home: Project, commit: str, path: str) -> str:
 
 
 def object_at(home: Project, commit: str, path: str) -> str | None:
-    """Hash of what git keeps at a path of the project, None if it keeps nothing there.
+    """Return git's hash of a path of the project in a commit, None if the path is not tracked.
 
     Raises:
-        GitError: there is no such commit, or git cannot be used here.
+        GitError: there is no such commit, or git is not usable here.
     """
     listed = git(home, "ls-tree", commit, "--", path)
     return listed.partition("\t")[0].split()[2] if listed else None

@@ -1,4 +1,4 @@
-"""The stage graph as DVC has it, and the pieces of it that are run as one."""
+"""Stage graph from DVC, and its division into units that are executed together."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from genmint.errors import ConfigError, GenmintError
+from genmint.common.dvc_lock import DATASET_STAGES, MODEL_STAGES
+from genmint.common.errors import ConfigError, GenmintError
+from genmint.common.project import Project
 from genmint.flow.stage import Crew, run
-from genmint.lock import DATASET_STAGES, MODEL_STAGES
-from genmint.project import Project
 
-# Run in a child: DVC keeps state in its process, and several flows may share one.
+# Runs in a child process, since DVC keeps global state and several flows may share a process.
 _READ = """
 import json
 from dvc.repo import Repo
@@ -23,22 +23,22 @@ with Repo() as repo:
         for stage in graph.nodes
     }))
 """
-# What makes a model on a worker, as one run; MODEL_STAGES without the gate, which is no work.
+# Stages executed in one run on a worker: MODEL_STAGES without the gate, which is cheap.
 _ON_WORKER = MODEL_STAGES[:-1]
-# What all stages of a data set are called together. They need each other one by one: as one unit
-# they cost one start of DVC, and what was begun is not put off for what is less urgent.
+# Name of the unit of all stages of a data set. They depend on each other in sequence. As one unit
+# they need one start of DVC, and a started sequence is not delayed by less urgent units.
 _DATA = "data"
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Stages that one run does, one after the other.
+    """Stages that one run executes in sequence.
 
     Attributes:
-        name: of the unit: its stage, the model that it makes, or data@NAME of a data set.
-        stages: in the order in which they depend on each other.
-        needs: names of the units that must be done before.
-        model: that it trains, if it does.
+        name: name of the unit: its stage, its model, or data@NAME for a data set.
+        stages: stages in the order of their dependencies.
+        needs: names of the units that must finish before.
+        model: model that the unit trains, None if it trains none.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Unit:
 
 
 def read_graph(project: Project, crew: Crew) -> dict[str, list[str]]:
-    """Read every stage with the stages that it reads from, from DVC.
+    """Read every stage with its direct dependencies from DVC.
 
     Raises:
         GenmintError: dvc.yaml cannot be read.
@@ -63,7 +63,7 @@ def read_graph(project: Project, crew: Crew) -> dict[str, list[str]]:
 
 
 def stages_for(graph: Mapping[str, list[str]], models: Iterable[str]) -> dict[str, list[str]]:
-    """The part of the graph that the gates of these models rest on.
+    """Return the part of the graph that the gates of these models depend on.
 
     Raises:
         ConfigError: a model has no gate stage.
@@ -81,9 +81,9 @@ def stages_for(graph: Mapping[str, list[str]], models: Iterable[str]) -> dict[st
 
 
 def units(graph: Mapping[str, list[str]]) -> list[Unit]:
-    """Units of a graph, each after those that it needs.
+    """Return the units of a graph in topological order.
 
-    One is a model's train and evaluate, and one is all stages of a data set.
+    Train and evaluate of a model form one unit, and so do all stages of a data set.
     """
     members: dict[str, list[str]] = {}
     for stage in _in_order(graph):
@@ -98,11 +98,11 @@ def units(graph: Mapping[str, list[str]]) -> list[Unit]:
 
 
 def weights(plan: Iterable[Unit], seconds: Mapping[str, float]) -> dict[str, float]:
-    """What hangs on each unit of a plan: the seconds of the longest model that waits for it.
+    """Return the priority of each unit: the training time of the longest model that waits for it.
 
     Args:
-        plan: units, each after those that it needs.
-        seconds: of each model.
+        plan: units in topological order.
+        seconds: training time of each model in seconds.
     """
     found: dict[str, float] = {}
     for unit in reversed(list(plan)):
@@ -114,7 +114,7 @@ def weights(plan: Iterable[Unit], seconds: Mapping[str, float]) -> dict[str, flo
 
 
 def data_unit(dataset: str) -> str:
-    """Name of the unit that all stages of a data set are."""
+    """Return the name of the unit with all stages of a data set."""
     return f"{_DATA}@{dataset}"
 
 
@@ -126,7 +126,7 @@ def _unit_of(stage: str) -> str:
 
 
 def _in_order(graph: Mapping[str, list[str]]) -> list[str]:
-    """Every node after those that it needs; of the rest, as they come."""
+    """Return the nodes in topological order; otherwise the given order is kept."""
     order: list[str] = []
 
     def visit(node: str) -> None:

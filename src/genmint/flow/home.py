@@ -1,4 +1,4 @@
-"""Which repository a worker works for."""
+"""Repository that a worker uses."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 
 import genmint
-from genmint.errors import ConfigError
-from genmint.project import HOME, Project
+from genmint.common.errors import ConfigError
+from genmint.common.project import HOME, Project
 
 __all__ = ["HOME", "enter", "find_home"]
 
 
 def find_home() -> Project:
-    """The repository of this machine: GENMINT_HOME, or the one that genmint is installed from.
+    """Return the repository of this machine: GENMINT_HOME, or the one genmint is installed from.
 
     Raises:
         ConfigError: neither is a genmint checkout.
@@ -29,7 +29,7 @@ def find_home() -> Project:
 
 
 def enter() -> dict[str, str]:
-    """Step of prefect.yaml: a worker's run starts in this machine's repository, wherever it is."""
+    """Step of prefect.yaml: start a worker's run in this machine's repository."""
     folder = find_home().root
     os.chdir(folder)
     return {"directory": str(folder)}

@@ -1,45 +1,50 @@
-"""A command that ends with the process that started it: `python keeper.py COMMAND …`.
+"""Wrapper that ends a command when its flow ends: `python keeper.py COMMAND …`.
 
-DVC starts a shell, and the shell a stage. Killing the first leaves the others, so this process
-stands above them all: it holds the reading end of a pipe whose other end only the flow has, and
-when the flow is gone, however it went, the kernel closes the pipe and the command is ended.
-It runs in the standard library alone, so that it starts at once.
+DVC starts a shell, and the shell a stage, so killing DVC leaves the others running. This process is
+their common ancestor. It holds the read end of a pipe whose write end only the flow has. When the
+flow ends for any reason, the kernel closes the pipe and this process ends the command. It uses the
+standard library only, so that it starts fast.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-# A training saves its state when it is asked to end, which takes a step and a file.
+# A training run saves its state on SIGTERM, which takes one step and a file write.
 _GRACE_SECONDS = 10.0
 _LOOK_SECONDS = 0.2
 
-_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
 def main() -> int:
-    """Run the command of sys.argv; return its exit code, as a shell gives it."""
+    """Run the command in sys.argv; return its exit code in the shell's convention."""
+    # Import from the package of this file, not from the one in the command's environment.
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    from genmint.common.process_parent import die_with_parent
+
     asked: list[int] = []
-    # Whoever ends this process means the command.
+    # A signal to this process is meant for the command.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: asked.append(number))
     linux = sys.platform == "linux"
     if linux:
-        # What the shell leaves behind becomes a child of ours, and can be waited for.
+        # Orphans of the shell become children of this process and can be reaped.
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
     child = subprocess.Popen(
         sys.argv[1:],
         stdin=subprocess.DEVNULL,
         process_group=0,
-        preexec_fn=_die_with_parent if linux else None,
+        preexec_fn=functools.partial(die_with_parent, os.getpid()),
     )
     pipe = sys.stdin.fileno()
     watched = [pipe, *([os.pidfd_open(child.pid)] if linux else [])]
@@ -48,7 +53,7 @@ def main() -> int:
         if pipe in ready or asked:
             _end(child)
             return 130
-    # Nothing of the command may outlive it.
+    # Remaining processes of the command must not outlive it.
     _signal(child.pid, signal.SIGKILL)
     code = child.returncode
     return code if code >= 0 else 128 - code
@@ -64,10 +69,10 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _any_left(child: subprocess.Popen[bytes]) -> bool:
-    """Whether anything of the command's process group still runs."""
+    """Return whether any process of the command's process group is still running."""
     child.poll()
     with contextlib.suppress(ChildProcessError):
-        # Those that were left to us; our own child is waited for above.
+        # Reap adopted orphans only; poll() above reaps the direct child.
         while child.returncode is not None and os.waitpid(-1, os.WNOHANG)[0]:
             pass
     try:
@@ -80,10 +85,6 @@ def _any_left(child: subprocess.Popen[bytes]) -> bool:
 def _signal(group: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, number)
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,25 @@
-"""Validation reports of a checkout that goes away, kept where its error message can name them."""
+"""Copies of validation reports from a temporary checkout, so that error messages can name them."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from genmint.files import atomic_dir
-from genmint.project import Project
+from genmint.common.files import atomic_dir
+from genmint.common.project import Project
 
 
 def keep_validation(checkout: Project, dataset: str, kept: Path, message: str) -> str:
-    """Copy the quarantine list and the Data Docs of a data set that may not enter.
+    """Copy the quarantine list and the Data Docs of a data set that failed validation.
 
     Args:
-        checkout: that the validation ran in.
-        dataset: its name.
-        kept: folder for `quarantine.csv` and `docs/`; what it held before is replaced.
-        message: the error of the validation, which names files of the checkout.
+        checkout: project in which the validation ran.
+        dataset: name of the data set.
+        kept: target folder for `quarantine.csv` and `docs/`; earlier content is replaced.
+        message: error message of the validation, which names files of the checkout.
 
     Returns:
-        The message, naming the copies.
+        The message with the paths of the copies.
     """
     with atomic_dir(kept) as folder:
         for path, copy in (

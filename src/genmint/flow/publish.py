@@ -1,4 +1,7 @@
-"""What a flow made, on a branch of its own; no other branch, index or tree is touched."""
+"""Publication of a flow's results on a separate branch.
+
+No other branch, index or working tree is changed.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,18 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from genmint.dvc_config import has_remote
-from genmint.errors import GenmintError, TemporaryError
-from genmint.files import write_text
+from genmint.common.dvc_config import has_remote
+from genmint.common.dvc_lock import parse_lock
+from genmint.common.errors import GenmintError, TemporaryError
+from genmint.common.files import write_text
+from genmint.common.programs import file_at, git
+from genmint.common.project import Project
 from genmint.flow.checkout import git_remote
 from genmint.flow.transfer import give_back
-from genmint.lock import parse_lock
-from genmint.programs import file_at, git
-from genmint.project import Project
 
 PREFIX = "retrain"
-# Beside, not under metrics/ and reports/: those are outputs of stages, and DVC refuses to run a
-# stage whose outputs git tracks.
+# Separate from metrics/ and reports/, which are stage outputs: DVC refuses to run a stage whose
+# outputs git tracks.
 RESULTS = "results"
 
 _AUTHOR = ("-c", "user.name=genmint", "-c", "user.email=genmint@localhost")
@@ -31,13 +34,13 @@ _committing = threading.Lock()
 
 @dataclass(frozen=True)
 class Published:
-    """Where results went.
+    """Location of published results.
 
     Attributes:
-        branch: its name; that of an earlier flow if it made the very same.
-        commit: that the branch points to.
-        pushed: the remote that it was pushed to; None if there is none.
-        new: whether this flow made the branch.
+        branch: branch name; that of an earlier flow if its results are identical.
+        commit: commit of the branch.
+        pushed: remote that the branch was pushed to; None if there is none.
+        new: whether this flow created the branch.
     """
 
     branch: str
@@ -49,13 +52,13 @@ class Published:
 def record(checkout: Project, message: str, *, with_stages: Iterable[str] = ()) -> str:
     """Commit params.yaml, dvc.lock, pointers and results in the checkout; return the commit.
 
-    The checkout's HEAD is detached: no branch moves. Nothing new is no new commit.
+    The checkout's HEAD is detached, so no branch moves. Without changes there is no new commit.
 
     Args:
-        checkout: of a flow.
-        message: of the commit.
-        with_stages: dvc.lock is waited for until it has these, since DVC writes it in place while
-            other stages run.
+        checkout: checkout of a flow.
+        message: commit message.
+        with_stages: stages that dvc.lock must contain; the call waits for them, since DVC writes
+            the file in place while other stages run.
 
     Raises:
         GenmintError: dvc.lock lacks a stage, or git fails.
@@ -64,7 +67,7 @@ def record(checkout: Project, message: str, *, with_stages: Iterable[str] = ()) 
         _add_lock(checkout, frozenset(with_stages))
         paths = [path for path in ("params.yaml", RESULTS) if (checkout.root / path).exists()]
         git(checkout, "add", "--force", "--", *paths)
-        # Pointers of data that was added, and what DVC wrote to ignore it.
+        # Pointers of added data, and the .gitignore files that DVC wrote for them.
         git(checkout, "add", "--", ".", ":(exclude)dvc.lock")
         if git(checkout, "status", "--porcelain", "--untracked-files=no"):
             git(checkout, *_author(checkout), "commit", "--quiet", "--no-verify", "-m", message)
@@ -72,7 +75,7 @@ def record(checkout: Project, message: str, *, with_stages: Iterable[str] = ()) 
 
 
 def gather_results(checkout: Project, models: Sequence[str]) -> None:
-    """Copy metrics and gate record of each model to results/NAME, where git may have them."""
+    """Copy metrics and gate record of each model to results/NAME, which git may track."""
     for name in models:
         folder = checkout.root / RESULTS / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,24 +92,24 @@ def publish(
     *,
     models: Sequence[str],
 ) -> Published | None:
-    """Commit what the checkout has to a branch retrain/DATE-ID; push it where there is a remote.
+    """Commit the checkout's results to a branch retrain/DATE-ID, and push it if there is a remote.
 
-    Where there is a remote of DVC, too, all that these models came of goes there first, so that
-    `dvc pull` gives it to whoever gets the branch.
+    If DVC has a remote as well, all inputs and outputs of the models are pushed there first, so
+    that `dvc pull` works for users of the branch.
 
     Args:
-        home: whose repository gets the branch.
-        checkout: with the results.
+        home: project whose repository gets the branch.
+        checkout: checkout with the results.
         base: commit that the checkout was made from.
-        identity: of the flow's run, for the name of the branch.
-        message: of the commit.
-        models: that were made, down to the gate.
+        identity: id of the flow run, for the branch name.
+        message: commit message.
+        models: models that were processed up to the gate.
 
     Returns:
-        None if there is nothing that `base` does not have.
+        The location of the results; None if they do not differ from `base`.
 
     Raises:
-        TemporaryError: it cannot be pushed; the branch is there, and can be pushed by hand.
+        TemporaryError: the push failed; the local branch exists and can be pushed by hand.
         GenmintError: git fails.
     """
     _put_in_order(checkout, base)
@@ -119,7 +122,8 @@ def publish(
         branch, commit = known
     else:
         branch = _free_name(home, identity)
-        # The empty old value: somebody else's branch of this name would be an error, not a loss.
+        # With an empty old value, an existing branch of this name is an error and is not
+        # overwritten.
         git(home, "update-ref", f"refs/heads/{branch}", commit, "")
     if models and git_remote(home) is not None and has_remote(checkout.root):
         give_back(checkout, [f"gate@{name}" for name in models], upstream=True)
@@ -130,7 +134,7 @@ def push(home: Project, branch: str) -> str | None:
     """Push a branch to the remote (origin, or the only one); return the remote, None without one.
 
     Raises:
-        TemporaryError: the remote did not take it.
+        TemporaryError: the remote did not accept it.
     """
     remote = git_remote(home)
     if remote is not None:
@@ -144,7 +148,7 @@ def push(home: Project, branch: str) -> str | None:
 
 
 def _author(checkout: Project) -> tuple[str, ...]:
-    """Who commits: the user of git, or genmint where git knows none."""
+    """Return git options for the author: none if git has a user, else genmint."""
     try:
         git(checkout, "var", "GIT_AUTHOR_IDENT")
         git(checkout, "var", "GIT_COMMITTER_IDENT")
@@ -154,7 +158,7 @@ def _author(checkout: Project) -> tuple[str, ...]:
 
 
 def _add_lock(checkout: Project, stages: frozenset[str]) -> None:
-    """Give git a dvc.lock that is whole: DVC writes it in place while other stages run."""
+    """Stage a complete dvc.lock; DVC writes it in place while other stages run."""
     deadline = time.monotonic() + _LOCK_SECONDS
     while checkout.lock.exists() or stages:
         try:
@@ -173,9 +177,9 @@ def _add_lock(checkout: Project, stages: frozenset[str]) -> None:
 
 
 def _put_in_order(checkout: Project, base: str) -> None:
-    """Put new stages of dvc.lock in order of their names, those that were there before them.
+    """Sort new stages of dvc.lock by name, after the existing stages in their order.
 
-    DVC appends them as they end, so the same results would be another file each night.
+    DVC appends stages as they finish, so equal results would otherwise differ between nightly runs.
     """
     if not checkout.lock.exists():
         return
@@ -192,7 +196,7 @@ def _put_in_order(checkout: Project, base: str) -> None:
 
 
 def _branch_with(home: Project, tree: str) -> tuple[str, str] | None:
-    """A branch of an earlier flow with these very files, and its commit."""
+    """Return the branch of an earlier flow with the same files, and its commit."""
     listed = git(
         home, "for-each-ref", "--format=%(tree) %(objectname) %(refname:lstrip=2)",
         f"refs/heads/{PREFIX}",

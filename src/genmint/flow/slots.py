@@ -1,4 +1,4 @@
-"""Who may compute next where more wait than there are cores: whoever the end waits for longest."""
+"""Scheduling of compute slots by the length of the remaining work."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 
 class Slots:
-    """So many threads at a time; of those that wait the heaviest goes first, of equals the first.
+    """Limit on concurrent threads; waiting ones are admitted by weight, ties in order of arrival.
 
-    A schedule is over soonest when what takes longest begins first (Graham 1969).
+    Longest processing time first keeps the total time short (Graham 1969).
     """
 
     def __init__(self, count: int) -> None:
-        """Let `count` threads, 1 or more, in at a time."""
+        """Admit `count` threads, 1 or more, at a time."""
         self._free = count
         self._turn = threading.Condition()
         self._waiting: list[tuple[float, int]] = []
@@ -24,7 +24,11 @@ class Slots:
 
     @contextlib.contextmanager
     def taken(self, weight: float = 0.0) -> Iterator[None]:
-        """Wait for a slot and hold it; `weight` is what hangs on it, in seconds."""
+        """Wait for a slot and hold it in the `with` block.
+
+        Args:
+            weight: priority: time in seconds of the work that depends on this thread.
+        """
         with self._turn:
             mine = (-weight, next(self._number))
             heapq.heappush(self._waiting, mine)
@@ -37,7 +41,7 @@ class Slots:
                 raise
             heapq.heappop(self._waiting)
             self._free -= 1
-            # There may be a slot for the next one too.
+            # There may be a free slot for the next one, too.
             self._turn.notify_all()
         try:
             yield

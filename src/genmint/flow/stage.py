@@ -1,4 +1,4 @@
-"""Stages of the graph, run by DVC in a child that ends with this process."""
+"""Execution of stages by DVC in a child process that ends with this process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import random
 import re
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -18,20 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from genmint.errors import FAILURE_FILE, GenmintError, TemporaryError
+from genmint.common.dvc_rwlock import mend_rwlock
+from genmint.common.errors import FAILURE_FILE, GenmintError, TemporaryError
+from genmint.common.files import scratch_dir
+from genmint.common.programs import clean_environment
+from genmint.common.project import Project
 from genmint.flow import keeper
-from genmint.programs import NOT_INHERITED
-from genmint.project import Project
-from genmint.rwlock import mend_rwlock
 from genmint.training.device_lock import DEVICE, NO_DEVICE
 
 Result = Literal["ran", "cached", "unchanged"]
 Say = Callable[[str], None]
 
-# Two processes of DVC in one checkout: one loses, and says so in one of these ways.
+# Messages of DVC if another DVC process uses the same checkout.
 _BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
 _LOCK_SECONDS = 300.0
-# By its file, since the code of the checkout may be older than it.
+# Called by its file path, since the code of the checkout may be older.
 _KEEPER = (sys.executable, "-I", keeper.__file__)
 _KEPT_LINES = 40
 
@@ -40,7 +40,7 @@ _SAID: tuple[tuple[re.Pattern[str], Result], ...] = (
     (re.compile(r"^Stage '([^']+)' is cached - skipping run"), "cached"),
     (re.compile(r"^Stage '([^']+)' didn't change, skipping"), "unchanged"),
 )
-# DVC's advice to people, which nobody follows in a flow.
+# DVC's hints for interactive use, which do not apply to a flow.
 _ADVICE = (
     "To track the changes with git",
     "git add ",
@@ -48,18 +48,18 @@ _ADVICE = (
     "dvc config core.",
     "Use `dvc push`",
 )
-# DVC's own words for a stage that was killed: nothing is wrong with it.
+# DVC's messages for a stage that was killed, which is not an error of the stage.
 _KILLED = re.compile(r"exited with -\d+|exited with (?:130|137|143)\b")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What DVC did about a stage.
+    """What DVC did for a stage.
 
     Attributes:
-        stage: its name.
-        result: ran; cached (its outputs were in DVC's cache); unchanged (they lay here).
-        seconds: from the end of the stage before it to its own, DVC's part included.
+        stage: name of the stage.
+        result: ran; cached (outputs came from the DVC cache); unchanged (outputs were up to date).
+        seconds: time from the end of the previous stage to its own end, including DVC's overhead.
     """
 
     stage: str
@@ -71,10 +71,10 @@ class StageError(GenmintError):
     """A stage that failed.
 
     Attributes:
-        stage: its name.
-        message: what it printed, without its name.
-        heals: whether the same again may succeed: a lock, the network, the tracker, a kill.
-        kinds: names of the classes of genmint's error, if it was one of genmint's.
+        stage: name of the stage.
+        message: its error message, without its name.
+        heals: whether a retry may succeed: a lock, the network, the tracker, a kill.
+        kinds: class names of the genmint error; empty for other errors.
     """
 
     def __init__(self, stage: str, message: str, *, heals: bool, kinds: Sequence[str] = ()) -> None:
@@ -85,20 +85,20 @@ class StageError(GenmintError):
         self.kinds = tuple(kinds)
 
     def having(self, message: str) -> StageError:
-        """The same failure in other words."""
+        """Return the same failure with another message."""
         return StageError(self.stage, message, heals=self.heals, kinds=self.kinds)
 
 
 def heals(error: object) -> bool:
-    """Whether the same again may succeed: a lock, the network, the tracker, a process killed.
+    """Return whether a retry may succeed: a lock, the network, the tracker, a killed process.
 
-    Bad data, a wrong configuration and a training that failed stay as they are.
+    Bad data, a wrong configuration and a failed training run are not retried.
     """
     return isinstance(error, TemporaryError) or (isinstance(error, StageError) and error.heals)
 
 
 class Crew:
-    """The commands that a flow runs, so that all can be ended with it."""
+    """Process group of the commands that a flow runs, so that all of them can be ended."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -106,19 +106,19 @@ class Crew:
         self._over = False
 
     def start(self, project: Project, command: Sequence[str], env: dict[str, str]) -> Any:
-        """Start a command under a keeper of its own.
+        """Start a command under its own keeper process.
 
         Raises:
             GenmintError: the flow is ending.
         """
         with self._lock:
             if self._over:
-                raise GenmintError("the flow is ending, so nothing more is started")
+                raise GenmintError("the flow is ending, so no command is started")
             process = subprocess.Popen(
                 [*_KEEPER, *command],
                 cwd=project.root,
                 env=env,
-                # Nothing is ever written to it: it closes when this process is gone.
+                # Never written to; it closes when this process ends.
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -130,7 +130,7 @@ class Crew:
         return process
 
     def forget(self, process: Any) -> None:
-        """Let go of a command that has ended, or end it."""
+        """Terminate a command if it is running, and release it."""
         process.terminate()
         process.wait()
         with self._lock:
@@ -139,7 +139,10 @@ class Crew:
         process.stdout.close()
 
     def end(self) -> None:
-        """Ask all to end, as Ctrl-C does: a training saves its state. Nothing more is started."""
+        """Request the end of all commands, as Ctrl-C does, and prevent further starts.
+
+        A training run then saves its state.
+        """
         with self._lock:
             self._over = True
             running = list(self._running)
@@ -158,26 +161,26 @@ def reproduce(
     pull: bool = False,
     threads: int | None = None,
 ) -> list[Outcome]:
-    """Let DVC bring these stages up to date, and none that they rest on.
+    """Let DVC bring these stages up to date, without their dependencies.
 
     Args:
         project: the checkout.
-        stages: in the order in which they depend on each other.
-        crew: that the command belongs to.
-        say: is given each line that DVC and the stages print.
-        force: verbs of those that run also where nothing changed.
-        may_train: if false, results come from DVC's cache or not at all.
-        pull: fetch from DVC's remote what its cache lacks.
-        threads: that each of them may compute with; None leaves it to the environment.
+        stages: stages in the order of their dependencies.
+        crew: process group of the command.
+        say: called with each line that DVC and the stages print.
+        force: verbs of the stages that run even if nothing changed.
+        may_train: if False, training results come from the DVC cache or the stage fails.
+        pull: fetch files that the cache lacks from the DVC remote.
+        threads: number of threads per stage; None uses the environment.
 
     Raises:
-        StageError: one failed; those before it are done.
+        StageError: a stage failed; the stages before it are done.
     """
     env = {} if may_train else {DEVICE: NO_DEVICE}
     if threads is not None:
         env["OMP_NUM_THREADS"] = str(threads)
     outcomes: list[Outcome] = []
-    # DVC forces all that it is given, or nothing.
+    # DVC's --force applies to all given stages, so forced and other stages run separately.
     for forced, part in itertools.groupby(stages, lambda stage: stage.partition("@")[0] in force):
         options = [*(["--force"] if forced else []), *(["--pull"] if pull else [])]
         outcomes += _brought_up_to_date(project, list(part), options, crew=crew, say=say, env=env)
@@ -209,14 +212,16 @@ def _brought_up_to_date(
         if mended is not None:
             say(mended)
         done = run(project, command, crew=crew, env=env, say=hear)
-        results |= _results(done.lines)
+        # Stages that ran before DVC met another process are now reported as unchanged.
+        ran = {stage: result for stage, result in results.items() if result == "ran"}
+        results |= _results(done.lines) | ran
         if done.code == 0:
             break
         failure = _failure(done, stages)
         if done.failure is not None or not _is_busy(done) or time.monotonic() > deadline:
             raise failure
         time.sleep(random.uniform(0.1, 0.6))  # noqa: S311 - so that two do not meet again
-    # DVC says nothing of the end of a stage: it is where the next one begins.
+    # DVC does not report the end of a stage, so the start of the next one is used.
     ends = [begins.get(stage, begun) for stage in stages[1:]] + [time.monotonic()]
     outcomes = []
     for stage, end in zip(stages, ends, strict=True):
@@ -227,12 +232,12 @@ def _brought_up_to_date(
 
 @dataclass(frozen=True)
 class Done:
-    """How a command ended.
+    """Result of a command.
 
     Attributes:
-        code: its exit code.
-        lines: the last of what it printed, and every line about what DVC does.
-        failure: kinds and message of genmint's error, if it was one.
+        code: exit code.
+        lines: last lines of its output, and every line about DVC's actions.
+        failure: class names and message of the genmint error, None for other results.
     """
 
     code: int
@@ -248,9 +253,9 @@ def run(
     say: Say,
     env: dict[str, str] | None = None,
 ) -> Done:
-    """Run a command with the code of a checkout, so that it ends when this process does."""
-    with tempfile.TemporaryDirectory(prefix="genmint-") as scratch:
-        failure = Path(scratch) / "failure.json"
+    """Run a command with the code of a checkout; it ends when this process ends."""
+    with scratch_dir() as scratch:
+        failure = scratch / "failure.json"
         known = environment(project) | (env or {}) | {FAILURE_FILE: str(failure)}
         process = crew.start(project, command, known)
         telling: list[str] = []
@@ -268,8 +273,8 @@ def run(
 
 
 def environment(project: Project) -> dict[str, str]:
-    """Environment of a command that is to run the code of a checkout, not the installed one."""
-    env = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+    """Return the environment for running a checkout's code instead of the installed one."""
+    env = clean_environment()
     source = str(project.root / "src")
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [source, env.get("PYTHONPATH")]))
     env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", "")])
@@ -277,6 +282,11 @@ def environment(project: Project) -> dict[str, str]:
     env["GIT_TERMINAL_PROMPT"] = "0"
     env["DVC_NO_ANALYTICS"] = env.get("DVC_NO_ANALYTICS", "1")
     return env
+
+
+def begun_stage(line: str) -> str | None:
+    """Return the stage that DVC starts to run according to an output line, else None."""
+    return next((stage for stage, result in _results([line]).items() if result == "ran"), None)
 
 
 def _results(lines: Sequence[str]) -> dict[str, Result]:

@@ -1,4 +1,4 @@
-"""What a flow did, as the Markdown page that Prefect shows."""
+"""Summary of a flow as a Markdown page for Prefect."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from genmint.escaping import markdown
+from genmint.common.escaping import markdown
+from genmint.common.project import Project
 from genmint.flow.publish import Published
 from genmint.flow.stage import Outcome
-from genmint.project import Project
 
-# A page with all pictures should stay quick to load.
+# Limits the size of the page, so that it loads fast.
 _PICTURE_BYTES = 400_000
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a model.
+    """Result of one model.
 
     Attributes:
-        name: of the model.
-        verdict: of `genmint promote`; "failed" where a stage it needs did.
-        reason: in words.
-        version: that it is in the registry, if it was registered.
-        before: version that was champion before; None if there was none.
-        after: version that is champion now.
+        name: name of the model.
+        verdict: result of `genmint promote`; "failed" if a required stage failed.
+        reason: explanation of the result.
+        version: registry version, None if it was not registered.
+        before: champion version before the flow; None if there was none.
+        after: champion version after the flow; None if there is none.
     """
 
     name: str
@@ -38,16 +38,16 @@ class Verdict:
 
 @dataclass
 class Night:
-    """What a flow did.
+    """Result of one flow.
 
     Attributes:
-        commit: that it started from.
-        outcomes: of the stages, as they ended.
-        failures: message of each unit that failed, or was not tried for want of another.
-        where: on which worker a model was trained, by model.
-        verdicts: of the models.
-        published: where the results are, if there were any.
-        notes: what else a reader should know.
+        commit: commit that the flow started from.
+        outcomes: outcomes of the stages, in the order of completion.
+        failures: message of each unit that failed, or was skipped because of another failure.
+        where: worker on which a model was trained, by model.
+        verdicts: results of the models.
+        published: location of the results, None if there are none.
+        notes: further information for the reader.
     """
 
     commit: str
@@ -60,7 +60,7 @@ class Night:
 
     @property
     def trained(self) -> list[str]:
-        """Models that were trained, not taken from DVC's cache."""
+        """Models that this run trained in any attempt, without those from the DVC cache."""
         return [
             outcome.stage.partition("@")[2]
             for outcome in self.outcomes
@@ -68,11 +68,12 @@ class Night:
         ]
 
     def headline(self) -> str:
-        """One line: what was trained, what changed, what failed."""
+        """Return one line: what was trained, what changed, what failed."""
         moved = [each.name for each in self.verdicts if each.before != each.after]
         trained = self.trained
-        nothing = "nothing changed, so nothing was trained"
-        parts = [f"trained {', '.join(trained)}" if trained else nothing]
+        parts = [f"trained {', '.join(trained)}"] if trained else []
+        if not trained and not self.failures:
+            parts.append("nothing changed, so nothing was trained")
         if moved:
             parts.append(f"new champion: {', '.join(moved)}")
         if self.failures:
@@ -81,12 +82,12 @@ class Night:
 
 
 def page(night: Night, checkout: Project, tracker: str) -> str:
-    """The page of a flow.
+    """Return the summary page of a flow.
 
     Args:
-        night: what it did.
-        checkout: with the samples of its models.
-        tracker: address of MLflow, for links; links need a server.
+        night: result of the flow.
+        checkout: checkout with the samples of its models.
+        tracker: address of MLflow; links are included only for a server.
     """
     where = night.published
     lines = [f"**{night.headline()}**", "", f"From commit `{night.commit[:12]}`"]
@@ -130,7 +131,7 @@ def _stages(outcomes: Sequence[Outcome], where: Mapping[str, str]) -> list[str]:
 
 
 def _pictures(checkout: Project, names: Sequence[str]) -> list[str]:
-    """Sheets of samples, in the page itself: a flow's checkout is gone when it is read."""
+    """Return the sample sheets as inline images, since the checkout is removed after the flow."""
     lines = []
     for name in names:
         sheet = checkout.samples(name) / "sheet.png"

@@ -1,22 +1,22 @@
-"""How inputs reach a worker and results come back: one cache if both have it, else a DVC remote."""
+"""Transfer of inputs and results between flow and worker, by a shared cache or a DVC remote."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
 
-from genmint.dvc_config import cache_dir, has_remote
-from genmint.errors import ConfigError, GenmintError, TemporaryError
-from genmint.files import write_text
+from genmint.common.dvc_config import cache_dir, has_remote, lacks_run_cache
+from genmint.common.errors import ConfigError, GenmintError, TemporaryError
+from genmint.common.files import write_text
+from genmint.common.programs import git, run_dvc
+from genmint.common.project import Project
 from genmint.flow.checkout import git_remote
-from genmint.programs import git, run_dvc
-from genmint.project import Project
 
 _TOKEN = "genmint.id"  # noqa: S105 - a name, not a secret
 
 
 def cache_token(project: Project) -> str:
-    """A random name of the project's DVC cache: two checkouts with the same name share it."""
+    """Return the random id of the project's DVC cache; equal ids mean a shared cache."""
     path = cache_dir(project.root) / _TOKEN
     if not path.exists():
         write_text(path, secrets.token_hex(8))
@@ -24,12 +24,12 @@ def cache_token(project: Project) -> str:
 
 
 def offer(home: Project, checkout: Project, commit: str, stages: Sequence[str], ref: str) -> None:
-    """Let workers on other machines have a commit and the outputs of these stages.
+    """Push a commit and the outputs of these stages for workers on other machines.
 
-    Without a git remote and a DVC remote there is nothing to do: workers share this repository.
+    Without a git remote and a DVC remote nothing is done, since workers then share this repository.
 
     Raises:
-        TemporaryError: a remote did not take them.
+        TemporaryError: a remote did not accept them.
     """
     remote = git_remote(home)
     if remote is None or not has_remote(checkout.root):
@@ -42,11 +42,11 @@ def offer(home: Project, checkout: Project, commit: str, stages: Sequence[str], 
 
 
 def obtain_commit(home: Project, commit: str, ref: str) -> None:
-    """Have a commit here, fetched if need be.
+    """Fetch a commit if it does not exist here.
 
     Raises:
-        ConfigError: it is not here, and there is no remote to fetch it from.
-        TemporaryError: it cannot be fetched.
+        ConfigError: the commit does not exist here, and there is no remote to fetch it from.
+        TemporaryError: the fetch failed.
     """
     try:
         git(home, "cat-file", "-e", f"{commit}^{{commit}}")
@@ -65,11 +65,11 @@ def obtain_commit(home: Project, commit: str, ref: str) -> None:
 
 
 def obtain(checkout: Project, stages: Sequence[str], token: str) -> bool:
-    """Put the outputs of these stages into a checkout; return whether the cache is the flow's own.
+    """Restore the outputs of these stages in a checkout; return whether the flow's cache is shared.
 
     Raises:
-        ConfigError: the cache is another, and DVC has no remote.
-        TemporaryError: the remote does not give them.
+        ConfigError: the cache is not shared, and DVC has no remote or one without a run-cache.
+        TemporaryError: the download from the remote failed.
     """
     if cache_token(checkout) == token:
         run_dvc(checkout, "checkout", *stages)
@@ -79,6 +79,14 @@ def obtain(checkout: Project, stages: Sequence[str], token: str) -> bool:
             f"{checkout.root}: shares no DVC cache with the flow, and DVC has no default remote. "
             "Run `dvc remote add --default NAME URL` in both repositories, and commit it."
         )
+    address = lacks_run_cache(checkout.root)
+    if address is not None:
+        # Checked early, because results could not be sent back after hours of training.
+        raise ConfigError(
+            f"{checkout.root}: DVC's default remote {address} is plain HTTP, over which DVC "
+            "keeps no run-cache: the flow would not find what trains here. Use another kind of "
+            "remote (S3, SSH, WebDAV, a shared folder), or share one cache (`dvc cache dir`)."
+        )
     try:
         run_dvc(checkout, "pull", *stages)
     except GenmintError as error:
@@ -87,15 +95,15 @@ def obtain(checkout: Project, stages: Sequence[str], token: str) -> bool:
 
 
 def give_back(checkout: Project, stages: Sequence[str], *, upstream: bool = False) -> None:
-    """Send the results of these stages to DVC's remote, with the run-cache that finds them.
+    """Push the results of these stages and the run-cache to the DVC remote.
 
     Args:
-        checkout: in which they ran.
-        stages: their names.
-        upstream: also the results that they depend on.
+        checkout: checkout in which they ran.
+        stages: names of the stages.
+        upstream: also push the results that they depend on.
 
     Raises:
-        TemporaryError: the remote did not take them.
+        TemporaryError: the remote did not accept them.
     """
     try:
         run_dvc(checkout, "push", "--run-cache", *(["--with-deps"] if upstream else []), *stages)
@@ -104,10 +112,10 @@ def give_back(checkout: Project, stages: Sequence[str], *, upstream: bool = Fals
 
 
 def take_back(checkout: Project) -> None:
-    """Fetch the run-cache, by which DVC then finds what workers made.
+    """Fetch the run-cache, which lets DVC find the workers' results.
 
     Raises:
-        TemporaryError: the remote does not give it.
+        TemporaryError: the download from the remote failed.
     """
     try:
         run_dvc(checkout, "fetch", "--run-cache")

@@ -1,27 +1,27 @@
-"""A model from train to evaluate, in a checkout of its own: what one run on a worker does."""
+"""Training and evaluation of one model in a separate checkout, as one run on a worker."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from genmint.common.errors import ConfigError
+from genmint.common.project import Project
 from genmint.config import load_params
-from genmint.errors import ConfigError
 from genmint.flow.checkout import checked_out
 from genmint.flow.stage import Crew, Outcome, Say, reproduce
 from genmint.flow.transfer import give_back, obtain, obtain_commit
-from genmint.project import Project
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a flow asks of a worker.
+    """Request of a flow to a worker.
 
     Attributes:
-        model: to train and evaluate.
-        commit: with code, parameters and the hashes of the prepared data.
-        ref: under which a git remote has the commit, if there is one.
+        model: model to train and evaluate.
+        commit: commit with code, parameters and the hashes of the prepared data.
+        ref: ref of the commit on the git remote, if there is one.
         cache: the flow's `transfer.cache_token`.
-        force: verbs of stages that run also where nothing changed.
+        force: verbs of the stages that run even if nothing changed.
     """
 
     model: str
@@ -32,11 +32,11 @@ class Order:
 
 
 def fulfil(home: Project, order: Order, name: str, crew: Crew, say: Say) -> list[Outcome]:
-    """Train and evaluate in a checkout called `name`; the results are in DVC's cache or remote.
+    """Train and evaluate in a checkout called `name`; results go to the DVC cache or remote.
 
     Raises:
         StageError: a stage failed.
-        GenmintError: commit, inputs or results cannot be brought here or back.
+        GenmintError: commit, inputs or results cannot be transferred.
     """
     obtain_commit(home, order.commit, order.ref)
     with checked_out(home, order.commit, name) as checkout:
@@ -61,6 +61,6 @@ def train_and_evaluate(
     say: Say,
     threads: int | None = None,
 ) -> list[Outcome]:
-    """Run both stages where this process is; those of which `force` names the verb run anyway."""
+    """Run both stages in this checkout; stages whose verb is in `force` run in any case."""
     stages = [f"{verb}@{model}" for verb in ("train", "evaluate")]
     return reproduce(checkout, stages, crew=crew, say=say, force=force, threads=threads)

@@ -1,1 +1,4 @@
-"""What a trained model has learnt, made visible: latents, attention, surprise."""
+"""Views of what a trained model has learnt: latents, attention, surprisal.
+
+Each file computes one view of a model; `genmint.reporting.explore` makes the page.
+"""

@@ -1,4 +1,4 @@
-"""Where a model looks: the weights of its attention, as maps."""
+"""Attention weights of a model as maps."""
 
 from __future__ import annotations
 
@@ -8,33 +8,30 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from genmint.models.family import Family, evaluating
-from genmint.models.networks import SelfAttention
-from genmint.models.rnn import RNN
-from genmint.models.rnn.attention import PastAttention
-from genmint.models.vae import VAE
+from genmint.models.shared.abilities import Encoder, Reader
+from genmint.models.shared.networks import Attention
 
 
 def grid_maps(
-    model: VAE,
+    model: Encoder,
     items: Tensor,
     places: Sequence[tuple[float, float]],
     *,
     labels: Tensor | None = None,
 ) -> Tensor | None:
-    """Where the encoder of a VAE looks from some places of an item.
+    """Where an encoder looks from some places of an item.
 
     Args:
-        model: the VAE.
+        model: of any device.
         items: uint8 N×C×H×W, N at most 64.
-        places: (down, right) in 0…1 of the sides.
+        places: query positions (down, right) as fractions 0…1 of the sides.
         labels: int64 N, for a conditional model.
 
     Returns:
-        float32 N×places×h×w, each map summing to 1, on the grid that the attention sees; None
-        where the model has no attention.
+        float32 N×places×h×w at the resolution of the attention layer; each map sums to 1. None if
+        the model has no attention.
     """
-    with _kept(model) as found:
+    with _kept(model.encoder) as found:
         if not found:
             return None
         shapes: list[tuple[int, int]] = []
@@ -56,32 +53,30 @@ def grid_maps(
     return chosen.view(len(items), len(rows), height, width)
 
 
-def past_map(model: RNN, symbols: Tensor) -> Tensor | None:
-    """How much an RNN looks back at each state of the past while it reads.
+def past_map(model: Reader, symbols: Tensor) -> Tensor | None:
+    """How much a model looks back at each state of the past while it reads.
 
     Args:
-        model: the RNN.
+        model: of text.
         symbols: int64 T.
 
     Returns:
-        float32 T×T, row t over the states up to t, summing to 1; None where the model has no
+        float32 T×T; row t covers the states up to t and sums to 1. None if the model has no
         attention.
     """
     with _kept(model) as found:
         if not found:
             return None
-        with evaluating(model):
-            model(symbols[None].to(model.device), None)
+        model.read(symbols)
         weights = found[0].weights
     assert weights is not None
     return weights[0].cpu()
 
 
 @contextlib.contextmanager
-def _kept(model: Family) -> Iterator[list[SelfAttention | PastAttention]]:
-    """Let the attentions of a model's encoder, or of an RNN, keep the weights of their pass."""
-    where: nn.Module = model.encoder if isinstance(model, VAE) else model
-    found = [one for one in where.modules() if isinstance(one, SelfAttention | PastAttention)]
+def _kept(where: nn.Module) -> Iterator[list[Attention]]:
+    """Let the attentions of a network keep the weights of their pass."""
+    found = [one for one in where.modules() if isinstance(one, Attention)]
     for one in found:
         one.keep = True
     try:
@@ -93,7 +88,7 @@ def _kept(model: Family) -> Iterator[list[SelfAttention | PastAttention]]:
 
 
 def enlarged(maps: Tensor, height: int, width: int) -> Tensor:
-    """Maps …×h×w on the grid of the item, float32 …×height×width, 1 at each map's strongest."""
+    """Resize maps …×h×w to float32 …×height×width, scaled so that the maximum of each is 1."""
     flat = maps.flatten(0, -3)[:, None]
     large = torch.nn.functional.interpolate(flat, (height, width), mode="nearest")[:, 0]
     strongest = large.flatten(1).amax(1).clamp_min(1e-12)[:, None, None]

@@ -1,4 +1,4 @@
-"""What a latent does to a sample: traversals, the change that each causes, and ways between."""
+"""Effect of latents on samples: traversals, effect sizes, interpolation and analogies."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genmint.models.gan import GAN
-from genmint.models.vae import VAE
+from genmint.models.shared.abilities import Decoder, Encoder
 
-# Items over which the change that a latent causes is averaged, at most.
+# Maximum number of items for averaging the effect of a latent.
 _ITEMS = 256
 
 
 @dataclass(frozen=True)
 class Effect:
-    """One latent of a VAE.
+    """One latent of an encoder.
 
     Attributes:
-        latent: its index.
-        kl: nats that it tells of an item, mean over the items; 0 is a collapsed one.
+        latent: index of the latent.
+        kl: KL divergence in nats, mean over the items; 0 if the latent has collapsed.
         active: whether its posterior mean varies over the items (Burda et al. 2016).
         spread: standard deviation of its posterior means over the items.
-        change: grey levels, 0…255: mean over items and pixels of half the absolute difference
-            between the decoder's means at one spread above and one below an item's own place.
+        change: effect on the output in grey levels, 0…255: mean over items and pixels of half the
+            absolute difference between the decoder's means at one `spread` above and below the
+            item's posterior mean.
     """
 
     latent: int
@@ -34,17 +34,19 @@ class Effect:
     change: float
 
 
-def effects(model: VAE, data: Tensor, *, seed: int, labels: Tensor | None = None) -> list[Effect]:
+def effects(
+    model: Encoder, data: Tensor, *, seed: int, labels: Tensor | None = None
+) -> list[Effect]:
     """What each latent next to the decoder tells and changes, the most telling first.
 
     Args:
-        model: of any device.
-        data: uint8 N×C×H×W, held out; the first 256 are looked at.
-        seed: of the binarisation, where pixels are.
+        model: model on any device.
+        data: uint8 N×C×H×W, held out; the first 256 items are used.
+        seed: seed of the binarisation, if pixels are binarised.
         labels: int64 N, for a conditional model; every item keeps its own.
     """
     data, labels = data[:_ITEMS], None if labels is None else labels[:_ITEMS]
-    width = model.config.latent
+    width = model.latent
     signals = model.health(data, seed=seed, labels=labels)
     means = model.encode(data, labels=labels)[:, :width]
     spread = means.double().std(dim=0, correction=0)
@@ -68,41 +70,40 @@ def effects(model: VAE, data: Tensor, *, seed: int, labels: Tensor | None = None
 
 
 def traversal(
-    model: VAE, item: Tensor, latent: int, values: Tensor, *, label: Tensor | None = None
+    model: Encoder, item: Tensor, latent: int, values: Tensor, *, label: Tensor | None = None
 ) -> Tensor:
-    """One latent at several values, all others where an item has them.
+    """Vary one latent over given values, with all others at an item's posterior mean.
 
     Args:
-        model: the VAE.
+        model: of any device.
         item: uint8 C×H×W.
         latent: index among those next to the decoder.
         values: float V, in standard deviations of N(0, 1).
-        label: int64 scalar, the item's, for a conditional model.
+        label: int64 scalar, the item's label, for a conditional model.
 
     Returns:
         uint8 V×C×H×W, the decoder's means.
     """
     of_item = None if label is None else label[None]
     z = model.encode(item[None], labels=of_item)
-    z = z[:, : model.config.latent].repeat(len(values), 1)
+    z = z[:, : model.latent].repeat(len(values), 1)
     z[:, latent] = values
     return model.decode(z, labels=None if label is None else label.expand(len(values)))
 
 
 def between(
-    model: VAE | GAN, starts: Tensor, ends: Tensor, steps: int, *, labels: Tensor | None = None
+    model: Decoder, starts: Tensor, ends: Tensor, steps: int, *, labels: Tensor | None = None
 ) -> Tensor:
-    """Samples on the way from one latent to another.
+    """Interpolate between pairs of latents.
 
-    Straight for a VAE, whose posterior means lie close together; along the sphere for a GAN, since
-    a long straight way leads through the middle, where N(0, I) has next to no mass (White 2016).
+    Straight, or along the sphere if the model says so (`Decoder.on_a_sphere`).
 
     Args:
-        model: the VAE or GAN.
+        model: of any device.
         starts: float32 N×L.
         ends: float32 N×L.
-        steps: samples of a way, both ends included; 2 or more.
-        labels: int64 N, for a conditional model: what all samples of a way are of.
+        steps: samples per interpolation, including both ends; 2 or more.
+        labels: int64 N, for a conditional model: class of each interpolation.
 
     Returns:
         uint8 N×steps×C×H×W.
@@ -110,23 +111,22 @@ def between(
     t = torch.linspace(0, 1, steps)[None, :, None]
     a, b = starts[:, None], ends[:, None]
     of = None if labels is None else labels.repeat_interleave(steps)
-    if isinstance(model, VAE):
+    if not model.on_a_sphere:
         way = (1 - t) * a + t * b
         return _rows(model.decode(way.flatten(0, 1), labels=of), steps)
     unit_a, unit_b = (v / v.norm(dim=2, keepdim=True) for v in (a, b))
     angle = (unit_a * unit_b).sum(2, keepdim=True).clamp(-1 + 1e-6, 1 - 1e-6).acos()
     way = (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / angle.sin()
-    return _rows(model.generate(way.flatten(0, 1), labels=of), steps)
+    return _rows(model.decode(way.flatten(0, 1), labels=of), steps)
 
 
-def analogies(model: VAE | GAN, z: Tensor) -> Tensor:
+def analogies(model: Decoder, z: Tensor) -> Tensor:
     """Every latent with every label (Kingma et al. 2014, figure 1).
 
-    What a row has in common is style, and what a column has in common is the class: they are apart
-    where a conditional model has learnt both.
+    Rows share a style and columns a class, if a conditional model has learnt to separate the two.
 
     Args:
-        model: a conditional VAE or GAN of K classes.
+        model: a conditional one of K classes.
         z: float32 N×L.
 
     Returns:
@@ -136,9 +136,7 @@ def analogies(model: VAE | GAN, z: Tensor) -> Tensor:
     classes = len(model.classes.names)
     labels = torch.arange(classes).repeat(len(z))
     each = z.repeat_interleave(classes, dim=0)
-    if isinstance(model, VAE):
-        return _rows(model.decode(each, labels=labels), classes)
-    return _rows(model.generate(each, labels=labels), classes)
+    return _rows(model.decode(each, labels=labels), classes)
 
 
 def _rows(samples: Tensor, columns: int) -> Tensor:

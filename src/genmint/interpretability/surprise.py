@@ -1,4 +1,4 @@
-"""How much each character of a text surprises a model."""
+"""Surprisal of each character of a text under a model."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import math
 
 from torch import Tensor
 
-from genmint.data import views
-from genmint.models.rnn import RNN
+from genmint.data.views import tensors
+from genmint.models.shared.abilities import Reader
 
 
-def surprise(model: RNN, symbols: Tensor) -> list[tuple[str, float]]:
+def surprise(model: Reader, symbols: Tensor) -> list[tuple[str, float]]:
     """Characters and what they cost.
 
     Args:
-        model: of text.
-        symbols: int64 T, 2 or more: a stream, each predicted from those before it.
+        model: an RNN of text.
+        symbols: int64 T, 2 or more: a stream in which each symbol is predicted from the previous
+            ones.
 
     Returns:
-        T − 1 pairs, of every symbol but the first: what it stands for, and −log2 p in bits.
+        T − 1 pairs, for every symbol but the first: its character, and −log2 p in bits.
     """
     bits = (model.nats(symbols) / math.log(2)).tolist()
-    shown = views.from_symbols(symbols[None, 1:], model.spec)
+    shown = tensors.from_symbols(symbols[None, 1:], model.spec)
     assert isinstance(shown, list)
     return list(zip(shown[0], bits, strict=True))

@@ -1,4 +1,4 @@
-"""Where a version came from: run, commit, data, code, parameters, validation, gate, journal."""
+"""Lineage of a version: run, commit, data, code, parameters, validation, gate, journal."""
 
 from genmint.lineage.links import Lineage, trace
 from genmint.lineage.tree import show

@@ -1,24 +1,24 @@
-"""The commit that recorded a state: the one whose dvc.lock has exactly its hashes."""
+"""Search for the commit whose dvc.lock has exactly the hashes of a version."""
 
 from __future__ import annotations
 
-from genmint.lock import Entries, parse_lock
-from genmint.programs import GitError, file_at, git, has_git
-from genmint.project import Project
+from genmint.common.dvc_lock import Entries, parse_lock
+from genmint.common.programs import GitError, file_at, git, has_git
+from genmint.common.project import Project
 
 
 def recorded_in(project: Project, entries: Entries) -> str | None:
-    """Find the oldest commit whose dvc.lock has these very entries; None if no commit has.
+    """Return the oldest commit whose dvc.lock has exactly these entries; None if there is none.
 
-    Commands, parameters and every hash must be the same: nearly the same is not the same.
+    Commands, parameters and every hash must be equal.
 
     Args:
-        project: its git history is searched, all branches and tags.
-        entries: of the stages of one version.
+        project: project whose git history is searched, on all branches and tags.
+        entries: dvc.lock entries of one version's stages.
 
     Raises:
-        GitError: git cannot be used here.
-        GenmintError: the dvc.lock of a commit that has these hashes is damaged.
+        GitError: git is not usable here.
+        GenmintError: the dvc.lock of a commit with these hashes is damaged.
     """
     if not has_git(project):
         return None
@@ -35,17 +35,17 @@ def recorded_in(project: Project, entries: Entries) -> str | None:
     except GitError as error:
         if error.unusable:
             raise
-        return None  # nothing was committed yet
+        return None  # no commit exists yet
     for commit in git(project, "log", *scope, "--", "dvc.lock").split():
         text = file_at(project, commit, "dvc.lock") or ""
-        # Parsing takes a hundred times as long as looking.
+        # Parsing takes a hundred times as long as a substring search.
         if all(each in text for each in hashes) and _chosen(text, commit, entries) == entries:
             return commit
     return None
 
 
 def lock_of(project: Project, commit: str, stages: Entries) -> Entries:
-    """Entries of these stages in the dvc.lock of a commit, those that it has.
+    """Return the entries of these stages in the dvc.lock of a commit, as far as it has them.
 
     Raises:
         GenmintError: its dvc.lock is damaged.

@@ -1,7 +1,7 @@
-"""Following a version back, link by link, from what was stored with it when it was registered.
+"""Tracing of a version to its origins, from the files stored at registration.
 
-A link that is missing is told as unknown, with why; two that contradict each other are told as
-broken. Nothing is taken from the files that happen to lie here now.
+A missing link is reported as unknown with the reason. Links that contradict each other are reported
+as broken. Files of the working tree are not used.
 """
 
 from __future__ import annotations
@@ -16,12 +16,7 @@ from typing import Any
 from mlflow.entities import Run
 
 from genmint import tracking
-from genmint.errors import GenmintError, RegistryMissingError
-from genmint.files import read_json, sha256_file, sha256_json
-from genmint.gate_record import Record
-from genmint.history import previous
-from genmint.lineage.history import recorded_in
-from genmint.lock import (
+from genmint.common.dvc_lock import (
     Entries,
     contradictions,
     hashes,
@@ -30,9 +25,16 @@ from genmint.lock import (
     stages_of,
     written,
 )
-from genmint.project import Project
-from genmint.registered import Version
-from genmint.registry import Registry
+from genmint.common.errors import GenmintError, RegistryMissingError
+from genmint.common.files import read_json, sha256_file, sha256_json
+from genmint.common.project import Project
+from genmint.decision.gate_record import Record
+from genmint.lineage.history import recorded_in
+from genmint.registry import signature
+from genmint.registry.championship import Championship
+from genmint.registry.journal_entries import previous
+from genmint.registry.registry import Registry
+from genmint.registry.versions import Version
 from genmint.stages.gate import read_record
 
 _RECREATED = "the run was re-created from DVC's cache"
@@ -40,24 +42,26 @@ _RECREATED = "the run was re-created from DVC's cache"
 
 @dataclass
 class Lineage:
-    """What is known of a version; a part that is None is explained in `unknown`.
+    """Lineage of a version; `unknown` gives the reason for each part that is None.
 
     Attributes:
-        model: name of its block.
-        version: number.
-        aliases: that point to it.
+        model: name of the model entry.
+        version: version number.
+        aliases: aliases that point to the version.
         weights: sha256 of model.safetensors.
-        dataset: name of its block.
-        run: id, start (UTC), user, whether it was re-created, environment.
-        commit: `training` is what was checked out then, with whether tracked files differed from
-            it; `recorded` the first whose dvc.lock has exactly the entries of this version.
-        stages: from ingest to gate: command, hashes of code and data read and of what was written,
-            parameters.
-        validation: who let the data in: sha256 of the report, items, quarantined, expectations.
-        gate: verdict, counts, hash of the record, the checks that failed.
-        journal: entries that made it champion, or made another champion in its place.
-        unknown: link → why it is not known.
-        broken: contradictions, in words.
+        dataset: name of the data set entry.
+        run: id, start (UTC), user, whether it was recreated, environment.
+        commit: `training` is the commit checked out during training, with whether tracked files
+            differed from it. `recorded` is the first commit whose dvc.lock has exactly the entries
+            of this version.
+        stages: stages from ingest to gate, with command, hashes of code and data read, hashes of
+            outputs, and parameters.
+        validation: data validation: sha256 of the report, items, quarantined, expectations.
+        gate: result, counts, hash of the record, and the failed checks.
+        signature: signing key, and hash of the stored code (None if it was stored unsigned).
+        journal: entries that made it champion, or that name it as the previous champion.
+        unknown: link → reason why it is unknown.
+        broken: descriptions of contradictions.
     """
 
     model: str
@@ -70,22 +74,23 @@ class Lineage:
     stages: dict[str, dict[str, Any]] | None = None
     validation: dict[str, Any] | None = None
     gate: dict[str, Any] | None = None
+    signature: dict[str, Any] | None = None
     journal: list[dict[str, Any]] = field(default_factory=list)
     unknown: dict[str, str] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, with the names of the attributes."""
+        """Return all attributes by name."""
         return asdict(self)
 
 
 def trace(registry: Registry, version: Version, evaluation: Path | None) -> Lineage:
-    """Follow a version back to its data.
+    """Trace a version to its data.
 
     Args:
-        registry: that has it.
-        version: of a model.
-        evaluation: folder with the files that were stored with it (`Registry.evaluation`), or None.
+        registry: registry that has the version.
+        version: version of a model.
+        evaluation: folder with the files stored with it (`Registry.evaluation`), or None.
 
     Raises:
         RegistryUnreachableError: the registry does not answer.
@@ -101,6 +106,7 @@ def trace(registry: Registry, version: Version, evaluation: Path | None) -> Line
     if version.weights:
         problem = registry.other_files(version)
         lineage.broken += [] if problem is None else [f"version {version.version}: {problem}"]
+    _follow_signature(lineage, registry, version, evaluation)
     _follow_run(lineage, registry, version)
     if evaluation is None or lineage.dataset is None:
         for link in ("commit", "stages", "validation", "gate"):
@@ -115,6 +121,26 @@ def trace(registry: Registry, version: Version, evaluation: Path | None) -> Line
     return lineage
 
 
+def _follow_signature(
+    lineage: Lineage, registry: Registry, version: Version, evaluation: Path | None
+) -> None:
+    if not version.weights:
+        lineage.unknown["signature"] = "it was not registered by genmint"
+        return
+    found = signature.read(version.tags)
+    if registry.key is None:
+        lineage.unknown["signature"] = "the project's key is not on this machine"
+        return
+    problem = signature.problem(registry.key, version.name, version.weights, version.tags)
+    if problem is None and found is not None and evaluation is not None:
+        problem = signature.other_evaluation(found[0], evaluation)
+    if problem is not None or found is None:
+        lineage.broken.append(f"version {version.version}: {problem}")
+        lineage.unknown["signature"] = str(problem)
+        return
+    lineage.signature = {"key": registry.key.id, "code": found[0].code or None}
+
+
 def _follow_run(lineage: Lineage, registry: Registry, version: Version) -> None:
     found = None if version.run_id is None else _run(registry, version.run_id)
     if found is None:
@@ -124,7 +150,7 @@ def _follow_run(lineage: Lineage, registry: Registry, version: Version) -> None:
     recreated = tags.get("genmint.recreated") == "1"
     lineage.run = {
         "id": str(found.info.run_id),
-        # Of a run made from files, that is when the files were written.
+        # The start time of a recreated run is that of its files, not of the training run.
         "started": None if recreated else _utc(found.info.start_time),
         "user": tags.get("mlflow.user"),
         "recreated": recreated,
@@ -137,7 +163,8 @@ def _follow_run(lineage: Lineage, registry: Registry, version: Version) -> None:
     if recreated:
         lineage.unknown["training"] = f"commit, time and machine of the training: {_RECREATED}"
     lineage.commit = {
-        # A run re-created by an earlier genmint names the commit that was checked out then.
+        # An earlier genmint stored the commit checked out at recreation, which is not that of
+        # training.
         "training": None if recreated else tags.get("genmint.git_commit"),
         "uncommitted_changes": None if recreated else _flag(tags.get("genmint.git_dirty")),
         "recorded": None,
@@ -145,7 +172,7 @@ def _follow_run(lineage: Lineage, registry: Registry, version: Version) -> None:
 
 
 def _run(registry: Registry, run_id: str) -> Run | None:
-    """Return a run, a deleted one included; None if the tracker has it no more."""
+    """Return a run, even a deleted one; None if the tracker no longer has it."""
     try:
         with tracking.reaching(registry.address):
             return registry.client.get_run(run_id)
@@ -185,7 +212,7 @@ def _follow_gate(lineage: Lineage, version: Version, stored: Project) -> Record 
 
 
 def _note_damage(lineage: Lineage, link: str, path: Path, error: GenmintError) -> None:
-    """A stored file that cannot be read is no absent one."""
+    """Record that a stored file is damaged, which is different from missing."""
     lineage.unknown[link] = f"the stored {path.name} is damaged"
     words = str(error).removeprefix(f"{path}: ")
     lineage.broken.append(f"{path.name}, as stored, is damaged: {words}")
@@ -220,7 +247,7 @@ def _follow_validation(lineage: Lineage, stored: Project, record: Record | None)
 
 
 def _follow_stages(lineage: Lineage, stored: Project) -> Entries:
-    """Take the hashes of every stage from the stored dvc.lock, if it speaks of this version."""
+    """Read the hashes of every stage from the stored dvc.lock, if it matches this version."""
     assert lineage.dataset is not None
     wanted = stages_of(lineage.model, lineage.dataset)
     try:
@@ -279,9 +306,9 @@ def _follow_commit(lineage: Lineage, project: Project, entries: Entries) -> None
 
 
 def _follow_journal(lineage: Lineage, registry: Registry, version: Version) -> None:
-    written = registry.entries(lineage.model)
+    written = Championship(registry).entries(lineage.model)
     for entry in written:
-        # By number and hash: an old number may have come to mean other weights.
+        # Compared by number and hash, because a number may be reused for other weights.
         if entry.valid and version.named in (entry.champion, previous(written, entry)):
             lineage.journal.append(
                 {
@@ -295,12 +322,12 @@ def _follow_journal(lineage: Lineage, registry: Registry, version: Version) -> N
 
 
 def _is_code(path: str, written: Mapping[str, Any]) -> bool:
-    """Whether a stage reads a file of the repository: code, or rules such as gx/image.yaml."""
+    """Whether a stage reads a file of the repository: code, or rules in config/expectations."""
     return path not in written and not path.startswith("data/") and not Path(path).is_absolute()
 
 
 def _parameters(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters by key of params.yaml, as JSON can hold them."""
+    """Return the parameters of a stage by key of params.yaml, as JSON values."""
     found: dict[str, Any] = {}
     for values in (entry.get("params") or {}).values():
         found |= values

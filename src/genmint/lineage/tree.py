@@ -1,4 +1,4 @@
-"""A lineage as a tree that people read."""
+"""Display of a lineage as a tree."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from rich.tree import Tree
 
 from genmint.lineage.links import Lineage
 
-# A hash is known by its beginning.
+# Digits shown of a hash.
 _SHOWN = 12
 
 
 def show(lineage: Lineage) -> None:
-    """Print a lineage: what is unknown in yellow with why, what contradicts itself in red."""
+    """Print a lineage; unknown links are yellow with the reason, contradictions red."""
     of = f" ({', '.join(lineage.aliases)})" if lineage.aliases else ""
     tree = Tree(Text(f"{lineage.model} version {lineage.version}{of}", style="bold"))
     _add(tree, "weights", lineage.weights[:_SHOWN] or "unknown: no weights of genmint's")
+    _add_signature(tree, lineage)
     _add_run(tree, lineage)
     _add_commit(tree, lineage)
     _add_stages(tree, lineage)
@@ -29,6 +30,17 @@ def show(lineage: Lineage) -> None:
     for problem in lineage.broken:
         _add(tree, "broken", problem, style="red")
     Console().print(tree)
+
+
+def _add_signature(tree: Tree, lineage: Lineage) -> None:
+    found = lineage.signature
+    if found is None:
+        _unknown(tree, "signature", lineage)
+        return
+    code = "weights, configuration, code and evaluation are what was registered"
+    if found["code"] is None:
+        code = "its code was stored before it was signed, and is unknown"
+    _add(tree, "signature", f"by key {found['key']}: {code}")
 
 
 def _add_run(tree: Tree, lineage: Lineage) -> None:
@@ -86,7 +98,7 @@ def _add_stages(tree: Tree, lineage: Lineage) -> None:
                 _add(node, part, f"{path} {digest[:8]}")
         writers |= dict.fromkeys(entry["wrote"], stage)
         for key, values in entry["parameters"].items():
-            # Each gate stage depends on the whole map of gates.
+            # Each gate stage depends on the whole `gates` mapping; show this model's gate only.
             own = key == "gates" and isinstance(values, Mapping)
             shown = values.get(lineage.model) if own else values
             label = f"gates.{lineage.model}" if own else key

@@ -1,4 +1,4 @@
-"""A version's state, put back into a git worktree where nothing needs to run."""
+"""Restoring a version's state into a git worktree in which all stages are up to date."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from genmint.dvc_config import has_remote, share_cache
-from genmint.errors import GenmintError
-from genmint.files import atomic_path
+from genmint.common.dvc_config import has_remote
+from genmint.common.dvc_lock import Entries, hashes, read_lock, stages_of, written
+from genmint.common.errors import GenmintError
+from genmint.common.files import atomic_path
+from genmint.common.git_worktrees import add_worktree, remove_worktree
+from genmint.common.programs import GitError, git, run_dvc
+from genmint.common.project import Project
+from genmint.common.reading import read_yaml
 from genmint.lineage.history import lock_of
 from genmint.lineage.links import Lineage
-from genmint.lock import Entries, hashes, read_lock, stages_of, written
-from genmint.programs import GitError, git, run_dvc
-from genmint.project import Project
-from genmint.reading import read_yaml
-from genmint.repository import note_home
 
 _SHOWN_FILES = 5
 
@@ -31,9 +31,9 @@ class Restored:
     """A version's state in a git worktree.
 
     Attributes:
-        commit: that is checked out there.
-        missing: outputs of the version's stages that DVC's cache does not hold.
-        has_remote: whether DVC has a default remote, which may hold them.
+        commit: commit that is checked out there.
+        missing: outputs of the version's stages that the DVC cache lacks.
+        has_remote: whether DVC has a default remote, which may have them.
     """
 
     commit: str
@@ -41,7 +41,7 @@ class Restored:
     has_remote: bool
 
     def next_step(self, model: str) -> str:
-        """What `dvc repro` does in the worktree."""
+        """Return what `dvc repro` will do in the worktree."""
         command = f"`dvc repro --pull gate@{model}` there"
         if not self.missing:
             return f"{command} runs nothing"
@@ -59,18 +59,18 @@ def check_out(
 ) -> Restored:
     """Restore code, settings, hashes and files of a version into a new git worktree.
 
-    The code is that of a commit; params.yaml and dvc.lock are those stored with the version where
-    the commit has others; DVC's cache is shared with this checkout. DVC itself then says whether
-    any stage of the version differs, and if one does, nothing is left behind.
+    The code is that of a commit. params.yaml and dvc.lock stored with the version replace those of
+    the commit if they differ. The DVC cache is shared with this checkout. DVC then checks whether
+    any stage of the version differs; if one does, the worktree is removed.
 
     Args:
-        project: whose repository and cache are used.
-        lineage: of the version.
-        evaluation: folder with the files that were stored with it, or None.
-        target: of the worktree; must be missing or empty.
+        project: project whose repository and cache are used.
+        lineage: lineage of the version.
+        evaluation: folder with the files stored with it, or None.
+        target: folder of the worktree; must be missing or empty.
 
     Raises:
-        GenmintError: why it cannot be restored, and what to do about it.
+        GenmintError: the version cannot be restored; the message names cause and remedy.
     """
     name = f"{lineage.model}/{lineage.version}"
     entries = _entries(lineage, evaluation, name)
@@ -81,7 +81,6 @@ def check_out(
     for commit in _candidates(project, lineage, name):
         with _worktree(project, commit, target) as (root, keep):
             _overlay(root, project, commit, evaluation, entries)
-            share_cache(project.root, root.root)
             differing = _differing(root, lineage.model, entries)
             if not differing:
                 keep()
@@ -104,7 +103,7 @@ def _entries(lineage: Lineage, evaluation: Path | None, name: str) -> Entries:
 
 
 def _candidates(project: Project, lineage: Lineage, name: str) -> list[str]:
-    """Commits that may have the code, the one that recorded the hashes first."""
+    """Return the commits that may have the code, first the one that recorded the hashes."""
     commit = lineage.commit
     if commit is None:
         raise GenmintError(f"{name} cannot be restored: {lineage.unknown['commit']}")
@@ -130,26 +129,20 @@ def _is_here(project: Project, commit: str) -> bool:
 
 @contextlib.contextmanager
 def _worktree(project: Project, commit: str, target: Path) -> Iterator[tuple[Project, Any]]:
-    """Yield a fresh worktree and a function that keeps it; otherwise it is gone afterwards."""
+    """Yield a new worktree and a function that keeps it; otherwise it is removed on exit."""
     existed = target.is_dir()
-    prefix = git(project, "rev-parse", "--show-prefix").strip()
     kept = False
 
     def keep() -> None:
         nonlocal kept
         kept = True
 
-    # If this fails, git has tidied up, and what lies there is none of ours to remove.
-    git(project, "worktree", "add", "--quiet", "--detach", str(target.resolve()), commit)
+    root = add_worktree(project, target, commit)
     try:
-        note_home(target, project.home)
-        yield Project(target.resolve() / prefix), keep
+        yield root, keep
     finally:
         if not kept:
-            with contextlib.suppress(GitError):  # what it leaves is removed by the next lines
-                git(project, "worktree", "remove", "--force", str(target.resolve()))
-            shutil.rmtree(target, ignore_errors=True)
-            git(project, "worktree", "prune")
+            remove_worktree(project, target)
             if existed:
                 target.mkdir(parents=True, exist_ok=True)
 
@@ -157,7 +150,7 @@ def _worktree(project: Project, commit: str, target: Path) -> Iterator[tuple[Pro
 def _overlay(
     root: Project, project: Project, commit: str, evaluation: Path, entries: Entries
 ) -> None:
-    """Put the stored params.yaml and lock entries in place where the commit has others."""
+    """Copy the stored params.yaml and lock entries into the worktree if the commit's differ."""
     stored = Project(evaluation).params
     if not stored.is_file():
         raise GenmintError(f"{stored.name} was not stored with the version")
@@ -174,7 +167,7 @@ def _overlay(
 
 
 def _differing(root: Project, name: str, entries: Entries) -> list[str]:
-    """Restore the files that the cache has; say which inputs are not the version's."""
+    """Check out the files that the cache has; return the inputs that differ from the version's."""
     gate = f"gate@{name}"
     run_dvc(root, "checkout", "--quiet", "--allow-missing", "--with-deps", gate)
     found = json.loads(run_dvc(root, "status", "--json", *entries))
@@ -196,16 +189,16 @@ def _differing(root: Project, name: str, entries: Entries) -> list[str]:
 
 
 def _missing(root: Project, entries: Entries) -> tuple[str, ...]:
-    """Outputs that `dvc checkout` could not put in place."""
+    """Return the outputs that `dvc checkout` could not restore."""
     return tuple(path for path in written(entries) if not (root.root / path).exists())
 
 
 def _is_added(root: Project, path: str, md5: str) -> bool:
-    """Whether `dvc add` recorded this content of `path`: then `dvc repro --pull` fetches it."""
+    """Whether `dvc add` recorded this content of `path`, so that `dvc repro --pull` fetches it."""
     pointer = root.root / f"{path}.dvc"
     if not pointer.is_file():
         return False
     try:
         return md5 in [str(out.get("md5")) for out in read_yaml(pointer)["outs"]]
     except (GenmintError, KeyError, TypeError, AttributeError):
-        raise GenmintError(f"{path}.dvc, as committed, is no pointer of DVC") from None
+        raise GenmintError(f"{path}.dvc, as committed, is not a DVC pointer") from None

@@ -1,4 +1,4 @@
-"""What a classifier says of samples: how sure it is, which classes occur, and how often."""
+"""Class metrics of samples under a classifier: confidence, label accuracy, coverage, balance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CONFIDENCE = 0.8
 
 
 def confident(probabilities: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Share of samples whose most probable class has a probability above 0.8, and its error.
+    """Share of samples whose top class probability is above 0.8, and its standard error.
 
     Args:
         probabilities: float64 N×classes; rows sum to one.
@@ -23,21 +23,21 @@ def confident(probabilities: npt.NDArray[np.float64]) -> tuple[float, float]:
 def label_accuracy(
     probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]
 ) -> tuple[float, float]:
-    """Share of samples that are classified as what they were asked for, and its error.
+    """Share of samples that are classified as their requested class, and its standard error.
 
-    Of a conditional model (Miyato and Koyama 2018, section 6; Shmelkov et al. 2018, GAN-test). What
-    the classifier gets wrong of real items, it gets wrong here, too: its accuracy on the test split
-    is what samples like the data would score.
+    For conditional models (Miyato and Koyama 2018, section 6; Shmelkov et al. 2018, GAN-test).
+    Errors of the classifier lower the value. The reference is therefore its accuracy on the test
+    split, which perfect samples would reach.
 
     Args:
         probabilities: float64 N×classes.
-        labels: that were asked for, int64 N.
+        labels: requested class numbers, int64 N.
     """
     return mean_and_stderr((probabilities.argmax(axis=1) == labels).astype(np.float64))
 
 
 def classes(probabilities: npt.NDArray[np.float64]) -> int:
-    """Number of classes that are the most probable one of at least one sample.
+    """Number of classes that are the predicted class of at least one sample.
 
     Args:
         probabilities: float64 N×classes.
@@ -48,11 +48,12 @@ def classes(probabilities: npt.NDArray[np.float64]) -> int:
 def class_imbalance(
     probabilities: npt.NDArray[np.float64], real: npt.NDArray[np.float64]
 ) -> tuple[float, float]:
-    """Total variation distance between the class shares of samples and of real items, and error.
+    """Total variation distance between class shares of samples and of real items, and its error.
 
-    ½ Σ |share of the samples − share of the real items|: the part of the samples that would have to
-    change its class. An item has its most probable class on both sides, so that what the classifier
-    confuses cancels. Chance alone makes about √(classes · (1/N + 1/M) / 2π).
+    ½ Σ |share of the samples − share of the real items|. This is the fraction of samples whose
+    class would have to change. Both sides use the predicted class, so that confusions of the
+    classifier cancel. The expected value from sampling alone is about √(classes · (1/N + 1/M) /
+    2π).
 
     Args:
         probabilities: of samples, float64 N×classes.
@@ -74,21 +75,23 @@ def class_imbalance(
 def class_kl(
     probabilities: npt.NDArray[np.float64], known: npt.NDArray[np.int64]
 ) -> tuple[float, float]:
-    """Kullback–Leibler divergence of the samples' class shares from the data's in nats, and error.
+    """KL divergence of the samples' class shares from the training data's, in nats, and its error.
 
-    Σ q·log(q/p), q being the share of the samples whose most probable class it is, and p that of
-    the training items whose label it is, of each class half an item more than there are (Krichevsky
-    and Trofimov 1981), lest one that training lacks makes it infinite. With `classes` it is what
-    papers report of stacked MNIST: modes, and KL (Srivastava et al. 2017; Lin et al. 2018).
+    Σ q·log(q/p). q is the share of samples predicted as a class, p the share of training items with
+    that label. Half an item is added to each class count of the training data (Krichevsky and
+    Trofimov 1981). Otherwise a class without training items would make the sum infinite. Papers
+    report the divergence together with `classes` for stacked MNIST, as modes and KL (Srivastava et
+    al. 2017; Lin et al. 2018).
 
     Args:
         probabilities: of samples, float64 N×classes.
         known: class numbers of the training items, int64 M.
 
     Returns:
-        0 where the shares are equal, log(n/k) where only k of n equal classes occur, equally often;
-        and its standard error over the drawing of the samples (jackknife; too large by about a half
-        where shares are as equal as chance leaves them). Chance alone makes about (classes − 1)/2N.
+        0 for equal shares; log(n/k) if only k of n equal classes occur, equally often. Sampling
+        noise alone gives about (classes − 1)/2N. The second value is the standard error over the
+        drawing of the samples (jackknife). It is about 50 % too large if the shares differ by
+        sampling noise only.
     """
     count = probabilities.shape[1]
     expected = (np.bincount(known, minlength=count) + 0.5) / (len(known) + count / 2)

@@ -1,4 +1,4 @@
-"""How far the frequencies of characters and words in samples are from those of held-out text."""
+"""Divergence between the character or word frequencies of samples and of held-out text."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ def frequency_distance(
 ) -> tuple[float, float]:
     """Jensen–Shannon divergence between the symbol frequencies of samples and of real text.
 
-    Lin (1991), in bits: ½ Σ p log₂(p/m) + ½ Σ q log₂(q/m) with m = (p + q)/2. Little text makes it
-    larger, above all for words, so only values of as much text compare.
+    Lin (1991), in bits: ½ Σ p log₂(p/m) + ½ Σ q log₂(q/m) with m = (p + q)/2. The value is biased
+    upwards for short texts, most of all for words. Only values of equally long texts are
+    comparable.
 
     Args:
         samples: symbols (characters or words) of each sample.
         real: symbols of the real text, at least one.
 
     Returns:
-        0 (the same frequencies) to 1 bit (no symbol in common, or none at all in the samples), and
-        its standard error (jackknife over samples).
+        0 (equal frequencies) to 1 bit (no common symbol, or no symbol in the samples), and its
+        standard error (jackknife over samples).
     """
     target = Counter(real)
     counts = [Counter(sample) for sample in samples]
@@ -41,7 +42,7 @@ def frequency_distance(
 
 
 def jensen_shannon(a: Counter[str], b: Counter[str]) -> float:
-    """Jensen–Shannon divergence of two tables of counts in bits; 1 where one of them is empty."""
+    """Jensen–Shannon divergence of two count tables, in bits; 1 if one of them is empty."""
     of_a, of_b = a.total(), b.total()
     if not of_a or not of_b:
         return 1.0

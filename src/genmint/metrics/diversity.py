@@ -1,4 +1,4 @@
-"""How varied generated texts are: within one, and from one to the next."""
+"""Diversity of generated texts, within a sample and between samples."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from genmint.errors import DataError
+from genmint.common.errors import DataError
 from genmint.metrics.likelihood import mean_and_stderr
 from genmint.metrics.resampling import Rows, jackknife_stderr
 
@@ -17,22 +17,22 @@ Grams = Counter[tuple[str, ...]]
 
 _BLEU_ORDER = 4
 _REPEATED = 4
-# What stands for a count of 0 in BLEU: method 1 of Chen and Cherry (2014), as in Texygen.
+# Replaces a count of 0 in BLEU: method 1 of Chen and Cherry (2014), as in Texygen.
 _EPSILON = 0.1
 
 
 def distinct(samples: Sequence[Tokens], n: int) -> tuple[float, float]:
-    """Number of different n-grams over the number of all n-grams, of all samples together.
+    """Number of distinct n-grams over the number of all n-grams, for all samples together.
 
     Li et al. (2016), "A diversity-promoting objective function for neural conversation models".
-    It falls with the length of the text, so only values of as much text compare.
+    The value falls with the amount of text. Only values of equally long texts are comparable.
 
     Args:
-        samples: words of each, as `genmint.metrics.words.tokens` gives them.
-        n: words in a sequence.
+        samples: words of each sample, as returned by `genmint.metrics.words.tokens`.
+        n: number of words in an n-gram.
 
     Returns:
-        0…1, 1 is all different; and its standard error (jackknife over samples). 0 where no sample
+        0…1 (1: all n-grams differ), and its standard error (jackknife over samples). 0 if no sample
         has n words.
     """
     grams = [_grams(sample, n) for sample in samples]
@@ -45,13 +45,13 @@ def distinct(samples: Sequence[Tokens], n: int) -> tuple[float, float]:
 
 
 def repetition(samples: Sequence[Tokens]) -> tuple[float, float]:
-    """Share of a sample's sequences of four words that repeat an earlier one of the same sample.
+    """Share of the 4-grams of a sample that repeat an earlier one of the same sample.
 
-    1 − different / all ("seq-rep-4" of Welleck et al. 2020), mean over the samples that have four
-    words.
+    1 − distinct / all ("seq-rep-4" of Welleck et al. 2020), averaged over the samples with at least
+    four words.
 
     Returns:
-        0…1, and its standard error over the samples. 1 where no sample has four words.
+        0…1, and its standard error over the samples. 1 if no sample has four words.
     """
     grams = [_grams(sample, _REPEATED) for sample in samples]
     shares = np.array([1 - len(found) / found.total() for found in grams if found])
@@ -59,20 +59,21 @@ def repetition(samples: Sequence[Tokens]) -> tuple[float, float]:
 
 
 def self_bleu(samples: Sequence[Tokens]) -> tuple[float, float]:
-    """BLEU-4 of each sample with all others as its references, mean over the samples.
+    """BLEU-4 of each sample with all other samples as references, averaged over the samples.
 
-    Zhu et al. (2018), "Texygen"; BLEU by Papineni et al. (2002), per sample, with 0.1 in the place
-    of a count of 0. All pairs count: the largest count of an n-gram among the others needs but the
-    two largest among all, so the time grows with the amount of text, not with its square.
+    Zhu et al. (2018), "Texygen". BLEU follows Papineni et al. (2002), computed per sample, with
+    counts of 0 replaced by 0.1. All pairs are used. The maximum count of an n-gram among the other
+    samples follows from its two largest counts among all samples. The run time therefore grows
+    linearly with the amount of text, not quadratically.
 
     Args:
-        samples: words of each, two samples or more.
+        samples: words of each sample, at least two samples.
 
     Returns:
-        0…1, 1 is all alike; and its standard error over the samples.
+        0…1 (1: all samples are alike), and its standard error over the samples.
 
     Raises:
-        DataError: a single sample, which has nothing to be like.
+        DataError: there is only one sample, which has no reference.
     """
     if len(samples) < 2:
         raise DataError("self-BLEU needs at least two samples; raise protocol.samples")
@@ -84,7 +85,7 @@ def self_bleu(samples: Sequence[Tokens]) -> tuple[float, float]:
             scores.append(0.0 if lengths.any() else 1.0)
             continue
         others = np.delete(lengths, i)
-        # Of two references equally near in length, the shorter.
+        # If two references are equally close in length, BLEU takes the shorter one.
         closest = min(others, key=lambda other: (abs(other - length), other))
         brevity = 1.0 if length > closest else math.exp(1 - closest / length)
         smoothed = np.where(precisions[:, i] > 0, precisions[:, i], _floors(length))
@@ -93,7 +94,7 @@ def self_bleu(samples: Sequence[Tokens]) -> tuple[float, float]:
 
 
 def _precisions(samples: Sequence[Tokens], n: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Share of each sample's n-grams that are in others, none more often than in any one other."""
+    """Clipped n-gram precision of each sample, with all other samples as references."""
     grams = [_grams(sample, n) for sample in samples]
     first: dict[tuple[str, ...], tuple[int, int]] = {}
     second: dict[tuple[str, ...], int] = {}
@@ -115,7 +116,7 @@ def _precisions(samples: Sequence[Tokens], n: int) -> np.ndarray[tuple[int], np.
 
 
 def _floors(length: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """What stands for a precision of 0, for n = 1…4."""
+    """Replacement for a precision of 0, for n = 1…4."""
     return np.array([_EPSILON / max(1, length - n) for n in range(_BLEU_ORDER)])
 
 

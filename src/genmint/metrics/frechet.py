@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from genmint.errors import DataError
+from genmint.common.errors import DataError
 from genmint.metrics.resampling import Rows, jackknife_stderr
 
 Array = npt.NDArray[np.float64]
 
 _REPLICATES = 100
-# Sizes of subsets from N/2 to N, and orders of the samples from whose beginnings they are taken.
+# Number of subset sizes between N/2 and N, and of permutations whose prefixes are the subsets.
 _SIZES = 8
 _ORDERS = 16
 
@@ -29,8 +29,8 @@ def frechet_distance(samples: Array, real: Array) -> float:
         real: float64 M×D.
 
     Returns:
-        A value of 0 or more, too large by a bias that falls with 1/N and 1/M (Bińkowski et al.
-        2018), so only values with the same N and M compare.
+        A value of 0 or more. Its upward bias falls with 1/N and 1/M (Bińkowski et al. 2018), so
+        that only values with the same N and M are comparable.
 
     Raises:
         DataError: fewer than two rows, or a value that is not finite.
@@ -43,8 +43,8 @@ def frechet_distance(samples: Array, real: Array) -> float:
 def frechet_stderr(samples: Array, real: Array, *, seed: int) -> float:
     """Standard error of the Fréchet distance over the drawing of the samples.
 
-    The bootstrap (Efron 1979) with 100 replicates of the samples; the real items stay as they are,
-    as they do when two models are compared.
+    Bootstrap (Efron 1979) with 100 replicates of the samples. The real items are not resampled,
+    since they are the same when two models are compared.
 
     Raises:
         DataError: as `frechet_distance`.
@@ -62,31 +62,32 @@ def frechet_stderr(samples: Array, real: Array, *, seed: int) -> float:
 
 
 def frechet_infinite(samples: Array, real: Array, *, seed: int) -> float:
-    """Fréchet distance that infinitely many samples of the same model would have.
+    """Fréchet distance extrapolated to infinitely many samples.
 
-    The distance of subsets of the samples is a straight line over 1/N, whose value at 1/N = 0 this
-    is (Chong and Forsyth 2020). It takes away the bias of the samples; that of the M real items
-    stays, the same for every model. Subsets are the beginnings of 16 orders of the samples.
+    The distance of subsets of the samples is linear in 1/N. The result is the value of the fitted
+    line at 1/N = 0 (Chong and Forsyth 2020). This removes the bias due to the number of samples.
+    The bias due to the M real items remains, and is equal for all models. Subsets are prefixes of
+    16 permutations of the samples.
 
     Args:
         samples: float64 N×D.
         real: float64 M×D.
-        seed: of the orders.
+        seed: of the permutations.
 
     Returns:
-        Around the bias of the real items for a perfect model, and then also negative.
+        For a perfect model about the bias of the real items; values can be negative.
 
     Raises:
-        DataError: fewer than 2·D samples (the line bends where a subset has fewer items than
-            dimensions) or two real items, or a value that is not finite.
+        DataError: fewer than 2·D samples (the relation is not linear where a subset has fewer items
+            than dimensions), fewer than two real items, or a value that is not finite.
     """
     return _extrapolation(samples, real, seed)(np.arange(len(samples)))
 
 
 def frechet_infinite_stderr(samples: Array, real: Array, *, seed: int) -> float:
-    """Standard error of `frechet_infinite` over the drawing of the samples, by the jackknife.
+    """Standard error of `frechet_infinite` over the drawing of the samples (jackknife).
 
-    Up to a third too large: the choice of subsets adds to it.
+    It is up to a third too large, since the choice of subsets adds variance.
 
     Raises:
         DataError: as `frechet_infinite`.
@@ -95,7 +96,7 @@ def frechet_infinite_stderr(samples: Array, real: Array, *, seed: int) -> float:
 
 
 def _extrapolation(samples: Array, real: Array, seed: int) -> Callable[[Rows], float]:
-    """Value at 1/N = 0, as a function of which samples there are."""
+    """Function that returns the value at 1/N = 0 for the samples with the given row numbers."""
     _check(samples, "the samples")
     if len(samples) < 2 * samples.shape[1]:
         raise DataError(
@@ -106,13 +107,13 @@ def _extrapolation(samples: Array, real: Array, seed: int) -> Callable[[Rows], f
     n = len(samples)
     generator = np.random.default_rng(seed)
     forward = [generator.permutation(n) for _ in range(_ORDERS // 2)]
-    # Each order backwards as well, so that all samples have the same weight.
+    # Each permutation is also used reversed, so that all samples have the same weight.
     orders = [*forward, *(order[::-1] for order in forward)]
     mean, root = real.mean(axis=0), _root(real)
 
     def value(rows: Rows) -> float:
-        # The orders stay the same but for the rows left out: what the choice of subsets does to
-        # the value must not be taken for what the samples do.
+        # Only the left-out rows are removed from the permutations. Otherwise the jackknife would
+        # attribute the variance of the subset choice to the samples.
         kept = np.zeros(n, dtype=bool)
         kept[rows] = True
         sizes = np.unique(np.linspace(max(2, len(rows) / 2), len(rows), _SIZES).astype(int))
@@ -129,8 +130,8 @@ def _extrapolation(samples: Array, real: Array, seed: int) -> Callable[[Rows], f
 
 
 def _distance(mean: Array, covariance: Array, real_mean: Array, real_root: Array) -> float:
-    # Tr((C₁C₂)^½) = Tr((R·C₁·R)^½) with R = C₂^½: symmetric, so its eigenvalues are real and, but
-    # for rounding, not negative.
+    # Tr((C₁C₂)^½) = Tr((R·C₁·R)^½) with R = C₂^½. The matrix is symmetric, so its eigenvalues are
+    # real and, except for rounding, not negative.
     product = real_root @ covariance @ real_root
     eigenvalues = np.linalg.eigvalsh((product + product.T) / 2).clip(min=0)
     shift = float(((mean - real_mean) ** 2).sum())

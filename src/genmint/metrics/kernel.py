@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from genmint.errors import DataError
+from genmint.common.errors import DataError
 
 Array = npt.NDArray[np.float64]
 
-# Pairs at a time: 16 MB, where all pairs of 10,000 items would take 800 MB.
+# Pairs computed at a time: 16 MB. All pairs of 10,000 items would take 800 MB.
 _PAIRS = 2_000_000
 
 
@@ -18,17 +18,18 @@ def kernel_distance(
 ) -> tuple[float, float]:
     """Unbiased squared maximum mean discrepancy with the kernel (x·y/D + 1)³, and its error.
 
-    Gretton et al. (2012), equation 3; the kernel of Bińkowski et al. (2018), there "KID". All pairs
-    are used, not random subsets of them. The standard error is the jackknife's over the samples
-    (Tukey 1958): each is left out once.
+    Gretton et al. (2012), equation 3, with the kernel of Bińkowski et al. (2018), who call it
+    "KID". All pairs are used instead of random subsets. The standard error is the leave-one-out
+    jackknife over the samples (Tukey 1958).
 
     Args:
         samples: float64 N×D.
         real: float64 M×D.
-        real_mean: `mean_kernel(real)`, if it is known already.
+        real_mean: `mean_kernel(real)`, if already computed.
 
     Returns:
-        Distance and standard error. Around 0 for equal distributions, and then also negative.
+        Distance and standard error. The distance of equal distributions is around 0 and can be
+        negative.
 
     Raises:
         DataError: fewer than three samples, fewer than two real items, or values not finite.
@@ -55,14 +56,14 @@ def kernel_distance(
 
 
 def mean_kernel(features: Array) -> float:
-    """Mean of the kernel over all pairs of different rows, float64 M×D, M at least 2."""
+    """Mean of the kernel over all pairs of distinct rows of float64 M×D, M at least 2."""
     m = len(features)
     pairs = _kernel_sums(features, features) - _kernel_to_itself(features)
     return float(pairs.sum() / (m * (m - 1)))
 
 
 def _kernel_sums(a: Array, b: Array) -> Array:
-    """Sum of the kernel of each row of a with all rows of b."""
+    """Sum of the kernel of each row of `a` with all rows of `b`."""
     rows = max(1, _PAIRS // len(b))
     sums = []
     for start in range(0, len(a), rows):

@@ -1,10 +1,10 @@
-"""Do pictures replay the training data? Held-out items say how near is normal.
+"""Memorisation metrics of images, from distances to the training items, against held-out items.
 
-All distances are Euclidean and in pixels. On digits and on spectrograms of notes a replay with
-noise on it is told there as well as in the features of the extractor, honest models and held-out
-items score alike, an exact copy is at exactly 0, and nothing hangs on a network that has seen the
-training items itself. A copy that was moved or turned is as far in pixels as any other item: that
-is the price.
+All distances are Euclidean, in pixel space. On digits and on spectrograms of notes, pixel
+distances detect noisy copies as well as distances between features of the extractor do. Samples
+of models that do not copy and held-out items get equal scores. An exact copy is at distance
+exactly 0, and no network that has seen the training items is involved. The limitation: a shifted
+or rotated copy is as distant in pixels as any other item, and is not detected.
 """
 
 from __future__ import annotations
@@ -18,42 +18,41 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from genmint.errors import DataError
+from genmint.common.errors import DataError
 from genmint.metrics.likelihood import mean_and_stderr
 
 Floats = npt.NDArray[np.float64]
 
 _NEIGHBOURS = 50
 _QUANTILE = 0.01
-# A sample within half the distance from a training item to the next one has no other training item
-# nearer to it than that (triangle inequality), and is a near duplicate of it.
+# A sample is a near-duplicate of a training item within half the distance between that item and
+# its nearest neighbour. By the triangle inequality no other training item is then nearer.
 _NEAR = 0.5
-# That many held-out items say what is normal as well as all of a large set do, and that many
-# samples what a model does.
+# Maximum number of held-out items and of samples; more of them hardly improve the estimates.
 _ENOUGH = 2000
-# Rows of distances at a time (256 × 60,000 take 60 MB), and numbers in the differences of a row to
-# its neighbours (80 MB).
+# Rows of distances computed at a time (256 × 60,000 take 60 MB), and numbers in the differences
+# between rows and their neighbours (80 MB).
 _ROWS = 256
 _CELLS = 10_000_000
-# Numbers of training items in float32 at a time (256 MB): all of 80,000 digits of 28×28.
+# float32 values of training items held at a time (256 MB): 80,000 digits of 28×28 fit.
 _NUMBERS = 64_000_000
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """Where the training data are nearest, for each of N items.
+    """Nearest training items of each of N items.
 
     Attributes:
-        distances: to the 50 nearest training items (or all, where there are fewer), ascending;
+        distances: to the 50 nearest training items (or all, if there are fewer), ascending;
             float64 N×50.
-        index: number of the nearest, int64 N.
+        index: number of the nearest training item, int64 N.
     """
 
     distances: Floats
     index: npt.NDArray[np.int64]
 
     def closeness(self) -> Floats:
-        """Distance to the nearest over the mean to the 50 nearest, 0…1; 0 is a copy."""
+        """Distance to the nearest item divided by the mean to the 50 nearest, 0…1; 0 is a copy."""
         mean = self.distances.mean(axis=1)
         closest = self.distances[:, 0]
         ratio: Floats = np.divide(closest, mean, out=np.zeros_like(mean), where=mean > 0)
@@ -68,37 +67,37 @@ def grid_memorisation(
     seed: int,
     groups: npt.NDArray[np.int64] | None = None,
 ) -> dict[str, float]:
-    """Four answers to one question, from distances to the nearest training items.
+    """Four memorisation metrics, from the distances to the nearest training items.
 
     - `copied`: share of samples with a closeness below that of 99 % of held-out items. Closeness is
-      the distance to the nearest training item over the mean distance to the 50 nearest (Carlini
-      et al. 2023, "Extracting training data from diffusion models", section 4): an average picture
-      is close to many items, a copy to one. An exact copy counts always.
+      the distance to the nearest training item divided by the mean distance to the 50 nearest
+      (Carlini et al. 2023, "Extracting training data from diffusion models", section 4). An average
+      image is close to many items, a copy to one. An exact copy always counts.
     - `copying_z`: the data-copying test of Meehan, Chaudhuri and Dasgupta (2020), see `copying_z`,
-      of closeness in place of the bare distance. They compare within cells, lest a model that
-      prefers dense regions pass for a copier; to divide by the distance of the neighbours does the
-      same without a partition to choose.
-    - `near_duplicates`: share of samples within half the distance from their nearest training item
-      to the nearest other one, copies among them.
-    - `authenticity`: share of samples further from their nearest training item than that is from
-      the nearest other one (Alaa et al. 2022). About a half for held-out items.
+      applied to closeness instead of the distance. They compare within cells, so that a model that
+      prefers dense regions does not count as copying. Dividing by the mean distance of the
+      neighbours has the same effect and needs no partition.
+    - `near_duplicates`: share of samples whose distance to their nearest training item is below
+      half the distance from that item to the nearest other one. Copies are included.
+    - `authenticity`: share of samples that are further from their nearest training item than that
+      item is from the nearest other one (Alaa et al. 2022). About 0.5 for held-out items.
 
-    Training items that occur several times count once, and so do near-duplicates: of a group the
-    member that is nearest counts, and "the next one" is of another group. Otherwise the items that
-    a model memorises first, those that it sees most often, would look like nothing in particular.
+    Training items that occur several times count once. Of a group of near-duplicates only the
+    nearest member counts, and "the nearest other one" belongs to another group. Otherwise copies of
+    frequent training items, which a model memorises first, would not be detected.
 
     Args:
         samples: uint8 N×C×H×W; the first 2,000 of them are used.
         train: uint8 M×C×H×W.
         held_out: uint8 K×C×H×W; at most 2,000 of them, chosen by `seed`, are used.
         seed: see `held_out`.
-        groups: group of near-duplicates of each training item, int64 M; None where there are none.
+        groups: near-duplicate group of each training item, int64 M; None if there are no groups.
 
     Returns:
-        The four by name and, of the shares, `NAME_stderr`.
+        The four metrics by name, and `NAME_stderr` of each share.
 
     Raises:
-        DataError: there are no samples, fewer than two training items or no held-out ones.
+        DataError: there are no samples, fewer than two training items or no held-out items.
     """
     if len(samples) == 0 or len(train) < 2 or len(held_out) == 0:
         raise DataError(
@@ -126,24 +125,26 @@ def grid_memorisation(
 
 
 def copying_z(samples: Floats, held_out: Floats) -> float:
-    """z-score of the hypothesis that samples are as far from the training data as held-out items.
+    """z-score of the test that samples are as far from the training data as held-out items are.
 
-    The rank-sum test of Mann and Whitney (1947), U − NM/2 over its standard deviation, as Meehan,
-    Chaudhuri and Dasgupta (2020) use it. Ties share their ranks, and the deviation allows for them.
+    Rank-sum test of Mann and Whitney (1947), U − NM/2 divided by its standard deviation, as used by
+    Meehan, Chaudhuri and Dasgupta (2020). Ties get their mean rank, and the standard deviation is
+    corrected for ties.
 
     Args:
-        samples: how far each sample is from the training data, float64 N.
-        held_out: how far each held-out item is, float64 M.
+        samples: distance of each sample to the training data, float64 N.
+        held_out: distance of each held-out item, float64 M.
 
     Returns:
-        About N(0, 1) for held-out items; well below 0: samples are nearer, copies; well above:
-        samples are further, a poor fit. Its size grows as √N: nothing but copies give
-        −√(3NM / (N + M + 1)), a little beyond it with ties. 0 where all distances are equal.
+        About N(0, 1) for held-out items. Values well below 0: samples are nearer, as copies are.
+        Values well above 0: samples are further away, a poor fit. The magnitude grows as √N. If all
+        samples are copies it is −√(3NM / (N + M + 1)), and slightly larger with ties. 0 if all
+        distances are equal.
     """
     n, m = len(samples), len(held_out)
     both = np.concatenate([samples, held_out])
     _, which, ties = np.unique(both, return_inverse=True, return_counts=True)
-    # Equal distances share the mean of their ranks.
+    # Equal distances get the mean of their ranks.
     ranks = np.cumsum(ties) - (ties - 1) / 2
     above = float(ranks[which[:n]].sum()) - n * (n + 1) / 2
     ties = ties.astype(np.float64)
@@ -155,12 +156,12 @@ def copying_z(samples: Floats, held_out: Floats) -> float:
 
 
 def nearest(items: Tensor, train: Tensor, groups: npt.NDArray[np.int64] | None = None) -> Nearest:
-    """Find the nearest training items of each item, one of each group of near-duplicates.
+    """Nearest training items of each item, at most one from each group of near-duplicates.
 
     Args:
         items: uint8 N×C×H×W, N at least 1.
         train: uint8 M×C×H×W, M at least 1.
-        groups: of each training item, int64 M; None where every item is a group of its own.
+        groups: group of each training item, int64 M; None if each item is its own group.
     """
     alike = [] if groups is None else _several(groups)
     count = len(train) if groups is None else len(np.unique(groups))
@@ -168,7 +169,8 @@ def nearest(items: Tensor, train: Tensor, groups: npt.NDArray[np.int64] | None =
     known = train.flatten(1)
     blocks = known.split(max(1, _NUMBERS // known.shape[1]))
     norms = torch.cat([block.to(torch.float32).square().sum(dim=1) for block in blocks])
-    # Of many training items few rows at a time are compared exactly; all of a part share a block.
+    # The exact comparison takes few rows at a time if items are large. With several blocks of
+    # training items the matrix products take more rows, so that blocks are converted less often.
     rows = max(1, min(_ROWS, _CELLS // (neighbours * known.shape[1])))
     wide = min(_ROWS, max(1, _NUMBERS // known.shape[1])) if len(blocks) > 1 else rows
     distances, index = [], []
@@ -177,13 +179,14 @@ def nearest(items: Tensor, train: Tensor, groups: npt.NDArray[np.int64] | None =
         products = torch.cat([part @ block.to(torch.float32).T for block in blocks], dim=1)
         squared = part.square().sum(dim=1, keepdim=True) + norms - 2 * products
         for members in alike:
-            # All but the nearest member of a group are out of the question.
+            # Only the nearest member of a group remains a candidate.
             within = squared[:, members]
             best = within.argmin(dim=1, keepdim=True)
             others = torch.ones_like(within, dtype=torch.bool).scatter_(1, best, False)
             squared[:, members] = within.masked_fill(others, math.inf)
         near = squared.topk(neighbours, dim=1, largest=False).indices
-        # Differences of whole numbers are exact, unlike the sums above: a copy is at exactly 0.
+        # Differences of integers are exact, unlike the sums above. A copy is therefore at exactly
+        # 0.
         exact = torch.cat(
             [_distances(part[i : i + rows], known, near[i : i + rows])
              for i in range(0, len(part), rows)]
@@ -207,7 +210,7 @@ def _distances(items: Tensor, known: Tensor, near: Tensor) -> Tensor:
 def _apart(
     index: npt.NDArray[np.int64], train: Tensor, groups: npt.NDArray[np.int64] | None
 ) -> Floats:
-    """Distance from each of these training items to the nearest of another group; 0 if none is."""
+    """Distance of each given training item to the nearest of another group; 0 if there is none."""
     hit, where = np.unique(index, return_inverse=True)
     found = nearest(train[torch.from_numpy(hit)], train, groups).distances
     if found.shape[1] == 1:
@@ -217,14 +220,14 @@ def _apart(
 
 
 def _several(groups: npt.NDArray[np.int64]) -> list[Tensor]:
-    """Numbers of the members of each group that has several."""
+    """Item numbers of each group with more than one member."""
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order][:1] - 1))
     return [torch.from_numpy(part) for part in np.split(order, starts[1:]) if len(part) > 1]
 
 
 def _distinct(train: Tensor) -> npt.NDArray[np.int64]:
-    """Numbers of the first of each of the different training items, ascending."""
+    """Number of the first occurrence of each distinct training item, ascending."""
     flat = train.flatten(1).numpy()
     seen: dict[bytes, int] = {}
     for number, row in enumerate(flat):

@@ -1,4 +1,4 @@
-"""Symbol models that only count: the trivial baselines of sequences."""
+"""n-gram models of sequences, used as trivial baselines."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ Symbols = npt.NDArray[Any]
 Codes = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-# Counting in a table is faster than sorting as long as the table is no larger than 128 MB.
+# Counting in a table is faster than sorting while the table is at most 128 MB.
 _TABLE = 1 << 24
 _ROWS = 1024
-# Symbols looked at at a time: their codes and counts take some 60 bytes each.
+# Symbols processed at a time: codes and counts take about 60 bytes per symbol.
 _SYMBOLS = 1 << 22
 
 
 class NGram:
-    """n-gram model that backs off by absolute discounting.
+    """n-gram model with interpolated absolute discounting.
 
-    p_k(w|h) = (max(c(hw) − D_k, 0) + D_k·N(h)·p_{k−1}(w|h′)) / c(h), where c counts in the training
-    data, N(h) is the number of different symbols seen after h, h′ is h without its first symbol,
+    p_k(w|h) = (max(c(hw) − D_k, 0) + D_k·N(h)·p_{k−1}(w|h′)) / c(h). c are counts in the training
+    data, N(h) is the number of distinct symbols seen after h, and h′ is h without its first symbol.
     p_0 is uniform, and p_k = p_{k−1} for a history that was never seen (Ney, Essen and Kneser 1994,
     in the interpolated form of Chen and Goodman 1999). The probabilities of all symbols after any
     history sum to one.
@@ -36,12 +36,12 @@ class NGram:
     def __init__(self, order: int, symbols: int) -> None:
         self.order = order
         self.symbols = symbols
-        # One more symbol stands before the beginning of every sequence.
+        # An additional symbol pads the beginning of every sequence.
         self._base = symbols + 1
         self._levels: list[_Level] = []
 
     def fit(self, sequences: Symbols) -> NGram:
-        """Count the n-grams of integers 0…V−1, N×T (a stream is one row); return itself."""
+        """Count the n-grams of integers 0…V−1, N×T (a stream is one row); return `self`."""
         self._levels = [_Level(*self._count(sequences, k), self._base) for k in self._orders()]
         return self
 
@@ -56,7 +56,7 @@ class NGram:
         return np.concatenate(parts)
 
     def totals(self, sequences: Symbols) -> Floats:
-        """Sum of `nats` over each row, float64 N; a part of the rows is looked at at a time."""
+        """Sum of `nats` over each row, float64 N; rows are processed in parts to limit memory."""
         return np.concatenate([self.nats(rows).sum(axis=1) for rows in _in_parts(sequences)])
 
     def distribution(self, history: Sequence[int]) -> Floats:
@@ -74,7 +74,7 @@ class NGram:
         return range(1, self.order + 1)
 
     def _codes(self, rows: Symbols, k: int) -> Codes:
-        """The k-gram that ends at each symbol, as one integer; N×T."""
+        """The k-gram that ends at each symbol, encoded as one integer; N×T."""
         padded = np.pad(rows.astype(np.int64), ((0, 0), (k - 1, 0)), constant_values=self.symbols)
         codes = np.zeros(rows.shape, dtype=np.int64)
         for i in range(k):
@@ -82,7 +82,7 @@ class NGram:
         return codes
 
     def _count(self, sequences: Symbols, k: int) -> tuple[Codes, Codes]:
-        """The k-grams that occur, ascending, and how often."""
+        """Distinct k-grams, ascending, and their counts."""
         size = self._base**k
         if size <= _TABLE:
             table = np.zeros(size, dtype=np.int64)
@@ -100,7 +100,7 @@ class NGram:
 
 
 class _Level:
-    """Counts of one order, and what follows from them."""
+    """Counts of one order, with the totals and the discount derived from them."""
 
     def __init__(self, codes: Codes, counts: Codes, base: int) -> None:
         self.codes, self.counts, self.base = codes, counts, base
@@ -108,12 +108,12 @@ class _Level:
         self.totals = np.add.reduceat(counts, first)
         self.kinds = np.diff(np.append(first, len(codes)))
         once, twice = int((counts == 1).sum()), int((counts == 2).sum())
-        # Ney, Essen and Kneser's estimate. Where nothing occurs once it would be 0, and what was
-        # never seen would be impossible.
+        # Estimate of Ney, Essen and Kneser. If no n-gram occurs exactly once it would be 0, and
+        # unseen n-grams would have probability 0.
         self.discount = once / (once + 2 * twice) if once else 0.5
 
     def refine(self, codes: Codes, lower: Floats) -> Floats:
-        """p_k from p_{k−1} for k-grams of any shape."""
+        """p_k from p_{k−1}, for k-grams in an array of any shape."""
         count = _look_up(self.codes, self.counts, codes)
         total = _look_up(self.histories, self.totals, codes // self.base)
         kinds = _look_up(self.histories, self.kinds, codes // self.base)
@@ -123,7 +123,7 @@ class _Level:
 
 
 def _look_up(keys: Codes, values: Codes, wanted: Codes) -> Codes:
-    """The value of each wanted key, 0 where it is not among the ascending keys."""
+    """The value of each requested key; 0 if it is not among the ascending keys."""
     at = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
     found: Codes = np.where(keys[at] == wanted, values[at], 0)
     return found

@@ -1,4 +1,4 @@
-"""The fundamental of a clip, and whether it is a note that the real clips play."""
+"""Fundamental frequency of audio clips, and the share of clips at a pitch of the real clips."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from genmint.metrics.likelihood import mean_and_stderr
 Floats = npt.NDArray[np.float64]
 
 LOWEST, HIGHEST = 60.0, 2000.0  # Hz: the range of voices and of most instruments' notes
-# De Cheveigné and Kawahara's absolute threshold; above 0.3 a frame is no tone at all.
+# Absolute threshold of de Cheveigné and Kawahara; frames with a minimum above 0.3 are unvoiced.
 _SURE, _VOICED = 0.1, 0.3
 _SILENCE_DB = -40.0
 _PART = 256
-# Samples at a time: frames overlap, and their spectra are complex, so one takes some 100 bytes.
+# Samples processed at a time. Frames overlap and spectra are complex: about 100 bytes a sample.
 _SAMPLES = 1 << 21
 
-# Pitches of one note differ by less than this (semitones), those of two notes by more.
+# Maximum gap between neighbouring pitches of the same note, in semitones.
 _GAP = 0.3
 HALF_A_SEMITONE = 0.5
 
 
 def fundamentals(clips: npt.NDArray[np.int16], sample_rate: int) -> Floats:
-    """Fundamental of each clip: the median over its sounding frames.
+    """Fundamental frequency of each clip: the median over its non-silent frames.
 
     YIN (de Cheveigné and Kawahara 2002): difference function, cumulative mean normalisation,
-    absolute threshold, parabolic interpolation. Frames 40 dB below the clip's loudest are silent.
+    absolute threshold, parabolic interpolation. Frames 40 dB below the loudest frame of the clip
+    are silent.
 
     Args:
         clips: int16 N×T.
         sample_rate: Hz.
 
     Returns:
-        float64 N, Hz; NaN where fewer than half of the sounding frames have a clear period (noise,
-        silence, clips too short for two periods).
+        float64 N, Hz. NaN if fewer than half of the non-silent frames have a clear period (noise,
+        silence, clips shorter than two periods).
     """
     lags = int(min(sample_rate / LOWEST, clips.shape[1] // 3))
     if lags < 3:
@@ -49,16 +50,17 @@ def fundamentals(clips: npt.NDArray[np.int16], sample_rate: int) -> Floats:
 
 
 def semitones(frequencies: Floats) -> Floats:
-    """MIDI note numbers, with fractions: 69 is 440 Hz, one more is a semitone higher."""
+    """MIDI note numbers as floats: 69 is 440 Hz, and 1 is a semitone."""
     return 69 + 12 * np.log2(frequencies / 440)
 
 
 def reference_pitches(frequencies: Floats) -> list[float]:
-    """The notes that clips play: clusters of their fundamentals.
+    """Notes of the real clips: clusters of their fundamental frequencies.
 
-    Fundamentals in ascending order belong together while they are less than 0.3 semitones apart. A
-    note is one that at least 1 % of the clips play, and is the median of its cluster. Speech, whose
-    pitch glides, ends in few wide clusters that hardly any clip is near, and is then not judged.
+    Neighbouring fundamentals in ascending order belong to the same cluster if they are less than
+    0.3 semitones apart. A cluster is a note if it has at least 1 % of the clips; the note is the
+    median of the cluster. The pitch of speech glides, so speech gives few wide clusters with hardly
+    any clip near their medians. The metric is not used for such data.
 
     Args:
         frequencies: Hz, NaN allowed, float64 N.
@@ -78,7 +80,7 @@ def reference_pitches(frequencies: Floats) -> list[float]:
 def in_tune(frequencies: Floats, pitches: list[float]) -> tuple[float, float]:
     """Share of clips within half a semitone of one of `pitches`, and its standard error.
 
-    Clips without a pitch are not in tune.
+    Clips without a pitch count as out of tune.
 
     Args:
         frequencies: Hz, NaN allowed, float64 N.
@@ -109,7 +111,7 @@ def _of_part(clips: npt.NDArray[np.int16], sample_rate: int, shortest: int, lags
 
 
 def _yin(frames: Floats, window: int, shortest: int, lags: int) -> tuple[Floats, Floats]:
-    """Period in samples of each frame, and how far the dip there reaches down (0: a pure tone)."""
+    """Period of each frame in samples, and the normalised difference there (0: periodic)."""
     difference = _difference(frames, window, lags)
     mean = np.cumsum(difference[:, 1:], axis=1) / np.arange(1, lags + 1)
     normalised = np.ones_like(difference)

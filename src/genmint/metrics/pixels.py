@@ -1,4 +1,4 @@
-"""Trivial models of a grid: each pixel for itself."""
+"""Trivial baselines of grids with independent pixels."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from genmint.data.binarise import binarise
+from genmint.data.views.binarise import binarise
 
 Floats = npt.NDArray[np.float64]
 
-# Pixels handled at a time: a histogram of all pixels of large pictures would fill the memory.
+# Pixels processed at a time, since a histogram of all pixels of large images exhausts memory.
 _PIXELS = 4096
-# Numbers in float32 or float64 at a time: at most 128 MB.
+# float32 or float64 values held at a time: at most 128 MB.
 _NUMBERS = 1 << 24
 
 
 def pixel_bernoulli(train: Tensor, test: Tensor, seed: int) -> Floats:
-    """Log-likelihood of held-out binary grids under one probability per pixel.
+    """Log-likelihood of held-out binary grids under one Bernoulli probability per pixel.
 
-    The probability is the mean grey value of the training grids, which is what the mean of their
-    binarised forms tends to, with Laplace's rule (add one "on" and one "off").
+    The probability is the mean grey value of the training grids, which is the expected mean of
+    their binarised versions. Laplace smoothing adds one "on" and one "off" observation.
 
     Args:
         train: uint8 N×C×H×W.
@@ -43,7 +43,7 @@ def pixel_bernoulli(train: Tensor, test: Tensor, seed: int) -> Floats:
 def pixel_histogram(train: Tensor, test: Tensor) -> Floats:
     """Log-likelihood of held-out 8-bit grids under one histogram of 256 values per pixel.
 
-    Laplace's rule: every value of every pixel was seen once more than it was.
+    Laplace smoothing adds one observation of every value to every pixel.
 
     Args:
         train: uint8 N×C×H×W.
@@ -68,7 +68,9 @@ def pixel_histogram(train: Tensor, test: Tensor) -> Floats:
 
 
 def mean_plus_noise(train: Tensor, n: int, seed: int) -> Tensor:
-    """Samples that any model must beat: every pixel for itself, normal around its training mean.
+    """Samples of a baseline with independent normal pixels, at the mean and deviation of training.
+
+    Every model should be better than this baseline.
 
     Args:
         train: uint8 N×C×H×W.
@@ -89,7 +91,7 @@ def mean_plus_noise(train: Tensor, n: int, seed: int) -> Tensor:
 
 
 def _rows(grids: Tensor) -> int:
-    """How many grids are computed with at a time."""
+    """Number of grids processed at a time."""
     return max(1, _NUMBERS // grids[0].numel())
 
 

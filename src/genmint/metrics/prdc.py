@@ -8,42 +8,42 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
-from genmint.errors import DataError
+from genmint.common.errors import DataError
 from genmint.metrics.likelihood import mean_and_stderr
 
 Floats = npt.NDArray[np.float64]
 
-# k of Naeem et al. (2020), who also take it for precision and recall.
+# k of Naeem et al. (2020), who use it for precision and recall as well.
 _NEIGHBOURS = 5
-# Distances at a time: 32 MB.
+# Distances computed at a time: 32 MB.
 _PAIRS = 4_000_000
 
 
 def prdc(samples: Floats, real: Floats, *, real_radii: Floats | None = None) -> dict[str, float]:
-    """Are the samples like real items, and are all kinds of real items among them?
+    """Precision, recall, density and coverage of samples with respect to real items.
 
-    The neighbourhood of an item is the ball that reaches to its 5th nearest neighbour in its own
-    set (with 5 items or fewer, to the furthest). Then
+    The neighbourhood of an item is the ball up to its 5th nearest neighbour in its own set (up to
+    the furthest if there are 5 items or fewer).
 
-    - `precision` is the share of samples in the neighbourhood of any real item, `recall` that of
-      real items in the neighbourhood of any sample (Kynkäänniemi et al. 2019);
-    - `density` is the number of real neighbourhoods that a sample lies in, over 5, on average;
-      `coverage` the share of real neighbourhoods with a sample in them (Naeem et al. 2020).
+    - `precision`: share of samples in the neighbourhood of any real item. `recall`: share of real
+      items in the neighbourhood of any sample (Kynkäänniemi et al. 2019).
+    - `density`: mean number of real neighbourhoods that contain a sample, divided by 5. `coverage`:
+      share of real neighbourhoods that contain a sample (Naeem et al. 2020).
 
-    An outlier among the real items has a wide neighbourhood, which raises precision; density and
-    coverage do not suffer from it. All depend on N and M: coverage of a perfect model is about
-    1 − (M / (N + M))⁵. Distances are exact, so a copy is in the neighbourhood of its original even
-    where that has no width.
+    An outlier among the real items has a large neighbourhood, which raises precision. Density and
+    coverage are robust to it. All four depend on N and M: coverage of a perfect model is about
+    1 − (M / (N + M))⁵. Distances are exact, so that a copy lies in the neighbourhood of its
+    original even if the radius is 0.
 
     Args:
         samples: float64 N×D.
         real: float64 M×D.
-        real_radii: `radii(real)`, if it is known already.
+        real_radii: `radii(real)`, if already computed.
 
     Returns:
-        The four by name, density of 0 or more, the others 0…1, and the standard error of each as
-        `NAME_stderr`: of precision and density over the samples, of recall and coverage over the
-        real items.
+        The four metrics by name (density is 0 or more, the others 0…1), and their standard errors
+        as `NAME_stderr`. Those of precision and density are over the samples, those of recall and
+        coverage over the real items.
 
     Raises:
         DataError: fewer than two samples or real items, or values that are not finite.
@@ -72,7 +72,7 @@ def prdc(samples: Floats, real: Floats, *, real_radii: Floats | None = None) -> 
 
 
 def radii(items: Floats) -> Floats:
-    """Distance of each item to its 5th nearest neighbour (or the furthest, where there are fewer).
+    """Distance of each item to its 5th nearest neighbour (to the furthest if there are fewer).
 
     Args:
         items: float64 N×D, N at least 2.
@@ -83,7 +83,7 @@ def radii(items: Floats) -> Floats:
 
 
 def _blocks(a: Floats, b: Floats) -> Iterator[tuple[slice, Floats]]:
-    """Distances of some rows of `a` to all of `b`, from differences: equal rows are at 0."""
+    """Distances of blocks of rows of `a` to all of `b`; exactly 0 for equal rows."""
     rows = max(1, _PAIRS // len(b))
     for start in range(0, len(a), rows):
         block = slice(start, start + rows)

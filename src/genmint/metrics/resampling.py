@@ -1,4 +1,4 @@
-"""The jackknife: how far a metric would move had other samples been drawn."""
+"""Jackknife standard errors over the drawing of the samples."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ import numpy.typing as npt
 
 Rows = npt.NDArray[np.int64]
 
-# As many parts as Efron and Tibshirani (1993) find enough for an error bar; more cost more.
+# Number of groups that Efron and Tibshirani (1993) find sufficient for a standard error. The
+# cost grows with the number of groups.
 _GROUPS = 20
 
 
 def jackknife_stderr(score: Callable[[Rows], float], items: int) -> float:
     """Standard error of a score over the drawing of its items, by the jackknife.
 
-    Items are left out in 20 groups of equal size (one by one where there are fewer): the delete-a-
-    group form (Tukey 1958; Shao and Wu 1989), whose cost does not grow with the number of items.
-    Fit for what changes smoothly with each item; a maximum or a count of classes does not.
+    Items are left out in 20 groups of equal size (one by one if there are fewer than 20). This is
+    the delete-a-group form (Tukey 1958; Shao and Wu 1989), whose number of evaluations does not
+    grow with the number of items. It is valid for scores that change smoothly with each item, but
+    not for a maximum or a number of classes.
 
     Args:
-        score: of the items with these numbers, ascending.
-        items: how many there are.
+        score: function of the numbers of the items used, ascending.
+        items: number of items.
 
     Returns:
         0 for a single item.

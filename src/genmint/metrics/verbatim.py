@@ -1,4 +1,4 @@
-"""Does generated text quote the training text, and how much of it is new?"""
+"""Copied passages and novel n-grams in generated text, compared with the training text."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genmint.errors import DataError
+from genmint.common.errors import DataError
 from genmint.metrics.likelihood import mean_and_stderr
 from genmint.metrics.resampling import Rows, jackknife_stderr
 
 Tokens = Sequence[str]
 
 _QUANTILE = 0.01
-# 99 % of so many held-out pieces say what is normal as well as all of a large text do.
+# Maximum number of held-out pieces; more of them hardly improve the 99 % quantile.
 _PIECES = 200
-# A longer training text is looked at in part: its sorted suffixes would take gigabytes.
+# Maximum length of the training text, since a suffix array of more takes gigabytes.
 LONGEST_TEXT = 4_000_000
-# A symbol counts so many times in a row: lines and empty cells of tables are no quotations.
+# Maximum length of a run of one symbol. Rules and empty table cells are not quotations.
 _IN_A_ROW = 3
 _N = 4
 
@@ -29,27 +29,28 @@ _N = 4
 def text_memorisation(
     samples: npt.NDArray[Any], train: npt.NDArray[Any], held_out: npt.NDArray[Any]
 ) -> dict[str, float]:
-    """Longest runs that samples share with the training text, against those of held-out text.
+    """Longest passages that samples share with the training text, compared with held-out text.
 
-    Of every sample, and of pieces of the held-out text of the same length, the longest run of
-    symbols that occurs in the training text is measured, where a symbol that stands more than three
-    times in a row counts three times.
+    The longest run of symbols that occurs in the training text is measured for every sample and for
+    held-out pieces of the same length. A symbol that repeats more than three times in a row counts
+    three times.
 
-    - `copied`: share of samples whose run is longer than that of 99 % of the pieces.
+    - `copied`: share of samples whose run is longer than that of 99 % of the held-out pieces.
     - `longest_copy`: the longest run of any sample, in symbols.
-    - `copy_ratio`: that over the longest run of as many held-out pieces as there are samples (of
-      all pieces, where there are fewer).
+    - `copy_ratio`: `longest_copy` divided by the longest run of as many held-out pieces as there
+      are samples (of all pieces, if there are fewer).
 
-    What is normal ends at half a sample's length: pages that stand in several splits, as in
-    manuals, would otherwise excuse a model that does nothing but quote.
+    Both reference lengths are limited to half the length of a sample. Pages that occur in several
+    splits, as in manuals, would otherwise raise the reference so far that a model that only quotes
+    passes.
 
     Args:
         samples: integers N×T.
-        train: stream of integers; of one longer than 4,000,000 the beginning is looked at.
-        held_out: stream of integers, T or more of them.
+        train: stream of integers; only the first 4,000,000 are used.
+        held_out: stream of at least T integers.
 
     Returns:
-        The three by name, and `copied_stderr`.
+        The three metrics by name, and `copied_stderr`.
 
     Raises:
         DataError: there are no samples, or the held-out text is shorter than a sample.
@@ -76,23 +77,23 @@ def text_memorisation(
         "copied": copied,
         "copied_stderr": stderr,
         "longest_copy": float(runs.max()),
-        # A text whose pieces share nothing with the training text allows runs of one symbol.
+        # Avoids a division by 0 if the held-out pieces share no symbol with the training text.
         "copy_ratio": float(runs.max()) / max(1.0, longest),
     }
 
 
 def novel_4grams(samples: Sequence[Tokens], train: Tokens) -> tuple[float, float]:
-    """Share of the samples' sequences of four words that do not occur in the training text.
+    """Share of the samples' word 4-grams that do not occur in the training text.
 
-    McCoy et al. (2023), "How much do language models copy from their training data?". Noise is all
-    new, a quotation not at all: held-out text says what is usual.
+    McCoy et al. (2023), "How much do language models copy from their training data?". The value is
+    1 for noise and 0 for a quotation. Compare with the value of held-out text.
 
     Args:
-        samples: words and punctuation marks of each sample, as `genmint.metrics.words.tokens`.
-        train: those of the training text.
+        samples: words and punctuation marks of each sample, see `genmint.metrics.words.tokens`.
+        train: words and punctuation marks of the training text.
 
     Returns:
-        0…1, and its standard error (jackknife over samples). 0 where no sample has four words.
+        0…1, and its standard error (jackknife over samples). 0 if no sample has four words.
     """
     wanted = [list(_windows(sample)) for sample in samples]
     known = set(_windows(train))
@@ -110,7 +111,7 @@ def _windows(words: Tokens) -> zip[tuple[str, ...]]:
 
 
 def _squeezed(stream: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Without the symbols that equal the three before them."""
+    """Remove each symbol that equals the three symbols before it."""
     again = np.zeros(len(stream), dtype=bool)
     k = _IN_A_ROW
     same = stream[1:] == stream[:-1]
@@ -119,7 +120,7 @@ def _squeezed(stream: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 class _Text:
-    """A text with its suffixes in order (Manber and Myers 1993), for finding runs of it."""
+    """A text with its suffix array (Manber and Myers 1993), for substring search."""
 
     def __init__(self, stream: npt.NDArray[Any]) -> None:
         self.text = _as_string(stream)
@@ -141,12 +142,12 @@ class _Text:
 
 
 def _as_string(stream: npt.NDArray[Any]) -> str:
-    # One character a symbol, from a range without surrogates for every alphabet we meet.
+    # One character per symbol, from a range without surrogates that fits every supported alphabet.
     return (stream.astype(np.uint32) + 0x10000).astype("<u4").tobytes().decode("utf-32-le")
 
 
 def _sorted_suffixes(stream: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Starts of the suffixes in lexicographic order, by prefix doubling."""
+    """Start positions of the suffixes in lexicographic order, by prefix doubling."""
     n = len(stream)
     rank = np.unique(stream, return_inverse=True)[1].astype(np.int64)
     width = 1

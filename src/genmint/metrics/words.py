@@ -1,4 +1,4 @@
-"""Words of a text, and how many generated ones are words of the held-out text."""
+"""Word tokenisation, and the share of generated words that occur in the held-out text."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from genmint.data import views
-from genmint.data.spec import DataSpec
+from genmint.data.views import tensors
+from genmint.data.views.spec import DataSpec
 from genmint.metrics.resampling import Rows, jackknife_stderr
 
 # Letters only: neither digits nor underscores, in any script.
 _WORD = re.compile(r"[^\W\d_]+")
 _LAST = re.compile(r"[^\W\d_]+\Z")
 _SHORTEST = 3
-# For sequences of words: every word or number, and each punctuation mark by itself.
+# Tokens of n-grams: every word or number, and each single punctuation mark.
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _CUT_OFF = re.compile(r"\w+\Z")
 
 
 def words(text: str) -> list[str]:
-    """Runs of three letters or more, in lower case."""
+    """Words of three letters or more, in lower case."""
     return [w.casefold() for w in _WORD.findall(text) if len(w) >= _SHORTEST]
 
 
 def tokens(text: str) -> list[str]:
-    """Words, numbers and punctuation marks in their order; a word that touches the end is cut off.
+    """Words, numbers and punctuation marks in order, without a word that touches the text's end.
 
-    Capitals stay: they tell the beginning of a sentence.
+    The last word may be truncated. Upper case is kept, since it marks the beginning of a sentence.
     """
     return _TOKEN.findall(_CUT_OFF.sub("", text))
 
@@ -38,14 +38,14 @@ def tokens(text: str) -> list[str]:
 def words_in_held_out(samples: Sequence[str], held_out: str) -> tuple[float, float]:
     """Share of generated words of three letters or more that occur in the held-out text.
 
-    A sample ends where its length was up, so the word that touches its end is left out.
+    A sample ends at a fixed length, so a word that touches its end may be truncated and is ignored.
 
     Args:
         samples: generated texts.
         held_out: text of the test split.
 
     Returns:
-        0…1, and its standard error (jackknife over samples); 0 where no word was generated.
+        0…1, and its standard error (jackknife over samples); 0 if no word was generated.
     """
     known = set(words(held_out))
     found = [words(_LAST.sub("", sample)) for sample in samples]
@@ -59,7 +59,7 @@ def words_in_held_out(samples: Sequence[str], held_out: str) -> tuple[float, flo
 
 
 def as_text(stream: npt.NDArray[np.int64], spec: DataSpec) -> str:
-    """A stream of tokens, int64 T, as one string; `spec` is that of its data."""
-    shown = views.from_symbols(torch.from_numpy(stream)[None], spec)
+    """Decode a stream of symbols, int64 T, as one string; `spec` describes its data."""
+    shown = tensors.from_symbols(torch.from_numpy(stream)[None], spec)
     assert isinstance(shown, list)
     return str(shown[0])

@@ -1,5 +1,6 @@
-"""The servers and workers that `genmint services` keeps running on a machine.
+"""Servers and workers that `genmint services` keeps running on a machine.
 
-`supervisor` starts and watches them; `watch` looks after flow runs whose process is gone; `alerts`
-are Prefect automations as code. Whatever is started here dies with the supervisor (`processes`).
+`supervisor` starts and monitors them. `watch` handles flow runs whose process is gone. `alerts`
+defines Prefect automations as code. Every process started here ends with the supervisor
+(`processes`).
 """

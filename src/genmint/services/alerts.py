@@ -1,4 +1,4 @@
-"""Prefect automations as code: what tells people of failures, and of hosts that fell silent."""
+"""Prefect automations as code: alerts about failures, and detection of unresponsive hosts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from genmint.errors import ConfigError
+from genmint.common.errors import ConfigError
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from prefect.events.schemas.automations import AutomationCore, EventTrigger
 
 FLOWS = ("retrain", "train-model", "drift", "reconcile")
-# Events of ours; the resource is the model. `REFUSALS` is a label of it: how many models of that
-# name its gate has refused in a row.
+# Custom events; their resource is the model. `REFUSALS` is a label with the number of refusals by
+# the gate in a row.
 REFUSED, PUT_BACK = "genmint.verdict.refused", "genmint.reconcile.put-back"
 REFUSALS = "genmint.refusals-in-a-row"
-# A model refused that often is no longer news.
+# No alerts are sent after this many refusals in a row.
 _MOST_REFUSALS = 100
-# Heartbeats come every 30 s: three may be lost on the way.
+# Heartbeats are sent every 30 s; up to three may be lost.
 _SILENCE = datetime.timedelta(seconds=100)
 _SUBJECT = "genmint: "
 
@@ -33,11 +33,11 @@ _MODEL = "{{ event.resource['prefect.resource.name'] }}: {{ event.payload.reason
 
 
 def check(urls: Sequence[str]) -> None:
-    """Make sure that each can be used.
+    """Check that every alert URL can be used.
 
     Raises:
-        ConfigError: one is neither a webhook (http, https) nor an address that Apprise knows. It
-            is shown up to its scheme only: the rest is a secret.
+        ConfigError: a URL is neither a webhook (http, https) nor supported by Apprise. The message
+            shows its scheme only, since the rest is secret.
     """
     from apprise import Apprise
 
@@ -49,7 +49,7 @@ def check(urls: Sequence[str]) -> None:
 
 
 def lost_hosts() -> AutomationCore:
-    """Mark a flow run Crashed whose heartbeats stopped: its machine or network is gone."""
+    """Return the automation that marks a flow run Crashed if its heartbeats stop."""
     from prefect.client.schemas.objects import StateType
     from prefect.events.actions import ChangeFlowRunState
     from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
@@ -76,15 +76,15 @@ def lost_hosts() -> AutomationCore:
 
 
 def install(client: SyncPrefectClient, urls: Sequence[str], refusals: int) -> None:
-    """Create or mend the automations; those for people only where `urls` names somebody to tell.
+    """Create or update the automations; alerts are included only if `urls` is not empty.
 
-    An automation that was paused in the UI stays paused. Without `urls`, what an earlier call set
-    up stays.
+    An automation paused in the UI stays paused. Without `urls`, the alerts of an earlier call are
+    kept.
 
     Args:
-        client: of the server, which must also be the one of Prefect's settings.
+        client: client of the server, which must also be the one in Prefect's settings.
         urls: plain webhooks (http, https: a JSON body) and Apprise URLs.
-        refusals: how many refusals of a model in a row make an alert.
+        refusals: number of refusals of a model in a row that triggers an alert.
     """
     from prefect.events.schemas.automations import AutomationCore
 
@@ -101,14 +101,14 @@ def install(client: SyncPrefectClient, urls: Sequence[str], refusals: int) -> No
             continue
         automation = automation.model_copy(update={"enabled": known.enabled})
         if _bare(known) != _bare(automation):
-            # The client leaves out what was not set; the server wants all of an update, but refuses
-            # to be told the owner.
+            # The client omits unset fields. The server requires a complete update but rejects the
+            # owner field.
             whole = AutomationCore.model_validate(automation.model_dump(exclude={"owner_resource"}))
             client.update_automation(known.id, whole)
 
 
 def _news(refusals: int) -> list[tuple[str, EventTrigger, str]]:
-    """What people are told of: a name, when, and the text."""
+    """Return name, trigger and text of each alert."""
     from prefect.events.schemas.automations import EventTrigger
 
     ours = {"prefect.resource.role": "flow", "prefect.resource.name": list(FLOWS)}
@@ -151,7 +151,7 @@ def _action(url: str, block: object, what: str, text: str) -> ActionTypes:
 
     if not _is_webhook(url):
         return SendNotification(block_document_id=block, subject=_SUBJECT + what, body=text)
-    # `text` is what chat programs show of a webhook's body.
+    # Chat programs display the key `text` of a webhook's body.
     body = (
         "{% set said %}" + text + "{% endset %}"
         '{"alert": ' + json.dumps(what) + ', "text": {{ said | string | tojson }}, '
@@ -169,8 +169,8 @@ def _save_block(url: str, number: int) -> object:
     if _is_webhook(url):
         headers = {"Content-Type": "application/json"}
         return Webhook(url=url, headers=headers).save(name, overwrite=True)
-    # Prefect has no block for Apprise's URLs as such; this one hands every URL that is not Slack's
-    # to Apprise as it is.
+    # Prefect has no generic Apprise block; this block passes every non-Slack URL to Apprise
+    # unchanged.
     return SlackWebhook(url=url).save(name, overwrite=True)
 
 
@@ -179,7 +179,7 @@ def _is_webhook(url: str) -> bool:
 
 
 def _bare(automation: AutomationCore) -> dict[str, object]:
-    """What is compared: without the ids that the server gives to the parts of a trigger."""
+    """Return the compared fields of an automation, without ids assigned by the server."""
     kept = automation.model_dump(
         mode="json", include={"description", "trigger", "actions"}, exclude={"trigger": {"id"}}
     )

@@ -1,4 +1,4 @@
-"""What `genmint services` starts, where, on which stores: read once, checked, then frozen."""
+"""Validated, immutable options of `genmint services`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from genmint.errors import ConfigError
-from genmint.project import Project
+from genmint.common.errors import ConfigError
+from genmint.common.login import refuse_open
+from genmint.common.loopback import is_loopback
+from genmint.common.project import Project
 from genmint.services import alerts
 
 SQLITE = "sqlite"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _WORKER_NAME = re.compile(r"[\w.-]+")
 
 
@@ -22,21 +23,22 @@ class Services:
     """The options of `genmint services`.
 
     Attributes:
-        project: the checkout whose prefect.yaml is deployed and whose store MLflow serves.
-        host: address both servers listen on; loopback unless the user says otherwise.
-        mlflow_port: of MLflow.
-        prefect_port: of Prefect.
-        store: `postgresql://…` or "sqlite", for both servers; None: MLflow on mlflow.db, where
-            `dvc repro` has it, and Prefect on a PostgreSQL of our own.
-        artifacts: where MLflow keeps files, such as `s3://bucket/mlflow`; None: mlartifacts/ of the
-            repository.
-        workers: CPU workers of the pool gpu, where no GPU is visible; 0: trainings are the affair
-            of other machines.
-        name: of this machine among the workers; part of their names.
-        servers: False on a further machine, whose workers use the servers named by
-            PREFECT_API_URL and MLFLOW_TRACKING_URI.
-        alerts: Apprise URLs or plain webhooks that hear of failures.
-        refusals: after how many refusals of a model in a row an alert goes out.
+        project: checkout whose prefect.yaml is deployed and whose store MLflow serves.
+        host: address that both servers listen on; loopback by default.
+        mlflow_port: port of MLflow.
+        prefect_port: port of Prefect.
+        store: `postgresql://…` or "sqlite", for both servers; None: MLflow on mlflow.db, as for
+            `dvc repro`, and Prefect on an embedded PostgreSQL.
+        artifacts: artefact location of MLflow, such as `s3://bucket/mlflow`; None: mlartifacts/ of
+            the repository.
+        workers: number of CPU workers of the pool gpu if no GPU is visible; 0: training runs on
+            other machines.
+        name: name of this machine; part of its workers' names.
+        servers: False on a further machine, whose workers use the servers in PREFECT_API_URL and
+            MLFLOW_TRACKING_URI.
+        alerts: Apprise URLs or plain webhooks that receive alerts.
+        refusals: number of refusals of a model in a row that triggers an alert.
+        insecure: whether other machines may connect without a login.
     """
 
     project: Project
@@ -50,12 +52,13 @@ class Services:
     servers: bool = True
     alerts: tuple[str, ...] = ()
     refusals: int = 3
+    insecure: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be.
+        """Validate the options.
 
         Raises:
-            ConfigError: an option is out of its range; the message names it.
+            ConfigError: an option is out of range; the message names it.
         """
         if self.workers < 0:
             raise ConfigError(f"--workers {self.workers}: 0 or more")
@@ -80,6 +83,8 @@ class Services:
                 "STORE: write postgresql://user:password@host/name for both servers, or sqlite; "
                 "left out, MLflow stays on mlflow.db and Prefect gets a PostgreSQL of its own"
             )
+        if self.servers:
+            refuse_open(self.host, insecure=self.insecure)
         if not self.servers:
             self._check_remote()
         elif self.alerts:
@@ -98,41 +103,41 @@ class Services:
 
     @property
     def on_postgresql(self) -> bool:
-        """Whether a PostgreSQL was named."""
+        """Whether the store is a PostgreSQL server."""
         return (self.store or "").startswith(("postgresql://", "postgres://"))
 
     @property
     def state(self) -> Path:
-        """Folder of pids, logs and Prefect's home; also the mark of what belongs to it."""
+        """Folder of process ids, logs and Prefect's home; its path marks the child processes."""
         return self.project.home / ".genmint" / "services"
 
     @property
     def mark(self) -> str:
-        """What everything started here carries in its environment."""
+        """Value of the environment variable that marks every process started here."""
         return str(self.state)
 
     @property
     def machine(self) -> str:
-        """Name of this machine among the workers."""
+        """Name of this machine, used in worker names."""
         return self.name or socket.gethostname()
 
     @property
     def prefect_api(self) -> str:
-        """Where workers and flows reach Prefect."""
+        """API address of Prefect for workers and flows."""
         if not self.servers:
             return os.environ["PREFECT_API_URL"]
         return f"http://{self.reachable}:{self.prefect_port}/api"
 
     @property
     def tracker(self) -> str:
-        """Where trainings reach MLflow."""
+        """Address of MLflow for training runs."""
         if not self.servers:
             return os.environ["MLFLOW_TRACKING_URI"]
         return f"http://{self.reachable}:{self.mlflow_port}"
 
     @property
     def reachable(self) -> str:
-        """An address of `host` that a client on this machine can connect to."""
+        """Address of `host` that a client on this machine can connect to."""
         if self.host in ("0.0.0.0", "::"):  # noqa: S104 - what the user asked for
             return "127.0.0.1"
         return f"[{self.host}]" if ":" in self.host else self.host
@@ -140,4 +145,4 @@ class Services:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the servers."""
-        return self.host in _LOOPBACK
+        return is_loopback(self.host)

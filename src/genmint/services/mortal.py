@@ -1,31 +1,41 @@
-"""`python -m genmint.services.mortal [--user NAME] PROGRAM ARGUMENTS`: become PROGRAM, mortal.
+"""`python -m genmint.services.mortal [--parent PID] [--user NAME] PROGRAM ARGUMENTS`.
 
-The kernel ends this process when the one that started it dies (Linux). Elsewhere only the warden
-does. Every server, worker and flow run is started like this (see `processes` and `pools`).
+Replace this process by PROGRAM, which the kernel kills when its parent dies (Linux). On other
+systems only the cleanup watchdog (`warden`) does so. Every server, worker and flow run is started
+this way (see `processes` and `pools`). As process 1 of a container, it starts PROGRAM as a child
+and reaps orphaned processes.
+
+PID is the parent's process id, given by the parent itself. Without it, the death of the parent
+before this process has started is not noticed here; `watch` notices it for flow runs.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 
-_PR_SET_PDEATHSIG = 1
+from genmint.common.process_parent import die_with_parent, leave_process_one
+from genmint.services import begun
+
+# Prefect's default of 180 s exceeds the silence after which `alerts` marks a run Crashed. Manually
+# started workers need the shorter interval too.
+_HEARTBEAT, _HEARTBEAT_SECONDS = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30"
 
 
 def main() -> None:
-    """Ask the kernel, then replace this process; it keeps its pid, which others know."""
+    """Set the death signal, then replace this process by PROGRAM, which keeps its pid."""
+    leave_process_one()
     words = sys.argv[1:]
+    parent = os.getppid()
+    if words[0] == "--parent":
+        parent, words = int(words[1]), words[2:]
     if words[0] == "--user":
         _become(words[1])
         words = words[2:]
-    if sys.platform == "linux":
-        # After a change of user, which would undo it.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == 1:
-            # The parent died before the kernel was asked.
-            sys.exit(1)
+    # After the change of user, which would cancel the setting.
+    die_with_parent(parent)
+    os.environ.setdefault(_HEARTBEAT, _HEARTBEAT_SECONDS)
+    begun.note(os.environ)
     os.execvp(words[0], words)  # noqa: S606 - a list, no shell
 
 

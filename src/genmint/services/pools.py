@@ -1,29 +1,24 @@
-"""What Prefect's server must know before work can be done: pools, queues, deployments."""
+"""Work pools and queues of Prefect, which must exist before deployment."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
-from genmint.errors import GenmintError
-from genmint.files import read_json, sha256_file, write_json
-from genmint.services.config import Services
-from genmint.services.servers import environment
+from genmint.common.errors import GenmintError
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 CPU, GPU = "cpu", "gpu"
-# Lower is sooner: a person does not wait behind the night.
+# A lower number has precedence: interactive runs do not wait for nightly runs.
 QUEUES = {"person": 1, "nightly": 2}
-# Every flow run is mortal (see that module), whichever worker starts it. `python` is the one of the
-# worker's own environment, first on its PATH: pools are shared by machines.
+# Every flow run uses `mortal`, whichever worker starts it. `python` is that of the worker's
+# environment, first on its PATH, because machines share the pools.
 COMMAND = "python -m genmint.services.mortal python -m prefect.engine"
 
 
 def create_pools(client: SyncPrefectClient) -> None:
-    """Create or mend both pools and their queues; changes nothing where all is as it should be."""
+    """Create or update both pools and their queues; change nothing if they are up to date."""
     from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
     from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
     from prefect.workers.process import ProcessWorker
@@ -52,36 +47,3 @@ def create_pools(client: SyncPrefectClient) -> None:
             else:
                 if found.priority != priority:
                     client.update_work_queue(found.id, priority=priority)
-
-
-def deploy(services: Services, client: SyncPrefectClient) -> bool:
-    """`prefect deploy --all`, unless prefect.yaml was deployed as it is; whether it was done.
-
-    What was paused by hand stays paused until prefect.yaml changes.
-
-    Raises:
-        GenmintError: Prefect refused prefect.yaml.
-    """
-    declared = services.project.root / "prefect.yaml"
-    if not declared.exists():
-        return False
-    note = services.state / "deployed.json"
-    now = {"prefect.yaml": sha256_file(declared)}
-    if note.exists() and read_json(note) == now and client.read_deployments(limit=1):
-        return False
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
-        cwd=services.project.root,
-        env=environment(services),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise GenmintError(f"{declared}: Prefect refused it:\n{_last(done.stdout + done.stderr)}")
-    write_json(note, now)
-    return True
-
-
-def _last(text: str, lines: int = 20) -> str:
-    return "\n".join(text.strip().splitlines()[-lines:])

@@ -1,4 +1,4 @@
-"""Child processes that never outlive the supervisor, and how to find what belongs to it."""
+"""Child processes that end with the supervisor, and finding the processes it started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-# In the environment of everything that a supervisor started, however deep: its state folder.
+# Environment variable of all direct and indirect children of a supervisor: its state folder.
 MARK = "GENMINT_SERVICES"
 FLOW_RUN = "PREFECT__FLOW_RUN_ID"
 
@@ -22,25 +22,25 @@ _LOOKS_WITHOUT_ANY = 3
 _SECONDS_BETWEEN_LOOKS = 0.1
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
 _LONGEST_LOG_BYTES = 50_000_000
-# One that ran so long is healthy: its next restart is at once again.
+# After this run time a child counts as healthy, and its next restart is immediate.
 _HEALTHY_SECONDS = 60.0
 
 
 @dataclass
 class Child:
-    """A server or worker, restarted with growing pauses when it ends.
+    """A server or worker, restarted with increasing pauses when it ends.
 
     Attributes:
-        name: for people.
+        name: display name.
         arguments: program and its arguments.
-        env: all of its environment.
-        cwd: where it runs.
-        log: file that its output is added to.
-        user: whom root makes it run as; None: whoever runs the supervisor.
-        before: what is done before each start.
-        polite: the signal that asks it to end.
-        starts: how often it was started.
-        process: the present one.
+        env: complete environment.
+        cwd: working directory.
+        log: file that its output is appended to.
+        user: user that it runs as under root; None: the user of the supervisor.
+        before: called before each start.
+        polite: signal that requests a shutdown.
+        starts: number of starts so far.
+        process: current process.
     """
 
     name: str
@@ -58,18 +58,21 @@ class Child:
     _next: float = field(default=0.0)
 
     def start(self) -> None:
-        """Start it in a session of its own, so that Ctrl-C reaches the supervisor alone.
+        """Start it in its own session, so that Ctrl-C reaches the supervisor only.
 
-        Must be called by the main thread: the kernel ends the child when the calling thread ends.
+        Must be called by the main thread, since the kernel kills the child when the calling thread
+        ends.
         """
         self.before()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > _LONGEST_LOG_BYTES:
             self.log.replace(self.log.with_suffix(".old.log"))
-        user = () if self.user is None else ("--user", self.user)
+        options = ["--parent", str(os.getpid())]
+        if self.user is not None:
+            options += ["--user", self.user]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "genmint.services.mortal", *user, *self.arguments],
+                [sys.executable, "-m", "genmint.services.mortal", *options, *self.arguments],
                 env=self.env,
                 cwd=self.cwd,
                 stdin=subprocess.DEVNULL,
@@ -82,14 +85,14 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """Its process id while it runs."""
+        """Process id while it is running, else None."""
         return None if self.process is None or self.process.poll() is not None else self.process.pid
 
     def died(self) -> int | None:
-        """The exit status of a process that ended since the last call; None if it did not."""
+        """Return the exit status if the process has ended since the last call, else None."""
         if self.process is None or (status := self.process.poll()) is None:
             return None
-        # Its own children would hold its port or its device against the next one.
+        # Remaining child processes would block its port or device for the next start.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         if time.monotonic() - self._started > _HEALTHY_SECONDS:
@@ -100,19 +103,19 @@ class Child:
         return status
 
     def restart_when_due(self) -> bool:
-        """Start it again if it is down and its pause is over; whether it did."""
+        """Restart it if it is down and its pause is over; return whether it was started."""
         if self.process is not None or time.monotonic() < self._next:
             return False
         self.start()
         return True
 
     def ask_to_end(self) -> None:
-        """Send `polite` to it alone; its children are its own affair."""
+        """Send the signal `polite` to the process only, not to its children."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(self.polite)
 
     def end(self, patience: float) -> None:
-        """Wait `patience` seconds for it, then kill its whole session group."""
+        """Wait up to `patience` seconds for it, then kill its process group."""
         if self.process is None:
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -124,9 +127,9 @@ class Child:
 
 
 def start_warden(mark: str, settings: Path) -> subprocess.Popen[bytes]:
-    """Start the process that kills what carries `mark` when this one dies, in whatever way.
+    """Start the cleanup watchdog, which kills all processes with `mark` when this one dies.
 
-    It then removes the file `settings` (see that module), too.
+    It then also removes the file `settings` (see that module).
 
     Closing its standard input has the same effect.
     """
@@ -138,9 +141,9 @@ def start_warden(mark: str, settings: Path) -> subprocess.Popen[bytes]:
 
 
 def marked(mark: str) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
-    """Every living process of this user that carries `mark`, with its environment.
+    """Yield every live process of this user that carries `mark`, with its environment.
 
-    Not this process and not its ancestors, which may be running inside other services.
+    This process and its ancestors are excluded, since they may run inside other services.
     """
     mine = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process in psutil.process_iter():
@@ -153,10 +156,10 @@ def marked(mark: str) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
 
 
 def flow_runs(mark: str) -> tuple[set[str], set[str]]:
-    """Ids of the flow runs that a worker is running, and of those that have any process at all.
+    """Return the ids of flow runs that a worker is running, and of all with any process.
 
-    A stage may outlive its flow for a moment, and is then nobody's: only a child of a worker, which
-    itself belongs to no run, keeps a run alive.
+    A stage may outlive its flow briefly. Only a child of a worker, which itself belongs to no run,
+    keeps a run alive.
     """
     run_of, parents = {}, []
     for process, env in marked(mark):
@@ -168,7 +171,7 @@ def flow_runs(mark: str) -> tuple[set[str], set[str]]:
 
 
 def kill_marked(mark: str, flow_run: str | None = None) -> int:
-    """Kill what carries `mark` (and belongs to one flow run), until none is left; how many."""
+    """Kill all processes with `mark` (of one flow run, if given); return their number."""
     killed, without_any = set(), 0
     while without_any < _LOOKS_WITHOUT_ANY:
         found = [p for p, env in marked(mark) if flow_run in (None, env.get(FLOW_RUN))]

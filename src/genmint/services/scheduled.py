@@ -1,10 +1,10 @@
-"""Events that Prefect's scheduler leaves out; alerts would come a quarter of an hour late.
+"""Events that Prefect's scheduler omits, without which alerts come 15 minutes late.
 
-Events about a run's states name the one they follow where that is less than five minutes older, and
-Prefect's automations hold an event back for 15 minutes until they have met the one it follows. Of
-the first state of a run that a schedule made there is no event. So all that such a run does in its
-first minutes would be held back, its failure too: a deployment that runs every minute, or a nightly
-one deployed just before midnight.
+Events about the states of a run refer to their predecessor if it is less than five minutes older.
+Prefect's automations delay an event for 15 minutes until they have seen its predecessor. The first
+state of a scheduled run has no event. All events of the run's first minutes would therefore be
+delayed, including its failure. This affects a deployment that runs every minute, or a nightly one
+deployed just before midnight.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
 
-# Twice as long as Prefect names the state before.
+# Twice the time within which Prefect refers to the predecessor.
 _YOUNG = datetime.timedelta(minutes=10)
 
 
 class ScheduledEvents:
-    """Sends the missing events of runs that schedules made, each once."""
+    """Sends the missing events of scheduled runs, each once."""
 
     def __init__(self, client: SyncPrefectClient) -> None:
-        """`client`: of the server that is told."""
+        """`client` is the client of the server that receives the events."""
         self._client = client
         self._told: set[UUID] = set()
 
     def tell_of(self, runs: list[FlowRun]) -> None:
-        """Send those of `runs`, which have left their first state.
+        """Send the missing events of `runs`, which have left their first state.
 
         Raises:
-            httpx.HTTPError: Prefect's server does not answer now, or refuses.
+            httpx.HTTPError: Prefect's server does not respond, or rejects the request.
         """
         for run in runs:
             if run.auto_scheduled and run.id not in self._told:
@@ -44,7 +44,7 @@ class ScheduledEvents:
         from prefect.events.schemas.events import Event, Resource
 
         states = self._client.read_flow_run_states(run.id)
-        # A run that was deleted since has none.
+        # A run that was deleted meanwhile has no states.
         first = min(states, key=lambda state: state.timestamp, default=None)
         if first is None or datetime.datetime.now(datetime.UTC) - first.timestamp > _YOUNG:
             return

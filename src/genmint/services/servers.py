@@ -1,4 +1,4 @@
-"""The two servers: their databases, their command lines, and whether they answer."""
+"""MLflow and Prefect servers: databases, command lines and health checks."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ import requests
 from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
-from genmint.errors import ConfigError, GenmintError
+from genmint.common.errors import ConfigError, GenmintError
+from genmint.common.login import read_login
+from genmint.common.programs import clean_environment
 from genmint.flow.home import HOME
 from genmint.services.config import Services
 from genmint.services.processes import MARK, Child
 from genmint.tracking.store import configure, create_store, database
-from genmint.tracking.ui import server_arguments, server_environment
+from genmint.tracking.ui import NOT_FOR_SERVERS, server_arguments, server_environment
 
 _START_SECONDS = 120.0
 _SECONDS_BETWEEN_KNOCKS = 0.25
-# Prefect's and MLflow's tables of migrations have the same name: they cannot share a database.
+# Prefect's and MLflow's migration tables have the same name, so they cannot share a database.
 _SECRET = ("STORE", "ALERTS")
 _MAINTENANCE = "postgres"
 _PREFECT_SUFFIX = "_prefect"
@@ -31,17 +33,17 @@ _POLL_SECONDS = "1.5"
 
 
 def environment(services: Services) -> dict[str, str]:
-    """What servers, workers and flows have in common; a value that the user set stays."""
+    """Return the common environment of servers, workers and flows; user settings are kept."""
     defaults = {
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_WORKER_QUERY_SECONDS": _POLL_SECONDS,
         "PREFECT_WORKER_ENABLE_CANCELLATION": "true",
         "PREFECT_WORKER_CANCELLATION_POLL_SECONDS": "10",
-        # The shortest there is: a lost host shows by its absence (see `pools`).
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
-        # 2 + 4 + … + 64 s: longer than the restart of a server takes.
+        # 2 + 4 + … + 64 s, which is longer than the restart of a server.
         "PREFECT_CLIENT_MAX_RETRIES": "6",
+        # Status of Prefect's server while its database restarts.
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
     }
     fixed = {
         MARK: services.mark,
@@ -52,16 +54,16 @@ def environment(services: Services) -> dict[str, str]:
         "PREFECT_API_URL": services.prefect_api,
         "MLFLOW_TRACKING_URI": services.tracker,
     }
-    # Their passwords are nobody's business but the servers'.
-    inherited = {name: said for name, said in os.environ.items() if name not in _SECRET}
+    # Only the servers need the passwords in these variables.
+    inherited = {name: said for name, said in clean_environment().items() if name not in _SECRET}
     return {**defaults, **inherited, **fixed}
 
 
 def tracking_store(services: Services) -> str:
-    """Create what is missing of MLflow's database; return its address.
+    """Create MLflow's database if it is missing; return its address.
 
     Raises:
-        GenmintError: PostgreSQL does not answer.
+        GenmintError: PostgreSQL does not respond.
     """
     configure()
     if not services.on_postgresql:
@@ -73,14 +75,14 @@ def tracking_store(services: Services) -> str:
 
 
 def orchestration_store(services: Services, embedded: URL | None) -> str:
-    """Create what is missing of Prefect's database; return its address.
+    """Create Prefect's database if it is missing; return its address.
 
     Args:
         services: the options.
-        embedded: address of a PostgreSQL of our own, None where `services` names a store.
+        embedded: address of the embedded PostgreSQL, None if `services` names a store.
 
     Raises:
-        GenmintError: PostgreSQL does not answer, or refuses to create the database.
+        GenmintError: PostgreSQL does not respond, or refuses to create the database.
     """
     if embedded is not None:
         beside = embedded.set(database="prefect")
@@ -106,7 +108,7 @@ def _store(services: Services) -> URL:
 
 
 def _ensure_database(wanted: URL) -> None:
-    """Create a database of a server that is there, unless it has it."""
+    """Create a database on an existing server, unless it exists."""
     try:
         _on(wanted, None)
     except OperationalError:
@@ -137,9 +139,9 @@ def _text(url: URL) -> str:
 
 
 def mlflow_server(services: Services, backend: str) -> Child:
-    """MLflow on the store that `dvc repro` uses."""
-    env = server_environment(environment(services), backend)
-    # Its own address would make the server a client of itself.
+    """Return the MLflow server process on the store that `dvc repro` uses."""
+    env = server_environment(environment(services), backend, services.state / "mlflow")
+    # With its own address the server would become its own client.
     del env["MLFLOW_TRACKING_URI"]
     if not services.is_loopback:
         port = services.mlflow_port
@@ -155,16 +157,20 @@ def mlflow_server(services: Services, backend: str) -> Child:
 
 
 def prefect_server(services: Services, backend: str) -> Child:
-    """Prefect's API, UI, scheduler and automations in one process."""
-    env = environment(services)
+    """Return the process with Prefect's API, UI, scheduler and automations."""
+    known = environment(services)
+    env = {name: said for name, said in known.items() if name not in NOT_FOR_SERVERS}
     env["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = backend
-    # The browser may sit on another machine than the workers.
+    # The browser may run on another machine than the workers.
     env.setdefault("PREFECT_UI_API_URL", "/api")
-    # Else any page that is open in a browser here may read the API, and run commands by it.
+    # Otherwise any page open in a local browser could read the API and run commands with it.
     names = dict.fromkeys(("127.0.0.1", "localhost", services.host))
     origins = (f"http://{name}:{services.prefect_port}" for name in names)
     env["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = ",".join(origins)
     env["PREFECT_SERVER_CSRF_PROTECTION_ENABLED"] = "true"
+    login = read_login()
+    if login is not None:
+        env["PREFECT_SERVER_API_AUTH_STRING"] = f"{login.user}:{login.password}"
     arguments = [
         *(sys.executable, "-m", "prefect", "server", "start"),
         *("--host", services.host, "--port", str(services.prefect_port)),
@@ -176,10 +182,11 @@ def prefect_server(services: Services, backend: str) -> Child:
 def wait_until_healthy(
     services: Services, children: dict[str, Child], tick: Callable[[], None]
 ) -> None:
-    """Wait for both servers; `tick` is called in between and may raise to give up.
+    """Wait for both servers; `tick` is called meanwhile and may raise.
 
     Raises:
-        GenmintError: one ended, or does not answer within two minutes; its log is named.
+        GenmintError: a server ended, or does not respond within two minutes; the message names its
+            log.
     """
     knocks = {
         "mlflow": f"{services.tracker}/health",
@@ -201,7 +208,7 @@ def wait_until_healthy(
 
 
 def answers(address: str) -> bool:
-    """Whether there is an HTTP 2xx at `address` within two seconds."""
+    """Return whether `address` responds with HTTP status 2xx within two seconds."""
     try:
         return requests.get(address, timeout=2).ok
     except requests.RequestException:

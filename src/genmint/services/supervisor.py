@@ -1,4 +1,4 @@
-"""`genmint services`: start servers and workers, keep them running, take them along at the end."""
+"""Supervisor of `genmint services`: starts, restarts and stops servers and workers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING, NoReturn
 
 from filelock import FileLock, Timeout
 
-from genmint.errors import GenmintError
-from genmint.files import file_mode, write_json
-from genmint.services import alerts, database, pools, warden
+from genmint.common.errors import GenmintError
+from genmint.common.file_lock import place_of
+from genmint.common.files import file_mode, write_json
+from genmint.common.login import VARIABLE as LOGIN
+from genmint.common.login import read_login
+from genmint.services import alerts, database, names, pools, warden
 from genmint.services.config import Services
+from genmint.services.deploying import deploy_project
 from genmint.services.processes import Child, kill_marked, start_warden
 from genmint.services.servers import (
+    environment,
     mlflow_server,
     orchestration_store,
     prefect_server,
@@ -28,7 +33,7 @@ from genmint.services.servers import (
 )
 from genmint.services.settings import remove_settings, settings_file, write_settings
 from genmint.services.watch import Watch
-from genmint.services.workers import prefix, workers
+from genmint.services.workers import workers
 from genmint.tracking.ui import check_free
 
 if TYPE_CHECKING:
@@ -50,7 +55,7 @@ def serve(services: Services) -> int:
             start.
     """
     services.state.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(services.state / "lock", timeout=0, mode=file_mode())
+    lock = FileLock(place_of(services.state / "lock"), timeout=0, mode=file_mode())
     try:
         lock.acquire()
     except Timeout:
@@ -61,8 +66,10 @@ def serve(services: Services) -> int:
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _interrupt)
     try:
-        # The warden of one that was killed is given time to end its work.
-        with FileLock(services.state / warden.LOCK, timeout=_WARDEN_SECONDS, mode=file_mode()):
+        # Wait for the cleanup watchdog of a killed supervisor.
+        with FileLock(
+            place_of(services.state / warden.LOCK), timeout=_WARDEN_SECONDS, mode=file_mode()
+        ):
             pass
         if left := kill_marked(services.mark):
             _say(f"killed {left} processes that an earlier supervisor left")
@@ -76,6 +83,7 @@ class _Supervisor:
         self._services = services
         self._children: dict[str, Child] = {}
         self._servers: list[str] = []
+        self._workers: tuple[str, ...] = ()
         self._warden: subprocess.Popen[bytes] | None = None
         self._silent = False
 
@@ -115,8 +123,8 @@ class _Supervisor:
         except httpx.HTTPError as error:
             reason = str(error).partition("\n")[0] or type(error).__name__
             raise GenmintError(
-                f"{services.prefect_api}: Prefect's server does not do what it should ({reason}). "
-                "Start it, or mend PREFECT_API_URL"
+                f"{services.prefect_api}: the set-up of Prefect's server failed ({reason}). "
+                "Start it, or correct PREFECT_API_URL"
             ) from error
         self._note()
         found = write_settings(services)
@@ -128,21 +136,29 @@ class _Supervisor:
         _say("Ctrl-C ends all. In other folders:")
         _say(f"  export PREFECT_API_URL={services.prefect_api}")
         _say(f"  export MLFLOW_TRACKING_URI={services.tracker}")
+        if read_login() is not None:
+            _say(f"  export {LOGIN}=…                  (for genmint)")
+            _say(f'  export PREFECT_API_AUTH_STRING="${LOGIN}"  (for `prefect`)')
 
     def _tell_prefect(self, client: SyncPrefectClient) -> None:
         services = self._services
         pools.create_pools(client)
-        for child in workers(services):
-            self._add(child)
+        found = workers(services)
+        names.claim(client, services, found)
+        self._workers = tuple(found)
         if services.servers:
             alerts.install(client, services.alerts, services.refusals)
-            if pools.deploy(services, client):
-                _say("prefect.yaml: deployed")
+            # Deploy before the workers start, since they would take late runs of removed
+            # deployments.
+            for line in deploy_project(services.project, client, environment(services)):
+                _say(line)
+        for child in found.values():
+            self._add(child)
 
     def _keep_running(self, client: SyncPrefectClient) -> NoReturn:
-        """Restart what dies and look after flow runs until a signal ends it."""
+        """Restart children that end and watch flow runs until a signal arrives."""
         services = self._services
-        watch = Watch(client, services.mark, prefix(services), resumes=services.servers, say=_say)
+        watch = Watch(client, services.mark, self._workers, resumes=services.servers, say=_say)
         next_look = 0.0
         try:
             while True:
@@ -152,26 +168,27 @@ class _Supervisor:
                     next_look = time.monotonic() + _SECONDS_BETWEEN_LOOKS
                 time.sleep(_TICK_SECONDS)
         except KeyboardInterrupt:
-            _say("stopping; what was running goes on at the next start")
+            _say("stopping; running flows resume at the next start")
             self._stop_children(name for name in self._children if name not in self._servers)
             self._ask_prefect(watch.abandon)
+            self._ask_prefect(lambda: names.release(client, services, self._workers))
             raise
 
     def _ask_prefect(self, question: Callable[[], None]) -> None:
-        """Ask it; that it does not answer is news once, and it is asked again."""
+        """Call `question`; report a missing response of Prefect once."""
         import httpx
         from prefect.exceptions import ObjectNotFound
 
         try:
             question()
         except ObjectNotFound:
-            # A run that was just deleted; the next look does not see it.
+            # The run was just deleted; the next check does not see it.
             pass
         except httpx.HTTPError as error:
             if not self._silent:
                 reason = str(error).partition("\n")[0] or type(error).__name__
                 refuses = isinstance(error, httpx.HTTPStatusError)
-                _say(f"Prefect {'refuses' if refuses else 'does not answer'} ({reason}); asking on")
+                _say(f"Prefect {'refuses' if refuses else 'does not answer'} ({reason}); retrying")
             self._silent = True
             return
         if self._silent:
@@ -198,7 +215,7 @@ class _Supervisor:
         self._children[child.name] = child
 
     def _note(self) -> None:
-        """Write down who is who, for people and tests."""
+        """Write addresses and process ids to state.json, for people and tests."""
         write_json(
             self._services.state / "state.json",
             {
@@ -212,21 +229,28 @@ class _Supervisor:
     @contextlib.contextmanager
     def _client(self) -> Iterator[SyncPrefectClient]:
         from prefect.client.orchestration import SyncPrefectClient
-        from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+        from prefect.settings import (
+            PREFECT_API_AUTH_STRING,
+            PREFECT_API_URL,
+            PREFECT_CLIENT_MAX_RETRIES,
+            temporary_settings,
+        )
 
-        # The supervisor asks again two seconds later anyway, and must not sleep meanwhile.
+        # The supervisor repeats the request after two seconds anyway and must not block on retries.
         with (
             temporary_settings(
                 {PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_URL: self._services.prefect_api}
             ),
             SyncPrefectClient(
-                self._services.prefect_api, httpx_settings={"timeout": _ANSWER_SECONDS}
+                self._services.prefect_api,
+                auth_string=PREFECT_API_AUTH_STRING.value(),
+                httpx_settings={"timeout": _ANSWER_SECONDS},
             ) as client,
         ):
             yield client
 
     def _stop(self) -> None:
-        # Workers are gone by now, or never came; the database goes last, after its clients.
+        # Workers have ended or never started; the database stops last, after its clients.
         self._stop_children(name for name in self._children if name != "postgresql")
         self._stop_children(self._children)
         if self._warden is not None and self._warden.stdin is not None:

@@ -1,8 +1,9 @@
-"""`python -m genmint.services.warden MARK SETTINGS`: outlives a killed supervisor, for a moment.
+"""`python -m genmint.services.warden MARK SETTINGS`: cleanup watchdog of the supervisor.
 
-The kernel ends what the supervisor started itself (`mortal`), but not what these started in turn.
-The warden waits for the end of its standard input, whose other end only the supervisor holds, then
-kills every process that carries the mark and removes what pointed to the servers.
+If the supervisor is killed, the kernel ends its direct children (`mortal`) but not their
+descendants. The watchdog waits for the end of its standard input, whose other end only the
+supervisor holds. It then kills every process with the mark and removes the settings file that
+points to the servers.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from genmint.files import file_mode
+from genmint.common.file_lock import place_of
+from genmint.common.files import file_mode
 from genmint.services.processes import kill_marked
 from genmint.services.settings import remove_settings
 
@@ -21,12 +23,12 @@ LOCK = "warden.lock"
 
 
 def main() -> int:
-    """Wait, then kill; return 0."""
+    """Wait for the supervisor's end, then kill; return 0."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     mark, settings = sys.argv[1:]
-    # The next supervisor waits for it, or what it starts would be killed as well.
-    with FileLock(Path(mark) / LOCK, mode=file_mode()):
+    # The next supervisor waits for this lock; otherwise its new processes would be killed as well.
+    with FileLock(place_of(Path(mark) / LOCK), mode=file_mode()):
         sys.stdin.buffer.read()
         kill_marked(mark)
         remove_settings(Path(settings))

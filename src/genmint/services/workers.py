@@ -1,4 +1,4 @@
-"""Which workers a machine gets: one a GPU, or CPU workers that share the cores."""
+"""Workers of a machine: one per GPU, or CPU workers that share the cores."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+from genmint.common.cores import THREADS, cores, threads_asked
 from genmint.services.config import Services
 from genmint.services.pools import CPU, GPU
 from genmint.services.processes import Child
 from genmint.services.servers import environment
 
-# Flows wait for their stages most of the time; each is a process of some 150 MB.
+# Flows mostly wait for their stages; each is a process of about 150 MB.
 _FLOWS_AT_ONCE = 10
 _COUNT = "import torch; print(torch.cuda.device_count())"
 
 
 @dataclass(frozen=True)
 class Device:
-    """What one worker of the pool gpu trains on.
+    """Device of one worker of the pool gpu.
 
     Attributes:
-        label: end of the worker's name.
-        visible: CUDA_VISIBLE_DEVICES, None where there is no GPU.
-        lock: GENMINT_DEVICE; None lets the training take the GPU's own UUID, which a training
-            started by hand takes, too.
+        label: suffix of the worker's name.
+        visible: CUDA_VISIBLE_DEVICES, None without a GPU.
+        lock: GENMINT_DEVICE; None: the training run locks the GPU's UUID, as a manually started one
+            does.
     """
 
     label: str
@@ -34,7 +35,7 @@ class Device:
 
 
 def devices(services: Services) -> list[Device]:
-    """One for each visible GPU, else as many CPU workers as were asked for."""
+    """Return one device per visible GPU, or the requested number of CPU workers."""
     gpus = visible_gpus()
     if gpus:
         return [Device(f"gpu-{gpu}", gpu, None) for gpu in gpus]
@@ -42,8 +43,8 @@ def devices(services: Services) -> list[Device]:
 
 
 def visible_gpus() -> list[str]:
-    """What CUDA_VISIBLE_DEVICES may say, one entry a GPU; [] without any."""
-    # In a process of its own: torch would stay in the supervisor's memory for good.
+    """Return the CUDA_VISIBLE_DEVICES entry of each GPU; [] without any."""
+    # A separate process, because torch would stay in the supervisor's memory.
     counted = subprocess.run(
         [sys.executable, "-c", _COUNT], capture_output=True, text=True, check=True
     )
@@ -53,34 +54,36 @@ def visible_gpus() -> list[str]:
     return [entry.strip() for entry in entries[:count]]
 
 
-def workers(services: Services) -> list[Child]:
-    """The workers of this machine: one a device for trainings, and one for flows.
+def workers(services: Services) -> dict[str, Child]:
+    """Return the workers of this machine, by their names in Prefect.
 
-    Flows run where the servers do: it is that repository whose data and results they are about.
+    There is one worker per device for training runs, and one for flows.
+
+    Flows run on the machine of the servers, because they process that repository's data and
+    results.
     """
     used = devices(services)
     env = environment(services)
-    # Two trainings with all cores each ruin each other (a step was seen 40 times slower).
-    env.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // max(1, len(used)))))
-    started = []
+    # Two training runs that each use all cores slow each other down (a step took up to 40 times as
+    # long).
+    env[THREADS] = str(threads_asked() or max(1, cores() // max(1, len(used))))
+    found: dict[str, Child] = {}
     if services.servers:
-        started.append(_worker(services, CPU, "cpu", env, _FLOWS_AT_ONCE))
+        found |= _worker(services, CPU, "cpu", env, _FLOWS_AT_ONCE)
     for device in used:
         mine = dict(env)
         if device.visible is not None:
             mine["CUDA_VISIBLE_DEVICES"] = device.visible
         if device.lock is not None:
             mine["GENMINT_DEVICE"] = device.lock
-        started.append(_worker(services, GPU, device.label, mine, 1))
-    return started
+        found |= _worker(services, GPU, device.label, mine, 1)
+    return found
 
 
-def prefix(services: Services) -> str:
-    """How the names of this machine's workers begin."""
-    return f"{services.machine}:"
-
-
-def _worker(services: Services, pool: str, label: str, env: dict[str, str], limit: int) -> Child:
+def _worker(
+    services: Services, pool: str, label: str, env: dict[str, str], limit: int
+) -> dict[str, Child]:
+    name = f"{services.machine}:{label}"
     arguments = [
         *(
             sys.executable,
@@ -93,7 +96,7 @@ def _worker(services: Services, pool: str, label: str, env: dict[str, str], limi
             "--install-policy",
             "never",
         ),
-        *("--pool", pool, "--name", prefix(services) + label, "--limit", str(limit)),
+        *("--pool", pool, "--name", name, "--limit", str(limit)),
     ]
     log = services.state / "logs" / f"worker-{label}.log"
-    return Child(f"worker {label}", arguments, env, services.project.root, log)
+    return {name: Child(f"worker {label}", arguments, env, services.project.root, log)}

@@ -1,1 +1,4 @@
-"""The stages of dvc.yaml, one file each, of the same name: `run(project, params, name)`."""
+"""The stages of dvc.yaml, one module of the same name each, with `run(project, params, name)`.
+
+Start reading at dvc.yaml, which lists the inputs and outputs of each stage.
+"""

@@ -1,4 +1,4 @@
-"""evaluate: metrics with their uncertainty, costs, samples and probe set of a trained model."""
+"""Stage evaluate: metrics with standard errors, costs, samples and probe set of a trained model."""
 
 from __future__ import annotations
 
@@ -9,22 +9,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from genmint.common.errors import DataError, GenmintError
+from genmint.common.files import (
+    all_or_none,
+    atomic_dir,
+    read_json,
+    sha256_file,
+    write_json,
+    write_text,
+)
+from genmint.common.project import Project
 from genmint.config import Params, Spectrogram
 from genmint.data import agreement
 from genmint.data.prepared import Prepared
-from genmint.data.spectrogram import to_grid
-from genmint.errors import DataError, GenmintError
-from genmint.files import all_or_none, atomic_dir, read_json, sha256_file, write_json, write_text
-from genmint.metrics import sheets
-from genmint.metrics.cost import model_cost
-from genmint.metrics.probe import draw_probe, write_probe
-from genmint.metrics.probe_sheet import write_sheet
-from genmint.metrics.reference import REFERENCE, read_reference
-from genmint.metrics.samples import Samples
-from genmint.metrics.score import Score, refuse_nonfinite, score
-from genmint.models import store
-from genmint.models.record import CONFIG, WEIGHTS, ModelRecord
-from genmint.project import Project
+from genmint.data.views.spectrogram import to_grid
+from genmint.evaluation import sheets
+from genmint.evaluation.cost import model_cost
+from genmint.evaluation.probe import draw_probe, write_probe
+from genmint.evaluation.probe_sheet import write_sheet
+from genmint.evaluation.reference import REFERENCE, read_reference
+from genmint.evaluation.samples import Samples
+from genmint.evaluation.score import Score, refuse_nonfinite, score
+from genmint.models.shared import store
+from genmint.models.shared.record import CONFIG, WEIGHTS, ModelRecord
 from genmint.training.history import read_history
 
 __all__ = ["Score", "run", "score"]
@@ -34,11 +41,11 @@ _RULE = "\n" + "─" * 72 + "\n"
 def run(project: Project, params: Params, name: str) -> None:
     """Measure models/NAME and write metrics/NAME*.json and samples/NAME.
 
-    All but metrics/NAME.cost.json is the same whenever the same model is measured.
+    All files except metrics/NAME.cost.json are deterministic for the same model.
 
     Raises:
-        DataError: the model was trained on other data than what is prepared now; or model, data
-            or reference were made with other settings than params.yaml has now.
+        DataError: the model was trained on other data than the prepared data; or model, data or
+            reference were made with settings other than those of params.yaml.
         GenmintError: a file is missing or damaged, or a metric is not finite.
     """
     dataset = params.models[name].dataset
@@ -67,14 +74,14 @@ def run(project: Project, params: Params, name: str) -> None:
             write_json(folder / project.resamples(name).name, result.resamples)
         _write(project, name, record, result, metrics, cost)
     shown = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items() if not k.endswith("_stderr"))
-    print(f"{name}: {shown}")  # noqa: T201 - a stage says what it did
+    print(f"{name}: {shown}")  # noqa: T201 - result of the stage
 
 
 def check_settings(project: Project, params: Params, name: str, record: ModelRecord) -> None:
-    """Refuse a model, prepared data or a reference of other settings than params.yaml has now.
+    """Reject a model, prepared data or a reference whose settings differ from params.yaml.
 
     Raises:
-        DataError: names the setting and the command that helps.
+        DataError: the message names the setting and the command to run.
     """
     config = params.models[name]
     dataset, block = config.dataset, params.datasets[config.dataset]
@@ -98,10 +105,10 @@ def check_settings(project: Project, params: Params, name: str, record: ModelRec
 
 
 def check_data(record: ModelRecord, prepared: Prepared) -> None:
-    """Refuse a model that was trained on other data than what is prepared now.
+    """Reject a model that was trained on other data than the prepared data.
 
     Raises:
-        DataError: names the model and the way out.
+        DataError: the message names the model and the remedy.
     """
     if record.prepared != prepared.sha256:
         raise DataError(
@@ -111,11 +118,11 @@ def check_data(record: ModelRecord, prepared: Prepared) -> None:
 
 
 def write_samples(folder: Path, samples: Samples, prepared: Prepared) -> None:
-    """Write what a model of `prepared` drew into `folder`.
+    """Write the samples of a model of `prepared` into `folder`.
 
     samples.npy (uint8 N×C×H×W or int16 N×T) or, for text, text.txt and symbols.npy (int64 N×T);
-    sheet.png; strip.wav for sound; grids.npy where sound was drawn as a picture. Of a conditional
-    model labels.npy (int64 N) as well, and the labels' names stand on the sheet.
+    sheet.png; strip.wav for audio; grids.npy if the model generated spectrograms of audio clips.
+    For a conditional model also labels.npy (int64 N), and the sheet shows the labels' names.
     """
     if samples.texts is not None:
         write_text(folder / "text.txt", _RULE.join(samples.texts) + "\n")
@@ -146,7 +153,7 @@ def write_samples(folder: Path, samples: Samples, prepared: Prepared) -> None:
 
 
 def _write_items(path: Path, items: dict[str, npt.NDArray[np.float64]]) -> None:
-    """Write the likelihoods of single items as a table, a column each, if there are any."""
+    """Write the log-likelihoods of single items as a table, one column per estimator, if any."""
     if items:
         table = np.empty(
             len(next(iter(items.values()))), dtype=[(column, "<f8") for column in items]
@@ -157,10 +164,11 @@ def _write_items(path: Path, items: dict[str, npt.NDArray[np.float64]]) -> None:
 
 
 def _training_health(folder: Path) -> dict[str, float]:
-    """What the training of a model says about it, for its gate.
+    """Return what the gate needs to know about the training run.
 
-    nonfinite: NaN and infinite values that it met, those it counted and those in its table;
-    recoveries: how often it went back; seed_spread: only where several seeds were trained.
+    nonfinite: number of NaN and infinite values, both those that the run counted and those in its
+    history; recoveries: number of times that it returned to an earlier state; seed_spread: only if
+    several seeds were trained.
     """
     rows = read_history(folder / "history.csv")
     counted = sum(row.get("nonfinite", 0.0) for row in rows)
@@ -184,7 +192,7 @@ def _train_seconds(project: Project, weights: str) -> dict[str, float]:
 
 
 def _tables(project: Project, name: str) -> tuple[Path, Path, Path]:
-    """Files of the metrics, of the costs and of the protocol."""
+    """Return the paths of the metrics, the costs and the protocol."""
     metrics = project.metrics(name)
     return metrics, project.cost(name), metrics.with_name(f"{name}.protocol.json")
 

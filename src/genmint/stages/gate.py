@@ -1,4 +1,4 @@
-"""gate: the decision on a measured model, as a record; a no is a result, not a failure."""
+"""Stage gate: decision on a measured model, as a record; a failed gate does not fail the stage."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Column, Table
 
+from genmint.common.errors import GenmintError
+from genmint.common.files import read_json, sha256_bytes, sha256_file, write_json
+from genmint.common.project import Project
+from genmint.common.reading import parse_json
 from genmint.config import Params
-from genmint.errors import GenmintError
-from genmint.files import read_json, sha256_bytes, sha256_file, write_json
-from genmint.gate_record import Check, Record
-from genmint.gating import Source, Sources, decide
-from genmint.project import Project
-from genmint.reading import parse_json
+from genmint.decision.gate import Source, Sources, decide
+from genmint.decision.gate_record import Check, Record
 
 
 def run(project: Project, params: Params, name: str) -> bool:
-    """Decide on model `name`, write reports/gates/NAME.json and print it; return the verdict.
+    """Decide on model `name`, write and print reports/gates/NAME.json; return whether it passed.
 
-    A metric that is missing or not finite, a file that is missing or unreadable, hashes that do
-    not belong together, a model without a gate: each is a refusal in the record.
+    The gate fails, with a record, if a metric is missing or not finite or a file is missing or
+    unreadable. It also fails if hashes do not belong together, or if the model has no gate.
     """
     record = judge(project, params, name)
     write_json(project.gate_record(name), record.model_dump(mode="json"))
@@ -32,16 +32,16 @@ def run(project: Project, params: Params, name: str) -> bool:
 
 
 def judge(project: Project, params: Params, name: str) -> Record:
-    """Decide on model `name` from the files that lie here now, without writing anything."""
+    """Decide on model `name` from the files on disk, without writing anything."""
     dataset = params.models[name].dataset
     return decide(name, params.gates.get(name), read_sources(project, name, dataset), dataset)
 
 
 def read_record(project: Project, name: str) -> Record:
-    """Read the record that gate wrote.
+    """Read the record that the gate stage wrote.
 
     Raises:
-        GenmintError: there is none, or it is not a record.
+        GenmintError: the file is missing or not a record.
     """
     path = project.gate_record(name)
     content = read_json(path, f"Run `dvc repro gate@{name}`.")
@@ -52,7 +52,7 @@ def read_record(project: Project, name: str) -> Record:
 
 
 def read_sources(project: Project, name: str, dataset: str) -> Sources:
-    """Find what a decision on model `name` rests on, as it lies on disk."""
+    """Collect the inputs of a decision on model `name` from the files on disk."""
     metrics = project.metrics(name)
     return Sources(
         weights=_bytes(project, project.model(name) / "model.safetensors"),
@@ -67,7 +67,7 @@ def read_sources(project: Project, name: str, dataset: str) -> Sources:
 
 
 def show(record: Record) -> None:
-    """Print a record as a table, and the verdict in one line."""
+    """Print a record as a table, and the result in one line."""
     table = Table(
         Column("check", overflow="fold"),
         Column("value", justify="right", no_wrap=True),
@@ -94,7 +94,7 @@ def show(record: Record) -> None:
 
 
 def summary(record: Record) -> str:
-    """Say the verdict in one line, with the reasons of a no."""
+    """Return the result in one line, with the reasons if the gate failed."""
     dry = " (dry-run: no alias will move)" if record.mode == "dry-run" else ""
     if record.passed:
         return f"{record.model}: passed all {record.checks_passed} checks{dry}"
@@ -102,7 +102,7 @@ def summary(record: Record) -> str:
 
 
 def reasons(record: Record) -> str:
-    """Say which checks failed, and why."""
+    """Return which checks failed, and why."""
     return "; ".join(f"{check.name}: {check.reason}" for check in record.failed())
 
 
@@ -111,7 +111,7 @@ def to_markdown(record: Record, *, only_failed: bool = False) -> str:
 
     Args:
         record: the decision.
-        only_failed: leave out the checks that passed, where there is no room.
+        only_failed: omit the checks that passed, if space is limited.
     """
     verdict = "passed" if record.passed else "refused"
     shown = record.failed() if only_failed else record.checks
@@ -127,7 +127,7 @@ def to_markdown(record: Record, *, only_failed: bool = False) -> str:
 
 
 def figure(value: float | str | None) -> str:
-    """Show a value of a check: six digits of a number, twelve of a hash."""
+    """Format the value of a check: six digits of a number, twelve of a hash."""
     if value is None:
         return "–"
     if isinstance(value, str):
@@ -136,14 +136,14 @@ def figure(value: float | str | None) -> str:
 
 
 def interval(check: Check) -> str:
-    """Show the interval of a check's value."""
+    """Format the confidence interval of a check's value."""
     if check.low is None or check.high is None:
         return "–"
     return f"{check.low:.4g} … {check.high:.4g}"
 
 
 def _with_error(check: Check) -> str:
-    """A value and half the width of its interval: a terminal has no room for both ends."""
+    """Format a value and half the width of its interval; both ends do not fit on a terminal."""
     if check.low is None or check.high is None:
         return figure(check.value)
     return f"{figure(check.value)} ± {(check.high - check.low) / 2:.2g}"

@@ -1,19 +1,19 @@
-"""Ingest: from a source to a manifest with one row an item."""
+"""Stage ingest: from a source to a manifest with one row per item."""
 
 from __future__ import annotations
 
+from genmint.common.errors import DataError
+from genmint.common.files import atomic_dir, atomic_path
+from genmint.common.project import Project
 from genmint.config import ImageDataset, Params
 from genmint.data import agreement, manifest
-from genmint.data.items import FileItems, check_groups
-from genmint.data.left_out import sentence
-from genmint.data.official import check_split_folders
-from genmint.data.progress import counted
-from genmint.data.readers import reader_of
-from genmint.data.settled import remarks, settled_reader, unsettled
-from genmint.data.sources import open_source
-from genmint.errors import DataError
-from genmint.files import atomic_dir, atomic_path
-from genmint.project import Project
+from genmint.data.ingestion.items import FileItems, check_groups
+from genmint.data.ingestion.left_out import sentence
+from genmint.data.ingestion.official import check_split_folders
+from genmint.data.ingestion.progress import counted
+from genmint.data.ingestion.readers import reader_of
+from genmint.data.ingestion.settled import remarks, settled_reader, unsettled
+from genmint.data.ingestion.sources import open_source
 
 
 def run(project: Project, params: Params, name: str) -> None:
@@ -21,7 +21,7 @@ def run(project: Project, params: Params, name: str) -> None:
 
     Raises:
         ConfigError: the entry does not fit its source, or `bits` must be set.
-        DataError: the source is missing, its checksum is wrong, or nothing in it is readable.
+        DataError: the source is missing, its checksum is wrong, or none of its items is readable.
     """
     dataset = params.datasets[name]
     source = open_source(project, name, dataset)

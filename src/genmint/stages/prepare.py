@@ -1,4 +1,4 @@
-"""Prepare: from a manifest to memory-mapped arrays of the splits."""
+"""Stage prepare: from a manifest to memory-mapped arrays of the splits."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from genmint.common.errors import DataError
+from genmint.common.files import atomic_dir, read_json, sha256_file, write_json
+from genmint.common.project import Project
 from genmint.config import AudioDataset, Dataset, ImageDataset, Params, Stack, TextDataset
-from genmint.data import agreement, assignment, duplicates, manifest, packing, stacking
-from genmint.data.items import Items
+from genmint.data import agreement, manifest, packing, quarantine, stacking
+from genmint.data.ingestion.items import Items
+from genmint.data.ingestion.settled import settled_reader
+from genmint.data.ingestion.sources import open_source
 from genmint.data.packing import Plan, Segment
 from genmint.data.prepared import SPLITS, Meta, Split
-from genmint.data.settled import settled_reader
-from genmint.data.sources import open_source
-from genmint.errors import DataError
-from genmint.files import atomic_dir, read_json, sha256_file, write_json
-from genmint.project import Project
-from genmint.reading import read_table
+from genmint.data.splitting import assignment, duplicates
 
 
 def run(project: Project, params: Params, name: str) -> None:
     """Write data/prepared/NAME.
 
     Raises:
-        DataError: the set did not pass its validation, an item changed since the manifest, or a
-            split would be empty; or manifest or validation were made with other settings.
+        DataError: the data set failed its validation, an item changed since the manifest was
+            written, or a split would be empty; or manifest or validation were made with other
+            settings.
     """
     dataset = params.datasets[name]
     path = project.manifest(name)
@@ -52,7 +53,10 @@ def run(project: Project, params: Params, name: str) -> None:
 
 
 def _refuse_unvalidated(project: Project, name: str, dataset: Dataset) -> None:
-    """Refuse a set whose report is missing, failed, of another manifest or of other settings."""
+    """Reject a data set that was not validated in its present state.
+
+    Its report is missing or failed, or belongs to another manifest or to other settings.
+    """
     path = project.validation(name)
     way_out = f"Run `dvc repro validate@{name}`."
     report = read_json(path, way_out)
@@ -64,31 +68,34 @@ def _refuse_unvalidated(project: Project, name: str, dataset: Dataset) -> None:
     made, wanted = {key: report.get(key)}, {key: dataset.max_quarantined}
     again = f"Run `dvc repro -f validate@{name}`."
     agreement.refuse_difference(path, made, wanted, f"datasets.{name}", again)
+    counted = [report.get("items"), report.get("quarantined")]
+    lies = [manifest.rows(project.manifest(name)), len(quarantine.read(project.quarantine(name)))]
+    if counted != lies:
+        raise DataError(
+            f"{path}: {counted[1]} of {counted[0]} items were quarantined, and "
+            f"{project.quarantine(name)} names {lies[1]} of {lies[0]}. {again}"
+        )
 
 
 def entering(
     project: Project, name: str, dataset: Dataset, columns: Sequence[str] | None = None
 ) -> pa.Table:
-    """Manifest rows that are not quarantined.
+    """Return the manifest rows that are not quarantined.
 
     Args:
-        project: whose manifest and quarantine are read.
-        name: of the data set.
-        dataset: its block.
-        columns: of the table, `id` and `error` among them; None takes those that prepare needs.
+        project: project with the manifest and the quarantine.
+        name: name of the data set.
+        dataset: its entry of params.yaml.
+        columns: columns of the table, `id` and `error` among them; None: those that prepare needs.
 
     Raises:
-        DataError: manifest or quarantine is missing, or the column of groups is.
+        DataError: the manifest, the quarantine or the group column is missing, or the quarantine
+            names something that is not an item of the manifest.
     """
     columns = list(columns or _columns(project, name, dataset))
     path = project.quarantine(name)
-    way_out = f"Run `dvc repro -f validate@{name}`."
-    rows = read_table(path, ("id",), "a list of quarantined items", way_out, DataError)
-    quarantined = [row["id"] for row in rows]
     table = manifest.read(project.manifest(name), columns)
-    out = pc.is_in(table["id"], value_set=pa.array(quarantined, type=pa.string()))
-    # An unreadable item stays out even where the suite was edited to let it pass.
-    return table.filter(pc.and_(pc.invert(out), pc.is_null(table["error"])))
+    return quarantine.without(table, quarantine.read(path), path)
 
 
 def _columns(project: Project, name: str, dataset: Dataset) -> list[str]:
@@ -106,7 +113,7 @@ def _columns(project: Project, name: str, dataset: Dataset) -> list[str]:
 
 
 def _classes(table: pa.Table, dataset: Dataset) -> dict[str, int]:
-    """Class names to numbers: in numerical order where all are numbers, else alphabetically."""
+    """Map class names to indices: in numerical order if all are numbers, else alphabetically."""
     if dataset.labels == "none":
         return {}
     names = pc.unique(table["label"]).to_pylist()
@@ -118,7 +125,7 @@ def _classes(table: pa.Table, dataset: Dataset) -> dict[str, int]:
 
 
 def _numbers(table: pa.Table, classes: dict[str, int]) -> npt.NDArray[np.int64] | None:
-    """Class number of each item."""
+    """Return the class index of each item."""
     if not classes:
         return None
     return np.array([classes[value.as_py()] for value in table["label"]], dtype=np.int64)
@@ -127,16 +134,16 @@ def _numbers(table: pa.Table, classes: dict[str, int]) -> npt.NDArray[np.int64] 
 def plan_of(
     name: str, table: pa.Table, dataset: ImageDataset | AudioDataset, classes: dict[str, int]
 ) -> Plan:
-    """Which items go where.
+    """Return the assignment of items to splits.
 
     Args:
-        name: of the data set.
-        table: rows of the manifest that enter, as `entering` gives them.
-        dataset: the entry.
-        classes: number of each class; empty for an unlabelled set.
+        name: name of the data set.
+        table: rows of the manifest that `entering` returned.
+        dataset: its entry of params.yaml.
+        classes: index of each class; empty for an unlabelled set.
 
     Raises:
-        DataError: a split would be empty, or the rule does not fit the set.
+        DataError: a split would be empty, or the split rule does not fit the data set.
     """
     near = assignment.near_duplicates(table, dataset)
     found = assignment.assign(name, table, dataset, near)
@@ -161,8 +168,7 @@ def _prepare_items(
     classes = _classes(table, dataset)
     plan = plan_of(name, table, dataset, classes)
     left = int((plan.splits == assignment.LEFT_OUT).sum())
-    if left:
-        print(f"{name}: {left} items left out: near-duplicates of official test items")  # noqa: T201
+    _account(name, int(plan.counts.sum()), sum(plan.items().values()), left, "items")
     if isinstance(dataset, ImageDataset) and dataset.stack is not None:
         return _prepare_stacks(
             folder, name, dataset.resolution, dataset.stack, plan, items, classes
@@ -183,6 +189,21 @@ def _prepare_items(
     )
 
 
+def _account(name: str, entering: int, prepared: int, left_out: int, unit: str) -> None:
+    """Print how many items are left out, and check that none is lost.
+
+    Raises:
+        DataError: prepared and left-out items do not add up to all items that passed validation.
+    """
+    if entering != prepared + left_out:
+        raise DataError(
+            f"{name}: {entering} {unit} may enter, but {prepared} would be prepared and {left_out} "
+            "left out: this is a fault of genmint, please report it"
+        )
+    if left_out:
+        print(f"{name}: {left_out} {unit} left out: near-duplicates of official test items")  # noqa: T201
+
+
 def _prepare_stacks(
     folder: Path,
     name: str,
@@ -197,7 +218,7 @@ def _prepare_stacks(
     except DataError as error:
         raise DataError(f"datasets.{name}.stack: {error}") from None
     counts = stacking.stacks_of(plan.items(), stack.items)
-    # Draws need every picture of a split at hand: single ones are packed first, to be mapped.
+    # Stacking needs random access to all images of a split, so single images are packed and mapped.
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         singles = Path(temporary)
         packing.pack_items(singles, plan, items, (1, resolution, resolution), "|u1")
@@ -223,7 +244,7 @@ def _prepare_text(
     return Meta(
         dataset=name,
         kind="text",
-        items={split: len(segments[split]) for split in SPLITS},
+        items={split: len({part.document for part in segments[split]}) for split in SPLITS},
         shape=(),
         labels=tuple(classes) or None,
         vocabulary=vocabulary,
@@ -234,12 +255,16 @@ def _prepare_text(
 def _cut_text(
     name: str, table: pa.Table, dataset: TextDataset, classes: dict[str, int], items: Items
 ) -> dict[Split, list[Segment]]:
-    """Documents, or parts of them, as segments of splits."""
+    """Return the documents, or parts of them, as segments of each split."""
     segments: dict[Split, list[Segment]] = {split: [] for split in SPLITS}
     near = assignment.near_duplicates(table, dataset)
     parts = assignment.cut_texts(name, table, dataset, near)
+    left = 0
     for row, part in zip(table.to_pylist(), parts, strict=True):
         document = items.document(row["path"], row["sha256"])
-        for split, (start, stop) in part.items():
+        left += 0 if part else row["characters"]
+        for split, start, stop in part:
             segments[split].append(Segment(document, start, stop, classes.get(row["label"])))
+    cut = sum(part.stop - part.start for found in segments.values() for part in found)
+    _account(name, pc.sum(table["characters"]).as_py() or 0, cut, left, "characters")
     return segments

@@ -1,4 +1,4 @@
-"""reference: what models of a data set are judged against."""
+"""Stage reference: feature extractor, baselines and noise floors of a data set."""
 
 from __future__ import annotations
 
@@ -10,15 +10,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genmint.catalogue import frechet_infinite_name, frechet_name, kernel_name
+from genmint.common.errors import DataError
+from genmint.common.files import atomic_dir, sha256_file
+from genmint.common.project import Project
 from genmint.config import Params, Protocol, ReferenceConfig
-from genmint.data import agreement, views
+from genmint.config.metric_catalogue import frechet_infinite_name, frechet_name, kernel_name
+from genmint.data import agreement
 from genmint.data.prepared import Prepared, Split
 from genmint.data.stacking import single_labels
-from genmint.errors import DataError
-from genmint.files import atomic_dir, sha256_file
-from genmint.metrics.baselines import grid_baselines, merged, sequence_baselines
-from genmint.metrics.extractor import (
+from genmint.data.views import tensors
+from genmint.evaluation.applicability import (
+    BY_CLASS,
+    Reasons,
+    above_chance,
+    by_feature,
+    left_out,
+    words_left_out,
+)
+from genmint.evaluation.baselines import grid_baselines, merged, sequence_baselines
+from genmint.evaluation.extractor import (
     Extractor,
     ExtractorInfo,
     Task,
@@ -27,7 +37,7 @@ from genmint.metrics.extractor import (
     save_extractor,
     train_extractor,
 )
-from genmint.metrics.judge import (
+from genmint.evaluation.judge import (
     COMPARED_SAMPLES,
     GridJudge,
     Metrics,
@@ -35,35 +45,27 @@ from genmint.metrics.judge import (
     grid_judge,
     text_judge,
 )
-from genmint.metrics.meaning import (
-    BY_CLASS,
-    Reasons,
-    above_chance,
-    by_feature,
-    left_out,
-    words_left_out,
-)
-from genmint.metrics.noise_floor import Rows, distance_floors, share_floors
+from genmint.evaluation.noise_floor import Rows, distance_floors, share_floors
+from genmint.evaluation.reference import FrozenExtractor, Reference, write_reference
 from genmint.metrics.pitch import fundamentals, in_tune, reference_pitches
-from genmint.metrics.reference import FrozenExtractor, Reference, write_reference
 from genmint.metrics.sound import log_spectral_distance
 from genmint.metrics.words import as_text
-from genmint.project import Project
 
-# Real items from which noise floors are drawn, at least.
+# Minimum number of real items from which noise floors are drawn.
 _POOL = 10_000
-# Clips whose fundamentals say which notes a set plays; more say the same.
+# Number of clips whose fundamental frequencies give the notes of a set; more do not change them.
 _CLIPS = 2000
-# Real clips must be in tune this often, or the set plays no notes and the metric means nothing.
+# Minimum share of real clips in tune. Below it the set has no fixed notes, and `in_tune` is left
+# out.
 _MUSICAL = 0.9
 
 
 def run(project: Project, params: Params, name: str) -> None:
-    """Make data/reference/NAME: extractor, trivial baselines, noise floors.
+    """Write data/reference/NAME: feature extractor, trivial baselines, noise floors.
 
     Raises:
-        DataError: the prepared set is damaged or was made with other settings, or the extractor
-            is below `min_accuracy`.
+        DataError: the prepared set is damaged or was made with other settings, or the accuracy of
+            the extractor is below `min_accuracy`.
     """
     block = params.datasets[name]
     prepared = Prepared(project.prepared(name))
@@ -75,15 +77,15 @@ def run(project: Project, params: Params, name: str) -> None:
         else:
             reference = _of_grids(prepared, block.protocol, block.reference, folder)
         write_reference(folder, reference.model_copy(update={"settings": block.reference}))
-    print(_summary(name, reference))  # noqa: T201 - a stage says what it did
+    print(_summary(name, reference))  # noqa: T201 - result of the stage
 
 
 def _of_text(prepared: Prepared, protocol: Protocol) -> Reference:
     length = protocol.text_length
-    spec = prepared.spec("rnn")
-    stream = views.load(prepared, "validation", spec).numpy()
+    spec = prepared.spec("sequence")
+    stream = tensors.load(prepared, "validation", spec).numpy()
     if len(np.unique(prepared.array("train"))) <= 2:
-        # One of them begins every document.
+        # One of at most two distinct tokens is the document boundary.
         raise DataError(
             f"datasets.{prepared.meta.dataset}: the training text repeats a single character: "
             "nothing can be learnt"
@@ -117,10 +119,10 @@ def _of_grids(
     prepared: Prepared, protocol: Protocol, config: ReferenceConfig, folder: Path
 ) -> Reference:
     dataset = prepared.meta.dataset
-    spec = prepared.spec("vae")
-    train = views.load(prepared, "train", spec)
-    validation = views.load(prepared, "validation", spec)
-    test = views.load(prepared, "test", spec)
+    spec = prepared.spec("grid")
+    train = tensors.load(prepared, "train", spec)
+    validation = tensors.load(prepared, "validation", spec)
+    test = tensors.load(prepared, "test", spec)
     extractor, info, reasons = _extractor(prepared, config, train, test)
     save_extractor(folder, extractor, info)
     judge = grid_judge(prepared, extractor, info.task, protocol.seed, left_out=reasons)
@@ -158,7 +160,7 @@ def _of_grids(
 
 
 def _pool(items: int, protocol: Protocol) -> Tensor:
-    """Numbers of as many real grids as noise floors can make use of, by the protocol's seed."""
+    """Return indices of the real grids for the noise floors, drawn with the protocol's seed."""
     enough = max(_POOL, 2 * protocol.samples)
     if items <= enough:
         return torch.arange(items)
@@ -169,7 +171,10 @@ def _pool(items: int, protocol: Protocol) -> Tensor:
 def _extractor(
     prepared: Prepared, config: ReferenceConfig, train: Tensor, test: Tensor
 ) -> tuple[Extractor, ExtractorInfo, Reasons]:
-    """The extractor of the first task that has an answer, and what is left out with the reasons."""
+    """Train the extractor; return it with its description and the metrics that are left out.
+
+    The tasks are tried in order until the accuracy is above chance.
+    """
     meta = prepared.meta
     reasons = _classes_left_out(prepared)
     tasks: list[Task] = ["rotation", "order"] if meta.kind == "image" else ["order"]
@@ -212,8 +217,8 @@ def _answers(prepared: Prepared, task: Task) -> int:
 
 def _trained(prepared: Prepared, config: ReferenceConfig, train: Tensor, task: Task) -> Extractor:
     meta = prepared.meta
-    # On any machine: the same data then give the same file.
-    print(  # noqa: T201 - the first line of a training run names its device
+    # Always on the CPU: the same data then give the same file on any machine.
+    print(  # noqa: T201 - names the device first
         f"{meta.dataset}: the extractor ({task}) trains on the CPU, 1 thread, torch "
         f"{torch.__version__}",
         flush=True,
@@ -233,7 +238,7 @@ def _trained(prepared: Prepared, config: ReferenceConfig, train: Tensor, task: T
 
 
 def _classes_left_out(prepared: Prepared) -> Reasons:
-    """Metrics by class where the labels give no task: there are none, or all are the same."""
+    """Return the class metrics as left out if labels are missing or all equal; else nothing."""
     dataset, found = prepared.meta.dataset, _labels(prepared, "train")
     if found is None:
         return left_out(BY_CLASS, f"datasets.{dataset} has no labels")
@@ -249,7 +254,7 @@ def _classes_left_out(prepared: Prepared) -> Reasons:
 
 
 def _labels(prepared: Prepared, split: Split) -> Tensor | None:
-    """What the extractor is to answer: a number an item, or one for each channel of a stack."""
+    """Return the targets of the extractor: one per item, or one per channel of a stack."""
     labels, meta = prepared.labels(split), prepared.meta
     if labels is None:
         return None
@@ -259,11 +264,11 @@ def _labels(prepared: Prepared, split: Split) -> Tensor | None:
 
 
 def _floors(judge: GridJudge, sets: Sequence[Tensor], protocol: Protocol) -> Metrics:
-    """How far chance alone moves each metric of grids, by the grids of these sets."""
+    """Return the noise floor of each metric of grids, computed from the grids of these sets."""
     pool, seed = _pool(sum(len(one) for one in sets), protocol), protocol.seed
     found = judge.extractor.features_at(sets, pool)
     told = judge.extractor.probabilities_at(sets, pool) if judge.task == "labels" else None
-    # Spectrograms are small, unlike images.
+    # Copying is possible because spectrograms are small, unlike images.
     sounds = None if judge.dynamic_range is None else torch.cat(list(sets))[pool]
 
     def scores(rows: Rows) -> Metrics:
@@ -287,16 +292,16 @@ def _floors(judge: GridJudge, sets: Sequence[Tensor], protocol: Protocol) -> Met
 
 
 def _spread(items: int, samples: int) -> Rows:
-    """Numbers of as many held-out items as the protocol draws samples, or of all."""
+    """Return evenly spaced indices of as many items as the protocol draws samples, or of all."""
     return np.linspace(0, items - 1, min(items, samples)).astype(np.int64)
 
 
 def _of_clips(
     prepared: Prepared, protocol: Protocol
 ) -> tuple[Metrics, Metrics, tuple[float, ...] | None]:
-    """Noise floors of the metrics of clips, what real ones score, and the notes of the set.
+    """Return noise floors of the clip metrics, their values for real clips, and the notes in Hz.
 
-    The notes are those that the training clips play; None if the test clips do not play them too.
+    The notes are those of the training clips; None if the test clips do not play them too.
     """
     rate = prepared.meta.sample_rate
     assert rate is not None

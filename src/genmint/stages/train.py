@@ -1,4 +1,4 @@
-"""Stage train: from prepared data to weights, their configuration and history, and a run."""
+"""Stage train: from prepared data to weights, configuration and history, with an MLflow run."""
 
 from __future__ import annotations
 
@@ -13,35 +13,24 @@ from typing import Any
 import torch
 
 from genmint import tracking
-from genmint.config import Params
-from genmint.data import agreement, views
+from genmint.common.errors import ConfigError, DataError, GenmintError
+from genmint.common.files import atomic_dir, sha256_json, write_json
+from genmint.common.project import Project
+from genmint.config import ModelConfig, Params
+from genmint.data import agreement
 from genmint.data.prepared import Prepared
-from genmint.data.spec import DataSpec
-from genmint.errors import ConfigError, DataError, GenmintError
-from genmint.files import atomic_dir, sha256_json, write_json
-from genmint.models import store
-from genmint.models.family import Config
-from genmint.models.record import CONFIG, ModelRecord
-from genmint.project import Project
+from genmint.data.views import tensors
+from genmint.data.views.spec import DataSpec
+from genmint.models.shared import store
+from genmint.models.shared.record import CONFIG, ModelRecord
 from genmint.tracking.reporter import RunReporter
 from genmint.training.checkpoints import Checkpoint, source_hash, unfinished
 from genmint.training.device_lock import held
-from genmint.training.devices import (
-    choose_device,
-    resolve_compile,
-    resolve_precision,
-    share_cores,
-)
+from genmint.training.devices import choose_device, resolve_compile, resolve_precision, share_cores
 from genmint.training.distributed import Ranks, join, leave
 from genmint.training.hardware import describe, unused_gpu
 from genmint.training.history import write_history
-from genmint.training.launch import (
-    asked_for,
-    end_with_first,
-    end_with_parent,
-    first_of,
-    speaks,
-)
+from genmint.training.launch import asked_for, end_with_first, end_with_parent, first_of, speaks
 from genmint.training.loop import fit
 from genmint.training.seeds import Trained, best_of, spread
 
@@ -50,16 +39,16 @@ HEALTH = "health.json"
 
 @dataclass(frozen=True)
 class _Job:
-    """What all seeds of one training share.
+    """Settings that all seeds of one training run share.
 
     Attributes:
-        folder: that the model is written to.
+        folder: target folder of the model.
         reports: whether its runs are reported to MLflow.
     """
 
     project: Project
     name: str
-    config: Config
+    config: ModelConfig
     prepared: Prepared
     spec: DataSpec
     resolved: dict[str, str]
@@ -70,14 +59,14 @@ class _Job:
 
 
 def run(project: Project, params: Params, name: str) -> None:
-    """Train models.NAME and write models/NAME, whole or not at all.
+    """Train models.NAME and write models/NAME, atomically.
 
     Raises:
-        ConfigError: no such block, or one that does not fit the data.
+        ConfigError: the entry is missing or does not fit the data.
         DataError: the prepared data are missing, changed, not of the entry's data set, or made
             with other settings than it has now.
-        GenmintError: the training failed.
-        Interrupted: it was asked to end; the same command goes on.
+        GenmintError: the training run failed.
+        Interrupted: the process was asked to stop; the same command resumes.
     """
     if name not in params.models:
         raise ConfigError(f"{project.params}: models has no entry {name!r}")
@@ -92,28 +81,30 @@ def run(project: Project, params: Params, name: str) -> None:
     except (GenmintError, KeyboardInterrupt):
         if speaks():
             raise
-        # The first process meets the same, and says it for all.
+        # The first process gets the same error and reports it.
         sys.exit(0)
     except RuntimeError:
         end_with_first()
         raise
 
 
-def train_apart(project: Project, name: str, config: Config, folder: Path) -> None:
-    """Train a block into `folder` in this one process; no run is reported, models/NAME stays.
+def train_apart(project: Project, name: str, config: ModelConfig, folder: Path) -> None:
+    """Train a model entry into `folder` in this process.
+
+    No run is reported, and models/NAME is not changed.
 
     Raises:
-        DataError: the prepared data are missing, changed, or not of the block's data set.
-        GenmintError: the training failed.
-        Interrupted: it was asked to end; the same call goes on.
+        DataError: the prepared data are missing, changed, or not of the entry's data set.
+        GenmintError: the training run failed.
+        Interrupted: the process was asked to stop; the same call resumes.
     """
     _run_as_one(project, name, config, folder, reports=False)
 
 
 def _run_as_one(
-    project: Project, name: str, config: Config, folder: Path, *, reports: bool
+    project: Project, name: str, config: ModelConfig, folder: Path, *, reports: bool
 ) -> None:
-    """What each process of a training does."""
+    """Run the part of one process in a training run."""
     prepared = Prepared(project.prepared(config.dataset))
     if prepared.meta.dataset != config.dataset:
         raise DataError(
@@ -134,7 +125,7 @@ def _run_as_one(
                 "device": device.type,
                 "processes": str(ranks.world),
             }
-            spec = prepared.spec(config.family)
+            spec = prepared.spec(config.view)
             _train(
                 _Job(
                     project, name, config, prepared, spec, resolved, device, ranks, folder, reports
@@ -145,15 +136,15 @@ def _run_as_one(
 
 
 def _say_device(name: str, device: torch.device) -> None:
-    """Print on what a model trains, before the first step."""
-    print(f"{name}: trains on {describe(device)}", flush=True)  # noqa: T201 - its first line
+    """Print the device of a training run before its first step."""
+    print(f"{name}: trains on {describe(device)}", flush=True)  # noqa: T201 - names the device
     unused = unused_gpu()
     if unused is not None:
-        print(f"{name}: {unused}", file=sys.stderr, flush=True)  # noqa: T201 - hours are at stake
+        print(f"{name}: {unused}", file=sys.stderr, flush=True)  # noqa: T201 - may cost hours
 
 
 def _train(job: _Job) -> None:
-    """Train every seed, keep the best, and close all their runs."""
+    """Train all seeds, keep the best model, and finish all their runs."""
     trained: list[Trained] = []
     checkpoints: list[Checkpoint] = []
     with contextlib.ExitStack() as open_runs:
@@ -179,19 +170,22 @@ def _train(job: _Job) -> None:
     parameters = sum(value.numel() for value in best.model.parameters())
     outcome = best.outcome
     chosen = f"seed {best.seed} is the best of {len(trained)}; " if len(trained) > 1 else ""
-    print(  # noqa: T201 - a stage says what it did
+    print(  # noqa: T201 - result of the stage
         f"{job.name}: {chosen}{parameters:,} parameters, {outcome.steps} steps in "
         f"{outcome.seconds:.1f} s; best validation loss {outcome.best_loss:.4f} at step "
         f"{outcome.best_step}"
     )
 
 
-def _seeds(config: Config) -> range:
+def _seeds(config: ModelConfig) -> range:
     return range(config.seed, config.seed + config.seeds)
 
 
 def _checkpoint(job: _Job, seed: int) -> Checkpoint:
-    """The checkpoint of one seed; says which unfinished ones of this model are left alone."""
+    """Return the checkpoint of one seed.
+
+    Prints which unfinished checkpoints of this model cannot be resumed.
+    """
     about: dict[str, Any] = {
         "model": job.config.model_dump(mode="json", exclude={"seed", "seeds"}),
         "data": job.spec.model_dump(mode="json"),
@@ -200,12 +194,12 @@ def _checkpoint(job: _Job, seed: int) -> Checkpoint:
         "code": source_hash(),
         "torch": torch.__version__,
     }
-    # In the main repository: a flow that starts again in another checkout finds it there.
+    # Checkpoints are in the main repository, where a flow restarted in another checkout finds them.
     kind = job.name if job.reports else f"{job.name}.spread"
     parent = job.project.home / ".genmint" / "checkpoints" / kind
     if job.ranks.leads and seed == job.config.seed:
         for folder, key, before, now in unfinished(parent, about, _seeds(job.config)):
-            print(  # noqa: T201 - hours of training should not be left behind in silence
+            print(  # noqa: T201 - warns before hours of training are discarded
                 f"{job.name}: does not go on from {folder}: {key} was {before!r} and is {now!r}. "
                 "Set it back to go on from there, or delete the folder.",
                 file=sys.stderr,
@@ -237,14 +231,14 @@ def _one_seed(
 ) -> Trained:
     config = job.config.model_copy(update={"seed": seed})
     model = store.build(config, job.spec).to(job.device)
-    of_train = views.labels_for(config, job.prepared, "train")
-    of_validation = views.labels_for(config, job.prepared, "validation")
+    of_train = tensors.labels_for(config, job.prepared, "train")
+    of_validation = tensors.labels_for(config, job.prepared, "validation")
     outcome = fit(
         job.name,
         model,
         config,
-        views.load(job.prepared, "train", job.spec),
-        views.load(job.prepared, "validation", job.spec),
+        tensors.load(job.prepared, "train", job.spec),
+        tensors.load(job.prepared, "validation", job.spec),
         labels=None if of_train is None or of_validation is None else (of_train, of_validation),
         precision=job.resolved["precision"],
         compiled=job.resolved["compile"] == "yes",
@@ -277,7 +271,8 @@ def _write(job: _Job, best: Trained, trained: list[Trained]) -> ModelRecord:
         record = store.save(folder, best.model, described)
         write_history(folder / "history.csv", best.outcome.history)
         write_json(folder / HEALTH, health)
-    # Times differ from run to run, and outs must not: they go where evaluate finds them by weights.
+    # Outputs of a stage must be deterministic and times are not. They are stored outside of the
+    # outputs, under the hash of the weights, where evaluate finds them.
     if job.reports:
         seconds = sum(one.outcome.seconds for one in trained)
         write_json(_cost(job.project, record), {"train_seconds": seconds})

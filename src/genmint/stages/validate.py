@@ -1,40 +1,43 @@
-"""Validate: whether a data set may enter, and which of its items may not."""
+"""Stage validate: whether a data set is accepted, and which of its items are quarantined."""
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from genmint.common.errors import DataError
+from genmint.common.escaping import printable
+from genmint.common.files import atomic_dir, sha256_file, write_json
+from genmint.common.project import Project
 from genmint.config import Dataset, Params
-from genmint.data import agreement, assignment, duplicates, manifest, validation
-from genmint.data.duplicates import SIMILARITY, NearDuplicates
-from genmint.data.left_out import sentence
-from genmint.errors import DataError
-from genmint.escaping import printable
-from genmint.files import atomic_dir, atomic_path, sha256_file, write_json
-from genmint.project import Project
+from genmint.data import agreement, manifest, quarantine, validation
+from genmint.data.ingestion.left_out import sentence
+from genmint.data.quarantine import Quarantined
+from genmint.data.splitting import assignment, duplicates
+from genmint.data.splitting.duplicates import SIMILARITY, NearDuplicates
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Groups of near-duplicates that the report names, and items of each.
+# Maximum number of near-duplicate groups in the report, and of items per group.
 _GROUPS_SHOWN, _IDS_SHOWN = 5, 5
+# Maximum length of a reason in characters, since its value may be a whole column of the manifest.
+_REASON = 2000
 
 
 def run(project: Project, params: Params, name: str) -> None:
-    """Write data/quarantine/NAME.csv, reports/data/NAME.json and the Data Docs beside it.
+    """Write data/quarantine/NAME.csv, reports/data/NAME.json and the Data Docs.
 
-    All are written whether the set passes or not, so that a person can look at why.
+    All are written even if the validation fails, so that the cause can be inspected.
 
     Raises:
         ConfigError: the suite cannot be run.
-        DataError: the set fails an expectation, too many of its items are quarantined, or the
+        DataError: the data set fails an expectation, too many of its items are quarantined, or the
             manifest was made with other settings.
     """
     dataset = params.datasets[name]
@@ -46,7 +49,7 @@ def run(project: Project, params: Params, name: str) -> None:
     table = found.drop_columns(["sketch"]).to_pandas()
     table["duplicate_of"] = duplicates.copies(table)
     table["near_duplicate_of"] = duplicates.representatives(table, near.rows)
-    # Written last: a run that fails in between must not leave the report of an earlier one.
+    # The report is written last and an earlier one removed, so that an interrupted run leaves none.
     project.validation(name).unlink(missing_ok=True)
     with atomic_dir(project.data_docs(name)) as docs:
         verdict = validation.validate(table, suite, docs, _sentence(table, near, dataset))
@@ -78,7 +81,7 @@ def run(project: Project, params: Params, name: str) -> None:
             f"{', '.join(alike['largest'][0])}. Leave copies out; or raise near_duplicates if "
             "these are different items; or raise max_near_duplicates"
         )
-    _write_quarantine(project.quarantine(name), table, reasons)
+    quarantine.write(project.quarantine(name), _quarantined(table, reasons))
     write_json(
         project.validation(name),
         {
@@ -107,7 +110,7 @@ def run(project: Project, params: Params, name: str) -> None:
 
 
 def _near_duplicates(found: pa.Table, dataset: Dataset) -> NearDuplicates:
-    """Groups of all rows of a manifest; one that could not be read is a group of its own."""
+    """Return the group of each row of a manifest; an unreadable item is a group of its own."""
     readable = pc.is_null(found["error"]).to_numpy(zero_copy_only=False)
     inside = assignment.near_duplicates(found.filter(pc.is_null(found["error"])), dataset)
     rows = np.arange(len(found))
@@ -118,7 +121,7 @@ def _near_duplicates(found: pa.Table, dataset: Dataset) -> NearDuplicates:
 def _beside_official(
     table: pd.DataFrame, near: NearDuplicates, reasons: dict[int, str]
 ) -> dict[int, str]:
-    """Why training items that are nearly official test items are left out, by position."""
+    """Return by position why training items that nearly equal official test items are left out."""
     entering = np.setdiff1d(np.arange(len(table)), list(reasons))
     known = [table["split"].iloc[row] for row in entering]
     out = duplicates.against_official(known, near.rows[entering])
@@ -131,7 +134,7 @@ def _beside_official(
 def _alike(
     table: pd.DataFrame, near: NearDuplicates, dataset: Dataset, reasons: dict[int, str]
 ) -> dict[str, Any]:
-    """Near-duplicates among what enters, as in reports/data/NAME.json."""
+    """Return the near-duplicates among the accepted items, as in reports/data/NAME.json."""
     entering = np.setdiff1d(np.arange(len(table)), list(reasons))
     groups, sizes = np.unique(near.rows[entering], return_counts=True)
     largest = sorted(zip(-sizes, groups, strict=True))[:_GROUPS_SHOWN]
@@ -154,7 +157,7 @@ def _alike(
 
 
 def _sentence(table: pd.DataFrame, near: NearDuplicates, dataset: Dataset) -> str:
-    """What the Data Docs say of near-duplicates."""
+    """Return the sentence on near-duplicates for the Data Docs."""
     out = table["duplicate_of"].notna() | table["error"].notna()
     alike = _alike(table, near, dataset, dict.fromkeys(np.flatnonzero(out), ""))
     if not near.compared:
@@ -167,15 +170,10 @@ def _sentence(table: pd.DataFrame, near: NearDuplicates, dataset: Dataset) -> st
     )
 
 
-def _write_quarantine(path: Path, table: Any, reasons: dict[int, str]) -> None:
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as stream,
-    ):
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["id", "path", "reason"])
-        for position, reason in reasons.items():
-            writer.writerow([table["id"][position], table["path"][position], printable(reason)])
+def _quarantined(table: pd.DataFrame, reasons: dict[int, str]) -> Iterator[Quarantined]:
+    for row, reason in reasons.items():
+        shown = printable(reason[:_REASON])
+        yield Quarantined(table["id"][row], table["path"][row], shown)
 
 
 def _with(arguments: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The tracker: what happened. Connection and embedded store, runs, and where a run came from."""
+"""MLflow tracker: connection, embedded store, runs and their provenance."""
 
 from genmint.tracking.provenance import (
     DatasetInfo,
@@ -24,6 +24,7 @@ from genmint.tracking.store import (
     reaching,
     uri,
 )
+from genmint.tracking.transfer import upload, upload_folder
 
 __all__ = [
     "EXPERIMENT",
@@ -45,6 +46,8 @@ __all__ = [
     "reaching",
     "recreate_run",
     "start_run",
+    "upload",
+    "upload_folder",
     "uri",
     "user",
 ]

@@ -1,4 +1,4 @@
-"""Which store `MLFLOW_TRACKING_URI` means, the same from every folder."""
+"""Resolution of `MLFLOW_TRACKING_URI`, independent of the working directory."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 import re
 from pathlib import Path
 
-from genmint.errors import ConfigError
-from genmint.project import Project
+from genmint.common.errors import ConfigError
+from genmint.common.project import Project
 
 TRACKING = "MLFLOW_TRACKING_URI"
 _REGISTRY = "MLFLOW_REGISTRY_URI"
@@ -16,28 +16,28 @@ _WITH_SCHEME = re.compile(r"[a-z][\w+.-]*:", re.IGNORECASE)
 
 
 def named_address(project: Project) -> str | None:
-    """The tracker that the environment names, None if it names none.
+    """Return the tracker address from the environment, None if there is none.
 
-    A relative path of a database is taken against the project's home: stages, flows and
-    experiments work in other folders, some of which are deleted afterwards.
+    A relative database path is resolved against the project's home. Stages, flows and experiments
+    run in other folders, some of which are deleted afterwards.
 
     Raises:
-        ConfigError: the address keeps nothing, or names a folder, which MLflow refuses; or
-            `MLFLOW_REGISTRY_URI` names another store for the registry.
+        ConfigError: the address does not persist anything, or names a folder, which MLflow refuses;
+            or `MLFLOW_REGISTRY_URI` names a different store for the registry.
     """
     said = os.environ.get(TRACKING)
     found = _absolute(said, project, TRACKING) if said else None
     registry = os.environ.get(_REGISTRY)
     if registry and _absolute(registry, project, _REGISTRY) != found:
         raise ConfigError(
-            f"{_REGISTRY}={registry}: genmint keeps runs and registry in one store. Unset it, or "
-            f"set {TRACKING} to the same."
+            f"{_REGISTRY}={registry}: genmint keeps runs and registry in one store. Set it and "
+            f"{TRACKING} to the one whose registered models count."
         )
     return found
 
 
 def database_of(address: str) -> Path | None:
-    """The file of a SQLite address; None if it is another tracker."""
+    """Return the file of a SQLite address; None for another tracker."""
     match = _SQLITE.fullmatch(address)
     return Path(match[2]) if match and match[2] else None
 
@@ -49,8 +49,9 @@ def _absolute(said: str, project: Project, variable: str) -> str:
             return said
         raise ConfigError(
             f"{variable}={said}: MLflow keeps no runs in folders any more. Name a server "
-            "(http://…) or a database (sqlite:////absolute/path.db), or unset it: the store is "
-            f"then {project.home / 'mlflow.db'}."
+            "(http://…) or a database (sqlite:////absolute/path.db); `mlflow migrate-filestore` "
+            "puts into one what the folder holds. If it holds nothing, unset the variable: the "
+            f"store is then {project.home / 'mlflow.db'}."
         )
     scheme, path, query = match[1], match[2] or "", match[3] or ""
     if not path or path.startswith((":", "file:")) or path.endswith("/"):

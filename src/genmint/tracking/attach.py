@@ -1,4 +1,4 @@
-"""The one run of a training: made once, and found again by the process that resumes it."""
+"""MLflow run of a training run, created once and found again by a resuming process."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ ERROR = "genmint.error"
 def attach(
     client: MlflowClient, name: str, token: str, start_ms: int, tags: Mapping[str, str]
 ) -> tuple[Run, bool]:
-    """Return the running run of the training `token` of model `name`, and whether it was there.
+    """Return the active MLflow run of the training run `token`, and whether it existed.
 
-    A run that was there may hold metrics; one that had ended runs again, without its error.
+    An existing MLflow run may hold metrics. If it had ended, it is active again and its error tag
+    is removed.
 
     Args:
-        client: of a tracker that answers.
-        name: of the model's block.
-        token: letters and digits that no other training of this tracker has.
-        start_ms: start of the training, for a run that must be made.
-        tags: of a run that must be made.
+        client: client of a reachable tracker.
+        name: name of the model entry.
+        token: letters and digits that identify the training run in this tracker.
+        start_ms: start of the training run in ms since the epoch, for a new MLflow run.
+        tags: tags for a new MLflow run.
 
     Raises:
-        MlflowException: the tracker failed; calling again goes on from there.
+        MlflowException: the tracker failed; the call may be repeated.
     """
     found = _of_training(client, name, token)
     if not found:
         marked = {**tags, "genmint.model": name, _TRAINING: token}
         return client.create_run(experiment_id(client), start_ms, marked), False
-    # Of several, all but one are the empty ones that `delete_copies` tells of.
+    # All but one are empty duplicates, see `delete_copies`.
     run = max(found, key=lambda each: (len(each.data.metrics), len(each.data.params)))
     if run.info.status != "RUNNING":
         client.update_run(run.info.run_id, status="RUNNING")
@@ -48,7 +49,7 @@ def attach(
 def describe(
     client: MlflowClient, run: Run, params: Mapping[str, Any], dataset: DatasetInfo | None
 ) -> None:
-    """Log the parameters (flattened) and the data set, as far as `run` lacks them.
+    """Log the parameters (flattened) and the data set that `run` lacks.
 
     Raises:
         MlflowException: the tracker failed.
@@ -62,10 +63,10 @@ def describe(
 
 
 def delete_copies(client: MlflowClient, name: str, token: str, run_id: str) -> None:
-    """Delete the empty runs that lost or late answers left beside `run_id`.
+    """Delete empty duplicates of `run_id` that lost or late responses caused.
 
-    The HTTP client sends a request again when its answer is lost, and a slow server may still
-    carry out one that was given up: either way a run is created twice.
+    The HTTP client repeats a request if the response is lost. A slow server may also complete a
+    request that the client gave up. Both create a second run.
 
     Raises:
         MlflowException: the tracker failed.

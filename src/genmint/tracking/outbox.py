@@ -1,4 +1,4 @@
-"""Metrics on their way to a run: each step of each key once, whatever fails in between."""
+"""Queue of metrics for a run; delivers each step of each key once, despite failures."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
-# One request carries at most this many metrics (MLflow's own limit is 1,000).
+# Metrics per request; MLflow's own limit is 1,000.
 _BATCH = 500
 
 
 class Outbox:
-    """A queue that one thread fills and another sends.
+    """Queue that one thread fills and another sends.
 
-    A tracker keeps one row of equal key, time, step and value: a `Metric` is therefore made once,
-    and sent again as it is for as long as it takes.
+    A tracker stores one row per key, time, step and value. Each `Metric` is therefore created once
+    and resent unchanged until it is stored.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Outbox:
         self._dropped = 0
 
     def put(self, step: int, values: Mapping[str, float]) -> None:
-        """Queue named scalars of one step; neither waits nor asks anybody."""
+        """Queue named scalars of one step, without blocking."""
         now = time.time_ns() // 1_000_000
         self._queue.extend(Metric(k, float(v), now, step) for k, v in values.items())
 
@@ -36,15 +36,15 @@ class Outbox:
         """Send until the queue is empty.
 
         Args:
-            client: of a tracker that answers.
-            run_id: always the same run.
-            resumed: whether the run may hold steps that another process sent; those are left out.
+            client: client of a reachable tracker.
+            run_id: id of the run, the same at every call.
+            resumed: whether the run may hold steps sent by another process; those are skipped.
 
         Raises:
-            MlflowException: the tracker failed. Nothing is lost: call again.
+            MlflowException: the tracker failed. No metric is lost, and the call may be repeated.
         """
         while self._queue:
-            # Counted first, since the queue may grow meanwhile.
+            # The length is read first, since the queue may grow meanwhile.
             batch = [self._queue[i] for i in range(min(_BATCH, len(self._queue)))]
             wanted = [metric for metric in batch if metric.key not in self._refused]
             if resumed:
@@ -56,7 +56,7 @@ class Outbox:
                 self._dropped += metric.key in self._refused
 
     def refusal(self) -> str | None:
-        """Say which metrics the tracker would not have, and why; None if it took all."""
+        """Return which metrics the tracker rejected and why; None if it accepted all."""
         if not self._refused:
             return None
         keys = ", ".join(repr(key) for key in self._refused)
@@ -78,7 +78,7 @@ class Outbox:
             self._log_by_key(client, run_id, metrics)
 
     def _log_by_key(self, client: MlflowClient, run_id: str, metrics: list[Metric]) -> None:
-        """Find which keys made the tracker refuse a batch, and have the others logged."""
+        """Log each key separately, to find the keys that made the tracker reject a batch."""
         refused = {}
         for key in dict.fromkeys(metric.key for metric in metrics):
             try:
@@ -87,12 +87,15 @@ class Outbox:
                 if not _is_refusal(error):
                     raise
                 refused[key] = " ".join(str(error).split())[:300]
-        # A run that somebody deleted refuses everything in the same words, and no metric is to
-        # blame. It refuses this too, and may be restored before the training ends.
+        # A deleted run rejects everything with the same error, so no metric is the cause. This
+        # request then fails too, and the run may be restored before training ends.
         client.update_run(run_id, status="RUNNING")
         self._refused |= refused
 
 
 def _is_refusal(error: MlflowException) -> bool:
-    """Whether sending the same again is in vain. A proxy's own 400 does not count as MLflow's."""
+    """Whether MLflow itself rejected the request, so that a retry is useless.
+
+    A proxy's own status 400 has no error code of MLflow and does not count.
+    """
     return bool(error.error_code == "INVALID_PARAMETER_VALUE")

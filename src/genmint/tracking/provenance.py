@@ -1,32 +1,31 @@
-"""Where a run or a version came from: code, data and machine."""
+"""Provenance of a run or a version: code, data and machine."""
 
 from __future__ import annotations
 
 import getpass
 import importlib.metadata
 import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from genmint.lock import DATASET_STAGES, MODEL_STAGES, read_lock
-from genmint.programs import GitError, git, has_git
-from genmint.project import Project
+from genmint.common.cores import threads_asked
+from genmint.common.dvc_lock import DATASET_STAGES, MODEL_STAGES, read_lock
+from genmint.common.programs import GitError, git, has_git
+from genmint.common.project import Project
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """The data a model was trained on, as the tracker shows it.
+    """The data that a model was trained on, as logged to the tracker.
 
     Attributes:
-        name: of the data set's block.
+        name: name of the data set entry.
         kind: image, audio or text.
-        sha256: of the prepared set (`Prepared.sha256`).
+        sha256: hash of the prepared set (`Prepared.sha256`).
         source: path of the prepared folder, relative to the project's root.
         items: number of items of each split.
-
     """
 
     name: str
@@ -36,12 +35,12 @@ class DatasetInfo:
     items: Mapping[str, int]
 
     def to_mlflow(self) -> Any:
-        """Make the `DatasetInput` that `MlflowClient.log_inputs` takes."""
+        """Return the `DatasetInput` for `MlflowClient.log_inputs`."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         dataset = Dataset(
             name=self.name,
-            digest=self.sha256[:32],  # the tracker keeps 36 characters at most
+            digest=self.sha256[:32],  # the tracker stores at most 36 characters
             source_type="dvc",
             source=json.dumps({"path": self.source, "sha256": self.sha256}),
             profile=json.dumps({"kind": self.kind, **dict(self.items)}),
@@ -50,7 +49,7 @@ class DatasetInfo:
 
 
 def flatten(block: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Flatten a nested block to `a.b` → text, as MLflow's parameters are, in the order of keys."""
+    """Flatten a nested mapping to `a.b` → text, as for MLflow parameters, in the order of keys."""
     flat: dict[str, str] = {}
     for key, value in block.items():
         name = f"{prefix}{key}"
@@ -62,10 +61,10 @@ def flatten(block: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def git_state(project: Project) -> dict[str, str]:
-    """Tags that name the commit, and whether tracked files differed from it; {} outside of git.
+    """Return tags with the commit and whether tracked files differ from it; {} outside of git.
 
-    dvc.lock does not count: DVC writes it while it runs the stages. Where git refuses to work,
-    the tag `genmint.git_problem` has its words.
+    dvc.lock is ignored, because DVC writes it while stages run. If git fails, the tag
+    `genmint.git_problem` holds its message.
     """
     if not has_git(project):
         return {}
@@ -80,7 +79,7 @@ def git_state(project: Project) -> dict[str, str]:
 
 
 def data_hashes(project: Project, dataset: str) -> dict[str, str]:
-    """DVC's hash of each output of a data set's stages, by path, as dvc.lock has them.
+    """Return DVC's hash of each output of a data set's stages in dvc.lock, by path.
 
     Raises:
         GenmintError: dvc.lock is damaged.
@@ -89,7 +88,7 @@ def data_hashes(project: Project, dataset: str) -> dict[str, str]:
 
 
 def model_hashes(project: Project, name: str, dataset: str) -> dict[str, str]:
-    """DVC's hash of each output that a model rests on: its data set's, and its own.
+    """Return DVC's hash of each output of a model's stages and of its data set's stages.
 
     Raises:
         GenmintError: dvc.lock is damaged.
@@ -99,10 +98,10 @@ def model_hashes(project: Project, name: str, dataset: str) -> dict[str, str]:
 
 
 def environment() -> dict[str, str]:
-    """Tags that say what a run was computed with."""
+    """Return tags that describe the software and hardware of a run."""
     import torch
 
-    threads = os.environ.get("OMP_NUM_THREADS") or str(torch.get_num_threads())
+    threads = str(threads_asked() or torch.get_num_threads())
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     return {
         "env.python": platform.python_version(),
@@ -116,7 +115,7 @@ def environment() -> dict[str, str]:
 
 
 def user() -> str:
-    """Login name; "unknown" where a container gives its user no name."""
+    """Return the login name; "unknown" in a container whose user has no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -1,4 +1,4 @@
-"""A run made again from what a model carries, when this tracker has never seen it."""
+"""Recreation of an MLflow run from a model's files, if this tracker does not have it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
-from genmint.errors import GenmintError
-from genmint.files import read_json, sha256_file
-from genmint.project import Project
-from genmint.reading import read_table
-from genmint.rows import put
+from genmint.common.errors import GenmintError
+from genmint.common.files import read_json, sha256_file
+from genmint.common.project import Project
+from genmint.common.reading import read_table
 from genmint.tracking.provenance import DatasetInfo, data_hashes, flatten, user
 from genmint.tracking.store import connect, experiment_id, find_run, reaching, uri
+from genmint.tracking.transfer import upload
+from genmint.tracking.write_conflicts import put
 
 _BATCH = 500
 
@@ -28,18 +29,18 @@ def recreate_run(
     *,
     files: Project | None = None,
 ) -> str:
-    """Id of the run that made the weights of model `name`, made from its history if unknown.
+    """Return the id of the run that produced model `name`; recreate the run if it is unknown.
 
-    A model that DVC restored from a cache was trained elsewhere, or before this tracker existed.
-    Its run is then written anew from models/NAME/history.csv and config.json, with the tag
-    `genmint.recreated`; times are those of the file, since the history holds none. It names no
-    commit: the one that happens to be checked out here need not be the one that trained.
+    A model restored from the DVC cache was trained elsewhere, or before this tracker existed. Its
+    run is recreated from models/NAME/history.csv and config.json, with the tag `genmint.recreated`.
+    Times are those of the file, since the history has none. The run names no commit, because the
+    checked-out commit need not be the one that was trained.
 
     Args:
-        project: whose tracker it is.
-        name: of the model.
-        client: of that tracker, which answers; one is made if it is left out.
-        files: with models/NAME and dvc.lock, if they are not to be read from `project`.
+        project: project of the tracker.
+        name: name of the model.
+        client: client of that reachable tracker; None connects.
+        files: project with models/NAME and dvc.lock, if different from `project`.
 
     Raises:
         RegistryUnreachableError: the tracker does not answer.
@@ -84,9 +85,9 @@ def _write_run(
         put(client.log_inputs, run_id, [_dataset(project, config, dataset).to_mlflow()])
     for begin in range(0, len(metrics), _BATCH):
         client.log_batch(run_id, metrics=metrics[begin : begin + _BATCH])
-    client.log_artifact(run_id, str(folder / "config.json"))
-    client.log_artifact(run_id, str(folder / "history.csv"))
-    # The tag by which it is found comes last: a half-written run is never taken for the real one.
+    for file in ("config.json", "history.csv"):
+        upload(client, run_id, folder / file)
+    # The tag that identifies the run is written last, so an incomplete run is never found by it.
     client.log_batch(run_id, tags=[RunTag("genmint.weights", weights)])
     client.set_terminated(run_id, "FINISHED", end_time=start)
     return run_id

@@ -1,7 +1,7 @@
-"""The embedded store of a checkout that was moved or copied.
+"""Relocation of the embedded store after its checkout was moved or copied.
 
-MLflow records where artefacts lie as absolute addresses. In a moved checkout they name a folder
-that is gone; in a copied one they name the original's, where new models would be written.
+MLflow records artefact locations as absolute addresses. After a move they name a folder that is
+gone. After a copy they name the original's folder, where new models would be written.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# Columns of MLflow's tables that hold addresses of artefacts. Experiments are where new ones go.
+# Columns of MLflow's tables with artefact addresses. Experiments determine where new artefacts go.
 _WHERE_NEW_ONES_GO = ("experiments", "artifact_location")
 _COLUMNS = (
     ("runs", "artifact_uri"),
@@ -27,11 +27,11 @@ _BUSY_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Artefacts that a store expects under the root of another checkout.
+    """Artefacts that a store expects in another checkout.
 
     Attributes:
-        root: the folder `mlartifacts` of the other checkout.
-        count: how many runs, models and versions lie there.
+        root: folder `mlartifacts` of the other checkout.
+        count: number of addresses below it, over all tables.
     """
 
     root: Path
@@ -39,22 +39,22 @@ class Elsewhere:
 
 
 def relocate(database: Path, artifacts: Path) -> list[Path]:
-    """Let a store find its artefacts in the checkout that it lies in; return the old roots.
+    """Update a store's artefact addresses to its current checkout; return the old roots.
 
-    Experiments always follow, so that nothing new is written elsewhere. Runs and versions follow
-    if their files are here, or are nowhere; those whose files are only in the other checkout stay
-    readable there. All is one transaction, and nothing is written where nothing differs. Addresses
-    that no embedded store makes (s3://, other folders) stay as they are.
+    Experiments are always updated, so that nothing new is written elsewhere. Runs and versions are
+    updated if their files are here or nowhere. Those whose files exist only in the other checkout
+    remain readable there. The update is one transaction, and nothing is written if nothing differs.
+    Addresses that no embedded store creates (s3://, other folders) are kept.
 
     Args:
-        database: the store; exists.
-        artifacts: the folder `mlartifacts` of its checkout.
+        database: the existing store.
+        artifacts: folder `mlartifacts` of its checkout.
     """
     with _opened(database) as store:
         if not _foreign_roots(store, *_WHERE_NEW_ONES_GO, artifacts):
             return []
         store.execute("BEGIN IMMEDIATE")
-        # Another process may have done it meanwhile.
+        # Another process may have updated the store meanwhile.
         roots = _foreign_roots(store, *_WHERE_NEW_ONES_GO, artifacts)
         for table, column in _COLUMNS:
             for address in _addresses(store, table, column):
@@ -71,7 +71,7 @@ def relocate(database: Path, artifacts: Path) -> list[Path]:
 
 
 def elsewhere(database: Path, artifacts: Path) -> list[Elsewhere]:
-    """Roots of other checkouts that a store still expects artefacts under; writes nothing."""
+    """Return the roots of other checkouts in which a store expects artefacts; read-only."""
     found: dict[Path, int] = {}
     with _opened(database) as store:
         for table, column in (_WHERE_NEW_ONES_GO, *_COLUMNS):
@@ -84,7 +84,7 @@ def elsewhere(database: Path, artifacts: Path) -> list[Elsewhere]:
 
 @contextlib.contextmanager
 def _opened(database: Path) -> Iterator[sqlite3.Connection]:
-    # Transactions begin and end where they are written out.
+    # With isolation_level None, transactions begin and end only by explicit statements.
     with contextlib.closing(
         sqlite3.connect(database, timeout=_BUSY_SECONDS, isolation_level=None)
     ) as store:
@@ -93,7 +93,7 @@ def _opened(database: Path) -> Iterator[sqlite3.Connection]:
 
 def _addresses(store: sqlite3.Connection, table: str, column: str) -> list[str]:
     known = {row[1] for row in store.execute(f"PRAGMA table_info({table})")}
-    if column not in known:  # an older schema, which MLflow migrates or refuses
+    if column not in known:  # an older schema, which MLflow migrates or rejects
         return []
     rows = store.execute(f"SELECT DISTINCT {column} FROM {table}")  # noqa: S608 - names of ours
     return [row[0] for row in rows if row[0]]
@@ -112,7 +112,7 @@ def _foreign_roots(
 
 
 def _moved(address: str, roots: list[Path], artifacts: Path) -> str | None:
-    """The address under the new root; None if it lies under none of the old ones."""
+    """Return the address under the new root; None if it is under none of the old roots."""
     root = _root(address)
     if root not in roots:
         return None
@@ -120,7 +120,7 @@ def _moved(address: str, roots: list[Path], artifacts: Path) -> str | None:
 
 
 def _root(address: str) -> Path | None:
-    """The innermost folder `mlartifacts` that an address lies in; None if there is none."""
+    """Return the innermost folder `mlartifacts` that contains an address; None if there is none."""
     if not address.startswith("file:///"):
         return None
     for folder in _path(address).parents:

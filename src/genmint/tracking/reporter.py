@@ -1,4 +1,4 @@
-"""Reporting a run without ever stopping or delaying the training that it reports."""
+"""Reporting of a training run to the tracker, without stopping or delaying training."""
 
 from __future__ import annotations
 
@@ -16,22 +16,19 @@ from typing import Any, Self
 from mlflow import MlflowClient
 from mlflow.entities import RunTag
 
-from genmint.errors import GenmintError, RegistryError, TemporaryError
-from genmint.project import Project
+from genmint.common.errors import GenmintError, RegistryError, TemporaryError
+from genmint.common.project import Project
 from genmint.tracking.attach import ERROR, attach, delete_copies, describe
 from genmint.tracking.outbox import Outbox
-from genmint.tracking.provenance import (
-    DatasetInfo,
-    data_hashes,
-    environment,
-    git_state,
-    user,
-)
+from genmint.tracking.provenance import DatasetInfo, data_hashes, environment, git_state, user
 from genmint.tracking.store import connect, reaching, uri
+from genmint.tracking.transfer import upload
+from genmint.tracking.transfer_time import seconds_for
 
 _SECONDS_BETWEEN_SENDS = 1.0
 _SECONDS_BETWEEN_TRIES = 5.0
-# How long a finished training waits for a tracker that is slow, or fails having answered before.
+# How long a finished training run waits for a slow tracker, or one that failed after it had
+# responded. The time restarts for each file, and is then at least what the file's size may need.
 _PATIENCE_SECONDS = 60.0
 
 
@@ -40,15 +37,14 @@ class _End:
     status: str
     artifacts: Sequence[Path]
     tags: Mapping[str, str]
-    deadline: float
 
 
 class RunReporter:
-    """A run in the making: a queue here, a thread that sends it, and a tracker that may be away.
+    """Reporter of one run: a queue, and a thread that sends it to a possibly unreachable tracker.
 
-    No method raises or waits for the tracker, except `finish`, which waits for at most a minute
-    and then says on stderr what was not sent. What was not sent is no loss: history.csv holds it,
-    and `genmint promote` makes the run from it.
+    No method raises or waits for the tracker, except `finish`. `finish` waits at most a minute, and
+    for each file as long as its size may need. It then reports on stderr what was not sent. No data
+    are lost: history.csv holds the metrics, and `genmint promote` creates the run from it.
     """
 
     def __init__(
@@ -69,6 +65,8 @@ class RunReporter:
         self._start = time.time_ns() // 1_000_000
         self._outbox = Outbox()
         self._end: _End | None = None
+        self._begun = 0
+        self._deadline = 0.0
         self._run_id: str | None = None
         self._resumed = False
         self._client: MlflowClient | None = None
@@ -80,23 +78,24 @@ class RunReporter:
 
     @property
     def run_id(self) -> str | None:
-        """Id of the run, once the tracker has it with its parameters and data set."""
+        """Id of the run, set once the tracker has the run's parameters and data set."""
         return self._run_id
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Queue named scalars of one step.
 
-        A training that is resumed says all of its history again: what the run holds is left out.
+        A resumed training run queues its whole history again; steps that the run already holds are
+        skipped.
         """
         self._outbox.put(step, values)
 
     def finish(self, weights_sha256: str | None = None, artifacts: Sequence[Path] = ()) -> None:
-        """Close the run as finished, tagged with the weights it made; files go along.
+        """Close the run as finished, tag it with the hash of its weights and upload files.
 
-        Without weights it is the run of a seed that was not the best.
+        Without `weights_sha256`, the run is that of a seed that was not the best.
 
-        Says on stderr, in one line each, when the tracker did not take the run, or refused some
-        of its metrics.
+        Prints one line each on stderr if the tracker did not accept the run or rejected some of its
+        metrics.
         """
         tags = {} if weights_sha256 is None else {"genmint.weights": weights_sha256}
         self._close("FINISHED", artifacts, tags)
@@ -117,13 +116,18 @@ class RunReporter:
             self._close(status, [], {} if error is None else {ERROR: str(error)[:400]})
 
     def _close(self, status: str, artifacts: Sequence[Path], tags: Mapping[str, str]) -> None:
-        self._end = _End(status, artifacts, tags, time.monotonic() + _PATIENCE_SECONDS)
+        closed = time.monotonic()
+        self._deadline = closed + _PATIENCE_SECONDS
+        self._end = _End(status, artifacts, tags)
         self._wake.set()
-        done = self._done.wait(_PATIENCE_SECONDS)
-        # A training that failed wrote no history to point at.
+        done = False
+        while not done and (left := self._deadline - time.monotonic()) > 0:
+            done = self._done.wait(left)
+        # A failed training run has no history file to refer to.
         history = self._project.model(self._name) / "history.csv" if status == "FINISHED" else None
         if not done or self._error is not None:
-            reason = self._error or f"{uri(self._project)} took more than {_PATIENCE_SECONDS:.0f} s"
+            waited = f"{time.monotonic() - closed:.0f} s"
+            reason = self._error or f"{uri(self._project)} did not take all of it within {waited}."
             way_out = f"`genmint promote {self._name}` makes the run from it."
             self._say(
                 f"the run was not sent to the tracker: {reason}"
@@ -137,31 +141,31 @@ class RunReporter:
         print(f"{self._name}: {line}", file=sys.stderr)  # noqa: T201 - the user must see it
 
     def _send_all(self) -> None:
-        """Send, as the thread, what is queued until the run is closed and nothing is left."""
+        """Thread function: send the queue until the run is closed and nothing is left."""
         while True:
             end = self._end
             self._error = self._try(end)
             if end is None:
                 away = self._error is not None
                 self._wake.wait(_SECONDS_BETWEEN_TRIES if away else _SECONDS_BETWEEN_SENDS)
-            elif self._error is not None and self._may_yet_answer(end):
+            elif self._error is not None and self._may_yet_answer(end.status):
                 time.sleep(_SECONDS_BETWEEN_TRIES)
             else:
                 self._done.set()
                 return
 
-    def _may_yet_answer(self, end: _End) -> bool:
-        """Whether another try is worth its wait; nobody waits for a tracker that was never there.
+    def _may_yet_answer(self, status: str) -> bool:
+        """Whether another attempt is worth waiting for.
 
-        Nor for one that refuses (an experiment that was deleted, a user who may not write): the
-        answer will not be another one in a minute. Nor does a training that failed wait: it has
-        nothing to hand over, and its user wants to know.
+        It is not if the tracker never responded, or if it rejects the run (deleted experiment,
+        missing permission), since that will not change within a minute. A failed training run does
+        not wait either: it has nothing to upload, and its user wants to know.
         """
-        in_time = time.monotonic() + _SECONDS_BETWEEN_TRIES < end.deadline
+        in_time = time.monotonic() + _SECONDS_BETWEEN_TRIES < self._deadline
         refused = isinstance(self._error, RegistryError) and not isinstance(
             self._error, TemporaryError
         )
-        return self._answered and end.status == "FINISHED" and in_time and not refused
+        return self._answered and status == "FINISHED" and in_time and not refused
 
     def _try(self, end: _End | None) -> GenmintError | None:
         try:
@@ -171,7 +175,7 @@ class RunReporter:
             self._client = None
             return error
         except (OSError, ValueError, TypeError) as error:
-            # A file that vanished, an answer that is no JSON: training must not care.
+            # A missing file or a response that is not JSON must not affect training.
             self._client = None
             return GenmintError(f"{type(error).__name__}: {error}.")
         return None
@@ -183,16 +187,24 @@ class RunReporter:
         run_id = self._run_id or self._attach(client)
         self._outbox.send(client, run_id, resumed=self._resumed)
         if end is not None:
-            for path in end.artifacts:
-                client.log_artifact(run_id, str(path))
+            for number, path in enumerate(end.artifacts, start=1):
+                self._grant_time(number, path)
+                upload(client, run_id, path)
             client.log_batch(run_id, tags=[RunTag(k, v) for k, v in end.tags.items()])
             delete_copies(client, self._name, self._token, run_id)
             client.set_terminated(run_id, end.status)
 
+    def _grant_time(self, number: int, path: Path) -> None:
+        """Extend the deadline for a file whose upload starts for the first time."""
+        if number > self._begun:
+            self._begun = number
+            seconds = max(_PATIENCE_SECONDS, seconds_for(path.stat().st_size))
+            self._deadline = time.monotonic() + seconds
+
     def _attach(self, client: MlflowClient) -> str:
         run, self._resumed = attach(client, self._name, self._token, self._start, self._all_tags())
         describe(client, run, self._params, self._dataset)
-        # Known only now: a try that failed before starts over, and finds what it has made.
+        # Set last: if an attempt fails before, the next one starts over and finds the run.
         self._run_id = str(run.info.run_id)
         return self._run_id
 
@@ -223,16 +235,16 @@ def start_run(
     *,
     token: str | None = None,
 ) -> RunReporter:
-    """Make the reporter of one training; use it as a context manager and call `finish` at the end.
+    """Return the reporter of a training run: a context manager; call `finish` at the end.
 
     Args:
-        project: whose tracker is used.
-        name: of the model's block.
-        params: the model's block; logged flattened (`optimiser.lr`).
-        dataset: what it is trained on.
+        project: project of the tracker.
+        name: name of the model entry.
+        params: model entry; logged flattened (`optimiser.lr`).
+        dataset: data that the model is trained on.
         tags: further tags of the run.
-        token: letters and digits drawn at random for this training, and kept by the caller before
-            it calls: the process that resumes the training goes on with its run. None: a new run.
-
+        token: random letters and digits of this training run, stored by the caller before the call.
+            A process that resumes the training run then continues the same MLflow run. None: a new
+            run.
     """
     return RunReporter(project, name, params, dataset, tags or {}, token or uuid.uuid4().hex)

@@ -1,7 +1,7 @@
-"""The tracker's address, its embedded store, and finding things in it.
+"""Tracker address, embedded store, and look-up of experiments and runs.
 
 Without `MLFLOW_TRACKING_URI` the store is embedded: `mlflow.db` and `mlartifacts/` in the project's
-home, shared by all its checkouts. With it, a server is used, unchanged otherwise.
+home, shared by all its checkouts. Otherwise the named server or database is used.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,18 +19,19 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from genmint.errors import GenmintError, RegistryMissingError
-from genmint.exhaustion import disk_full, full_disk_at
-from genmint.files import apply_umask, file_mode
-from genmint.project import HOME, Project
+from genmint.common.errors import GenmintError, RegistryMissingError
+from genmint.common.exhaustion import disk_full, full_disk_at
+from genmint.common.file_lock import place_of
+from genmint.common.files import apply_umask, file_mode, scratch_dir
+from genmint.common.loopback import bypass_proxies
+from genmint.common.project import HOME, Project
 from genmint.tracking.address import TRACKING, database_of, named_address
 from genmint.tracking.failures import explained, without_password
 from genmint.tracking.relocation import relocate
+from genmint.tracking.request import knock
 
 EXPERIMENT = "genmint"
-# A person waits for these: mlflow's own defaults (120 s, 7 retries) hide a dead server for minutes.
-_CONNECT_SECONDS = 3.05
-_ANSWER_SECONDS = 10.0
+# Short timeouts for interactive use; `transfer` extends them for files.
 _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -41,7 +41,7 @@ _DEFAULTS = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 _LOCK_SECONDS = 120.0
-# What mlflow, its HTTP client, its database and our own look into the embedded store raise.
+# Exceptions of MLflow, its HTTP client, its database, and the direct access to the embedded store.
 _FAILURES = (
     MlflowException,
     requests.RequestException,
@@ -52,59 +52,61 @@ _FAILURES = (
 _ARTIFACTS = "mlartifacts"
 _DATABASE_LOGGER = "mlflow.store.db.utils"
 _IO_ERROR = "disk I/O error"
-# Trackers that place artefacts themselves.
+# Trackers that choose the artefact location themselves.
 _SERVED = ("http://", "https://", "databricks", "uc:")
 
 
 def configure() -> None:
-    """Set mlflow's environment where the user did not: short time-outs, few retries, no telemetry.
+    """Set MLflow's environment defaults: short timeouts, few retries, no telemetry.
 
-    mlflow reads these variables at each request, so this may run after its import. Failures of its
+    Variables that the user set are kept. Proxies are bypassed for this machine.
+
+    MLflow reads these variables at each request, so the call may follow its import. Failures of its
     database are no longer logged, since they are raised.
     """
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
-    # Adding a filter that is there already does nothing.
+    bypass_proxies(os.environ)
+    # Adding a filter that is already present has no effect.
     logging.getLogger(_DATABASE_LOGGER).addFilter(_is_news)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a message of MLflow's database layer says what its exception does not say.
+    """Whether a log message of MLflow's database layer adds to its exception.
 
-    It logs each failure of the database with its traceback before it raises the same failure,
-    from which `reaching` makes one sentence.
+    The layer logs each database failure with a traceback before it raises the same failure, which
+    `reaching` turns into one sentence.
     """
     return not str(record.msg).startswith("SQLAlchemy database error")
 
 
 def database(project: Project) -> Path:
-    """Return the embedded store's file; it need not exist."""
+    """Return the path of the embedded store's database; it need not exist."""
     return project.home / "mlflow.db"
 
 
 def is_embedded() -> bool:
-    """Whether no tracking server was named."""
+    """Whether the environment names no tracking server."""
     return not os.environ.get(TRACKING)
 
 
 def uri(project: Project) -> str:
-    """Address of the tracker: `MLFLOW_TRACKING_URI`, or that of the embedded store.
+    """Return the address of the tracker: `MLFLOW_TRACKING_URI`, or that of the embedded store.
 
     Raises:
-        ConfigError: the environment names a place that keeps nothing; see `named_address`.
+        ConfigError: the environment names an invalid address; see `named_address`.
     """
     return named_address(project) or f"sqlite:///{database(project)}"
 
 
 @contextlib.contextmanager
 def reaching(address: str) -> Iterator[None]:
-    """Turn whatever stands between us and the tracker into one clear error.
+    """Convert tracker failures inside the `with` block into one genmint error.
 
     Raises:
-        DiskFullError: the disk below the embedded store is full.
-        RegistryError: of the kind that `failures.explained` makes of whatever mlflow, its HTTP
-            client or its database raised.
-
+        DiskFullError: the disk of the embedded store is full.
+        RegistryError: any other failure of MLflow, its HTTP client or its database, converted by
+            `failures.explained`.
     """
     try:
         yield
@@ -114,11 +116,11 @@ def reaching(address: str) -> Iterator[None]:
 
 
 def _full_disk(error: Exception, address: str) -> None:
-    """Raise what a full disk means, if that is why a database without a server failed.
+    """Raise DiskFullError if a full disk made a database without a server fail.
 
-    SQLite has two messages for it: "database or disk is full", and "disk I/O error" where it was
-    its journal that could not be written. The second can also be a broken disk, so this asks the
-    disk, with a file of its own: others may be writing into the database.
+    SQLite has two messages for it: "database or disk is full", and "disk I/O error" if its journal
+    could not be written. The second can also mean a broken disk. The function therefore tests the
+    disk with a file of its own, since others may be writing to the database.
 
     Raises:
         DiskFullError: the disk is full.
@@ -131,11 +133,11 @@ def _full_disk(error: Exception, address: str) -> None:
 
 
 def connect(project: Project) -> MlflowClient:
-    """Return a client of a tracker that has just answered; create the embedded store if missing.
+    """Return a client of a tracker that responded; create the embedded store if missing.
 
     Raises:
-        RegistryError: it does not answer within seconds, refuses, or is not a tracker.
-
+        RegistryError: the tracker does not respond within seconds, rejects the request, or is not a
+            tracker.
     """
     configure()
     address = uri(project)
@@ -146,11 +148,12 @@ def connect(project: Project) -> MlflowClient:
         elif named is not None:
             _create_named(named)
         elif address.startswith(("http://", "https://")):
-            _knock(address)
+            knock(address)
         client = MlflowClient(tracking_uri=address, registry_uri=address)
         client.search_registered_models(max_results=1)
         if not is_embedded():
-            # For the parts of MLflow that read it themselves: they would take it from their folder.
+            # Parts of MLflow read the variable themselves and would resolve it against their
+            # folder.
             os.environ[TRACKING] = address
             if not address.startswith(_SERVED):
                 _create_experiment(client, project.home / _ARTIFACTS)
@@ -158,23 +161,23 @@ def connect(project: Project) -> MlflowClient:
 
 
 def check(project: Project) -> str:
-    """Say in a line where the tracker is, having asked it; creates no store.
+    """Return a line with the tracker's address after contacting it; creates no store.
 
     Raises:
-        RegistryError: it does not answer, or refuses.
+        RegistryError: the tracker does not respond, or rejects the request.
     """
     if is_embedded() and not database(project).exists():
-        return f"{uri(project)}: not created yet; the first training does"
+        return f"{uri(project)}: not created yet; the first training run creates it"
     connect(project)
     return f"{without_password(uri(project))} answers"
 
 
 def create_store(project: Project) -> None:
-    """Create the embedded store if it is missing: once, whole, however many processes ask.
+    """Create the embedded store if it is missing, atomically and safe for concurrent processes.
 
-    Six processes that open a fresh store at once make all six fail, so the schema is built in a
-    temporary file under a lock and then takes its place. In a checkout that was moved or copied,
-    the store is made to find its artefacts there (see `relocation`).
+    Several processes that open a new store at once all fail. The schema is therefore built in a
+    temporary file under a lock, which then replaces the target. In a moved or copied checkout, the
+    artefact addresses are updated (see `relocation`).
 
     Raises:
         GenmintError: the store would lie in a checkout that is deleted when its flow ends.
@@ -191,42 +194,43 @@ def create_store(project: Project) -> None:
         )
     state = project.home / ".genmint"
     state.mkdir(parents=True, exist_ok=True)
-    with FileLock(state / "mlflow.lock", timeout=_LOCK_SECONDS, mode=file_mode()):
+    with FileLock(place_of(state / "mlflow.lock"), timeout=_LOCK_SECONDS, mode=file_mode()):
         if target.exists():
             return
-        with tempfile.TemporaryDirectory(prefix="mlflow.", dir=state) as folder:
-            fresh = Path(folder) / "mlflow.db"
+        with scratch_dir(state) as folder:
+            fresh = folder / "mlflow.db"
             _build_store(fresh, artifacts)
             apply_umask(fresh)
             fresh.replace(target)
 
 
 def _create_named(target: Path) -> None:
-    """Create a SQLite database that the environment names, with its artefacts beside it.
+    """Create a SQLite database named by the environment, with its artefacts beside it.
 
-    MLflow itself would put them into the folder that this process happens to work in.
+    MLflow itself would put the artefacts into the current working directory.
     """
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
-        fresh = Path(folder) / target.name
+    with scratch_dir(target.parent) as folder:
+        fresh = folder / target.name
         _build_store(fresh, target.parent / _ARTIFACTS)
         apply_umask(fresh)
-        # Not a rename: somebody else may have been quicker, and have runs in it.
+        # A hard link, not a rename: another process may have created the file and hold runs in it.
         with contextlib.suppress(FileExistsError):
             target.hardlink_to(fresh)
 
 
 def _create_experiment(client: MlflowClient, artifacts: Path) -> None:
-    """Create the experiment of a database without a server, whose artefacts are ours to place."""
+    """Create the experiment in a database without a server, with an explicit artefact location."""
     if client.get_experiment_by_name(EXPERIMENT) is None:
         try:
             client.create_experiment(
                 EXPERIMENT, artifact_location=(artifacts / EXPERIMENT).as_uri()
             )
         except MlflowException:
-            # Somebody else was quicker; any other failure shows in the answer to this question.
+            # Another process may have created it first; any other failure makes this request fail
+            # or return None.
             if client.get_experiment_by_name(EXPERIMENT) is None:
                 raise
 
@@ -235,7 +239,7 @@ def _build_store(database_file: Path, artifacts: Path) -> None:
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as RegistryStore
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    # It announces each of its migrations, which is no news to anybody.
+    # It logs each migration, which is of no use here.
     logging.getLogger(_DATABASE_LOGGER).setLevel(logging.WARNING)
     address = f"sqlite:///{database_file}"
     store = SqlAlchemyStore(address, artifacts.as_uri())
@@ -246,11 +250,11 @@ def _build_store(database_file: Path, artifacts: Path) -> None:
 
 
 def experiment_id(client: MlflowClient) -> str:
-    """Id of the experiment `genmint`, created on a server that does not have it yet.
+    """Return the id of the experiment `genmint`; create it on a server that lacks it.
 
     Raises:
-        RegistryMissingError: somebody deleted it. It is not restored unasked: its runs would come
-            back with it.
+        RegistryMissingError: the experiment was deleted. It is not restored automatically, since
+            that would also restore its runs.
     """
     known = _known_experiment(client)
     if known is not None:
@@ -258,7 +262,8 @@ def experiment_id(client: MlflowClient) -> str:
     try:
         return str(client.create_experiment(EXPERIMENT))
     except MlflowException:
-        # Somebody else was quicker; any other failure shows in the answer to this question.
+        # Another process may have created it first; any other failure makes this request fail or
+        # return None.
         known = _known_experiment(client)
         if known is None:
             raise
@@ -266,10 +271,10 @@ def experiment_id(client: MlflowClient) -> str:
 
 
 def _known_experiment(client: MlflowClient) -> str | None:
-    """Id of the experiment `genmint`, None if there is none.
+    """Return the id of the experiment `genmint`, None if there is none.
 
     Raises:
-        RegistryMissingError: somebody deleted it.
+        RegistryMissingError: the experiment was deleted.
     """
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is None:
@@ -285,7 +290,7 @@ def _known_experiment(client: MlflowClient) -> str | None:
 
 
 def find_run(client: MlflowClient, name: str, weights_sha256: str) -> str | None:
-    """Id of the latest run of model `name` that made these weights, if the tracker knows one.
+    """Return the id of the latest run of model `name` with these weights, None if unknown.
 
     Raises:
         RegistryMissingError: the experiment was deleted.
@@ -302,12 +307,3 @@ def find_run(client: MlflowClient, name: str, weights_sha256: str) -> str | None
         max_results=1,
     )
     return str(runs[0].info.run_id) if runs else None
-
-
-def _knock(address: str) -> None:
-    """Ask a server for its health with a short time-out; any HTTP answer will do here."""
-    requests.get(
-        f"{address.rstrip('/')}/health",
-        timeout=(_CONNECT_SECONDS, _ANSWER_SECONDS),
-        allow_redirects=False,
-    )

@@ -1,4 +1,4 @@
-"""MLflow's own server on a store: for `genmint ui`, and for `genmint services`."""
+"""MLflow server on a store, for `genmint ui` and `genmint services`."""
 
 from __future__ import annotations
 
@@ -9,21 +9,43 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
-from genmint.errors import ConfigError
-from genmint.project import Project
+from genmint.common.errors import ConfigError
+from genmint.common.login import VARIABLE as LOGIN
+from genmint.common.login import read_login, refuse_open
+from genmint.common.project import Project
+from genmint.common.project_key import VARIABLE as SIGNING_KEY
+from genmint.tracking.basic_auth import protect
 from genmint.tracking.failures import without_password
 from genmint.tracking.store import configure, create_store, database, is_embedded, uri
+
+# Secrets that clients need and that a server reachable by others must not have.
+NOT_FOR_SERVERS = (
+    LOGIN,
+    SIGNING_KEY,
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "PREFECT_API_AUTH_STRING",
+)
 
 _PATIENCE_SECONDS = 5.0
 
 
-def serve_ui(project: Project, host: str, port: int) -> int:
+def serve_ui(project: Project, host: str, port: int, *, insecure: bool = False) -> int:
     """Serve MLflow's UI on the embedded store until Ctrl-C; return the exit code.
 
+    Args:
+        project: project of the store.
+        host: address to listen on.
+        port: port to listen on.
+        insecure: whether other machines may connect without a login.
+
     Raises:
-        ConfigError: a tracking server is named already, or the port is taken.
+        ConfigError: the environment names a tracking server, the port is taken, or other machines
+            could connect without a login.
     """
+    refuse_open(host, insecure=insecure)
     if not is_embedded():
         address = without_password(uri(project))
         raise ConfigError(f"MLFLOW_TRACKING_URI is set: the UI is at {address}")
@@ -32,10 +54,11 @@ def serve_ui(project: Project, host: str, port: int) -> int:
     create_store(project)
     artifacts = (project.home / "mlartifacts").as_uri()
     command = [sys.executable, *server_arguments(artifacts, host, port)]
-    env = server_environment(os.environ, f"sqlite:///{database(project)}")
+    backend = f"sqlite:///{database(project)}"
+    env = server_environment(os.environ, backend, Project(project.home).state / "ui")
     sys.stdout.write(f"MLflow: http://{host}:{port} (Ctrl-C ends it)\n")
     sys.stdout.flush()
-    # MLflow starts processes of its own: they get a group, so that none outlives the UI.
+    # MLflow starts child processes; a process group ensures that none outlives the UI.
     server = subprocess.Popen(command, cwd=project.home, env=env, start_new_session=True)
     try:
         return server.wait()
@@ -45,29 +68,33 @@ def serve_ui(project: Project, host: str, port: int) -> int:
         _end(server)
 
 
-def server_environment(base: Mapping[str, str], backend: str) -> dict[str, str]:
-    """Environment of MLflow's server on a database; on its command line all would read a password.
+def server_environment(base: Mapping[str, str], backend: str, users: Path) -> dict[str, str]:
+    """Return the environment of MLflow's server; a password in its arguments would be visible.
 
     Args:
-        base: what the server is given besides, such as `os.environ`.
+        base: base environment, for example `os.environ`.
         backend: address of the database.
+        users: folder of MLflow's user database, used if GENMINT_LOGIN is set.
     """
-    # Its jobs run in several processes of their own, and nothing here asks for one.
+    own = {} if read_login() is None else protect(users)
+    # MLflow's job execution starts several processes, and genmint does not use it.
     jobs = "MLFLOW_SERVER_ENABLE_JOB_EXECUTION"
-    return {jobs: "false", **base, "MLFLOW_BACKEND_STORE_URI": backend}
+    kept = {name: said for name, said in base.items() if name not in NOT_FOR_SERVERS}
+    return {jobs: "false", **kept, **own, "MLFLOW_BACKEND_STORE_URI": backend}
 
 
 def server_arguments(artifacts: str, host: str, port: int) -> list[str]:
-    """Arguments of python for MLflow's server; see `server_environment` for its database."""
+    """Return Python's arguments for MLflow's server; `server_environment` sets its database."""
     return [
         *("-m", "mlflow", "server"),
         *("--artifacts-destination", artifacts),
         *("--host", host, "--port", str(port), "--workers", "1"),
+        *(() if read_login() is None else ("--app-name", "basic-auth")),
     ]
 
 
 def check_free(host: str, port: int, option: str) -> None:
-    """Make sure that a server can listen there.
+    """Check that a server can listen on an address.
 
     Raises:
         ConfigError: it cannot; the message names `option`.
@@ -82,7 +109,7 @@ def check_free(host: str, port: int, option: str) -> None:
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
-    """Stop the whole group of the server: politely, then for good."""
+    """Stop the server's process group with SIGTERM, then with SIGKILL."""
     for ending in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, ending)

@@ -1,1 +1,4 @@
-"""The training loop and what it stands on."""
+"""Training loop and its parts: batches, optimisers, checkpoints, devices, processes.
+
+Start with `loop`; a model family provides the loss (`genmint.models.shared.family`).
+"""

@@ -1,8 +1,9 @@
-"""Training items as they might as well have been: what a label and a likelihood do not care about.
+"""Augmentation of training items by transformations that preserve label and plausibility.
 
-With little data a model learns the items by heart; moved and turned a little in every step, they
-are more (Simard et al. 2003). A GAN's generator learns to make such items, too: keep them small
-there, or take differentiable augmentation, which does not leak (Zhao et al. 2020).
+With few data a model memorises the items. Small random shifts, rotations and scalings in every step
+enlarge the training set (Simard et al. 2003). A GAN's generator also learns to produce the
+transformed items. For a GAN, keep the transformations small, or use differentiable augmentation,
+which does not leak into the samples (Zhao et al. 2020).
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from genmint.config import Augmentation
-from genmint.models.noise import Noise
+from genmint.models.shared.noise import Noise
 
 
 def augmented(batch: Tensor, settings: Augmentation, noise: Noise, *, sound: bool) -> Tensor:
-    """Move every item of a batch by its own draw.
+    """Transform every item of a batch with random parameters of its own.
 
     Args:
         batch: uint8 N×C×H×W.
-        settings: how far at most; every amount is uniform between that and its opposite.
-        noise: five numbers an item.
-        sound: items are spectrograms, time running along W: they are only shifted, in time alone,
-            since anything else would change pitch or tempo.
+        settings: maximum amounts; each amount is uniform between the maximum and its negative.
+        noise: source of five random numbers per item.
+        sound: items are spectrograms with time along W. They are only shifted in time, since other
+            transformations would change pitch or tempo.
 
     Returns:
-        uint8 N×C×H×W. Places that come from outside repeat the nearest edge. Values between pixels
-        are interpolated; shifts are of whole pixels and change none.
+        uint8 N×C×H×W. Pixels from outside the item repeat the nearest edge. Values between pixels
+        are interpolated; shifts are by whole pixels and change no values.
     """
     n, _, height, width = batch.shape
     draws = (2 * noise.uniform(n, 5) - 1).to(batch.device)
@@ -42,7 +43,8 @@ def augmented(batch: Tensor, settings: Augmentation, noise: Noise, *, sound: boo
         angle, down = torch.zeros_like(angle), torch.zeros_like(down)
         size, mirror = torch.ones_like(size), torch.ones_like(mirror)
     cos, sin = size * angle.cos(), size * angle.sin()
-    # From where a pixel comes, in units of half a side: the sides differ, so turns are of pixels.
+    # Source coordinates are in units of half a side. Sides differ, so rotations are corrected by
+    # the aspect ratio.
     rows = [
         torch.stack([mirror * cos, -mirror * sin * (height / width), -right * (2 / width)], 1),
         torch.stack([sin * (width / height), cos, -down * (2 / height)], 1),

@@ -1,4 +1,4 @@
-"""Batches by indexing tensors: no worker processes, no per-item Python, a position that is kept."""
+"""Batches by tensor indexing, without worker processes, with a position that can be saved."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genmint.data.spec import DataSpec
-from genmint.errors import DataError
+from genmint.common.errors import DataError
+from genmint.data.views.spec import DataSpec
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One turn's data.
+    """Data of one optimizer phase.
 
     Attributes:
         data: uint8 N×C×H×W (grid) or int64 N×(T+1) (sequence).
-        fresh: it does not continue the batch before it.
-        epoch: how often the training split was seen, after this batch.
-        amount: items of a grid batch, symbols of a sequence batch, of all processes together.
-        labels: int64 N, of the rows of `data`; None for a model that is not conditional.
+        fresh: whether the batch does not continue the previous one.
+        epoch: passes over the training split, including this batch.
+        amount: items of a grid batch or symbols of a sequence batch, over all processes.
+        labels: int64 N, labels of the rows of `data`; None for an unconditional model.
     """
 
     data: Tensor
@@ -33,10 +33,10 @@ class Batch:
 
 
 class Batches(abc.ABC):
-    """Endless batches with a position that can be stored and taken up again.
+    """Endless batches with a position that can be saved and restored.
 
-    With several processes each gets the rows of its share, and all of them together the batch that
-    one process would have had.
+    With several processes each gets its share of the rows. Together they form the batch that a
+    single process would have had.
     """
 
     def __init__(self, rank: int = 0, world: int = 1) -> None:
@@ -45,15 +45,15 @@ class Batches(abc.ABC):
 
     @abc.abstractmethod
     def next(self) -> Batch:
-        """The next batch."""
+        """Return the next batch."""
 
     @abc.abstractmethod
     def state(self) -> dict[str, Any]:
-        """Position, as tensors and numbers."""
+        """Return the position, as tensors and numbers."""
 
     @abc.abstractmethod
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a position that `state` gave."""
+        """Restore a position returned by `state`."""
 
     def _share(self, rows: Tensor) -> Tensor:
         if self._world == 1:
@@ -63,9 +63,10 @@ class Batches(abc.ABC):
 
 
 class Shuffled:
-    """Indices 0…n−1 in a new order every epoch, for ever, int64 batch_size each.
+    """Endless random indices, int64 batch_size each: a new permutation of 0…n−1 every epoch.
 
-    A batch that reaches the end of an epoch goes on with the next one, so none is smaller.
+    A batch that reaches the end of an epoch continues with the next one, so all batches have the
+    same size.
     """
 
     def __init__(
@@ -75,16 +76,16 @@ class Shuffled:
         generator: torch.Generator,
         device: torch.device | None = None,
     ) -> None:
-        """Draw every order from `generator`, on the CPU; give indices on `device`."""
+        """Draw permutations from `generator`, on the CPU; return indices on `device`."""
         self._n = n
         self._batch_size = batch_size
         self._generator = generator
-        # A whole epoch goes there at once: handing over every batch would wait for a GPU each time.
+        # A whole epoch is transferred at once, since each transfer would synchronise with the GPU.
         self._pool = torch.empty(0, dtype=torch.int64, device=device)
         self.seen = 0
 
     def next(self) -> Tensor:
-        """The next indices."""
+        """Return the next indices."""
         while len(self._pool) < self._batch_size:
             order = torch.randperm(self._n, generator=self._generator).to(self._pool.device)
             self._pool = torch.cat([self._pool, order])
@@ -93,7 +94,7 @@ class Shuffled:
         return index
 
     def state(self) -> dict[str, Any]:
-        """Position, as tensors and numbers."""
+        """Return the position, as tensors and numbers."""
         return {
             "pool": self._pool,
             "order": self._generator.get_state(),
@@ -101,7 +102,7 @@ class Shuffled:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a position that `state` gave."""
+        """Restore a position returned by `state`."""
         self._pool = state["pool"].to(self._pool.device)
         self._generator.set_state(state["order"])
         self.seen = state["seen"]
@@ -119,35 +120,35 @@ class Grids(Batches):
         *,
         labels: Tensor | None = None,
     ) -> None:
-        """Index `data`, and their labels if there are any, by `indices`."""
+        """Index `data`, and `labels` if given, by `indices`."""
         super().__init__(rank, world)
         self._data = data
         self._labels = labels
         self._indices = indices
 
     def next(self) -> Batch:
-        """The next batch."""
+        """Return the next batch."""
         index = self._indices.next()
         rows = self._share(index)
-        # Copies whole rows, where indexing by [] goes from byte to byte.
+        # index_select copies whole rows, while indexing with [] copies single bytes.
         mine = self._data.index_select(0, rows)
         labels = None if self._labels is None else self._labels[rows]
         return Batch(mine, True, self._indices.seen / len(self._data), len(index), labels)
 
     def state(self) -> dict[str, Any]:
-        """Position, as tensors and numbers."""
+        """Return the position, as tensors and numbers."""
         return self._indices.state()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a position that `state` gave."""
+        """Restore a position returned by `state`."""
         self._indices.restore(state)
 
 
 class Items(Batches):
-    """Random batches of N×T sequences, walked through `bptt` symbols at a time.
+    """Random batches of N×T sequences, in successive segments of `bptt` symbols.
 
-    The first symbol of each is predicted from the symbol `start`; only the first piece of a batch
-    is fresh.
+    The first symbol of each sequence is predicted from the symbol `start`. Only the first segment
+    of a batch is fresh.
     """
 
     def __init__(
@@ -161,7 +162,7 @@ class Items(Batches):
         *,
         labels: Tensor | None = None,
     ) -> None:
-        """Index `data`, and their labels if there are any, by `indices`."""
+        """Index `data`, and `labels` if given, by `indices`."""
         super().__init__(rank, world)
         self._data = data
         self._labels = labels
@@ -175,7 +176,7 @@ class Items(Batches):
         self._begin = self._length
 
     def next(self) -> Batch:
-        """The next piece of the batch, or the first of the next one."""
+        """Return the next segment of the batch, or the first one of the next batch."""
         if self._begin >= self._length:
             self._index, self._begin = self._indices.next(), 0
             self._gather()
@@ -183,17 +184,17 @@ class Items(Batches):
         piece = self._sequences[:, begin : begin + self._bptt + 1]
         rows, symbols = len(self._index), piece.shape[1] - 1
         self._begin += self._bptt
-        # `seen` counts the whole batch already.
+        # `seen` already includes the whole batch.
         ahead = rows * (1 - (begin + symbols) / self._length)
         epoch = (self._indices.seen - ahead) / len(self._data)
         return Batch(piece, begin == 0, epoch, rows * symbols, self._labels_of_rows)
 
     def state(self) -> dict[str, Any]:
-        """Position, as tensors and numbers."""
+        """Return the position, as tensors and numbers."""
         return {**self._indices.state(), "index": self._index, "begin": self._begin}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a position that `state` gave."""
+        """Restore a position returned by `state`."""
         self._indices.restore(state)
         self._index, self._begin = state["index"].to(self._data.device), state["begin"]
         self._gather()
@@ -207,15 +208,15 @@ class Items(Batches):
 
 
 class Stream(Batches):
-    """Contiguous tracks of one int64 stream side by side, `bptt` symbols at a time.
+    """Contiguous tracks of one int64 stream in parallel, `bptt` symbols at a time.
 
-    Track b holds the symbols from b·L on, L = (T − 1) // batch_size, so that the state carried from
-    one batch to the next is that of the symbols before. The last few symbols that do not fill a
-    track are left out. A stream too short for that many tracks of `bptt` gets fewer: as many as its
-    processes can share evenly.
+    Track b holds the symbols from b·L on, L = (T − 1) // batch_size. The state carried from one
+    batch to the next is therefore that of the preceding symbols. The last symbols that do not fill
+    a track are left out. A stream too short for that many tracks of `bptt` symbols gets fewer: the
+    largest number divisible by the number of processes.
 
-    With a generator every epoch begins at a random symbol and goes around: the cuts between tracks
-    and steps fall elsewhere, so that no two epochs show the same excerpts.
+    With a generator every epoch begins at a random symbol and wraps around. The boundaries of
+    tracks and steps then differ between epochs.
     """
 
     def __init__(
@@ -228,10 +229,10 @@ class Stream(Batches):
         *,
         offsets: torch.Generator | None = None,
     ) -> None:
-        """Cut `data` into tracks; `offsets`, on the CPU, is in the same state in all processes.
+        """Divide `data` into tracks; `offsets`, on the CPU, has the same state in all processes.
 
         Raises:
-            DataError: too short to give every process a track.
+            DataError: the stream is too short to give every process a track.
         """
         super().__init__(rank, world)
         predicted = len(data) - 1
@@ -250,7 +251,7 @@ class Stream(Batches):
         self._cut()
 
     def next(self) -> Batch:
-        """The next batch."""
+        """Return the next batch."""
         if self._begin == 0 and self._offsets is not None:
             drawn = torch.randint(len(self._data), (), generator=self._offsets)
             self._offset = int(drawn)
@@ -265,14 +266,14 @@ class Stream(Batches):
         return batch
 
     def state(self) -> dict[str, Any]:
-        """Position, as tensors and numbers."""
+        """Return the position, as tensors and numbers."""
         held: dict[str, Any] = {"epoch": self._epoch, "begin": self._begin}
         if self._offsets is not None:
             held |= {"offset": self._offset, "offsets": self._offsets.get_state()}
         return held
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a position that `state` gave."""
+        """Restore a position returned by `state`."""
         self._epoch, self._begin = state["epoch"], state["begin"]
         if self._offsets is not None:
             self._offset = state["offset"]
@@ -298,24 +299,24 @@ def batches(
     rank: int = 0,
     world: int = 1,
 ) -> Batches:
-    """Endless training batches of a split in the view of `spec`.
+    """Return endless training batches of a split in the view of `spec`.
 
     Args:
-        data: as `genmint.data.views.load` gives it, on the training device.
-        spec: tells grids, items and streams apart.
-        batch_size: items, or tracks of a stream, of all processes together.
-        generator: of the order, on the CPU; in the same state in all processes.
-        labels: int64 N, of the items, on the training device, for a conditional model.
-        bptt: symbols of a step; sequences only.
-        random_offsets: begin every epoch of a stream at another symbol.
-        rank: which of the processes this is, from 0.
-        world: how many processes share a batch; divides `batch_size`.
+        data: as returned by `genmint.data.views.tensors.load`, on the training device.
+        spec: data specification; distinguishes grids, items and streams.
+        batch_size: items, or tracks of a stream, over all processes.
+        generator: generator of the order, on the CPU, with the same state in all processes.
+        labels: int64 N, labels of the items on the training device, for a conditional model.
+        bptt: symbols per step; sequences only.
+        random_offsets: begin every epoch of a stream at a random symbol.
+        rank: index of this process, from 0.
+        world: number of processes that share a batch; divides `batch_size`.
 
     Raises:
-        DataError: the split is empty, or a stream of fewer than two symbols.
+        DataError: the split is empty, or a stream has fewer than two symbols.
     """
     if len(data) == 0 or (spec.shape == () and len(data) < 2):
-        raise DataError(f"{spec.dataset}: the training split holds nothing to learn from")
+        raise DataError(f"{spec.dataset}: the training split is empty or has a single symbol")
     if spec.shape == ():
         assert bptt is not None
         offsets = generator if random_offsets else None

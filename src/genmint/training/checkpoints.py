@@ -1,8 +1,8 @@
-"""Checkpoints: all that a training depends on, so that a killed one ends as an undisturbed one.
+"""Checkpoints with the complete training state, so that a resumed run gives the same result.
 
-A checkpoint lies in a folder named after the identity of what is trained, outside the outs of DVC,
-which are removed before a stage runs. It is written to a temporary file that takes its place when
-it is on disk: a kill in the middle of writing leaves the one before.
+A checkpoint lies in a folder named after the identity of the training run, outside DVC's outputs,
+which are removed before a stage runs. It is written to a temporary file, which replaces the target
+once it is on disk. A kill during writing therefore leaves the previous checkpoint.
 """
 
 from __future__ import annotations
@@ -24,33 +24,41 @@ from typing import Any, cast
 import torch
 from filelock import FileLock, Timeout
 
-from genmint.errors import ConfigError, GenmintError, TemporaryError
-from genmint.files import atomic_path, file_mode, read_json, write_json, write_text
+from genmint.common.errors import ConfigError, GenmintError, TemporaryError
+from genmint.common.file_lock import place_of
+from genmint.common.files import (
+    atomic_path,
+    file_mode,
+    read_json,
+    source_code,
+    write_json,
+    write_text,
+)
 
 _STATE = "state.pt"
 _ABOUT = "about.json"
 _NAME = "name"
 _LOCK = "lock"
 _SET_ASIDE = "damaged.pt"
-# What is being deleted: renamed first, since that happens at once or not at all.
+# Suffix of a folder that is being deleted; it is renamed first, because a rename is atomic.
 _GONE = ".gone"
 
-# Seconds between two checkpoints: what a kill costs at most.
+# Seconds between two checkpoints, which is the maximum loss after a kill.
 SECONDS = 30.0
 
-# Seconds that a process which was just killed may take to let go of the folder.
+# Seconds that a process which was just killed may need to release the folder.
 _PATIENCE = 1.0
 
-# What comes of reading a file that is not such a file.
+# Exceptions raised by reading a file that is not a valid checkpoint.
 _DAMAGED = (RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError, OSError,
             pickle.UnpicklingError, zipfile.BadZipFile)  # fmt: skip
 
 
 def interval() -> float:
-    """Seconds between two checkpoints: `GENMINT_CHECKPOINT_SECONDS`, or 30.
+    """Return the seconds between two checkpoints: `GENMINT_CHECKPOINT_SECONDS`, or 30.
 
     Raises:
-        ConfigError: it is not a number from 0 on.
+        ConfigError: the value is not a number from 0 on.
     """
     said = os.environ.get("GENMINT_CHECKPOINT_SECONDS")
     try:
@@ -63,22 +71,22 @@ def interval() -> float:
 
 
 class Checkpoint:
-    """The checkpoint of one training.
+    """Checkpoint of one training run.
 
     Attributes:
-        folder: where it lies.
+        folder: folder of the checkpoint.
     """
 
     def __init__(self, folder: Path, about: Mapping[str, Any], *, writes: bool = True) -> None:
-        """Describe it; nothing is touched.
+        """Set the attributes; no file is accessed yet.
 
         Args:
-            folder: of this identity alone.
-            about: JSON that says what is trained; a checkpoint of anything else is refused.
-            writes: false in processes that only read what another writes.
+            folder: folder for this identity only.
+            about: JSON description of the training run; a checkpoint of another one is rejected.
+            writes: False in processes that only read what another process writes.
         """
         self.folder = folder
-        # As plain as JSON makes it: a subclass of str is enough for torch.load to refuse the file.
+        # The round trip yields plain types; torch.load rejects a file with a subclass of str.
         self._about = json.loads(json.dumps(about))
         self._writes = writes
         self._interval = interval()
@@ -86,24 +94,26 @@ class Checkpoint:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder, so that no second process trains the same; it goes when it is empty.
+        """Lock the folder, so that no second process runs the same training.
+
+        An empty folder is removed afterwards.
 
         Raises:
-            TemporaryError: one does already.
+            TemporaryError: another process is running the same training.
         """
         if not self._writes:
             yield
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / _LOCK, mode=file_mode())
+        lock = FileLock(place_of(self.folder / _LOCK), mode=file_mode())
         try:
             lock.acquire(timeout=_PATIENCE)
         except Timeout:
             raise TemporaryError(
-                f"{self.folder}: another process is training exactly this. Wait for it, or end it."
+                f"{self.folder}: another process runs the same training. Wait for it, or end it."
             ) from None
         try:
-            # What a kill in the middle of writing or deleting left.
+            # Remove leftovers of a kill during writing or deleting.
             for path in self.folder.glob(".*.tmp"):
                 path.unlink()
             shutil.rmtree(self._gone, ignore_errors=True)
@@ -114,9 +124,9 @@ class Checkpoint:
             lock.release()
 
     def token(self) -> str:
-        """A random name of this training, the same until it is deleted; on disk when it returns.
+        """Return a random id of this training run, stored on disk until the checkpoint is deleted.
 
-        The run at the tracker carries it, so that a training which goes on finds its run again.
+        The MLflow run carries the id, so that a resumed training run finds its MLflow run again.
         """
         path = self.folder / _NAME
         if not path.exists():
@@ -124,13 +134,14 @@ class Checkpoint:
         return path.read_text(encoding="utf-8")
 
     def load(self) -> dict[str, Any] | None:
-        """The state that was saved last, on the CPU; None if there is none that can be read.
+        """Return the last saved state, on the CPU; None if there is none that is readable.
 
-        A damaged file is set aside, with a line on stderr: the training then begins anew, and no
-        schedule waits for a person.
+        A damaged file is renamed with a line on stderr, and training starts from the beginning.
+        Scheduled runs thus need no manual action.
 
         Raises:
-            GenmintError: it may not be read, or is of another training; the message names the key.
+            GenmintError: the file may not be read, or belongs to another training run; the message
+                names the differing key.
         """
         path = self.folder / _STATE
         try:
@@ -154,25 +165,25 @@ class Checkpoint:
         return state
 
     def _set_aside(self, path: Path, reason: str) -> None:
-        # Another process of the same training may have been quicker.
+        # Another process of the same training run may have renamed it first.
         if self._writes and path.exists():
             path.replace(self.folder / _SET_ASIDE)
             print(  # noqa: T201 - hours of training are lost
-                f"genmint: {path}: damaged ({reason}). It is kept as {_SET_ASIDE} until this "
-                "training has ended, which begins anew.",
+                f"genmint: {path}: damaged ({reason}). It is kept as {_SET_ASIDE} until "
+                "this training run, which starts from the beginning, has ended.",
                 file=sys.stderr,
                 flush=True,
             )
 
     def due(self) -> bool:
-        """Whether it is time to save."""
+        """Return whether the next checkpoint is due."""
         return time.monotonic() - self._last >= self._interval
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace what was saved: tensors, numbers and text in dictionaries and lists.
+        """Save a new state: tensors, numbers and text in dictionaries and lists.
 
         Raises:
-            GenmintError: it cannot be written; what was saved before is still there.
+            GenmintError: the file cannot be written; the previous state is kept.
         """
         path = self.folder / _STATE
         try:
@@ -183,13 +194,13 @@ class Checkpoint:
                     torch.save({"about": self._about, "state": state}, temporary)
         except (OSError, RuntimeError) as error:
             raise GenmintError(
-                f"{path}: cannot be written ({_first_line(error)}). Make room; the same command "
-                "then goes on from the checkpoint before, if there is one."
+                f"{path}: cannot be written ({_first_line(error)}). Free disk space; the same "
+                "command then goes on from the previous checkpoint, if there is one."
             ) from None
         self._last = time.monotonic()
 
     def delete(self) -> None:
-        """Remove it and forget the token, both or, if killed, neither."""
+        """Delete checkpoint and id atomically."""
         if self._writes and self.folder.exists():
             shutil.rmtree(self._gone, ignore_errors=True)
             self.folder.rename(self._gone)
@@ -201,21 +212,21 @@ class Checkpoint:
 
 
 def source_hash() -> str:
-    """Hash of the code that decides what a training does: what a checkpoint is worth without it."""
+    """Return the hash of the code that affects training; checkpoints of other code are not used."""
     digest = hashlib.sha256()
     for package in ("data", "models", "training"):
         for path in sorted((Path(__file__).parents[1] / package).rglob("*.py")):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+            digest.update(path.name.encode() + b"\0" + source_code(path))
     return digest.hexdigest()[:16]
 
 
 def unfinished(
     parent: Path, about: Mapping[str, Any], seeds: range
 ) -> list[tuple[Path, str, Any, Any]]:
-    """Checkpoints in `parent` that a training of `about` with `seeds` does not go on from.
+    """Return checkpoints in `parent` that a training run of `about` with `seeds` cannot resume.
 
     Returns:
-        Folder, first key that differs, its value there and here.
+        Folder, first differing key, its value in the checkpoint and its current value.
     """
     found = []
     for path in sorted(parent.glob(f"*/{_ABOUT}")):
@@ -231,7 +242,10 @@ def unfinished(
 
 
 def first_difference(before: Any, now: Any, key: str = "") -> tuple[str, Any, Any] | None:
-    """The first key, dotted, at which two JSON values differ, with both values; None if equal."""
+    """Return the first key, dotted, that differs between two JSON values, with both values.
+
+    None if the values are equal.
+    """
     if isinstance(before, dict) and isinstance(now, dict):
         for part in [*now, *(name for name in before if name not in now)]:
             inner = f"{key}.{part}" if key else str(part)
@@ -243,7 +257,7 @@ def first_difference(before: Any, now: Any, key: str = "") -> tuple[str, Any, An
 
 
 def _check_sums(path: Path) -> None:
-    """Compare what the file holds with its check sums, since torch.load does not."""
+    """Verify the check sums of the file, which torch.load does not do."""
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()
     if damaged is not None:

@@ -1,32 +1,30 @@
-"""One training a device: a lock that the kernel takes back when its holder dies.
+"""One training run per device, by a lock that the kernel releases when its holder dies.
 
-The training process itself holds it, since what started the training (a shell, DVC, a flow, a
-worker) may be killed and started anew while the training still runs.
+The training process itself holds the lock. The process that started it (a shell, DVC, a flow, a
+worker) may be killed and restarted while training continues.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genmint import file_lock
-from genmint.errors import ConfigError, TrainsElsewhereError
+from genmint.common import file_lock
+from genmint.common.errors import TrainsElsewhereError
+from genmint.common.file_lock import lock_folder
 
 if TYPE_CHECKING:
     import torch
 
 DEVICE = "GENMINT_DEVICE"
-_FOLDER = "GENMINT_LOCKS"
-# Of a process that may look for results and must not compute them.
+# Value for a process that may use cached results but must not train.
 NO_DEVICE = "none"
 
 
 def refuse_elsewhere(name: str) -> None:
-    """Stop a training of `name` where none may run.
+    """Raise if training is disabled in this process.
 
     Raises:
         TrainsElsewhereError: `GENMINT_DEVICE=none`.
@@ -40,17 +38,17 @@ def refuse_elsewhere(name: str) -> None:
 
 @contextlib.contextmanager
 def held(device: torch.device, name: str) -> Iterator[None]:
-    """Hold the devices of this machine's part of a training; wait for them, and say so.
+    """Lock the devices of this machine for a training run; wait for them with a message.
 
-    Of several processes the first of each machine holds the devices of all, always in the same
-    order: two trainings that each had half of them would wait for each other for ever.
+    Of several processes, the first one on each machine locks the devices of all, always in the same
+    order. Otherwise two training runs could each hold half of the devices and deadlock.
 
     Args:
-        device: of this process.
-        name: of the model, for those who wait.
+        device: device of this process.
+        name: name of the model, shown to waiting processes.
 
     Raises:
-        ConfigError: the folder of the locks belongs to somebody else.
+        ConfigError: the lock folder belongs to another user.
     """
     if os.environ.get("LOCAL_RANK", "0") != "0":
         yield
@@ -61,27 +59,11 @@ def held(device: torch.device, name: str) -> Iterator[None]:
         yield
 
 
-def lock_folder() -> Path:
-    """Where the locks of this user on this machine lie; made if it is missing.
-
-    Raises:
-        ConfigError: it belongs to somebody else, who could then hold up every training.
-    """
-    said = os.environ.get(_FOLDER)
-    folder = Path(said) if said else Path(tempfile.gettempdir()) / f"genmint-{os.getuid()}"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if folder.stat().st_uid != os.getuid():
-        raise ConfigError(
-            f"{folder}: the folder of the device locks belongs to another user. "
-            f"Set {_FOLDER} to one of yours."
-        )
-    return folder
-
-
 def _names(device: torch.device) -> list[str]:
-    """A GPU by what it is, since its number differs with CUDA_VISIBLE_DEVICES; and as it is called.
+    """Return the lock names of the devices: the name from `GENMINT_DEVICE`, and each GPU's UUID.
 
-    Both, so that a training by hand, without the name, meets one of a worker.
+    The UUID is used since a GPU's number depends on CUDA_VISIBLE_DEVICES. Both names are locked, so
+    that a manually started training run without the variable conflicts with one of a worker.
     """
     names = []
     said = os.environ.get(DEVICE)

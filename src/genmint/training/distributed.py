@@ -1,4 +1,4 @@
-"""Several processes on one model: torchrun starts them, DistributedDataParallel joins them."""
+"""Training of one model by several processes, with torchrun and DistributedDataParallel."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from genmint.models.family import Family
-from genmint.models.noise import Noise
+from genmint.models.shared.family import Family
+from genmint.models.shared.noise import Noise
 
 
 class Objective(Protocol):
-    """`Family.loss` as the loop calls it: value with a graph, and scalars."""
+    """`Family.loss` as called by the loop: a loss with its graph, and scalars."""
 
     def __call__(
         self, group: str, batch: Tensor, noise: Noise, fresh: bool, labels: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Value and scalars of one turn."""
+        """Return loss and scalars of one optimizer phase."""
 
 
 class Ranks:
-    """The processes of one training, this one among them; alone unless torchrun says otherwise.
+    """The processes of one training run; a single one unless torchrun started several.
 
     Attributes:
-        rank: of this process, from 0; only 0 speaks, reports and writes.
-        world: how many there are.
+        rank: index of this process, from 0; only process 0 prints, reports and writes.
+        world: number of processes.
     """
 
     def __init__(self, rank: int = 0, world: int = 1) -> None:
-        """Describe; `join` is what connects them."""
+        """Set the attributes; `join` connects the processes."""
         self.rank = rank
         self.world = world
 
     @property
     def leads(self) -> bool:
-        """Whether this process is the one that writes."""
+        """Whether this process prints, reports and writes."""
         return self.rank == 0
 
     def mean(self, value: Tensor) -> Tensor:
-        """Mean over all processes; the same in each."""
+        """Return the mean over all processes, equal in each."""
         if self.world == 1:
             return value
         total = value.clone()
@@ -51,11 +51,11 @@ class Ranks:
         return total / self.world
 
     def any(self, mine: bool, device: torch.device) -> bool:
-        """Whether it is true in any process."""
+        """Return whether the value is true in any process."""
         return bool(self.mean(torch.tensor(float(mine), device=device)) > 0)
 
     def same(self, value: float, device: torch.device) -> float:
-        """What process 0 has."""
+        """Return the value of process 0."""
         if self.world == 1:
             return value
         shared = torch.tensor(value, dtype=torch.float64, device=device)
@@ -63,7 +63,7 @@ class Ranks:
         return float(shared)
 
     def gather(self, mine: Any) -> list[Any]:
-        """Of every process what it has, in order."""
+        """Return the values of all processes, in the order of rank."""
         if self.world == 1:
             return [mine]
         found: list[Any] = [None] * self.world
@@ -72,7 +72,7 @@ class Ranks:
 
 
 def join(device: torch.device) -> Ranks:
-    """Meet the other processes that torchrun started, if it did: nccl on GPUs, gloo on CPUs."""
+    """Connect to the other processes of torchrun, if any: nccl on GPUs, gloo on CPUs."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         return Ranks()
@@ -82,13 +82,13 @@ def join(device: torch.device) -> Ranks:
 
 
 def leave(ranks: Ranks) -> None:
-    """Part from the other processes."""
+    """Disconnect from the other processes."""
     if ranks.world > 1:
         torch.distributed.destroy_process_group()
 
 
 class _Turns(nn.Module):
-    """A module whose forward is `Family.loss`, since that is what DistributedDataParallel wraps."""
+    """Module whose forward is `Family.loss`, as DistributedDataParallel requires."""
 
     def __init__(self, model: Family) -> None:
         super().__init__()
@@ -102,20 +102,21 @@ class _Turns(nn.Module):
 
 
 def objective(model: Family, ranks: Ranks) -> Objective:
-    """What the loop descends: the family's loss, its gradients averaged over all processes."""
+    """Return the loss function, whose gradients are averaged over all processes."""
     turns = _Turns(model)
     if ranks.world == 1:
         return cast(Objective, turns)
-    # A turn of one group leaves the others without a gradient.
+    # A phase of one parameter group gives the other groups no gradients.
     several = len(model.optimisers()) > 1
     joined = DistributedDataParallel(turns, find_unused_parameters=several)
-    # They are equal without it. Set here, since versions of torch differ in the argument's name.
+    # Buffers are equal without broadcasting. Set as an attribute, since the argument's name differs
+    # between torch versions.
     joined.broadcast_buffers = False
     return cast(Objective, joined)
 
 
 def synchronise(model: Family, ranks: Ranks) -> Family:
-    """Let batch normalisation see the batches of all processes as the one that they are."""
+    """Make batch normalisation use the joint batch of all processes."""
     if ranks.world == 1:
         return model
     if model.device.type == "cuda":
@@ -127,7 +128,7 @@ def synchronise(model: Family, ranks: Ranks) -> Family:
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over all processes; what each makes of it flows back to all."""
+    """Differentiable sum over all processes."""
 
     @staticmethod
     def forward(ctx: Any, mine: Tensor) -> Tensor:
@@ -143,21 +144,21 @@ class _Sum(torch.autograd.Function):
 
 
 class SharedBatchNorm(_BatchNorm):
-    """Batch normalisation over the batches of all processes, on CPUs; torch has it for GPUs only.
+    """Batch normalisation over all processes on CPUs; torch supports GPUs only.
 
-    Its means and variances are those of the joint batch (Ioffe and Szegedy 2015); gradients flow
-    through the sums of all processes.
+    Means and variances are those of the joint batch (Ioffe and Szegedy 2015). Gradients flow
+    through the sums over all processes.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Take what the layer in whose place this stands has taken."""
+        """Accept every shape that the replaced layer accepts."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Float N×C or N×C×H×W to the same."""
+        """Normalise float N×C or N×C×H×W; the shape is unchanged."""
         if not self.training:
             return super().forward(x)
         axes = [axis for axis in range(x.dim()) if axis != 1]
-        # In double: the difference of two large sums is what the variance is.
+        # float64, because the variance is the difference of two large sums.
         wide = x.double()
         count = wide.new_tensor([x.numel() // x.shape[1]])
         sums = torch.cat([wide.sum(axes), wide.square().sum(axes), count])
@@ -166,7 +167,7 @@ class SharedBatchNorm(_BatchNorm):
         mean, square = (sums[:-1] / total).chunk(2)
         variance = square - mean.square()
         self._remember(mean.detach(), (variance * total / (total - 1)).detach())
-        # By hand, since torch's own lets no gradient pass to a mean that it is given.
+        # Computed explicitly, since torch's function passes no gradient to given means.
         shape = (-1, *[1] * (x.dim() - 2))
         scale = (variance + self.eps).rsqrt() * self.weight
         shift = self.bias - mean * scale

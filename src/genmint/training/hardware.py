@@ -1,4 +1,4 @@
-"""On what a model trains, and whether a GPU of this machine is left unused."""
+"""Description of the training device, and detection of an unused GPU."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from pathlib import Path
 
 import torch
 
-# Where the files of a driver lie: tests look elsewhere.
+# Root of the driver's files; tests replace it.
 ROOT = Path("/")
 
 
 def describe(device: torch.device) -> str:
-    """The device, the build of torch and, on a CPU, the threads, for people."""
+    """Return device, torch build and, on a CPU, the number of threads as text."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device}), torch {torch.__version__}"
     return f"the CPU, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 def unused_gpu() -> str | None:
-    """Why torch cannot use the NVIDIA GPU of this machine, with the way out.
+    """Return why torch cannot use this machine's NVIDIA GPU, with the remedy.
 
-    Nothing of torch is asked whether there is a GPU, since a CPU build knows of none: the driver's
-    files and tools say it. None if there is no GPU, torch uses it, or `CUDA_VISIBLE_DEVICES` hides
-    it.
+    A CPU build of torch cannot detect GPUs, so the driver's files and tools are checked. None if
+    there is no GPU, torch uses it, or `CUDA_VISIBLE_DEVICES` hides it.
     """
     if torch.cuda.is_available() or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return None
@@ -45,7 +44,7 @@ def unused_gpu() -> str | None:
 
 
 def _traces() -> list[str]:
-    """What shows that there is an NVIDIA GPU: device files, the driver's folder, its tool."""
+    """Return evidence of an NVIDIA GPU: device files, the driver's folder, its tool."""
     found = sorted(str(path) for path in (ROOT / "dev").glob("nvidia[0-9]*"))
     if (ROOT / "proc" / "driver" / "nvidia" / "version").exists():
         found.append(str(ROOT / "proc" / "driver" / "nvidia"))

@@ -1,4 +1,4 @@
-"""Signals of a training's health, and the search for the layer where it went wrong."""
+"""Health signals of a training run, and the search for the layer where a failure began."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# Gradients of the first steps are no measure of what is usual.
+# The first gradients are not representative.
 _FEW = 5
 _REMEMBERED = 100
 
 
 def layer_norms(model: nn.Module, parameters: list[nn.Parameter]) -> dict[str, float]:
-    """Euclidean norm of the gradient of every layer that owns one of `parameters`, by its name.
+    """Return the Euclidean gradient norm of every layer that owns one of `parameters`, by name.
 
-    A layer is a module with parameters of its own; one without a gradient is left out.
+    A layer is a module with parameters of its own. Layers without a gradient are left out.
     """
     asked = {id(parameter) for parameter in parameters}
     squares: dict[str, Tensor] = {}
@@ -36,23 +36,23 @@ def layer_norms(model: nn.Module, parameters: list[nn.Parameter]) -> dict[str, f
 
 
 class Explosions:
-    """Notices a gradient that is far longer than those before it.
+    """Detects a gradient that is much larger than previous ones.
 
-    `norms` is what it remembers: it is part of a training's state.
+    `norms` holds the previous norms and is part of the training state.
     """
 
     def __init__(self, factor: float) -> None:
-        """A gradient explodes when it exceeds `factor` times the median of those seen before."""
+        """A gradient explodes if it exceeds `factor` times the median of the previous norms."""
         self._factor = factor
         self.norms: list[float] = []
 
     def limit(self) -> float:
-        """The longest gradient that passes now; infinity while too few were seen, or only zeros."""
+        """Return the largest accepted norm; infinity after too few norms, or only zeros."""
         usual = statistics.median(self.norms) if len(self.norms) >= _FEW else 0.0
         return self._factor * usual if usual > 0 else math.inf
 
     def add(self, norm: float) -> bool:
-        """Remember `norm` if it is usual; true if it exploded or is not finite."""
+        """Store `norm` if it is accepted; return True if it exploded or is not finite."""
         if not math.isfinite(norm) or norm > self.limit():
             return True
         self.norms = [*self.norms, norm][-_REMEMBERED:]
@@ -60,20 +60,20 @@ class Explosions:
 
 
 class Probe:
-    """Finds the first layer whose output or gradient is not finite.
+    """Finds the first layer with an output or gradient that is not finite.
 
     Attributes:
-        found: in words, once there is something to say.
+        found: description of the layer, None if all was finite.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        """Look at the layers of `model`."""
+        """Prepare a search in the layers of `model`."""
         self._model = model
         self.found: str | None = None
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Look at every output while the block runs."""
+        """Check every output in the `with` block."""
         hooks = [
             module.register_forward_hook(self._hook(name))
             for name, module in self._model.named_modules()
@@ -86,7 +86,7 @@ class Probe:
                 hook.remove()
 
     def look_at_gradients(self) -> None:
-        """Look at the gradients as they are, from the outputs' side backwards."""
+        """Check the current gradients, from the output layer backwards."""
         if self.found is None:
             for name, parameter in reversed(list(self._model.named_parameters())):
                 if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()):
@@ -94,7 +94,7 @@ class Probe:
                     return
 
     def look_at_weights(self) -> None:
-        """Look at the parameters as they are after a step."""
+        """Check the current parameters after a step."""
         if self.found is None:
             for name, parameter in self._model.named_parameters():
                 if not bool(torch.isfinite(parameter).all()):

@@ -1,18 +1,18 @@
-"""history.csv: what a training did, without times, so that equal runs give equal files."""
+"""history.csv: metrics of a training run without times, so that equal runs give equal files."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
 
-from genmint.errors import GenmintError
-from genmint.reading import read_table
+from genmint.common.errors import GenmintError
+from genmint.common.reading import read_table
 
 Row = dict[str, float]
 
 
 def write_history(path: Path, rows: list[Row]) -> None:
-    """Write one line a validation; numbers to the last digit. All rows have the same keys."""
+    """Write one line per validation with numbers in full precision. All rows have the same keys."""
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(rows[0])
@@ -21,10 +21,10 @@ def write_history(path: Path, rows: list[Row]) -> None:
 
 
 def read_history(path: Path) -> list[Row]:
-    """Read it back; every value as float.
+    """Read a history; every value as float.
 
     Raises:
-        GenmintError: missing, or not such a table.
+        GenmintError: the file is missing, or is not such a table.
     """
     rows = read_table(path, (), "a training history", "Run `dvc repro train` to make it.")
     try:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM between two steps instead of in the middle of one."""
+"""Handling of Ctrl-C and SIGTERM between two training steps instead of within one."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(KeyboardInterrupt):
-    """A training that was asked to end; its message says how to go on."""
+    """Training was interrupted on request; the message says how to resume."""
 
 
 class Interruption:
-    """Remembers that the user or the system asked to end; asking again ends at once.
+    """Records a requested interruption; a second request interrupts immediately.
 
-    In a thread other than the main one signals cannot be caught, and nothing changes.
+    In a thread other than the main one signals cannot be handled, and nothing changes.
 
     Attributes:
-        asked: whether it was asked.
+        asked: whether an interruption was requested.
     """
 
     def __init__(self) -> None:
@@ -28,10 +28,10 @@ class Interruption:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        """Take the signals."""
+        """Install the signal handlers."""
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
-                # One that was ignored from the start (nohup, a background job) stays ignored.
+                # A signal that was ignored from the start (nohup, a background job) stays ignored.
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._remember)
         return self
@@ -42,7 +42,7 @@ class Interruption:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give them back."""
+        """Restore the previous handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}

@@ -1,9 +1,8 @@
-"""Several processes of one training on one machine, without torchrun."""
+"""Several processes of one training run on one machine, without torchrun."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import socket
@@ -13,23 +12,22 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 
-from genmint.errors import ConfigError, GenmintError
+from genmint.common.errors import ConfigError, GenmintError
+from genmint.common.process_parent import die_with_parent
 
 _PROCESSES = "GENMINT_PROCESSES"
 _HELPER = "GENMINT_HELPER"
 
 _SECONDS_BETWEEN_LOOKS = 0.5
-# What helpers may take to end by themselves once the training is over.
+# Seconds that helper processes may take to end after training.
 _PATIENCE_SECONDS = 30.0
-
-_PR_SET_PDEATHSIG = 1
 
 
 def asked_for() -> int:
-    """How many processes `GENMINT_PROCESSES` asks this one to be the first of; 1 if it is started.
+    """Return the number of processes to launch (`GENMINT_PROCESSES`); 1 in a launched process.
 
     Raises:
-        ConfigError: it is not a whole number from 1 on.
+        ConfigError: the value is not an integer from 1 on.
     """
     said = os.environ.get(_PROCESSES, "1")
     if not said.isdecimal() or int(said) < 1:
@@ -39,13 +37,13 @@ def asked_for() -> int:
 
 @contextlib.contextmanager
 def first_of(processes: int, arguments: Sequence[str]) -> Iterator[None]:
-    """Be the first of so many processes while the block runs; the others run `python ARGUMENTS`.
+    """Be process 0 of `processes` in the `with` block; the others run `python ARGUMENTS`.
 
-    They ignore Ctrl-C, which the first hears for all, and end when it ends.
+    The others ignore Ctrl-C, which process 0 handles for all, and end when it ends.
 
     Raises:
-        GenmintError: one of them died. Where the first does not notice, since it waits for what
-            never comes, it is ended with the same message, as torchrun would end it.
+        GenmintError: a process died. If process 0 cannot notice this because it waits in a
+            collective operation, it is ended with the same message, as torchrun would do.
     """
     if processes == 1:
         yield
@@ -66,7 +64,7 @@ def first_of(processes: int, arguments: Sequence[str]) -> Iterator[None]:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     helper.wait(_PATIENCE_SECONDS)
         except RuntimeError:
-            # What a collective raises whose other side is gone.
+            # Raised by a collective operation if another process has died.
             loss = _loss(helpers, _SECONDS_BETWEEN_LOOKS)
             if loss is None:
                 raise
@@ -79,28 +77,26 @@ def first_of(processes: int, arguments: Sequence[str]) -> Iterator[None]:
 
 
 def speaks() -> bool:
-    """Whether this process is the one whose messages and exit code count."""
+    """Return whether messages and exit code of this process count."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def end_with_parent() -> None:
-    """Let the kernel end this process when the one that started it for a training dies (Linux).
+    """Let the kernel end this process when the process that launched it dies (Linux).
 
-    Otherwise a launcher that is killed leaves a training that nobody watches, which holds its
-    checkpoint against the one that should go on.
+    Otherwise a killed launcher leaves an unattended training run that locks its checkpoint.
     """
-    started = _HELPER in os.environ or "TORCHELASTIC_RUN_ID" in os.environ
-    if started and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.environ.get(_HELPER, str(os.getppid())) != str(os.getppid()):
-            sys.exit(1)
+    if _HELPER in os.environ:
+        die_with_parent(int(os.environ[_HELPER]))
+    elif "TORCHELASTIC_RUN_ID" in os.environ:
+        die_with_parent(os.getppid())
 
 
 def end_with_first() -> None:
-    """Wait for the signal of `end_with_parent`, if the first process has died; else return.
+    """Wait for the signal of `end_with_parent` if process 0 has died; else return.
 
-    A dying process closes its connections before those that it started hear of it: what a
-    collective then raises in them is nobody's to read.
+    The connections of a dying process close before its children receive the signal. The resulting
+    error of a collective operation should not be reported.
     """
     if _HELPER in os.environ:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
@@ -130,7 +126,7 @@ def _watch(helpers: list[subprocess.Popen[bytes]], over: threading.Event) -> Non
 
 
 def _loss(helpers: list[subprocess.Popen[bytes]], seconds: float) -> str | None:
-    """Which of the helpers has died, if one does within so many seconds."""
+    """Return which helper process has died, waiting up to `seconds`; None if none has."""
     deadline = time.monotonic() + seconds
     while True:
         for rank, helper in enumerate(helpers, start=1):

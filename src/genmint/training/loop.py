@@ -1,4 +1,4 @@
-"""The one training loop, for all families: fit, and what becomes of a training."""
+"""Training loop for all model families: `fit` and its result."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genmint.errors import GenmintError
-from genmint.models.family import Config, Family
+from genmint.common.errors import GenmintError
+from genmint.config import ModelConfig
+from genmint.models.shared.family import Family
 from genmint.training.checkpoints import Checkpoint
 from genmint.training.devices import keep_memory
 from genmint.training.distributed import Ranks
@@ -23,10 +24,10 @@ from genmint.training.reporter import Reporter
 from genmint.training.state import State, on_cpu
 from genmint.training.stepper import Stepper
 
-# Steps between two looks at the losses, and at a wish to end where processes must agree on it.
+# Steps between checks of the losses, and of interruptions if several processes must agree.
 CHECK_EVERY = 50
 
-# The seed of validation is not the configuration's: two seeds of one model are judged alike.
+# Validation has a fixed seed, so that training runs with different seeds are comparable.
 _VALIDATION_SEED = 0
 
 
@@ -35,11 +36,11 @@ class Recovery:
     """One return to the last good state.
 
     Attributes:
-        step: in which it went wrong, from 1.
-        what: went wrong, with the value.
-        began_in: the layer, and whether it was its output, gradient or weights.
-        back_to: the step it went back to.
-        lr_factor: what learning rates are multiplied by from then on.
+        step: step of the failure, from 1.
+        what: description of the failure, with the value.
+        began_in: layer in which it began, and whether in its output, gradient or weights.
+        back_to: step of the restored state.
+        lr_factor: factor of the learning rates from then on.
     """
 
     step: int
@@ -51,15 +52,15 @@ class Recovery:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training left behind, besides the weights in the model.
+    """Result of a training run, besides the weights in the model.
 
     Attributes:
-        history: one row a validation.
-        best_step: the step whose weights the model now has.
-        best_loss: their loss on the validation split.
-        steps: that were done; fewer than asked for when it stopped early.
-        seconds: that they took, also in processes that were killed.
-        recoveries: in their order.
+        history: one row per validation.
+        best_step: step of the weights that the model now has.
+        best_loss: their validation loss.
+        steps: number of completed steps; fewer than configured after early stopping.
+        seconds: training time, including that of interrupted processes.
+        recoveries: recoveries in chronological order.
     """
 
     history: list[Row]
@@ -73,7 +74,7 @@ class Outcome:
 def fit(
     name: str,
     model: Family,
-    config: Config,
+    config: ModelConfig,
     train: Tensor,
     validation: Tensor,
     *,
@@ -84,28 +85,28 @@ def fit(
     checkpoint: Checkpoint | None = None,
     ranks: Ranks | None = None,
 ) -> Outcome:
-    """Train `model` where it lies, and leave it with its best weights by validation.
+    """Train `model` on its device, and leave it with its best weights by validation loss.
 
     Args:
-        name: what messages call the model.
-        model: on its device; its weights change.
-        config: its block; `seed` and `steps` decide what happens.
-        train: the training split as `genmint.data.views.load` gives it.
-        validation: the validation split likewise.
-        labels: of both splits, int64 N each, for a conditional model.
-        precision: fp32, or bf16 or fp16 (autocast; weights and optimisers stay in fp32).
-        compiled: let torch.compile translate what the family says.
-        reporter: hears of every row of the history, also of those before a kill.
-        checkpoint: where to go on from and what to save to; without one a kill costs everything.
-        ranks: the processes that share each batch.
+        name: name of the model in messages.
+        model: model on its device; its weights change.
+        config: model entry; `seed` and `steps` determine the run.
+        train: training split as returned by `genmint.data.views.tensors.load`.
+        validation: validation split, likewise.
+        labels: labels of both splits, int64 N each, for a conditional model.
+        precision: fp32, bf16 or fp16 (autocast; weights and optimisers stay in fp32).
+        compiled: use torch.compile for the parts that the family selects.
+        reporter: receives every row of the history, including those before an interruption.
+        checkpoint: checkpoint to resume from and save to; None: an interruption loses everything.
+        ranks: processes that share each batch.
 
     Raises:
-        GenmintError: a loss was not finite, and recovery did not cure it.
+        GenmintError: a loss was not finite, and recovery did not help.
         ConfigError: the processes cannot share a batch evenly.
-        DataError: there is nothing to learn from.
-        Interrupted: it was asked to end, and the checkpoint is saved.
+        DataError: the training data are empty.
+        Interrupted: an interruption was requested; the checkpoint is saved.
     """
-    # Denormal numbers appear as activations die away, and slow a CPU down by a fifth and more.
+    # Denormal numbers appear as activations vanish, and slow down a CPU by a fifth or more.
     torch.set_flush_denormal(True)
     keep_memory()
     ranks = ranks or Ranks()
@@ -175,7 +176,7 @@ class _Training:
         return step % CHECK_EVERY == 0 or self._validates(step)
 
     def _measures(self, step: int) -> bool:
-        """Whether gradients are looked at in this step; reading them waits for the device."""
+        """Return whether gradients are measured in this step; it synchronises with the device."""
         return self._checks(step)
 
     def _has_stopped_improving(self) -> bool:
@@ -183,7 +184,10 @@ class _Training:
         return patience is not None and self.state.without_improvement >= patience
 
     def _check(self) -> None:
-        """Look at what the last steps were like; validate, or go back to the last good state."""
+        """Check the losses and gradients of the last steps, and validate if it is due.
+
+        If the check fails, the last good state is restored.
+        """
         step = self.state.step
         bad = self.stepper.window.first_bad(self.ranks)
         if bad is not None:
@@ -201,7 +205,7 @@ class _Training:
             self._validate()
 
     def _is_harmless(self, norm: float) -> bool:
-        """Whether a gradient of this length cannot have done harm: clipped, or its step skipped."""
+        """Return whether a gradient with this norm had no effect: clipped, or its step skipped."""
         if not math.isfinite(norm):
             return self.stepper.scaled
         return all(s.clip_norm is not None for s, _ in self.model.optimisers().values())
@@ -242,10 +246,10 @@ class _Training:
             self.reporter.metrics(int(row["step"]), values)
 
     def _recover(self, step: int, what: str, count: int, began_in: str | None = None) -> None:
-        """Go back to the last good state with a lower learning rate, or give up.
+        """Restore the last good state with a lower learning rate, or give up.
 
-        Unless it is known where it began, the steps since are done once more with every layer
-        watched: that costs nothing until it is needed, and the same steps go wrong in the same
+        If the origin is unknown, the steps since then are repeated with every layer monitored.
+        Monitoring thus costs nothing in normal operation, and repeated steps fail in the same
         place.
         """
         self.lost += count
@@ -288,12 +292,12 @@ class _Training:
         )
 
     def _save_or_end(self, interruption: Interruption, progress: TrainingProgress) -> None:
-        """Save when it is time to, or when asked to end."""
+        """Save a checkpoint if it is due, or if an interruption was requested."""
         if self.ranks.world == 1:
             ends = interruption.asked
             due = self.checkpoint is not None and self.checkpoint.due()
         elif self._checks(self.state.step):
-            # All processes must do the same in the same step.
+            # All processes must take the same decision in the same step.
             device = self.model.device
             ends = self.ranks.any(interruption.asked, device)
             mine = self.checkpoint is not None and self.checkpoint.due()
@@ -325,7 +329,8 @@ class _Training:
         )
 
     def _capture(self) -> dict[str, Any]:
-        # The best weights are a copy already, which a checkpoint then holds once and not twice.
+        # The best weights are already a copy; not copying them again stores them once per
+        # checkpoint.
         return {"training": self.state.capture(), "steps": on_cpu(self.stepper.capture())}
 
     def _restore(self, captured: dict[str, Any]) -> None:

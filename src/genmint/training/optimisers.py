@@ -1,4 +1,4 @@
-"""Optimisers and their schedules."""
+"""Optimisers and learning rate schedules."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genmint import eager
 from genmint.config import Optimiser
+from genmint.models.shared import eager_optimizer
 
-# float16 holds nothing below 6e-8: a loss is scaled up so that its gradients survive, from here on
-# (Micikevicius et al. 2018); torch's own first scale loses the first dozen steps of a small model.
+# float16 has no values below 6e-8, so the loss is scaled up to preserve its gradients (Micikevicius
+# et al. 2018). torch's default initial scale loses the first dozen steps of a small model.
 _FIRST_SCALE = 2.0**12
 
 
 class Descent:
-    """One optimiser with its schedule, its limit on the gradient and, for fp16, its loss scale."""
+    """One optimiser with its schedule, gradient clipping and, for fp16, loss scaling."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Descent:
         *,
         scaled: bool = False,
     ) -> None:
-        """Build it for a training of `steps` steps; `scaled` for gradients in float16."""
+        """Create it for a training run of `steps` steps; `scaled` for gradients in float16."""
         self.settings = settings
         self.parameters = parameters
         self.steps = steps
@@ -39,23 +39,23 @@ class Descent:
         self._unscaled = not scaled
 
     def clear(self) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
         self.optimiser.zero_grad(set_to_none=True)
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradients of `loss`."""
+        """Accumulate the gradients of `loss`."""
         if self.scaler.is_enabled():
             loss = self.scaler.scale(loss)
         loss.backward()
 
     def unscale(self) -> None:
-        """Bring gradients to their own size; needed only where they are looked at before `step`."""
+        """Remove the loss scale from the gradients; needed only if they are read before `step`."""
         if not self._unscaled:
             self.scaler.unscale_(self.optimiser)
             self._unscaled = True
 
     def step(self, step: int, factor: float = 1.0) -> None:
-        """Descend along the gradients in step `step`, counted from 0, at `factor` of the rate."""
+        """Update the parameters in step `step` (from 0) with the learning rate times `factor`."""
         if self.settings.clip_norm is not None:
             self.unscale()
             nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
@@ -67,25 +67,26 @@ class Descent:
             self.scaler.update()
             self._unscaled = False
         else:
-            eager.step(self.optimiser)
+            eager_optimizer.step(self.optimiser)
 
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on, besides the parameters."""
+        """Return the state that the next step depends on, besides the parameters."""
         return {"optimiser": self.optimiser.state_dict(), "scaler": self.scaler.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take back what `state` gave, and leave it as it is."""
-        # The optimiser would keep the very tensors, and its next step write into them.
+        """Restore a state returned by `state`, without modifying it."""
+        # Without the copy the optimiser would keep these tensors and modify them in its next step.
         self.optimiser.load_state_dict(copy.deepcopy(state["optimiser"]))
         self.scaler.load_state_dict(state["scaler"])
 
 
 def build(settings: Optimiser, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimiser that `settings` describes, over `parameters`.
+    """Return the optimiser for `settings` over `parameters`.
 
-    Fused: one kernel for all tensors, since small models otherwise spend their time on launches.
+    It is fused, with one kernel for all tensors, since small models are otherwise limited by kernel
+    launches.
     """
-    eager.spare_compiler()
+    eager_optimizer.spare_compiler()
     if settings.name == "sgd":
         return torch.optim.SGD(
             parameters,
@@ -105,10 +106,10 @@ def build(settings: Optimiser, parameters: list[nn.Parameter]) -> torch.optim.Op
 
 
 def rate_factor(settings: Optimiser, step: int, steps: int) -> float:
-    """What the learning rate is multiplied by in step `step` (from 0) of `steps`.
+    """Return the learning rate factor in step `step` (from 0) of `steps`.
 
-    It rises linearly over the first `warmup` steps (Goyal et al. 2017); after them `cosine` falls
-    from 1 to 0 along half a cosine (Loshchilov and Hutter 2017, without restarts).
+    The factor rises linearly over the first `warmup` steps (Goyal et al. 2017). Afterwards,
+    `cosine` falls from 1 to 0 along half a cosine (Loshchilov and Hutter 2017, without restarts).
     """
     if step < settings.warmup:
         return (step + 1) / settings.warmup

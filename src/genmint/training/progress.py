@@ -1,4 +1,4 @@
-"""How far a training is: a bar in a terminal, a line every ten seconds elsewhere."""
+"""Progress display of a training run: a bar in a terminal, else a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-# Seconds between two updates: a terminal should move, a log should not fill up.
+# Seconds between two updates, for a terminal and for a log.
 _BAR_EVERY, _LINE_EVERY = 0.25, 10.0
 
 
 class TrainingProgress:
-    """Loss, throughput and time left, on stderr.
+    """Displays loss, throughput and remaining time on stderr.
 
-    Reading the loss waits for the device, so `due` says when it is worth it.
+    Reading the loss synchronises with the device, so `due` tells when an update is needed.
     """
 
     def __init__(
@@ -31,9 +31,9 @@ class TrainingProgress:
         begin: int = 0,
         quiet: bool = False,
     ) -> None:
-        """Prepare for the steps from `begin` to `steps` of a model called `name` that count `unit`.
+        """Prepare the display for the steps from `begin` to `steps`.
 
-        `quiet` keeps the time and shows nothing.
+        `name` is the name of the model, `unit` that of its throughput. `quiet` measures time only.
         """
         self._name = name
         self._steps = steps
@@ -71,30 +71,30 @@ class TrainingProgress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Give the terminal back."""
+        """Restore the terminal."""
         if self._bar is not None:
             self._bar.stop()
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
+        """Seconds since the start."""
         return time.monotonic() - self._started
 
     def due(self, amount: int) -> bool:
-        """Count a step of `amount` items or symbols; true when it is time to `show`."""
+        """Count a step of `amount` items or symbols; return whether `show` is due."""
         self._amount += amount
         self._done += 1
         return time.monotonic() - self._last >= self._interval
 
     def show(self, step: int, loss: float) -> None:
-        """Show the state after `step` steps."""
+        """Display the state after `step` steps."""
         self._last = time.monotonic()
         rate = self._amount / max(self.seconds, 1e-9)
         shown = f"loss {loss:.4g}, {rate:,.0f} {self._unit}/s"
         if self._bar is not None:
             self._bar.update(self._task, completed=step, shown=shown)
             return
-        # Of the steps done here: a training may have begun elsewhere, and may go back.
+        # Based on the steps of this process, since the run may have been resumed and may go back.
         left = self.seconds / max(self._done, 1) * (self._steps - step)
         line = f"{self._name}: step {step}/{self._steps}, {shown}, {left:.0f} s left"
         self._stream.write(line + "\n")

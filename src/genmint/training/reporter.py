@@ -1,4 +1,4 @@
-"""Who else hears of a training: the loop knows nothing of trackers."""
+"""Interface for reporting training metrics, which keeps the loop independent of trackers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Reporter(Protocol):
-    """Takes numbers as they arise; must neither raise into the training nor hold it up."""
+    """Receives metrics during training; must neither raise nor block."""
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
-        """Named values after `step` steps."""
+        """Report named values after `step` steps."""

@@ -1,22 +1,22 @@
-"""Several trainings that differ in the seed: which goes on, and how far apart they end."""
+"""Training runs that differ by seed: selection of the best, and their variation."""
 
 from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
 
-from genmint.models.family import Family
+from genmint.models.shared.family import Family
 from genmint.training.loop import Outcome
 
 
 @dataclass(frozen=True)
 class Trained:
-    """One of them.
+    """Result of one training run.
 
     Attributes:
-        seed: that it started from.
-        model: with its best weights.
-        outcome: of its training.
+        seed: seed of the training run.
+        model: model with its best weights.
+        outcome: outcome of the training run.
     """
 
     seed: int
@@ -25,11 +25,11 @@ class Trained:
 
 
 def best_of(trained: list[Trained]) -> Trained:
-    """The one with the lowest validation loss; among equals the first."""
+    """Return the training run with the lowest validation loss; the first one of equals."""
     return min(trained, key=lambda one: one.outcome.best_loss)
 
 
 def spread(trained: list[Trained]) -> float:
-    """Sample standard deviation of the best validation losses; 0 for a single training."""
+    """Return the sample standard deviation of the best validation losses; 0 for a single run."""
     losses = [one.outcome.best_loss for one in trained]
     return statistics.stdev(losses) if len(losses) > 1 else 0.0

@@ -1,4 +1,4 @@
-"""How far a training is, as tensors and numbers that a checkpoint can hold."""
+"""Training state as tensors and numbers, for checkpoints."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from genmint.training.history import Row
 
 @dataclass
 class State:
-    """What the loop knows; the other half is what `Stepper.capture` gives.
+    """State of the loop; `Stepper.capture` returns the rest of the training state.
 
     Attributes:
-        explosions: remembers how long gradients usually are.
-        step: steps done.
-        validated: the step of the last row of the history, or 0.
-        history: one row a validation.
-        best: weights of the best validation so far, on the CPU.
-        best_step: its step.
-        best_loss: its loss.
-        without_improvement: validations since.
+        explosions: previous gradient norms.
+        step: number of completed steps.
+        validated: step of the last row of the history, or 0.
+        history: one row per validation.
+        best: weights with the best validation loss so far, on the CPU.
+        best_step: step of the best weights.
+        best_loss: validation loss of the best weights.
+        without_improvement: number of validations since then.
     """
 
     explosions: Explosions
@@ -38,7 +38,7 @@ class State:
     without_improvement: int = 0
 
     def capture(self) -> dict[str, Any]:
-        """Everything, as it is now; references, not copies."""
+        """Return the current state, as references without copies."""
         return {
             "step": self.step,
             "validated": self.validated,
@@ -51,7 +51,7 @@ class State:
         }
 
     def restore(self, captured: dict[str, Any]) -> None:
-        """Take back what `capture` gave."""
+        """Restore a state returned by `capture`."""
         self.step = captured["step"]
         self.validated = captured["validated"]
         self.history[:] = captured["history"]
@@ -63,7 +63,7 @@ class State:
 
 
 def on_cpu(value: Any) -> Any:
-    """A copy of nested dictionaries, lists and tuples, with every tensor copied to the CPU."""
+    """Return a copy of a nested value (dict, list, tuple) with every tensor copied to the CPU."""
     if isinstance(value, Tensor):
         return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
@@ -74,7 +74,7 @@ def on_cpu(value: Any) -> Any:
 
 
 def on_device(value: Any, device: torch.device) -> Any:
-    """The same nested value with every tensor on `device`; a copy where it lay elsewhere."""
+    """Return the nested value with every tensor on `device`; tensors are copied only if needed."""
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""One training step: turns, accumulation, precision, averaging, and what the next depends on."""
+"""One training step: optimizer phases, accumulation, precision and weight averaging."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from genmint.errors import ConfigError
-from genmint.models.blocks import seeded
-from genmint.models.family import Config, Family, Turn
-from genmint.models.noise import Noise
+from genmint.common.errors import ConfigError
+from genmint.config import ModelConfig
+from genmint.models.shared.blocks import seeded
+from genmint.models.shared.family import Family, Turn
+from genmint.models.shared.noise import Noise
 from genmint.training.augmentation import augmented
 from genmint.training.batches import Batch, batches
 from genmint.training.distributed import Ranks, objective, synchronise
@@ -26,28 +27,29 @@ from genmint.training.optimisers import Descent
 from genmint.training.state import on_cpu, on_device
 from genmint.training.window import Window
 
-# Purposes of the seed: order of the data, the model's own noise. The weights' start has the first.
+# Seed purposes: order of the data, and the model's noise. Another constant is used for initial
+# weights.
 _ORDER, _NOISE = 11, 12
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Stepper:
-    """Does training steps on a model.
+    """Runs training steps on a model.
 
     Attributes:
-        model: that it trains.
-        config: its block.
-        window: losses and scalars since it was last cleared.
-        scaled: gradients are computed in float16, whose overflows are not the model's fault.
-        epoch: how often the training split was seen.
-        lr_factor: what the learning rates of the schedules are multiplied by.
+        model: model that is trained.
+        config: model entry.
+        window: losses and scalars since the last clearing.
+        scaled: whether gradients are computed in float16, whose overflows are expected.
+        epoch: passes over the training split.
+        lr_factor: additional factor of the scheduled learning rates.
     """
 
     def __init__(
         self,
         model: Family,
-        config: Config,
+        config: ModelConfig,
         train: Tensor,
         precision: str,
         *,
@@ -55,11 +57,13 @@ class Stepper:
         compiled: bool = False,
         ranks: Ranks | None = None,
     ) -> None:
-        """Prepare; arguments as for `genmint.training.loop.fit`, `labels` those of `train`.
+        """Prepare training; arguments as for `genmint.training.loop.fit`.
+
+        `labels` are those of `train`.
 
         Raises:
             ConfigError: the processes cannot share a batch evenly.
-            DataError: there is nothing to learn from.
+            DataError: the training data are empty.
         """
         ranks = ranks or Ranks()
         if config.batch_size % ranks.world:
@@ -74,7 +78,7 @@ class Stepper:
         self._dtype = _AUTOCAST.get(precision)
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        # Averages are of the weights as they are; what is translated shares them.
+        # Average the original modules; the compiled ones share their weights.
         self._average = (
             AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
             if config.ema > 0
@@ -91,12 +95,12 @@ class Stepper:
             config.batch_size,
             seeded(config.seed, _ORDER),
             labels=None if labels is None else labels.to(self._device),
-            bptt=config.bptt if config.family == "rnn" else None,
-            random_offsets=config.family == "rnn" and config.random_offsets,
+            bptt=config.batching.symbols,
+            random_offsets=config.batching.random_offsets,
             rank=ranks.rank,
             world=ranks.world,
         )
-        self._augment = None if config.family == "rnn" else config.augment
+        self._augment = config.batching.augment
         self._descents = {
             group: Descent(settings, parameters, config.steps, scaled=precision == "fp16")
             for group, (settings, parameters) in model.optimisers().items()
@@ -115,21 +119,21 @@ class Stepper:
 
     @property
     def judged(self) -> Family:
-        """The model whose weights are validated and kept: the average, where there is one."""
+        """The model that is validated and kept: the averaged one, if averaging is on."""
         if self._average is None:
             return self.model
         return cast(Family, self._average.module)
 
     def step(self, step: int, *, measure: bool = False, probe: Probe | None = None) -> int:
-        """Do step `step`, counted from 0.
+        """Run step `step`, counted from 0.
 
         Args:
-            step: decides the learning rates.
-            measure: take the norms of the gradients.
-            probe: looks at gradients and weights.
+            step: determines the learning rates.
+            measure: whether to measure gradient norms.
+            probe: checks gradients and weights.
 
         Returns:
-            Items, or symbols of sequences, that it learned from.
+            Number of items, or symbols of sequences, in the step.
         """
         amount = 0
         self.model.begin(step)
@@ -179,13 +183,13 @@ class Stepper:
         return replace(batch, data=data)
 
     def _loss(self, group: str, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        # Only what the family computes is cast: the optimisers work in fp32.
+        # Autocast covers the family's loss only; optimisers work in fp32.
         with torch.autocast(self._device.type, self._dtype, enabled=self._dtype is not None):
             return self._objective(group, batch.data, self._draws, batch.fresh, batch.labels)
 
     @contextlib.contextmanager
     def _reduces(self, *, last: bool) -> Iterator[None]:
-        """Let processes exchange gradients only with the last part of an accumulated batch."""
+        """Synchronise gradients between processes only in the last part of an accumulated batch."""
         if last or not isinstance(self._objective, DistributedDataParallel):
             yield
         else:
@@ -193,10 +197,11 @@ class Stepper:
                 yield
 
     def _measure(self, turn: Turn) -> None:
-        """Take the norms of this turn's gradients, before they are clipped."""
+        """Measure the gradient norms of this phase before clipping."""
         found = layer_norms(self.model, self._descents[turn.group].parameters)
         if self.scaled and self._layers.keys() >= found.keys():
-            # float16 now and then scales too far; that step is skipped, and says nothing.
+            # float16 loss scaling overflows occasionally; such a step is skipped and is not
+            # informative.
             found = {name: value for name, value in found.items() if math.isfinite(value)}
         self._layers |= found
 
@@ -209,11 +214,11 @@ class Stepper:
 
     @property
     def longest(self) -> str:
-        """Which layer's gradient was the longest when they were last measured, in words."""
+        """Text that names the layer with the largest gradient at the last measurement."""
         return f"the gradient of {max(self._layers, key=self._layers.__getitem__)}"
 
     def capture(self) -> dict[str, Any]:
-        """All that the next step depends on, of all processes; references, not copies."""
+        """Return the state of all processes that the next step depends on, without copying it."""
         return {
             "model": self.model.state_dict(),
             "average": None if self._average is None else self._average.state_dict(),
@@ -226,14 +231,14 @@ class Stepper:
         }
 
     def restore(self, captured: dict[str, Any]) -> None:
-        """Take back what `capture` gave, from whatever device."""
+        """Restore a state returned by `capture`, from any device."""
         self.model.load_state_dict(captured["model"])
         if self._average is not None:
             self._average.load_state_dict(captured["average"])
         self.model.carry(on_device(captured["carried"][self._ranks.rank], self._device))
         for group, descent in self._descents.items():
             descent.restore(captured["descents"][group])
-            # Or a search for what went wrong would find it in what is left of the last attempt.
+            # Otherwise a diagnosis would find the remaining gradients of the failed attempt.
             descent.clear()
         self._noise.set_state(captured["noise"].cpu())
         self._batches.restore(captured["batches"])

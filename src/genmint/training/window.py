@@ -14,13 +14,13 @@ from genmint.training.distributed import Ranks
 
 @dataclass(frozen=True)
 class Bad:
-    """The earliest loss of a window that is not finite.
+    """The earliest loss in a window that is not finite.
 
     Attributes:
-        group: whose loss.
-        step: counted from 1 within the window.
+        group: parameter group of the loss.
+        step: step within the window, from 1.
         value: NaN or an infinity.
-        count: of such losses in the window.
+        count: number of such losses in the window.
     """
 
     group: str
@@ -30,50 +30,52 @@ class Bad:
 
 
 class Window:
-    """Kept on the device: reading a loss would wait for it in every step."""
+    """Losses and scalars on the device, since reading a loss would synchronise in every step."""
 
     def __init__(self, turns: dict[str, int], size: int, device: torch.device) -> None:
-        """Make room for `size` steps with so many turns of each group."""
+        """Allocate `size` steps; `turns` gives the optimizer phases of each group per step."""
         self._turns = turns
         self._losses = {group: torch.zeros(size * n, device=device) for group, n in turns.items()}
         self._last = list(turns)[-1]
         self.clear()
 
     def clear(self) -> None:
-        """Begin a new window."""
+        """Start a new window."""
         self._counts = dict.fromkeys(self._losses, 0)
         self._totals: dict[str, Tensor] = {}
         self._added: dict[str, int] = {}
 
     def add(self, group: str, value: Tensor) -> None:
-        """Take the loss of a turn."""
+        """Add the loss of an optimizer phase."""
         self._losses[group][self._counts[group]] = value
         self._counts[group] += 1
 
     def count(self, scalars: dict[str, Tensor]) -> None:
-        """Take scalars into their means."""
+        """Add scalars to their means."""
         for key, scalar in scalars.items():
             held = self._totals.get(key)
-            # In double, or the mean of a thousand steps would depend on the length of the window.
+            # float64, since the rounding error of a mean would otherwise depend on the window
+            # length.
             self._totals[key] = scalar.double() if held is None else held + scalar
             self._added[key] = self._added.get(key, 0) + 1
 
     def last_loss(self) -> float:
-        """Loss of the last turn of the last step; waits for the device."""
+        """Return the loss of the last phase of the last step; synchronises with the device."""
         return float(self._losses[self._last][max(self._counts[self._last] - 1, 0)])
 
     def means(self, ranks: Ranks) -> dict[str, float]:
-        """Mean of every scalar over the window and over all processes."""
+        """Return the mean of every scalar over the window and over all processes."""
         means = {key: total / self._added[key] for key, total in self._totals.items()}
         return {key: float(ranks.mean(value)) for key, value in means.items()}
 
     def first_bad(self, ranks: Ranks) -> Bad | None:
-        """The earliest loss that is not finite, in any process."""
+        """Return the earliest loss that is not finite, in any process; None if all are finite."""
         found = None
         count = 0
         for group, losses in self._losses.items():
             seen = ranks.mean(losses[: self._counts[group]])
-            # A sum is finite only if all of it is, up to overflow: one number to wait for.
+            # A finite sum implies finite terms, so that one number is read; overflow is the only
+            # exception.
             if math.isfinite(float(seen.double().sum())):
                 continue
             bad = (~torch.isfinite(seen)).nonzero()
@@ -84,7 +86,7 @@ class Window:
         return None if found is None else Bad(found.group, found.step, found.value, count)
 
     def state(self) -> dict[str, Any]:
-        """What the window holds."""
+        """Return the content of the window."""
         return {
             "losses": {group: v[: self._counts[group]] for group, v in self._losses.items()},
             "totals": dict(self._totals),
@@ -92,7 +94,7 @@ class Window:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take back what `state` gave."""
+        """Restore a state returned by `state`."""
         self.clear()
         for group, losses in state["losses"].items():
             self._counts[group] = len(losses)

@@ -10,8 +10,8 @@ from genmint.models.gan.adversarial import (
     penalise,
     slopes,
 )
-from genmint.models.networks import SelfAttention
-from genmint.models.noise import Noise
+from genmint.models.shared.networks import SelfAttention
+from genmint.models.shared.noise import Noise
 
 FORMS = ["minimax", "non-saturating", "least-squares", "hinge", "wasserstein"]
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from genmint.models.gan.diffaug import augment
-from genmint.models.noise import Noise
+from genmint.models.shared.noise import Noise
 
 POLICIES = ["colour", "translation", "cutout"]
 

@@ -3,13 +3,13 @@ import math
 import pytest
 import torch
 
+from genmint.common.errors import ConfigError
 from genmint.config import GANConfig
 from genmint.config.models import Penalty
-from genmint.errors import ConfigError
 from genmint.models.gan.adversarial import generator_loss
 from genmint.models.gan.distances import coverage
-from genmint.models.noise import Noise
-from genmint.models.store import build
+from genmint.models.shared.noise import Noise
+from genmint.models.shared.store import build
 
 
 def config(**changes):

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from genmint.config import parse_model
-from genmint.data.spec import DataSpec
+from genmint.data.views.spec import DataSpec
 from genmint.models.gan.adversarial import slopes
 from genmint.models.gan.projection import Projection
-from genmint.models.noise import Noise
-from genmint.models.store import build
+from genmint.models.shared.noise import Noise
+from genmint.models.shared.store import build
 
 SPEC = DataSpec(dataset="d", kind="image", view="grid", shape=(1, 1, 2), labels=("a", "b", "c"))
 BLOCK = {"family": "gan", "dataset": "d", "steps": 1, "hidden": [6], "latent": 2, "batch_size": 8,

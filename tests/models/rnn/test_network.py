@@ -6,11 +6,11 @@ import itertools
 import pytest
 import torch
 
+from genmint.common.errors import ConfigError
 from genmint.config import parse_model
-from genmint.errors import ConfigError
-from genmint.models import rnn
-from genmint.models.noise import Noise
-from genmint.models.store import build
+from genmint.models.rnn import model as rnn
+from genmint.models.shared.noise import Noise
+from genmint.models.shared.store import build
 from genmint.training.devices import can_compute
 
 BLOCK = {"family": "rnn", "dataset": "d", "steps": 1, "hidden": 10, "embedding": 6, "bptt": 5}

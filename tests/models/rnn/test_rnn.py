@@ -3,11 +3,11 @@ import itertools
 import pytest
 import torch
 
+from genmint.common.errors import DataError
 from genmint.config import RNNConfig, SamplingConfig
-from genmint.errors import DataError
-from genmint.models import rnn
-from genmint.models.noise import Noise
-from genmint.models.store import build
+from genmint.models.rnn import model as rnn
+from genmint.models.shared.noise import Noise
+from genmint.models.shared.store import build
 
 CELLS = ["tanh", "lstm", "gru"]
 

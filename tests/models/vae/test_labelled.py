@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional
 
 from genmint.config import parse_model
-from genmint.data.spec import DataSpec
-from genmint.models.store import build
+from genmint.data.views.spec import DataSpec
+from genmint.models.shared.store import build
 from genmint.models.vae.labelled import LabelledEncoder
 
 SPEC = DataSpec(

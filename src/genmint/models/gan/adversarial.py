@@ -1,6 +1,7 @@
-"""What a discriminator and a generator descend: adversarial losses, and penalties on a slope.
+"""Adversarial losses of discriminator and generator, and gradient penalties.
 
-Scores are what the discriminator's last layer gives: logits for the losses with probabilities.
+Scores are the output of the discriminator's last layer. Losses with probabilities use them as
+logits.
 """
 
 from __future__ import annotations
@@ -13,27 +14,29 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from genmint.config import Penalty
-from genmint.models.noise import Noise
+from genmint.models.shared.noise import Noise
 
 
 def discriminator_loss(
     real: Tensor, fake: Tensor, form: str = "non-saturating", smoothing: float = 0.0
 ) -> Tensor:
-    """What the discriminator descends.
+    """Loss of the discriminator.
 
-    minimax, non-saturating: −E[log σ(real)] − E[log(1 − σ(fake))], in nats (Goodfellow et al.
-    2014). least-squares: ½E[(real − 1)²] + ½E[fake²] (Mao et al. 2017, equation 9). hinge:
-    E[max(0, 1 − real)] + E[max(0, 1 + fake)] (Lim and Ye 2017; Miyato et al. 2018, equation 16).
-    wasserstein: E[fake] − E[real], whose minimum over slopes of at most 1 is −W₁ (Arjovsky et al.
-    2017, equation 2).
+    - minimax, non-saturating: −E[log σ(real)] − E[log(1 − σ(fake))], in nats (Goodfellow et al.
+      2014).
+    - least-squares: ½E[(real − 1)²] + ½E[fake²] (Mao et al. 2017, equation 9).
+    - hinge: E[max(0, 1 − real)] + E[max(0, 1 + fake)] (Lim and Ye 2017; Miyato et al. 2018,
+      equation 16).
+    - wasserstein: E[fake] − E[real], whose minimum over 1-Lipschitz functions is −W₁ (Arjovsky et
+      al. 2017, equation 2).
 
     Args:
         real: scores of data, of any shape.
         fake: scores of samples.
-        form: `loss` of the block.
-        smoothing: s, 0…½: the label of data is 1 − s, that of samples stays 0, so that the
-            optimum is (1 − s)·p_data / (p_data + p_model) (Salimans et al. 2016, section 3.4);
-            for losses with labels.
+        form: `loss` of the model entry.
+        smoothing: s, 0…½. The label of data is 1 − s, that of samples stays 0. The optimum is
+            then (1 − s)·p_data / (p_data + p_model) (Salimans et al. 2016, section 3.4). Only for
+            losses with labels.
 
     Returns:
         A scalar.
@@ -50,12 +53,14 @@ def discriminator_loss(
 
 
 def generator_loss(fake: Tensor, form: str) -> Tensor:
-    """What the generator descends, from the scores of its samples; a scalar.
+    """Loss of the generator, from the scores of its samples; a scalar.
 
-    minimax: E[log(1 − σ(fake))]; non-saturating: −E[log σ(fake)], whose gradient does not vanish
-    where the discriminator is sure (Goodfellow et al. 2014, section 3). least-squares:
-    ½E[(fake − 1)²], which pulls also those that the discriminator takes for real, until they lie
-    where data lie. hinge, wasserstein: −E[fake], as steep wherever the samples are.
+    - minimax: E[log(1 − σ(fake))].
+    - non-saturating: −E[log σ(fake)], whose gradient does not vanish where the discriminator is
+      confident (Goodfellow et al. 2014, section 3).
+    - least-squares: ½E[(fake − 1)²], which also penalises samples that the discriminator classifies
+      as real, until they lie where the data lie.
+    - hinge, wasserstein: −E[fake], with a constant gradient.
     """
     if form == "minimax":
         return -functional.softplus(fake).mean()
@@ -67,11 +72,11 @@ def generator_loss(fake: Tensor, form: str) -> Tensor:
 
 
 def accuracies(real: Tensor, fake: Tensor, form: str) -> tuple[Tensor, Tensor]:
-    """Shares of data and of samples, 0…1, that the discriminator takes for what they are.
+    """Shares of data and of samples that the discriminator classifies correctly, 0…1.
 
-    The border lies midway between the labels: at 0, for least-squares at ½. A critic's scores
-    (wasserstein) have no zero: each is compared with the score beside it in the other batch. In
-    every case ½ is chance.
+    The threshold is midway between the labels: ½ for least-squares, otherwise 0. A critic's scores
+    (wasserstein) have no absolute threshold. Each score is compared with the score at the same
+    position of the other batch. Chance level is ½ in all cases.
     """
     if form == "wasserstein":
         return (real > fake).float().mean(), (fake < real).float().mean()
@@ -82,22 +87,25 @@ def accuracies(real: Tensor, fake: Tensor, form: str) -> tuple[Tensor, Tensor]:
 def penalise(
     penalty: Penalty, judge: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, noise: Noise
 ) -> tuple[Tensor, Tensor]:
-    """What the discriminator pays for its slope, and the mean slope that it is for.
+    """Gradient penalty of the discriminator, and the mean gradient norm.
 
-    wgan-gp: λ·E[(‖∇D(x̂)‖ − 1)²] at x̂ drawn evenly from the lines between data and samples
-    (Gulrajani et al. 2017, equation 3). r1: γ/2·E[‖∇D(x)‖²] at data alone, after which a
-    generator that has reached the data stays there (Mescheder et al. 2018, equation 9). Both times
-    `every`, since it is computed in one step of so many (Karras et al. 2020, appendix B).
+    - wgan-gp: λ·E[(‖∇D(x̂)‖ − 1)²] at x̂ drawn uniformly from the lines between data and samples
+      (Gulrajani et al. 2017, equation 3).
+    - r1: γ/2·E[‖∇D(x)‖²] at data only. With it a generator that has reached the data distribution
+      stays there (Mescheder et al. 2018, equation 9).
+
+    The penalty is multiplied by `every`, since it is computed in one of `every` steps (Karras et
+    al. 2020, appendix B).
 
     Args:
-        penalty: its block; not `none`.
+        penalty: its settings; not `none`.
         judge: the discriminator, N×C×H×W to N×1.
-        real: what it is shown of the data, float N×C×H×W.
-        fake: what it is shown of the samples, likewise.
+        real: the data as input of the discriminator, float N×C×H×W.
+        fake: the samples as input of the discriminator, float N×C×H×W.
         noise: of the step.
 
     Returns:
-        Two scalars; the second, ‖∇D‖ in scores per unit of distance, without a graph.
+        Two scalars. The second, ‖∇D‖ in scores per unit of distance, has no graph.
     """
     if penalty.name == "wgan-gp":
         found = slopes(judge, torch.lerp(real, fake, noise.uniform(len(real), 1, 1, 1)))
@@ -109,14 +117,15 @@ def penalise(
 
 
 def slopes(judge: Callable[[Tensor], Tensor], grid: Tensor) -> Tensor:
-    """‖∇D(x)‖₂ at each item of N×C×H×W; float32 N, to be differentiated once more.
+    """Gradient norm ‖∇D(x)‖₂ at each item of N×C×H×W; float32 N, differentiable once more.
 
-    In float32 whatever the precision of the step: squares of slopes in 16 bits are noise.
+    Computed in float32 at any precision of the step, since squared gradients in 16 bits are too
+    inaccurate.
     """
     with (
         torch.enable_grad(),
         torch.autocast(grid.device.type, enabled=False),
-        # The fused kernels of attention have no second derivative.
+        # The fused attention kernels have no second derivative.
         sdpa_kernel(SDPBackend.MATH),
     ):
         x = grid.detach().float().requires_grad_()

@@ -1,8 +1,9 @@
-"""Differentiable augmentation (Zhao et al. 2020): discriminators that see little data.
+"""Differentiable augmentation (Zhao et al. 2020) for GANs with little training data.
 
-What is shown of data and of samples is changed alike, in the turns of both networks, and gradients
-flow through the change: the discriminator cannot learn the items by heart, and the generator does
-not learn the changes, as it would from changed data alone (section 3.2).
+Data and samples are augmented in the same way, in the optimizer phases of both networks, and
+gradients flow through the augmentation. The discriminator can then not memorise the items. The
+generator does not reproduce the augmentations, as it does if only the data are augmented
+(section 3.2).
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from genmint.models.noise import Noise
+from genmint.models.shared.noise import Noise
 
-# Of the height and width; as in the paper, section 3.2.
+# Fractions of the height and width, as in the paper, section 3.2.
 _SHIFT, _HOLE = 1 / 8, 1 / 2
 
 
 def augment(grid: Tensor, policy: Sequence[str], noise: Noise) -> Tensor:
-    """Change every item by draws of its own; float −1…1 N×C×H×W to the same.
+    """Augment every item with its own random draws; float −1…1 N×C×H×W to the same shape.
 
-    colour: brightness by ±½, saturation by a factor of 0…2, contrast by ½…1½; translation: by up
-    to an eighth of each side, 0 (mid-grey) where nothing was; cutout: a square of half of each side
-    becomes 0.
+    - colour: brightness by ±½, saturation by a factor of 0…2, contrast by a factor of ½…1½.
+    - translation: by up to an eighth of each side, padded with 0 (mid-grey).
+    - cutout: a square of half of each side is set to 0.
     """
     changes = {"colour": _colour, "translation": _translation, "cutout": _cutout}
     for name in policy:
@@ -60,7 +61,7 @@ def _cutout(grid: Tensor, noise: Noise) -> Tensor:
 
 
 def _covered(grid: Tensor, axis: int, part: Tensor) -> Tensor:
-    """Where a hole with its centre at `part` (N, 0…1) of an axis lies; it may reach over an end."""
+    """Mask of a hole whose centre is at `part` (N, 0…1) of an axis; it may extend over an end."""
     side = grid.shape[axis]
     width = int(side * _HOLE + 0.5)
     first = (part * (side + 1 - width % 2)).long() - width // 2

@@ -1,17 +1,17 @@
-"""How far samples are from data, in pixels: what ranks the weights of one training."""
+"""Distances between samples and data in pixel space, to rank the weights of a training run."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from genmint.models.blocks import seeded
+from genmint.models.shared.blocks import seeded
 
 _DIRECTIONS = 4
 
-# Directions of the sliced distance: with 256 its own scatter is below a percent on small images.
+# Directions of the sliced distance: 256 keep its random error below 1 % on small images.
 _SLICES = 256
-# Pixels in float32 at a time (128 MB).
+# float32 pixels processed at a time (128 MB).
 _NUMBERS = 1 << 25
 
 
@@ -24,8 +24,8 @@ def sliced_wasserstein(real: Tensor, fake: Tensor, *, seed: int) -> Tensor:
         seed: of the 256 directions, which depend on nothing else.
 
     Returns:
-        0-d float32: the mean over directions (unit vectors) of the distance between the projected
-        sets, pixels scaled to 0…1; 0 for equal sets, lower is better.
+        0-d float32: the distance between the projected sets, averaged over directions (unit
+        vectors), with pixels scaled to 0…1. It is 0 for equal sets; lower is better.
     """
     n = len(real)
     directions = torch.randn(real[0].numel(), _SLICES, generator=seeded(seed, _DIRECTIONS))
@@ -38,7 +38,7 @@ def sliced_wasserstein(real: Tensor, fake: Tensor, *, seed: int) -> Tensor:
 
 
 def _projected(grids: Tensor, directions: Tensor) -> Tensor:
-    """Pixels 0…1 of uint8 N×… along each of the directions, D×K; float32 N×K."""
+    """Projection of pixels 0…1 of uint8 N×… on the directions, D×K; float32 N×K."""
     rows = max(1, _NUMBERS // directions.shape[0])
     return torch.cat([part.flatten(1).float() / 255 @ directions for part in grids.split(rows)])
 
@@ -46,28 +46,28 @@ def _projected(grids: Tensor, directions: Tensor) -> Tensor:
 def coverage(real: Tensor, fake: Tensor, neighbours: int = 5) -> float:
     """Share of real items with a sample within the distance of their k-th real neighbour.
 
-    Coverage of Naeem et al. 2020, "Reliable fidelity and diversity metrics", here in pixels.
+    Coverage of Naeem et al. 2020, "Reliable fidelity and diversity metrics", in pixel space.
 
     Args:
-        real: uint8 N×C×H×W; of a single item only its copies are near.
+        real: uint8 N×C×H×W; for a single item only exact copies count.
         fake: uint8 M×C×H×W, on the same device.
-        neighbours: k; N − 1 where there are no more.
+        neighbours: k; N − 1 if there are fewer neighbours.
 
     Returns:
-        0…1. Samples like the data give about 1 − 2^−k (0.97 for k = 5).
+        0…1. Samples from the data distribution give about 1 − 2^−k (0.97 for k = 5).
     """
     among = _squared_distances(real, real)
-    # The nearest of all is the item itself.
+    # The nearest neighbour of each item is the item itself.
     radius = among.kthvalue(min(neighbours, len(real) - 1) + 1, dim=1).values
     nearest = _squared_distances(real, fake).min(dim=1).values
     return float((nearest <= radius).double().mean())
 
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Between the rows of uint8 N×… and M×…; float64 N×M.
+    """Squared distances between the rows of uint8 N×… and M×…; float64 N×M.
 
-    Whole numbers, exact in double: what is equal is at distance 0, as `torch.cdist` has it only
-    where it is twenty times as slow.
+    They are integers and exact in float64, so that equal rows are at distance 0. `torch.cdist`
+    guarantees this only in a mode that is twenty times slower.
     """
     flat_a, flat_b = a.flatten(1), b.flatten(1)
     columns = max(1, _NUMBERS // max(len(a), len(b)))

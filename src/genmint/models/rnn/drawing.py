@@ -1,4 +1,4 @@
-"""Drawing the next symbol: how logits become a choice, and what a user may say about it."""
+"""Sampling of the next symbol from logits, and validation of the sampling options."""
 
 from __future__ import annotations
 
@@ -9,29 +9,25 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from genmint.common.errors import ConfigError
+from genmint.common.reading import shortened
 from genmint.config import SamplingConfig
-from genmint.data import views
-from genmint.data.spec import DataSpec
-from genmint.errors import ConfigError
-from genmint.reading import shortened
-
-# What a user may say about a draw besides its number, seed and length.
-SAID = ("prompt", "temperature", "top_k", "top_p")
+from genmint.data.views import tensors
+from genmint.data.views.spec import DataSpec
 
 
 def asked(spec: DataSpec, n: int, said: Mapping[str, Any]) -> dict[str, Any]:
-    """What `RNN.sample` is to be called with, from what a user says.
+    """Arguments of `RNN.sample` from the sampling options of a user.
 
     Args:
-        spec: of the model, of whatever family.
-        n: how many are drawn.
-        said: some of SAID: the text to go on from, and what goes before the block's `sampling`.
+        spec: of the model.
+        n: number of samples.
+        said: a subset of `genmint.models.shared.family.SAID`: the prompt, and values that override
+            the model entry's `sampling`.
 
     Raises:
-        ConfigError: it says what this model does not know, or is out of range.
+        ConfigError: an option is not supported by this model, or out of range.
     """
-    if said and spec.view != "sequence":
-        raise ConfigError(f"{next(iter(said))}: only an RNN draws symbol by symbol; leave it out")
     limits = {key: value for key, value in said.items() if key != "prompt"}
     try:
         valid = SamplingConfig.model_validate(limits)
@@ -44,7 +40,7 @@ def asked(spec: DataSpec, n: int, said: Mapping[str, Any]) -> dict[str, Any]:
         if spec.kind != "text":
             raise ConfigError(f"prompt: {spec.dataset} is {spec.kind}; only texts have one")
         try:
-            symbols = views.to_symbols(said["prompt"], spec)
+            symbols = tensors.to_symbols(said["prompt"], spec)
         except ConfigError as error:
             raise ConfigError(f"prompt: {error}") from None
         named["prompt"] = symbols.expand(n, -1)
@@ -52,12 +48,12 @@ def asked(spec: DataSpec, n: int, said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def draw(logits: Tensor, level: Tensor, settings: SamplingConfig) -> Tensor:
-    """Draw one symbol a row by inverse CDF.
+    """Draw one symbol per row by inverse CDF.
 
     Args:
         logits: float N×symbols; −∞ is never drawn.
         level: float64 N×1, uniform over 0…1.
-        settings: temperature, then `top_k`, then `top_p`.
+        settings: temperature, `top_k` and `top_p`, applied in this order.
 
     Returns:
         int64 N×1.
@@ -69,14 +65,15 @@ def draw(logits: Tensor, level: Tensor, settings: SamplingConfig) -> Tensor:
 
 
 def truncated(logits: Tensor, top_k: int | None, top_p: float) -> Tensor:
-    """Cut the tail off: −∞ in the place of all symbols that shall not be drawn.
+    """Truncate the distribution: set the logits of excluded symbols to −∞.
 
     Args:
         logits: float N×symbols.
-        top_k: keeps so many, the likeliest (Fan et al. 2018, section 5.2); of equals those that
-            come first.
-        top_p: of those keeps the smallest set, likeliest first, whose probabilities sum to `top_p`
-            or more (the nucleus: Holtzman et al. 2020, eq. 2); 1 keeps all.
+        top_k: number of most likely symbols to keep (Fan et al. 2018, section 5.2); of equally
+            likely symbols the first are kept.
+        top_p: of those keep the smallest set, in descending order of probability, whose
+            probabilities sum to at least `top_p` (nucleus sampling: Holtzman et al. 2020, eq. 2);
+            1 keeps all.
     """
     if top_k is None and top_p == 1:
         return logits

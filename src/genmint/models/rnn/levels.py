@@ -1,4 +1,4 @@
-"""Levels of sound and of pixels: symbols that have an order."""
+"""Smooth features of ordered symbols: audio levels and pixel values."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor
 
 
 def smooth_levels(levels: int, width: int) -> Tensor:
-    """Describe levels 0…levels−1 by `width` smooth functions: the level itself, sines and cosines.
+    """Features of the levels 0…levels−1: the level itself, and sines and cosines of it.
 
     Returns:
-        float32 levels×width: −2…2 in the first column, waves of half a period and upwards in the
-        others, each pair 1.35 times as fast as the one before.
+        float32 levels×width. The first column is −2…2. The others are waves, from half a period
+        over the range upwards; the frequency of each pair is 1.35 times that of the pair before.
     """
     level = (torch.arange(levels) - levels / 2) / (levels / 2)
     columns = [2 * level]

@@ -1,9 +1,11 @@
-"""The network of an RNN: from symbols to logits, with what keeps deep and long ones trainable.
+"""Network of the RNN family, from symbols to logits.
 
-The tanh cell is h_t = tanh(W_hh h_{t−1} + W_xh x_t + b_h), the logits y_t = W_hy h_t + b_y, with
-x_t the embedding of the symbol before, to which a causal convolution may add those before it. A
-conditional network adds an embedding of the label to that of every symbol: what it is conditional
-on is there at every step (as in Graves 2013, section 5).
+The tanh cell is h_t = tanh(W_hh h_{t−1} + W_xh x_t + b_h). The logits are y_t = W_hy h_t + b_y.
+x_t is the embedding of the symbol before, to which a causal convolution may add earlier symbols.
+A conditional network adds an embedding of the label to that of every symbol. The label is
+therefore an input of every step (as in Graves 2013, section 5). Further options keep deep
+networks and long sequences trainable: residual connections, normalisation, attention,
+initialisation.
 """
 
 from __future__ import annotations
@@ -16,18 +18,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genmint.config import RNNConfig
-from genmint.data import mulaw
-from genmint.data.spec import DataSpec
-from genmint.models.conditioning import classes_of
-from genmint.models.noise import Noise
+from genmint.data.views import mulaw
+from genmint.data.views.spec import DataSpec
 from genmint.models.rnn.attention import PastAttention
 from genmint.models.rnn.levels import smooth_levels
 from genmint.models.rnn.states import State
+from genmint.models.shared.conditioning import classes_of
+from genmint.models.shared.noise import Noise
 
-# `<s>` begins a document.
+# `<s>`, the beginning of a document.
 _DOCUMENT = 1
 
-# Smooth functions that the output's weights start from: the finest of 256 levels has a wave of 2.3.
+# Number of smooth functions that initialise the output weights. The shortest wave is 2.3 levels
+# for 256 levels.
 _OUTPUT_FEATURES = 38
 
 _CELLS: dict[str, type[nn.RNN | nn.LSTM | nn.GRU]] = {
@@ -38,10 +41,11 @@ _CELLS: dict[str, type[nn.RNN | nn.LSTM | nn.GRU]] = {
 
 
 class TiedOutput(nn.Module):
-    """A linear output whose weights are the embedding's: logits of symbol k from its row (E h)_k.
+    """Linear output layer that shares its weights with the embedding: logit k uses row (E h)_k.
 
-    Press and Wolf 2017; Inan et al. 2017. A state of another width than the embedding is brought to
-    it first. The table is handed in, so that it is one tensor of the model and of its file.
+    Press and Wolf 2017; Inan et al. 2017. A state whose width differs from the embedding is first
+    projected to it. The table is an argument of `forward`, so that the model and its file contain
+    it only once.
     """
 
     def __init__(self, hidden: int, embedding: int, symbols: int) -> None:
@@ -51,7 +55,7 @@ class TiedOutput(nn.Module):
         self.bias = nn.Parameter(torch.zeros(symbols))
 
     def forward(self, x: Tensor, table: Tensor) -> Tensor:
-        """N×T×hidden to N×T×symbols; rows of the table after those (a start symbol) have none."""
+        """N×T×hidden to N×T×symbols; additional table rows (a start symbol) have no logit."""
         return functional.linear(self.projection(x), table[: len(self.bias)], self.bias)
 
 
@@ -59,9 +63,9 @@ class RecurrentNetwork(nn.Module):
     """Embedding, recurrent layers with dropout between them, and a linear output.
 
     Attributes:
-        streams: a text, which is one stream; otherwise items of fixed length.
-        start: the symbol that precedes the first: `<s>`, or for items one of their own, after all
-            others, which is never generated.
+        streams: whether the data are a text, which is one stream, or items of fixed length.
+        start: the symbol that precedes the first one: `<s>` of a text. Items have an additional
+            start symbol after all others, which is never generated.
     """
 
     def __init__(self, config: RNNConfig, spec: DataSpec) -> None:
@@ -75,7 +79,7 @@ class RecurrentNetwork(nn.Module):
         rows = spec.symbols if self.streams else spec.symbols + 1
         self.embedding = nn.Embedding(rows, config.embedding)
         widths = [config.embedding] + [config.hidden] * (config.layers - 1)
-        # One module a layer, not one for all: its dropout would draw from the global generator.
+        # One module per layer. The dropout of a multi-layer module uses the global generator.
         self.layers = nn.ModuleList(
             _CELLS[config.cell](width, config.hidden, batch_first=True) for width in widths
         )
@@ -84,14 +88,14 @@ class RecurrentNetwork(nn.Module):
             if config.tie_weights
             else nn.Linear(config.hidden, spec.symbols)
         )
-        # A causal convolution, as in front of the samples of van den Oord et al. 2016: the cell
-        # sees a wave as a wave instead of having to keep it in its state.
+        # A causal convolution over the inputs, as in van den Oord et al. 2016. The cell gets the
+        # recent waveform as input and need not store it in its state.
         self.window = (
             nn.Conv1d(config.embedding, config.embedding, config.context)
             if config.context > 1
             else None
         )
-        # Each before it is read: by every layer but the first, and last by the output.
+        # Normalisation of the input of every layer except the first, and of the output layer.
         self.norms = nn.ModuleList(
             nn.LayerNorm(config.hidden) for _ in range(config.layers if config.layer_norm else 0)
         )
@@ -107,10 +111,11 @@ class RecurrentNetwork(nn.Module):
         self._start_weights()
 
     def _start_weights(self) -> None:
-        """Start recurrent weights orthogonal, and those of levels that have an order smooth.
+        """Initialise recurrent weights as orthogonal, and those of ordered levels as smooth.
 
-        Orthogonal matrices neither blow up nor fade what they carry (Saxe et al. 2014); a gate that
-        is open at first forgets nothing until it learns to (Jozefowicz et al. 2015, section 2.2).
+        Orthogonal matrices preserve the norm of the state (Saxe et al. 2014). With a positive bias,
+        the forget gate is open at the start, so that the cell keeps its state until it learns to
+        forget (Jozefowicz et al. 2015, section 2.2).
         """
         for name, weight in self.layers.named_parameters():
             if "weight_hh" in name and self.config.init == "orthogonal":
@@ -122,20 +127,20 @@ class RecurrentNetwork(nn.Module):
         if not self.streams:
             self._start_levels()
         if self.config.tie_weights:
-            # As large as weights of an output are; at the input they are scaled back.
+            # Scale of the weights of an output layer; `_embedded` undoes it for the input.
             with torch.no_grad():
                 self.embedding.weight.div_(self.config.embedding**0.5)
 
     def _start_levels(self) -> None:
-        """Start symbols that have an order as smooth functions of it.
+        """Initialise embedding and output of ordered symbols as smooth functions of the level.
 
-        Levels of sound and pixels drawn one by one would have to learn that 100 lies between 99 and
-        101, for which a short training sees each too seldom.
+        With independent random rows, the network would have to learn that 100 lies between 99 and
+        101. A short training run has too few examples of each audio level or pixel value for that.
         """
         with torch.no_grad():
             features = smooth_levels(self.symbols, self.config.embedding)
             if self.spec.kind == "audio" and self.config.embedding > 1:
-                # Sound adds up in amplitude, not in its logarithm.
+                # Audio signals add linearly in amplitude, not in its logarithm.
                 amplitude = mulaw.decode(torch.arange(self.symbols)).float() / 32768
                 features[:, -1] = 8 * amplitude
             self.embedding.weight[: self.symbols] = features
@@ -147,11 +152,11 @@ class RecurrentNetwork(nn.Module):
             self.output.weight.copy_(smooth_levels(self.symbols, _OUTPUT_FEATURES) @ mix * spread)
 
     def _masks(self, noise: Noise, rows: int, length: int) -> dict[int, Tensor]:
-        """Dropout masks by their place, see `states.Part`; none without dropout.
+        """Dropout masks by layer, see `states.Part`; empty without dropout.
 
-        Every value between layers is dropped for itself (Zaremba et al. 2014), or with
-        `variational_dropout` for all symbols of the batch at once, at the input and the output as
-        well (Gal and Ghahramani 2016, section 4.2).
+        Each value between layers is dropped independently (Zaremba et al. 2014). With
+        `variational_dropout` a mask is shared by all symbols of the batch, and is also applied at
+        the input and the output (Gal and Ghahramani 2016, section 4.2).
         """
         if self.config.dropout == 0:
             return {}
@@ -168,7 +173,7 @@ class RecurrentNetwork(nn.Module):
         }
 
     def _embedded(self, symbols: Tensor, labels: Tensor | None) -> Tensor:
-        """What the first layer reads, N×T×embedding, of symbols N×T and labels N."""
+        """Input of the first layer, N×T×embedding, for symbols N×T and labels N."""
         x: Tensor = self.embedding(symbols)
         if self.config.tie_weights:
             x = x * self.config.embedding**0.5
@@ -185,10 +190,11 @@ class RecurrentNetwork(nn.Module):
     def _unroll(
         self, x: Tensor, state: State | None, masks: Mapping[int, Tensor]
     ) -> tuple[Tensor, State]:
-        """What `output` sees, N×T×hidden, of embedded symbols N×T×embedding; the state after.
+        """Input of `output`, N×T×hidden, for embedded symbols N×T×embedding; and the state after.
 
-        With `residual` a layer adds to what it reads (Kim et al. 2017, section 2.1.2); with
-        `layer_norm` it reads its input normalised (Ba et al. 2016), as the output does.
+        With `residual` a layer adds its output to its input (Kim et al. 2017, section 2.1.2). With
+        `layer_norm` the inputs of the layers after the first and of `output` are normalised (Ba et
+        al. 2016).
         """
         depth = len(self.layers)
         before: Sequence[Any] = [None] * (depth + 2) if state is None else state

@@ -1,9 +1,9 @@
-"""Parts of a batch at once: how a recurrent network uses the cores of a CPU.
+"""Run parts of a batch in parallel threads, to use all CPU cores in a recurrent network.
 
-The steps of a recurrence follow upon each other, and each is a product of a few dozen rows: spread
-over cores, every one of them waits for all others at each step. Parts of the batch know nothing of
-each other, so that each core can take one through the whole network and back. How a batch is cut
-depends on its size alone, so the weights that come out do not depend on the number of cores.
+The steps of a recurrence are sequential, and each is a matrix product of a few dozen rows. If a
+step is spread over cores, they synchronise at every step. Parts of the batch are independent, so
+that each core can run forward and backward passes of one part. The split depends only on the size
+of the batch. The resulting weights therefore do not depend on the number of cores.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-# Rows that a core goes through at once: fewer, and the products of a step are too small to keep it
-# busy; more, and two cores have nothing to share.
+# Minimum and maximum rows of a part. With fewer rows the products of a step are too small to keep a
+# core busy. With more rows there are too few parts for two cores.
 _FEWEST, _MOST = 16, 32
-# Shorter sequences, as when a symbol is drawn at a time, are over before the parts are handed out.
+# Minimum sequence length. The overhead of threads exceeds the run time of shorter sequences, as in
+# sampling, where a pass has one symbol.
 _SHORTEST = 8
 
 T = TypeVar("T")
@@ -27,7 +28,7 @@ R = TypeVar("R")
 
 
 def parts_of(rows: int, length: int, device: torch.device) -> int:
-    """Number of parts that rows×length symbols are cut into, whatever the number of cores."""
+    """Number of parts for rows×length symbols; it does not depend on the number of cores."""
     if device.type != "cpu" or length < _SHORTEST:
         return 1
     return max(1, rows // _MOST) if rows >= 2 * _MOST else max(1, min(2, rows // _FEWEST))
@@ -39,13 +40,13 @@ def summed(
     """Sum a loss over parts.
 
     Args:
-        work: takes a part to its scalar loss, and to something that needs no gradient.
+        work: function from a part to its scalar loss and a second result without gradient.
         parts: one or more.
-        weights: all that the loss is to be differentiated by.
+        weights: all tensors that need a gradient of the loss.
 
     Returns:
-        The sum, and what else `work` gave, in the parts' order. The gradients of the parts are
-        added in that order, too.
+        The sum, and the second results of `work` in the order of the parts. Gradients are added in
+        the same order.
     """
     if len(parts) == 1:
         loss, rest = work(parts[0])
@@ -56,11 +57,11 @@ def summed(
 
 
 def at_once(work: Callable[[T], R], parts: Sequence[T]) -> list[R]:
-    """Do `work` on every part, on as many cores as this process has threads; in their order."""
+    """Apply `work` to every part, on as many threads as torch uses; results are in order."""
     workers = min(torch.get_num_threads(), len(parts))
     if workers == 1:
         return [work(part) for part in parts]
-    # What a thread does is decided by switches that each thread has for itself.
+    # Gradient and autocast modes are thread-local, so workers get those of the caller.
     grad = torch.is_grad_enabled()
     cast, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
 
@@ -107,7 +108,7 @@ class _Summed(torch.autograd.Function):
 def _pool(workers: int, threads: int) -> ThreadPoolExecutor:
     def begin() -> None:
         torch.set_num_threads(threads)
-        # As the training loop does in its own thread.
+        # This setting is thread-local; the training loop sets it in its own thread.
         torch.set_flush_denormal(True)
 
     return ThreadPoolExecutor(workers, "recurrent", begin)

@@ -1,8 +1,8 @@
-"""What a recurrent network carries from one symbol to the next, cut and joined by rows.
+"""State of a recurrent network between symbols: split and concatenated by rows.
 
-A state is a list: one entry a recurrent layer, with the rows of the batch second (N is the second
-dimension of h, and of an LSTM's pair of h and c); then entries with the rows first: what a
-convolution and an attention still see.
+A state is a list. It has one entry per recurrent layer, in which N is the second dimension of h,
+and of both h and c of an LSTM. Then come entries with N as the first dimension: the inputs in the
+window of the convolution, and the states in the window of the attention.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Part(NamedTuple):
 
     Attributes:
         symbols: int64 N×T or N×(T+1).
-        state: before them; None for the zero state.
-        masks: of dropout, float32 N×T×width or N×1×width, by the place that they are at: the input
-            of a layer by its number, and what the output sees by the number of layers.
-        labels: int64 N, of a conditional model.
+        state: before the symbols; None for the zero state.
+        masks: dropout masks, float32 N×T×width or N×1×width. The key is the number of the layer
+            whose input is masked; the number of layers is the key of the output's input.
+        labels: int64 N, for a conditional model.
     """
 
     symbols: Tensor
@@ -34,7 +34,7 @@ class Part(NamedTuple):
 
 
 def cut(whole: Part, count: int, layers: int) -> list[Part]:
-    """Cut a batch into parts of about as many rows, in their order."""
+    """Split a batch into `count` parts with about the same number of rows, in order."""
     if count == 1:
         return [whole]
     states: list[State | None] = [None] * count
@@ -56,7 +56,7 @@ def cut(whole: Part, count: int, layers: int) -> list[Part]:
 
 
 def joined(states: Sequence[State], layers: int) -> State:
-    """The state of a batch from those of its parts."""
+    """Concatenate the states of the parts to the state of the batch."""
     if len(states) == 1:
         return states[0]
     whole: list[Any] = []
@@ -70,7 +70,7 @@ def joined(states: Sequence[State], layers: int) -> State:
 
 
 def detached(state: State) -> State:
-    """The same state without its graph."""
+    """The same state, detached from the graph."""
     return [
         (part[0].detach(), part[1].detach()) if isinstance(part, tuple) else part.detach()
         for part in state

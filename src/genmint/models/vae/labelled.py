@@ -1,4 +1,4 @@
-"""The encoder of q(z|x, y)."""
+"""Encoder q(z|x, y) of a conditional VAE."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from genmint.models.conditioning import one_hot
-from genmint.models.networks import Norm, encoder
+from genmint.models.shared.conditioning import one_hot
+from genmint.models.shared.networks import Norm, encoder
 
 
 class LabelledEncoder(nn.Module):
-    """An encoder that sees the label of a grid beside it (Sohn et al. 2015; Kingma et al. 2014).
+    """Encoder with a grid and its label as input (Sohn et al. 2015; Kingma et al. 2014).
 
-    A fully connected one sees a one-hot vector behind the pixels; one that keeps places sees a
-    learnt plane of the label as one more channel, so that the label is wherever it looks.
+    A fully connected encoder gets a one-hot vector appended to the pixels. A convolutional one gets
+    a learnt plane per label as an additional channel, so that the label is available at every
+    position.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class LabelledEncoder(nn.Module):
         norm: Norm,
         attention: bool,
     ) -> None:
-        """Arguments as for `genmint.models.networks.encoder`; `classes`: how many."""
+        """Arguments as for `genmint.models.shared.networks.encoder`, and the number of classes."""
         super().__init__()
         channels, height, width = shape
         self.classes = classes
@@ -46,7 +47,7 @@ class LabelledEncoder(nn.Module):
         )
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        """Float N×C×H×W and int64 N to N×features."""
+        """Float N×C×H×W and int64 N labels to N×features."""
         if self.plane is None:
             seen = torch.cat([x.flatten(1), one_hot(labels, self.classes)], dim=1)
         else:

@@ -1,4 +1,4 @@
-"""Latent variables: their posteriors and priors, and how far one is from the other."""
+"""Posteriors and priors of latent variables, and the KL divergence between them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from genmint.config import VAEConfig
 from genmint.config.models import KLWarmup
-from genmint.models.blocks import ROWS, prior, seeded
-from genmint.models.networks import decoder, encoder
+from genmint.models.shared.blocks import ROWS, prior, seeded
+from genmint.models.shared.networks import decoder, encoder
 
-# Purpose of a seed: which component of a mixture a draw of the prior comes from.
+# Purpose of a seed: the mixture component of each draw of the prior.
 _COMPONENT = 4
 
 # Burda et al. 2016, appendix: a unit is active if the variance of its posterior mean exceeds this.
@@ -24,7 +24,7 @@ Gaussian = tuple[Tensor, Tensor]
 
 
 def kl_per_latent(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL of each latent to N(0, 1) in nats, N×L (Kingma and Welling 2014, appendix B)."""
+    """KL of each latent from N(0, 1) in nats, N×L (Kingma and Welling 2014, appendix B)."""
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
 
 
@@ -34,24 +34,25 @@ def kl_to_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def log_normal(z: Tensor, of: Gaussian) -> Tensor:
-    """Log-density in nats of every number of z, …×L to the same."""
+    """Elementwise log-density of z in nats, …×L to the same shape."""
     mean, log_variance = of
     deviation = (z - mean).square() * torch.exp(-log_variance)
     return -0.5 * (math.log(2 * math.pi) + log_variance + deviation)
 
 
 def drawn(of: Gaussian, noise: Tensor) -> Tensor:
-    """A draw for `noise` from N(0, I), by which gradients reach mean and log-variance."""
+    """Reparameterised draw for `noise` from N(0, I); gradients reach mean and log-variance."""
     mean, log_variance = of
     return mean + (0.5 * log_variance).exp() * noise
 
 
 def kl_weight(warmup: KLWarmup | None, step: int) -> float:
-    """What the KL is multiplied by in training step `step`, counted from 0; 0…1.
+    """Weight of the KL in training step `step`, counted from 0; 0…1.
 
-    The decoder learns to use the latents before they cost anything. Linear: one rise from 0 to 1
-    (Bowman et al. 2016, section 3.1). Cyclical: `cycles` times in a row, each a rise over its share
-    `ramp` and then 1 (Fu et al. 2019, section 3.2). 1 after the last.
+    The warm-up lets the decoder learn to use the latents before the KL is penalised. Linear: one
+    rise from 0 to 1 (Bowman et al. 2016, section 3.1). Cyclical: `cycles` repetitions; in each the
+    weight rises during the fraction `ramp` and then stays at 1 (Fu et al. 2019, section 3.2). After
+    the last cycle it is 1.
     """
     if warmup is None or step >= warmup.steps:
         return 1.0
@@ -60,64 +61,64 @@ def kl_weight(warmup: KLWarmup | None, step: int) -> float:
 
 
 def with_free_bits(kl: Tensor, free: float) -> Tensor:
-    """Σ_j max(free, mean over the batch of KL_j), in nats; `kl` is N×L.
+    """KL with free bits: Σ_j max(free, mean over the batch of KL_j), in nats; `kl` is N×L.
 
-    A latent that says less than `free` nats pays no less for it, so that nothing pushes it down to
-    0 (Kingma et al. 2016, appendix C.8). Each of several processes takes the mean of its own rows.
+    The penalty of a latent below `free` nats is constant, so that no gradient pushes its KL to 0
+    (Kingma et al. 2016, appendix C.8). With several processes, each uses the mean of its own rows.
     """
     return kl.mean(0).clamp_min(free).sum()
 
 
 def active(means: Tensor) -> int:
-    """How many latents have a posterior mean (N×L) that varies over the items (Burda et al.)."""
+    """Number of latents whose posterior mean (N×L) varies over the items (Burda et al.)."""
     return int((means.double().var(dim=0, correction=0) > _ACTIVE_VARIANCE).sum())
 
 
 class StandardNormal:
-    """N(0, I)."""
+    """Standard normal prior N(0, I)."""
 
     def drawn(self, draw: Tensor) -> Tensor:
-        """Draws of it, for N×(L + 1): noise from N(0, I), and what only a mixture needs."""
+        """Draws for N×(L + 1): noise from N(0, I), and a last column that only mixtures use."""
         return draw[:, :-1]
 
     def log_ratio(self, q: Gaussian, z: Tensor, noise: Tensor) -> Tensor:
-        """The log-ratio log p(z) − log q(z) in nats for z = `drawn(q, noise)`, …×L to …."""
+        """Log-ratio log p(z) − log q(z) in nats for z = `drawn(q, noise)`, …×L to …."""
         # The terms with log 2π cancel.
         return 0.5 * (noise.square() + q[1] - z.square()).sum(-1)
 
     def kl(self, q: Gaussian, z: Tensor) -> Tensor:
-        """KL(q ‖ p) in nats of every latent, N×L."""
+        """KL(q ‖ p) of every latent in nats, N×L."""
         return kl_per_latent(*q)
 
     def marginal_kl(self, q: Gaussian, z: Tensor) -> Tensor:
-        """The same."""
+        """As `kl`, since the latents of this prior are independent."""
         return kl_per_latent(*q)
 
 
 class Mixture:
-    """Normal distributions K×L, each as likely as the other."""
+    """Mixture prior of normal distributions K×L with equal weights."""
 
     def __init__(self, components: Gaussian) -> None:
         self.components = components
 
     def drawn(self, draw: Tensor) -> Tensor:
-        """Draws of it, for N×(L + 1): noise from N(0, I), and which component it is."""
+        """Draws for N×(L + 1): noise from N(0, I), and the number of the component."""
         which = draw[:, -1].long()
         mean, log_variance = self.components
         return drawn((mean[which], log_variance[which]), draw[:, :-1])
 
     def log_ratio(self, q: Gaussian, z: Tensor, noise: Tensor) -> Tensor:
-        """The log-ratio log p(z) − log q(z) in nats for z = `drawn(q, noise)`, …×L to …."""
+        """Log-ratio log p(z) − log q(z) in nats for z = `drawn(q, noise)`, …×L to …."""
         of_components = log_normal(z.unsqueeze(-2), self.components).sum(-1)
         log_prob = of_components.logsumexp(-1) - math.log(of_components.shape[-1])
         return log_prob - log_normal(z, q).sum(-1)
 
     def kl(self, q: Gaussian, z: Tensor) -> Tensor:
-        """KL(q ‖ p) in nats, estimated by one draw z, N×1: a mixture's latents are not apart."""
+        """KL(q ‖ p) in nats, N×1, estimated from one draw z; it does not split into latents."""
         return -self.log_ratio(q, z, z).unsqueeze(1)
 
     def marginal_kl(self, q: Gaussian, z: Tensor) -> Tensor:
-        """KL of every latent to its own marginal of the mixture, by one draw, N×L."""
+        """KL of every latent to its own marginal of the mixture, from one draw, N×L."""
         of_components = log_normal(z.unsqueeze(-2), self.components)
         log_prob = of_components.logsumexp(-2) - math.log(of_components.shape[-2])
         return log_normal(z, q) - log_prob
@@ -127,7 +128,7 @@ Prior = StandardNormal | Mixture
 
 
 class SecondLevel(nn.Module):
-    """q(z2|z1) and p(z1|z2) (Burda et al. 2016, section 5: two stochastic layers)."""
+    """q(z2|z1) and p(z1|z2) of two stochastic layers (Burda et al. 2016, section 5)."""
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
@@ -150,14 +151,14 @@ class SecondLevel(nn.Module):
 
 
 class Latents(nn.Module):
-    """What a VAE knows of its latents beside q(z1|x): the prior, and a second level if any.
+    """Prior of a VAE's latents, and its second level if there is one; q(z1|x) is not included.
 
     Attributes:
-        width: numbers that a draw takes: those of the first level, then those of the second.
+        width: noise values per draw: those of the first level, then those of the second.
     """
 
     def __init__(self, config: VAEConfig, shape: tuple[int, ...]) -> None:
-        """Prepare; `shape` is (C, H, W) of the data."""
+        """Create the modules; `shape` is (C, H, W) of the data."""
         super().__init__()
         self.first = config.latent
         self.second = SecondLevel(config) if config.second_level is not None else None
@@ -170,15 +171,16 @@ class Latents(nn.Module):
 
     @property
     def components(self) -> int:
-        """Normal distributions that the prior is made of."""
+        """Number of normal distributions of the prior."""
         return 1 if self.pseudo_inputs is None else len(self.pseudo_inputs)
 
     def prior(self, posterior: Callable[[Tensor], Gaussian]) -> Prior:
-        """P of the uppermost latents; `posterior` gives q(z1|x) of x in 0…1, N×C×H×W.
+        """Prior of the top level; `posterior` returns q(z1|x) for x in 0…1, N×C×H×W.
 
         VampPrior (Tomczak and Welling 2018, equation 9): the mean of the posteriors of K
-        pseudo-inputs, which are learnt with the rest. They are what the uppermost posterior sees:
-        pictures, kept within 0…1 by a sigmoid, or latents of the first level.
+        pseudo-inputs, which are learnt with the other parameters. Pseudo-inputs have the form of
+        the input of the top posterior: images, kept within 0…1 by a sigmoid, or latents of the
+        first level.
         """
         if self.pseudo_inputs is None:
             return StandardNormal()
@@ -187,10 +189,10 @@ class Latents(nn.Module):
         return Mixture(self.second.posterior(self.pseudo_inputs))
 
     def kl(self, q: Gaussian, z: Tensor, noise: Tensor, prior: Prior) -> Tensor:
-        """What the latents of each item cost, in nats, N×terms: a term a latent if they are apart.
+        """KL of each item in nats, N×terms; one term per latent if the latents are independent.
 
-        A term is exact where it can be, and else estimated by the draw z = `drawn(q, noise)`, N×L;
-        `noise` is N×`width`.
+        A term is exact if it has a closed form. Otherwise it is estimated from the draw
+        z = `drawn(q, noise)`, N×L; `noise` is N×`width`.
         """
         if self.second is None:
             return prior.kl(q, z)
@@ -199,7 +201,7 @@ class Latents(nn.Module):
         return torch.cat([self._kl_below(q, z, z2), prior.kl(q2, z2)], dim=1)
 
     def marginal_kl(self, q: Gaussian, z: Tensor, noise: Tensor, prior: Prior) -> Tensor:
-        """As `kl`, for every single latent, N×`width`, whatever the prior."""
+        """As `kl`, for every single latent, N×`width`, with any prior."""
         if self.second is None:
             return prior.marginal_kl(q, z)
         q2 = self.second.posterior(z)
@@ -207,9 +209,9 @@ class Latents(nn.Module):
         return torch.cat([self._kl_below(q, z, z2), prior.marginal_kl(q2, z2)], dim=1)
 
     def log_ratio(self, q: Gaussian, z: Tensor, noise: Tensor, prior: Prior) -> Tensor:
-        """The log-ratio log p(z) − log q(z|x) over all levels, in nats; D×B for D draws of B items.
+        """Log-ratio log p(z) − log q(z|x) over all levels in nats; D×B for D draws of B items.
 
-        q is of B×L, z = `drawn(q, noise)` of D×B×L, `noise` of D×B×`width`. With two levels it is
+        q has shape B×L, z = `drawn(q, noise)` D×B×L, and `noise` D×B×`width`. With two levels it is
         log p(z1|z2) + log p(z2) − log q(z1|x) − log q(z2|z1) (Burda et al. 2016).
         """
         if self.second is None:
@@ -228,7 +230,7 @@ class Latents(nn.Module):
         return torch.cat([mean, self.second.posterior(mean)[0]], dim=1)
 
     def draws(self, n: int, seed: int) -> Tensor:
-        """Randomness for n draws of the prior, n×(`width` + 1); its first rows are so for any n."""
+        """Random numbers for n prior draws, n×(`width` + 1); the first rows do not depend on n."""
         component = torch.zeros(n, 1)
         if self.components > 1:
             picks = seeded(seed, _COMPONENT)
@@ -238,7 +240,7 @@ class Latents(nn.Module):
         return torch.cat([prior(n, self.width, seed), component], dim=1)
 
     def sample(self, draws: Tensor, prior: Prior) -> Tensor:
-        """z1, N×L, for rows of `draws`."""
+        """Latents z1, N×L, for rows of `draws`."""
         if self.second is None:
             return prior.drawn(draws)
         z2 = prior.drawn(draws[:, self.first :])

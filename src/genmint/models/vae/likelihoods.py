@@ -1,38 +1,39 @@
-"""What a pixel is: the distribution of a grid, given what the decoder says of it."""
+"""Likelihoods p(x|z): distributions of the pixels of a grid, given the decoder's output."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from genmint.config import VAEConfig
-from genmint.models.noise import Noise
+from genmint.data.views.spec import Observation
+from genmint.models.shared.noise import Noise
 
-# exp(−7) of the range −1…1 is an eighth of a grey level: narrower, a pixel that never varies would
-# draw the scale towards zero for ever.
+# exp(−7) of the range −1…1 is an eighth of a grey level. Without this bound, the scale of a pixel
+# that never varies would decrease towards zero without limit.
 _MIN_LOG_SCALE = -7.0
 
-# Beyond exp(4) the levels differ by less than float32 can tell apart.
+# Beyond exp(4) the differences between levels are below the resolution of float32.
 _MAX_LOG_SCALE = 4.0
 
 
 class Bernoulli:
-    """Pixels that are on or off, on with the probability that their grey value says.
+    """Binary pixels that are on with a probability equal to their grey value.
 
-    Dynamic binarisation (Salakhutdinov and Murray 2008): every call of `observe` draws anew.
+    Dynamic binarisation (Salakhutdinov and Murray 2008): every call of `observe` draws new values.
     """
 
-    observation: ClassVar[Literal["binary", "8bit"]] = "binary"
+    observation: ClassVar[Observation] = "binary"
 
     def outputs(self, channels: int) -> int:
-        """Numbers that the decoder says of a pixel: a logit a channel."""
+        """Decoder outputs per pixel: one logit per channel."""
         return channels
 
     def observe(self, pixels: Tensor, noise: Noise) -> Tensor:
-        """uint8 N×C×H×W to float32 zeros and ones."""
+        """Binarise uint8 N×C×H×W; float32 zeros and ones."""
         level = noise.uniform(*pixels.shape).to(pixels.device)
         return (level * 255 < pixels).to(torch.float32)
 
@@ -46,29 +47,30 @@ class Bernoulli:
         return parameters.sigmoid()
 
     def encoded(self, x: Tensor) -> Tensor:
-        """What the encoder sees: the pixels as they are.
+        """Input of the encoder: the pixels unchanged.
 
-        Most are 0. Shifted to −1 they would all push at once, and many latent units never wake:
-        on MNIST the bound was 22 nats worse after 1,200 steps.
+        Most pixels are 0. If they were shifted to −1, all of them would contribute to every unit,
+        and many latent units would stay inactive. On MNIST the bound was 22 nats worse after 1,200
+        steps.
         """
         return x
 
 
 class DiscretisedLogistic:
-    """A logistic distribution cut into 256 levels (Kingma et al. 2016, Salimans et al. 2017).
+    """Logistic distribution discretised to 256 levels (Kingma et al. 2016, Salimans et al. 2017).
 
-    The levels lie at −1…1, 2/255 apart; the outermost two take the tails, so that the 256
-    probabilities sum to one.
+    The levels lie in −1…1 at a distance of 2/255. The outermost two include the tails, so that the
+    256 probabilities sum to one.
     """
 
-    observation: ClassVar[Literal["binary", "8bit"]] = "8bit"
+    observation: ClassVar[Observation] = "8bit"
 
     def outputs(self, channels: int) -> int:
-        """Numbers that the decoder says of a pixel: centres, then logarithms of the scale."""
+        """Decoder outputs per pixel: centres, then logarithms of the scale."""
         return 2 * channels
 
     def observe(self, pixels: Tensor, noise: Noise) -> Tensor:
-        """uint8 N×C×H×W to float32 0…1; nothing is drawn."""
+        """Convert uint8 N×C×H×W to float32 0…1; nothing is drawn."""
         return pixels.to(torch.float32) / 255
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
@@ -80,18 +82,18 @@ class DiscretisedLogistic:
         return log_logistic(x, mean, log_scale).flatten(1).sum(1)
 
     def mean(self, parameters: Tensor) -> Tensor:
-        """Centre of the distribution, cut to 0…1, N×C×H×W."""
+        """Centre of the distribution, clipped to 0…1, N×C×H×W."""
         return (parameters.chunk(2, dim=1)[0] * 0.5 + 0.5).clamp(0, 1)
 
     def encoded(self, x: Tensor) -> Tensor:
-        """What the encoder sees: −1…1."""
+        """Input of the encoder: pixels scaled to −1…1."""
         return 2 * x - 1
 
 
 class DiscretisedGaussian(DiscretisedLogistic):
-    """A normal distribution of learnt variance, cut into the same 256 levels.
+    """Normal distribution with learnt variance, discretised to the same 256 levels.
 
-    A probability as the logistic one is, not a density: their bounds compare.
+    Like the logistic one it is a probability, not a density, so that their bounds are comparable.
     """
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
@@ -104,10 +106,11 @@ class DiscretisedGaussian(DiscretisedLogistic):
 
 
 class DiscretisedLogisticMixture(DiscretisedLogistic):
-    """A mixture of such logistic distributions (Salimans et al. 2017, PixelCNN++, section 2.1).
+    """Mixture of discretised logistic distributions.
 
-    Its components are of whole pixels. Within one, the centre of a channel moves with the channels
-    before it, in proportion (section 2.2).
+    Salimans et al. 2017, PixelCNN++, section 2.1. Its components are distributions of whole pixels.
+    Within a component, the centre of a channel depends linearly on the channels before it (section
+    2.2).
     """
 
     def __init__(self, channels: int, mixtures: int) -> None:
@@ -115,14 +118,14 @@ class DiscretisedLogisticMixture(DiscretisedLogistic):
         self.mixtures = mixtures
 
     def outputs(self, channels: int) -> int:
-        """Numbers that the decoder says of a pixel: logits, then what each component needs."""
+        """Decoder outputs per pixel: logits, then the parameters of each component."""
         return self.mixtures * (1 + 2 * channels + channels * (channels - 1) // 2)
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
         """Log-probability in nats of x (0…1 in steps of 1/255, N×C×H×W); N.
 
         `parameters` is N×`outputs`×H×W: K logits, then for each of K components C centres, C
-        logarithms of the scale and C·(C − 1)/2 proportions, before tanh.
+        logarithms of the scale and C·(C − 1)/2 linear coefficients, before tanh.
         """
         logits, centre, log_scale, slopes = self._components(parameters)
         seen = (2 * x - 1).unsqueeze(1).expand_as(centre)
@@ -134,7 +137,7 @@ class DiscretisedLogisticMixture(DiscretisedLogistic):
         return of_pixels.logsumexp(1).flatten(1).sum(1)
 
     def mean(self, parameters: Tensor) -> Tensor:
-        """Expected value, each component's centre cut to the range, 0…1, N×C×H×W."""
+        """Expected value, with component centres clipped to the range; 0…1, N×C×H×W."""
         logits, centre, _, slopes = self._components(parameters)
         found = centre[:, :, :1].clamp(-1, 1)
         for channel in range(1, self.channels):
@@ -143,7 +146,7 @@ class DiscretisedLogisticMixture(DiscretisedLogistic):
         return (logits.softmax(1).unsqueeze(2) * found).sum(1) * 0.5 + 0.5
 
     def _components(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Logits N×K×H×W; centres, scales and proportions N×K×…×H×W."""
+        """Logits N×K×H×W; centres, log-scales and linear coefficients N×K×…×H×W."""
         logits, rest = parameters.tensor_split([self.mixtures], dim=1)
         of_components = rest.unflatten(1, (self.mixtures, -1))
         ends = [self.channels, 2 * self.channels]
@@ -151,7 +154,7 @@ class DiscretisedLogisticMixture(DiscretisedLogistic):
         return logits, centre, log_scale, slopes.tanh()
 
     def _moved(self, channel: int, centre: Tensor, slopes: Tensor, seen: Tensor) -> Tensor:
-        """Centres of a channel, N×K×H×W, after the channels before it were `seen`."""
+        """Centres of a channel, N×K×H×W, given the values `seen` of the channels before it."""
         first = channel * (channel - 1) // 2
         of_channel = slopes[:, :, first : first + channel]
         return centre[:, :, channel] + (of_channel * seen[:, :, :channel]).sum(2)
@@ -165,7 +168,7 @@ def log_logistic(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     lower = inverse * (centre - 1 / 255)
     below_upper = functional.logsigmoid(upper)
     above_lower = functional.logsigmoid(-lower)
-    # σ(a) − σ(b) = σ(a)·σ(−b)·(1 − exp(b − a)): exact where the plain difference cancels.
+    # σ(a) − σ(b) = σ(a)·σ(−b)·(1 − exp(b − a)) avoids the cancellation of the plain difference.
     inside = below_upper + above_lower + torch.log(-torch.expm1(-inverse * (2 / 255)))
     return _with_tails(x, below_upper, inside, above_lower)
 
@@ -176,7 +179,7 @@ def log_gaussian(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     centre = 2 * x - 1 - mean
     below_upper = torch.special.log_ndtr(inverse * (centre + 1 / 255))
     above_lower = torch.special.log_ndtr(-inverse * (centre - 1 / 255))
-    # Both ends on the side of the lower tail, where the logarithms of Φ are exact.
+    # By symmetry both ends are taken in the lower tail, where log Φ is accurate.
     far = centre.abs()
     outer = torch.special.log_ndtr(-inverse * (far + 1 / 255))
     inner = torch.special.log_ndtr(-inverse * (far - 1 / 255))
@@ -185,7 +188,7 @@ def log_gaussian(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
 
 
 def _with_tails(x: Tensor, lowest: Tensor, inside: Tensor, highest: Tensor) -> Tensor:
-    """The outermost levels take what lies beyond them."""
+    """Add the tails to the outermost levels."""
     return torch.where(x < 0.5 / 255, lowest, torch.where(x > 254.5 / 255, highest, inside))
 
 
@@ -193,7 +196,7 @@ Likelihood = Bernoulli | DiscretisedLogistic
 
 
 def likelihood_of(config: VAEConfig, channels: int) -> Likelihood:
-    """What `config.likelihood` names, for pixels of so many channels."""
+    """Likelihood named by `config.likelihood`, for pixels with `channels` channels."""
     match config.likelihood:
         case "bernoulli":
             return Bernoulli()

@@ -1,0 +1,29 @@
+"""`genmint bench`: what would make training faster on this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from genmint.commands.entries import Model, known_entry, open_project
+from genmint.common.errors import ConfigError
+
+
+def bench(
+    name: Model,
+    seconds: Annotated[
+        float, typer.Option("--seconds", help="Per setting, besides its start.")
+    ] = 10.0,
+) -> None:
+    """Time what could make a model's training faster here, and say what to set.
+
+    Trains the model for a few seconds with each precision, with and without torch.compile and, for
+    convolutions, both memory layouts, in turn; writes nothing. Run it on an idle machine.
+    """
+    from genmint.training.speed import bench
+
+    project, params = open_project()
+    if not 0 < seconds < 3600:
+        raise ConfigError(f"--seconds {seconds}: between 0 and an hour")
+    bench(project, params, known_entry(name, params.models, "model"), seconds)

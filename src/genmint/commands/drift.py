@@ -1,0 +1,55 @@
+"""`genmint drift`: whether new data differ from what the models learned."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from genmint.commands.entries import known_entry
+
+
+def drift(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[DATASET]...", help="Data set entries.", show_default="all that are watched"
+        ),
+    ] = None,
+    look: Annotated[bool, typer.Option("--look", help="Check now.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The records, for programs.")] = False,
+) -> int:
+    """Show whether new data drifted from what the models learned, and why.
+
+    Shows the latest drift check of each data set with an entry under drift in params.yaml. With
+    --look it checks now, as the flow `drift` does on a schedule: new data go through ingest and
+    Great Expectations in a checkout of their own, and windows of new items are tested. Nothing is
+    retrained. Exit code 1 where data may not enter.
+
+    \b
+      genmint drift --look faces
+    """
+    from genmint.common.project import Project
+    from genmint.drift.look import look as check
+    from genmint.drift.look import watched
+    from genmint.drift.show import lines_of
+    from genmint.drift.state import Shelf
+
+    project = Project.find()
+    known = watched(project, ignore_uncommitted=True)
+    what = "block under drift (as committed) for"
+    found = []
+    for name in [known_entry(name, known, what) for name in names or ()] or known:
+        if look:
+            found.append(check(project, name, ignore_uncommitted=True))
+        else:
+            found += Shelf(project, name).decisions(1)
+    if as_json:
+        print(json.dumps([each.model_dump(mode="json") for each in found], indent=2))
+    else:
+        for each in found:
+            print("\n".join(lines_of(each)))
+        if not found:
+            print("no drift check yet: `genmint drift --look`, or the flow `drift`")
+    return 1 if any(each.verdict == "stopped" for each in found) else 0

@@ -1,0 +1,31 @@
+"""`genmint explore`: a page that shows what a model has learnt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genmint.commands.entries import Target, open_project
+
+
+def explore(
+    target: Target,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help=".html")],
+    seed: Annotated[int, typer.Option("--seed", help="Of all draws.")] = 0,
+) -> None:
+    """Make a page that shows what a model has learnt.
+
+    VAE: the traversal of each latent with its KL in nats and the change that it causes, paths
+    between held-out items, attention maps. GAN: paths between samples. RNN of text: the surprisal
+    of each character, and what the attention looked back at.
+
+    \b
+      genmint explore image-vae --out image-vae.html
+    """
+    from genmint.reporting.explore import explore
+
+    project, _ = open_project()
+    explore(project, target, out, seed=seed)
+    print(f"wrote {out}")

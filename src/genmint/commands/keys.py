@@ -1,0 +1,35 @@
+"""`genmint keys`: which key signs what is written into the registry."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from genmint.commands.entries import Models, known_models, open_project
+
+
+def keys(
+    names: Models = None,
+    adopt: Annotated[
+        bool,
+        typer.Option(
+            "--adopt",
+            help="Sign with this key what is not signed and passes every other check; the key is "
+            "made if there is none.",
+        ),
+    ] = False,
+) -> int:
+    """Show which key signs what is written into the registry, and what is not signed.
+
+    The key is in the variable GENMINT_SIGNING_KEY or in .genmint/signing.key, which the first
+    promotion makes. Exit code 1 where something is not signed with it: such versions and journal
+    entries do not count. See docs/security.md.
+    """
+    from genmint.promotion import key_change
+
+    project, params = open_project()
+    chosen = known_models(params, names)
+    if adopt:
+        return key_change.adopt(project, params, chosen)
+    return key_change.show(project, chosen)

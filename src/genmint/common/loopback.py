@@ -1,0 +1,37 @@
+"""Loopback addresses, and bypassing proxies for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import MutableMapping
+from urllib.parse import urlsplit
+
+_NAMES = ("localhost", "127.0.0.1", "::1")
+# Variables with the server addresses for clients of MLflow and Prefect.
+_ADDRESSES = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach a server that listens on `host`."""
+    return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+
+
+def bypass_proxies(environment: MutableMapping[str, str]) -> None:
+    """Exclude loopback addresses from the proxies of the environment, if any are set.
+
+    Loopback is added to `NO_PROXY` in both spellings, of which clients prefer the lower-case one.
+    Without a proxy nothing is set, since that would hide the system's proxies from some clients.
+
+    Args:
+        environment: environment of this process, or of one to start.
+    """
+    if not any(name.lower().endswith("_proxy") for name in environment if environment[name]):
+        return
+    said = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    known = [each.strip() for each in said.split(",") if each.strip()]
+    if "*" in known:
+        return
+    hosts = (urlsplit(environment.get(name, "")).hostname or "" for name in _ADDRESSES)
+    wanted = (*_NAMES, *(host for host in hosts if is_loopback(host)))
+    value = ",".join(dict.fromkeys((*known, *wanted)))
+    environment["no_proxy"] = environment["NO_PROXY"] = value

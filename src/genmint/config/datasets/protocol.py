@@ -1,0 +1,74 @@
+"""How the models of a data set are measured: the feature extractor and the protocol."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from genmint.config.base import Frozen, PositiveInt, Seed, Share
+
+
+class ReferenceConfig(Frozen):
+    """Training of the feature extractor behind the Fréchet and kernel distances of a data set."""
+
+    min_accuracy: Share = Field(
+        0.0,
+        description="Share of the test split that the feature extractor must classify correctly. "
+        "Below it, the stage reference fails. "
+        "Raise it so that distances are not computed from poor features.",
+    )
+    epochs: PositiveInt = Field(
+        20,
+        description="Passes over the training split when the feature extractor is trained. "
+        "The training time is proportional to it. "
+        "Raise it if min_accuracy is not reached.",
+    )
+    seed: Seed = Field(
+        0,
+        description="Seed of the feature extractor's initial weights and order of items. "
+        "Changing it changes every Fréchet and kernel distance of the data set.",
+    )
+
+
+class Protocol(Frozen):
+    """How models of a data set are measured.
+
+    Values are only compared if they were measured under the same protocol.
+    """
+
+    samples: Annotated[int, Field(ge=3)] = Field(
+        256,
+        description="Number of samples that a model draws for its metrics. "
+        "More samples give less noise and take more time.",
+    )
+    resamples: Annotated[int, Field(ge=2)] = Field(
+        5,
+        description="Number of independent sets of samples that are drawn and measured. "
+        "They give the interval of each metric of samples. "
+        "Use more where sampling is fast.",
+    )
+    sample_length: PositiveInt | None = Field(
+        None,
+        description="Characters of each text that a model draws, for text data sets. "
+        "null means 512.",
+    )
+    importance_samples: PositiveInt = Field(
+        64,
+        description="k of the importance-weighted bound: draws from the posterior per item. "
+        "A larger k gives a tighter bound, in proportionally more time.",
+    )
+    seed: Seed = Field(
+        1234,
+        description="Seed of the samples, and of the binarisation of held-out images.",
+    )
+    batch_size: PositiveInt = Field(
+        256,
+        description="Items per batch during evaluation. "
+        "It affects memory only: results do not depend on it.",
+    )
+
+    @property
+    def text_length(self) -> int:
+        """Characters of each text that a model draws."""
+        return self.sample_length or 512

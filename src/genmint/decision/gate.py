@@ -1,0 +1,361 @@
+"""Gate decision of a model, as a pure function of numbers and hashes.
+
+The module reads no file, clock or registry, and imports neither torch nor mlflow. The same inputs
+give the same record on any machine. Promotion therefore repeats the decision and rejects a record
+that was not made from the files beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+from genmint.common.errors import ConfigError
+from genmint.config import metric_catalogue
+from genmint.config.gates import Bound, Gate
+from genmint.decision.gate_record import Check, Evidence, Record
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input file of a gate decision.
+
+    Attributes:
+        file: path relative to the project's root.
+        sha256: hash of the file; None if the file does not exist.
+        content: parsed JSON; None for weights and for unreadable files.
+        problem: why the file could not be read, in one sentence; None if it could.
+    """
+
+    file: str
+    sha256: str | None = None
+    content: Any = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All input files of the gate decision on one model."""
+
+    weights: Source
+    config: Source
+    metrics: Source
+    protocol: Source
+    items: Source
+    resamples: Source
+    cost: Source
+    validation: Source
+
+    def all(self) -> tuple[Source, ...]:
+        """Return every source in the order of the gate record."""
+        return (
+            self.weights,
+            self.config,
+            self.metrics,
+            self.protocol,
+            self.items,
+            self.resamples,
+            self.cost,
+            self.validation,
+        )
+
+
+class _Metrics(dict[str, Any]):
+    """Metrics by name, with the reason for each metric that is undefined for its data set."""
+
+    def __init__(self, values: Mapping[str, Any], left_out: Any) -> None:
+        super().__init__(values)
+        self.left_out: Mapping[str, Any] = left_out if isinstance(left_out, dict) else {}
+
+
+def decide(name: str, gate: Gate | None, sources: Sources, dataset: str) -> Record:
+    """Run all gate checks of a model; missing, unreadable or non-finite values fail.
+
+    Args:
+        name: name of the model entry.
+        gate: entry of the model in `gates`; None if it has none, which fails the gate.
+        sources: weights, configuration, metrics, protocol, cost and validation, as read from disk.
+        dataset: name of the data set entry that the model was trained on.
+    """
+    checks = [_configured(name, gate), *_data(sources.validation, dataset)]
+    checks += _belong_together(name, dataset, sources)
+    protocol = _mapping(sources.protocol)
+    metrics = _Metrics(_mapping(sources.metrics), protocol.get("left_out"))
+    checks.append(_all_finite(sources.metrics))
+    if gate is not None:
+        for metric, bound in gate.thresholds.items():
+            checks += _threshold(metric, bound, metrics, protocol)
+        checks += _health(gate, metrics) + _memorisation(gate, metrics) + _cost(gate, sources.cost)
+        checks = [_with_interval(check, metrics, gate.champion.confidence) for check in checks]
+    passed = sum(check.passed for check in checks)
+    return Record(
+        model=name,
+        passed=1 if passed == len(checks) else 0,
+        checks_passed=passed,
+        checks_failed=len(checks) - passed,
+        verdicts={check.name: _verdict(check) for check in checks},
+        mode="enforce" if gate is None else gate.mode,
+        checks=tuple(checks),
+        evidence=tuple(Evidence(file=s.file, sha256=s.sha256) for s in sources.all()),
+    )
+
+
+def _configured(name: str, gate: Gate | None) -> Check:
+    reason = f"params.yaml has no gates.{name}" if gate is None else f"gates.{name}"
+    return Check(name="configured", value=None, bound=None, passed=gate is not None, reason=reason)
+
+
+def _data(validation: Source, dataset: str) -> list[Check]:
+    """Check that the data set passed validation and that the report is for this data set."""
+    if validation.problem is not None:
+        return [_no("data.validated", None, 1, validation.problem)]
+    report = _mapping(validation)
+    verdict, problem = number(report, "passed", validation.file)
+    of = report.get("dataset")
+    if not problem and of != dataset:
+        problem = f"{validation.file} is about {of!r}, not {dataset!r}"
+    passed = not problem and verdict == 1
+    reason = problem or ("the data set may enter" if passed else "the data set was refused")
+    return [_check("data.validated", verdict, 1, passed, reason)]
+
+
+def _belong_together(name: str, dataset: str, sources: Sources) -> list[Check]:
+    """Check that weights, metrics and protocol belong to the same model; one check per file."""
+    protocol = sources.protocol
+    said = _mapping(protocol)
+    problem = protocol.problem
+    if problem is None and said.get("model") != name:
+        problem = f"{protocol.file} is about {said.get('model')!r}, not {name!r}"
+    if problem is None and said.get("dataset") != dataset:
+        problem = f"{protocol.file} is about data set {said.get('dataset')!r}, not {dataset!r}"
+    if problem is None and not isinstance(said.get("protocol"), dict):
+        problem = f"{protocol.file} does not say how the model was measured"
+    checks = [
+        _check(
+            "evidence.protocol",
+            protocol.sha256,
+            None,
+            problem is None,
+            problem or "the protocol is this model's",
+        )
+    ]
+    for key, source in (
+        ("weights", sources.weights),
+        ("config", sources.config),
+        ("metrics", sources.metrics),
+        ("items", sources.items),
+        ("resamples", sources.resamples),
+    ):
+        # A family without a likelihood has no items; its protocol then has the value null.
+        none = key == "items" and key in said and said[key] is None
+        checks.append(_as_measured(key, source, said.get(key), none, protocol.file))
+    return checks
+
+
+def _as_measured(key: str, source: Source, expected: Any, none: bool, protocol: str) -> Check:
+    """Check that a file matches the hash in the protocol file, or is absent if the hash is null."""
+    bound = expected if isinstance(expected, str) else None
+    passed = False
+    if source.problem is not None:
+        reason = source.problem
+    elif none:
+        passed = source.sha256 is None
+        reason = f"{source.file} {'does not exist' if passed else 'was not there when measured'}"
+    elif bound is None:
+        reason = f"{protocol} does not say which {key} were measured"
+    elif source.sha256 is None:
+        reason = f"{source.file} is missing"
+    else:
+        passed = source.sha256 == bound
+        reason = f"{source.file} {'is' if passed else 'is not'} what was measured"
+    return _check(f"evidence.{key}", source.sha256, bound, passed, reason)
+
+
+def _all_finite(metrics: Source) -> Check:
+    if metrics.problem is not None:
+        return _no("metrics.finite", None, None, metrics.problem)
+    values = _mapping(metrics)
+    if not values:
+        return _no("metrics.finite", None, None, f"{metrics.file} holds no metrics")
+    found = {key: _not_finite(value) for key, value in values.items()}
+    problems = [f"{key} {problem}" for key, problem in found.items() if problem]
+    if problems:
+        return _no("metrics.finite", None, None, "; ".join(problems))
+    return _check("metrics.finite", None, None, True, f"all {len(values)} metrics are finite")
+
+
+def _threshold(
+    metric: str, bound: Bound, metrics: Mapping[str, Any], protocol: Mapping[str, Any]
+) -> list[Check]:
+    checks = []
+    for side, word, at in (("min", "least", bound.min), ("max", "most", bound.max)):
+        if at is not None:
+            checks.append(_held(f"thresholds.{metric}.{side}", metrics, metric, at, word))
+    if bound.baseline is not None:
+        checks.append(_beats_baseline(metric, bound, bound.baseline, metrics, protocol))
+    return checks
+
+
+def _beats_baseline(
+    metric: str,
+    bound: Bound,
+    baseline: str,
+    metrics: Mapping[str, Any],
+    protocol: Mapping[str, Any],
+) -> Check:
+    higher = bound.min is not None
+    name = f"thresholds.{metric}.{baseline}"
+    value, problem = number(metrics, metric, "metrics")
+    if value is None:
+        return _no(name, None, None, problem)
+    known = protocol.get("baselines")
+    scores = known.get(metric) if isinstance(known, dict) else None
+    score, problem = number(scores if isinstance(scores, dict) else {}, baseline, "baselines")
+    if score is None:
+        return _no(name, value, None, f"no baseline {baseline} of {metric}: {problem}")
+    must = score + bound.margin if higher else score - bound.margin
+    out_of_reach = _out_of_reach(metric, must, higher=higher)
+    if out_of_reach:
+        sign = "+" if higher else "-"
+        asked = f"{baseline} ({score:.6g}) {sign} margin {bound.margin:g} is {must:.6g}"
+        return _no(name, value, must, f"{asked}, which can never be passed: {out_of_reach}")
+    passed = value > must if higher else value < must
+    word = "above" if higher else "below"
+    reason = f"{'is' if passed else 'is not'} {word} {baseline} ({score:.6g}) by {bound.margin:g}"
+    return _check(name, value, must, passed, reason)
+
+
+def _out_of_reach(metric: str, must: float, *, higher: bool) -> str | None:
+    """Return why no value can pass a derived bound; None if one can or the metric is unknown."""
+    try:
+        known = metric_catalogue.metric(metric)
+    except ConfigError:
+        return None
+    beyond = must >= known.high if higher else must <= known.low
+    return f"{metric_catalogue.range_of(metric)}; lower the margin" if beyond else None
+
+
+def _health(gate: Gate, metrics: Mapping[str, Any]) -> list[Check]:
+    asked = gate.health
+    most = {"nonfinite": asked.max_nonfinite, "recoveries": asked.max_recoveries}
+    least = {"active_units": asked.min_active_units, "coverage": asked.min_coverage}
+    return _bounded("health", metrics, most, least)
+
+
+def _memorisation(gate: Gate, metrics: Mapping[str, Any]) -> list[Check]:
+    asked = gate.memorisation
+    if asked is None:
+        return []
+    most = {
+        "copied": asked.max_copied,
+        "near_duplicates": asked.max_near_duplicates,
+        "copy_ratio": asked.max_copy_ratio,
+    }
+    least = {"copying_z": asked.min_copying_z, "authenticity": asked.min_authenticity}
+    return _bounded("memorisation", metrics, most, least)
+
+
+def _cost(gate: Gate, cost: Source) -> list[Check]:
+    most = {
+        "parameters": gate.cost.max_parameters,
+        "megabytes": gate.cost.max_megabytes,
+        "train_seconds": gate.cost.max_train_seconds,
+        "sample_milliseconds": gate.cost.max_sample_milliseconds,
+    }
+    return _bounded("cost", _mapping(cost), most, {}, cost.problem)
+
+
+def _bounded(
+    section: str,
+    values: Mapping[str, Any],
+    most: Mapping[str, float | None],
+    least: Mapping[str, float | None],
+    problem: str | None = None,
+) -> list[Check]:
+    """Check each value against its bound: at most `most`, at least `least`; None is no bound.
+
+    Args:
+        section: section of the gate; prefix of the check names.
+        values: measured values by name.
+        most: upper bounds by the same names.
+        least: lower bounds by the same names.
+        problem: why there are no values; replaces the message about a missing value.
+    """
+    return [
+        _held(f"{section}.{key}", values, key, bound, word, problem)
+        for word, bounds in (("most", most), ("least", least))
+        for key, bound in bounds.items()
+        if bound is not None
+    ]
+
+
+def _held(
+    name: str,
+    values: Mapping[str, Any],
+    key: str,
+    bound: float,
+    word: str,
+    problem: str | None = None,
+) -> Check:
+    """Check that a value is at most or at least its bound; `word` is "most" or "least"."""
+    value, missing = number(values, key, "metrics")
+    if value is None:
+        return _no(name, None, bound, problem or missing)
+    passed = value <= bound if word == "most" else value >= bound
+    reason = f"{'is' if passed else 'is not'} at {word} {bound:g}"
+    return _check(name, value, bound, passed, reason)
+
+
+def number(values: Mapping[str, Any], key: str, where: str) -> tuple[float | None, str]:
+    """Return the finite number under `key` and "", or None and the reason why there is none."""
+    if key not in values:
+        left_out = values.left_out if isinstance(values, _Metrics) else {}
+        why = left_out.get(key)
+        return None, f"{key} is left out: {why}" if why else f"{key} is missing from {where}"
+    value = values[key]
+    problem = _not_finite(value)
+    return (None, f"{key} {problem}") if problem else (float(value), "")
+
+
+def _not_finite(value: Any) -> str:
+    """Return why a value is not a finite number; "" if it is one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"is {value!r}, not a number"
+    return "" if math.isfinite(value) else f"is {value}, not a finite number"
+
+
+def _mapping(source: Source) -> dict[str, Any]:
+    return source.content if isinstance(source.content, dict) else {}
+
+
+def _with_interval(check: Check, metrics: Mapping[str, Any], confidence: float) -> Check:
+    """Add a confidence interval to a check if the standard error of its metric is known."""
+    metric = check.name.partition(".")[2].partition(".")[0]
+    error: Any = metrics.get(f"{metric}_stderr")
+    if _not_finite(error) or not isinstance(check.value, float):
+        return check
+    reach = NormalDist().inv_cdf((1 + confidence) / 2) * error
+    low, high = check.value - reach, check.value + reach
+    if not (math.isfinite(low) and math.isfinite(high)):
+        # The limit exceeds the largest float, and a gate record holds finite numbers only.
+        return check
+    return check.model_copy(update={"low": low, "high": high})
+
+
+def _verdict(check: Check) -> dict[str, float | int | str]:
+    """Return the result of a check in the form that DVC can display: numbers and strings."""
+    found = check.model_dump(exclude={"name", "passed"}, exclude_none=True)
+    return {"passed": 1 if check.passed else 0, **found}
+
+
+def _check(
+    name: str, value: float | str | None, bound: float | str | None, passed: bool, reason: str
+) -> Check:
+    return Check(name=name, value=value, bound=bound, passed=passed, reason=reason)
+
+
+def _no(name: str, value: float | None, bound: float | None, reason: str) -> Check:
+    return _check(name, value, bound, False, reason)

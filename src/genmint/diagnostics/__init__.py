@@ -1,0 +1,1 @@
+"""`genmint doctor`: checks of machine, environment and checkout."""

@@ -1,0 +1,273 @@
+"""Generative adversarial network (Goodfellow et al. 2014), fully connected or convolutional.
+
+min_G max_D E[log D(x)] + E[log(1 − D(G(z)))], with D = σ(logit), computed from logits. Other
+losses and gradient penalties are in `adversarial`. A conditional generator gets the label
+together with its noise (Mirza and Osindero 2014). A conditional discriminator is that of
+`projection`. The samples of a training step have the labels of its data.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from genmint.common.errors import ConfigError
+from genmint.config import GANConfig, Optimiser
+from genmint.data.views.spec import DataSpec
+from genmint.models.gan.adversarial import accuracies, discriminator_loss, generator_loss, penalise
+from genmint.models.gan.diffaug import augment
+from genmint.models.gan.distances import coverage, sliced_wasserstein
+from genmint.models.gan.projection import Projection
+from genmint.models.shared.abilities import Decoder
+from genmint.models.shared.blocks import in_labelled_blocks, prior, to_bytes
+from genmint.models.shared.conditioning import classes_of, with_label
+from genmint.models.shared.family import Loss, Turn, evaluating
+from genmint.models.shared.networks import Norm, decoder, encoder, spectral
+from genmint.models.shared.noise import Noise
+
+# Type of both networks in `shared.networks`, by `network` of the model entry.
+_NETWORKS = {"mlp": "mlp", "dcgan": "conv", "residual": "residual"}
+
+# Maximum number of held-out items and minimum number of samples for choosing the best weights.
+_MAX_ITEMS, _MIN_SAMPLES = 2048, 1024
+# Maximum number of held-out items for coverage during training.
+_COVERED = 1024
+
+
+class GAN(Decoder):
+    """A generator from Gaussian noise to a grid, and its discriminator."""
+
+    on_a_sphere = True
+    config: GANConfig
+
+    def __init__(self, config: GANConfig, spec: DataSpec) -> None:
+        super().__init__()
+        self.config = config
+        self.spec = spec
+        if config.network != "mlp" and min(spec.shape[1:]) < 8:
+            raise ConfigError(
+                f"network: {config.network} needs a height and a width of 8 or more, and "
+                f"{spec.dataset} has {spec.shape[1]}×{spec.shape[2]}: use network: mlp"
+            )
+        self.classes = classes_of(config, spec)
+        count = 0 if self.classes is None else len(self.classes.names)
+        self.generator = decoder(
+            _NETWORKS[config.network],
+            config.latent + count,
+            config.hidden,
+            spec.shape,
+            act="relu",
+            norm="batch" if config.generator_norm == "auto" else config.generator_norm,
+            attention=config.attention,
+        )
+        network = encoder(
+            _NETWORKS[config.network],
+            (spec.shape[0] * config.pack, *spec.shape[1:]),
+            config.hidden,
+            1,
+            act="leaky-relu",
+            norm=_discriminator_norm(config),
+            attention=config.attention,
+            compared=config.minibatch_stddev,
+        )
+        self.discriminator: nn.Module = Projection(network, count) if count else network
+        if config.network == "dcgan":
+            self.apply(_dcgan_start)
+        if config.spectral_norm:
+            spectral(self.discriminator)
+        self._drawn: Tensor | None = None
+        # Both optimizer phases use the same batch of samples, except with several discriminator
+        # phases or with gradient accumulation, where it would take too much memory.
+        self._share = config.discriminator_steps == 1 and config.accumulate == 1
+        self._penalised = config.penalty.name != "none"
+
+    @property
+    def latent(self) -> int:
+        """Dimensions of the noise."""
+        return self.config.latent
+
+    def optimisers(self) -> dict[str, tuple[Optimiser, list[nn.Parameter]]]:
+        """Two groups, `discriminator` and `generator`."""
+        return {
+            "discriminator": (self.config.discriminator, list(self.discriminator.parameters())),
+            "generator": (self.config.generator, list(self.generator.parameters())),
+        }
+
+    def begin(self, step: int) -> None:
+        """Enable the penalty in every `every`-th step, starting at step 0."""
+        penalty = self.config.penalty
+        self._penalised = penalty.name != "none" and step % penalty.every == 0
+
+    def turns(self) -> tuple[Turn, ...]:
+        """Optimizer phases: the discriminator's, each on new data, then the generator's."""
+        return (Turn("discriminator"),) * self.config.discriminator_steps + (
+            Turn("generator", data=False),
+        )
+
+    def loss(
+        self, group: str, batch: Tensor, noise: Noise, *, fresh: bool, labels: Tensor | None = None
+    ) -> Loss:
+        """Loss of the discriminator, or after its step that of the generator.
+
+        Raises:
+            ConfigError: the batch of this process is not a multiple of the items judged together.
+        """
+        if group == "discriminator":
+            return self._discriminator_turn(batch, noise, labels)
+        fake = self._drawn
+        if fake is None:
+            fake = self._generate(self._begun(noise, len(batch), labels))
+        self._drawn = None
+        # The generator's step needs no gradient of the discriminator's weights.
+        self.discriminator.requires_grad_(False)
+        loss = generator_loss(self._judge(self._shown(fake, noise), labels), self.config.loss)
+        self.discriminator.requires_grad_(True)
+        return Loss(loss, {"generator_loss": loss.detach()})
+
+    def compile(self) -> None:
+        """Compile both networks."""
+        self._generate = torch.compile(self._generate, dynamic=False)  # type: ignore[method-assign]
+        self._judge = torch.compile(self._judge, dynamic=False)  # type: ignore[method-assign]
+
+    def health(self, data: Tensor, *, seed: int, labels: Tensor | None = None) -> dict[str, float]:
+        """`coverage`: share of held-out items that are near a sample, see `coverage`.
+
+        It falls if the generator drops modes of the data. It uses at most 1,024 items and as many
+        samples. Discriminator accuracy and margin are among the scalars of the losses.
+        """
+        real = data[:_COVERED].to(self.device)
+        asked = None if labels is None else labels[:_COVERED]
+        fake = self.sample(len(real), seed=seed, labels=asked)
+        return {"coverage": coverage(real, fake.to(self.device))}
+
+    def validation(
+        self, data: Tensor, *, seed: int, batch_size: int, labels: Tensor | None = None
+    ) -> dict[str, float]:
+        """`loss` is the sliced Wasserstein distance between samples and `data`.
+
+        It compares pixels of the first 2,048 items, with the same noise and directions each time.
+        It is only meant to rank the weights of one training run. The gate uses metrics of the
+        evaluate stage. For a conditional model it is the mean over `data` of the distance within
+        each item's class.
+        """
+        real = data[:_MAX_ITEMS].cpu()
+        times = math.ceil(_MIN_SAMPLES / len(real))
+        asked = None if labels is None else labels[:_MAX_ITEMS].cpu().repeat(times)
+        fake = self.sample(len(real) * times, seed=seed, batch_size=batch_size, labels=asked)
+        if asked is None:
+            return {"loss": float(sliced_wasserstein(real, fake, seed=seed))}
+        of_real = asked[: len(real)]
+        distances = [
+            (of_real == one).sum()
+            * sliced_wasserstein(real[of_real == one], fake[asked == one], seed=seed)
+            for one in of_real.unique()
+        ]
+        return {"loss": float(torch.stack(distances).sum() / len(real))}
+
+    def _discriminator_turn(self, batch: Tensor, noise: Noise, labels: Tensor | None) -> Loss:
+        real = batch.to(torch.float32) / 127.5 - 1
+        with torch.set_grad_enabled(self._share):
+            fake = self._generate(self._begun(noise, len(batch), labels))
+        self._drawn = fake if self._share else None
+        real, fake = self._shown(real, noise), self._shown(fake.detach(), noise)
+        on_real = self._judge(real, labels)
+        on_fake = self._judge(fake, labels)
+        form = self.config.loss
+        loss = discriminator_loss(on_real, on_fake, form, self.config.label_smoothing)
+        right = accuracies(on_real.detach(), on_fake.detach(), form)
+        scalars = {
+            "discriminator_loss": loss.detach(),
+            "accuracy_real": right[0],
+            "accuracy_fake": right[1],
+            # Difference of mean scores. Near 0 the networks are balanced. If it grows, the
+            # discriminator dominates.
+            "margin": (on_real.detach().mean() - on_fake.detach().mean()),
+        }
+        if self._penalised:
+            # Not compiled: torch.compile does not support second derivatives.
+            judge = partial(self._scores, labels=labels)
+            paid, scalars["slope"] = penalise(self.config.penalty, judge, real, fake, noise)
+            loss = loss + paid
+        return Loss(loss, scalars)
+
+    def _shown(self, grid: Tensor, noise: Noise) -> Tensor:
+        """Input of the discriminator: augmented items, with `pack` items as the channels of one.
+
+        Packing (Lin et al. 2018, PacGAN, section 2): if the generator drops modes, the items of a
+        pack are too similar. The discriminator can then distinguish such packs from packs of data.
+        """
+        together = self.config.pack * max(1, self.config.minibatch_stddev)
+        if len(grid) % together:
+            raise ConfigError(
+                f"batch_size: a process has {len(grid)} items, no multiple of {together}, the "
+                "samples that are judged together (pack, minibatch_stddev)"
+            )
+        grid = augment(grid, self.config.diffaug, noise)
+        pack = self.config.pack
+        return grid if pack == 1 else grid.unflatten(0, (-1, pack)).flatten(1, 2)
+
+    def _generate(self, z: Tensor) -> Tensor:
+        grid: Tensor = self.generator(z).float()
+        return grid.tanh()
+
+    def _begun(self, noise: Noise, rows: int, labels: Tensor | None) -> Tensor:
+        """Input of the generator in training."""
+        return with_label(noise.normal(rows, self.config.latent), labels, self.classes)
+
+    def _judge(self, grid: Tensor, labels: Tensor | None) -> Tensor:
+        return self._scores(grid, labels).float()
+
+    def _scores(self, grid: Tensor, labels: Tensor | None) -> Tensor:
+        found: Tensor
+        found = self.discriminator(grid) if labels is None else self.discriminator(grid, labels)
+        return found
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int,
+        batch_size: int = 256,
+        length: int | None = None,
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """Generate from n draws of N(0, I); uint8 n×C×H×W. `length` is not used."""
+        labels = self.labels_of(n, seed, labels)
+        return self.decode(prior(n, self.config.latent, seed), labels=labels)
+
+    def decode(self, z: Tensor, *, labels: Tensor | None = None) -> Tensor:
+        """Samples, uint8 N×C×H×W, for noise float32 N×`latent` (and labels, int64 N)."""
+        parts = []
+        with evaluating(self):
+            for rows, block, of in in_labelled_blocks(z, labels, self.device, self.pass_rows):
+                begun = with_label(block, of, self.classes)
+                unit = self.generator(begun).float().tanh() * 0.5 + 0.5
+                parts.append(to_bytes(unit[: rows.stop - rows.start]).cpu())
+        return torch.cat(parts)
+
+
+def _discriminator_norm(config: GANConfig) -> Norm:
+    """Resolve `auto`: batch normalisation in a DCGAN without gradient penalty or spectral norm.
+
+    Layer normalisation replaces it for wgan-gp (Gulrajani et al. 2017, section 4). There is none
+    for r1 and spectral normalisation, as in their papers.
+    """
+    if config.discriminator_norm != "auto":
+        return config.discriminator_norm
+    if config.network != "dcgan" or config.spectral_norm or config.penalty.name == "r1":
+        return "none"
+    return "layer" if config.penalty.name == "wgan-gp" else "batch"
+
+
+def _dcgan_start(module: nn.Module) -> None:
+    """Initialise weights from N(0, 0.02) and gains from N(1, 0.02) (Radford et al. 2016)."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)

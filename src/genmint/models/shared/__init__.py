@@ -1,0 +1,1 @@
+"""Code that all families share: interface, registry, networks, conditioning, model files."""

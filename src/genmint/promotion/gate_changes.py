@@ -1,0 +1,56 @@
+"""Differences between the gates of two versions, for the journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from genmint.common.errors import GenmintError
+from genmint.common.files import scratch_dir
+from genmint.common.project import Project
+from genmint.common.reading import read_yaml
+from genmint.registry.registry import Registry
+from genmint.registry.versions import Version
+from genmint.tracking.provenance import flatten
+
+
+def gate_changes(registry: Registry, earlier: Version, params: Path) -> str:
+    """Describe how the gate in `params` differs from the gate of an earlier version.
+
+    Args:
+        registry: registry that holds the version and the params.yaml of its gate.
+        earlier: the earlier version.
+        params: params.yaml of the model that is promoted.
+
+    Returns:
+        For example "its gate is another than that of version 1: thresholds.elbo.min -30.0 → -36.0";
+        "" if there is no difference.
+
+    Raises:
+        RegistryUnreachableError: the registry does not answer.
+    """
+    with scratch_dir() as scratch:
+        evaluation = registry.evaluation(earlier, scratch)
+        if evaluation is None or not Project(evaluation).params.is_file():
+            return f"by which gate version {earlier.version} was judged is not known"
+        try:
+            before = _gate(Project(evaluation).params, earlier.name)
+        except GenmintError:
+            return f"by which gate version {earlier.version} was judged cannot be read"
+    after = _gate(params, earlier.name)
+    changed = [
+        f"{key} {before.get(key, 'none')} → {after.get(key, 'none')}"
+        for key in sorted({*before, *after})
+        if before.get(key) != after.get(key)
+    ]
+    if not changed:
+        return ""
+    return f"its gate is another than that of version {earlier.version}: {', '.join(changed)}"
+
+
+def _gate(params: Path, name: str) -> dict[str, str]:
+    """Return the gate of a model with flattened keys: `thresholds.elbo.min` → "-30.0"."""
+    content = read_yaml(params)
+    gates: Any = content.get("gates") if isinstance(content, dict) else None
+    gate = gates.get(name) if isinstance(gates, dict) else None
+    return flatten(gate) if isinstance(gate, dict) else {}

@@ -1,0 +1,275 @@
+"""Journal entries in the registry: reading, and writing with optimistic concurrency.
+
+The journal of NAME is the registered model `NAME.journal`; its version N is entry N. MLflow offers
+one compare-and-set that works on SQLite, PostgreSQL and over HTTP: the number of a new version. A
+writer reads head N and creates a version that claims to be N+1. If the version gets another number,
+another writer was faster and the entry is void. The validity of an entry follows from the entry
+itself, so a writer that dies at any moment leaves nothing to clean up.
+
+An entry is signed with the project's key. An entry that others wrote or changed is void.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Mapping, Sequence
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from genmint.common.errors import TemporaryError
+from genmint.common.project_key import SIGNATURE_TAG, Key
+from genmint.registry.admission import Judge
+from genmint.registry.journal_entries import Entry, Move, RegistryState, before, last_valid
+from genmint.registry.versions import as_version, exists
+from genmint.tracking.write_conflicts import put
+
+# Interval between polls of the other writers' progress, in seconds.
+SECONDS_BETWEEN_LOOKS = 0.1
+LOOKS = 400
+
+_SUFFIX = ".journal"
+_CLAIM = "genmint.claims"
+_VOID = "genmint.void"
+_SETTLED = "genmint.settled"
+_PAGE = 200
+
+# Tag of each text field of an entry.
+_TEXTS = {
+    "kind": "genmint.kind",
+    "user": "genmint.user",
+    "weights": "genmint.weights",
+    "grounds": "genmint.grounds",
+    "left_weights": "genmint.left_weights",
+    "left_grounds": "genmint.left_grounds",
+    "previous_weights": "genmint.previous_weights",
+}
+_TIME = "genmint.time"
+# The description repeats the reason for people, who may edit it.
+_REASON = "genmint.reason"
+_VERSIONS = {
+    "version": "genmint.version",
+    "previous": "genmint.previous",
+    "left": "genmint.left",
+}
+# Value that replaces a version number if there is no champion.
+_NONE = "none"
+# Tags written with the entry and never changed afterwards; the signature covers them.
+_SIGNED = (_CLAIM, _TIME, _REASON, *_TEXTS.values(), *_VERSIONS.values())
+
+
+def journal_name(name: str) -> str:
+    """Return the name of the registered model that holds the journal of model `name`."""
+    return f"{name}{_SUFFIX}"
+
+
+def entries(client: MlflowClient, name: str, key: Key | None = None) -> list[Entry]:
+    """Return all entries of a journal, including void ones, oldest first.
+
+    Args:
+        client: client of a reachable registry.
+        name: name of the model.
+        key: key that entries are signed with; None disables the check of signatures.
+
+    Raises:
+        MlflowException: a request failed, for example because the journal may not be read.
+    """
+    written = _written(client, name)
+    return sorted((_entry(name, each, key) for each in written), key=lambda entry: entry.number)
+
+
+def sign_entries(client: MlflowClient, name: str, key: Key, numbers: Sequence[int]) -> None:
+    """Sign entries in their current state and replace existing signatures."""
+    for version in _written(client, name):
+        if int(version.version) in numbers:
+            tags = {_REASON: version.description or "", **version.tags}
+            changed = {_REASON: tags[_REASON], SIGNATURE_TAG: _signature(name, tags, key)}
+            for tag, value in changed.items():
+                put(
+                    client.set_model_version_tag,
+                    journal_name(name),
+                    str(version.version),
+                    tag,
+                    value,
+                )
+
+
+def _written(client: MlflowClient, name: str) -> list[ModelVersion]:
+    found: list[ModelVersion] = []
+    token = None
+    while True:
+        page = client.search_model_versions(
+            f"name = '{journal_name(name)}'", max_results=_PAGE, page_token=token
+        )
+        found += page
+        token = page.token
+        if not token:
+            break
+    if not found:
+        # A search omits models that the user may not read; a direct request raises an error
+        # instead.
+        exists(client, journal_name(name))
+    return found
+
+
+def append(
+    client: MlflowClient, name: str, registry_state: RegistryState, move: Move, judge: Judge
+) -> Entry | None:
+    """Append an entry, if the registry state that the decision was based on still holds.
+
+    It holds while the last valid entry is that of `registry_state`; void entries of others do not
+    count. A slow writer among many fast ones is thus rejected only because of actual moves.
+
+    Args:
+        client: client of a reachable registry.
+        name: name of the model.
+        registry_state: registry state that the writer's decision is based on.
+        move: content of the entry.
+        judge: decides which earlier champion `previous-champion` may point to.
+
+    Returns:
+        The entry; None if the champion was moved meanwhile and the writer must decide again.
+    """
+    _ensure(client, name)
+    values = _values(registry_state, move, judge)
+    for _ in range(LOOKS):
+        written = entries(client, name, judge.key)
+        if _last_move(written) != _last_move(registry_state.written):
+            return None
+        entry = _create(client, name, move, values, _head(written) + 1, judge.key)
+        if entry is not None and entry.valid:
+            return entry
+        if entry is not None:
+            # This tag is for people who read the journal in MLflow; validity does not depend on it.
+            _mark(client, name, entry, _VOID)
+        # A random delay breaks the lockstep of writers that keep voiding each other's entries.
+        time.sleep(random.uniform(0, SECONDS_BETWEEN_LOOKS))  # noqa: S311 - no secret
+    raise TemporaryError(
+        f"other processes keep writing the journal of {name}. Run the command again."
+    )
+
+
+def mark_settled(client: MlflowClient, name: str, entry: Entry) -> None:
+    """Mark an entry as finalised: aliases and version notes were seen to agree with it."""
+    _mark(client, name, entry, _SETTLED)
+
+
+def _values(registry_state: RegistryState, move: Move, judge: Judge) -> dict[str, str]:
+    """Return the content of an entry as tags, without the claimed number."""
+    values = {tag: getattr(move, key) for key, tag in _TEXTS.items() if getattr(move, key, "")}
+    values[_TIME] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    values[_REASON] = move.reason
+    for key, version in (("version", move.version), ("left", move.left)):
+        if version is not None:
+            values[_VERSIONS[key]] = as_version(version)
+    values.setdefault(_VERSIONS["version"], _NONE)
+    for named in before(registry_state.written, move):
+        if judge.why_not(named, whole=False) is None:
+            values[_VERSIONS["previous"]] = named.version
+            values[_TEXTS["previous_weights"]] = named.weights
+            break
+    return values
+
+
+def _create(
+    client: MlflowClient,
+    name: str,
+    move: Move,
+    values: dict[str, str],
+    claim: int,
+    key: Key | None,
+) -> Entry | None:
+    """Write an entry that claims a number; None if MLflow gave up because of other writers."""
+    tags = {**values, _CLAIM: str(claim)}
+    if key is not None:
+        tags[SIGNATURE_TAG] = _signature(name, tags, key)
+    try:
+        # The source is a pointer for people; nothing is loaded from an entry. It is not an MLflow
+        # address, because those must resolve and the version may be gone. The server requires an
+        # absolute path.
+        created = client.create_model_version(
+            journal_name(name),
+            source=f"genmint:/{name}/{move.version or move.left or _NONE}",
+            tags=tags,
+            description=move.reason,
+            await_creation_for=0,
+        )
+    except MlflowException:
+        # MLflow gives up after losing three races; the head shows whether that was the cause.
+        if _head(entries(client, name)) < claim:
+            raise
+        return None
+    return _entry(name, created, key, tags)
+
+
+def _signature(name: str, tags: Mapping[str, str], key: Key) -> str:
+    return key.sign("entry", _content(name, tags))
+
+
+def _content(name: str, tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the content that the signature of an entry covers."""
+    return {"name": name, **{tag: str(tags[tag]) for tag in _SIGNED if tag in tags}}
+
+
+def _last_move(written: Sequence[Entry]) -> int:
+    entry = last_valid(written)
+    return entry.number if entry else 0
+
+
+def _head(written: Sequence[Entry]) -> int:
+    """Return the highest number so far, 0 if none; the next entry claims one more."""
+    return written[-1].number if written else 0
+
+
+def _mark(client: MlflowClient, name: str, entry: Entry, tag: str) -> None:
+    put(client.set_model_version_tag, journal_name(name), str(entry.number), tag, "1")
+
+
+def _entry(
+    name: str, version: ModelVersion, key: Key | None, tags: dict[str, str] | None = None
+) -> Entry:
+    values = tags if tags is not None else dict(version.tags)
+    number = int(version.version)
+    texts = {key: str(values.get(tag, "")) for key, tag in _TEXTS.items()}
+    # Anyone can edit tags in MLflow; an entry without a valid version number is void.
+    numbers = {key: _number(values.get(tag)) for key, tag in _VERSIONS.items()}
+    none = values.get(_VERSIONS["version"]) == _NONE
+    forged = None
+    if key is not None:
+        forged = key.problem("entry", _content(name, values), values.get(SIGNATURE_TAG, ""))
+    claimed = values.get(_CLAIM) == str(number) and (none or numbers["version"] is not None)
+    return Entry(
+        number=number,
+        valid=claimed and forged is None,
+        forged=forged if claimed else None,
+        settled=values.get(_SETTLED) == "1",
+        version=numbers["version"],
+        previous=numbers["previous"],
+        left=numbers["left"],
+        reason=values.get(_REASON, version.description or ""),
+        time=values.get(_TIME, ""),
+        **texts,
+    )
+
+
+def _number(text: str | None) -> str | None:
+    return as_version(text) if text is not None and re.fullmatch("[1-9][0-9]{0,8}", text) else None
+
+
+def _ensure(client: MlflowClient, name: str) -> None:
+    registered = journal_name(name)
+    if client.search_registered_models(f"name = '{registered}'", max_results=1):
+        return
+    try:
+        client.create_registered_model(
+            registered,
+            tags={"genmint.journal": "1"},
+            description=f"The journal of `{name}`: version N is entry N. Written by genmint only.",
+        )
+    except MlflowException:
+        # Another process may have created it first; the search shows whether it did.
+        if not client.search_registered_models(f"name = '{registered}'", max_results=1):
+            raise

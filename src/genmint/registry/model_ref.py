@@ -1,0 +1,32 @@
+"""Model references on the command line: NAME, NAME@alias or NAME/version."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from genmint.common.errors import ConfigError
+
+_FORM = re.compile(r"(?P<name>[a-z][a-z0-9-]*)(?:@(?P<alias>[\w-]+)|/(?P<version>[0-9]+))?")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model with an alias or a version number; if both are None, the local model."""
+
+    name: str
+    alias: str | None = None
+    version: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse NAME, NAME@alias or NAME/version.
+
+        Raises:
+            ConfigError: `text` has another form.
+        """
+        found = _FORM.fullmatch(text)
+        if found is None:
+            raise ConfigError(f"{text!r}: write NAME, NAME@alias or NAME/version")
+        return cls(**found.groupdict())

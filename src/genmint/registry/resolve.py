@@ -1,0 +1,87 @@
+"""Resolution of `NAME@ALIAS` or `NAME/NUMBER` to a registered version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from genmint.common.errors import GenmintError
+from genmint.common.files import sha256_file
+from genmint.common.project import Project
+from genmint.models.shared.record import CONFIG, WEIGHTS
+from genmint.registry.journal import CHAMPION
+from genmint.registry.registry import Registry
+from genmint.registry.versions import Version
+from genmint.stages.gate import read_record
+
+
+def champion(project: Project, name: str) -> Version | None:
+    """Return the champion of a model, None if there is none; creates no store.
+
+    Raises:
+        RegistryUnreachableError: the registry does not answer, which is different from None.
+    """
+    registry = Registry.existing(project)
+    number = None if registry is None else registry.aliases(name).get(CHAMPION)
+    return None if registry is None or number is None else registry.get(name, number)
+
+
+def resolve(
+    project: Project, name: str, *, alias: str | None = None, version: str | None = None
+) -> tuple[Registry, Version]:
+    """Return the version for an alias or a number, and the registry that has it.
+
+    Raises:
+        GenmintError: there is no such alias or version.
+        RegistryUnreachableError: the registry does not answer.
+    """
+    wanted = f"{name}@{alias}" if version is None else f"{name}/{version}"
+    way_out = f"Run `genmint promote {name}`, or `genmint status` to see what there is."
+    registry = Registry.existing(project)
+    if registry is None:
+        raise GenmintError(f"{wanted}: nothing is registered yet. {way_out}")
+    number = version if version is not None else registry.aliases(name).get(str(alias))
+    found = None if number is None else registry.get(name, number)
+    if found is None and number is not None and version is None:
+        raise GenmintError(
+            f"{wanted}: the alias points to version {number}, which does not exist. "
+            f"Run `genmint reconcile {name}`."
+        )
+    if found is None:
+        raise GenmintError(f"{wanted}: there is no such version. {way_out}")
+    return registry, found
+
+
+def download(
+    project: Project,
+    name: str,
+    target: Path,
+    *,
+    alias: str | None = None,
+    version: str | None = None,
+) -> Path:
+    """Copy a registered model into `target`; return the folder for `models.shared.store.load`.
+
+    Raises:
+        GenmintError: there is no such alias or version, it is not a genmint model, or its files are
+            not those that were registered.
+        RegistryUnreachableError: the registry does not answer.
+    """
+    registry, found = resolve(project, name, alias=alias, version=version)
+    folder, evaluation = registry.download(found, target)
+    for file, expected in _registered_as(found, Project(evaluation)).items():
+        if expected != sha256_file(folder / file):
+            raise GenmintError(
+                f"{name}/{found.version}: its {file} is not the one that was registered. "
+                f"Run `genmint reconcile {name}` and `genmint lineage {name}/{found.version}`."
+            )
+    return folder
+
+
+def _registered_as(version: Version, evaluation: Project) -> dict[str, str]:
+    """Return the sha256 of the model's files, as far as version and gate record give them."""
+    known = {WEIGHTS: version.weights} if version.weights else {}
+    if evaluation.gate_record(version.name).is_file():
+        gated = read_record(evaluation, version.name).hashes()
+        config = gated.get(f"models/{version.name}/{CONFIG}")
+        known |= {CONFIG: config} if config else {}
+    return known

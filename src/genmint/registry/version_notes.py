@@ -1,0 +1,57 @@
+"""Notes on a version's page in MLflow: rolled back, or alias reverted.
+
+Tags and the first line of the description are for people. Whether a version is rolled back is
+derived from the journal.
+"""
+
+from __future__ import annotations
+
+import re
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+
+from genmint.tracking.write_conflicts import put
+
+ROLLED_BACK = "genmint.rolled_back"
+REVERTED = "genmint.reverted"
+
+_NOTE = re.compile(r"\A> \*\*Alias put back\.\*\*[^\n]*\n\n?")
+
+
+def set_rolled_back(client: MlflowClient, version: ModelVersion, text: str) -> None:
+    """Mark a version as rolled back."""
+    if version.tags.get(ROLLED_BACK) != text:
+        put(client.set_model_version_tag, version.name, str(version.version), ROLLED_BACK, text)
+
+
+def set_reverted(client: MlflowClient, version: ModelVersion, reason: str) -> None:
+    """State on a version's page why `champion` may not point to it."""
+    number = str(version.version)
+    if version.tags.get(REVERTED) != reason:
+        put(client.set_model_version_tag, version.name, number, REVERTED, reason)
+    described = with_note(version.description or "", reason)
+    if version.description != described:
+        client.update_model_version(version.name, number, described)
+
+
+def clear(client: MlflowClient, version: ModelVersion) -> None:
+    """Remove all notes from a version that is champion."""
+    number = str(version.version)
+    for tag in (ROLLED_BACK, REVERTED):
+        if tag in version.tags:
+            put(client.delete_model_version_tag, version.name, number, tag)
+    described = version.description or ""
+    if without_note(described) != described:
+        client.update_model_version(version.name, number, without_note(described))
+
+
+def with_note(description: str, reason: str) -> str:
+    """Put the reason at the start of a description, and replace an older one."""
+    line = " ".join(reason.split())
+    return f"> **Alias put back.** {line}\n\n{without_note(description)}"
+
+
+def without_note(description: str) -> str:
+    """Return a description without the line added by `with_note`."""
+    return _NOTE.sub("", description)

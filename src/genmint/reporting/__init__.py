@@ -1,0 +1,1 @@
+"""Output for people: status, report page, exploration page and sample files."""

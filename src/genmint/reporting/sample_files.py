@@ -1,0 +1,203 @@
+"""Export of samples and latent coordinates of a model to files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genmint.common.errors import ConfigError
+from genmint.common.files import atomic_path
+from genmint.common.project import Project
+from genmint.config import Params, Protocol
+from genmint.registry.loading import open_model
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import PIL.Image
+    from torch import Tensor
+
+    from genmint.data.views.spec import DataSpec
+
+
+def sample_to_file(
+    project: Project,
+    params: Params,
+    target: str,
+    out: Path,
+    *,
+    n: int,
+    seed: int,
+    length: int | None = None,
+    label: str | None = None,
+    said: Mapping[str, Any] | None = None,
+) -> None:
+    """Draw `n` samples with `seed` and write them in the format of the suffix of `out`.
+
+    Those of a conditional model are all of the class `label`, or with its data's shares of all.
+    `said` is some of `genmint.models.shared.family.SAID`: a text begins with its prompt.
+
+    Raises:
+        ConfigError: the suffix does not fit the kind of sample, or the model does not support an
+            option.
+        GenmintError: see `genmint.registry.loading.open_model`.
+    """
+    if out.suffix not in (".png", ".wav", ".txt", ".npy"):
+        raise ConfigError(f"{out}: end the name in .png, .wav, .txt or .npy")
+    import torch
+
+    from genmint.models.shared.conditioning import asked_for
+
+    with open_model(project, target) as (_, model):
+        spec = model.spec
+        fits = _endings(spec)
+        if out.suffix not in fits:
+            raise ConfigError(f"{out}: {target} makes {spec.kind}; use {' or '.join(fits)}")
+        if length is None and not spec.shape:
+            block = params.datasets.get(spec.dataset)
+            length = block.protocol.text_length if block else Protocol().text_length
+        how = model.asked(n, said or {})
+        labels = asked_for(model.classes, label, n)
+        drawn = model.sample(n, seed=seed, length=length, labels=labels, **how)
+        if "prompt" in how:
+            drawn = torch.cat([how["prompt"], drawn], dim=1)
+    with atomic_path(out.resolve()) as temporary:
+        _write(drawn, spec, out.suffix, temporary)
+
+
+def encode_to_file(project: Project, target: str, out: Path) -> int:
+    """Write the latents of every prepared item, as an encoder finds them; returns the rows' number.
+
+    Columns: split, item (position in the split's array), label (if any), z_0 … z_{latent−1}
+    (float32).
+
+    Raises:
+        ConfigError: a model without an encoder, or an ending that is not .parquet or .csv.
+        GenmintError: see `genmint.registry.loading.open_model`; or the data set is not prepared.
+    """
+    if out.suffix not in (".parquet", ".csv"):
+        raise ConfigError(f"{out}: end the name in .parquet or .csv")
+    import pandas as pd
+
+    from genmint.data.prepared import SPLITS, Prepared
+    from genmint.data.views import tensors
+
+    parts = []
+    with open_model(project, target) as (name, model):
+        encoder = model.as_encoder
+        if encoder is None:
+            raise ConfigError(f"{name} is not a VAE: only an auto-encoder has an encoder")
+        prepared = Prepared(project.prepared(model.spec.dataset))
+        for split in SPLITS:
+            if not prepared.meta.items.get(split):
+                continue
+            data = tensors.load(prepared, split, model.spec)
+            known = tensors.labels_for(model.config, prepared, split)
+            z = encoder.encode(data, labels=known).numpy()
+            part = pd.DataFrame(z, columns=[f"z_{i}" for i in range(z.shape[1])])
+            labels = prepared.labels(split)
+            if labels is not None:
+                names = prepared.meta.labels or ()
+                part.insert(0, "label", [names[i] for i in labels])
+            part.insert(0, "item", range(len(part)))
+            part.insert(0, "split", split)
+            parts.append(part)
+    table = pd.concat(parts, ignore_index=True)
+    with atomic_path(out.resolve()) as temporary:
+        if out.suffix == ".csv":
+            table.to_csv(temporary, index=False)
+        else:
+            table.to_parquet(temporary, index=False)
+    return len(table)
+
+
+def _endings(spec: DataSpec) -> tuple[str, ...]:
+    if spec.kind == "image":
+        return (".png", ".npy")
+    if spec.kind == "text":
+        return (".txt", ".npy")
+    return (".wav", ".png", ".npy") if spec.view == "grid" else (".wav", ".npy")
+
+
+def _write(drawn: Tensor, spec: DataSpec, ending: str, path: Path) -> None:
+    import numpy as np
+
+    from genmint.data.views import tensors
+
+    if ending == ".npy":
+        with path.open("wb") as stream:
+            np.save(stream, drawn.numpy(), allow_pickle=False)
+        return
+    if ending == ".png":
+        grid = drawn if spec.view == "grid" else tensors.from_symbols(drawn, spec)
+        assert not isinstance(grid, list)
+        _write_png(grid.numpy(), path)
+        return
+    if ending == ".txt":
+        texts = tensors.from_symbols(drawn, spec)
+        assert isinstance(texts, list)
+        path.write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+        return
+    _write_wav(to_clips(drawn, spec), spec, path)
+
+
+def to_clips(drawn: Tensor, spec: DataSpec) -> npt.NDArray[np.int16]:
+    """Return samples of an audio model as int16 N×T; spectrograms are inverted by Griffin–Lim."""
+    from genmint.data.views import tensors
+    from genmint.data.views.spectrogram import to_sound
+
+    if spec.view == "grid":
+        assert spec.spectrogram is not None
+        assert spec.sample_rate is not None
+        assert spec.samples is not None
+        sound = to_sound(drawn, spec.spectrogram, spec.sample_rate, spec.samples)
+    else:
+        symbols = tensors.from_symbols(drawn, spec)
+        assert not isinstance(symbols, list)
+        sound = symbols
+    clips: npt.NDArray[np.int16] = sound.numpy()
+    return clips
+
+
+def _write_png(grid: npt.NDArray[np.uint8], path: Path) -> None:
+    """Write an approximately square contact sheet."""
+    import math
+
+    contact_sheet(grid, math.ceil(math.sqrt(len(grid)))).save(path, format="PNG")
+
+
+def contact_sheet(
+    grid: npt.NDArray[np.uint8], columns: int, *, smallest: int = 32
+) -> PIL.Image.Image:
+    """Return images, uint8 N×C×H×W, as a contact sheet with grey lines between them.
+
+    Small images are enlarged by an integer factor, so that their shorter side has at least
+    `smallest` pixels.
+    """
+    import math
+
+    import numpy as np
+    from PIL import Image
+
+    n, channels, height, width = grid.shape
+    rows = math.ceil(n / columns)
+    zoom = max(1, math.ceil(smallest / min(height, width)))
+    sheet = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1, channels), 128, np.uint8)
+    for i, picture in enumerate(grid):
+        y, x = 1 + i // columns * (height + 1), 1 + i % columns * (width + 1)
+        sheet[y : y + height, x : x + width] = picture.transpose(1, 2, 0)
+    image = Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+    size = (image.width * zoom, image.height * zoom)
+    return image.resize(size, Image.Resampling.NEAREST)
+
+
+def _write_wav(clips: npt.NDArray[np.int16], spec: DataSpec, path: Path) -> None:
+    """Write all clips in sequence, separated by an eighth of a second of silence."""
+    import numpy as np
+    import soundfile
+
+    rate = spec.sample_rate or 8000
+    pause = np.zeros(rate // 8, np.int16)
+    strip = np.concatenate([part for clip in clips for part in (clip, pause)][:-1])
+    soundfile.write(path, strip, rate, subtype="PCM_16", format="WAV")

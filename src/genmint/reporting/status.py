@@ -1,0 +1,200 @@
+"""Training, gate and registry state of every model, and inconsistencies between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.table import Table
+
+from genmint import tracking
+from genmint.common.dvc_lock import read_lock
+from genmint.common.errors import GenmintError, RegistryError, RegistryMissingError
+from genmint.common.files import sha256_file
+from genmint.common.project import Project
+from genmint.config import Params
+from genmint.decision.gate_record import Record
+from genmint.models.shared.record import WEIGHTS
+from genmint.promotion.known_champions import had_champion
+from genmint.registry.championship import Championship
+from genmint.registry.journal_entries import RegistryState, rolled_back
+from genmint.registry.registry import Registry
+from genmint.registry.versions import Version
+from genmint.stages import gate
+
+
+@dataclass
+class State:
+    """State of one model; each of the `problems` names the command that fixes it."""
+
+    name: str
+    trained: str = "no"
+    gated: str = "no"
+    version: str = "–"
+    champion: str = "–"
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def status(project: Project, params: Params) -> int:
+    """Print the state of every model; return 1 if files, records and registry disagree.
+
+    The command is read-only: it creates no store, moves no alias and writes no file.
+    """
+    registry, problem = _registry(project)
+    states = []
+    for name in params.models:
+        state = State(name)
+        try:
+            _describe(project, params, registry, state)
+        except RegistryError as error:
+            state.problems.append(str(error))
+        states.append(state)
+    table = Table("model", "trained", "gate", "version", "champion")
+    for state in states:
+        table.add_row(state.name, state.trained, state.gated, state.version, state.champion)
+    console = Console()
+    console.print(table)
+    problems = [*_damaged_lock(project), *([problem] if problem else [])]
+    problems += [f"{state.name}: {text}" for state in states for text in state.problems]
+    notes = [f"{state.name}: {text}" for state in states for text in state.notes]
+    for text in problems + notes:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    if not problems:
+        console.print("files, records and registry agree")
+    return 1 if problems else 0
+
+
+def _damaged_lock(project: Project) -> list[str]:
+    try:
+        read_lock(project.lock)
+    except GenmintError as error:
+        return [str(error)]
+    return []
+
+
+def _registry(project: Project) -> tuple[Registry | None, str]:
+    """Return the registry, None if there is none, and an error message."""
+    try:
+        return Registry.existing(project), ""
+    except RegistryError as error:
+        return None, f"registry: {error}"
+
+
+def _describe(project: Project, params: Params, registry: Registry | None, state: State) -> None:
+    """Determine the state of one model."""
+    name = state.name
+    weights = project.model(name) / WEIGHTS
+    digest = sha256_file(weights) if weights.is_file() else None
+    if digest is not None:
+        state.trained = digest[:12]
+    record = _record(project, params, name, state) if digest is not None else None
+    if record is not None:
+        state.gated = ("passed" if record.passed else "refused") + (
+            " (dry-run)" if record.mode == "dry-run" else ""
+        )
+    if registry is None:
+        reachable = tracking.is_embedded() and not tracking.database(project).exists()
+        if record is not None and reachable:
+            seen = had_champion(project, name)
+            way_out = f"Run `genmint promote {name}`."
+            if seen is not None:
+                way_out = f"Restore it, or start anew: `genmint promote --first {name}`."
+            state.problems.append(
+                f"was gated, but nothing is registered: {tracking.database(project)} does not "
+                f"exist. {way_out}"
+            )
+        return
+    version = _compare_version(registry, state, digest, record)
+    _compare_champion(
+        state, Championship(registry).read(name, params.gates.get(name)), version, record
+    )
+
+
+def _record(project: Project, params: Params, name: str, state: State) -> Record | None:
+    """Return the gate record if it matches the current files, else add a problem."""
+    if not project.gate_record(name).is_file():
+        state.problems.append(f"is trained but not gated. Run `dvc repro gate@{name}`.")
+        return None
+    try:
+        record = gate.read_record(project, name)
+    except GenmintError as error:
+        state.problems.append(str(error))
+        return None
+    if record != gate.judge(project, params, name):
+        state.gated = "outdated"
+        state.problems.append(
+            f"the gate record is not that of these files. Run `dvc repro gate@{name}`."
+        )
+        return None
+    return record
+
+
+def _compare_version(
+    registry: Registry, state: State, digest: str | None, record: Record | None
+) -> Version | None:
+    """Compare the current files with the version and the run of these weights."""
+    name = state.name
+    way_out = f"Run `genmint promote {name}`."
+    version = registry.find(name, digest) if digest is not None else None
+    if version is not None:
+        state.version = version.version
+    elif record is not None and not record.distrusted():
+        state.problems.append(f"was gated ({state.gated}), but is not registered. {way_out}")
+    if digest is not None:
+        try:
+            with tracking.reaching(registry.address):
+                known = tracking.find_run(registry.client, name, digest)
+        except RegistryMissingError as error:
+            state.problems.append(str(error))
+        else:
+            if known is None:
+                state.problems.append(
+                    f"the tracker knows no run that made these weights. {way_out}"
+                )
+    return version
+
+
+def _compare_champion(
+    state: State, registry_state: RegistryState, version: Version | None, record: Record | None
+) -> None:
+    """Compare aliases, journal and gate records."""
+    name = state.name
+    entry = registry_state.entry
+    way_out = f"Run `genmint reconcile {name}`."
+    if registry_state.champion is not None:
+        state.champion = registry_state.champion
+    if registry_state.problem is not None:
+        assert entry is not None
+        state.problems.append(
+            f"journal entry {entry.number} names a champion that may not be one: "
+            f"{registry_state.problem}. {way_out}"
+        )
+    if registry_state.forged:
+        state.problems.append(registry_state.forged)
+    if registry_state.by_hand:
+        says = f"version {entry.version}" if entry is not None and entry.version else "none"
+        found = f"version {registry_state.champion}" if registry_state.champion else "none"
+        state.problems.append(f"champion is {found}, but the journal says {says}. {way_out}")
+    elif registry_state.problem is not None:
+        return
+    elif registry_state.unsettled or registry_state.previous_by_hand:
+        what = (
+            "a move is half done" if registry_state.unsettled else "`previous-champion` was moved"
+        )
+        state.problems.append(f"{what}. {way_out}")
+    elif registry_state.champion is None:
+        if (
+            version is not None
+            and _may_move(record)
+            and rolled_back(registry_state.written, version.weights, version.grounds) is None
+        ):
+            state.problems.append(
+                f"passed its gate, but there is no champion. Run `genmint promote {name}`."
+            )
+        if entry is not None:
+            state.notes.append(registry_state.why_none)
+
+
+def _may_move(record: Record | None) -> bool:
+    return record is not None and record.passed == 1 and record.mode == "enforce"

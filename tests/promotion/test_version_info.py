@@ -1,0 +1,106 @@
+"""A version's description says what was asked and found, in the room that a registry has."""
+
+from genmint.decision.comparison import Comparison, Contrast, Ruling
+from genmint.decision.gate_record import Check, Record
+from genmint.promotion.version_info import compared, description, refusals_in_a_row
+from genmint.registry.registry import Version
+
+WEIGHTS = "a" * 64
+
+
+def record(checks):
+    failed = sum(not check.passed for check in checks)
+    return Record(
+        model="image-vae",
+        passed=int(not failed),
+        checks_passed=len(checks) - failed,
+        checks_failed=failed,
+        verdicts={},
+        mode="enforce",
+        checks=tuple(checks),
+        evidence=(),
+    )
+
+
+def check(name, *, passed=True, reason="is at least 1"):
+    return Check(name=name, value=1.0, low=0.9, high=1.1, bound=1.0, passed=passed, reason=reason)
+
+
+def ruling():
+    found = Contrast(
+        metric="elbo",
+        aim="superior",
+        challenger=-19.0,
+        champion=-20.0,
+        difference=1.0,
+        low=0.75,
+        high=1.25,
+        bound=0.5,
+        passed=True,
+        reason="better by 1",
+    )
+    unknown = Contrast(metric="confident", aim="non-inferior", reason="is missing")
+    test = Comparison(better=True, confidence=0.9, contrasts=(found,))
+    second = Comparison(better=False, confidence=0.9, contrasts=(found, unknown))
+    return Ruling(champion="3", test=test, confirmation=second)
+
+
+def versions(*gates):
+    """Versions 1, 2, … with what their gates said."""
+    tags = [{"genmint.gate": said} if said else {} for said in gates]
+    return [
+        Version("tiny", str(number), "", said, "", None, "")
+        for number, said in enumerate(tags, start=1)
+    ]
+
+
+def test_refusals_count_up_to_the_latest_version_that_passed():
+    assert refusals_in_a_row([]) == 0
+    assert refusals_in_a_row(versions("refused", "passed")) == 0
+    assert refusals_in_a_row(versions("refused", "passed", "refused", "refused")) == 2
+    # Numbers are texts in the registry, and 10 comes after 9.
+    ten = versions(*["passed"] * 8, "passed", "refused")
+    assert refusals_in_a_row(sorted(ten, key=lambda version: version.version)) == 1
+    # One that was made by hand and has no gate was not refused.
+    assert refusals_in_a_row(versions("refused", "", "refused")) == 1
+
+
+def test_all_is_shown_where_there_is_room():
+    text = description(record([check("one"), check("two")]), WEIGHTS, ruling())
+    assert "| `one` | 1 | 0.9 … 1.1 | 1 | yes | is at least 1 |" in text
+    assert "| `two` |" in text
+    assert "`aaaaaaaaaaaa`" in text
+    assert compared(ruling()) in text
+    assert "genmint sample image-vae/VERSION" in text
+
+
+def test_a_comparison_shows_both_splits_with_limits_and_bounds():
+    text = compared(ruling())
+    assert "**Against champion version 3: not better** (one-sided limits at 90%)" in text
+    row = "| `elbo` | superior | -19 | -20 | 1 | 0.75 … 1.25 | 0.5 | yes |"
+    assert f"| test {row}" in text
+    assert f"| confirmation {row}" in text
+    assert "| confirmation | `confident` | non-inferior | – | – | – | – | – | **no** |" in text
+    assert ruling().reason in text
+
+
+def test_without_a_champion_there_is_no_comparison():
+    assert "Against" not in description(record([check("one")]), WEIGHTS, None)
+
+
+def test_what_passed_is_left_out_where_there_is_no_room():
+    checks = [check(f"check.{number}", reason="long " * 12) for number in range(80)]
+    refused = check("the.reason", passed=False, reason="is not at least 2")
+    text = description(record([*checks, refused]), WEIGHTS, ruling())
+    assert len(text) <= 5000
+    assert "**no** | is not at least 2" in text
+    assert "check.1" not in text
+    assert "The checks that passed are in the gate record" in text
+    assert compared(ruling()) in text
+
+
+def test_a_description_never_outgrows_the_column():
+    checks = [check(f"c.{number}", passed=False, reason="long " * 30) for number in range(80)]
+    text = description(record(checks), WEIGHTS, ruling())
+    assert len(text) == 5000
+    assert text.endswith("…")

@@ -1,0 +1,19 @@
+"""The note on top of a version's description comes, is renewed and goes without a trace."""
+
+import pytest
+
+from genmint.registry.version_notes import with_note, without_note
+
+TABLE = "`tiny`\n\n**Gate: refused**\n\n> **quoted**\n"
+
+
+@pytest.mark.parametrize("description", ["", TABLE])
+def test_a_note_comes_and_goes(description):
+    noted = with_note(description, "it failed\nits gate")
+    assert noted.startswith("> **Alias put back.** it failed its gate\n\n")
+    assert noted.endswith(description)
+    assert without_note(noted) == description
+
+
+def test_a_new_note_replaces_the_old_one():
+    assert with_note(with_note(TABLE, "first"), "second") == with_note(TABLE, "second")
