@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from genmint.common.dvc_rwlock import damaged_rwlock, mend_rwlock
+from genmint.common.dvc_rwlock import damaged_rwlock, holds_lock, mend_rwlock
 from genmint.common.errors import GenmintError
 from genmint.common.programs import run_dvc
 from genmint.common.project import Project
@@ -53,7 +53,13 @@ def test_what_dvc_wrote_stays(project):
     assert path.read_bytes() == before
 
 
-def test_while_a_dvc_runs_it_is_left_and_named(project):
+def test_without_a_table_nobody_holds_and_a_damaged_one_says_nothing(project):
+    assert not holds_lock(project, os.getpid())
+    damage(project)
+    assert holds_lock(project, os.getpid())
+
+
+def test_while_a_dvc_runs_it_holds_its_locks_and_the_table_is_left(project):
     (project.root / "dvc.yaml").write_text(
         "stages:\n  a:\n    cmd: touch b; sleep 60\n    outs: [a]\n"
     )
@@ -63,6 +69,8 @@ def test_while_a_dvc_runs_it_is_left_and_named(project):
         while not (project.root / "b").exists():
             assert time.monotonic() < deadline
             time.sleep(0.1)
+        assert holds_lock(project, running.pid)
+        assert not holds_lock(project, os.getpid())
         path = damage(project)
         assert f"process {running.pid} of DVC runs here" in mend_rwlock(project)
         assert path.exists()

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from genmint.common import file_lock
+from genmint.common.dvc_rwlock import holds_lock
 from genmint.common.errors import GenmintError
 from genmint.training.launch import speaks
 
@@ -50,7 +51,7 @@ def running(project: Project, stage: str) -> Iterator[None]:
         yield
         return
     # First, since the one that it waits for may outlive the DVC process.
-    with _ended_with_dvc(stage):
+    with _ended_with_dvc(project, stage):
         folder = project.state / "running"
         folder.mkdir(parents=True, exist_ok=True)
         with file_lock.held(folder / f"{stage}.lock", stage, "the same stage"):
@@ -58,11 +59,11 @@ def running(project: Project, stage: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _ended_with_dvc(stage: str) -> Iterator[None]:
+def _ended_with_dvc(project: Project, stage: str) -> Iterator[None]:
     if _STAGE not in os.environ:
         yield
         return
-    dvc = _starter()
+    dvc = _starter(project)
     if dvc is None:
         raise GenmintError(f"{stage}: not begun, since the `dvc` that started it has ended")
     over = threading.Event()
@@ -73,8 +74,12 @@ def _ended_with_dvc(stage: str) -> Iterator[None]:
         over.set()
 
 
-def _starter() -> psutil.Process | None:
-    """The process that ran this stage's command line; None if it has ended already."""
+def _starter(project: Project) -> psutil.Process | None:
+    """The DVC process that ran this stage's command line; None if it has ended already.
+
+    The parent is another process if DVC has ended: the one that takes over orphans. In a container
+    this is often a shell in the same session; it is told from DVC by DVC's lock table.
+    """
     import psutil
 
     try:
@@ -82,9 +87,8 @@ def _starter() -> psutil.Process | None:
         # Some shells become the command that they run, others stay and wait for it.
         if parent.name() in _SHELLS and "-c" in parent.cmdline():
             parent = psutil.Process(parent.ppid())
-        # Not `dvc`, which has this process in its own session, but who has taken it over since.
-        return parent if os.getsid(parent.pid) == os.getsid(0) else None
-    except (psutil.NoSuchProcess, ProcessLookupError):
+        return parent if holds_lock(project, parent.pid) else None
+    except psutil.NoSuchProcess:
         return None
 
 

@@ -1,4 +1,6 @@
-"""Repair of DVC's lock table, which is left empty if DVC is killed while writing it.
+"""DVC's lock table: which processes hold locks in it, and its repair.
+
+The table is left empty if DVC is killed while writing it.
 
 DVC refuses to work with a damaged table and does not repair it, since another DVC process may hold
 locks in it. If no DVC process runs, no locks are held.
@@ -9,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -20,16 +23,35 @@ _SECONDS_BETWEEN_LOOKS = 0.1
 
 def damaged_rwlock(project: Project) -> Path | None:
     """Return the path of the project's DVC lock table if it is damaged, else None."""
-    for folder in (project.root, *project.root.parents):
-        if (folder / ".dvc").is_dir():
-            path = folder / ".dvc" / "tmp" / "rwlock"
-            for _ in range(_LOOKS):
-                if not path.is_file() or _holds(path):
-                    return None
-                # DVC writes the file in place; another process may be writing it now.
-                time.sleep(_SECONDS_BETWEEN_LOOKS)
-            return path
-    return None
+    path = _path(project)
+    try:
+        return path if path is not None and _read(path) is None else None
+    except OSError:
+        # The file was removed meanwhile, or is not readable for this user; DVC will report it.
+        return None
+
+
+def holds_lock(project: Project, pid: int) -> bool:
+    """Whether a process holds a lock in the project's DVC lock table.
+
+    `dvc` holds the locks of a stage's files while it runs the stage's command.
+
+    Args:
+        project: the checkout.
+        pid: id of the process.
+
+    Returns:
+        False too if there is no table; True if the table is damaged or not readable, which
+        leaves the question open.
+    """
+    path = _path(project)
+    try:
+        table = None if path is None else _read(path)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return path is not None and (table is None or pid in _pids(table))
 
 
 def mend_rwlock(project: Project) -> str | None:
@@ -52,14 +74,32 @@ def mend_rwlock(project: Project) -> str | None:
     return f"{path}: was damaged by a kill, and no DVC runs here: removed"
 
 
-def _holds(path: Path) -> bool:
-    try:
-        return isinstance(json.loads(path.read_bytes()), dict)
-    except (ValueError, RecursionError):
-        return False
-    except OSError:
-        # The file was removed meanwhile, or is not readable for this user; DVC will report it.
-        return True
+def _path(project: Project) -> Path | None:
+    for folder in (project.root, *project.root.parents):
+        if (folder / ".dvc").is_dir():
+            return folder / ".dvc" / "tmp" / "rwlock"
+    return None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return the content of the table; None if it is damaged."""
+    for _ in range(_LOOKS):
+        try:
+            table = json.loads(path.read_bytes())
+        except (ValueError, RecursionError):
+            table = None
+        if isinstance(table, dict):
+            return table
+        # DVC writes the file in place; another process may be writing it now.
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    return None
+
+
+def _pids(table: dict[str, Any]) -> set[int]:
+    """The processes in `{"write": {path: holder}, "read": {path: [holder, ...]}}`."""
+    writers = table.get("write", {}).values()
+    readers = [holder for holders in table.get("read", {}).values() for holder in holders]
+    return {int(holder["pid"]) for holder in (*writers, *readers)}
 
 
 def _running(root: Path) -> int | None:
