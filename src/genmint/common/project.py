@@ -67,9 +67,9 @@ class Project:
         """Result of the validation (written by validate)."""
         return self.root / "reports" / "data" / f"{dataset}.json"
 
-    def data_docs(self, dataset: str) -> Path:
-        """Browsable Data Docs of a data set (written by validate)."""
-        return self.root / "reports" / "data" / dataset
+    def validation_page(self, dataset: str) -> Path:
+        """HTML page of the validation (written by validate)."""
+        return self.root / "reports" / "data" / f"{dataset}.html"
 
     @property
     def recipes(self) -> Path:
