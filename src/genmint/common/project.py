@@ -100,6 +100,10 @@ class Project:
         """Metrics that are compared (written by evaluate)."""
         return self.root / "metrics" / f"{name}.json"
 
+    def protocol(self, name: str) -> Path:
+        """How a model was measured, and the hashes of what was measured (written by evaluate)."""
+        return self.root / "metrics" / f"{name}.protocol.json"
+
     def cost(self, name: str) -> Path:
         """Times, memory and sizes; cached separately, never compared (written by evaluate)."""
         return self.root / "metrics" / f"{name}.cost.json"

@@ -135,7 +135,7 @@ def _metrics(project: Project, name: str) -> list[dict[str, Any]]:
     from genmint.config.metric_catalogue import metric
 
     values = _optional(project.metrics(name)) or {}
-    protocol = _optional(project.root / "metrics" / f"{name}.protocol.json") or {}
+    protocol = _optional(project.protocol(name)) or {}
     rows = []
     for key, value in values.items():
         if key.endswith("_stderr"):
