@@ -40,7 +40,7 @@ from genmint.data.views.spec import DataSpec
 from genmint.models.shared import store
 from genmint.models.vae.model import VAE
 from genmint.training.devices import keep_memory, resolve_compile, resolve_precision, share_cores
-from genmint.training.loop import fit
+from genmint.training.loop import TrainingOptions, fit
 from genmint.training.stepper import Stepper
 
 _HERE = Path(__file__).parent
@@ -102,7 +102,8 @@ def precision(project: Project) -> list[str]:
             spec, train, validation, _ = loaded(project, config)
             for kind, losses in found.items():
                 model = store.build(config, spec)
-                outcome = fit(name, model, config, train, validation, precision=kind)
+                options = TrainingOptions(precision=kind)
+                outcome = fit(name, model, config, train, validation, options=options)
                 losses.append(outcome.best_loss)
         (a, sa), (b, sb) = ((statistics.mean(v), statistics.stdev(v)) for v in found.values())
         errors = (b - a) / math.sqrt((sa**2 + sb**2) / len(_SEEDS))
@@ -165,7 +166,8 @@ def timed(
     config = config.model_copy(update={"steps": steps, "validate_every": steps // 10})
     model = store.build(config, spec)
     began = time.perf_counter()
-    fit("timed", model, config, train, validation, precision=kind, compiled=compiled)
+    options = TrainingOptions(precision=kind, compiled=compiled)
+    fit("timed", model, config, train, validation, options=options)
     return model, time.perf_counter() - began, steps
 
 
