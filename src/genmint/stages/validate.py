@@ -44,7 +44,7 @@ def run(project: Project, params: Params, name: str) -> None:
     path = project.manifest(name)
     agreement.check_manifest(path, manifest.settings(path), name, dataset)
     suite = validation.read_suite(project.suite(dataset.kind))
-    found = manifest.read(project.manifest(name))
+    found = manifest.read(path)
     near = _near_duplicates(found, dataset)
     table = found.drop_columns(["sketch"]).to_pandas()
     table["duplicate_of"] = duplicates.copies(table)
@@ -57,30 +57,12 @@ def run(project: Project, params: Params, name: str) -> None:
     if dataset.split == "official":
         reasons = dict(sorted((reasons | _beside_official(table, near, reasons)).items()))
     alike = _alike(table, near, dataset, reasons)
-    items, quarantined = len(table), len(reasons)
-    left_out = manifest.left_out(project.manifest(name))
-    share = quarantined / items if items else 1.0
+    left_out = manifest.left_out(path)
     problems = [
-        f"{finding.rule.name} ({_with(finding.rule.arguments)}) found {finding.observed}"
-        for finding in verdict.findings
-        if finding.level == "set" and not finding.passed
+        *_bad_items(table, reasons, dataset),
+        *_failed_rules(verdict),
+        *_too_much_alike(alike, dataset),
     ]
-    if share > dataset.max_quarantined:
-        first = next(iter(reasons))
-        problems.insert(
-            0,
-            f"{quarantined} of {items} items are bad, more than max_quarantined "
-            f"({dataset.max_quarantined:g}) allows; the first is {table['id'][first]}: "
-            f"{reasons[first]}",
-        )
-    if alike["share"] > dataset.max_near_duplicates:
-        problems.append(
-            f"{alike['items']} items are nearly the same as others that stay (a share of "
-            f"{alike['share']:.3g}), more than max_near_duplicates allows "
-            f"({dataset.max_near_duplicates:g}); the largest group begins with "
-            f"{', '.join(alike['largest'][0])}. Leave copies out; or raise near_duplicates if "
-            "these are different items; or raise max_near_duplicates"
-        )
     quarantine.write(project.quarantine(name), _quarantined(table, reasons))
     write_json(
         project.validation(name),
@@ -88,25 +70,65 @@ def run(project: Project, params: Params, name: str) -> None:
             "dataset": name,
             "kind": dataset.kind,
             "passed": int(not problems),
-            "items": items,
-            "quarantined": quarantined,
-            "quarantined_share": share,
+            "items": len(table),
+            "quarantined": len(reasons),
+            "quarantined_share": _share(table, reasons),
             "max_quarantined": dataset.max_quarantined,
             "near_duplicates": alike,
             "left_out": [each.as_json() for each in left_out],
-            "manifest": sha256_file(project.manifest(name)),
+            "manifest": sha256_file(path),
             "expectations": [finding.as_json() for finding in verdict.findings],
         },
     )
-    others = sentence(left_out)
+    entering = f"{len(table) - len(reasons)} of {len(table)} items may enter"
+    _announce(project, name, entering, problems, sentence(left_out))
+
+
+def _announce(project: Project, name: str, entering: str, problems: list[str], others: str) -> None:
+    """Print how many items enter; raise DataError instead if there are problems."""
     if problems:
-        problems += [others] if others else []
+        problems = [*problems, others] if others else problems
         raise DataError(
             f"{name} may not enter: {'; '.join(problems)}. See {project.quarantine(name)} and "
             f"{project.data_docs(name) / 'index.html'}."
         )
-    entering = f"{items - quarantined} of {items} items may enter"
     print(f"{name}: {entering}{f'; {others}' if others else ''}")  # noqa: T201
+
+
+def _share(table: pd.DataFrame, reasons: dict[int, str]) -> float:
+    """Share of the items that are quarantined; 1 if there are no items."""
+    return len(reasons) / len(table) if len(table) else 1.0
+
+
+def _bad_items(table: pd.DataFrame, reasons: dict[int, str], dataset: Dataset) -> Iterator[str]:
+    """The problem of too many quarantined items, if there are too many."""
+    if _share(table, reasons) > dataset.max_quarantined:
+        first = next(iter(reasons))
+        yield (
+            f"{len(reasons)} of {len(table)} items are bad, more than max_quarantined "
+            f"({dataset.max_quarantined:g}) allows; the first is {table['id'][first]}: "
+            f"{reasons[first]}"
+        )
+
+
+def _failed_rules(verdict: validation.Verdict) -> Iterator[str]:
+    """One problem for each expectation of the whole data set that failed."""
+    for finding in verdict.findings:
+        if finding.level == "set" and not finding.passed:
+            rule = finding.rule
+            yield f"{rule.name} ({_with(rule.arguments)}) found {finding.observed}"
+
+
+def _too_much_alike(alike: dict[str, Any], dataset: Dataset) -> Iterator[str]:
+    """The problem of too many near-duplicates, if there are too many."""
+    if alike["share"] > dataset.max_near_duplicates:
+        yield (
+            f"{alike['items']} items are nearly the same as others that stay (a share of "
+            f"{alike['share']:.3g}), more than max_near_duplicates allows "
+            f"({dataset.max_near_duplicates:g}); the largest group begins with "
+            f"{', '.join(alike['largest'][0])}. Leave copies out; or raise near_duplicates if "
+            "these are different items; or raise max_near_duplicates"
+        )
 
 
 def _near_duplicates(found: pa.Table, dataset: Dataset) -> NearDuplicates:
