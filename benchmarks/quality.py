@@ -181,14 +181,37 @@ def pythae(
     config: ModelConfig, spec: DataSpec, train: Tensor
 ) -> tuple[tuple[float, float], int, float]:
     """Pythae's VAE and BaseTrainer on the same network, an epoch at a time until time is up."""
-    from pythae import models
     from pythae.data.datasets import BaseDataset
-    from pythae.models.base.base_utils import ModelOutput
-    from pythae.models.nn import BaseDecoder, BaseEncoder
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
 
     ours = store.build(config, spec)
     assert isinstance(ours, VAE)
+    model = pythae_model(config, spec, ours)
+    images = train.float() / 255
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        how = BaseTrainerConfig(
+            output_dir=folder, num_epochs=1, per_device_train_batch_size=config.batch_size,
+            learning_rate=1e-3,
+        )  # fmt: skip
+        trainer = BaseTrainer(
+            model, BaseDataset(images, torch.ones(len(images))), training_config=how
+        )
+        with contextlib.redirect_stderr(io.StringIO()):
+            trainer.prepare_training()
+            began, epochs = time.perf_counter(), 0
+            while time.perf_counter() - began < _SECONDS:
+                epochs += 1
+                trainer.train_step(epochs)
+        seconds = time.perf_counter() - began
+    _, _, _, test = loaded(Project.find(), config)
+    return judged(ours.eval(), test), epochs, seconds
+
+
+def pythae_model(config: ModelConfig, spec: DataSpec, ours: VAE) -> Any:
+    """Pythae's VAE that shares encoder and decoder with ours."""
+    from pythae import models
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
 
     class Encoder(BaseEncoder):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -207,28 +230,10 @@ def pythae(
         def forward(self, z: Tensor) -> ModelOutput:
             return ModelOutput(reconstruction=self.network(z).sigmoid())
 
-    images = train.float() / 255
     settings = models.VAEConfig(
         input_dim=spec.shape, latent_dim=config.latent, reconstruction_loss="bce"
     )
-    model = models.VAE(settings, encoder=Encoder(), decoder=Decoder())
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        how = BaseTrainerConfig(
-            output_dir=folder, num_epochs=1, per_device_train_batch_size=config.batch_size,
-            learning_rate=1e-3,
-        )  # fmt: skip
-        trainer = BaseTrainer(
-            model, BaseDataset(images, torch.ones(len(images))), training_config=how
-        )
-        with contextlib.redirect_stderr(io.StringIO()):
-            trainer.prepare_training()
-            began, epochs = time.perf_counter(), 0
-            while time.perf_counter() - began < _SECONDS:
-                epochs += 1
-                trainer.train_step(epochs)
-        seconds = time.perf_counter() - began
-    _, _, _, test = loaded(Project.find(), config)
-    return judged(ours.eval(), test), epochs, seconds
+    return models.VAE(settings, encoder=Encoder(), decoder=Decoder())
 
 
 PARTS = {"precision": precision, "mnist": mnist, "text": text}
