@@ -12,6 +12,7 @@ from genmint.data.ingestion.readers import reader_of
 from genmint.data.prepared import Prepared
 from genmint.drift.state import Shelf, State
 from genmint.evaluation.probe import Probe, read_probe, write_probe
+from genmint.evaluation.recorded import read_evaluation
 from genmint.evaluation.reference import read_reference
 from genmint.promotion import scores
 from genmint.stages import gate
@@ -31,12 +32,13 @@ def _of_the_gate(shop: Workshop) -> list[Target]:
     project, params = shop.project, shop.params
 
     def judged(path: Path) -> None:
-        assert gate.judge(project, params, "tiny").passed in (0, 1)
-        scores.challenger_scores(project, "tiny")
+        evaluation = read_evaluation(project, "tiny", params.models["tiny"].dataset)
+        assert gate.judge(evaluation, params).passed in (0, 1)
+        scores.recorded_scores(evaluation)
 
     read = (
         (project.metrics("tiny"),),
-        (scores.protocol_path(project, "tiny"),),
+        (project.protocol("tiny"),),
         (project.items("tiny"),),
         (project.resamples("tiny"), b'{"elbo": [1.0, 2.0]}'),
         (project.cost("tiny"),),

@@ -13,11 +13,10 @@ from tests.e2e.conftest import clone_of_the_project
 from tests.tracking.conftest import free_port, until
 from tests.tracking.front import Authority, Forward, Front
 
-from genmint.common.files import write_json
+from genmint.common.files import read_json, write_json
 from genmint.common.project import Project
 from genmint.config import load_params
 from genmint.decision.comparison import block_hash
-from genmint.promotion.scores import read_protocol
 from genmint.tracking.ui import server_arguments, server_environment
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
@@ -131,7 +130,7 @@ class Place:
             "model": "one",
             "block": block_hash(load_params(project.params).models["one"]),
             "seeds": list(range(5)),
-            "protocol": read_protocol(project, "one")["protocol"],
+            "protocol": read_json(project.protocol("one"))["protocol"],
             "values": {"elbo": values},
             "standard_deviation": {"elbo": statistics.stdev(values)},
         })  # fmt: skip

@@ -12,12 +12,11 @@ from pathlib import Path
 from genmint import tracking
 from genmint.common.files import sha256_json
 from genmint.common.project import Project
-from genmint.config import Params
 from genmint.decision.comparison import Contrast, Ruling
+from genmint.decision.evaluation import Evaluation
 from genmint.decision.gate_record import Record
 from genmint.evaluation.probe import PROBE
 from genmint.models.shared.record import load_record
-from genmint.promotion.scores import protocol_path, read_protocol
 from genmint.registry.registry import Registry
 from genmint.registry.versions import GROUNDS_TAG, Version
 from genmint.stages import gate
@@ -45,16 +44,11 @@ class Facts:
 
 
 def facts(
-    project: Project,
-    params: Params,
-    name: str,
-    record: Record,
-    registry: Registry,
-    run_id: str,
+    project: Project, evaluation: Evaluation, record: Record, registry: Registry, run_id: str
 ) -> Facts:
-    """Collect the tags of a version from model, gate record, run and dvc.lock."""
+    """Collect the tags of a version from model, evaluation, gate record, run and dvc.lock."""
+    name, dataset = evaluation.name, evaluation.dataset
     model = load_record(project.model(name))
-    measured = read_protocol(project, name)
     with tracking.reaching(registry.address):
         run_tags = registry.client.get_run(run_id).data.tags
     tags = {
@@ -62,14 +56,12 @@ def facts(
         "genmint.gate_mode": record.mode,
         "genmint.record": sha256_json(record.model_dump(mode="json")),
         GROUNDS_TAG: grounds(record),
-        "genmint.protocol": json.dumps(measured["protocol"], sort_keys=True),
+        "genmint.protocol": json.dumps(evaluation.measured()["protocol"], sort_keys=True),
         "genmint.prepared": model.prepared,
         "genmint.identity": model.identity,
-        "genmint.dataset": params.models[name].dataset,
-        "genmint.family": params.models[name].family,
-        "genmint.dvc": json.dumps(
-            tracking.model_hashes(project, name, params.models[name].dataset), sort_keys=True
-        ),
+        "genmint.dataset": dataset,
+        "genmint.family": model.model.family,
+        "genmint.dvc": json.dumps(tracking.model_hashes(project, name, dataset), sort_keys=True),
     }
     if "genmint.git_commit" in run_tags:
         tags["genmint.git_commit"] = run_tags["genmint.git_commit"]
@@ -175,7 +167,7 @@ def evaluation_files(project: Project, name: str, dataset: str) -> dict[str, Pat
         project.params,
         project.lock,
         project.metrics(name),
-        protocol_path(project, name),
+        project.protocol(name),
         project.cost(name),
         project.gate_record(name),
         project.validation(dataset),

@@ -12,14 +12,15 @@ import pyarrow.compute as pc
 
 from genmint.common.errors import DataError
 from genmint.common.escaping import printable
-from genmint.common.files import atomic_dir, sha256_file, write_json
+from genmint.common.files import sha256_file, write_json, write_text
 from genmint.common.project import Project
 from genmint.config import Dataset, Params
-from genmint.data import agreement, manifest, quarantine, validation
+from genmint.data import agreement, manifest, quarantine, validation, validation_page
 from genmint.data.ingestion.left_out import sentence
 from genmint.data.quarantine import Quarantined
 from genmint.data.splitting import assignment, duplicates
 from genmint.data.splitting.duplicates import SIMILARITY, NearDuplicates
+from genmint.data.validation import Finding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,7 @@ _REASON = 2000
 
 
 def run(project: Project, params: Params, name: str) -> None:
-    """Write data/quarantine/NAME.csv, reports/data/NAME.json and the Data Docs.
+    """Write data/quarantine/NAME.csv, reports/data/NAME.json and the page reports/data/NAME.html.
 
     All are written even if the validation fails, so that the cause can be inspected.
 
@@ -51,37 +52,36 @@ def run(project: Project, params: Params, name: str) -> None:
     table["near_duplicate_of"] = duplicates.representatives(table, near.rows)
     # The report is written last and an earlier one removed, so that an interrupted run leaves none.
     project.validation(name).unlink(missing_ok=True)
-    with atomic_dir(project.data_docs(name)) as docs:
-        verdict = validation.validate(table, suite, docs, _sentence(table, near, dataset))
+    verdict = validation.validate(table, suite)
     reasons = verdict.reasons
     if dataset.split == "official":
         reasons = dict(sorted((reasons | _beside_official(table, near, reasons)).items()))
     alike = _alike(table, near, dataset, reasons)
+    problems = _problems(table, dataset, verdict.findings, reasons, alike)
+    items, quarantined = len(table), len(reasons)
     left_out = manifest.left_out(path)
-    problems = [
-        *_bad_items(table, reasons, dataset),
-        *_failed_rules(verdict),
-        *_too_much_alike(alike, dataset),
-    ]
-    quarantine.write(project.quarantine(name), _quarantined(table, reasons))
-    write_json(
-        project.validation(name),
-        {
-            "dataset": name,
-            "kind": dataset.kind,
-            "passed": int(not problems),
-            "items": len(table),
-            "quarantined": len(reasons),
-            "quarantined_share": _share(table, reasons),
-            "max_quarantined": dataset.max_quarantined,
-            "near_duplicates": alike,
-            "left_out": [each.as_json() for each in left_out],
-            "manifest": sha256_file(path),
-            "expectations": [finding.as_json() for finding in verdict.findings],
-        },
-    )
-    entering = f"{len(table) - len(reasons)} of {len(table)} items may enter"
-    _announce(project, name, entering, problems, sentence(left_out))
+    others = sentence(left_out)
+    report = {
+        "dataset": name,
+        "kind": dataset.kind,
+        "passed": int(not problems),
+        "items": items,
+        "quarantined": quarantined,
+        "quarantined_share": quarantined / items if items else 1.0,
+        "max_quarantined": dataset.max_quarantined,
+        "near_duplicates": alike,
+        "left_out": [each.as_json() for each in left_out],
+        "manifest": sha256_file(path),
+        "expectations": [finding.as_json() for finding in verdict.findings],
+    }
+    rows = list(_quarantined(table, reasons))
+    quarantine.write(project.quarantine(name), rows)
+    notes = [_near_duplicates_note(table, near, dataset), *([others] if others else [])]
+    page = validation_page.render(report, verdict.findings, problems, rows, notes)
+    write_text(project.validation_page(name), page)
+    write_json(project.validation(name), report)
+    entering = f"{items - quarantined} of {items} items may enter"
+    _announce(project, name, entering, problems, others)
 
 
 def _announce(project: Project, name: str, entering: str, problems: list[str], others: str) -> None:
@@ -90,45 +90,42 @@ def _announce(project: Project, name: str, entering: str, problems: list[str], o
         problems = [*problems, others] if others else problems
         raise DataError(
             f"{name} may not enter: {'; '.join(problems)}. See {project.quarantine(name)} and "
-            f"{project.data_docs(name) / 'index.html'}."
+            f"{project.validation_page(name)}."
         )
     print(f"{name}: {entering}{f'; {others}' if others else ''}")  # noqa: T201
 
 
-def _share(table: pd.DataFrame, reasons: dict[int, str]) -> float:
-    """Share of the items that are quarantined; 1 if there are no items."""
-    return len(reasons) / len(table) if len(table) else 1.0
-
-
-def _bad_items(table: pd.DataFrame, reasons: dict[int, str], dataset: Dataset) -> Iterator[str]:
-    """The problem of too many quarantined items, if there are too many."""
-    if _share(table, reasons) > dataset.max_quarantined:
+def _problems(
+    table: pd.DataFrame,
+    dataset: Dataset,
+    findings: tuple[Finding, ...],
+    reasons: dict[int, str],
+    alike: dict[str, Any],
+) -> list[str]:
+    """Return why the data set is refused; empty if it is accepted."""
+    items, quarantined = len(table), len(reasons)
+    problems = [
+        f"{finding.rule.name} ({_with(finding.rule.arguments)}) found {finding.observed}"
+        for finding in findings
+        if finding.level == "set" and not finding.passed
+    ]
+    if not items or quarantined / items > dataset.max_quarantined:
         first = next(iter(reasons))
-        yield (
-            f"{len(reasons)} of {len(table)} items are bad, more than max_quarantined "
+        problems.insert(
+            0,
+            f"{quarantined} of {items} items are bad, more than max_quarantined "
             f"({dataset.max_quarantined:g}) allows; the first is {table['id'][first]}: "
-            f"{reasons[first]}"
+            f"{reasons[first]}",
         )
-
-
-def _failed_rules(verdict: validation.Verdict) -> Iterator[str]:
-    """One problem for each expectation of the whole data set that failed."""
-    for finding in verdict.findings:
-        if finding.level == "set" and not finding.passed:
-            rule = finding.rule
-            yield f"{rule.name} ({_with(rule.arguments)}) found {finding.observed}"
-
-
-def _too_much_alike(alike: dict[str, Any], dataset: Dataset) -> Iterator[str]:
-    """The problem of too many near-duplicates, if there are too many."""
     if alike["share"] > dataset.max_near_duplicates:
-        yield (
+        problems.append(
             f"{alike['items']} items are nearly the same as others that stay (a share of "
             f"{alike['share']:.3g}), more than max_near_duplicates allows "
             f"({dataset.max_near_duplicates:g}); the largest group begins with "
             f"{', '.join(alike['largest'][0])}. Leave copies out; or raise near_duplicates if "
             "these are different items; or raise max_near_duplicates"
         )
+    return problems
 
 
 def _near_duplicates(found: pa.Table, dataset: Dataset) -> NearDuplicates:
@@ -178,8 +175,8 @@ def _alike(
     }
 
 
-def _sentence(table: pd.DataFrame, near: NearDuplicates, dataset: Dataset) -> str:
-    """Return the sentence on near-duplicates for the Data Docs."""
+def _near_duplicates_note(table: pd.DataFrame, near: NearDuplicates, dataset: Dataset) -> str:
+    """Return the sentence on near-duplicates for the page."""
     out = table["duplicate_of"].notna() | table["error"].notna()
     alike = _alike(table, near, dataset, dict.fromkeys(np.flatnonzero(out), ""))
     if not near.compared:
