@@ -24,7 +24,8 @@ from genmint.config import DriftRule
 from genmint.drift.columns import compare
 from genmint.drift.decision import Window, close, decide
 from genmint.drift.features import frechet_drift
-from genmint.evaluation.extractor import Extractor, train_extractor
+from genmint.evaluation.extractor import Extractor
+from genmint.evaluation.extractor_training import train_extractor
 
 _TRAIN, _HELD_OUT = 600, 400
 

@@ -40,7 +40,7 @@ from genmint.data.views.spec import DataSpec
 from genmint.models.shared import store
 from genmint.models.vae.model import VAE
 from genmint.training.devices import keep_memory, resolve_compile, resolve_precision, share_cores
-from genmint.training.loop import fit
+from genmint.training.loop import TrainingOptions, fit
 from genmint.training.stepper import Stepper
 
 _HERE = Path(__file__).parent
@@ -102,7 +102,8 @@ def precision(project: Project) -> list[str]:
             spec, train, validation, _ = loaded(project, config)
             for kind, losses in found.items():
                 model = store.build(config, spec)
-                outcome = fit(name, model, config, train, validation, precision=kind)
+                options = TrainingOptions(precision=kind)
+                outcome = fit(name, model, config, train, validation, options=options)
                 losses.append(outcome.best_loss)
         (a, sa), (b, sb) = ((statistics.mean(v), statistics.stdev(v)) for v in found.values())
         errors = (b - a) / math.sqrt((sa**2 + sb**2) / len(_SEEDS))
@@ -165,7 +166,8 @@ def timed(
     config = config.model_copy(update={"steps": steps, "validate_every": steps // 10})
     model = store.build(config, spec)
     began = time.perf_counter()
-    fit("timed", model, config, train, validation, precision=kind, compiled=compiled)
+    options = TrainingOptions(precision=kind, compiled=compiled)
+    fit("timed", model, config, train, validation, options=options)
     return model, time.perf_counter() - began, steps
 
 
@@ -179,14 +181,37 @@ def pythae(
     config: ModelConfig, spec: DataSpec, train: Tensor
 ) -> tuple[tuple[float, float], int, float]:
     """Pythae's VAE and BaseTrainer on the same network, an epoch at a time until time is up."""
-    from pythae import models
     from pythae.data.datasets import BaseDataset
-    from pythae.models.base.base_utils import ModelOutput
-    from pythae.models.nn import BaseDecoder, BaseEncoder
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
 
     ours = store.build(config, spec)
     assert isinstance(ours, VAE)
+    model = pythae_model(config, spec, ours)
+    images = train.float() / 255
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        how = BaseTrainerConfig(
+            output_dir=folder, num_epochs=1, per_device_train_batch_size=config.batch_size,
+            learning_rate=1e-3,
+        )  # fmt: skip
+        trainer = BaseTrainer(
+            model, BaseDataset(images, torch.ones(len(images))), training_config=how
+        )
+        with contextlib.redirect_stderr(io.StringIO()):
+            trainer.prepare_training()
+            began, epochs = time.perf_counter(), 0
+            while time.perf_counter() - began < _SECONDS:
+                epochs += 1
+                trainer.train_step(epochs)
+        seconds = time.perf_counter() - began
+    _, _, _, test = loaded(Project.find(), config)
+    return judged(ours.eval(), test), epochs, seconds
+
+
+def pythae_model(config: ModelConfig, spec: DataSpec, ours: VAE) -> Any:
+    """Pythae's VAE that shares encoder and decoder with ours."""
+    from pythae import models
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
 
     class Encoder(BaseEncoder):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -205,28 +230,10 @@ def pythae(
         def forward(self, z: Tensor) -> ModelOutput:
             return ModelOutput(reconstruction=self.network(z).sigmoid())
 
-    images = train.float() / 255
     settings = models.VAEConfig(
         input_dim=spec.shape, latent_dim=config.latent, reconstruction_loss="bce"
     )
-    model = models.VAE(settings, encoder=Encoder(), decoder=Decoder())
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        how = BaseTrainerConfig(
-            output_dir=folder, num_epochs=1, per_device_train_batch_size=config.batch_size,
-            learning_rate=1e-3,
-        )  # fmt: skip
-        trainer = BaseTrainer(
-            model, BaseDataset(images, torch.ones(len(images))), training_config=how
-        )
-        with contextlib.redirect_stderr(io.StringIO()):
-            trainer.prepare_training()
-            began, epochs = time.perf_counter(), 0
-            while time.perf_counter() - began < _SECONDS:
-                epochs += 1
-                trainer.train_step(epochs)
-        seconds = time.perf_counter() - began
-    _, _, _, test = loaded(Project.find(), config)
-    return judged(ours.eval(), test), epochs, seconds
+    return models.VAE(settings, encoder=Encoder(), decoder=Decoder())
 
 
 PARTS = {"precision": precision, "mnist": mnist, "text": text}

@@ -43,7 +43,7 @@ from genmint.models.gan.model import GAN
 from genmint.models.shared import store
 from genmint.models.vae.model import VAE
 from genmint.training.devices import choose_device, resolve_compile, resolve_precision, share_cores
-from genmint.training.loop import fit
+from genmint.training.loop import TrainingOptions, fit
 
 _HERE = Path(__file__).parent
 _FOLDER = _HERE / "results" / "recipes"
@@ -99,7 +99,8 @@ def measure(name: str, case: Case) -> dict[str, Any]:
     train = train[: round(len(train) * case.share)]
     kind, compiled = resolve_precision(config, device), resolve_compile(config, device)
     model = store.build(config, spec).to(device)
-    outcome = fit(name, model, config, train, validation, precision=kind, compiled=compiled)
+    options = TrainingOptions(precision=kind, compiled=compiled)
+    outcome = fit(name, model, config, train, validation, options=options)
     torch.set_grad_enabled(False)
     began = time.perf_counter()
     if isinstance(model, VAE):

@@ -11,27 +11,19 @@ import genmint.flow.environment  # noqa: F401 - first, since Prefect reads its s
 
 # isort: split
 
-import itertools
-import math
-import threading
 import time
 from typing import Any, Literal
 
-import httpx
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
-from prefect.deployments import run_deployment
 from prefect.events import emit_event
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.states import Cancelling
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from genmint.common.cores import cores, threads_asked
 from genmint.common.dvc_config import has_remote
 from genmint.common.dvc_lock import read_lock
-from genmint.common.errors import ConfigError, GenmintError, TemporaryError, TrainsElsewhereError
+from genmint.common.errors import ConfigError, GenmintError, TrainsElsewhereError
 from genmint.common.files import sha256_json
 from genmint.common.project import Project
 from genmint.config import Params
@@ -46,19 +38,9 @@ from genmint.flow.stage import Crew, Outcome, StageError, reproduce
 from genmint.flow.worker import train_and_evaluate
 from genmint.services.again import AGAIN, find_commit
 from genmint.services.alerts import REFUSALS
-from genmint.services.attempts import Attempts, began
+from genmint.services.attempts import Attempts
 from genmint.services.durations import expected_seconds
-
-# Before Prefect's client is created: its server may be on this machine.
-
-WORKER = "train-model/worker"
-_POLL_SECONDS = 1.0
-# Time for `genmint services` to mark the runs of dead workers Crashed and schedule them again.
-_CRASH_PATIENCE_SECONDS = 90.0
-_SERVER_PATIENCE_SECONDS = 600.0
-_WORKER_ATTEMPTS = 3
-_SILENT = (httpx.TransportError, PrefectHTTPStatusError)
-_NO_WORKER_SECONDS = 30.0
+from genmint.services.worker_runs import WorkerRuns, check_deployed
 
 
 class Work:
@@ -76,13 +58,11 @@ class Work:
         self.force = force
         self.on_workers = on_workers
         self.crew = Crew()
-        self.ending = threading.Event()
-        self.sub_runs: set[Any] = set()
         run = _this_run()
         self.run_id = str(run.id)
         self.again = run.run_count > 1
         self.attempts = Attempts(run, get_run_logger().warning)
-        self.queue = run.work_queue_name
+        self.worker_runs = WorkerRuns(run.work_queue_name)
         self.token = transfer.cache_token(home)
         self.threads = threads_asked() or max(1, cores() // at_once)
         self.slots = Slots(max(1, cores() // self.threads))
@@ -99,15 +79,9 @@ class Work:
 
     def end(self) -> None:
         """End the processes here, and cancel the runs that were requested from workers."""
-        self.ending.set()
+        self.worker_runs.stop()
         self.crew.end()
-        for sub_run in tuple(self.sub_runs):
-            try:
-                with get_client(sync_client=True) as client:
-                    client.set_flow_run_state(sub_run, Cancelling(message="its flow was ended"))
-            except _SILENT as error:
-                # The run ends by itself, and its results are in the cache.
-                get_run_logger().warning("flow run %s could not be cancelled: %s", sub_run, error)
+        self.worker_runs.cancel()
 
 
 @flow(name="retrain", flow_run_name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=256))
@@ -143,7 +117,7 @@ def retrain(
     home = find_home()
     commit = find_commit(home, revision, ignore_uncommitted)
     if train_on == "workers":
-        _check_workers()
+        check_deployed()
     night = summary.Night(commit)
     if (attempt := _this_run().run_count) > 1:
         night.notes.append(f"Attempt {attempt} of this run, which went on after a crash: 'ran' "
@@ -318,17 +292,6 @@ def _chosen(params: Params, models: list[str]) -> list[str]:
     return models or list(params.models)
 
 
-def _check_workers() -> None:
-    with get_client(sync_client=True) as client:
-        try:
-            client.read_deployment_by_name(WORKER)
-        except ObjectNotFound:
-            raise ConfigError(
-                f"Prefect at {client.api_url} has no deployment {WORKER}, so no worker can train. "
-                'Run `genmint deploy`, or give train_on="here" to train in this process.'
-            ) from None
-
-
 def _on_worker(work: Work, unit: Unit) -> list[Outcome]:
     """Let a worker train a model; DVC then finds the results in its cache."""
     assert unit.model is not None
@@ -345,7 +308,7 @@ def _on_worker(work: Work, unit: Unit) -> list[Outcome]:
     entries = {stage: read_lock(work.checkout.lock)[stage] for stage in inputs}
     block = work.params.models[name].model_dump(mode="json")
     what = sha256_json([work.night.commit, block, entries])[:16]
-    message, before = _ask(work, name, order, f"{work.run_id}:{name}:{what}")
+    message, before = work.worker_runs.request(name, order, f"{work.run_id}:{name}:{what}")
     # The message has a place and the actions of DVC there; see train_model.py.
     place, _, did = message.rpartition(": ")
     work.night.where[name] = place
@@ -361,68 +324,3 @@ def _on_worker(work: Work, unit: Unit) -> list[Outcome]:
         Outcome(each.stage, "ran" if f"{each.stage} ran" in did else "cached", seconds)
         for each in found
     ], before)  # fmt: skip
-
-
-def _ask(work: Work, name: str, order: dict[str, Any], key: str) -> tuple[str, set[str]]:
-    """Request a run from the workers until one of them has completed it.
-
-    A flow that is started again finds the run that it requested before, by the key.
-
-    Returns:
-        Final message of the run, and the stages that began in the runs before it.
-
-    Raises:
-        GenmintError: the run failed, was cancelled, or crashed too often.
-    """
-    crashes, said, before = 0, "", set[str]()
-    for attempt in itertools.count():
-        asked = run_deployment(
-            WORKER, parameters=order, flow_run_name=name, timeout=0,
-            idempotency_key=f"{key}:{attempt}", work_queue_name=work.queue,
-        )  # fmt: skip
-        if asked.state.is_final() and not asked.state.is_completed():
-            # From an earlier attempt of this flow, which was started again since.
-            before |= began(asked.id)
-            continue
-        work.sub_runs.add(asked.id)
-        state = _wait(work, name, asked.id)
-        work.sub_runs.discard(asked.id)
-        if state.is_completed():
-            return str(state.message), before
-        said = str(state.message).removeprefix("Flow run encountered an exception: ")
-        if not state.is_crashed():
-            raise GenmintError(f"{state.name.lower()} on its worker: {said}")
-        crashes += 1
-        before |= began(asked.id)
-        if crashes == _WORKER_ATTEMPTS:
-            break
-        get_run_logger().warning("%s: %s; another worker is asked", name, said)
-    raise GenmintError(f"its run crashed {_WORKER_ATTEMPTS} times on workers: {said}")
-
-
-def _wait(work: Work, name: str, sub_run: Any) -> Any:
-    """Wait for the end of a run; a crashed run may be scheduled again meanwhile."""
-    warn_at = time.monotonic() + _NO_WORKER_SECONDS
-    crashed = silent = None
-    while not work.ending.wait(_POLL_SECONDS):
-        now = time.monotonic()
-        try:
-            with get_client(sync_client=True) as client:
-                state = client.read_flow_run(sub_run).state
-        except _SILENT as error:
-            # The server may be restarting; the worker continues meanwhile.
-            silent = silent or now
-            if now - silent > _SERVER_PATIENCE_SECONDS:
-                raise TemporaryError(f"Prefect's server does not answer: {error}") from None
-            continue
-        silent = None
-        crashed = (crashed or now) if state.is_crashed() else None
-        if state.is_final() and (crashed is None or now - crashed > _CRASH_PATIENCE_SECONDS):
-            return state
-        if state.is_scheduled() and now > warn_at:
-            warn_at = math.inf
-            get_run_logger().warning(
-                "%s waits for a free worker of the pool gpu. If there is none at all: "
-                "`genmint services`, or `prefect worker start --pool gpu`", name,
-            )  # fmt: skip
-    raise GenmintError("the flow is ending")

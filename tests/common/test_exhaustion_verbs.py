@@ -224,7 +224,8 @@ gates: {}
 PEAKS = """
 import os, resource, sys
 import numpy as np, torch
-from genmint.evaluation.extractor import Extractor, train_extractor
+from genmint.evaluation.extractor import Extractor
+from genmint.evaluation.extractor_training import train_extractor
 from genmint.metrics.memorisation import grid_memorisation
 from genmint.metrics.ngram import NGram
 from genmint.metrics.pixels import mean_plus_noise, pixel_bernoulli

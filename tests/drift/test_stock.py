@@ -11,7 +11,8 @@ from genmint.data.ingestion.sources import open_source
 from genmint.data.prepared import Prepared
 from genmint.drift import baseline, stock
 from genmint.drift.baseline import Baseline
-from genmint.evaluation.extractor import ExtractorInfo, save_extractor, train_extractor
+from genmint.evaluation.extractor import ExtractorInfo, save_extractor
+from genmint.evaluation.extractor_training import train_extractor
 from genmint.stages import prepare
 
 __all__ = ["data_project"]

@@ -117,6 +117,17 @@ def cached(checkout, digest):
     return (checkout.root / ".dvc/cache/files/md5" / digest[:2] / digest[2:]).exists()
 
 
+def restores_without_training(colleague, here):
+    """A clone pulls all results, has nothing to train, and samples from the champion."""
+    colleague.run("dvc", "pull", **here)
+    said = colleague.run("dvc", "repro", **here).stdout
+    assert "Data and pipelines are up to date." in said
+    keyless = {name: value for name, value in here.items() if name not in KEYS}
+    sample = ("genmint", "sample", "tiny-vae@champion", "-n", "4", "--out", "four.png")
+    colleague.run(*sample, **keyless)
+    assert (colleague.root / "four.png").stat().st_size > 0
+
+
 def test_one_home_trains_for_the_other_and_a_third_restores(
     tmp_path, origin, bucket, postgresql, request
 ):
@@ -152,15 +163,7 @@ def test_one_home_trains_for_the_other_and_a_third_restores(
         assert not (head.root / "mlflow.db").exists()
         assert not (head.root / "mlartifacts").exists()
 
-        # A third clone restores all of it and trains nothing.
-        here = environment(colleague, **addresses)
-        colleague.run("dvc", "pull", **here)
-        said = colleague.run("dvc", "repro", **here).stdout
-        assert "Data and pipelines are up to date." in said
-        keyless = {name: value for name, value in here.items() if name not in KEYS}
-        sample = ("genmint", "sample", "tiny-vae@champion", "-n", "4", "--out", "four.png")
-        colleague.run(*sample, **keyless)
-        assert (colleague.root / "four.png").stat().st_size > 0
+        restores_without_training(colleague, environment(colleague, **addresses))
     finally:
         servers.stop()
         servers.clean()

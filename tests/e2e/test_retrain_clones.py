@@ -14,6 +14,18 @@ from genmint.common.dvc_lock import read_lock
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 
 
+def start_worker(pool, env, folder, log):
+    """A worker of a pool, whose home is a clone of its own."""
+    machine = {**env, "GENMINT_HOME": str(folder), "HOME": str(folder),
+               "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@t.org"}  # fmt: skip
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool]
+    command += ["--type", "process", "--install-policy", "never"]
+    return subprocess.Popen(
+        command, cwd=folder, env=machine, stdout=subprocess.DEVNULL, stderr=log.open("wb"),
+        start_new_session=True,
+    )  # fmt: skip
+
+
 def test_two_clones_with_a_shared_remote(home, running, tmp_path):
     """The worker's clone trains, the flow's restores; dvc.lock is that of a run by hand."""
     remotes = tmp_path / "remotes"
@@ -37,14 +49,8 @@ def test_two_clones_with_a_shared_remote(home, running, tmp_path):
     try:
         # Pools of their own, so that the workers of the other tests have no part in it.
         for pool, place in (("far-cpu", "first"), ("far-gpu", "second")):
-            machine = {**env, "GENMINT_HOME": str(tmp_path / place), "HOME": str(tmp_path / place),
-                       "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@t.org"}  # fmt: skip
-            workers.append(subprocess.Popen(
-                [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type",
-                 "process", "--install-policy", "never"],
-                cwd=tmp_path / place, env=machine, stdout=subprocess.DEVNULL,
-                stderr=(tmp_path / f"{pool}.log").open("wb"), start_new_session=True,
-            ))  # fmt: skip
+            log = tmp_path / f"{pool}.log"
+            workers.append(start_worker(pool, env, tmp_path / place, log))
         move_deployments(running, {"retrain/now": "far-cpu", "train-model/worker": "far-gpu"})
         run = ask(running, "retrain/now", models=["two"])
         ended(running, run, "Completed", 300)

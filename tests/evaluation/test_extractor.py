@@ -5,13 +5,13 @@ import torch
 from genmint.common.errors import DataError, GenmintError
 from genmint.data.stacking import single_labels
 from genmint.evaluation import extractor as module
+from genmint.evaluation import extractor_training as training
 from genmint.evaluation.extractor import (
     FEATURES,
     ExtractorInfo,
     accuracy,
     load_extractor,
     save_extractor,
-    train_extractor,
 )
 
 
@@ -27,7 +27,9 @@ def bars(n, seed, shape=(1, 8, 8)):
 
 
 def train(grids, labels, task="labels", classes=3, epochs=8, seed=0):
-    return train_extractor(grids, labels, classes=classes, task=task, epochs=epochs, seed=seed)
+    return training.train_extractor(
+        grids, labels, classes=classes, task=task, epochs=epochs, seed=seed
+    )
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +95,7 @@ def test_large_sets_stop_at_the_budget(monkeypatch):
     monkeypatch.setattr(
         torch.optim.Adam, "step", lambda *a, **k: (steps.append(1), original(*a, **k))[1]
     )
-    monkeypatch.setattr(module, "_PIXEL_BUDGET", 64 * 640)
+    monkeypatch.setattr(training, "_PIXEL_BUDGET", 64 * 640)
     train(*bars(300, 0), epochs=1000)
     assert len(steps) == 10
 
@@ -119,7 +121,7 @@ def stacks(n, seed):
 
 @pytest.fixture(scope="module")
 def factored():
-    return train_extractor(
+    return training.train_extractor(
         *stacks(200, 0), classes=3, task="labels", epochs=8, seed=0, stacked=True
     )
 

@@ -6,7 +6,7 @@ import torch
 
 from genmint.config.datasets import Spectrogram
 from genmint.data.views import spectrogram
-from genmint.evaluation import extractor
+from genmint.evaluation import extractor, extractor_training
 from genmint.metrics import memorisation, ngram, pitch, pixels
 from genmint.models.gan import distances
 from genmint.models.shared import blocks
@@ -59,11 +59,12 @@ def test_counts_of_symbols(monkeypatch):
 
 def test_extractor(grids, monkeypatch):
     def trained():
-        return extractor.train_extractor(grids, None, classes=4, task="rotation", epochs=1, seed=0)
+        train = extractor_training.train_extractor
+        return train(grids, None, classes=4, task="rotation", epochs=1, seed=0)
 
     whole = trained()
     monkeypatch.setattr(extractor, "_PART_PIXELS", 81 * 7)
-    monkeypatch.setattr(extractor, "_PIXEL_BUDGET", 10_000)
+    monkeypatch.setattr(extractor_training, "_PIXEL_BUDGET", 10_000)
     parted = trained()
     assert parted.features(grids) == pytest.approx(whole.features(grids), abs=1e-3)
     chosen = torch.tensor([50, 3, 41, 0])

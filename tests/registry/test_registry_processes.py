@@ -12,6 +12,8 @@ import sys
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -214,20 +216,34 @@ def by_hand(version):
     return move
 
 
+@dataclass(frozen=True)
+class Killed:
+    """A command that is killed before each of its writes.
+
+    Attributes:
+        before: what was done to `stock`.
+        action: what is done and killed.
+        mends: what is done after that, and who may be champion in the end.
+        writes: how many writes there are at least.
+    """
+
+    before: Callable[..., None]
+    action: str
+    mends: dict[str, list[str]]
+    writes: int
+
+
 def killed(before, action, mends, writes, *marks):
     after = "; ".join(f"{then} {'/'.join(champions)}" for then, champions in mends.items())
-    return pytest.param(
-        before, action, mends, writes, id=f"{before.__name__}, {action}, {after}", marks=marks
-    )
+    case = Killed(before, action, mends, writes)
+    return pytest.param(case, id=f"{before.__name__}, {action}, {after}", marks=marks)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(
-    ("before", "action", "mends", "writes"),
+    "case",
     [
-        # What was done to `stock`, what is done and killed, what is done after that and who may be
-        # champion in the end, and how many writes there are at least.
         killed(better_and_registered, "promote", {"promote": ["5"], "reconcile": ["2", "5"]}, 6),
         killed(
             better, "promote", {"promote": ["5"], "reconcile": ["2", "5"]}, 15, pytest.mark.soak
@@ -238,12 +254,11 @@ def killed(before, action, mends, writes, *marks):
         killed(by_hand(None), "reconcile", {"reconcile": ["2"]}, 3, pytest.mark.soak),
     ],
 )
-def test_killed_before_each_write_in_turn(
-    promoters, stocked, restock, tmp_path, monkeypatch, before, action, mends, writes
-):
+def test_killed_before_each_write_in_turn(promoters, stocked, restock, tmp_path, monkeypatch, case):
+    action, mends = case.action, case.mends
     monkeypatch.setattr(journal, "_GRACE_SECONDS", 0.2)
     monkeypatch.setattr(journal, "_BY_HAND_SECONDS", 0.05)
-    before(stocked, monkeypatch)
+    case.before(stocked, monkeypatch)
     found = journal.aliases(MlflowClient(tracking.uri(stocked.project)), "tiny").get("champion")
     left, ends = [], {then: set() for then in mends}
     while True:
@@ -269,4 +284,4 @@ def test_killed_before_each_write_in_turn(
     new = {"promote": "5"}.get(action, next(iter(mends.values()))[0])
     assert set(left) == {found, new}
     assert ends == {then: set(champions) for then, champions in mends.items()}
-    assert len(left) >= writes
+    assert len(left) >= case.writes

@@ -11,7 +11,7 @@ from genmint.common.project import Project
 from genmint.config import RNNConfig, VAEConfig
 from genmint.data.views.spec import DataSpec
 from genmint.models.shared import store
-from genmint.reporting.sample_files import sample_to_file
+from genmint.reporting.sample_files import SampleRequest, sample_to_file
 
 VOCABULARY = ("<unk>", "<s>", "a", "b", " ", "\n")
 TEXT = DataSpec(
@@ -46,8 +46,7 @@ def draw(project, tmp_path):
     def to(name, ending, length=None, label=None, **said):
         out = tmp_path / f"x{ending}"
         knows = SimpleNamespace(datasets={})
-        how = {"length": length, "label": label, "said": said}
-        sample_to_file(project, knows, name, out, n=3, seed=0, **how)
+        sample_to_file(project, knows, name, out, SampleRequest(3, 0, length, label, said))
         return out
 
     return to

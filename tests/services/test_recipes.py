@@ -82,6 +82,32 @@ def block(page, word):
     return found
 
 
+def shell_of_a_host(head, host, log):
+    """A shell into which the commands of docs/cluster.md for a host with GPUs are typed."""
+    exports = [line for line in block("cluster.md", "export PREFECT_API_URL").splitlines()
+               if line.startswith("export ")]  # fmt: skip
+    typed = "\n".join([*exports, block("cluster.md", "gpus-0-1"), "wait"])
+    for said, meant in (
+        ("http://head.example.org:4200/api", head.addresses["PREFECT_API_URL"]),
+        ("http://head.example.org:5000", head.addresses["MLFLOW_TRACKING_URI"]),
+        ("GENMINT_SIGNING_KEY=…", f"GENMINT_SIGNING_KEY={'5a' * 32}"),
+    ):
+        assert said in typed
+        typed = typed.replace(said, meant)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with log.open("wb") as stream:
+        return subprocess.Popen(
+            ["bash", "-c", typed], cwd=host, env={**head.clean_env(), "PATH": path},
+            stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
+        )  # fmt: skip
+
+
+def workers_of(head, runs):
+    """Name of the worker of each run, in their order."""
+    with head.client as client:
+        return [client.read_flow_run(run).labels["prefect.worker.name"] for run in runs]
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(2400)
 def test_workers_of_a_host_and_one_by_hand_leave_each_other_alone(start, napping, tmp_path):
@@ -96,30 +122,13 @@ def test_workers_of_a_host_and_one_by_hand_leave_each_other_alone(start, napping
         answer = httpx.get(address, params={"max_results": 1}, headers={"Host": name})
         assert (answer.status_code == 403) == refused, answer.text
     host = napping("host")
-    exports = [line for line in block("cluster.md", "export PREFECT_API_URL").splitlines()
-               if line.startswith("export ")]  # fmt: skip
-    typed = "\n".join([*exports, block("cluster.md", "gpus-0-1"), "wait"])
-    for said, meant in (
-        ("http://head.example.org:4200/api", head.addresses["PREFECT_API_URL"]),
-        ("http://head.example.org:5000", head.addresses["MLFLOW_TRACKING_URI"]),
-        ("GENMINT_SIGNING_KEY=…", f"GENMINT_SIGNING_KEY={'5a' * 32}"),
-    ):
-        assert said in typed
-        typed = typed.replace(said, meant)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    with (tmp_path / "host.log").open("wb") as log:
-        shell = subprocess.Popen(
-            ["bash", "-c", typed], cwd=host, env={**head.clean_env(), "PATH": path},
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+    shell = shell_of_a_host(head, host, tmp_path / "host.log")
     try:
         runs = [head.ask("nap/gpu", seconds=[40.0], out=str(tmp_path / f"{i}")) for i in range(2)]
         for run in runs:
             head.wait_until(run, "Running", 600)
-        with head.client as client:
-            labels = [client.read_flow_run(run).labels["prefect.worker.name"] for run in runs]
         name = os.uname().nodename
-        assert sorted(labels) == [f"{name}:gpu-0", f"{name}:gpus-0-1"]
+        assert sorted(workers_of(head, runs)) == [f"{name}:gpu-0", f"{name}:gpus-0-1"]
         for run in runs:
             head.wait_until(run, "Completed", 300)
             assert "Crashed" not in head.states(run)
@@ -128,9 +137,7 @@ def test_workers_of_a_host_and_one_by_hand_leave_each_other_alone(start, napping
                       for i in (2, 3))  # fmt: skip
         for asked in (run, other):
             head.wait_until(asked, "Running", 300)
-        with head.client as client:
-            labels = {client.read_flow_run(asked).labels["prefect.worker.name"]: asked
-                      for asked in (run, other)}  # fmt: skip
+        labels = dict(zip(workers_of(head, (run, other)), (run, other), strict=True))
         state = host / ".genmint" / "services" / "state.json"
         supervisor = re.search(r'"supervisor": (\d+)', state.read_text())[1]
         os.kill(int(supervisor), signal.SIGTERM)

@@ -16,7 +16,7 @@ from genmint.models.shared.store import build
 from genmint.training import loop
 from genmint.training.checkpoints import Checkpoint
 from genmint.training.distributed import join, leave
-from genmint.training.loop import fit
+from genmint.training.loop import TrainingOptions, fit
 
 
 class Killed(BaseException):
@@ -53,7 +53,7 @@ def train(held, ranks, checkpoint=None):
         poison(model, [])
     outcome = fit(
         "tiny", model, config, held["train"], held["validation"], labels=held["labels"],
-        ranks=ranks, checkpoint=checkpoint,
+        options=TrainingOptions(ranks=ranks, checkpoint=checkpoint),
     )  # fmt: skip
     weights = {key: value.clone() for key, value in model.state_dict().items()}
     return weights, outcome.history, [vars(found) for found in outcome.recoveries]

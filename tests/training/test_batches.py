@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from genmint.common.errors import DataError
 from genmint.data.views.spec import DataSpec
 from genmint.training.batches import Grids, Items, Shuffled, Stream, batches
+from genmint.training.distributed import Ranks
 
 
 def generator(seed=0):
@@ -150,8 +151,8 @@ def sources(draw):
         spec = DataSpec(dataset="d", kind="text", view="sequence", shape=(), symbols=200)
 
     def make(seed=0, rank=0, of=1):
-        order = generator(seed)
-        return batches(data, spec, batch_size, order, labels=labels, bptt=bptt, rank=rank, world=of)
+        order, ranks = generator(seed), Ranks(rank, of)
+        return batches(data, spec, batch_size, order, labels=labels, bptt=bptt, ranks=ranks)
 
     return make, world
 

@@ -10,7 +10,7 @@ from genmint.common.errors import ConfigError
 from genmint.models.shared.store import build
 from genmint.training import devices
 from genmint.training.devices import choose_device, resolve_compile, resolve_precision, share_cores
-from genmint.training.loop import fit
+from genmint.training.loop import TrainingOptions, fit
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 LONG = 20_000
@@ -75,7 +75,8 @@ def test_what_precision_is_said_to_do_it_does(case):
             precision = resolve_precision(config, CPU)
         except ConfigError:
             continue
-        fit("tiny", build(config, spec), config, train, validation, precision=precision)
+        options = TrainingOptions(precision=precision)
+        fit("tiny", build(config, spec), config, train, validation, options=options)
 
 
 @pytest.mark.parametrize(

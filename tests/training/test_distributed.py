@@ -15,7 +15,7 @@ from genmint.models.shared.noise import Noise
 from genmint.models.shared.store import build
 from genmint.training import loop
 from genmint.training.distributed import Ranks
-from genmint.training.loop import fit
+from genmint.training.loop import TrainingOptions, fit
 
 # Adam divides by the gradient, and so makes much of a rounding where there is hardly one.
 SGD = {"name": "sgd", "lr": 0.02, "momentum": 0.9}
@@ -161,8 +161,9 @@ def test_two_accumulated_batches_are_one_of_twice_the_size(case, monkeypatch, na
 
 def test_a_batch_that_cannot_be_shared_is_refused(case):
     config, spec, train, validation = case("vae", batch_size=9)
+    options = TrainingOptions(ranks=Ranks(0, 2))
     with pytest.raises(ConfigError, match="batch_size 9 cannot be shared by 2 processes"):
-        fit("tiny", build(config, spec), config, train, validation, ranks=Ranks(0, 2))
+        fit("tiny", build(config, spec), config, train, validation, options=options)
 
 
 def test_a_single_process_keeps_the_layers_of_torch(case):

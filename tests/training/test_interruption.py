@@ -11,7 +11,7 @@ from genmint.models.shared.store import build
 from genmint.training import loop
 from genmint.training.checkpoints import Checkpoint
 from genmint.training.interruption import Interrupted, Interruption
-from genmint.training.loop import fit
+from genmint.training.loop import TrainingOptions, fit
 from genmint.training.stepper import Stepper
 
 
@@ -35,7 +35,8 @@ def signalled(monkeypatch):
 def run(case, checkpoint=None, **changes):
     config, spec, train, validation = case("vae", **changes)
     model = build(config, spec)
-    outcome = fit("tiny", model, config, train, validation, checkpoint=checkpoint)
+    options = TrainingOptions(checkpoint=checkpoint)
+    outcome = fit("tiny", model, config, train, validation, options=options)
     return save(model.state_dict()), outcome.history
 
 
@@ -128,8 +129,8 @@ def test_several_processes_end_in_the_same_step(case, signalled, tmp_path, monke
     monkeypatch.setattr(Two, "gather", lambda self, mine: [mine])
     signalled({5: [signal.SIGINT]})
     config, spec, train, validation = case("vae")
+    options = TrainingOptions(ranks=ranks, checkpoint=Checkpoint(tmp_path, {}))
     with pytest.raises(Interrupted, match="stopped after step 8"):
-        fit("tiny", build(config, spec), config, train, validation, ranks=ranks,
-            checkpoint=Checkpoint(tmp_path, {}))  # fmt: skip
+        fit("tiny", build(config, spec), config, train, validation, options=options)
     # After steps 4, 5 (a validation) and 8.
     assert asked == [False, False, True]

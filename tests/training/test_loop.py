@@ -16,7 +16,7 @@ from genmint.models.shared.store import build
 from genmint.training import loop
 from genmint.training.devices import can_compute
 from genmint.training.history import read_history, write_history
-from genmint.training.loop import fit
+from genmint.training.loop import TrainingOptions, fit
 from genmint.training.progress import TrainingProgress
 
 FAMILIES = ["vae", "gan", "rnn-stream", "rnn-items"]
@@ -154,7 +154,8 @@ def test_history_has_a_row_a_validation_and_the_mean_of_its_steps(case):
     config, spec, train, validation = case("rnn-items")
     fine = fit("tiny", build(config.model_copy(update={"validate_every": 1}), spec),
                config.model_copy(update={"validate_every": 1}), train, validation)  # fmt: skip
-    coarse = fit("tiny", build(config, spec), config, train, validation, reporter=heard)
+    options = TrainingOptions(reporter=heard)
+    coarse = fit("tiny", build(config, spec), config, train, validation, options=options)
     assert [row["step"] for row in coarse.history] == [5, 10, 12]
     assert list(coarse.history[0]) == [
         "step", "epoch", "train_loss", "validation_loss", "nonfinite", "recoveries",
@@ -215,7 +216,8 @@ def test_bf16_trains_and_keeps_weights_in_fp32(case):
     if not can_compute(config, "bf16", torch.device("cpu")):
         pytest.skip("this processor has no LSTM in bf16")
     model = build(config, spec)
-    outcome = fit("tiny", model, config, train, validation, precision="bf16")
+    options = TrainingOptions(precision="bf16")
+    outcome = fit("tiny", model, config, train, validation, options=options)
     assert all(p.dtype == torch.float32 for p in model.parameters())
     _, plain, _ = trained(case, "rnn-stream")
     assert outcome.history != plain.history

@@ -11,7 +11,7 @@ from genmint.common.errors import GenmintError
 from genmint.models.shared.store import build
 from genmint.training import loop
 from genmint.training.checkpoints import Checkpoint
-from genmint.training.loop import fit
+from genmint.training.loop import TrainingOptions, fit
 from genmint.training.progress import TrainingProgress
 from genmint.training.stepper import Stepper
 
@@ -68,7 +68,8 @@ def poisoned(case, poison, name, until, *, checkpoint=None, **changes):
     config, spec, train, validation = case(name, **changes)
     model = build(config, spec)
     poison(model, LAYERS[name][0], until)
-    outcome = fit("tiny", model, config, train, validation, checkpoint=checkpoint)
+    options = TrainingOptions(checkpoint=checkpoint)
+    outcome = fit("tiny", model, config, train, validation, options=options)
     return save(model.state_dict()), outcome
 
 
@@ -195,7 +196,8 @@ def exploding(case, monkeypatch, checkpoint=None, **changes):
 def trained_for_long(case, checkpoint, **changes):
     changes = {"steps": 40, "validate_every": 5, **changes}
     config, spec, train, validation = case("vae", **changes)
-    return fit("tiny", build(config, spec), config, train, validation, checkpoint=checkpoint)
+    options = TrainingOptions(checkpoint=checkpoint)
+    return fit("tiny", build(config, spec), config, train, validation, options=options)
 
 
 def test_an_exploding_gradient_is_rolled_back(case, monkeypatch):
@@ -294,5 +296,6 @@ def test_fp16_may_lose_a_step_to_its_range(case):
     model = build(config, spec)
     with torch.no_grad():
         model.decoder[-2].weight.mul_(30)
-    outcome = fit("tiny", model, config, train, validation, precision="fp16")
+    options = TrainingOptions(precision="fp16")
+    outcome = fit("tiny", model, config, train, validation, options=options)
     assert outcome.recoveries == []

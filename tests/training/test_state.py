@@ -8,7 +8,7 @@ from safetensors.torch import save
 from genmint.models.shared.store import build
 from genmint.training import loop
 from genmint.training.checkpoints import Checkpoint
-from genmint.training.loop import fit
+from genmint.training.loop import TrainingOptions, fit
 from genmint.training.stepper import Stepper
 
 COSINE = {"lr": 1e-2, "schedule": "cosine", "warmup": 3}
@@ -101,9 +101,7 @@ def end(case, labels, name, changes, checkpoint=None, reporter=None):
         train,
         validation,
         labels=labels(config, train, validation),
-        precision=precision,
-        checkpoint=checkpoint,
-        reporter=reporter,
+        options=TrainingOptions(precision=precision, checkpoint=checkpoint, reporter=reporter),
     )
     weights = {key: value.contiguous() for key, value in model.state_dict().items()}
     return save(weights), outcome.history, outcome.best_step, outcome.steps

@@ -49,7 +49,7 @@ def sample(
       genmint sample text-rnn --prompt 'The ' --top-p 0.9 --out text.txt
       genmint sample MODEL --label NAME --out some.png   (of a conditional model)
     """
-    from genmint.reporting.sample_files import sample_to_file
+    from genmint.reporting.sample_files import SampleRequest, sample_to_file
 
     project, params = open_project()
     if n < 1:
@@ -58,7 +58,6 @@ def sample(
         raise ConfigError(f"--length {length}: at least one symbol")
     given = {"prompt": prompt, "temperature": temperature, "top_k": top_k, "top_p": top_p}
     said = {key: value for key, value in given.items() if value is not None}
-    sample_to_file(
-        project, params, target, out, n=n, seed=seed, length=length, label=label, said=said
-    )
+    request = SampleRequest(n, seed, length, label, said)
+    sample_to_file(project, params, target, out, request)
     print(f"wrote {out}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from genmint.common.errors import ConfigError
 from genmint.common.git_repository import working_tree
+from genmint.common.output_paths import DataPaths, ModelPaths
 
 # Variable with the local checkout that workers use.
 HOME = "GENMINT_HOME"
@@ -16,7 +17,7 @@ _DVC_EXPERIMENTS = (".dvc", "tmp", "exps")
 
 
 @dataclass(frozen=True)
-class Project:
+class Project(DataPaths, ModelPaths):
     """The paths of a genmint checkout; `root` is the folder of params.yaml and dvc.yaml."""
 
     root: Path
@@ -51,26 +52,6 @@ class Project:
         """Path of dvc.lock: hashes of the inputs and outputs of each stage (written by DVC)."""
         return self.root / "dvc.lock"
 
-    def manifest(self, dataset: str) -> Path:
-        """Manifest table of a data set (written by ingest)."""
-        return self.root / "data" / "manifest" / f"{dataset}.parquet"
-
-    def raw(self, dataset: str) -> Path:
-        """Folder with the fetched or generated files of a data set (written by ingest)."""
-        return self.root / "data" / "raw" / dataset
-
-    def quarantine(self, dataset: str) -> Path:
-        """CSV of the rejected items with reasons (written by validate)."""
-        return self.root / "data" / "quarantine" / f"{dataset}.csv"
-
-    def validation(self, dataset: str) -> Path:
-        """Result of the validation (written by validate)."""
-        return self.root / "reports" / "data" / f"{dataset}.json"
-
-    def validation_page(self, dataset: str) -> Path:
-        """HTML page of the validation (written by validate)."""
-        return self.root / "reports" / "data" / f"{dataset}.html"
-
     @property
     def recipes(self) -> Path:
         """Folder of recipes: entries that `genmint add` copies into params.yaml, one per file."""
@@ -79,54 +60,6 @@ class Project:
     def suite(self, kind: str) -> Path:
         """Expectation suite of a kind of data, meant to be edited."""
         return self.root / "config" / "expectations" / f"{kind}.yaml"
-
-    def prepared(self, dataset: str) -> Path:
-        """Folder of memory-mapped arrays (written by prepare)."""
-        return self.root / "data" / "prepared" / dataset
-
-    def trained(self, dataset: str) -> Path:
-        """Fingerprints of the training items; exists only in copies and stored versions."""
-        return self.root / "data" / "trained" / f"{dataset}.npy"
-
-    def reference(self, dataset: str) -> Path:
-        """Reference statistics for evaluating the models of a data set (written by reference)."""
-        return self.root / "data" / "reference" / dataset
-
-    def model(self, name: str) -> Path:
-        """Folder of a model: weights, config.json, history.csv, health.json (by train)."""
-        return self.root / "models" / name
-
-    def metrics(self, name: str) -> Path:
-        """Metrics that are compared (written by evaluate)."""
-        return self.root / "metrics" / f"{name}.json"
-
-    def protocol(self, name: str) -> Path:
-        """How a model was measured, and the hashes of what was measured (written by evaluate)."""
-        return self.root / "metrics" / f"{name}.protocol.json"
-
-    def cost(self, name: str) -> Path:
-        """Times, memory and sizes; cached separately, never compared (written by evaluate)."""
-        return self.root / "metrics" / f"{name}.cost.json"
-
-    def samples(self, name: str) -> Path:
-        """Folder of a model's samples and per-item likelihoods (written by evaluate)."""
-        return self.root / "samples" / name
-
-    def items(self, name: str) -> Path:
-        """Log-likelihood of each held-out item; none without a likelihood (written by evaluate)."""
-        return self.samples(name) / "items.npy"
-
-    def resamples(self, name: str) -> Path:
-        """Metrics of several independent sets of samples (written by evaluate)."""
-        return self.samples(name) / "resamples.json"
-
-    def gate_record(self, name: str) -> Path:
-        """Gate record of a model (written by gate)."""
-        return self.root / "reports" / "gates" / f"{name}.json"
-
-    def spread(self, name: str) -> Path:
-        """Variation between training runs by seed; tracked by git (written by `genmint spread`)."""
-        return self.root / "results" / "seed_spread" / f"{name}.json"
 
     @property
     def state(self) -> Path:

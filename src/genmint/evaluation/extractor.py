@@ -7,8 +7,6 @@ offline.
 
 from __future__ import annotations
 
-import contextlib
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -19,29 +17,19 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional
 
 from genmint.common.errors import DataError
 from genmint.common.files import atomic_path, read_json, write_json
 from genmint.config.base import Frozen, PositiveInt, Share
-from genmint.config.datasets import SMALLEST_SIDE
-from genmint.models.shared import eager_optimizer
 
 Task = Literal["labels", "rotation", "order"]
 
 FEATURES = 32
-# Training budget in pixels: a thousand epochs on 1,000 digits of 8×8, but one and a half on MNIST,
-# which take about half a minute. More training hardly improves the accuracy.
-_PIXEL_BUDGET = 64_000_000
-_BATCH = 64
-_LR = 4e-3
 # Features are computed in batches of this size regardless of the protocol's batch size, because
 # the rounding of convolutions depends on it. Batches of larger grids are smaller: a pixel takes
 # about 200 bytes in the first layers (400 while the extractor is trained).
 _PART = 256
 _PART_PIXELS = 1 << 20
-# Number of grids from which means and variances are estimated.
-_ENOUGH = 16_384
 
 
 class ExtractorInfo(Frozen):
@@ -121,8 +109,8 @@ class Extractor(nn.Module):
         Returns:
             float64 N×32, 0 or more; for stacked grids N×32C, channel by channel.
         """
-        parts = [self._hidden(part) for part in _parts(grids)]
-        hidden = torch.cat(parts).to(torch.float64) / self.scale.to(torch.float64)
+        hidden = torch.cat([self._hidden(part) for part in parts(grids)])
+        hidden = hidden.to(torch.float64) / self.scale.to(torch.float64)
         return hidden.reshape(-1, FEATURES * self.stack).numpy()
 
     def features_at(self, sets: Sequence[Tensor], rows: Tensor) -> npt.NDArray[np.float64]:
@@ -144,8 +132,8 @@ class Extractor(nn.Module):
 
         For stacked grids the shape is N×K^C; entries are products of the channels' probabilities.
         """
-        parts = [self(part) for part in _parts(grids)]
-        single = torch.cat(parts).to(torch.float64).softmax(dim=1)
+        logits = torch.cat([self(part) for part in parts(grids)])
+        single = logits.to(torch.float64).softmax(dim=1)
         told = single.reshape(-1, self.stack, single.shape[1])
         joint = told[:, 0]
         for channel in range(1, self.stack):
@@ -158,50 +146,6 @@ class Extractor(nn.Module):
             x = x.flatten(0, 1).unsqueeze(1)
         hidden: Tensor = self.body(x)
         return hidden
-
-
-def train_extractor(
-    grids: Tensor,
-    labels: Tensor | None,
-    *,
-    classes: int,
-    task: Task,
-    epochs: int,
-    seed: int,
-    stacked: bool = False,
-) -> Extractor:
-    """Train the extractor on the labels, or on a self-supervised task.
-
-    Task `rotation`: by which multiple of 90° an image was rotated (Gidaris et al. 2018). Task
-    `order`: whether the two halves of a spectrogram were swapped in time. Weights and batches are
-    drawn from `seed`. On a CPU the same call gives the same weights.
-
-    Args:
-        grids: uint8 N×C×H×W, H and W at least 8.
-        labels: int64 N for the task `labels`, of stacked grids N×C; otherwise None.
-        classes: number of labels; for other tasks see `classes_of`.
-        task: see above.
-        epochs: passes over the grids; large sets stop after a fixed budget of pixels.
-        seed: seed of weights, order and tasks.
-        stacked: whether each channel is an image of its own.
-
-    Raises:
-        DataError: the grids are smaller than 8×8, not square although the task is `rotation`, or
-            all of one constant value.
-    """
-    _check(grids, task)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = Extractor(grids.shape[1], classes, stacked=stacked)
-    spread, centre = _std_mean(grids[:_ENOUGH])
-    model.centre.copy_(centre)
-    model.spread.copy_(spread)
-    generator = torch.Generator().manual_seed(seed)
-    with _one_thread():
-        _descend(model, grids, labels, task, epochs, generator)
-    model.eval().requires_grad_(False)
-    _set_scale(model, grids, torch.randperm(len(grids), generator=generator)[:_ENOUGH])
-    return model
 
 
 def answers(
@@ -223,11 +167,11 @@ def answers(
     """
     if task == "labels":
         assert labels is not None
-        told = torch.cat([model(part).argmax(dim=1) for part in _parts(grids)])
+        told = torch.cat([model(part).argmax(dim=1) for part in parts(grids)])
         truth = labels.flatten()
         return told.numpy(), truth.numpy()
     found = [
-        torch.cat([model(_transform(part, form, task)).argmax(dim=1) for part in _parts(grids)])
+        torch.cat([model(transformed(part, form, task)).argmax(dim=1) for part in parts(grids)])
         for form in range(classes_of(task))
     ]
     forms = np.repeat(np.arange(classes_of(task)), len(grids))
@@ -245,6 +189,13 @@ def classes_of(task: Task, labels: tuple[str, ...] | None = None) -> int:
     if task == "labels":
         return len(labels or ())
     return 4 if task == "rotation" else 2
+
+
+def transformed(grids: Tensor, answer: int, task: Task) -> Tensor:
+    """Return grids whose correct class for a self-supervised task is `answer`."""
+    if task == "rotation":
+        return torch.rot90(grids, answer, dims=(2, 3))
+    return grids.roll(answer * (grids.shape[3] // 2), dims=3)
 
 
 def save_extractor(folder: Path, model: Extractor, info: ExtractorInfo) -> None:
@@ -284,6 +235,12 @@ def part_size(height: int, width: int) -> int:
     return max(1, min(_PART, _PART_PIXELS // (height * width)))
 
 
+def parts(grids: Tensor) -> tuple[Tensor, ...]:
+    """Split grids into parts that are processed at a time."""
+    split: tuple[Tensor, ...] = grids.split(part_size(grids.shape[2], grids.shape[3]))
+    return split
+
+
 def _chosen(sets: Sequence[Tensor], rows: Tensor) -> Iterator[Tensor]:
     """Yield the grids with these indices in order, one batch at a time."""
     starts = torch.tensor([0, *(len(one) for one in sets)]).cumsum(0)
@@ -293,114 +250,3 @@ def _chosen(sets: Sequence[Tensor], rows: Tensor) -> Iterator[Tensor]:
             inside = (part >= begin) & (part < end)
             grids[inside] = one[part[inside] - begin]
         yield grids
-
-
-def _parts(grids: Tensor) -> tuple[Tensor, ...]:
-    parts: tuple[Tensor, ...] = grids.split(part_size(grids.shape[2], grids.shape[3]))
-    return parts
-
-
-def _check(grids: Tensor, task: Task) -> None:
-    height, width = grids.shape[2:]
-    if min(height, width) < SMALLEST_SIDE:
-        raise DataError(
-            f"the extractor needs grids of at least {SMALLEST_SIDE}×{SMALLEST_SIDE}, but these are "
-            f"{height}×{width}"
-        )
-    if task == "rotation" and height != width:
-        raise DataError(f"rotation needs square images, but these are {height}×{width}")
-    first = grids.reshape(-1)[0]
-    if all(bool((part == first).all()) for part in _parts(grids)):
-        raise DataError(
-            "all training items are one and the same colour (or silence): nothing can be learnt"
-        )
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Limit torch to one thread, because gradient sums depend on the number of threads.
-
-    The weights of the extractor must not depend on it.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _descend(
-    model: Extractor,
-    grids: Tensor,
-    labels: Tensor | None,
-    task: Task,
-    epochs: int,
-    generator: torch.Generator,
-) -> None:
-    n = len(grids)
-    batch = min(_BATCH, n)
-    part = part_size(grids.shape[2], grids.shape[3])
-    budget = max(1, _PIXEL_BUDGET // (grids.shape[2] * grids.shape[3]))
-    steps = math.ceil(min(epochs * n, budget) / batch)
-    eager_optimizer.spare_compiler()
-    optimiser = torch.optim.Adam(model.parameters(), lr=_LR)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    order = torch.empty(0, dtype=torch.int64)
-    for _ in range(steps):
-        if len(order) < batch:
-            order = torch.cat([order, torch.randperm(n, generator=generator)])
-        chosen, order = order[:batch], order[batch:]
-        x, y = _examples(grids[chosen], None if labels is None else labels[chosen], task, generator)
-        optimiser.zero_grad(set_to_none=True)
-        if len(x) <= part:
-            functional.cross_entropy(model(x), y).backward()
-        else:
-            # Accumulate the gradient over parts; it is the same up to rounding. A stacked grid has
-            # C targets.
-            for some, right in zip(x.split(part), y.split(part * (len(y) // len(x))), strict=True):
-                loss = functional.cross_entropy(model(some), right, reduction="sum") / len(y)
-                loss.backward()
-        eager_optimizer.step(optimiser)
-        schedule.step()
-
-
-def _examples(
-    grids: Tensor, labels: Tensor | None, task: Task, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    if task == "labels":
-        assert labels is not None
-        return grids, labels.flatten()
-    answers = torch.randint(0, classes_of(task), (len(grids),), generator=generator)
-    x = grids.clone()
-    for answer in range(classes_of(task)):
-        chosen = answers == answer
-        x[chosen] = _transform(grids[chosen], answer, task)
-    return x, answers
-
-
-def _transform(grids: Tensor, answer: int, task: Task) -> Tensor:
-    if task == "rotation":
-        return torch.rot90(grids, answer, dims=(2, 3))
-    return grids.roll(answer * (grids.shape[3] // 2), dims=3)
-
-
-def _std_mean(grids: Tensor) -> tuple[Tensor, Tensor]:
-    """Return standard deviation and mean of all pixels."""
-    if grids.numel() <= _PIXEL_BUDGET:
-        return torch.std_mean(grids.to(torch.float32))
-    total = square = 0
-    for part in _parts(grids):
-        values = part.to(torch.int64)
-        total += int(values.sum())
-        square += int((values * values).sum())
-    n = grids.numel()
-    variance = (square - total * total / n) / (n - 1)
-    return torch.tensor(math.sqrt(variance)), torch.tensor(total / n)
-
-
-def _set_scale(model: Extractor, grids: Tensor, chosen: Tensor) -> None:
-    variance = float(model.features_at([grids], chosen).var(axis=0).mean())
-    if not math.isfinite(variance) or variance <= 0:
-        raise DataError("the extractor's features are constant: the training items do not differ")
-    model.scale.copy_(torch.tensor(math.sqrt(variance)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,22 +22,29 @@ if TYPE_CHECKING:
     from genmint.data.views.spec import DataSpec
 
 
-def sample_to_file(
-    project: Project,
-    params: Params,
-    target: str,
-    out: Path,
-    *,
-    n: int,
-    seed: int,
-    length: int | None = None,
-    label: str | None = None,
-    said: Mapping[str, Any] | None = None,
-) -> None:
-    """Draw `n` samples with `seed` and write them in the format of the suffix of `out`.
+@dataclass(frozen=True)
+class SampleRequest:
+    """Which samples are drawn from a model.
 
-    Those of a conditional model are all of the class `label`, or with its data's shares of all.
-    `said` is some of `genmint.models.shared.family.SAID`: a text begins with its prompt.
+    Attributes:
+        n: number of samples.
+        seed: the same seed gives the same samples.
+        length: symbols of a text; None: as many as the data set's protocol says.
+        label: class of the samples of a conditional model; None: all, with the shares of its data.
+        options: some of `genmint.models.shared.family.SAID`: a text begins with its prompt.
+    """
+
+    n: int
+    seed: int
+    length: int | None = None
+    label: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def sample_to_file(
+    project: Project, params: Params, target: str, out: Path, request: SampleRequest
+) -> None:
+    """Draw samples and write them in the format of the suffix of `out`.
 
     Raises:
         ConfigError: the suffix does not fit the kind of sample, or the model does not support an
@@ -54,12 +62,13 @@ def sample_to_file(
         fits = _endings(spec)
         if out.suffix not in fits:
             raise ConfigError(f"{out}: {target} makes {spec.kind}; use {' or '.join(fits)}")
+        length = request.length
         if length is None and not spec.shape:
             block = params.datasets.get(spec.dataset)
             length = block.protocol.text_length if block else Protocol().text_length
-        how = model.asked(n, said or {})
-        labels = asked_for(model.classes, label, n)
-        drawn = model.sample(n, seed=seed, length=length, labels=labels, **how)
+        how = model.asked(request.n, request.options)
+        labels = asked_for(model.classes, request.label, request.n)
+        drawn = model.sample(request.n, seed=request.seed, length=length, labels=labels, **how)
         if "prompt" in how:
             drawn = torch.cat([how["prompt"], drawn], dim=1)
     with atomic_path(out.resolve()) as temporary:

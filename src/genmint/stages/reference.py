@@ -35,8 +35,8 @@ from genmint.evaluation.extractor import (
     answers,
     classes_of,
     save_extractor,
-    train_extractor,
 )
+from genmint.evaluation.extractor_training import train_extractor
 from genmint.evaluation.judge import (
     COMPARED_SAMPLES,
     GridJudge,

@@ -31,7 +31,7 @@ from genmint.training.distributed import Ranks, join, leave
 from genmint.training.hardware import describe, unused_gpu
 from genmint.training.history import write_history
 from genmint.training.launch import asked_for, end_with_first, end_with_parent, first_of, speaks
-from genmint.training.loop import fit
+from genmint.training.loop import TrainingOptions, fit
 from genmint.training.seeds import Trained, best_of, spread
 
 HEALTH = "health.json"
@@ -240,11 +240,13 @@ def _one_seed(
         tensors.load(job.prepared, "train", job.spec),
         tensors.load(job.prepared, "validation", job.spec),
         labels=None if of_train is None or of_validation is None else (of_train, of_validation),
-        precision=job.resolved["precision"],
-        compiled=job.resolved["compile"] == "yes",
-        reporter=reported,
-        checkpoint=checkpoint,
-        ranks=job.ranks,
+        options=TrainingOptions(
+            precision=job.resolved["precision"],
+            compiled=job.resolved["compile"] == "yes",
+            reporter=reported,
+            checkpoint=checkpoint,
+            ranks=job.ranks,
+        ),
     )
     return Trained(seed, model, outcome)
 

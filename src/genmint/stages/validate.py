@@ -80,13 +80,18 @@ def run(project: Project, params: Params, name: str) -> None:
     page = validation_page.render(report, verdict.findings, problems, rows, notes)
     write_text(project.validation_page(name), page)
     write_json(project.validation(name), report)
+    entering = f"{items - quarantined} of {items} items may enter"
+    _announce(project, name, entering, problems, others)
+
+
+def _announce(project: Project, name: str, entering: str, problems: list[str], others: str) -> None:
+    """Print how many items enter; raise DataError instead if there are problems."""
     if problems:
-        problems += [others] if others else []
+        problems = [*problems, others] if others else problems
         raise DataError(
             f"{name} may not enter: {'; '.join(problems)}. See {project.quarantine(name)} and "
             f"{project.validation_page(name)}."
         )
-    entering = f"{items - quarantined} of {items} items may enter"
     print(f"{name}: {entering}{f'; {others}' if others else ''}")  # noqa: T201
 
 

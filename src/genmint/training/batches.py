@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genmint.common.errors import DataError
 from genmint.data.views.spec import DataSpec
+from genmint.training.distributed import Ranks
 
 
 @dataclass(frozen=True)
@@ -296,8 +297,7 @@ def batches(
     labels: Tensor | None = None,
     bptt: int | None = None,
     random_offsets: bool = False,
-    rank: int = 0,
-    world: int = 1,
+    ranks: Ranks | None = None,
 ) -> Batches:
     """Return endless training batches of a split in the view of `spec`.
 
@@ -309,12 +309,12 @@ def batches(
         labels: int64 N, labels of the items on the training device, for a conditional model.
         bptt: symbols per step; sequences only.
         random_offsets: begin every epoch of a stream at a random symbol.
-        rank: index of this process, from 0.
-        world: number of processes that share a batch; divides `batch_size`.
+        ranks: processes that share a batch; their number divides `batch_size`.
 
     Raises:
         DataError: the split is empty, or a stream has fewer than two symbols.
     """
+    rank, world = (0, 1) if ranks is None else (ranks.rank, ranks.world)
     if len(data) == 0 or (spec.shape == () and len(data) < 2):
         raise DataError(f"{spec.dataset}: the training split is empty or has a single symbol")
     if spec.shape == ():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -71,6 +71,25 @@ class Outcome:
     recoveries: list[Recovery]
 
 
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How a training run is carried out. What is trained is in the model entry.
+
+    Attributes:
+        precision: fp32, bf16 or fp16 (autocast; weights and optimisers stay in fp32).
+        compiled: use torch.compile for the parts that the family selects.
+        reporter: receives every row of the history, including those before an interruption.
+        checkpoint: checkpoint to resume from and save to; None: an interruption loses everything.
+        ranks: processes that share each batch.
+    """
+
+    precision: str = "fp32"
+    compiled: bool = False
+    reporter: Reporter | None = None
+    checkpoint: Checkpoint | None = None
+    ranks: Ranks = field(default_factory=Ranks)
+
+
 def fit(
     name: str,
     model: Family,
@@ -79,11 +98,7 @@ def fit(
     validation: Tensor,
     *,
     labels: tuple[Tensor, Tensor] | None = None,
-    precision: str = "fp32",
-    compiled: bool = False,
-    reporter: Reporter | None = None,
-    checkpoint: Checkpoint | None = None,
-    ranks: Ranks | None = None,
+    options: TrainingOptions | None = None,
 ) -> Outcome:
     """Train `model` on its device, and leave it with its best weights by validation loss.
 
@@ -94,11 +109,7 @@ def fit(
         train: training split as returned by `genmint.data.views.tensors.load`.
         validation: validation split, likewise.
         labels: labels of both splits, int64 N each, for a conditional model.
-        precision: fp32, bf16 or fp16 (autocast; weights and optimisers stay in fp32).
-        compiled: use torch.compile for the parts that the family selects.
-        reporter: receives every row of the history, including those before an interruption.
-        checkpoint: checkpoint to resume from and save to; None: an interruption loses everything.
-        ranks: processes that share each batch.
+        options: how the run is carried out; None: all defaults.
 
     Raises:
         GenmintError: a loss was not finite, and recovery did not help.
@@ -109,13 +120,18 @@ def fit(
     # Denormal numbers appear as activations vanish, and slow down a CPU by a fifth or more.
     torch.set_flush_denormal(True)
     keep_memory()
-    ranks = ranks or Ranks()
+    options = options or TrainingOptions()
     of_train, of_validation = (None, None) if labels is None else labels
     stepper = Stepper(
-        model, config, train, precision, labels=of_train, compiled=compiled, ranks=ranks
+        model,
+        config,
+        train,
+        options.precision,
+        labels=of_train,
+        compiled=options.compiled,
+        ranks=options.ranks,
     )
-    held_out = (validation, of_validation)
-    return _Training(name, stepper, held_out, ranks, reporter, checkpoint).run()
+    return _Training(name, stepper, (validation, of_validation), options).run()
 
 
 class _Training:
@@ -124,9 +140,7 @@ class _Training:
         name: str,
         stepper: Stepper,
         held_out: tuple[Tensor, Tensor | None],
-        ranks: Ranks,
-        reporter: Reporter | None,
-        checkpoint: Checkpoint | None,
+        options: TrainingOptions,
     ) -> None:
         self.name = name
         self.stepper = stepper
@@ -134,9 +148,9 @@ class _Training:
         self.config = stepper.config
         self.label = name if self.config.seeds == 1 else f"{name}, seed {self.config.seed}"
         self.validation_data, self.validation_labels = held_out
-        self.ranks = ranks
-        self.reporter = reporter if ranks.leads else None
-        self.checkpoint = checkpoint
+        self.ranks = options.ranks
+        self.reporter = options.reporter if options.ranks.leads else None
+        self.checkpoint = options.checkpoint
         self.state = State(explosions=Explosions(self.config.recovery.explosion))
         self.recoveries: list[Recovery] = []
         self.lost = 0

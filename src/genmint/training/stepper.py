@@ -66,11 +66,7 @@ class Stepper:
             DataError: the training data are empty.
         """
         ranks = ranks or Ranks()
-        if config.batch_size % ranks.world:
-            raise ConfigError(
-                f"batch_size {config.batch_size} cannot be shared by {ranks.world} processes: "
-                "make it a multiple"
-            )
+        _check_shares(config, ranks)
         self.config = config
         self.model = synchronise(model, ranks)
         model.learns_from(train, labels)
@@ -79,11 +75,7 @@ class Stepper:
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # Average the original modules; the compiled ones share their weights.
-        self._average = (
-            AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
-            if config.ema > 0
-            else None
-        )
+        self._average = _average_of(model, config)
         if compiled:
             self.model.compile()
         self._objective = objective(self.model, ranks)
@@ -97,8 +89,7 @@ class Stepper:
             labels=None if labels is None else labels.to(self._device),
             bptt=config.batching.symbols,
             random_offsets=config.batching.random_offsets,
-            rank=ranks.rank,
-            world=ranks.world,
+            ranks=ranks,
         )
         self._augment = config.batching.augment
         self._descents = {
@@ -106,16 +97,18 @@ class Stepper:
             for group, (settings, parameters) in model.optimisers().items()
         }
         self._turns = model.turns()
-        turns = Counter(turn.group for turn in self._turns)
-        self.window = Window(
-            {group: turns[group] for group in self._descents}, config.validate_every, self._device
-        )
+        self.window = self._new_window()
         self._ranks = ranks
         self._batch: Batch | None = None
         self._layers: dict[str, float] = {}
         self.scaled = precision == "fp16"
         self.epoch = 0.0
         self.lr_factor = 1.0
+
+    def _new_window(self) -> Window:
+        turns = Counter(turn.group for turn in self._turns)
+        per_step = {group: turns[group] for group in self._descents}
+        return Window(per_step, self.config.validate_every, self._device)
 
     @property
     def judged(self) -> Family:
@@ -244,3 +237,18 @@ class Stepper:
         self._batches.restore(captured["batches"])
         self.window.restore(captured["window"][self._ranks.rank])
         self._layers = dict(captured["layers"])
+
+
+def _check_shares(config: ModelConfig, ranks: Ranks) -> None:
+    if config.batch_size % ranks.world:
+        raise ConfigError(
+            f"batch_size {config.batch_size} cannot be shared by {ranks.world} processes: "
+            "make it a multiple"
+        )
+
+
+def _average_of(model: Family, config: ModelConfig) -> AveragedModel | None:
+    """Moving average of the weights; None if the model entry has none."""
+    if config.ema == 0:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from pydantic import ValidationError
@@ -14,6 +14,20 @@ from genmint.common.reading import shortened
 from genmint.config import SamplingConfig
 from genmint.data.views import tensors
 from genmint.data.views.spec import DataSpec
+
+
+class Limits(TypedDict, total=False):
+    """Overrides of a model entry's `sampling` for one call.
+
+    Attributes:
+        temperature: divisor of the logits.
+        top_k: draw from the `top_k` most likely symbols; the number of symbols disables it.
+        top_p: draw from the nucleus with this probability; 1 disables it.
+    """
+
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
 
 
 def asked(spec: DataSpec, n: int, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,6 +59,20 @@ def asked(spec: DataSpec, n: int, said: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"prompt: {error}") from None
         named["prompt"] = symbols.expand(n, -1)
     return named
+
+
+def overridden(
+    sampling: SamplingConfig,
+    *,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> SamplingConfig:
+    """`sampling` with the `Limits` that are not None in the place of its own."""
+    limits = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    return sampling.model_copy(
+        update={key: value for key, value in limits.items() if value is not None}
+    )
 
 
 def draw(logits: Tensor, level: Tensor, settings: SamplingConfig) -> Tensor:

@@ -6,7 +6,7 @@ The network itself is in `genmint.models.rnn.network`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -66,29 +66,6 @@ class RNN(RecurrentNetwork, Reader):
     def turns(self) -> tuple[Turn, ...]:
         """One optimizer phase per step."""
         return (Turn("rnn"),)
-
-    def forward(
-        self, inputs: Tensor, state: State | None, labels: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        """Logits of the next symbol after each of `inputs`.
-
-        Args:
-            inputs: int64 N×T.
-            state: of every layer after the previous symbols, then the embeddings in the window of
-                the convolution, then the states in the window of the attention. None for the zero
-                state.
-            labels: int64 N, for a conditional model.
-
-        Returns:
-            float32 N×T×symbols and the state after the last symbol. Dropout is not applied.
-        """
-        whole = Part(inputs, state, {}, labels)
-        count = recurrent.parts_of(len(inputs), inputs.shape[1], inputs.device)
-        if count == 1 or torch.is_grad_enabled():
-            return self._logits(whole)
-        depth = len(self.layers)
-        found = recurrent.at_once(self._logits, states.cut(whole, count, depth))
-        return torch.cat([one for one, _ in found]), states.joined([one for _, one in found], depth)
 
     def learns_from(self, train: Tensor, labels: Tensor | None = None) -> None:
         """Store the number of training symbols, the divisor of `complexity`, and the labels."""
@@ -230,11 +207,9 @@ class RNN(RecurrentNetwork, Reader):
         seed: int,
         batch_size: int = 256,
         length: int | None = None,
-        temperature: float | None = None,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        prompt: Tensor | None = None,
         labels: Tensor | None = None,
+        prompt: Tensor | None = None,
+        **limits: Unpack[drawing.Limits],
     ) -> Tensor:
         """Draw n sequences symbol by symbol, see `genmint.models.rnn.drawing.draw`.
 
@@ -243,23 +218,16 @@ class RNN(RecurrentNetwork, Reader):
             seed: of the noise; every sequence has its own row, used by inverse CDF.
             batch_size: does not affect the result.
             length: symbols per sequence; default: the item length of the data, 512 for texts.
-            temperature: sampling temperature; default: that of the configuration.
-            top_k: draw from the `top_k` most likely symbols; the number of symbols disables it.
-                Default: that of the configuration.
-            top_p: draw from the nucleus with this probability; 1 disables it. Default: that of the
-                configuration.
-            prompt: int64 n×P, P ≥ 1: symbols that each sequence continues; not returned.
             labels: int64 n, for a conditional model.
+            prompt: int64 n×P, P ≥ 1: symbols that each sequence continues; not returned.
+            limits: overrides of the model entry's `sampling`; None: no override.
 
         Returns:
             int64 n×T, 0…symbols−1.
         """
         length = length or (DEFAULT_LENGTH if self.streams else self.spec.shape[0])
         labels = self.labels_of(n, seed, labels)
-        said = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-        settings = self.config.sampling.model_copy(
-            update={key: value for key, value in said.items() if value is not None}
-        )
+        settings = drawing.overridden(self.config.sampling, **limits)
         noise_of = seeded(seed, _DRAWS)
         rows = min(n, ROWS)
         parts = []
@@ -344,11 +312,6 @@ class RNN(RecurrentNetwork, Reader):
             recurrent_ones = {name: weights[name] for name in weights if "weight_hh" in name}
             drawn |= weight_noise.dropped(recurrent_ones, self.config.recurrent_dropout, noise)
         return drawn
-
-    def _logits(self, part: Part) -> tuple[Tensor, State]:
-        x = self._embedded(part.symbols, part.labels)
-        hidden, after = self._unroll(x, part.state, part.masks)
-        return self._read_out(hidden.contiguous()).float(), after
 
     def _excerpts(self, data: Tensor) -> Tensor:
         """At most ROWS sequences of at most bptt + 1 symbols from the start of a split; int64."""

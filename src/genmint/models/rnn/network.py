@@ -20,9 +20,10 @@ from torch.nn import functional
 from genmint.config import RNNConfig
 from genmint.data.views import mulaw
 from genmint.data.views.spec import DataSpec
+from genmint.models.rnn import recurrent, states
 from genmint.models.rnn.attention import PastAttention
 from genmint.models.rnn.levels import smooth_levels
-from genmint.models.rnn.states import State
+from genmint.models.rnn.states import Part, State
 from genmint.models.shared.conditioning import classes_of
 from genmint.models.shared.noise import Noise
 
@@ -109,6 +110,29 @@ class RecurrentNetwork(nn.Module):
             else nn.Embedding(len(self.classes.names), config.embedding)
         )
         self._start_weights()
+
+    def forward(
+        self, inputs: Tensor, state: State | None, labels: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Logits of the next symbol after each of `inputs`.
+
+        Args:
+            inputs: int64 N×T.
+            state: of every layer after the previous symbols, then the embeddings in the window of
+                the convolution, then the states in the window of the attention. None for the zero
+                state.
+            labels: int64 N, for a conditional model.
+
+        Returns:
+            float32 N×T×symbols and the state after the last symbol. Dropout is not applied.
+        """
+        whole = Part(inputs, state, {}, labels)
+        count = recurrent.parts_of(len(inputs), inputs.shape[1], inputs.device)
+        if count == 1 or torch.is_grad_enabled():
+            return self._logits(whole)
+        depth = len(self.layers)
+        found = recurrent.at_once(self._logits, states.cut(whole, count, depth))
+        return torch.cat([one for one, _ in found]), states.joined([one for _, one in found], depth)
 
     def _start_weights(self) -> None:
         """Initialise recurrent weights as orthogonal, and those of ordered levels as smooth.
@@ -220,3 +244,8 @@ class RecurrentNetwork(nn.Module):
             x, states_seen = self.attention(x, before[-1])
             after.append(states_seen)
         return x * masks[depth] if depth in masks else x, after
+
+    def _logits(self, part: Part) -> tuple[Tensor, State]:
+        x = self._embedded(part.symbols, part.labels)
+        hidden, after = self._unroll(x, part.state, part.masks)
+        return self._read_out(hidden.contiguous()).float(), after

@@ -1,4 +1,4 @@
-"""Interface of all families of generative models."""
+"""Interface of all families of generative models: to train one, and to sample and evaluate it."""
 
 from __future__ import annotations
 
@@ -69,11 +69,8 @@ class Likelihoods:
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
-class Family(nn.Module, abc.ABC):
-    """A generative model, trained by `loss` and sampled by `sample`.
-
-    A family is constructed as `F(config, spec)`. Properties that do not depend on weights, such as
-    view and batching, are in `genmint.config.ModelConfig`.
+class Trainable(nn.Module, abc.ABC):
+    """What the training loop uses of a model.
 
     A batch is uint8 N×C×H×W for grids and int64 N×(T+1) for sequences (input is `batch[:, :-1]`,
     target `batch[:, 1:]`). All randomness comes from the generator or seed that is passed in.
@@ -90,11 +87,6 @@ class Family(nn.Module, abc.ABC):
     config: ModelConfig
     spec: DataSpec
     classes: Classes | None
-
-    @property
-    def pass_rows(self) -> int:
-        """Rows per forward pass in evaluation; fewer for large grids."""
-        return rows_of(self.spec.shape)
 
     @property
     def device(self) -> torch.device:
@@ -116,22 +108,6 @@ class Family(nn.Module, abc.ABC):
             assert labels is not None, "a conditional model needs labels"
             self.classes.note(labels)
 
-    def drawn_labels(self, n: int, seed: int) -> Tensor | None:
-        """Default labels of n samples, int64 n; None if the model is unconditional.
-
-        Labels are drawn with the class shares of the training split, so that samples follow the
-        distribution of the data.
-        """
-        return None if self.classes is None else self.classes.drawn(n, seed)
-
-    def labels_of(self, n: int, seed: int, labels: Tensor | None) -> Tensor | None:
-        """Labels of n samples: `labels` if given, otherwise drawn labels."""
-        if labels is None:
-            return self.drawn_labels(n, seed)
-        assert self.classes is not None, "only a conditional model takes labels"
-        assert len(labels) == n, f"{len(labels)} labels for {n} samples"
-        return labels
-
     def begin(self, step: int) -> None:
         """Update schedules for training step `step`, counted from 0.
 
@@ -150,13 +126,6 @@ class Family(nn.Module, abc.ABC):
 
         If `fresh` is true, the batch does not continue the batch before. A recurrent family then
         starts from its zero state.
-        """
-
-    @abc.abstractmethod
-    def health(self, data: Tensor, *, seed: int, labels: Tensor | None = None) -> dict[str, float]:
-        """Signals of the family's own failure modes, by name.
-
-        `data` is held-out data in the form of `validation`.
         """
 
     def compile(self) -> None:
@@ -178,6 +147,42 @@ class Family(nn.Module, abc.ABC):
         `data` is the whole split in the form of the training data: uint8 N×C×H×W, or uint8 N×T
         items, or the int64 T stream of a text.
         """
+
+    @abc.abstractmethod
+    def health(self, data: Tensor, *, seed: int, labels: Tensor | None = None) -> dict[str, float]:
+        """Signals of the family's own failure modes, by name.
+
+        `data` is held-out data in the form of `validation`.
+        """
+
+
+class Family(Trainable):
+    """A generative model, trained by `loss` and sampled by `sample`.
+
+    A family is constructed as `F(config, spec)`. Properties that do not depend on weights, such as
+    view and batching, are in `genmint.config.ModelConfig`.
+    """
+
+    @property
+    def pass_rows(self) -> int:
+        """Rows per forward pass in evaluation; fewer for large grids."""
+        return rows_of(self.spec.shape)
+
+    def drawn_labels(self, n: int, seed: int) -> Tensor | None:
+        """Default labels of n samples, int64 n; None if the model is unconditional.
+
+        Labels are drawn with the class shares of the training split, so that samples follow the
+        distribution of the data.
+        """
+        return None if self.classes is None else self.classes.drawn(n, seed)
+
+    def labels_of(self, n: int, seed: int, labels: Tensor | None) -> Tensor | None:
+        """Labels of n samples: `labels` if given, otherwise drawn labels."""
+        if labels is None:
+            return self.drawn_labels(n, seed)
+        assert self.classes is not None, "only a conditional model takes labels"
+        assert len(labels) == n, f"{len(labels)} labels for {n} samples"
+        return labels
 
     @abc.abstractmethod
     def sample(

@@ -1,0 +1,137 @@
+"""Networks of a VAE: posterior, latents and decoder, from items to latents and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genmint.config import VAEConfig
+from genmint.data.views.spec import DataSpec, Observation
+from genmint.models.shared.abilities import Encoder
+from genmint.models.shared.blocks import in_labelled_blocks, to_bytes
+from genmint.models.shared.conditioning import classes_of, with_label
+from genmint.models.shared.family import evaluating
+from genmint.models.shared.networks import decoder, encoder
+from genmint.models.vae.labelled import LabelledEncoder
+from genmint.models.vae.latents import Gaussian, Latents, Prior, active, drawn
+from genmint.models.vae.likelihoods import likelihood_of
+
+
+class Autoencoder(Encoder):
+    """Encoder, decoder and likelihood; a sample is the decoder's mean for a draw of the prior."""
+
+    # Posterior means lie close together, so linear interpolation is suitable.
+    on_a_sphere = False
+    config: VAEConfig
+
+    def __init__(self, config: VAEConfig, spec: DataSpec) -> None:
+        super().__init__()
+        self.config = config
+        self.spec = spec
+        channels, height, width = spec.shape
+        self.likelihood = likelihood_of(config, channels)
+        outputs = (self.likelihood.outputs(channels), height, width)
+        network, hidden, latent = config.network, config.hidden, config.latent
+        self.classes = classes_of(config, spec)
+        said: dict[str, Any] = {
+            "act": config.activation, "norm": config.norm, "attention": config.attention
+        }  # fmt: skip
+        if self.classes is None:
+            self.encoder = encoder(network, spec.shape, hidden, 2 * latent, **said)
+        else:
+            self.encoder = LabelledEncoder(
+                network, spec.shape, hidden, 2 * latent, len(self.classes.names), **said
+            )
+            latent += len(self.classes.names)
+        self.decoder = decoder(network, latent, hidden, outputs, **said)
+        self.latents = Latents(config, spec.shape)
+
+    @property
+    def observation(self) -> Observation:
+        """Kind of pixel value: binary or 8-bit. Only ELBOs of the same kind are comparable.
+
+        A binary pixel and an 8-bit pixel are different random variables.
+        """
+        return self.likelihood.observation
+
+    @property
+    def latent(self) -> int:
+        """Number of latents of the first level."""
+        return self.config.latent
+
+    def posterior(self, x: Tensor, labels: Tensor | None = None) -> Gaussian:
+        """Mean and log-variance of q(z|x), float32 N×L each, for observed x in 0…1.
+
+        For a conditional model those of q(z|x, y), with int64 N labels.
+        """
+        x = self.likelihood.encoded(x)
+        found = self.encoder(x) if labels is None else self.encoder(x, labels)
+        mean, log_variance = found.float().chunk(2, dim=1)
+        return mean, log_variance
+
+    def encode(
+        self, data: Tensor, *, batch_size: int = 256, labels: Tensor | None = None
+    ) -> Tensor:
+        """Posterior means, float32 N×L, of uint8 N×C×H×W; a second level follows the first.
+
+        A model of binary pixels gets the grey values, which are its expected pixels; nothing is
+        drawn.
+        """
+        means = []
+        with evaluating(self):
+            for rows, block, of in in_labelled_blocks(data, labels, self.device, self.pass_rows):
+                mean = self.latents.means(self.posterior(block.to(torch.float32) / 255, of))
+                means.append(mean[: rows.stop - rows.start].cpu())
+        return torch.cat(means)
+
+    def decode(self, z: Tensor, *, labels: Tensor | None = None) -> Tensor:
+        """Decoder means, uint8 N×C×H×W, for latents of the first level, float32 N×`latent`."""
+        parts = []
+        with evaluating(self):
+            for rows, block, of in in_labelled_blocks(z, labels, self.device, self.pass_rows):
+                mean = self.likelihood.mean(self._decoded(block, of))
+                parts.append(to_bytes(mean[: rows.stop - rows.start]).cpu())
+        return torch.cat(parts)
+
+    def active_units(
+        self, data: Tensor, *, batch_size: int = 256, labels: Tensor | None = None
+    ) -> int:
+        """Number of latents whose posterior mean varies over `data` (Burda et al.).
+
+        A latent varies if the variance of its posterior mean is above 0.01.
+        """
+        return active(self.encode(data, batch_size=batch_size, labels=labels))
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int,
+        batch_size: int = 256,
+        length: int | None = None,
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """Decoder means for n draws of the prior; uint8 n×C×H×W. `length` is not used."""
+        labels, parts = self.labels_of(n, seed, labels), []
+        with evaluating(self):
+            prior = self._prior()
+            noise = self.latents.draws(n, seed)
+            for rows, draws, of in in_labelled_blocks(noise, labels, self.device, self.pass_rows):
+                z = self.latents.sample(draws, prior)
+                mean = self.likelihood.mean(self._decoded(z, of))
+                parts.append(to_bytes(mean[: rows.stop - rows.start]).cpu())
+        return torch.cat(parts)
+
+    def _prior(self) -> Prior:
+        return self.latents.prior(self.posterior)
+
+    def _decoded(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """Parameters of p(x|z), or of p(x|z, y), float32 N×outputs×H×W."""
+        parameters: Tensor = self.decoder(with_label(z, labels, self.classes)).float()
+        return parameters
+
+    def _first(self, q: Gaussian, noise: Tensor) -> Tensor:
+        """A draw of the first level, from the `noise` of all levels."""
+        return drawn(q, noise[..., : self.config.latent])
