@@ -34,6 +34,7 @@ from genmint.common.dvc_lock import read_lock
 from genmint.common.errors import ConfigError, GenmintError, TemporaryError, TrainsElsewhereError
 from genmint.common.files import sha256_json
 from genmint.common.project import Project
+from genmint.common.tags import REFUSALS_LABEL, model_resource, verdict_event
 from genmint.config import Params
 from genmint.flow import champions, publish, summary, transfer
 from genmint.flow.adoption import adopt_each
@@ -45,7 +46,6 @@ from genmint.flow.slots import Slots
 from genmint.flow.stage import Crew, Outcome, StageError, reproduce
 from genmint.flow.worker import train_and_evaluate
 from genmint.services.again import AGAIN, find_commit
-from genmint.services.alerts import REFUSALS
 from genmint.services.attempts import Attempts, began
 from genmint.services.durations import expected_seconds
 
@@ -289,10 +289,12 @@ def _tell(work: Work, night: summary.Night) -> None:
     )
     for each in night.verdicts:
         refused = each.verdict == "refused"
-        labels = {REFUSALS: str(champions.refusals(work.checkout, each.name))} if refused else {}
+        labels = (
+            {REFUSALS_LABEL: str(champions.refusals(work.checkout, each.name))} if refused else {}
+        )
         emit_event(
-            f"genmint.verdict.{each.verdict.replace(' ', '-')}",
-            resource={"prefect.resource.id": f"genmint.model.{each.name}",
+            verdict_event(each.verdict),
+            resource={"prefect.resource.id": model_resource(each.name),
                       "prefect.resource.name": each.name, **labels},
             related=[{"prefect.resource.id": f"prefect.flow-run.{work.run_id}",
                       "prefect.resource.role": "flow-run"}],

@@ -40,6 +40,7 @@ EXCEPTIONS: dict[str, tuple[Iterable[str], str]] = {
     "common/dvc_lock.py": (("train",), "imported by tracking alone"),
     "common/programs.py": (("train",), "runs git for tracking, which reports to MLflow"),
     "common/loopback.py": (("train",), "how tracking reaches MLflow; no output holds it"),
+    "common/tags.py": (("train",), "names of tags in MLflow; no output holds them"),
     "common/process_parent.py": (("train",), "ends a process with its parent; changes no weights"),
     "config/base.py": (STAGES, "types that accept or refuse a value of params.yaml"),
     "config/__init__.py": (STAGES, "names that other modules define"),

@@ -28,7 +28,8 @@ import genmint
 from genmint.common.dvc_lock import read_lock
 from genmint.common.errors import GenmintError
 from genmint.common.login import VARIABLE, read_login
-from genmint.common.project_key import SIGNATURE_TAG, create_key, key_file, load_key
+from genmint.common.project_key import create_key, key_file, load_key
+from genmint.common.tags import SIGNATURE_TAG
 from genmint.config import AudioDataset, ImageDataset, RNNConfig, TextDataset, load_params
 from genmint.config.recipe import add_recipe, list_recipes
 from genmint.data import manifest, quarantine

@@ -16,6 +16,7 @@ from genmint import tracking
 from genmint.common.errors import GenmintError, RegistryError, RegistryMissingError
 from genmint.common.escaping import printable
 from genmint.common.project import Project
+from genmint.common.tags import COMPARISON_TAG, GATE_MODE_TAG
 from genmint.config import Params, load_params
 from genmint.decision.comparison import Ruling
 from genmint.promotion import challenge, snapshot
@@ -154,7 +155,7 @@ def _register(registry: Registry, challenger: Challenger, values: Facts, run_id:
     if (
         known is not None
         and record.mode == "dry-run"
-        and known.tags.get("genmint.gate_mode") == "enforce"
+        and known.tags.get(GATE_MODE_TAG) == "enforce"
     ):
         return known
     return registration.register(
@@ -232,7 +233,7 @@ def _compared(
     except challenge.NotComparableError as error:
         log_beside(registry, champion, version)
         return str(error)
-    registry.tag(version, challenge.COMPARISON_TAG, ruling.model_dump_json())
+    registry.tag(version, COMPARISON_TAG, ruling.model_dump_json())
     registry.describe(version, description(challenger.record, version.weights, ruling))
     log_beside(registry, champion, version)
     return ruling

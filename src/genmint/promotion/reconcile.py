@@ -20,12 +20,13 @@ from genmint import tracking
 from genmint.common.errors import GenmintError, RegistryError, RegistryMissingError
 from genmint.common.escaping import printable
 from genmint.common.project import Project
+from genmint.common.tags import OVERRIDE_TAG, WEIGHTS_TAG
 from genmint.config import Gate, Params
 from genmint.registry.championship import CHALLENGER, Championship
 from genmint.registry.journal import CHAMPION, PREVIOUS
 from genmint.registry.journal_entries import Kind, RegistryState
 from genmint.registry.registry import Registry
-from genmint.registry.versions import OVERRIDE_TAG, WEIGHTS_TAG, Version
+from genmint.registry.versions import Version
 
 # Every failed attempt means that another process moved the champion.
 _ATTEMPTS = 50

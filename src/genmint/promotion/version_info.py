@@ -12,6 +12,19 @@ from pathlib import Path
 from genmint import tracking
 from genmint.common.files import sha256_json
 from genmint.common.project import Project
+from genmint.common.tags import (
+    DATASET_TAG,
+    DVC_TAG,
+    FAMILY_TAG,
+    GATE_MODE_TAG,
+    GATE_RECORD_TAG,
+    GATE_TAG,
+    GIT_COMMIT_TAG,
+    GROUNDS_TAG,
+    IDENTITY_TAG,
+    PREPARED_TAG,
+    PROTOCOL_TAG,
+)
 from genmint.config import Params
 from genmint.decision.comparison import Contrast, Ruling
 from genmint.decision.gate_record import Record
@@ -19,7 +32,7 @@ from genmint.evaluation.probe import PROBE
 from genmint.models.shared.record import load_record
 from genmint.promotion.scores import protocol_path, read_protocol
 from genmint.registry.registry import Registry
-from genmint.registry.versions import GROUNDS_TAG, Version
+from genmint.registry.versions import Version
 from genmint.stages import gate
 
 # Contact sheet, audio strip and text of the protocol's samples and of the probe set, if present.
@@ -58,28 +71,28 @@ def facts(
     with tracking.reaching(registry.address):
         run_tags = registry.client.get_run(run_id).data.tags
     tags = {
-        "genmint.gate": "passed" if record.passed else "refused",
-        "genmint.gate_mode": record.mode,
-        "genmint.record": sha256_json(record.model_dump(mode="json")),
+        GATE_TAG: "passed" if record.passed else "refused",
+        GATE_MODE_TAG: record.mode,
+        GATE_RECORD_TAG: sha256_json(record.model_dump(mode="json")),
         GROUNDS_TAG: grounds(record),
-        "genmint.protocol": json.dumps(measured["protocol"], sort_keys=True),
-        "genmint.prepared": model.prepared,
-        "genmint.identity": model.identity,
-        "genmint.dataset": params.models[name].dataset,
-        "genmint.family": params.models[name].family,
-        "genmint.dvc": json.dumps(
+        PROTOCOL_TAG: json.dumps(measured["protocol"], sort_keys=True),
+        PREPARED_TAG: model.prepared,
+        IDENTITY_TAG: model.identity,
+        DATASET_TAG: params.models[name].dataset,
+        FAMILY_TAG: params.models[name].family,
+        DVC_TAG: json.dumps(
             tracking.model_hashes(project, name, params.models[name].dataset), sort_keys=True
         ),
     }
-    if "genmint.git_commit" in run_tags:
-        tags["genmint.git_commit"] = run_tags["genmint.git_commit"]
+    if GIT_COMMIT_TAG in run_tags:
+        tags[GIT_COMMIT_TAG] = run_tags[GIT_COMMIT_TAG]
     return Facts(model.weights, tags, time.time_ns() // 1_000_000)
 
 
 def refusals_in_a_row(versions: Sequence[Version]) -> int:
     """Return how many of the latest versions of a model were refused by its gate in a row."""
     latest_first = sorted(versions, key=lambda version: int(version.version), reverse=True)
-    refused = (version.tags.get("genmint.gate") == "refused" for version in latest_first)
+    refused = (version.tags.get(GATE_TAG) == "refused" for version in latest_first)
     return sum(1 for _ in itertools.takewhile(bool, refused))
 
 

@@ -18,6 +18,7 @@ from genmint.common.errors import GenmintError
 from genmint.common.files import sha256_bytes, sha256_file, sha256_json
 from genmint.common.project_key import Key
 from genmint.common.reading import parse_json
+from genmint.common.tags import GATE_MODE_TAG, GATE_RECORD_TAG, GATE_TAG
 from genmint.models.shared.record import CONFIG, WEIGHTS
 from genmint.registry import signature, versions
 from genmint.registry.journal_entries import NamedVersion
@@ -254,15 +255,15 @@ def _by_record(version: Version, files: StoredFiles, config: str | None) -> str 
     problem, record, digest = _record_of(version, files)
     if problem is not None:
         return problem
-    said = {key: version.tags.get(f"genmint.{key}") for key in ("gate", "gate_mode")}
+    said = {tag: version.tags.get(tag) for tag in (GATE_TAG, GATE_MODE_TAG)}
     if _failed(record):
-        tags = ", whatever its tags say" if said["gate"] == "passed" else ""
+        tags = ", whatever its tags say" if said[GATE_TAG] == "passed" else ""
         return f"it failed its gate{tags}"
     if record.get("mode") != "enforce":
         return "its gate was in dry-run"
-    for key, expected in (("gate", "passed"), ("gate_mode", "enforce")):
-        if said[key] not in (None, expected):
-            return f"its tag genmint.{key} says {said[key]}, and its gate record {expected}"
+    for tag, expected in ((GATE_TAG, "passed"), (GATE_MODE_TAG, "enforce")):
+        if said[tag] not in (None, expected):
+            return f"its tag {tag} says {said[tag]}, and its gate record {expected}"
     # A record of an earlier genmint does not list config.json.
     gated = _evidence(record).get(f"models/{version.name}/{CONFIG}")
     if config is not None and gated is not None and gated != config:
@@ -299,7 +300,7 @@ def _record_of(
         return "the gate record stored with it is damaged", {}, None
     other = None
     weights = _evidence(record).get(f"models/{version.name}/{WEIGHTS}")
-    if version.tags.get("genmint.record") not in (None, sha256_json(record)):
+    if version.tags.get(GATE_RECORD_TAG) not in (None, sha256_json(record)):
         other = "the gate record stored with it is not the one that its tags name"
     elif record.get("model") != version.name or weights != version.weights:
         other = "the gate record stored with it is that of other weights"

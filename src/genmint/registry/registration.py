@@ -12,12 +12,13 @@ from mlflow.exceptions import MlflowException
 from genmint import tracking
 from genmint.common.errors import GenmintError
 from genmint.common.files import apply_umask, scratch_dir
-from genmint.common.project_key import SIGNATURE_TAG, Key
+from genmint.common.project_key import Key
+from genmint.common.tags import GROUNDS_TAG, REGISTERED_TAG, SIGNATURE_TAG, WEIGHTS_TAG
 from genmint.registry import signature, versions
 from genmint.registry.championship import no_key
 from genmint.registry.registry import Registry
 from genmint.registry.signature import Signed
-from genmint.registry.versions import GROUNDS_TAG, WEIGHTS_TAG, Version
+from genmint.registry.versions import Version
 from genmint.tracking.write_conflicts import put
 
 
@@ -151,7 +152,7 @@ def _ensure(registry: Registry, name: str) -> None:
     if registry.client.search_registered_models(query, max_results=1):
         return
     try:
-        registry.client.create_registered_model(name, tags={"genmint": "1"})
+        registry.client.create_registered_model(name, tags={REGISTERED_TAG: "1"})
     except MlflowException:
         # Another process may have created it first; the search shows whether it did.
         if not registry.client.search_registered_models(query, max_results=1):

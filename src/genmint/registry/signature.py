@@ -16,7 +16,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from genmint.common.files import sha256_file, sha256_folder, sha256_json
-from genmint.common.project_key import SIGNATURE_TAG, Key
+from genmint.common.project_key import Key
+from genmint.common.tags import SIGNATURE_TAG
 from genmint.models.shared.record import CONFIG, WEIGHTS
 
 # MLflow adds this file to a version when somebody loads it.

@@ -11,11 +11,8 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from genmint.common.tags import GROUNDS_TAG, OVERRIDE_TAG, WEIGHTS_TAG
 from genmint.registry.journal_entries import NamedVersion
-
-WEIGHTS_TAG = "genmint.weights"
-GROUNDS_TAG = "genmint.grounds"
-OVERRIDE_TAG = "override"
 
 # MLflow's error codes for a missing resource.
 MISSING = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")

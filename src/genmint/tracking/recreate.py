@@ -14,6 +14,7 @@ from genmint.common.errors import GenmintError
 from genmint.common.files import read_json, sha256_file
 from genmint.common.project import Project
 from genmint.common.reading import read_table
+from genmint.common.tags import DVC_TAGS, MODEL_TAG, RECREATED_TAG, WEIGHTS_TAG
 from genmint.tracking.provenance import DatasetInfo, data_hashes, flatten, user
 from genmint.tracking.store import connect, experiment_id, find_run, reaching, uri
 from genmint.tracking.transfer import upload
@@ -73,11 +74,11 @@ def _write_run(
     tags = {
         "mlflow.runName": name,
         "mlflow.user": user(),
-        "genmint.model": name,
-        "genmint.recreated": "1",
+        MODEL_TAG: name,
+        RECREATED_TAG: "1",
     }
     dataset = str(config.get("model", {}).get("dataset", ""))
-    tags.update({f"dvc.{k}": v for k, v in data_hashes(project, dataset).items()})
+    tags.update({f"{DVC_TAGS}{k}": v for k, v in data_hashes(project, dataset).items()})
     run_id = str(client.create_run(experiment_id(client), start, tags).info.run_id)
     parameters = [Param(k, v) for k, v in flatten(config.get("model", {})).items()]
     client.log_batch(run_id, params=parameters)
@@ -88,7 +89,7 @@ def _write_run(
     for file in ("config.json", "history.csv"):
         upload(client, run_id, folder / file)
     # The tag that identifies the run is written last, so an incomplete run is never found by it.
-    client.log_batch(run_id, tags=[RunTag("genmint.weights", weights)])
+    client.log_batch(run_id, tags=[RunTag(WEIGHTS_TAG, weights)])
     client.set_terminated(run_id, "FINISHED", end_time=start)
     return run_id
 
