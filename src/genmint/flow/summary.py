@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from genmint.common.escaping import markdown
+from genmint.common.layout import SHEET
 from genmint.common.project import Project
 from genmint.flow.publish import Published
 from genmint.flow.stage import Outcome
@@ -134,7 +135,7 @@ def _pictures(checkout: Project, names: Sequence[str]) -> list[str]:
     """Return the sample sheets as inline images, since the checkout is removed after the flow."""
     lines = []
     for name in names:
-        sheet = checkout.samples(name) / "sheet.png"
+        sheet = checkout.samples(name) / SHEET
         if sheet.is_file() and sheet.stat().st_size <= _PICTURE_BYTES:
             data = base64.b64encode(sheet.read_bytes()).decode()
             lines += [f"### {name}", "", f"![{name}](data:image/png;base64,{data})", ""]

@@ -13,13 +13,14 @@ from pydantic import ValidationError
 
 from genmint.common.errors import GenmintError
 from genmint.common.files import read_json, sha256_file
+from genmint.common.layout import CONFIG, WEIGHTS
 from genmint.common.project import Project
 from genmint.data.arrays import load_array
 from genmint.data.prepared import Prepared
 from genmint.decision.comparison import Scores, Spread, incomparable
 from genmint.models.shared import store
 from genmint.models.shared.family import Family
-from genmint.models.shared.record import CONFIG, WEIGHTS, ModelRecord
+from genmint.models.shared.record import ModelRecord
 
 
 def protocol_path(project: Project, name: str) -> Path:

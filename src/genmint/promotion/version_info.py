@@ -11,6 +11,7 @@ from pathlib import Path
 
 from genmint import tracking
 from genmint.common.files import sha256_json
+from genmint.common.layout import SHEET, STRIP, TEXT
 from genmint.common.project import Project
 from genmint.common.tags import (
     DATASET_TAG,
@@ -36,7 +37,7 @@ from genmint.registry.versions import Version
 from genmint.stages import gate
 
 # Contact sheet, audio strip and text of the protocol's samples and of the probe set, if present.
-_SHOWN = ("sheet.png", "strip.wav", "text.txt", PROBE, "probe.png", "probe.wav", "probe.txt")
+_SHOWN = (SHEET, STRIP, TEXT, PROBE, "probe.png", "probe.wav", "probe.txt")
 
 # Maximum length of a description in characters: the limit of MLflow's column on PostgreSQL.
 _LONGEST = 5000

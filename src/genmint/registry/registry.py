@@ -19,10 +19,10 @@ from mlflow.entities import Metric
 from genmint import tracking
 from genmint.common.errors import GenmintError
 from genmint.common.files import sha256_file
-from genmint.common.project import Project
+from genmint.common.layout import CONFIG
+from genmint.common.project import RELATIVE, Project
 from genmint.common.project_key import Key, load_key
 from genmint.config import Gate
-from genmint.models.shared.record import CONFIG
 from genmint.registry import journal, signature
 from genmint.registry import versions as registered
 from genmint.registry.admission import Admission
@@ -192,7 +192,7 @@ class Registry:
                 shutil.copyfile(stored / CONFIG, model / CONFIG)
         found = signature.read(version.tags)
         if found is not None and not as_stored:
-            config = {f"models/{version.name}/{CONFIG}": found[0].config}
+            config = {(RELATIVE.model(version.name) / CONFIG).as_posix(): found[0].config}
             _remove_unsigned(f"{version.name}/{version.version}", folder, found[0], config)
         return folder
 

@@ -12,6 +12,7 @@ from rich.table import Column, Table
 
 from genmint.common.errors import GenmintError
 from genmint.common.files import read_json, sha256_bytes, sha256_file, write_json
+from genmint.common.layout import CONFIG, WEIGHTS
 from genmint.common.project import Project
 from genmint.common.reading import parse_json
 from genmint.config import Params
@@ -55,8 +56,8 @@ def read_sources(project: Project, name: str, dataset: str) -> Sources:
     """Collect the inputs of a decision on model `name` from the files on disk."""
     metrics = project.metrics(name)
     return Sources(
-        weights=_bytes(project, project.model(name) / "model.safetensors"),
-        config=_bytes(project, project.model(name) / "config.json"),
+        weights=_bytes(project, project.model(name) / WEIGHTS),
+        config=_bytes(project, project.model(name) / CONFIG),
         metrics=_json(project, metrics),
         protocol=_json(project, metrics.with_name(f"{name}.protocol.json")),
         items=_bytes(project, project.items(name), needed=False),

@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from mlflow.entities import RunTag
 
 from genmint.common.errors import GenmintError, RegistryError, TemporaryError
+from genmint.common.layout import HISTORY
 from genmint.common.project import Project
 from genmint.common.tags import DVC_TAGS, ERROR_TAG, WEIGHTS_TAG
 from genmint.tracking.attach import attach, delete_copies, describe
@@ -125,7 +126,7 @@ class RunReporter:
         while not done and (left := self._deadline - time.monotonic()) > 0:
             done = self._done.wait(left)
         # A failed training run has no history file to refer to.
-        history = self._project.model(self._name) / "history.csv" if status == "FINISHED" else None
+        history = self._project.model(self._name) / HISTORY if status == "FINISHED" else None
         if not done or self._error is not None:
             waited = f"{time.monotonic() - closed:.0f} s"
             reason = self._error or f"{uri(self._project)} did not take all of it within {waited}."
