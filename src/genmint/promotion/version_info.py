@@ -12,6 +12,7 @@ from pathlib import Path
 from genmint import tracking
 from genmint.common.files import sha256_json
 from genmint.common.layout import SHEET, STRIP, TEXT
+from genmint.common.markdown import markdown_table
 from genmint.common.project import Project
 from genmint.common.tags import (
     DATASET_TAG,
@@ -144,23 +145,27 @@ def description(record: Record, weights: str, ruling: Ruling | None) -> str:
 def compared(ruling: Ruling) -> str:
     """Render a comparison with a champion as Markdown."""
     verdict = "better" if ruling.better else "not better"
+    rows = [
+        _contrast(split, one)
+        for split, found in (("test", ruling.test), ("confirmation", ruling.confirmation))
+        if found is not None
+        for one in found.contrasts
+    ]
+    numbers = ("new", "champion", "better by", "limits", "bound")
     lines = [
         f"**Against champion version {ruling.champion}: {verdict}** (one-sided limits at "
         f"{ruling.test.confidence:.0%})",
         "",
-        "| split | metric | aim | new | champion | better by | limits | bound | verdict |",
-        "|---|---|---|---:|---:|---:|---:|---:|---|",
+        *markdown_table(("split", "metric", "aim", *numbers, "verdict"), rows, numbers=numbers),
+        "",
+        ruling.reason,
     ]
-    for split, found in (("test", ruling.test), ("confirmation", ruling.confirmation)):
-        if found is not None:
-            lines += [_contrast(split, one) for one in found.contrasts]
-    lines += ["", ruling.reason]
     return "\n".join(lines)
 
 
-def _contrast(split: str, one: Contrast) -> str:
+def _contrast(split: str, one: Contrast) -> tuple[str, ...]:
     limits = "–" if one.low is None else f"{one.low:.4g} … {gate.figure(one.high)}"
-    cells = (
+    return (
         split,
         f"`{one.metric}`",
         one.aim,
@@ -171,7 +176,6 @@ def _contrast(split: str, one: Contrast) -> str:
         gate.figure(one.bound),
         "yes" if one.passed else "**no**",
     )
-    return f"| {' | '.join(cells)} |"
 
 
 def _joined(parts: Sequence[str]) -> str:
