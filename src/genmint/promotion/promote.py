@@ -8,7 +8,6 @@ and the promotion starts again.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -32,14 +31,12 @@ from genmint.promotion.side_by_side import log_beside
 from genmint.promotion.version_info import Facts, description, evaluation_files, facts
 from genmint.registry import registration
 from genmint.registry.championship import Championship
+from genmint.registry.conflicts import retry_on_conflict
 from genmint.registry.journal_entries import RegistryState
 from genmint.registry.registry import Registry
 from genmint.registry.versions import Version
 from genmint.stages import gate
 from genmint.tracking.failures import without_password
-
-# Every failed attempt means that another process moved the champion; so many indicate a fault.
-_ATTEMPTS = 50
 
 
 @dataclass(frozen=True)
@@ -132,16 +129,14 @@ def _promote_one(registry: Registry, challenger: Challenger, *, first: bool) -> 
     if not record.passed:
         if record.mode == "enforce":
             # The record that was just stored may belong to the champion itself.
-            settle_all(registry, challenger.params.gates.get(name), name)
+            settle_all(Championship(registry), challenger.params.gates.get(name), name)
         return Outcome(name, "refused", version.version, gate.reasons(record))
-    for _ in range(_ATTEMPTS):
-        outcome = _attempt(registry, version, challenger, changes)
-        if outcome is not None:
-            return outcome
-        time.sleep(0.05)
-    raise GenmintError(
-        f"the champion of {name} was moved {_ATTEMPTS} times meanwhile. "
-        f"Run `genmint promote {name}` again."
+    return retry_on_conflict(
+        lambda: _attempt(registry, version, challenger, changes),
+        lambda attempts: GenmintError(
+            f"the champion of {name} was moved {attempts} times meanwhile. "
+            f"Run `genmint promote {name}` again."
+        ),
     )
 
 
@@ -206,9 +201,8 @@ def _attempt(
     """
     name, dry = version.name, challenger.record.mode == "dry-run"
     rule = challenger.params.gates.get(name)
-    registry_state = (
-        Championship(registry).read(name, rule) if dry else settle_all(registry, rule, name)
-    )
+    championship = Championship(registry)
+    registry_state = championship.read(name, rule) if dry else settle_all(championship, rule, name)
     champion = _champion(registry, name, registry_state)
 
     def compared(champion: Version) -> Ruling | str:
