@@ -35,7 +35,7 @@ from genmint.common.tags import (
 )
 from genmint.registry.admission import Judge
 from genmint.registry.journal_entries import Entry, Move, RegistryState, before, last_valid
-from genmint.registry.versions import as_version, exists
+from genmint.registry.versions import as_version, create_if_missing, exists, search_all
 from genmint.tracking.write_conflicts import put
 
 # Interval between polls of the other writers' progress, in seconds.
@@ -43,7 +43,6 @@ SECONDS_BETWEEN_LOOKS = 0.1
 LOOKS = 400
 
 _SUFFIX = ".journal"
-_PAGE = 200
 
 # Value that replaces a version number if there is no champion.
 _NONE = "none"
@@ -88,16 +87,7 @@ def sign_entries(client: MlflowClient, name: str, key: Key, numbers: Sequence[in
 
 
 def _written(client: MlflowClient, name: str) -> list[ModelVersion]:
-    found: list[ModelVersion] = []
-    token = None
-    while True:
-        page = client.search_model_versions(
-            f"name = '{journal_name(name)}'", max_results=_PAGE, page_token=token
-        )
-        found += page
-        token = page.token
-        if not token:
-            break
+    found = search_all(client, f"name = '{journal_name(name)}'")
     if not found:
         # A search omits models that the user may not read; a direct request raises an error
         # instead.
@@ -123,7 +113,12 @@ def append(
     Returns:
         The entry; None if the champion was moved meanwhile and the writer must decide again.
     """
-    _ensure(client, name)
+    create_if_missing(
+        client,
+        journal_name(name),
+        {JOURNAL_TAG: "1"},
+        f"The journal of `{name}`: version N is entry N. Written by genmint only.",
+    )
     values = _values(registry_state, move, judge)
     for _ in range(LOOKS):
         written = entries(client, name, judge.key)
@@ -249,19 +244,3 @@ def _entry(
 
 def _number(text: str | None) -> str | None:
     return as_version(text) if text is not None and re.fullmatch("[1-9][0-9]{0,8}", text) else None
-
-
-def _ensure(client: MlflowClient, name: str) -> None:
-    registered = journal_name(name)
-    if client.search_registered_models(f"name = '{registered}'", max_results=1):
-        return
-    try:
-        client.create_registered_model(
-            registered,
-            tags={JOURNAL_TAG: "1"},
-            description=f"The journal of `{name}`: version N is entry N. Written by genmint only.",
-        )
-    except MlflowException:
-        # Another process may have created it first; the search shows whether it did.
-        if not client.search_registered_models(f"name = '{registered}'", max_results=1):
-            raise
