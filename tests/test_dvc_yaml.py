@@ -77,9 +77,25 @@ def graph():
 def imports(graph):
     def of_stage(stage):
         start = f"genmint.stages.{stage}"
-        return sorted(source(name) for name in {start, *graph.find_upstream_modules(start)})
+        files = {source(name) for name in {start, *graph.find_upstream_modules(start)}}
+        return sorted(files | templates(files))
 
     return of_stage
+
+
+def templates(modules):
+    """Page templates that modules name, and those that these extend."""
+    package = ROOT / "src" / "genmint"
+    pages = {page.name: page for page in package.glob("*/templates/*.html")}
+    found = set()
+    texts = [(package / module).read_text() for module in modules]
+    while texts:
+        text = texts.pop()
+        for name in pages.keys() - found:
+            if f'"{name}"' in text:
+                found.add(name)
+                texts.append(pages[name].read_text())
+    return {pages[name].relative_to(package).as_posix() for name in found}
 
 
 def source(module):
@@ -194,7 +210,7 @@ def test_packages_that_are_imported_on_the_way_do_nothing_else(imports):
         for file in files:
             for folder in Path(file).parents:
                 init = (folder / "__init__.py").as_posix()
-                if init in files:
+                if init in files or not file.endswith(".py"):
                     continue
                 body = ast.parse((ROOT / "src" / "genmint" / init).read_text()).body
                 extra = [x for x in body if not _runs_nothing(x)]

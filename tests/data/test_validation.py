@@ -104,10 +104,11 @@ def entries_of(arguments):
 
 def test_every_row_that_fails_is_named_by_every_kind_of_expectation(tmp_path):
     suite = suite_of(tmp_path / "suite.yaml", entries_of(FAILING))
-    verdict = validate(table(), suite, tmp_path / "docs")
+    verdict = validate(table(), suite)
     found = {each.rule.expectation: each.observed for each in verdict.findings}
     assert found == {name: BAD - (name in ALL_BUT_ONE) for name in FAILING}
     assert list(verdict.reasons) == list(range(ROWS - BAD, ROWS))
+    assert all(each.sentence for each in verdict.findings)
     first = "width, height is 8, 9: expect_column_pair_values_a_to_be_greater_than_b"
     assert set(verdict.reasons.values()) == {first}
 
@@ -116,7 +117,7 @@ def test_reasons_have_the_value_of_their_row(tmp_path):
     entry = {"expectation": "expect_column_values_to_be_unique", "column": "unique",
              "reason": "twice {value}"}  # fmt: skip
     suite = suite_of(tmp_path / "suite.yaml", [entry])
-    verdict = validate(table(), suite, tmp_path / "docs")
+    verdict = validate(table(), suite)
     assert verdict.reasons == {row: f"twice {7000 + row // 2}" for row in range(ROWS - BAD, ROWS)}
 
 
@@ -142,4 +143,4 @@ def test_a_rule_that_names_no_rows_is_an_error_and_never_a_pass(tmp_path, name):
     """Should a later version give another kind of expectation no rows."""
     rule = Rule("suite.yaml: rows[0]", name, ON_TYPES[name] | {"column": "width"}, "")
     with pytest.raises(ConfigError, match=rf"rows\[0\]: {name}: width: .*does not name every row"):
-        validate(table(), Suite(set=(), row=(rule,)), tmp_path / "docs")
+        validate(table(), Suite(set=(), row=(rule,)))

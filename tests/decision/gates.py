@@ -1,7 +1,8 @@
 """Models, gates and what they are judged by."""
 
 from genmint.config import Gate
-from genmint.decision.gate import Source, Sources, decide
+from genmint.decision.evaluation import Evaluation, Source
+from genmint.decision.gate import decide
 
 GATE = {
     "thresholds": {
@@ -73,7 +74,7 @@ def without(values, key):
     return {name: value for name, value in values.items() if name != key}
 
 
-def sources(
+def evaluation(
     weights=None,
     config=None,
     metrics=METRICS,
@@ -88,7 +89,9 @@ def sources(
     def source(file, digest, content):
         return content if isinstance(content, Source) else Source(file, digest * 64, content)
 
-    return Sources(
+    return Evaluation(
+        name="vae",
+        dataset="digits",
         weights=source("models/vae/model.safetensors", "w", weights),
         config=source("models/vae/config.json", "g", config),
         metrics=source("metrics/vae.json", "m", metrics),
@@ -105,7 +108,7 @@ def gate(**changed):
 
 
 def judge(block=None, **changed):
-    return decide("vae", gate() if block is None else block, sources(**changed), "digits")
+    return decide(gate() if block is None else block, evaluation(**changed))
 
 
 def failed(record):

@@ -111,9 +111,9 @@ def test_bad_files_are_stopped_by_great_expectations_until_they_are_gone(watched
         assert "shapes may not enter: 20 of 230 items are bad" in stopped.reason
         # What it refers to outlives the checkout.
         kept = watched.home.root / ".genmint" / "drift" / "shapes" / "stopped"
-        assert f"See {kept / 'quarantine.csv'} and {kept / 'docs' / 'index.html'}" in stopped.reason
+        assert f"See {kept / 'quarantine.csv'} and {kept / 'validation.html'}" in stopped.reason
         assert (kept / "quarantine.csv").read_text().count("not a png") == 20
-        assert (kept / "docs" / "index.html").exists()
+        assert (kept / "validation.html").exists()
         assert stopped.windows == ()
     shown = watched.checkout.run("genmint", "drift", "--look", "shapes", ok=False)
     assert shown.returncode == 1

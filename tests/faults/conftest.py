@@ -40,8 +40,6 @@ gates:
 MARK = "GENMINT_FAULT"
 # Times and memory: no two measurements agree.
 MEASURED_ANEW = ("metrics/vae.cost.json", "metrics/gan.cost.json", "metrics/rnn.cost.json")
-# Data Docs say when they were made, in their text and in names.
-PAGES = ("reports/data/digits", "reports/data/words")
 
 
 def words(folder):
@@ -171,14 +169,8 @@ def _contents(path, out):
         return {**record, "evidence": seen}
     if path.is_file():
         return sha256_file(path)
-    if out in PAGES:
-        return sorted(file.name for file in path.rglob("*.html") if not _dated(file))
     files = sorted(file for file in path.rglob("*") if file.is_file())
     return [(file.relative_to(path).as_posix(), sha256_file(file)) for file in files]
-
-
-def _dated(file):
-    return any(part[:8].isdigit() for part in file.parts)
 
 
 def processes(mark):

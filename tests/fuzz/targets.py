@@ -38,8 +38,10 @@ from genmint.data.ingestion.sources import read_description, read_idx
 from genmint.data.prepared import Prepared
 from genmint.data.validation import read_suite
 from genmint.data.views.spec import DataSpec
+from genmint.decision.evaluation import Evaluation
 from genmint.drift.state import Shelf, State
 from genmint.evaluation.probe import Probe, read_probe, write_probe
+from genmint.evaluation.recorded import read_evaluation
 from genmint.evaluation.reference import read_reference
 from genmint.models.shared import store
 from genmint.promotion import scores
@@ -205,12 +207,15 @@ def _records(folder: Path) -> list[Target]:
     prepared, reference = project.prepared("dots"), project.reference("dots")
     listed = folder / "data/quarantine/dots.csv"
 
+    def read() -> Evaluation:
+        return read_evaluation(project, "tiny", params.models["tiny"].dataset)
+
     def judged(path: Path) -> None:
-        assert gate.judge(project, params, "tiny").passed in (0, 1)
+        assert gate.judge(read(), params).passed in (0, 1)
 
     def judged_and_scored(path: Path) -> None:
         judged(path)
-        scores.challenger_scores(project, "tiny")
+        scores.recorded_scores(read())
 
     shelf = Shelf(project, "dots")
     state = State(baseline="a" * 64, waiting=3).model_dump(mode="json")
@@ -238,7 +243,7 @@ def _records(folder: Path) -> list[Target]:
             Target(path.name, [path.read_bytes(), *more], _restoring(path, judged_and_scored))
             for path, *more in (
                 (metrics,),
-                (scores.protocol_path(project, "tiny"),),
+                (project.protocol("tiny"),),
                 (project.items("tiny"),),
                 (project.resamples("tiny"), b'{"elbo": [1.0, 2.0]}'),
                 (project.cost("tiny"),),

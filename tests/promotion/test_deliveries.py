@@ -15,14 +15,14 @@ from tests.stages.conftest import DataProject
 from tests.workshop import Workshop, spread_of
 
 from genmint.common.errors import DataError
-from genmint.common.files import write_json
+from genmint.common.files import read_json, write_json
 from genmint.config import load_params
 from genmint.data.prepared import HELD_OUT, Prepared
 from genmint.decision.comparison import block_hash
+from genmint.evaluation.recorded import read_evaluation
 from genmint.promotion import challenge, snapshot
 from genmint.promotion.evidence import check_data
 from genmint.promotion.promote import promote
-from genmint.promotion.scores import read_protocol
 from genmint.stages import evaluate, gate, reference, train
 
 PROTOCOL = {"samples": 8, "resamples": 2, "sample_length": 32}
@@ -87,7 +87,7 @@ class Nights:
 
     def spread(self, params):
         """A spread so small that luck with the seed decides nothing here."""
-        protocol = read_protocol(self.data.project, "tiny")["protocol"]
+        protocol = read_json(self.data.project.protocol("tiny"))["protocol"]
         found = spread_of("tiny", block_hash(params.models["tiny"]), protocol, (self.rule,))
         write_json(self.data.project.spread("tiny"), found)
 
@@ -292,10 +292,10 @@ def test_another_list_of_what_was_trained_on_is_not_stored(nights):
     made.data.write("book.txt").write_text(prose(6000))
     made.train(0, steps=2)
     with snapshot.taken(made.data.project, "tiny", "own") as files:
-        check_data(made.data.project, files, "tiny", "own")
+        check_data(made.data.project, files, read_evaluation(files, "tiny", "own"))
         np.save(files.trained("own"), np.zeros(0, dtype=np.uint64))
         with pytest.raises(DataError, match="not what tiny was trained on"):
-            check_data(made.data.project, files, "tiny", "own")
+            check_data(made.data.project, files, read_evaluation(files, "tiny", "own"))
 
 
 # Each makes the delivery of a night; every delivery but the first has something new in kind, too.

@@ -21,7 +21,6 @@ from genmint.data.splitting.fingerprints import of_text
 from genmint.evaluation.reference import Baseline, Reference, write_reference
 from genmint.models.shared import store
 from genmint.promotion.promote import promote
-from genmint.promotion.scores import protocol_path
 from genmint.stages import evaluate
 
 PARAMS = """\
@@ -140,7 +139,7 @@ def run_stages(workshop):
 
 
 def write_spread(workshop):
-    protocol = json.loads(protocol_path(workshop.project, "tiny").read_text())["protocol"]
+    protocol = json.loads(workshop.project.protocol("tiny").read_text())["protocol"]
     values = (2.40, 2.41, 2.42, 2.40, 2.41)
     workshop.spread(
         protocol=protocol,

@@ -100,8 +100,8 @@ def test_images_stored_again_are_shown_and_stay_in_one_split(data_project, split
         assert (alike["items"], alike["groups"], alike["copies"]) == (4, 4, 0)
         assert alike["share"] == pytest.approx(4 / 64)
         assert ["a0-00.png", "b0-00.jpg"] in alike["largest"]
-        index = (data_project.project.data_docs("own") / "index.html").read_text()
-        assert "4 besides the first of each of 4 groups" in index
+        page = data_project.project.validation_page("own").read_text()
+        assert "4 besides the first of each of 4 groups" in page
 
 
 def test_more_near_duplicates_than_allowed_stop_the_pipeline(data_project):

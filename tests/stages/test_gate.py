@@ -6,6 +6,7 @@ import pytest
 
 from genmint.common.errors import GenmintError
 from genmint.common.files import write_json
+from genmint.evaluation.recorded import read_evaluation
 from genmint.stages import gate
 
 
@@ -124,7 +125,7 @@ def test_costs_count_only_against_a_budget(workshop):
 def test_a_record_is_read_back_or_named(workshop):
     workshop.make()
     assert gate.read_record(workshop.project, "tiny") == gate.judge(
-        workshop.project, workshop.params, "tiny"
+        read_evaluation(workshop.project, "tiny", "dots"), workshop.params
     )
     write_json(workshop.project.gate_record("tiny"), {"passed": 1})
     with pytest.raises(GenmintError, match=r"tiny\.json: not a gate record.*dvc repro -f gate"):

@@ -13,11 +13,10 @@ from tests.tracking.conftest import free_port, until
 from tests.tracking.front import Authority, Forward, Front
 from tests.workshop import spread_of
 
-from genmint.common.files import write_json
+from genmint.common.files import read_json, write_json
 from genmint.common.project import Project
 from genmint.config import load_params
 from genmint.decision.comparison import block_hash
-from genmint.promotion.scores import read_protocol
 from genmint.tracking.ui import server_arguments, server_environment
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
@@ -127,7 +126,7 @@ class Place:
         """A spread so small that a change of seed decides nothing here."""
         project = Project(self.root)
         block = block_hash(load_params(project.params).models["one"])
-        protocol = read_protocol(project, "one")["protocol"]
+        protocol = read_json(project.protocol("one"))["protocol"]
         write_json(project.spread("one"), spread_of("one", block, protocol))
 
     def champion(self):

@@ -68,9 +68,9 @@ class Project:
         """Result of the validation (written by validate)."""
         return self.root / "reports" / "data" / f"{dataset}.json"
 
-    def data_docs(self, dataset: str) -> Path:
-        """Browsable Data Docs of a data set (written by validate)."""
-        return self.root / "reports" / "data" / dataset
+    def validation_page(self, dataset: str) -> Path:
+        """HTML page of the validation (written by validate)."""
+        return self.root / "reports" / "data" / f"{dataset}.html"
 
     @property
     def recipes(self) -> Path:
@@ -100,6 +100,10 @@ class Project:
     def metrics(self, name: str) -> Path:
         """Metrics that are compared (written by evaluate)."""
         return self.root / "metrics" / f"{name}.json"
+
+    def protocol(self, name: str) -> Path:
+        """How a model was measured, and the hashes of what was measured (written by evaluate)."""
+        return self.root / "metrics" / f"{name}.protocol.json"
 
     def cost(self, name: str) -> Path:
         """Times, memory and sizes; cached separately, never compared (written by evaluate)."""

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import difflib
-import html
 import os
+import string
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from genmint.common.errors import ConfigError, GenmintError
-from genmint.common.escaping import printable
+from genmint.common.errors import ConfigError
 from genmint.common.reading import read_yaml
-from genmint.data.docs_errors import docs_errors
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Level = Literal["set", "row"]
 _SECTIONS: dict[Level, str] = {"set": "set", "row": "rows"}
+# Name of Great Expectations' content that says what an expectation demands.
+_DESCRIPTION = "atomic.prescriptive.summary"
 # Great Expectations classifies these as row expectations, but they compare the column's type.
 _ON_TYPES = ("expect_column_values_to_be_of_type", "expect_column_values_to_be_in_type_list")
 
@@ -67,12 +67,23 @@ class Suite:
 
 @dataclass(frozen=True)
 class Finding:
-    """Result of one rule; `observed` is the value (set) or the number of failing rows."""
+    """Result of one rule.
+
+    Attributes:
+        rule: the rule.
+        level: whether it judges the set or single rows.
+        passed: whether it passed.
+        observed: the value (set), or the number of failing rows.
+        sentence: what the rule demands, in Great Expectations' words.
+        examples: some different values that failed, if the rule judges the set by its values.
+    """
 
     rule: Rule
     level: Level
     passed: bool
     observed: Any
+    sentence: str
+    examples: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as in reports/data/NAME.json."""
@@ -113,8 +124,8 @@ def read_suite(path: Path) -> Suite:
     )
 
 
-def validate(table: pd.DataFrame, suite: Suite, docs: Path, note: str = "") -> Verdict:
-    """Run a suite on a manifest and build its Data Docs.
+def validate(table: pd.DataFrame, suite: Suite) -> Verdict:
+    """Run a suite on a manifest.
 
     Row rules apply to all rows; they ignore the empty statistics of unreadable items. Set rules
     apply to the rows that no row rule quarantined.
@@ -122,32 +133,29 @@ def validate(table: pd.DataFrame, suite: Suite, docs: Path, note: str = "") -> V
     Args:
         table: manifest with the columns duplicate_of and near_duplicate_of.
         suite: the expectations.
-        docs: folder of the HTML pages, starting at index.html.
-        note: a sentence for that page.
 
     Raises:
         ConfigError: a rule cannot be evaluated, for example because a column does not exist.
     """
-    context = _context(docs)
+    context = _context()
     on_rows = _run(context, "rows", table, suite.row, {"result_format": "COMPLETE"})
     findings: list[Finding] = []
     reasons: dict[int, str] = {}
-    for rule, result in zip(suite.row, on_rows, strict=True):
+    for rule, (result, sentence) in zip(suite.row, on_rows, strict=True):
         failing = _failing(rule, result)
         for position, value in zip(failing, _values(table, rule, failing), strict=True):
             reasons.setdefault(position, rule.reason.replace("{value}", value))
-        findings.append(Finding(rule, "row", not failing, len(failing)))
+        findings.append(Finding(rule, "row", not failing, len(failing), sentence))
     entering = table.drop(index=list(reasons))
     if entering.empty:
         # Statistics of an empty set are errors in some expectations and passed in others.
-        findings += [Finding(rule, "set", False, None) for rule in suite.set]
-        _build(context, docs, note)
+        findings += [Finding(rule, "set", False, None, _described(rule)) for rule in suite.set]
         return Verdict(tuple(findings), dict(sorted(reasons.items())))
     on_set = _run(context, "set", entering, suite.set, {"result_format": "SUMMARY"})
-    for rule, result in zip(suite.set, on_set, strict=True):
+    for rule, (result, sentence) in zip(suite.set, on_set, strict=True):
         observed = _plain(result.get("observed_value", result.get("unexpected_count")))
-        findings.append(Finding(rule, "set", bool(result["success"]), observed))
-    _build(context, docs, note)
+        passed, examples = bool(result["success"]), _examples(result)
+        findings.append(Finding(rule, "set", passed, observed, sentence, examples))
     return Verdict(tuple(findings), dict(sorted(reasons.items())))
 
 
@@ -205,6 +213,10 @@ def _values(table: pd.DataFrame, rule: Rule, rows: list[int]) -> Iterator[str]:
         yield ", ".join(map(_shown, found))
 
 
+def _examples(result: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(_shown, result.get("partial_unexpected_list") or ())))
+
+
 def _great_expectations() -> Any:
     """Import Great Expectations lazily, which takes seconds, and disable its analytics."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
@@ -213,78 +225,21 @@ def _great_expectations() -> Any:
     return great_expectations
 
 
-def _context(docs: Path) -> Any:
-    """Return an in-memory context that writes its pages to `docs` only."""
+def _context() -> Any:
+    """Return an in-memory context that builds no pages and shows no progress."""
     gx = _great_expectations()
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
-    for site in list(context.variables.data_docs_sites or {}):
-        context.delete_data_docs_site(site)
-    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())}
-    index = {"class_name": "DefaultSiteIndexBuilder"}
-    site = {
-        "class_name": "SiteBuilder",
-        "site_index_builder": index,
-        "store_backend": store,
-        "show_how_to_buttons": False,
-    }
-    context.add_data_docs_site("docs", site)
     return context
-
-
-def _build(context: Any, docs: Path, note: str) -> None:
-    """Write the Data Docs, with an index that works offline.
-
-    The index of Great Expectations renders its tables with scripts from the internet.
-    """
-    _escape_results(context)
-    with docs_errors():
-        context.build_data_docs()
-    links = [f"<p>{html.escape(note)}</p>"] if note else []
-    for title, folder in (("Validation results", "validations"), ("Suites", "expectations")):
-        pages = sorted((docs / folder).rglob("*.html"))
-        found = (f'<a href="{page.relative_to(docs).as_posix()}">{_of(page)}</a>' for page in pages)
-        links.append(f"<p>{title}: {', '.join(found)}</p>")
-    index = docs / "index.html"
-    head, body, rest = index.read_text(encoding="utf-8").partition("<body>")
-    if not body:
-        raise GenmintError(f"{index}: Great Expectations wrote a page without body")
-    index.write_text(f"{head}{body}\n{''.join(links)}\n{rest}", encoding="utf-8")
-
-
-def _escape_results(context: Any) -> None:
-    """Escape data values in results, which Great Expectations writes into pages as markup."""
-    store = context.validation_results_store
-    for key in store.list_keys():
-        found = store.get(key)
-        for result in found.results:
-            result.result = _escaped(result.result)
-        store.set(key, found)
-
-
-def _escaped(value: Any) -> Any:
-    if isinstance(value, str):
-        return html.escape(printable(value))
-    if isinstance(value, dict):
-        return {key: _escaped(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_escaped(each) for each in value]
-    return value
-
-
-def _of(page: Path) -> str:
-    """Return the level of a page from its name: manifest-LEVEL-LEVEL or LEVEL."""
-    return "on the set" if page.stem.endswith("set") else "on single rows"
 
 
 def _run(
     context: Any, name: str, table: pd.DataFrame, rules: tuple[Rule, ...], form: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """Return the results of the rules in order, each with `success`; Data Docs use them too."""
+) -> list[tuple[dict[str, Any], str]]:
+    """Return, in the order of the rules, the result with `success` and the rule as a sentence."""
     gx = _great_expectations()
-    from great_expectations.core.run_identifier import RunIdentifier
 
     suite = context.suites.add(gx.ExpectationSuite(name=name))
     for number, rule in enumerate(rules):
@@ -293,21 +248,32 @@ def _run(
     definition = gx.ValidationDefinition(
         name=name, data=asset.add_batch_definition_whole_dataframe(name), suite=suite
     )
-    checkpoint = gx.Checkpoint(
-        name=name,
-        validation_definitions=[context.validation_definitions.add(definition)],
-        result_format=form,
+    outcome = context.validation_definitions.add(definition).run(
+        batch_parameters={"dataframe": table}, result_format=form
     )
-    outcome = context.checkpoints.add(checkpoint).run(
-        batch_parameters={"dataframe": table}, run_id=RunIdentifier(run_name="validate")
-    )
-    found: dict[int, dict[str, Any]] = {}
-    for run in outcome.run_results.values():
-        for result in run.results:
-            number = result.expectation_config.meta["rule"]
-            _refuse_raised(rules[number], result.exception_info)
-            found[number] = {**result.result, "success": result.success}
+    found: dict[int, tuple[dict[str, Any], str]] = {}
+    for result in outcome.results:
+        number = result.expectation_config.meta["rule"]
+        _refuse_raised(rules[number], result.exception_info)
+        sentence = _sentence(rules[number], result)
+        found[number] = ({**result.result, "success": result.success}, sentence)
     return [found[number] for number in range(len(rules))]
+
+
+def _sentence(rule: Rule, result: Any) -> str:
+    """Return what a rule demands, as Great Expectations describes it."""
+    result.render()
+    for content in result.expectation_config.rendered_content or ():
+        template = content.value.template if content.name == _DESCRIPTION else None
+        if template:
+            values = {key: each["value"] for key, each in (content.value.params or {}).items()}
+            return string.Template(template).safe_substitute(values)
+    return _described(rule)
+
+
+def _described(rule: Rule) -> str:
+    arguments = (f"{key}: {value}" for key, value in rule.arguments.items())
+    return f"{rule.expectation} ({', '.join(arguments)})"
 
 
 def _expectation(rule: Rule, number: int) -> Any:

@@ -9,58 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
 from genmint.common.errors import ConfigError
 from genmint.config import metric_catalogue
 from genmint.config.gates import Bound, Gate
+from genmint.decision.evaluation import Evaluation, Source
 from genmint.decision.gate_record import Check, Evidence, Record
-
-
-@dataclass(frozen=True)
-class Source:
-    """An input file of a gate decision.
-
-    Attributes:
-        file: path relative to the project's root.
-        sha256: hash of the file; None if the file does not exist.
-        content: parsed JSON; None for weights and for unreadable files.
-        problem: why the file could not be read, in one sentence; None if it could.
-    """
-
-    file: str
-    sha256: str | None = None
-    content: Any = None
-    problem: str | None = None
-
-
-@dataclass(frozen=True)
-class Sources:
-    """All input files of the gate decision on one model."""
-
-    weights: Source
-    config: Source
-    metrics: Source
-    protocol: Source
-    items: Source
-    resamples: Source
-    cost: Source
-    validation: Source
-
-    def all(self) -> tuple[Source, ...]:
-        """Return every source in the order of the gate record."""
-        return (
-            self.weights,
-            self.config,
-            self.metrics,
-            self.protocol,
-            self.items,
-            self.resamples,
-            self.cost,
-            self.validation,
-        )
 
 
 class _Metrics(dict[str, Any]):
@@ -71,24 +27,25 @@ class _Metrics(dict[str, Any]):
         self.left_out: Mapping[str, Any] = left_out if isinstance(left_out, dict) else {}
 
 
-def decide(name: str, gate: Gate | None, sources: Sources, dataset: str) -> Record:
+def decide(gate: Gate | None, evaluation: Evaluation) -> Record:
     """Run all gate checks of a model; missing, unreadable or non-finite values fail.
 
     Args:
-        name: name of the model entry.
         gate: entry of the model in `gates`; None if it has none, which fails the gate.
-        sources: weights, configuration, metrics, protocol, cost and validation, as read from disk.
-        dataset: name of the data set entry that the model was trained on.
+        evaluation: the evaluation of the model, as read from disk.
     """
-    checks = [_configured(name, gate), *_data(sources.validation, dataset)]
-    checks += _belong_together(name, dataset, sources)
-    protocol = _mapping(sources.protocol)
-    metrics = _Metrics(_mapping(sources.metrics), protocol.get("left_out"))
-    checks.append(_all_finite(sources.metrics))
+    name = evaluation.name
+    checks = [_configured(name, gate), *_data(evaluation.validation, evaluation.dataset)]
+    checks += [_right_protocol(evaluation), *as_measured(evaluation)]
+    protocol = evaluation.protocol.mapping()
+    metrics = _Metrics(evaluation.metrics.mapping(), protocol.get("left_out"))
+    checks.append(_all_finite(evaluation.metrics))
     if gate is not None:
         for metric, bound in gate.thresholds.items():
             checks += _threshold(metric, bound, metrics, protocol)
-        checks += _health(gate, metrics) + _memorisation(gate, metrics) + _cost(gate, sources.cost)
+        checks += (
+            _health(gate, metrics) + _memorisation(gate, metrics) + _cost(gate, evaluation.cost)
+        )
         checks = [_with_interval(check, metrics, gate.champion.confidence) for check in checks]
     passed = sum(check.passed for check in checks)
     return Record(
@@ -99,7 +56,7 @@ def decide(name: str, gate: Gate | None, sources: Sources, dataset: str) -> Reco
         verdicts={check.name: _verdict(check) for check in checks},
         mode="enforce" if gate is None else gate.mode,
         checks=tuple(checks),
-        evidence=tuple(Evidence(file=s.file, sha256=s.sha256) for s in sources.all()),
+        evidence=tuple(Evidence(file=s.file, sha256=s.sha256) for s in evaluation.sources()),
     )
 
 
@@ -112,7 +69,7 @@ def _data(validation: Source, dataset: str) -> list[Check]:
     """Check that the data set passed validation and that the report is for this data set."""
     if validation.problem is not None:
         return [_no("data.validated", None, 1, validation.problem)]
-    report = _mapping(validation)
+    report = validation.mapping()
     verdict, problem = number(report, "passed", validation.file)
     of = report.get("dataset")
     if not problem and of != dataset:
@@ -122,36 +79,36 @@ def _data(validation: Source, dataset: str) -> list[Check]:
     return [_check("data.validated", verdict, 1, passed, reason)]
 
 
-def _belong_together(name: str, dataset: str, sources: Sources) -> list[Check]:
-    """Check that weights, metrics and protocol belong to the same model; one check per file."""
-    protocol = sources.protocol
-    said = _mapping(protocol)
-    problem = protocol.problem
-    if problem is None and said.get("model") != name:
-        problem = f"{protocol.file} is about {said.get('model')!r}, not {name!r}"
-    if problem is None and said.get("dataset") != dataset:
-        problem = f"{protocol.file} is about data set {said.get('dataset')!r}, not {dataset!r}"
-    if problem is None and not isinstance(said.get("protocol"), dict):
-        problem = f"{protocol.file} does not say how the model was measured"
-    checks = [
-        _check(
-            "evidence.protocol",
-            protocol.sha256,
-            None,
-            problem is None,
-            problem or "the protocol is this model's",
-        )
-    ]
+def _right_protocol(evaluation: Evaluation) -> Check:
+    """Check that the protocol file is about this model and data set."""
+    source, content = evaluation.protocol, evaluation.protocol.mapping()
+    problem = source.problem
+    for key, expected, prefix in (
+        ("model", evaluation.name, ""),
+        ("dataset", evaluation.dataset, "data set "),
+    ):
+        if problem is None and content.get(key) != expected:
+            problem = f"{source.file} is about {prefix}{content.get(key)!r}, not {expected!r}"
+    if problem is None and not isinstance(content.get("protocol"), dict):
+        problem = f"{source.file} does not say how the model was measured"
+    reason = problem or "the protocol is this model's"
+    return _check("evidence.protocol", source.sha256, None, problem is None, reason)
+
+
+def as_measured(evaluation: Evaluation) -> list[Check]:
+    """Check that each file is the one that was measured; one check per file."""
+    content, file = evaluation.protocol.mapping(), evaluation.protocol.file
+    checks = []
     for key, source in (
-        ("weights", sources.weights),
-        ("config", sources.config),
-        ("metrics", sources.metrics),
-        ("items", sources.items),
-        ("resamples", sources.resamples),
+        ("weights", evaluation.weights),
+        ("config", evaluation.config),
+        ("metrics", evaluation.metrics),
+        ("items", evaluation.items),
+        ("resamples", evaluation.resamples),
     ):
         # A family without a likelihood has no items; its protocol then has the value null.
-        none = key == "items" and key in said and said[key] is None
-        checks.append(_as_measured(key, source, said.get(key), none, protocol.file))
+        none = key == "items" and key in content and content[key] is None
+        checks.append(_as_measured(key, source, content.get(key), none, file))
     return checks
 
 
@@ -177,7 +134,7 @@ def _as_measured(key: str, source: Source, expected: Any, none: bool, protocol: 
 def _all_finite(metrics: Source) -> Check:
     if metrics.problem is not None:
         return _no("metrics.finite", None, None, metrics.problem)
-    values = _mapping(metrics)
+    values = metrics.mapping()
     if not values:
         return _no("metrics.finite", None, None, f"{metrics.file} holds no metrics")
     found = {key: _not_finite(value) for key, value in values.items()}
@@ -265,7 +222,7 @@ def _cost(gate: Gate, cost: Source) -> list[Check]:
         "train_seconds": gate.cost.max_train_seconds,
         "sample_milliseconds": gate.cost.max_sample_milliseconds,
     }
-    return _bounded("cost", _mapping(cost), most, {}, cost.problem)
+    return _bounded("cost", cost.mapping(), most, {}, cost.problem)
 
 
 def _bounded(
@@ -325,10 +282,6 @@ def _not_finite(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return f"is {value!r}, not a number"
     return "" if math.isfinite(value) else f"is {value}, not a finite number"
-
-
-def _mapping(source: Source) -> dict[str, Any]:
-    return source.content if isinstance(source.content, dict) else {}
 
 
 def _with_interval(check: Check, metrics: Mapping[str, Any], confidence: float) -> Check:

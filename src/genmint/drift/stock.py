@@ -57,7 +57,7 @@ def take(
         name: name of the data set.
         place: location of its source.
         known: sha256 of the items of the baseline.
-        kept: folder for quarantine list and Data Docs of a set that fails, since the checkout is
+        kept: folder for quarantine list and page of a set that fails, since the checkout is
             removed.
 
     Raises:

@@ -10,12 +10,12 @@ from genmint.common.project import Project
 
 
 def keep_validation(checkout: Project, dataset: str, kept: Path, message: str) -> str:
-    """Copy the quarantine list and the Data Docs of a data set that failed validation.
+    """Copy the quarantine list and the validation page of a data set that failed validation.
 
     Args:
         checkout: project in which the validation ran.
         dataset: name of the data set.
-        kept: target folder for `quarantine.csv` and `docs/`; earlier content is replaced.
+        kept: target folder for `quarantine.csv` and `validation.html`; earlier content is replaced.
         message: error message of the validation, which names files of the checkout.
 
     Returns:
@@ -24,11 +24,9 @@ def keep_validation(checkout: Project, dataset: str, kept: Path, message: str) -
     with atomic_dir(kept) as folder:
         for path, copy in (
             (checkout.quarantine(dataset), folder / "quarantine.csv"),
-            (checkout.data_docs(dataset), folder / "docs"),
+            (checkout.validation_page(dataset), folder / "validation.html"),
         ):
-            if path.is_dir():
-                shutil.copytree(path, copy)
-            elif path.exists():
+            if path.exists():
                 shutil.copyfile(path, copy)
             message = message.replace(str(path), str(kept / copy.name))
     return message

@@ -25,15 +25,17 @@ from genmint.common.tags import COMPARISON_TAG, CONFIRMATION_TAG
 from genmint.config import ChampionRule, Params
 from genmint.config.metric_catalogue import Direction, metric
 from genmint.decision.comparison import Comparison, Ruling, Scores, block_hash, compare, confirm
+from genmint.decision.evaluation import Evaluation
 from genmint.decision.gate_record import Record
+from genmint.evaluation.recorded import read_evaluation
 from genmint.models.shared.record import load_record
 from genmint.promotion.evidence import check_data
 from genmint.promotion.held_out import Comparable, comparable
 from genmint.promotion.scores import (
+    champion_scores,
     confirmation_scores,
     measured_scores,
     read_spread,
-    recorded_scores,
 )
 from genmint.registry.registry import Registry
 from genmint.registry.versions import Version
@@ -58,7 +60,7 @@ class Challenger:
         project: project with the prepared data and the reference that the model was measured on.
         files: private copy of the model's files (`snapshot.taken`).
         params: settings from the copied params.yaml.
-        name: name of the model.
+        evaluation: evaluation of the model, as verified.
         record: gate record of the model.
         scores: scores on the test split.
     """
@@ -66,14 +68,19 @@ class Challenger:
     project: Project
     files: Project
     params: Params
-    name: str
+    evaluation: Evaluation
     record: Record
     scores: Scores
 
     @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.evaluation.name
+
+    @property
     def dataset(self) -> str:
         """Name of the data set that the model was trained on."""
-        return self.params.models[self.name].dataset
+        return self.evaluation.dataset
 
 
 def hold(registry: Registry, challenger: Challenger, version: Version, champion: Version) -> Ruling:
@@ -137,7 +144,8 @@ def _scores(
     name, project = challenger.name, challenger.project
     metrics = (*rule.superior, *rule.non_inferior)
     protocol = challenger.scores.protocol
-    scores = recorded_scores(name, weights, evaluation, metrics, protocol)
+    stored = read_evaluation(Project(evaluation), name, challenger.dataset, weights)
+    scores = champion_scores(stored, metrics, protocol)
     if scores is not None:
         return Comparable(project), (challenger.scores, scores)
     with _same_data(challenger):
@@ -192,7 +200,7 @@ def _direction(name: str) -> Direction:
 @contextlib.contextmanager
 def _same_data(challenger: Challenger) -> Iterator[None]:
     """Check the challenger's data before and after a measurement; raise if they changed."""
-    where = (challenger.project, challenger.files, challenger.name, challenger.dataset)
+    where = (challenger.project, challenger.files, challenger.evaluation)
     check_data(*where)
     yield
     check_data(*where)

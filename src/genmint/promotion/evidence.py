@@ -13,15 +13,15 @@ from genmint.common.project import Project
 from genmint.common.reading import read_yaml
 from genmint.config import Params
 from genmint.data.prepared import TRAINED, Prepared
+from genmint.decision.evaluation import Evaluation
 from genmint.decision.gate_record import Evidence, Record
 from genmint.evaluation.code_hash import code_sha256
 from genmint.evaluation.reference import REFERENCE
 from genmint.models.shared import store
-from genmint.promotion.scores import read_protocol
 from genmint.stages import gate
 
 
-def verify(project: Project, files: Project, params: Params, name: str) -> Record:
+def verify(project: Project, files: Project, params: Params, evaluation: Evaluation) -> Record:
     """Return the gate record of a model after checking that it matches the files on disk.
 
     The gate decision is a pure function, so it is repeated. Weights, configuration, metrics,
@@ -33,17 +33,18 @@ def verify(project: Project, files: Project, params: Params, name: str) -> Recor
         project: project with the prepared data and the reference.
         files: copy of the model's files (`snapshot.taken`).
         params: settings from the params.yaml of that copy.
-        name: name of the model.
+        evaluation: evaluation of the model in that copy.
 
     Raises:
         GenmintError: a file is missing or damaged, or the record does not follow from these files
             and params.yaml.
     """
+    name, dataset = evaluation.name, evaluation.dataset
     way_out = f"Run `dvc repro gate@{name}`."
     if not (files.model(name) / WEIGHTS).is_file():
         raise GenmintError(f"models/{name} does not exist. {way_out}")
     record = gate.read_record(files, name)
-    now = gate.judge(files, params, name)
+    now = gate.judge(evaluation, params)
     if record != now:
         hint = _damage_in_cache(project, record, now)
         raise GenmintError(f"{_difference(record, now)}. {hint or way_out}")
@@ -52,19 +53,18 @@ def verify(project: Project, files: Project, params: Params, name: str) -> Recor
         reasons = "; ".join(check.reason for check in distrusted)
         raise GenmintError(f"{reasons}. {way_out}")
     store.load(files.model(name))
-    dataset = params.models[name].dataset
     problem = _lock_problem(files, name, dataset)
     if problem is not None:
         raise GenmintError(f"{problem}. {way_out}")
     code = code_sha256(params.models[name].family)
-    if read_protocol(files, name)["protocol"].get("code") != code:
+    if evaluation.measured()["protocol"].get("code") != code:
         raise GenmintError(f"metrics/{name}.json was measured by other code of genmint. {way_out}")
     if project.prepared(dataset).exists() or project.reference(dataset).exists():
-        check_data(project, files, name, dataset)
+        check_data(project, files, evaluation)
     return record
 
 
-def check_data(project: Project, files: Project, name: str, dataset: str) -> None:
+def check_data(project: Project, files: Project, evaluation: Evaluation) -> None:
     """Check that prepared data and reference are those that a model was measured on.
 
     The check reads and hashes all prepared data.
@@ -72,7 +72,7 @@ def check_data(project: Project, files: Project, name: str, dataset: str) -> Non
     Raises:
         GenmintError: they differ or are missing; the message names the folder and the remedy.
     """
-    measured = read_protocol(files, name)
+    name, dataset, measured = evaluation.name, evaluation.dataset, evaluation.measured()
     prepared, reference = Prepared(project.prepared(dataset)), project.reference(dataset)
     prepared.check()
     if prepared.sha256 != measured["protocol"].get("data"):

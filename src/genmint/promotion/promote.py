@@ -18,6 +18,7 @@ from genmint.common.project import Project
 from genmint.common.tags import COMPARISON_TAG, GATE_MODE_TAG
 from genmint.config import Params, load_params
 from genmint.decision.comparison import Ruling
+from genmint.evaluation.recorded import read_evaluation
 from genmint.promotion import challenge, snapshot
 from genmint.promotion.challenge import Challenger
 from genmint.promotion.decision import Decision, Verdict, decide
@@ -26,7 +27,7 @@ from genmint.promotion.gate_changes import gate_changes
 from genmint.promotion.key_change import with_key
 from genmint.promotion.known_champions import had_champion, remember
 from genmint.promotion.reconcile import settle_all
-from genmint.promotion.scores import challenger_scores
+from genmint.promotion.scores import recorded_scores
 from genmint.promotion.side_by_side import log_beside
 from genmint.promotion.version_info import Facts, description, evaluation_files, facts
 from genmint.registry import registration
@@ -108,8 +109,9 @@ def _verified(project: Project, files: Project, params: Params, name: str) -> Ch
     if name not in now.models or now.models[name].dataset != dataset:
         again = f"Run `genmint promote {name}` again."
         raise GenmintError(f"{files.params}: changed meanwhile. {again}")
-    record = verify(project, files, now, name)
-    return Challenger(project, files, now, name, record, challenger_scores(files, name))
+    evaluation = read_evaluation(files, name, dataset)
+    record = verify(project, files, now, evaluation)
+    return Challenger(project, files, now, evaluation, record, recorded_scores(evaluation))
 
 
 def _promote_one(registry: Registry, challenger: Challenger, *, first: bool) -> Outcome:
@@ -121,7 +123,7 @@ def _promote_one(registry: Registry, challenger: Challenger, *, first: bool) -> 
     run_id = tracking.recreate_run(
         challenger.project, name, registry.client, files=challenger.files
     )
-    values = facts(challenger.files, challenger.params, name, record, registry, run_id)
+    values = facts(challenger.files, challenger.evaluation, record, registry, run_id)
     # Compute this before the version is updated, since an earlier gate may have refused it.
     changes = _since_the_last(registry, challenger) if record.passed else ""
     version = _register(registry, challenger, values, run_id)
@@ -161,7 +163,7 @@ def _register(registry: Registry, challenger: Challenger, values: Facts, run_id:
         run_id=run_id,
         tags=values.tags,
         description=description(record, values.weights, challenge.ruling_of(known)),
-        evaluation=evaluation_files(files, name, challenger.params.models[name].dataset),
+        evaluation=evaluation_files(files, name, challenger.dataset),
     )
 
 

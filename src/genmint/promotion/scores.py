@@ -12,44 +12,30 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from genmint.common.errors import GenmintError
-from genmint.common.files import read_json, sha256_file
-from genmint.common.layout import CONFIG, WEIGHTS
+from genmint.common.files import read_json
 from genmint.common.project import Project
 from genmint.config.base import first_problem
-from genmint.data.arrays import load_array
 from genmint.data.prepared import Prepared
 from genmint.decision.comparison import Scores, Spread, incomparable
+from genmint.decision.evaluation import Evaluation
+from genmint.decision.gate import as_measured
 from genmint.models.shared import store
 from genmint.models.shared.family import Family
 from genmint.models.shared.record import ModelRecord
 
 
-def protocol_path(project: Project, name: str) -> Path:
-    """Return the path of the protocol file that the evaluate stage writes."""
-    return project.metrics(name).with_name(f"{name}.protocol.json")
-
-
-def challenger_scores(project: Project, name: str) -> Scores:
-    """Read the scores that the evaluate stage wrote.
+def recorded_scores(evaluation: Evaluation) -> Scores:
+    """Return the scores that the evaluate stage wrote.
 
     Raises:
         GenmintError: a file is missing or unreadable.
     """
-    way_out = f"Run `dvc repro gate@{name}`."
-    return _read(project, name, read_protocol(project, name, way_out)["protocol"], way_out)
-
-
-def read_protocol(project: Project, name: str, way_out: str = "") -> dict[str, Any]:
-    """Read the protocol file of a model: hashes, and the evaluation protocol in `protocol`.
-
-    Raises:
-        GenmintError: the file is missing, unreadable or has no protocol.
-    """
-    path = protocol_path(project, name)
-    measured = read_json(path, way_out)
-    if not isinstance(measured, dict) or not isinstance(measured.get("protocol"), dict):
-        raise GenmintError(f"{path}: does not say how {name} was measured. {way_out}".strip())
-    return measured
+    return Scores(
+        metrics=_numbers(evaluation),
+        protocol=evaluation.measured()["protocol"],
+        items=evaluation.content(evaluation.items) or {},
+        resamples=evaluation.content(evaluation.resamples),
+    )
 
 
 def read_spread(project: Project, name: str) -> Spread | str:
@@ -71,28 +57,27 @@ def read_spread(project: Project, name: str) -> Spread | str:
     return found
 
 
-def recorded_scores(
-    name: str,
-    weights: Path,
-    evaluation: Path,
-    metrics: Sequence[str],
-    protocol: Mapping[str, Any],
+def champion_scores(
+    evaluation: Evaluation, metrics: Sequence[str], protocol: Mapping[str, Any]
 ) -> Scores | None:
-    """Read the champion's scores; None if they were not measured under `protocol`.
+    """Return the champion's recorded scores; None if they do not count for a comparison.
+
+    They count if the files are those that were measured, under `protocol` for each metric.
 
     Args:
-        name: name of the model.
-        weights: folder with the champion's model.safetensors and config.json.
-        evaluation: folder with the files of its evaluation, laid out as in a project.
+        evaluation: evaluation that is stored with the champion.
         metrics: metrics to compare.
         protocol: protocol of the challenger.
     """
-    recorded = _recorded(name, weights, evaluation)
-    if recorded is None or any(
-        incomparable(metric, recorded.protocol, protocol) for metric in metrics
-    ):
+    if not all(check.passed for check in as_measured(evaluation)):
         return None
-    return recorded
+    try:
+        recorded = recorded_scores(evaluation)
+    except GenmintError:
+        # Another genmint version registered it, or it is incomplete; the model is measured again.
+        return None
+    others = [one for one in metrics if incomparable(one, recorded.protocol, protocol)]
+    return None if others else recorded
 
 
 def confirmation_scores(
@@ -149,56 +134,15 @@ def _load(name: str, folder: Path) -> tuple[Family, ModelRecord]:
     return model, record
 
 
-def _recorded(name: str, weights: Path, evaluation: Path) -> Scores | None:
-    """Read a registered evaluation; None unless its hashes match its files and the weights."""
-    registered = Project(evaluation)
-    metrics = registered.metrics(name)
-    try:
-        measured = read_protocol(registered, name)
-        if measured["metrics"] != sha256_file(metrics):
-            return None
-        if measured["weights"] != sha256_file(weights / WEIGHTS):
-            return None
-        if measured["config"] != sha256_file(weights / CONFIG):
-            return None
-        items = registered.items(name)
-        if measured["items"] != (sha256_file(items) if items.is_file() else None):
-            return None
-        if measured["resamples"] != sha256_file(registered.resamples(name)):
-            return None
-        return _read(registered, name, measured["protocol"])
-    except (GenmintError, OSError, KeyError, TypeError):
-        # Another genmint version registered it, or it is incomplete; the model is measured again.
-        return None
-
-
-def _read(project: Project, name: str, protocol: Mapping[str, Any], way_out: str = "") -> Scores:
-    """Read the evaluation files of a model: metrics, items and resamples."""
-    items: dict[str, list[float]] = {}
-    if project.items(name).is_file():
-        table = load_array(project.items(name), way_out)
-        if table.ndim != 1 or any(
-            table.dtype[name].kind != "f" for name in table.dtype.names or ()
-        ):
-            raise GenmintError(f"{project.items(name)}: not scores of items. {way_out}".strip())
-        items = _lists({column: table[column] for column in table.dtype.names or ()})
-    return Scores(
-        metrics=_numbers(project.metrics(name), way_out),
-        protocol=protocol,
-        items=items,
-        resamples=_numbers(project.resamples(name), way_out, lists=True),
-    )
-
-
-def _numbers(path: Path, way_out: str, *, lists: bool = False) -> dict[str, Any]:
-    """Read a JSON file of numbers, or of lists of numbers, by metric."""
-    found = read_json(path, way_out)
-    values = list(found.values()) if isinstance(found, dict) else [None]
-    if lists:
-        values = [one for each in values for one in (each if isinstance(each, list) else [None])]
-    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
-        raise GenmintError(f"{path}: not numbers by name of the metric. {way_out}".strip())
-    return dict(found)
+def _numbers(evaluation: Evaluation) -> dict[str, float]:
+    metrics = evaluation.content(evaluation.metrics)
+    for value in metrics.values():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise GenmintError(
+                f"{evaluation.metrics.file}: not numbers by name of the metric. "
+                f"Run `dvc repro gate@{evaluation.name}`."
+            )
+    return dict(metrics)
 
 
 def _lists(items: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, list[float]]:

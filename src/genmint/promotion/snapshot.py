@@ -16,7 +16,6 @@ from genmint.common.errors import GenmintError
 from genmint.common.files import scratch_dir
 from genmint.common.project import Project
 from genmint.data.prepared import TRAINED
-from genmint.promotion.scores import protocol_path
 
 
 @contextlib.contextmanager
@@ -53,7 +52,7 @@ def _files(project: Project, name: str, dataset: str) -> Iterator[Path]:
     yield project.lock
     yield project.metrics(name)
     yield project.cost(name)
-    yield protocol_path(project, name)
+    yield project.protocol(name)
     yield project.gate_record(name)
     yield project.validation(dataset)
     yield project.spread(name)

@@ -27,12 +27,11 @@ from genmint.common.tags import (
     PREPARED_TAG,
     PROTOCOL_TAG,
 )
-from genmint.config import Params
 from genmint.decision.comparison import Contrast, Ruling
+from genmint.decision.evaluation import Evaluation
 from genmint.decision.gate_record import Record
 from genmint.evaluation.probe import PROBE
 from genmint.models.shared.record import load_record
-from genmint.promotion.scores import protocol_path, read_protocol
 from genmint.registry.registry import Registry
 from genmint.registry.versions import Version
 from genmint.stages import gate
@@ -60,16 +59,11 @@ class Facts:
 
 
 def facts(
-    project: Project,
-    params: Params,
-    name: str,
-    record: Record,
-    registry: Registry,
-    run_id: str,
+    project: Project, evaluation: Evaluation, record: Record, registry: Registry, run_id: str
 ) -> Facts:
-    """Collect the tags of a version from model, gate record, run and dvc.lock."""
+    """Collect the tags of a version from model, evaluation, gate record, run and dvc.lock."""
+    name, dataset = evaluation.name, evaluation.dataset
     model = load_record(project.model(name))
-    measured = read_protocol(project, name)
     with tracking.reaching(registry.address):
         run_tags = registry.client.get_run(run_id).data.tags
     tags = {
@@ -77,14 +71,12 @@ def facts(
         GATE_MODE_TAG: record.mode,
         GATE_RECORD_TAG: sha256_json(record.model_dump(mode="json")),
         GROUNDS_TAG: grounds(record),
-        PROTOCOL_TAG: json.dumps(measured["protocol"], sort_keys=True),
+        PROTOCOL_TAG: json.dumps(evaluation.measured()["protocol"], sort_keys=True),
         PREPARED_TAG: model.prepared,
         IDENTITY_TAG: model.identity,
-        DATASET_TAG: params.models[name].dataset,
-        FAMILY_TAG: params.models[name].family,
-        DVC_TAG: json.dumps(
-            tracking.model_hashes(project, name, params.models[name].dataset), sort_keys=True
-        ),
+        DATASET_TAG: dataset,
+        FAMILY_TAG: model.model.family,
+        DVC_TAG: json.dumps(tracking.model_hashes(project, name, dataset), sort_keys=True),
     }
     if GIT_COMMIT_TAG in run_tags:
         tags[GIT_COMMIT_TAG] = run_tags[GIT_COMMIT_TAG]
@@ -193,7 +185,7 @@ def evaluation_files(project: Project, name: str, dataset: str) -> dict[str, Pat
         project.params,
         project.lock,
         project.metrics(name),
-        protocol_path(project, name),
+        project.protocol(name),
         project.cost(name),
         project.gate_record(name),
         project.validation(dataset),

@@ -217,7 +217,7 @@ def save(model_folder: Path, target: Path) -> None:
         for part in _CODE:
             source = _PACKAGE / part
             if source.is_dir():
-                ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
+                ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "templates")
                 shutil.copytree(source, code / part, ignore=ignore)
             else:
                 shutil.copy2(source, code / part)

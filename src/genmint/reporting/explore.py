@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.files import write_text
+from genmint.common.html import render
 from genmint.common.project import Project
 from genmint.registry.loading import open_model
-from genmint.reporting.html import render
 from genmint.reporting.sample_files import contact_sheet
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def explore(project: Project, target: str, out: Path, *, seed: int) -> None:
         raise ConfigError(f"{out}: end the name in .html")
     with open_model(project, target) as (_, model):
         shown = _shown(project, target, model, seed)
-    write_text(out.resolve(), render("explore.html", target=target, **shown))
+    write_text(out.resolve(), render("genmint.reporting", "explore.html", target=target, **shown))
 
 
 def _shown(project: Project, target: str, model: Family, seed: int) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from genmint.common.errors import GenmintError
 from genmint.common.files import read_json, scratch_dir, sha256_file, write_text
+from genmint.common.html import render
 from genmint.common.layout import HISTORY, SHEET, STRIP, TEXT, WEIGHTS
 from genmint.common.project import Project
 from genmint.config import Params
 from genmint.data.ingestion.left_out import LeftOut
 from genmint.evaluation.reference import REFERENCE
-from genmint.reporting.html import render
 from genmint.training.history import read_history
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def write_report(project: Project, params: Params) -> Path:
     if not any(model["trained"] for model in models):
         raise GenmintError("nothing is trained yet. Run `dvc repro` first.")
     page = render(
+        "genmint.reporting",
         "report.html",
         {"figure": figure},
         models=models,
@@ -136,7 +137,7 @@ def _metrics(project: Project, name: str) -> list[dict[str, Any]]:
     from genmint.config.metric_catalogue import metric
 
     values = _optional(project.metrics(name)) or {}
-    protocol = _optional(project.root / "metrics" / f"{name}.protocol.json") or {}
+    protocol = _optional(project.protocol(name)) or {}
     rows = []
     for key, value in values.items():
         if key.endswith("_stderr"):
@@ -158,7 +159,6 @@ def _metrics(project: Project, name: str) -> list[dict[str, Any]]:
 
 
 def _dataset(project: Project, name: str) -> dict[str, Any]:
-    docs = project.data_docs(name) / "index.html"
     reference = _optional(project.reference(name) / REFERENCE)
     left_out: dict[str, list[str]] = {}
     for metric, reason in (reference or {}).get("left_out", {}).items():
@@ -172,7 +172,7 @@ def _dataset(project: Project, name: str) -> dict[str, Any]:
         "left_out": left_out,
         "report": report,
         "reference": reference,
-        "docs": f"data/{name}/index.html" if docs.is_file() else None,
+        "page": f"data/{name}.html" if project.validation_page(name).is_file() else None,
     }
 
 

@@ -15,6 +15,7 @@ from genmint.common.layout import WEIGHTS
 from genmint.common.project import Project
 from genmint.config import Params
 from genmint.decision.gate_record import Record
+from genmint.evaluation.recorded import read_evaluation
 from genmint.promotion.known_champions import had_champion
 from genmint.registry.championship import Championship
 from genmint.registry.journal_entries import RegistryState, rolled_back
@@ -121,7 +122,8 @@ def _record(project: Project, params: Params, name: str, state: State) -> Record
     except GenmintError as error:
         state.problems.append(str(error))
         return None
-    if record != gate.judge(project, params, name):
+    evaluation = read_evaluation(project, name, params.models[name].dataset)
+    if record != gate.judge(evaluation, params):
         state.gated = "outdated"
         state.problems.append(
             f"the gate record is not that of these files. Run `dvc repro gate@{name}`."

@@ -194,8 +194,7 @@ def _train_seconds(project: Project, weights: str) -> dict[str, float]:
 
 def _tables(project: Project, name: str) -> tuple[Path, Path, Path]:
     """Return the paths of the metrics, the costs and the protocol."""
-    metrics = project.metrics(name)
-    return metrics, project.cost(name), metrics.with_name(f"{name}.protocol.json")
+    return project.metrics(name), project.cost(name), project.protocol(name)
 
 
 def _write(

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Column, Table
 
 from genmint.common.errors import GenmintError
-from genmint.common.files import read_json, sha256_bytes, sha256_file, write_json
-from genmint.common.layout import CONFIG, WEIGHTS
+from genmint.common.files import read_json, write_json
 from genmint.common.markdown import escape_cell, markdown_table
 from genmint.common.project import Project
-from genmint.common.reading import parse_json
 from genmint.config import Params
-from genmint.decision.gate import Source, Sources, decide
+from genmint.decision.evaluation import Evaluation
+from genmint.decision.gate import decide
 from genmint.decision.gate_record import Check, Record
+from genmint.evaluation.recorded import read_evaluation
 
 
 def run(project: Project, params: Params, name: str) -> bool:
@@ -27,16 +26,16 @@ def run(project: Project, params: Params, name: str) -> bool:
     The gate fails, with a record, if a metric is missing or not finite or a file is missing or
     unreadable. It also fails if hashes do not belong together, or if the model has no gate.
     """
-    record = judge(project, params, name)
+    evaluation = read_evaluation(project, name, params.models[name].dataset)
+    record = judge(evaluation, params)
     write_json(project.gate_record(name), record.model_dump(mode="json"))
     show(record)
     return record.passed == 1
 
 
-def judge(project: Project, params: Params, name: str) -> Record:
-    """Decide on model `name` from the files on disk, without writing anything."""
-    dataset = params.models[name].dataset
-    return decide(name, params.gates.get(name), read_sources(project, name, dataset), dataset)
+def judge(evaluation: Evaluation, params: Params) -> Record:
+    """Decide on a model from its evaluation, without writing anything."""
+    return decide(params.gates.get(evaluation.name), evaluation)
 
 
 def read_record(project: Project, name: str) -> Record:
@@ -51,21 +50,6 @@ def read_record(project: Project, name: str) -> Record:
         return Record.model_validate_json(json.dumps(content))
     except ValueError:
         raise GenmintError(f"{path}: not a gate record. Run `dvc repro -f gate@{name}`.") from None
-
-
-def read_sources(project: Project, name: str, dataset: str) -> Sources:
-    """Collect the inputs of a decision on model `name` from the files on disk."""
-    metrics = project.metrics(name)
-    return Sources(
-        weights=_bytes(project, project.model(name) / WEIGHTS),
-        config=_bytes(project, project.model(name) / CONFIG),
-        metrics=_json(project, metrics),
-        protocol=_json(project, metrics.with_name(f"{name}.protocol.json")),
-        items=_bytes(project, project.items(name), needed=False),
-        resamples=_bytes(project, project.resamples(name)),
-        cost=_json(project, project.cost(name)),
-        validation=_json(project, project.validation(dataset)),
-    )
 
 
 def show(record: Record) -> None:
@@ -166,33 +150,3 @@ def _row(check: Check) -> tuple[str, ...]:
 
 def _escape(text: str) -> str:
     return text.replace("[", "\\[")
-
-
-def _bytes(project: Project, path: Path, *, needed: bool = True) -> Source:
-    file = path.relative_to(project.root).as_posix()
-    try:
-        return Source(file, sha256=sha256_file(path))
-    except FileNotFoundError:
-        if not needed:
-            return Source(file)
-        return Source(file, problem=f"{file} is missing")
-    except OSError as error:
-        return Source(file, problem=f"{file} cannot be read: {error.strerror}")
-
-
-def _json(project: Project, path: Path) -> Source:
-    file = path.relative_to(project.root).as_posix()
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return Source(file, problem=f"{file} is missing")
-    except OSError as error:
-        return Source(file, problem=f"{file} cannot be read: {error.strerror}")
-    digest = sha256_bytes(data)
-    try:
-        content = parse_json(data, file)
-    except GenmintError:
-        return Source(file, sha256=digest, problem=f"{file} is not valid JSON")
-    if not isinstance(content, dict):
-        return Source(file, sha256=digest, problem=f"{file} is not a map of names to values")
-    return Source(file, sha256=digest, content=content)

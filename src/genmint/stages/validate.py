@@ -12,14 +12,15 @@ import pyarrow.compute as pc
 
 from genmint.common.errors import DataError
 from genmint.common.escaping import printable
-from genmint.common.files import atomic_dir, sha256_file, write_json
+from genmint.common.files import sha256_file, write_json, write_text
 from genmint.common.project import Project
 from genmint.config import Dataset, Params
-from genmint.data import agreement, manifest, quarantine, validation
+from genmint.data import agreement, manifest, quarantine, validation, validation_page
 from genmint.data.ingestion.left_out import sentence
 from genmint.data.quarantine import Quarantined
 from genmint.data.splitting import assignment, duplicates
 from genmint.data.splitting.duplicates import SIMILARITY, NearDuplicates
+from genmint.data.validation import Finding
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,7 @@ _REASON = 2000
 
 
 def run(project: Project, params: Params, name: str) -> None:
-    """Write data/quarantine/NAME.csv, reports/data/NAME.json and the Data Docs.
+    """Write data/quarantine/NAME.csv, reports/data/NAME.json and the page reports/data/NAME.html.
 
     All are written even if the validation fails, so that the cause can be inspected.
 
@@ -44,28 +45,66 @@ def run(project: Project, params: Params, name: str) -> None:
     path = project.manifest(name)
     agreement.check_manifest(path, manifest.settings(path), name, dataset)
     suite = validation.read_suite(project.suite(dataset.kind))
-    found = manifest.read(project.manifest(name))
+    found = manifest.read(path)
     near = _near_duplicates(found, dataset)
     table = found.drop_columns(["sketch"]).to_pandas()
     table["duplicate_of"] = duplicates.copies(table)
     table["near_duplicate_of"] = duplicates.representatives(table, near.rows)
     # The report is written last and an earlier one removed, so that an interrupted run leaves none.
     project.validation(name).unlink(missing_ok=True)
-    with atomic_dir(project.data_docs(name)) as docs:
-        verdict = validation.validate(table, suite, docs, _sentence(table, near, dataset))
+    verdict = validation.validate(table, suite)
     reasons = verdict.reasons
     if dataset.split == "official":
         reasons = dict(sorted((reasons | _beside_official(table, near, reasons)).items()))
     alike = _alike(table, near, dataset, reasons)
+    problems = _problems(table, dataset, verdict.findings, reasons, alike)
     items, quarantined = len(table), len(reasons)
-    left_out = manifest.left_out(project.manifest(name))
-    share = quarantined / items if items else 1.0
+    left_out = manifest.left_out(path)
+    others = sentence(left_out)
+    report = {
+        "dataset": name,
+        "kind": dataset.kind,
+        "passed": int(not problems),
+        "items": items,
+        "quarantined": quarantined,
+        "quarantined_share": quarantined / items if items else 1.0,
+        "max_quarantined": dataset.max_quarantined,
+        "near_duplicates": alike,
+        "left_out": [each.as_json() for each in left_out],
+        "manifest": sha256_file(path),
+        "expectations": [finding.as_json() for finding in verdict.findings],
+    }
+    rows = list(_quarantined(table, reasons))
+    quarantine.write(project.quarantine(name), rows)
+    notes = [_near_duplicates_note(table, near, dataset), *([others] if others else [])]
+    page = validation_page.render(report, verdict.findings, problems, rows, notes)
+    write_text(project.validation_page(name), page)
+    write_json(project.validation(name), report)
+    if problems:
+        problems += [others] if others else []
+        raise DataError(
+            f"{name} may not enter: {'; '.join(problems)}. See {project.quarantine(name)} and "
+            f"{project.validation_page(name)}."
+        )
+    entering = f"{items - quarantined} of {items} items may enter"
+    print(f"{name}: {entering}{f'; {others}' if others else ''}")  # noqa: T201
+
+
+def _problems(
+    table: pd.DataFrame,
+    dataset: Dataset,
+    findings: tuple[Finding, ...],
+    reasons: dict[int, str],
+    alike: dict[str, Any],
+) -> list[str]:
+    """Return why the data set is refused; empty if it is accepted."""
+    items, quarantined = len(table), len(reasons)
     problems = [
         f"{finding.rule.name} ({_with(finding.rule.arguments)}) found {finding.observed}"
-        for finding in verdict.findings
+        for finding in findings
         if finding.level == "set" and not finding.passed
     ]
-    if share > dataset.max_quarantined:
+    if not items or quarantined / items > dataset.max_quarantined:
         first = next(iter(reasons))
         problems.insert(
             0,
@@ -81,32 +120,7 @@ def run(project: Project, params: Params, name: str) -> None:
             f"{', '.join(alike['largest'][0])}. Leave copies out; or raise near_duplicates if "
             "these are different items; or raise max_near_duplicates"
         )
-    quarantine.write(project.quarantine(name), _quarantined(table, reasons))
-    write_json(
-        project.validation(name),
-        {
-            "dataset": name,
-            "kind": dataset.kind,
-            "passed": int(not problems),
-            "items": items,
-            "quarantined": quarantined,
-            "quarantined_share": share,
-            "max_quarantined": dataset.max_quarantined,
-            "near_duplicates": alike,
-            "left_out": [each.as_json() for each in left_out],
-            "manifest": sha256_file(project.manifest(name)),
-            "expectations": [finding.as_json() for finding in verdict.findings],
-        },
-    )
-    others = sentence(left_out)
-    if problems:
-        problems += [others] if others else []
-        raise DataError(
-            f"{name} may not enter: {'; '.join(problems)}. See {project.quarantine(name)} and "
-            f"{project.data_docs(name) / 'index.html'}."
-        )
-    entering = f"{items - quarantined} of {items} items may enter"
-    print(f"{name}: {entering}{f'; {others}' if others else ''}")  # noqa: T201
+    return problems
 
 
 def _near_duplicates(found: pa.Table, dataset: Dataset) -> NearDuplicates:
@@ -156,8 +170,8 @@ def _alike(
     }
 
 
-def _sentence(table: pd.DataFrame, near: NearDuplicates, dataset: Dataset) -> str:
-    """Return the sentence on near-duplicates for the Data Docs."""
+def _near_duplicates_note(table: pd.DataFrame, near: NearDuplicates, dataset: Dataset) -> str:
+    """Return the sentence on near-duplicates for the page."""
     out = table["duplicate_of"].notna() | table["error"].notna()
     alike = _alike(table, near, dataset, dict.fromkeys(np.flatnonzero(out), ""))
     if not near.compared:
