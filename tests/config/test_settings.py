@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import genmint.config
@@ -123,6 +123,11 @@ _plain = st.none() | st.booleans() | st.integers(-9, 9) | st.text("ab:#- 01.{'\"
 
 
 @given(st.recursive(_plain, lambda x: st.lists(x, max_size=3)))
+@example(".0")
+@example(".inf")
+@example("a ")
+@example("True")
+@example("../faces")
 def test_a_value_is_shown_as_it_may_be_written(value):
     read = parse_yaml(f"key: {as_yaml(value)}\n", "params.yaml")
     assert json.dumps(read) == json.dumps({"key": value})

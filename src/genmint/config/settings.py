@@ -20,7 +20,8 @@ ANY = "*"
 KIND_KEYS = {"datasets": "kind", "models": "family"}
 
 # Text that needs no quotes in YAML 1.2.
-_PLAIN = re.compile(r"[A-Za-z_/.][\w./@ -]*(:[\w./-]+)*")
+# Texts that YAML reads back as they are without quotes. `.0` and `.inf` would be numbers.
+_PLAIN = re.compile(r"([A-Za-z_/]|\.{1,2}/)[\w./@ -]*(:[\w./-]+)*(?<! )")
 _WORDS = ("true", "false", "null")
 _BOUNDS = {
     "minimum": "{} or more",
@@ -158,7 +159,7 @@ def as_yaml(value: object) -> str:
         return "{" + ", ".join(f"{key}: {as_yaml(x)}" for key, x in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(as_yaml, value)) + "]"
-    if isinstance(value, str) and _PLAIN.fullmatch(value) and value not in _WORDS:
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
     return json.dumps(value, ensure_ascii=False)
 
