@@ -23,6 +23,7 @@ from prefect.exceptions import ObjectNotFound
 
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.project import Project
+from genmint.common.tags import dataset_resource, drift_event
 from genmint.drift.decision import Asked, Decision
 from genmint.drift.look import Progress, look, watched
 from genmint.drift.show import page
@@ -139,8 +140,8 @@ def _progress(asked: Asked) -> Progress:
 def _tell(decision: Decision) -> None:
     """Emit an event for a decision, which automations can react to."""
     emit_event(
-        f"genmint.drift.{decision.verdict.replace(' ', '-')}",
-        resource={"prefect.resource.id": f"genmint.dataset.{decision.dataset}",
+        drift_event(decision.verdict),
+        resource={"prefect.resource.id": dataset_resource(decision.dataset),
                   "prefect.resource.name": decision.dataset},
         payload={"reason": decision.reason},
     )  # fmt: skip

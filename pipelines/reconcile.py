@@ -17,13 +17,13 @@ from prefect.events import emit_event
 
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.project import Project
+from genmint.common.tags import PUT_BACK_EVENT, model_resource
 from genmint.flow.committed import params_at
 from genmint.flow.home import find_home
 from genmint.flow.revision import resolve
 from genmint.promotion.reconcile import Outcome
 from genmint.promotion.reconcile import reconcile as run_pass
 from genmint.services.again import AGAIN
-from genmint.services.alerts import PUT_BACK
 
 # Before Prefect's client is created: its server may be on this machine.
 
@@ -82,8 +82,8 @@ def mend(home: Project, models: list[str], revision: str) -> list[Outcome]:
 
 def _tell_put_back(outcome: Outcome) -> None:
     emit_event(
-        PUT_BACK,
-        resource={"prefect.resource.id": f"genmint.model.{outcome.name}",
+        PUT_BACK_EVENT,
+        resource={"prefect.resource.id": model_resource(outcome.name),
                   "prefect.resource.name": outcome.name},
         payload={"reason": outcome.reason, "champion": outcome.champion},
     )  # fmt: skip

@@ -26,6 +26,7 @@ from genmint.common.dvc_lock import read_lock
 from genmint.common.errors import ConfigError, GenmintError, TrainsElsewhereError
 from genmint.common.files import sha256_json
 from genmint.common.project import Project
+from genmint.common.tags import REFUSALS_LABEL, model_resource, verdict_event
 from genmint.config import Params
 from genmint.flow import champions, publish, summary, transfer
 from genmint.flow.adoption import adopt_each
@@ -37,7 +38,6 @@ from genmint.flow.slots import Slots
 from genmint.flow.stage import Crew, Outcome, StageError, reproduce
 from genmint.flow.worker import train_and_evaluate
 from genmint.services.again import AGAIN, find_commit
-from genmint.services.alerts import REFUSALS
 from genmint.services.attempts import Attempts
 from genmint.services.durations import expected_seconds
 from genmint.services.worker_runs import WorkerRuns, check_deployed
@@ -263,10 +263,12 @@ def _tell(work: Work, night: summary.Night) -> None:
     )
     for each in night.verdicts:
         refused = each.verdict == "refused"
-        labels = {REFUSALS: str(champions.refusals(work.checkout, each.name))} if refused else {}
+        labels = (
+            {REFUSALS_LABEL: str(champions.refusals(work.checkout, each.name))} if refused else {}
+        )
         emit_event(
-            f"genmint.verdict.{each.verdict.replace(' ', '-')}",
-            resource={"prefect.resource.id": f"genmint.model.{each.name}",
+            verdict_event(each.verdict),
+            resource={"prefect.resource.id": model_resource(each.name),
                       "prefect.resource.name": each.name, **labels},
             related=[{"prefect.resource.id": f"prefect.flow-run.{work.run_id}",
                       "prefect.resource.role": "flow-run"}],

@@ -59,6 +59,22 @@ PROTOCOL = {
 }
 
 
+def spread_of(model, block, protocol, metrics=("elbo",), deviation=1e-9, around=1.0):
+    """Content of a spread file: five values with this standard deviation in each metric.
+
+    By default it is so small that a change of seed decides nothing.
+    """
+    values = [around + deviation * step for step in (-1.0, -1.0, 0.0, 1.0, 1.0)]
+    return {
+        "model": model,
+        "block": block,
+        "seeds": list(range(5)),
+        "protocol": protocol,
+        "values": dict.fromkeys(metrics, values),
+        "standard_deviation": {metric: statistics.stdev(values) for metric in metrics},
+    }
+
+
 @dataclass
 class Workshop:
     """A project whose models are made by hand, so that their scores can be chosen."""
@@ -203,15 +219,8 @@ class Workshop:
 
     def spread(self, deviation=0.5, name="tiny", **changed):
         """Write how far trainings of a block differ: five values with this standard deviation."""
-        values = [-20.0 + deviation * step for step in (-1.0, -1.0, 0.0, 1.0, 1.0)]
-        spread = {
-            "model": name,
-            "block": block_hash(self.params.models[name]),
-            "seeds": list(range(5)),
-            "protocol": PROTOCOL,
-            "values": {"elbo": values},
-            "standard_deviation": {"elbo": statistics.stdev(values)},
-        }
+        block = block_hash(self.params.models[name])
+        spread = spread_of(name, block, PROTOCOL, deviation=deviation, around=-20.0)
         write_json(self.project.spread(name), {**spread, **changed})
 
     def write_entry(self, version, kind="promotion", reason="killed", name="tiny"):

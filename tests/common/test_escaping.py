@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genmint.common.escaping import escape_name, is_utf8, markdown, printable, unescape_name
+from genmint.common.escaping import escape_name, is_utf8, printable, unescape_name
 
 # What a name on disk can be, as Python reads it: bytes that are not UTF-8 are surrogates.
 NAMES = st.binary(min_size=1, max_size=20).map(
@@ -39,9 +39,3 @@ def test_names_as_they_are_shown(name, shown):
 def test_a_message_keeps_its_lines_and_loses_what_moves_the_terminal():
     message = "one\n\ttwo \\ three \x1b]0;title\x07 \udce9 \u2066"
     assert printable(message) == "one\n\ttwo \\ three \\x1b]0;title\\x07 \\xe9 \\u2066"
-
-
-def test_markdown_takes_nothing_as_markup():
-    assert markdown("a|b\n<img> *x* _y_ max_items [l](u) `c` \x1b") == (
-        "a\\|b &lt;img&gt; \\*x\\* \\_y\\_ max_items \\[l\\](u) \\`c\\` \\\\x1b"
-    )

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from tests import container as containers
@@ -88,3 +89,11 @@ def test_process_one_hands_signals_on(container, number):
 def test_process_one_ends_as_its_child_was_ended(container):
     done = as_process_one(container, "kill -KILL $$")
     assert done.wait(60) == 128 + signal.SIGKILL
+
+
+def test_one_module_asks_the_kernel_to_end_a_process_with_its_parent():
+    root = Path(__file__).parents[2]
+    files = [*(root / "src").rglob("*.py"), *(root / "pipelines").rglob("*.py")]
+    assert [path.name for path in files if "PDEATHSIG" in path.read_text(encoding="utf-8")] == [
+        "process_parent.py"
+    ]

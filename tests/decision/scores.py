@@ -1,7 +1,10 @@
 """Scores, rules and spreads by hand."""
 
+import json
 import math
 import statistics
+
+from tests.workshop import spread_of
 
 from genmint.config import ChampionRule, parse_model
 from genmint.decision.comparison import Scores, Spread, block_hash, compare
@@ -44,16 +47,8 @@ def itemised(items, metric="elbo", unit=1.0, protocol=PROTOCOL, of="elbo"):
 
 def spread(deviation=0.05, metrics=("frechet", "elbo", "confident"), **changed):
     """Five trainings with this standard deviation in each metric."""
-    values = [deviation * step for step in (-1.0, -1.0, 0.0, 1.0, 1.0)]
-    about = {
-        "model": "vae",
-        "block": BLOCK,
-        "seeds": (0, 1, 2, 3, 4),
-        "protocol": PROTOCOL,
-        "values": {metric: tuple(values) for metric in metrics},
-        "standard_deviation": {metric: statistics.stdev(values) for metric in metrics},
-    }
-    return Spread(**{**about, **changed})
+    about = spread_of("vae", BLOCK, PROTOCOL, metrics, deviation, around=0.0)
+    return Spread.model_validate_json(json.dumps({**about, **changed}))
 
 
 def judge(new, old, using=None, known=None, block=BLOCK):

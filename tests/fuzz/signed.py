@@ -10,7 +10,8 @@ from tests.fuzz.target import Target
 from tests.workshop import Workshop
 
 from genmint.common.login import VARIABLE, read_login
-from genmint.common.project_key import SIGNATURE_TAG, create_key, key_file, load_key
+from genmint.common.project_key import create_key, key_file, load_key
+from genmint.common.tags import SIGNATURE_TAG
 from genmint.registry.entries import entries
 from genmint.registry.journal_entries import (
     before,

@@ -6,14 +6,13 @@ counts is looked at with code of this file alone, in the arrays themselves.
 
 import json
 import shutil
-import statistics
 
 import numpy as np
 import pytest
 import soundfile
 from PIL import Image
 from tests.stages.conftest import DataProject
-from tests.workshop import Workshop
+from tests.workshop import Workshop, spread_of
 
 from genmint.common.errors import DataError
 from genmint.common.files import read_json, write_json
@@ -88,13 +87,8 @@ class Nights:
 
     def spread(self, params):
         """A spread so small that luck with the seed decides nothing here."""
-        values = [1.0 + 1e-9 * step for step in (-1, -1, 0, 1, 1)]
-        found = {
-            "model": "tiny", "block": block_hash(params.models["tiny"]), "seeds": list(range(5)),
-            "protocol": read_json(self.data.project.protocol("tiny"))["protocol"],
-            "values": {self.rule: values},
-            "standard_deviation": {self.rule: statistics.stdev(values)},
-        }  # fmt: skip
+        protocol = read_json(self.data.project.protocol("tiny"))["protocol"]
+        found = spread_of("tiny", block_hash(params.models["tiny"]), protocol, (self.rule,))
         write_json(self.data.project.spread("tiny"), found)
 
     def promote(self):

@@ -338,7 +338,7 @@ def test_a_gate_in_dry_run_moves_no_alias(stocked):
 def test_one_model_that_cannot_be_mended_does_not_stop_the_others(stocked, monkeypatch, capsys):
     """Somebody who moves the champion faster than we can look."""
     move(stocked, "3")
-    monkeypatch.setattr("genmint.promotion.reconcile._ATTEMPTS", 2)
+    monkeypatch.setattr("genmint.registry.conflicts._ATTEMPTS", 2)
     monkeypatch.setattr(Championship, "move_champion", lambda *_, **__: False)
     outcomes = reconcile(stocked.project, stocked.params, ["tiny", "other"])
     assert [outcome.verdict for outcome in outcomes] == ["not fixed", "in order"]

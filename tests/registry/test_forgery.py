@@ -18,7 +18,8 @@ import genmint
 from genmint import tracking
 from genmint.common.errors import GenmintError
 from genmint.common.files import sha256_file, sha256_json, write_json
-from genmint.common.project_key import SIGNATURE_TAG, key_file, load_key
+from genmint.common.project_key import key_file, load_key
+from genmint.common.tags import CONFIRMATION_TAG, SIGNATURE_TAG
 from genmint.promotion import challenge
 from genmint.promotion.key_change import adopt, show
 from genmint.promotion.promote import promote
@@ -176,13 +177,13 @@ def test_a_forged_confirmation(stocked, client):
     version = registry.get("tiny", "1")
     forged = {"found": {version.weights: {}}, "signature": ""}
     for text in (json.dumps(forged), "{}", "x"):
-        registry.tag(version, challenge.CONFIRMATION_TAG, text)
+        registry.tag(version, CONFIRMATION_TAG, text)
         with pytest.raises(GenmintError, match="was not written by genmint"):
             challenge._kept(registry, registry.get("tiny", "1"))
     challenge._keep(registry, version, {})
     assert challenge._kept(registry, registry.get("tiny", "1")) == {}
-    text = registry.get("tiny", "1").tags[challenge.CONFIRMATION_TAG]
-    registry.tag(registry.get("tiny", "2"), challenge.CONFIRMATION_TAG, text)
+    text = registry.get("tiny", "1").tags[CONFIRMATION_TAG]
+    registry.tag(registry.get("tiny", "2"), CONFIRMATION_TAG, text)
     with pytest.raises(GenmintError, match="was not written by genmint"):
         challenge._kept(registry, registry.get("tiny", "2"))
 

@@ -9,7 +9,8 @@ import pytest
 
 import genmint
 from genmint.common.errors import ConfigError, GenmintError
-from genmint.common.project_key import SIGNATURE_TAG, key_file
+from genmint.common.project_key import key_file
+from genmint.common.tags import SIGNATURE_TAG
 from genmint.registry import resolve
 
 SPY = "import pathlib\npathlib.Path({!r}).write_text('ran')\n"

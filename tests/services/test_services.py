@@ -26,6 +26,7 @@ from tests.e2e.browser import CHROMIUM
 from tests.services.hostile import NOTHING, attack, created
 
 from genmint.common.cores import cores
+from genmint.common.tags import REFUSALS_LABEL
 from genmint.services import alerts
 from genmint.services.processes import FLOW_RUN, marked
 from genmint.services.scheduled import ScheduledEvents
@@ -82,7 +83,7 @@ def test_automations_are_mended(running, listener):
         for refusals in (3, 2):
             alerts.install(client, urls_of(listener), refusals)
             found = client.find_automation("genmint: refused again and again")
-            assert found.trigger.match[alerts.REFUSALS][0] == str(refusals)
+            assert found.trigger.match[REFUSALS_LABEL][0] == str(refusals)
     assert automations_of(running) == before
 
 
@@ -229,11 +230,11 @@ def test_people_hear_of_gates_and_reverted_aliases(running, listener):
     emit = """
 import sys
 from prefect.events import emit_event
-from genmint.services.alerts import PUT_BACK, REFUSALS, REFUSED
+from genmint.common.tags import PUT_BACK_EVENT, REFUSALS_LABEL, REFUSED_EVENT
 for name, event, labels in (
-    ("once", REFUSED, {REFUSALS: "1"}),
-    ("twice", REFUSED, {REFUSALS: "2"}),
-    ("moved", PUT_BACK, {}),
+    ("once", REFUSED_EVENT, {REFUSALS_LABEL: "1"}),
+    ("twice", REFUSED_EVENT, {REFUSALS_LABEL: "2"}),
+    ("moved", PUT_BACK_EVENT, {}),
 ):
     labels |= {"prefect.resource.id": f"genmint.model.{name}", "prefect.resource.name": name}
     emit_event(event, resource=labels, payload={"reason": 'since "it" blurs'})

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import threading
@@ -12,6 +11,7 @@ import requests
 from tests.e2e.conftest import clone_of_the_project
 from tests.tracking.conftest import free_port, until
 from tests.tracking.front import Authority, Forward, Front
+from tests.workshop import spread_of
 
 from genmint.common.files import read_json, write_json
 from genmint.common.project import Project
@@ -125,15 +125,9 @@ class Place:
     def spread(self):
         """A spread so small that a change of seed decides nothing here."""
         project = Project(self.root)
-        values = [1.0 + 1e-9 * step for step in (-1, -1, 0, 1, 1)]
-        write_json(project.spread("one"), {
-            "model": "one",
-            "block": block_hash(load_params(project.params).models["one"]),
-            "seeds": list(range(5)),
-            "protocol": read_json(project.protocol("one"))["protocol"],
-            "values": {"elbo": values},
-            "standard_deviation": {"elbo": statistics.stdev(values)},
-        })  # fmt: skip
+        block = block_hash(load_params(project.params).models["one"])
+        protocol = read_json(project.protocol("one"))["protocol"]
+        write_json(project.spread("one"), spread_of("one", block, protocol))
 
     def champion(self):
         """Version of the champion by the registry, asked past everything; None if there is none."""

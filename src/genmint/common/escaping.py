@@ -48,14 +48,6 @@ def printable(message: str) -> str:
     )
 
 
-def markdown(text: str) -> str:
-    """Escape a text as one line of a Markdown list or table cell without markup."""
-    line = " ".join(printable(text).split())
-    # An underscore within a word is not markup.
-    line = re.sub(r"([\\`*\[\]|]|(?<!\w)_|_(?!\w))", r"\\\1", line)
-    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
 def _escaped(found: re.Match[str]) -> str:
     character = found.group()
     code = ord(character)

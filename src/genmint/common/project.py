@@ -8,6 +8,7 @@ from pathlib import Path
 
 from genmint.common.errors import ConfigError
 from genmint.common.git_repository import working_tree
+from genmint.common.layout import CHECKOUTS, GRAPH, LOCK, PARAMS, STATE
 from genmint.common.output_paths import DataPaths, ModelPaths
 
 # Variable with the local checkout that workers use.
@@ -34,7 +35,7 @@ class Project(DataPaths, ModelPaths):
         """
         here = (start or Path.cwd()).resolve()
         for folder in (here, *here.parents):
-            if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
+            if is_project(folder):
                 _check_name(folder)
                 return cls(folder)
         raise ConfigError(
@@ -45,12 +46,12 @@ class Project(DataPaths, ModelPaths):
     @property
     def params(self) -> Path:
         """Path of params.yaml."""
-        return self.root / "params.yaml"
+        return self.root / PARAMS
 
     @property
     def lock(self) -> Path:
         """Path of dvc.lock: hashes of the inputs and outputs of each stage (written by DVC)."""
-        return self.root / "dvc.lock"
+        return self.root / LOCK
 
     @property
     def recipes(self) -> Path:
@@ -64,7 +65,11 @@ class Project(DataPaths, ModelPaths):
     @property
     def state(self) -> Path:
         """Folder of checkpoints, times and queued metrics; not a stage output, safe to delete."""
-        return self.root / ".genmint"
+        return self.root / STATE
+
+    def train_seconds(self, weights: str) -> Path:
+        """Duration of a training run, by the hash of its weights; not a stage output."""
+        return self.state / "cost" / f"{weights}.json"
 
     @property
     def home(self) -> Path:
@@ -100,7 +105,7 @@ class Project(DataPaths, ModelPaths):
         """Whether the project's folder is deleted when a flow or an experiment ends."""
         root = self.root.resolve()
         pairs = [(each.parent.name, each.name) for each in (root, *root.parents)]
-        return (".genmint", "checkouts") in pairs or _DVC_EXPERIMENTS[1:] in pairs
+        return (STATE, CHECKOUTS) in pairs or _DVC_EXPERIMENTS[1:] in pairs
 
     def _experiment_of(self) -> Path | None:
         """Return the workspace if this is a temporary DVC experiment, None if it is not one."""
@@ -113,6 +118,15 @@ class Project(DataPaths, ModelPaths):
             if (folder.parent.parent.name, folder.parent.name, folder.name) == _DVC_EXPERIMENTS:
                 return folder.parents[2]
         return None
+
+
+# Its paths are relative to the folder of a project, as in records, signatures and dvc.lock.
+RELATIVE = Project(Path())
+
+
+def is_project(folder: Path) -> bool:
+    """Return whether a folder is that of a project: it holds params.yaml and dvc.yaml."""
+    return (folder / PARAMS).is_file() and (folder / GRAPH).is_file()
 
 
 def _check_name(folder: Path) -> None:

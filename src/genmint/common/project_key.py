@@ -24,8 +24,6 @@ from genmint.common.files import create_private
 from genmint.common.project import Project
 
 VARIABLE = "GENMINT_SIGNING_KEY"
-# Used for both versions and journal entries.
-SIGNATURE_TAG = "genmint.signature"
 
 _BYTES = 32
 _HEX = re.compile(r"[0-9a-fA-F]{64}")

@@ -46,6 +46,12 @@ class Frozen(BaseModel):
     )
 
 
+def first_problem(error: ValidationError) -> tuple[str, str]:
+    """Return the key of the first error, its parts joined by dots, and what is wrong with it."""
+    first = error.errors(include_url=False)[0]
+    return ".".join(str(part) for part in first["loc"]), first["msg"]
+
+
 M = TypeVar("M", bound=Frozen)
 
 
@@ -71,6 +77,5 @@ def from_json(
     try:
         return model.model_validate_json(json.dumps(content))
     except ValidationError as failure:
-        first = failure.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise error(f"{path}: {key}: {first['msg']}. {way_out}") from None
+        key, problem = first_problem(failure)
+        raise error(f"{path}: {key}: {problem}. {way_out}") from None

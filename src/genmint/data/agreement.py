@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genmint.common.errors import DataError
+from genmint.common.layout import META
 from genmint.config import AudioDataset, Dataset, ImageDataset
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def check_prepared(prepared: Prepared, name: str, dataset: Dataset) -> None:
     Raises:
         DataError: a setting differs, with the command that helps; or there are no prepared data.
     """
-    path, meta = prepared.path / "meta.json", prepared.meta
+    path, meta = prepared.path / META, prepared.meta
     way_out = f"Run `dvc repro -f prepare@{name}`."
     if meta.dataset != name:
         raise DataError(f"{path}: is of {meta.dataset!r}, not of {name!r}. {way_out}")

@@ -13,6 +13,7 @@ from pydantic import model_validator
 
 from genmint.common.errors import DataError
 from genmint.common.files import read_json, sha256_file
+from genmint.common.layout import META
 from genmint.config.base import Frozen, from_json
 from genmint.config.datasets import Spectrogram
 from genmint.config.models.base import Kind, View
@@ -91,7 +92,7 @@ class Prepared:
         Raises:
             GenmintError: the data are not prepared yet.
         """
-        path, name = self.path / "meta.json", self.path.name
+        path, name = self.path / META, self.path.name
         raw = read_json(path, f"Run `dvc repro prepare@{name}` to make it.")
         return from_json(Meta, raw, path, f"Run `dvc repro -f prepare@{name}`.", DataError)
 
@@ -143,7 +144,7 @@ class Prepared:
     @cached_property
     def sha256(self) -> str:
         """Hash of the whole set: that of meta.json, which contains the hashes of the arrays."""
-        return sha256_file(self.path / "meta.json")
+        return sha256_file(self.path / META)
 
     def check(self) -> None:
         """Compare every array with its hash in meta.json.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from genmint.common.layout import ARTIFACTS
 from genmint.common.project import Project
 
 _ANSWER_SECONDS = 5.0
@@ -30,7 +31,7 @@ def check_artefacts(project: Project) -> tuple[str, str]:
     from genmint import tracking
     from genmint.tracking.relocation import elsewhere
 
-    database, artefacts = tracking.database(project), project.home / "mlartifacts"
+    database, artefacts = tracking.database(project), project.home / ARTIFACTS
     if not tracking.is_embedded() or not database.exists():
         return "ok", "the embedded store is not used"
     found = elsewhere(database, artefacts)

@@ -14,8 +14,9 @@ from genmint.common.dvc_config import has_remote
 from genmint.common.dvc_lock import hashes, parse_lock
 from genmint.common.errors import ConfigError, DataError, GenmintError
 from genmint.common.files import atomic_dir, read_json, sha256_json, write_json
+from genmint.common.layout import EXTRACTOR, EXTRACTOR_CONFIG, PARAMS
 from genmint.common.programs import file_at, git, run_dvc
-from genmint.common.project import Project
+from genmint.common.project import RELATIVE, Project
 from genmint.config import (
     AudioDataset,
     Dataset,
@@ -92,7 +93,7 @@ def find(home: Project, dataset: str, commit: str) -> Origin | None:
     for tip in tips:
         outs = _outs(home, tip, lock, dataset)
         if outs is not None:
-            found.setdefault(outs[f"data/manifest/{dataset}.parquet"], (tip, sha256_json(outs)))
+            found.setdefault(outs[RELATIVE.manifest(dataset).as_posix()], (tip, sha256_json(outs)))
     if not found:
         return None
     came = {digest: _came(home, tips, lock, digest) for digest in found}
@@ -140,7 +141,7 @@ def block(home: Project, origin: Origin, dataset: str) -> Dataset | None:
     """
     lock = home.lock.name
     entries = parse_lock(text_at(home, origin.commit, lock), f"{origin.commit[:12]}:{lock}")
-    used = entries[f"prepare@{dataset}"].get("params", {}).get("params.yaml", {})
+    used = entries[f"prepare@{dataset}"].get("params", {}).get(PARAMS, {})
     blocks = {dataset: used.get(f"datasets.{dataset}")}
     document = json.dumps({"datasets": blocks, "models": {}, "gates": {}})
     try:
@@ -219,7 +220,7 @@ def _extract(checkout: Project, dataset: str, folder: Path) -> None:
         )
     np.save(folder / "features.npy", features)
     np.save(folder / "groups.npy", groups)
-    for name in ("extractor.json", "extractor.safetensors"):
+    for name in (EXTRACTOR_CONFIG, EXTRACTOR):
         shutil.copyfile(checkout.reference(dataset) / name, folder / name)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from genmint.common.escaping import markdown
+from genmint.common.markdown import escape_markdown, markdown_table
 from genmint.drift.decision import Asked, Decision, Window
 
 
@@ -16,17 +16,16 @@ def page(decisions: Sequence[Decision], failures: Mapping[str, str], asked: Aske
         failures: error message of each data set whose check or validation failed.
         asked: the requested retraining, if any.
     """
-    lines = ["| data set | verdict | why | items | new | gone |", "|---|---|---|---:|---:|---:|"]
+    rows = []
     for each in decisions:
         counts = (
             "" if value is None else str(value) for value in (each.items, each.new, each.gone)
         )
-        lines.append(
-            f"| {each.dataset} | {each.verdict} | {markdown(each.reason)} | {' | '.join(counts)} |"
-        )
-    lines.append("")
+        rows.append((each.dataset, each.verdict, escape_markdown(each.reason), *counts))
+    numbers = ("items", "new", "gone")
+    lines = [*markdown_table(("data set", "verdict", "why", *numbers), rows, numbers=numbers), ""]
     known = {each.dataset for each in decisions}
-    lines += [f"- {name}: **failed**: {markdown(why)}" for name, why in failures.items()
+    lines += [f"- {name}: **failed**: {escape_markdown(why)}" for name, why in failures.items()
               if name not in known]  # fmt: skip
     if asked is not None:
         lines += ["", f"Asked for a retraining: flow run `{asked.run}`", ""]
@@ -60,26 +59,26 @@ def _details(decision: Decision) -> list[str]:
         lines += _table(window)
     if decision.quarantined:
         lines += [f"### {decision.dataset}: items that may not enter", ""]
-        lines += [f"- {markdown(reason)}" for reason in decision.quarantined]
+        lines += [f"- {escape_markdown(reason)}" for reason in decision.quarantined]
     return [*lines, ""] if lines else []
 
 
 def _table(window: Window) -> list[str]:
-    lines = [
-        f"{len(window.items)} items, tested {window.closed}; drifted at p ≤ {window.alpha:g}",
-        "",
-        "| what | learned | now | test | statistic | p | corrected |",
-        "|---|---|---|---|---:|---:|---:|",
-    ]
+    rows = []
     for test in window.tests:
-        name = markdown(test.name)
+        name = escape_markdown(test.name)
         cells = (test.before, test.now, test.method, f"{test.statistic:.3g}",
                  f"{test.p:.2g}", f"{test.corrected:.2g}")  # fmt: skip
-        shown = (f"**{name}**" if test.drifted else name, *map(markdown, cells))
-        lines.append(f"| {' | '.join(shown)} |")
-    lines += [f"| {each.name} | | | not tested: {markdown(each.reason)} | | | |"
-              for each in window.skipped]  # fmt: skip
-    return [*lines, ""]
+        rows.append((f"**{name}**" if test.drifted else name, *map(escape_markdown, cells)))
+    rows += [(each.name, "", "", f"not tested: {escape_markdown(each.reason)}", "", "", "")
+             for each in window.skipped]  # fmt: skip
+    numbers = ("statistic", "p", "corrected")
+    return [
+        f"{len(window.items)} items, tested {window.closed}; drifted at p ≤ {window.alpha:g}",
+        "",
+        *markdown_table(("what", "learned", "now", "test", *numbers), rows, numbers=numbers),
+        "",
+    ]
 
 
 def _said(window: Window) -> str:

@@ -60,7 +60,7 @@ class Shelf:
     def __init__(self, home: Project, dataset: str) -> None:
         """Set the paths; no file is accessed yet."""
         self.dataset = dataset
-        self.folder = home.home / ".genmint" / "drift" / dataset
+        self.folder = Project(home.home).state / "drift" / dataset
 
     @contextlib.contextmanager
     def alone(self, seconds: float = 0.0) -> Iterator[None]:

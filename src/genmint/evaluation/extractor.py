@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from genmint.common.errors import DataError
 from genmint.common.files import atomic_path, read_json, write_json
+from genmint.common.layout import EXTRACTOR, EXTRACTOR_CONFIG
 from genmint.config.base import Frozen, PositiveInt, Share
 
 Task = Literal["labels", "rotation", "order"]
@@ -201,9 +202,9 @@ def transformed(grids: Tensor, answer: int, task: Task) -> Tensor:
 def save_extractor(folder: Path, model: Extractor, info: ExtractorInfo) -> None:
     """Write extractor.safetensors and extractor.json into `folder`."""
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
-    with atomic_path(folder / "extractor.safetensors") as temporary:
+    with atomic_path(folder / EXTRACTOR) as temporary:
         save_file(state, temporary)
-    write_json(folder / "extractor.json", info.model_dump(mode="json"))
+    write_json(folder / EXTRACTOR_CONFIG, info.model_dump(mode="json"))
 
 
 def load_extractor(folder: Path) -> tuple[Extractor, ExtractorInfo]:
@@ -214,8 +215,8 @@ def load_extractor(folder: Path) -> tuple[Extractor, ExtractorInfo]:
         DataError: the weights are damaged or belong to another network.
     """
     way_out = f"Run `dvc repro -f reference@{folder.name}`."
-    raw = read_json(folder / "extractor.json", way_out)
-    path = folder / "extractor.safetensors"
+    raw = read_json(folder / EXTRACTOR_CONFIG, way_out)
+    path = folder / EXTRACTOR
     try:
         info = ExtractorInfo.model_validate(raw | {"shape": tuple(raw["shape"])})
         # On the meta device no memory is allocated: a damaged file may state far too large sizes.

@@ -9,6 +9,7 @@ from typing import Any
 
 from genmint.common.errors import GenmintError
 from genmint.common.files import sha256_bytes, sha256_file
+from genmint.common.layout import CONFIG, WEIGHTS
 from genmint.common.project import Project
 from genmint.common.reading import parse_json
 from genmint.decision.evaluation import Evaluation, Source
@@ -35,8 +36,8 @@ def read_evaluation(
     return Evaluation(
         name=name,
         dataset=dataset,
-        weights=_hashed(root, folder / "model.safetensors"),
-        config=_hashed(root, folder / "config.json"),
+        weights=_hashed(root, folder / WEIGHTS),
+        config=_hashed(root, folder / CONFIG),
         metrics=json(project.metrics(name), _not_a_map),
         protocol=json(project.protocol(name), _not_a_map),
         items=_parsed(project.root, items, _items, lambda _: None)

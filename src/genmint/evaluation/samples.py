@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genmint.common.errors import DataError
 from genmint.common.files import sha256_file
+from genmint.common.layout import EXTRACTOR
 from genmint.data.prepared import Prepared, Split
 from genmint.data.views import tensors
 from genmint.data.views.spec import DataSpec
@@ -171,7 +172,7 @@ class SampleJudge:
 
 def _extractor(folder: Path, reference: Reference) -> tuple[Extractor, ExtractorInfo]:
     extractor, info = load_extractor(folder)
-    path = folder / "extractor.safetensors"
+    path = folder / EXTRACTOR
     if reference.extractor is None or sha256_file(path) != reference.extractor.sha256:
         raise DataError(
             f"{path}: not the extractor that {REFERENCE} names. "

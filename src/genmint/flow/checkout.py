@@ -12,6 +12,7 @@ from genmint.common.errors import ConfigError, TemporaryError
 from genmint.common.file_lock import attempted
 from genmint.common.files import write_text
 from genmint.common.git_worktrees import add_worktree, remove_worktree, worktrees_in
+from genmint.common.layout import CHECKOUTS
 from genmint.common.programs import git
 from genmint.common.project import Project
 from genmint.common.reading import read_yaml
@@ -29,7 +30,7 @@ def checked_out(home: Project, commit: str, name: str) -> Iterator[Project]:
         TemporaryError: another process uses a checkout of this name.
         GenmintError: git or DVC cannot create it.
     """
-    parent = (home.home / ".genmint" / "checkouts").resolve()
+    parent = (Project(home.home).state / CHECKOUTS).resolve()
     parent.mkdir(parents=True, exist_ok=True)
     _sweep(home, parent)
     lock = parent / f"{name}.lock"

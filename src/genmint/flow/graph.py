@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from genmint.common.dvc_lock import DATASET_STAGES, MODEL_STAGES
 from genmint.common.errors import ConfigError, GenmintError
+from genmint.common.layout import GRAPH
 from genmint.common.project import Project
 from genmint.flow.stage import Crew, run
 
@@ -59,7 +60,7 @@ def read_graph(project: Project, crew: Crew) -> dict[str, list[str]]:
         if line.startswith("GRAPH"):
             return dict(json.loads(line.removeprefix("GRAPH")))
     said = "; ".join(line for line in done.lines[-3:] if line)
-    raise GenmintError(f"{project.root / 'dvc.yaml'}: DVC cannot read its stages: {said}")
+    raise GenmintError(f"{project.root / GRAPH}: DVC cannot read its stages: {said}")
 
 
 def stages_for(graph: Mapping[str, list[str]], models: Iterable[str]) -> dict[str, list[str]]:

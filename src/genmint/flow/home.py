@@ -7,7 +7,7 @@ from pathlib import Path
 
 import genmint
 from genmint.common.errors import ConfigError
-from genmint.common.project import HOME, Project
+from genmint.common.project import HOME, Project, is_project
 
 __all__ = ["HOME", "enter", "find_home"]
 
@@ -20,7 +20,7 @@ def find_home() -> Project:
     """
     said = os.environ.get(HOME)
     folder = Path(said) if said else Path(genmint.__file__).parents[2]
-    if not (folder / "params.yaml").is_file() or not (folder / "dvc.yaml").is_file():
+    if not is_project(folder):
         raise ConfigError(
             f"{folder}: no params.yaml with a dvc.yaml beside it. Set {HOME} to the genmint "
             "checkout of this machine."

@@ -17,6 +17,7 @@ from genmint.common.dvc_config import has_remote
 from genmint.common.dvc_lock import parse_lock
 from genmint.common.errors import GenmintError, TemporaryError
 from genmint.common.files import write_text
+from genmint.common.layout import PARAMS
 from genmint.common.programs import file_at, git
 from genmint.common.project import Project
 from genmint.flow.checkout import git_remote
@@ -65,7 +66,7 @@ def record(checkout: Project, message: str, *, with_stages: Iterable[str] = ()) 
     """
     with _committing:
         _add_lock(checkout, frozenset(with_stages))
-        paths = [path for path in ("params.yaml", RESULTS) if (checkout.root / path).exists()]
+        paths = [path for path in (PARAMS, RESULTS) if (checkout.root / path).exists()]
         git(checkout, "add", "--force", "--", *paths)
         # Pointers of added data, and the .gitignore files that DVC wrote for them.
         git(checkout, "add", "--", ".", ":(exclude)dvc.lock")

@@ -6,7 +6,8 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from genmint.common.escaping import markdown
+from genmint.common.layout import SHEET
+from genmint.common.markdown import escape_markdown, markdown_table
 from genmint.common.project import Project
 from genmint.flow.publish import Published
 from genmint.flow.stage import Outcome
@@ -103,38 +104,38 @@ def page(night: Night, checkout: Project, tracker: str) -> str:
 
 
 def _failures(failures: Mapping[str, str]) -> list[str]:
-    return [f"- {name}: **failed**: {markdown(message)}" for name, message in failures.items()]
+    return [
+        f"- {name}: **failed**: {escape_markdown(message)}" for name, message in failures.items()
+    ]
 
 
 def _verdicts(verdicts: Sequence[Verdict], tracker: str) -> list[str]:
-    lines = [
-        "| model | verdict | champion before | champion now | why |",
-        "|---|---|---|---|---|",
-    ]
+    rows = []
     for each in verdicts:
         name = each.name
         if each.version is not None and tracker.startswith(("http://", "https://")):
             name = f"[{each.name}]({tracker}/#/models/{each.name}/versions/{each.version})"
         versions = (f"version {value}" if value else "none" for value in (each.before, each.after))
-        cells = (name, each.verdict, *versions, markdown(each.reason))
-        lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, ""]
+        rows.append((name, each.verdict, *versions, escape_markdown(each.reason)))
+    columns = ("model", "verdict", "champion before", "champion now", "why")
+    return [*markdown_table(columns, rows), ""]
 
 
 def _stages(outcomes: Sequence[Outcome], where: Mapping[str, str]) -> list[str]:
-    lines = ["| stage | what DVC did | seconds | where |", "|---|---|---:|---|"]
+    rows = []
     for each in outcomes:
         verb, _, name = each.stage.partition("@")
         place = where.get(name, "") if verb in ("train", "evaluate") else ""
-        lines.append(f"| {each.stage} | {each.result} | {each.seconds:.1f} | {place} |")
-    return [*lines, ""]
+        rows.append((each.stage, each.result, f"{each.seconds:.1f}", place))
+    columns = ("stage", "what DVC did", "seconds", "where")
+    return [*markdown_table(columns, rows, numbers=("seconds",)), ""]
 
 
 def _pictures(checkout: Project, names: Sequence[str]) -> list[str]:
     """Return the sample sheets as inline images, since the checkout is removed after the flow."""
     lines = []
     for name in names:
-        sheet = checkout.samples(name) / "sheet.png"
+        sheet = checkout.samples(name) / SHEET
         if sheet.is_file() and sheet.stat().st_size <= _PICTURE_BYTES:
             data = base64.b64encode(sheet.read_bytes()).decode()
             lines += [f"### {name}", "", f"![{name}](data:image/png;base64,{data})", ""]

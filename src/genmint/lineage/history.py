@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from genmint.common.dvc_lock import Entries, parse_lock
+from genmint.common.layout import LOCK
 from genmint.common.programs import GitError, file_at, git, has_git
 from genmint.common.project import Project
 
@@ -36,8 +37,8 @@ def recorded_in(project: Project, entries: Entries) -> str | None:
         if error.unusable:
             raise
         return None  # no commit exists yet
-    for commit in git(project, "log", *scope, "--", "dvc.lock").split():
-        text = file_at(project, commit, "dvc.lock") or ""
+    for commit in git(project, "log", *scope, "--", LOCK).split():
+        text = file_at(project, commit, LOCK) or ""
         # Parsing takes a hundred times as long as a substring search.
         if all(each in text for each in hashes) and _chosen(text, commit, entries) == entries:
             return commit
@@ -50,7 +51,7 @@ def lock_of(project: Project, commit: str, stages: Entries) -> Entries:
     Raises:
         GenmintError: its dvc.lock is damaged.
     """
-    text = file_at(project, commit, "dvc.lock")
+    text = file_at(project, commit, LOCK)
     return {} if text is None else _chosen(text, commit, stages)
 
 

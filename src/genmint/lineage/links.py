@@ -28,6 +28,14 @@ from genmint.common.dvc_lock import (
 from genmint.common.errors import GenmintError, RegistryMissingError
 from genmint.common.files import read_json, sha256_file, sha256_json
 from genmint.common.project import Project
+from genmint.common.tags import (
+    DATASET_TAG,
+    ENVIRONMENT_TAGS,
+    GATE_RECORD_TAG,
+    GIT_COMMIT_TAG,
+    GIT_DIRTY_TAG,
+    RECREATED_TAG,
+)
 from genmint.decision.gate_record import Record
 from genmint.lineage.history import recorded_in
 from genmint.registry import signature
@@ -101,7 +109,7 @@ def trace(registry: Registry, version: Version, evaluation: Path | None) -> Line
         version=version.version,
         aliases=sorted(alias for alias, number in aliases.items() if number == version.version),
         weights=version.weights,
-        dataset=version.tags.get("genmint.dataset"),
+        dataset=version.tags.get(DATASET_TAG),
     )
     if version.weights:
         problem = registry.other_files(version)
@@ -147,7 +155,7 @@ def _follow_run(lineage: Lineage, registry: Registry, version: Version) -> None:
         lineage.unknown["run"] = "the version names none, or the tracker has it no more"
         return
     tags = found.data.tags
-    recreated = tags.get("genmint.recreated") == "1"
+    recreated = tags.get(RECREATED_TAG) == "1"
     lineage.run = {
         "id": str(found.info.run_id),
         # The start time of a recreated run is that of its files, not of the training run.
@@ -155,9 +163,9 @@ def _follow_run(lineage: Lineage, registry: Registry, version: Version) -> None:
         "user": tags.get("mlflow.user"),
         "recreated": recreated,
         "environment": {
-            key.removeprefix("env."): value
+            key.removeprefix(ENVIRONMENT_TAGS): value
             for key, value in sorted(tags.items())
-            if key.startswith("env.")
+            if key.startswith(ENVIRONMENT_TAGS)
         },
     }
     if recreated:
@@ -165,8 +173,8 @@ def _follow_run(lineage: Lineage, registry: Registry, version: Version) -> None:
     lineage.commit = {
         # An earlier genmint stored the commit checked out at recreation, which is not that of
         # training.
-        "training": None if recreated else tags.get("genmint.git_commit"),
-        "uncommitted_changes": None if recreated else _flag(tags.get("genmint.git_dirty")),
+        "training": None if recreated else tags.get(GIT_COMMIT_TAG),
+        "uncommitted_changes": None if recreated else _flag(tags.get(GIT_DIRTY_TAG)),
         "recorded": None,
     }
 
@@ -198,7 +206,7 @@ def _follow_gate(lineage: Lineage, version: Version, stored: Project) -> Record 
         "sha256": digest,
         "failed": [check.model_dump(mode="json") for check in record.failed()],
     }
-    if digest != version.tags.get("genmint.record"):
+    if digest != version.tags.get(GATE_RECORD_TAG):
         lineage.broken.append("the stored gate record is not the one that the version names")
     for item in record.evidence:
         if item.file.endswith(".safetensors"):

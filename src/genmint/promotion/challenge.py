@@ -21,6 +21,7 @@ from genmint.common.errors import GenmintError, MismatchError
 from genmint.common.files import scratch_dir
 from genmint.common.project import Project
 from genmint.common.project_key import Key
+from genmint.common.tags import COMPARISON_TAG, CONFIRMATION_TAG
 from genmint.config import ChampionRule, Params
 from genmint.config.metric_catalogue import Direction, metric
 from genmint.decision.comparison import Comparison, Ruling, Scores, block_hash, compare, confirm
@@ -38,12 +39,6 @@ from genmint.promotion.scores import (
 )
 from genmint.registry.registry import Registry
 from genmint.registry.versions import Version
-
-# Results on the confirmation split, keyed by the champion's weights hash.
-CONFIRMATION_TAG = "genmint.confirmation"
-# Latest comparison, read by the version's description and by programs.
-COMPARISON_TAG = "genmint.comparison"
-
 
 _FOUND = TypeAdapter(dict[str, Comparison])
 

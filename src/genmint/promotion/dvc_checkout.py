@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genmint.common.dvc_lock import read_lock
+from genmint.common.layout import CONFIG, HEALTH, HISTORY, WEIGHTS
 from genmint.common.programs import run_dvc
 from genmint.common.project import Project
 from genmint.config import Params
@@ -34,10 +35,10 @@ def restore(project: Project, params: Params, names: Sequence[str]) -> None:
 
 def _needed(project: Project, name: str, dataset: str) -> list[Path]:
     return [
-        project.model(name) / "model.safetensors",
-        project.model(name) / "config.json",
-        project.model(name) / "history.csv",
-        project.model(name) / "health.json",
+        project.model(name) / WEIGHTS,
+        project.model(name) / CONFIG,
+        project.model(name) / HISTORY,
+        project.model(name) / HEALTH,
         project.metrics(name),
         project.cost(name),
         project.samples(name),

@@ -8,6 +8,7 @@ from genmint.common.dvc_cache import damage_in_cache
 from genmint.common.dvc_lock import Entries, contradictions, other_files, read_lock, stages_of
 from genmint.common.errors import DataError, GenmintError
 from genmint.common.files import sha256_file
+from genmint.common.layout import PARAMS, WEIGHTS
 from genmint.common.project import Project
 from genmint.common.reading import read_yaml
 from genmint.config import Params
@@ -17,7 +18,6 @@ from genmint.decision.gate_record import Evidence, Record
 from genmint.evaluation.code_hash import code_sha256
 from genmint.evaluation.reference import REFERENCE
 from genmint.models.shared import store
-from genmint.models.shared.record import WEIGHTS
 from genmint.stages import gate
 
 
@@ -136,7 +136,7 @@ def _lock_problem(files: Project, name: str, dataset: str) -> str | None:
 
 def _other_settings(entries: Entries, settings: Any) -> str | None:
     for stage, entry in entries.items():
-        for key, value in (entry.get("params") or {}).get("params.yaml", {}).items():
+        for key, value in (entry.get("params") or {}).get(PARAMS, {}).items():
             # The gate decision was already repeated with current settings, and `gates` covers all
             # models.
             if key != "gates" and _value(settings, key) != value:

@@ -17,6 +17,7 @@ import numpy as np
 
 from genmint.common.errors import MismatchError
 from genmint.common.files import write_json
+from genmint.common.layout import META
 from genmint.common.project import Project
 from genmint.data.arrays import load_array
 from genmint.data.packing import Writers, writers
@@ -159,7 +160,7 @@ def _without(project: Project, prepared: Prepared, out: dict[Split, Mask], folde
     described: Meta = meta.model_copy(
         update={"items": meta.items | counts, "files": meta.files | written}
     )
-    write_json(target / "meta.json", described.as_json())
+    write_json(target / META, described.as_json())
     _link(prepared.path, target)
     known = read_reference(project.reference(dataset))
     write_reference(reference, known.model_copy(update={"data": Prepared(target).sha256}))

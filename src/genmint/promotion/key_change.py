@@ -11,7 +11,8 @@ from genmint.common.errors import GenmintError
 from genmint.common.escaping import printable
 from genmint.common.files import write_text
 from genmint.common.project import Project
-from genmint.common.project_key import SIGNATURE_TAG, Key, create_key, key_file, load_key
+from genmint.common.project_key import Key, create_key, key_file, load_key
+from genmint.common.tags import SIGNATURE_TAG
 from genmint.config import Params
 from genmint.promotion.challenge import resign_confirmation
 from genmint.registry import signature

@@ -8,7 +8,6 @@ and the promotion starts again.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +15,7 @@ from genmint import tracking
 from genmint.common.errors import GenmintError, RegistryError, RegistryMissingError
 from genmint.common.escaping import printable
 from genmint.common.project import Project
+from genmint.common.tags import COMPARISON_TAG, GATE_MODE_TAG
 from genmint.config import Params, load_params
 from genmint.decision.comparison import Ruling
 from genmint.evaluation.recorded import read_evaluation
@@ -32,14 +32,12 @@ from genmint.promotion.side_by_side import log_beside
 from genmint.promotion.version_info import Facts, description, evaluation_files, facts
 from genmint.registry import registration
 from genmint.registry.championship import Championship
+from genmint.registry.conflicts import retry_on_conflict
 from genmint.registry.journal_entries import RegistryState
 from genmint.registry.registry import Registry
 from genmint.registry.versions import Version
 from genmint.stages import gate
 from genmint.tracking.failures import without_password
-
-# Every failed attempt means that another process moved the champion; so many indicate a fault.
-_ATTEMPTS = 50
 
 
 @dataclass(frozen=True)
@@ -118,10 +116,11 @@ def _verified(project: Project, files: Project, params: Params, name: str) -> Ch
 
 def _promote_one(registry: Registry, challenger: Challenger, *, first: bool) -> Outcome:
     name, record = challenger.name, challenger.record
+    championship = Championship(registry)
     # Fail before anything is written that a different key would make invalid.
-    Championship(registry).check_journal(name)
+    championship.check_journal(name)
     if not first:
-        _refuse_an_emptied_registry(registry, challenger)
+        _refuse_an_emptied_registry(championship, challenger)
     run_id = tracking.recreate_run(
         challenger.project, name, registry.client, files=challenger.files
     )
@@ -133,16 +132,14 @@ def _promote_one(registry: Registry, challenger: Challenger, *, first: bool) -> 
     if not record.passed:
         if record.mode == "enforce":
             # The record that was just stored may belong to the champion itself.
-            settle_all(registry, challenger.params.gates.get(name), name)
+            settle_all(championship, challenger.params.gates.get(name), name)
         return Outcome(name, "refused", version.version, gate.reasons(record))
-    for _ in range(_ATTEMPTS):
-        outcome = _attempt(registry, version, challenger, changes)
-        if outcome is not None:
-            return outcome
-        time.sleep(0.05)
-    raise GenmintError(
-        f"the champion of {name} was moved {_ATTEMPTS} times meanwhile. "
-        f"Run `genmint promote {name}` again."
+    return retry_on_conflict(
+        lambda: _attempt(championship, version, challenger, changes),
+        lambda attempts: GenmintError(
+            f"the champion of {name} was moved {attempts} times meanwhile. "
+            f"Run `genmint promote {name}` again."
+        ),
     )
 
 
@@ -156,7 +153,7 @@ def _register(registry: Registry, challenger: Challenger, values: Facts, run_id:
     if (
         known is not None
         and record.mode == "dry-run"
-        and known.tags.get("genmint.gate_mode") == "enforce"
+        and known.tags.get(GATE_MODE_TAG) == "enforce"
     ):
         return known
     return registration.register(
@@ -171,7 +168,7 @@ def _register(registry: Registry, challenger: Challenger, values: Facts, run_id:
     )
 
 
-def _refuse_an_emptied_registry(registry: Registry, challenger: Challenger) -> None:
+def _refuse_an_emptied_registry(championship: Championship, challenger: Challenger) -> None:
     """Reject a registry without a journal of a model that had a champion.
 
     Raises:
@@ -179,9 +176,10 @@ def _refuse_an_emptied_registry(registry: Registry, challenger: Challenger) -> N
     """
     name = challenger.name
     seen = had_champion(challenger.project, name)
-    if seen is not None and not any(entry.valid for entry in Championship(registry).entries(name)):
+    if seen is not None and not any(entry.valid for entry in championship.entries(name)):
+        address = without_password(championship.registry.address)
         raise GenmintError(
-            f"{without_password(registry.address)} has no journal of {name}, whose champion was "
+            f"{address} has no journal of {name}, whose champion was "
             f"{seen}: it is another registry, or an emptied one. Restore it (docs/registry.md), "
             f"or start anew: `genmint promote --first {name}`."
         )
@@ -195,22 +193,21 @@ def _since_the_last(registry: Registry, challenger: Challenger) -> str:
 
 
 def _attempt(
-    registry: Registry, version: Version, challenger: Challenger, changes: str
+    championship: Championship, version: Version, challenger: Challenger, changes: str
 ) -> Outcome | None:
     """Read, decide and write once; return None if another process wrote in between.
 
     Args:
-        registry: registry that holds the version.
+        championship: state of the registry that holds the version.
         version: version of the challenger.
         challenger: the model.
         changes: gate changes to report if there is no champion to compare with.
     """
     name, dry = version.name, challenger.record.mode == "dry-run"
     rule = challenger.params.gates.get(name)
-    registry_state = (
-        Championship(registry).read(name, rule) if dry else settle_all(registry, rule, name)
-    )
-    champion = _champion(registry, name, registry_state)
+    registry = championship.registry
+    registry_state = championship.read(name, rule) if dry else settle_all(championship, rule, name)
+    champion = _champion(championship, name, registry_state)
 
     def compared(champion: Version) -> Ruling | str:
         return _compared(registry, version, challenger, champion)
@@ -220,7 +217,7 @@ def _attempt(
         changes = gate_changes(registry, champion, challenger.files.params)
     if decision.verdict == "promoted" and changes:
         decision = replace(decision, reason=f"{decision.reason}; {changes}")
-    if not _apply(registry, version, challenger, decision, registry_state):
+    if not _apply(championship, version, challenger, decision, registry_state):
         return None
     return Outcome(name, decision.verdict, version.version, decision.reason)
 
@@ -234,14 +231,14 @@ def _compared(
     except challenge.NotComparableError as error:
         log_beside(registry, champion, version)
         return str(error)
-    registry.tag(version, challenge.COMPARISON_TAG, ruling.model_dump_json())
+    registry.tag(version, COMPARISON_TAG, ruling.model_dump_json())
     registry.describe(version, description(challenger.record, version.weights, ruling))
     log_beside(registry, champion, version)
     return ruling
 
 
 def _apply(
-    registry: Registry,
+    championship: Championship,
     version: Version,
     challenger: Challenger,
     decision: Decision,
@@ -255,7 +252,7 @@ def _apply(
     Raises:
         GenmintError: the registry does not admit the version as champion.
     """
-    championship, name = Championship(registry), version.name
+    name = version.name
     if decision.alias == "none":
         remember(challenger.project, version)
         championship.clear_challenger(name, version.version)
@@ -286,7 +283,9 @@ def _apply(
     return moved
 
 
-def _champion(registry: Registry, name: str, registry_state: RegistryState) -> Version | None:
+def _champion(
+    championship: Championship, name: str, registry_state: RegistryState
+) -> Version | None:
     """Return the champion by number and weights of the journal entry, since tags may change."""
     entry = registry_state.entry
     if registry_state.champion is None:
@@ -296,5 +295,5 @@ def _champion(registry: Registry, name: str, registry_state: RegistryState) -> V
         and entry.champion is not None
         and entry.version == registry_state.champion
     ):
-        return Championship(registry).find_named(name, entry.champion)
-    return registry.get(name, registry_state.champion)
+        return championship.find_named(name, entry.champion)
+    return championship.registry.get(name, registry_state.champion)

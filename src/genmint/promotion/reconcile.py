@@ -11,7 +11,6 @@ why. `genmint reconcile`, `genmint promote` and `genmint rollback` share this co
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,16 +19,14 @@ from genmint import tracking
 from genmint.common.errors import GenmintError, RegistryError, RegistryMissingError
 from genmint.common.escaping import printable
 from genmint.common.project import Project
+from genmint.common.tags import OVERRIDE_TAG, WEIGHTS_TAG
 from genmint.config import Gate, Params
 from genmint.registry.championship import CHALLENGER, Championship
+from genmint.registry.conflicts import retry_on_conflict
 from genmint.registry.journal import CHAMPION, PREVIOUS
 from genmint.registry.journal_entries import Kind, RegistryState
 from genmint.registry.registry import Registry
-from genmint.registry.versions import OVERRIDE_TAG, WEIGHTS_TAG, Version
-
-# Every failed attempt means that another process moved the champion.
-_ATTEMPTS = 50
-_SECONDS_BETWEEN_ATTEMPTS = 0.05
+from genmint.registry.versions import Version
 
 Verdict = Literal[
     "in order",
@@ -80,13 +77,14 @@ def reconcile(project: Project, params: Params, names: Sequence[str]) -> list[Ou
             since.
     """
     registry = Registry.existing(project)
+    championship = None if registry is None else Championship(registry)
     outcomes = []
     for name in names:
-        if registry is None:
+        if championship is None:
             outcome = Outcome(name, "in order", None, "nothing is registered")
         else:
             try:
-                outcome = _reconcile_one(registry, params.gates.get(name), name)
+                outcome = _reconcile_one(championship, params.gates.get(name), name)
             except GenmintError as error:
                 if isinstance(error, RegistryError) and not isinstance(error, RegistryMissingError):
                     raise
@@ -96,7 +94,7 @@ def reconcile(project: Project, params: Params, names: Sequence[str]) -> list[Ou
     return outcomes
 
 
-def settle_all(registry: Registry, gate: Gate | None, name: str) -> RegistryState:
+def settle_all(championship: Championship, gate: Gate | None, name: str) -> RegistryState:
     """Return the registry state after aliases, journal and gate records agree.
 
     Prints the result for each manual change on stderr.
@@ -104,29 +102,33 @@ def settle_all(registry: Registry, gate: Gate | None, name: str) -> RegistryStat
     Raises:
         GenmintError: others keep moving the aliases.
     """
-    for _ in range(_ATTEMPTS):
-        registry_state = Championship(registry).stand(name, gate)
+
+    def attempt() -> RegistryState | None:
+        registry_state = championship.stand(name, gate)
         if registry_state.in_order:
             if registry_state.forged:
                 print(f"{name}: {registry_state.forged}", file=sys.stderr, flush=True)  # noqa: T201
             return registry_state
-        settled = settle(registry, gate, name, registry_state)
-        if settled is None:
-            time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
-        else:
+        settled = settle(championship, gate, name, registry_state)
+        if settled is not None:
             print(settled, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
-    raise GenmintError(
-        f"{name}: the champion was moved by others {_ATTEMPTS} times meanwhile. Run it again."
+        return None
+
+    return retry_on_conflict(
+        attempt,
+        lambda attempts: GenmintError(
+            f"{name}: the champion was moved by others {attempts} times meanwhile. Run it again."
+        ),
     )
 
 
 def settle(
-    registry: Registry, gate: Gate | None, name: str, registry_state: RegistryState
+    championship: Championship, gate: Gate | None, name: str, registry_state: RegistryState
 ) -> Outcome | None:
     """Accept or revert a manual change, and remove the alias from an inadmissible version.
 
     Args:
-        registry: registry that holds the aliases.
+        championship: state of the registry that holds the aliases.
         gate: gate of the model in params.yaml; None if it has none.
         name: name of the model.
         registry_state: registry state from `Championship.stand` that is not in order.
@@ -136,61 +138,63 @@ def settle(
     """
     if registry_state.champion is None:
         if registry_state.problem is not None:
-            return _withdraw(registry, gate, name, registry_state, registry_state.problem)
+            return _withdraw(championship, gate, name, registry_state, registry_state.problem)
         if registry_state.by_hand:
-            return _taken_away(registry, gate, name, registry_state)
+            return _taken_away(championship, gate, name, registry_state)
     elif not registry_state.by_hand and registry_state.problem is not None:
-        return _withdraw(registry, gate, name, registry_state, registry_state.problem)
+        return _withdraw(championship, gate, name, registry_state, registry_state.problem)
     if not registry_state.by_hand:
         assert registry_state.entry is not None
-        Championship(registry).follow(name, registry_state.entry, gate)
+        championship.follow(name, registry_state.entry, gate)
         reason = f"`{PREVIOUS}` did not point to the champion to go back to"
         return Outcome(name, "put back", registry_state.champion, reason)
     assert registry_state.champion is not None
-    version = registry.get(name, registry_state.champion)
+    version = championship.registry.get(name, registry_state.champion)
     if version is None:
         problem = f"there is no version {registry_state.champion}"
-        return _put_back(registry, gate, name, None, registry_state, problem)
-    verdict = Championship(registry).verdict(version)
+        return _put_back(championship, gate, name, None, registry_state, problem)
+    verdict = championship.verdict(version)
     if verdict is None:
         reason = f"moved by hand from {_champion_of(registry_state)}; it passed its gate"
-        return _moved(registry, gate, version, registry_state, "by-hand", "confirmed", reason)
-    if Championship(registry).why_not(name, version.named, gate) is None:
+        return _moved(championship, gate, version, registry_state, "by-hand", "confirmed", reason)
+    if championship.why_not(name, version.named, gate) is None:
         reason = (
             f"{version.override} (by hand from {_champion_of(registry_state)}, though {verdict})"
         )
-        return _moved(registry, gate, version, registry_state, "override", "overridden", reason)
+        return _moved(championship, gate, version, registry_state, "override", "overridden", reason)
     problem = verdict + _no_override(version, gate)
-    return _put_back(registry, gate, name, version, registry_state, problem)
+    return _put_back(championship, gate, name, version, registry_state, problem)
 
 
-def _reconcile_one(registry: Registry, gate: Gate | None, name: str) -> Outcome:
-    left = [entry.number for entry in Championship(registry).read(name, gate).unsettled]
+def _reconcile_one(championship: Championship, gate: Gate | None, name: str) -> Outcome:
+    left = [entry.number for entry in championship.read(name, gate).unsettled]
     if gate is not None and gate.mode == "dry-run":
-        return _dry(registry, gate, name)
-    for _ in range(_ATTEMPTS):
+        return _dry(championship, gate, name)
+
+    def attempt() -> Outcome | None:
         # Promotion refuses to compare with modified weights; reconciliation removes their alias.
-        registry_state = Championship(registry).stand(name, gate, whole=True)
+        registry_state = championship.stand(name, gate, whole=True)
         if registry_state.in_order:
-            return _finished(registry, name, registry_state, left)
-        outcome = settle(registry, gate, name, registry_state)
-        if outcome is not None:
-            return outcome
-        time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
-    raise GenmintError(
-        f"the champion was moved by others {_ATTEMPTS} times meanwhile. "
-        f"Run `genmint reconcile {name}` again."
+            return _finished(championship, name, registry_state, left)
+        return settle(championship, gate, name, registry_state)
+
+    return retry_on_conflict(
+        attempt,
+        lambda attempts: GenmintError(
+            f"the champion was moved by others {attempts} times meanwhile. "
+            f"Run `genmint reconcile {name}` again."
+        ),
     )
 
 
 def _finished(
-    registry: Registry, name: str, registry_state: RegistryState, left: list[int]
+    championship: Championship, name: str, registry_state: RegistryState, left: list[int]
 ) -> Outcome:
     """Complete the last step of an interrupted writer, and return what was incomplete."""
     champion = registry_state.champion
     done = [f"entry {number} was half done" for number in left]
-    if champion is not None and registry.aliases(name).get(CHALLENGER) == champion:
-        Championship(registry).clear_challenger(name, champion)
+    if champion is not None and championship.registry.aliases(name).get(CHALLENGER) == champion:
+        championship.clear_challenger(name, champion)
         done.append(f"`{CHALLENGER}` was left on the champion")
     if done:
         return Outcome(name, "finished", champion, "; ".join(done))
@@ -202,14 +206,16 @@ def _finished(
     return Outcome(name, "in order", champion, reason)
 
 
-def _dry(registry: Registry, gate: Gate, name: str) -> Outcome:
+def _dry(championship: Championship, gate: Gate, name: str) -> Outcome:
     """Report without writing: a dry-run gate moves no alias."""
-    registry_state = Championship(registry).read(name, gate)
+    registry_state = championship.read(name, gate)
     if registry_state.by_hand:
         version = (
-            None if registry_state.champion is None else registry.get(name, registry_state.champion)
+            None
+            if registry_state.champion is None
+            else championship.registry.get(name, registry_state.champion)
         )
-        problem = "there is none" if version is None else Championship(registry).verdict(version)
+        problem = "there is none" if version is None else championship.verdict(version)
         reason = f"the alias was moved by hand from {_champion_of(registry_state)}, and stays: "
         return Outcome(name, "dry-run", registry_state.champion, reason + (problem or "it passed"))
     reason = registry_state.problem or "nothing moves"
@@ -217,7 +223,7 @@ def _dry(registry: Registry, gate: Gate, name: str) -> Outcome:
 
 
 def _moved(
-    registry: Registry,
+    championship: Championship,
     gate: Gate | None,
     version: Version,
     registry_state: RegistryState,
@@ -227,7 +233,7 @@ def _moved(
 ) -> Outcome | None:
     """Record in the journal that a person moved the alias to `version`."""
     name = version.name
-    moved = Championship(registry).move_champion(
+    moved = championship.move_champion(
         name,
         version,
         gate,
@@ -240,7 +246,7 @@ def _moved(
 
 
 def _put_back(
-    registry: Registry,
+    championship: Championship,
     gate: Gate | None,
     name: str,
     version: Version | None,
@@ -250,7 +256,7 @@ def _put_back(
     """Restore the alias to the version of the journal, if that version may be champion.
 
     Args:
-        registry: registry that holds the aliases.
+        championship: state of the registry that holds the aliases.
         gate: gate of the model.
         name: name of the model.
         version: version that the alias points to, None if it points to nothing.
@@ -260,18 +266,18 @@ def _put_back(
     back, why = None, ""
     named = None if registry_state.entry is None else registry_state.entry.champion
     if named is not None:
-        unfit = Championship(registry).why_not(name, named, gate)
+        unfit = championship.why_not(name, named, gate)
         if unfit is None:
-            back = Championship(registry).find_named(name, named)
+            back = championship.find_named(name, named)
         else:
             why = f"; it cannot go back to version {named.version}: {unfit}"
     if version is not None:
         to = "away from it" if back is None else f"back to version {back.version}"
-        Championship(registry).set_reverted(
+        championship.set_reverted(
             version, f"`{CHAMPION}` was moved here by hand and was put {to}: {problem}."
         )
     reason = f"moved by hand to version {registry_state.champion}: {problem}{why}"
-    moved = Championship(registry).move_champion(
+    moved = championship.move_champion(
         name,
         back,
         gate,
@@ -286,19 +292,21 @@ def _put_back(
 
 
 def _withdraw(
-    registry: Registry, gate: Gate | None, name: str, registry_state: RegistryState, problem: str
+    championship: Championship,
+    gate: Gate | None,
+    name: str,
+    registry_state: RegistryState,
+    problem: str,
 ) -> Outcome | None:
     """Remove the champion, because the journal's version may no longer be champion."""
     entry = registry_state.entry
     assert entry is not None
     assert entry.champion is not None
-    version = Championship(registry).find_named(name, entry.champion)
+    version = championship.find_named(name, entry.champion)
     if version is not None:
-        Championship(registry).set_reverted(
-            version, f"`{CHAMPION}` was taken away from here: {problem}."
-        )
+        championship.set_reverted(version, f"`{CHAMPION}` was taken away from here: {problem}.")
     reason = f"{entry.kind} of entry {entry.number} no longer holds: {problem}"
-    moved = Championship(registry).move_champion(
+    moved = championship.move_champion(
         name,
         None,
         gate,
@@ -316,20 +324,20 @@ def _withdraw(
 
 
 def _taken_away(
-    registry: Registry, gate: Gate | None, name: str, registry_state: RegistryState
+    championship: Championship, gate: Gate | None, name: str, registry_state: RegistryState
 ) -> Outcome | None:
     """Restore a deleted alias, unless an override on its version justifies the deletion."""
     entry = registry_state.entry
     assert entry is not None
     assert entry.champion is not None
-    version = Championship(registry).find_named(name, entry.champion)
+    version = championship.find_named(name, entry.champion)
     if version is None:
         return None
     if version.override and gate is not None and gate.allow_overrides:
         reason = (
             f"{version.override} (the alias was taken away by hand from version {version.version})"
         )
-        moved = Championship(registry).move_champion(
+        moved = championship.move_champion(
             name,
             None,
             gate,
@@ -340,11 +348,11 @@ def _taken_away(
             left=version,
         )
         return Outcome(name, "overridden", None, reason) if moved else None
-    unfit = Championship(registry).why_not(name, entry.champion, gate)
+    unfit = championship.why_not(name, entry.champion, gate)
     if unfit is not None:
-        return _withdraw(registry, gate, name, registry_state, f"{entry.champion}: {unfit}")
+        return _withdraw(championship, gate, name, registry_state, f"{entry.champion}: {unfit}")
     reason = "taken away by hand" + _no_override(version, gate)
-    return _moved(registry, gate, version, registry_state, "reverted", "put back", reason)
+    return _moved(championship, gate, version, registry_state, "reverted", "put back", reason)
 
 
 def _champion_of(registry_state: RegistryState) -> str:

@@ -36,19 +36,19 @@ def rollback(
     registry = Registry.existing(project)
     if registry is None:
         raise GenmintError(f"{name}: nothing is registered, so there is nothing to go back to")
-    gate = params.gates.get(name)
-    registry_state = settle_all(registry, gate, name)
+    gate, championship = params.gates.get(name), Championship(registry)
+    registry_state = settle_all(championship, gate, name)
     champion = (
         None if registry_state.champion is None else registry.get(name, registry_state.champion)
     )
     if to is None:
-        target = _earlier(registry, gate, name, registry_state)
+        target = _earlier(championship, gate, name, registry_state)
     else:
-        target = _named(registry, gate, name, to)
+        target = _named(championship, gate, name, to)
     if champion is not None and target.version == champion.version:
         raise GenmintError(f"{name}: version {target.version} is champion already; nothing moved")
     left = "no champion" if champion is None else f"version {champion.version}"
-    moved = Championship(registry).move_champion(
+    moved = championship.move_champion(
         name,
         target,
         gate,
@@ -67,7 +67,7 @@ def rollback(
 
 
 def _earlier(
-    registry: Registry, gate: Gate | None, name: str, registry_state: RegistryState
+    championship: Championship, gate: Gate | None, name: str, registry_state: RegistryState
 ) -> Version:
     champions = line(registry_state.written)
     if champions and champions[-1].version == registry_state.champion:
@@ -76,8 +76,8 @@ def _earlier(
     for named in reversed(champions):
         if rolled_back(registry_state.written, named.weights) is not None:
             continue
-        problem = Championship(registry).why_not(name, named, gate)
-        version = Championship(registry).find_named(name, named)
+        problem = championship.why_not(name, named, gate)
+        version = championship.find_named(name, named)
         if problem is None and version is not None:
             return version
         passed_over.append(f"{named}: {problem}" if version is not None else str(problem))
@@ -88,16 +88,15 @@ def _earlier(
     )
 
 
-def _named(registry: Registry, gate: Gate | None, name: str, to: str) -> Version:
-    version = registry.get(name, to)
+def _named(championship: Championship, gate: Gate | None, name: str, to: str) -> Version:
+    version = championship.registry.get(name, to)
     if version is None:
-        numbers = ", ".join(known.version for known in registry.versions(name)) or "none"
+        numbers = (
+            ", ".join(known.version for known in championship.registry.versions(name)) or "none"
+        )
         raise GenmintError(f"{name}: there is no version {to}; there are: {numbers}")
-    problem = Championship(registry).verdict(version)
-    if (
-        problem is not None
-        and Championship(registry).why_not(name, version.named, gate) is not None
-    ):
+    problem = championship.verdict(version)
+    if problem is not None and championship.why_not(name, version.named, gate) is not None:
         raise GenmintError(
             f"{name}: version {to} may not be champion: {problem}. Choose another with --to."
         )

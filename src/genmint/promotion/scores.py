@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from genmint.common.errors import GenmintError
 from genmint.common.files import read_json
 from genmint.common.project import Project
+from genmint.config.base import first_problem
 from genmint.data.prepared import Prepared
 from genmint.decision.comparison import Scores, Spread, incomparable
 from genmint.decision.evaluation import Evaluation
@@ -49,7 +50,7 @@ def read_spread(project: Project, name: str) -> Spread | str:
         # The reason goes into the journal, which must not contain paths of this machine.
         return f"results/seed_spread/{name}.json does not hold (it is not valid JSON): {way_out}"
     except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        said = first_problem(error)[1].removeprefix("Value error, ")
         return f"results/seed_spread/{name}.json does not hold ({said}): {way_out}"
     if found.model != name:
         return f"results/seed_spread/{name}.json is of {found.model}: {way_out}"

@@ -7,7 +7,7 @@ import sys
 from genmint import tracking
 from genmint.common.errors import GenmintError, RegistryUnreachableError
 from genmint.common.files import scratch_dir
-from genmint.common.project import Project
+from genmint.common.project import RELATIVE, Project
 from genmint.evaluation.probe import PROBE, Probe, read_probe
 from genmint.evaluation.probe_sheet import write_sheet
 from genmint.registry import signature
@@ -42,7 +42,10 @@ def version_probe(registry: Registry, version: Version) -> Probe | None:
         if path.is_file():
             return read_probe(path)
     found = signature.read(version.tags)
-    if found is not None and f"samples/{version.name}/{PROBE}" in found[0].evaluation:
+    if (
+        found is not None
+        and (RELATIVE.samples(version.name) / PROBE).as_posix() in found[0].evaluation
+    ):
         raise GenmintError(
             f"{version.name}/{version.version}: its {PROBE} is not the one that was registered"
         )

@@ -11,18 +11,33 @@ from pathlib import Path
 
 from genmint import tracking
 from genmint.common.files import sha256_json
+from genmint.common.layout import SHEET, STRIP, TEXT
+from genmint.common.markdown import markdown_table
 from genmint.common.project import Project
+from genmint.common.tags import (
+    DATASET_TAG,
+    DVC_TAG,
+    FAMILY_TAG,
+    GATE_MODE_TAG,
+    GATE_RECORD_TAG,
+    GATE_TAG,
+    GIT_COMMIT_TAG,
+    GROUNDS_TAG,
+    IDENTITY_TAG,
+    PREPARED_TAG,
+    PROTOCOL_TAG,
+)
 from genmint.decision.comparison import Contrast, Ruling
 from genmint.decision.evaluation import Evaluation
 from genmint.decision.gate_record import Record
 from genmint.evaluation.probe import PROBE
 from genmint.models.shared.record import load_record
 from genmint.registry.registry import Registry
-from genmint.registry.versions import GROUNDS_TAG, Version
+from genmint.registry.versions import Version
 from genmint.stages import gate
 
 # Contact sheet, audio strip and text of the protocol's samples and of the probe set, if present.
-_SHOWN = ("sheet.png", "strip.wav", "text.txt", PROBE, "probe.png", "probe.wav", "probe.txt")
+_SHOWN = (SHEET, STRIP, TEXT, PROBE, "probe.png", "probe.wav", "probe.txt")
 
 # Maximum length of a description in characters: the limit of MLflow's column on PostgreSQL.
 _LONGEST = 5000
@@ -52,26 +67,26 @@ def facts(
     with tracking.reaching(registry.address):
         run_tags = registry.client.get_run(run_id).data.tags
     tags = {
-        "genmint.gate": "passed" if record.passed else "refused",
-        "genmint.gate_mode": record.mode,
-        "genmint.record": sha256_json(record.model_dump(mode="json")),
+        GATE_TAG: "passed" if record.passed else "refused",
+        GATE_MODE_TAG: record.mode,
+        GATE_RECORD_TAG: sha256_json(record.model_dump(mode="json")),
         GROUNDS_TAG: grounds(record),
-        "genmint.protocol": json.dumps(evaluation.measured()["protocol"], sort_keys=True),
-        "genmint.prepared": model.prepared,
-        "genmint.identity": model.identity,
-        "genmint.dataset": dataset,
-        "genmint.family": model.model.family,
-        "genmint.dvc": json.dumps(tracking.model_hashes(project, name, dataset), sort_keys=True),
+        PROTOCOL_TAG: json.dumps(evaluation.measured()["protocol"], sort_keys=True),
+        PREPARED_TAG: model.prepared,
+        IDENTITY_TAG: model.identity,
+        DATASET_TAG: dataset,
+        FAMILY_TAG: model.model.family,
+        DVC_TAG: json.dumps(tracking.model_hashes(project, name, dataset), sort_keys=True),
     }
-    if "genmint.git_commit" in run_tags:
-        tags["genmint.git_commit"] = run_tags["genmint.git_commit"]
+    if GIT_COMMIT_TAG in run_tags:
+        tags[GIT_COMMIT_TAG] = run_tags[GIT_COMMIT_TAG]
     return Facts(model.weights, tags, time.time_ns() // 1_000_000)
 
 
 def refusals_in_a_row(versions: Sequence[Version]) -> int:
     """Return how many of the latest versions of a model were refused by its gate in a row."""
     latest_first = sorted(versions, key=lambda version: int(version.version), reverse=True)
-    refused = (version.tags.get("genmint.gate") == "refused" for version in latest_first)
+    refused = (version.tags.get(GATE_TAG) == "refused" for version in latest_first)
     return sum(1 for _ in itertools.takewhile(bool, refused))
 
 
@@ -122,23 +137,27 @@ def description(record: Record, weights: str, ruling: Ruling | None) -> str:
 def compared(ruling: Ruling) -> str:
     """Render a comparison with a champion as Markdown."""
     verdict = "better" if ruling.better else "not better"
+    rows = [
+        _contrast(split, one)
+        for split, found in (("test", ruling.test), ("confirmation", ruling.confirmation))
+        if found is not None
+        for one in found.contrasts
+    ]
+    numbers = ("new", "champion", "better by", "limits", "bound")
     lines = [
         f"**Against champion version {ruling.champion}: {verdict}** (one-sided limits at "
         f"{ruling.test.confidence:.0%})",
         "",
-        "| split | metric | aim | new | champion | better by | limits | bound | verdict |",
-        "|---|---|---|---:|---:|---:|---:|---:|---|",
+        *markdown_table(("split", "metric", "aim", *numbers, "verdict"), rows, numbers=numbers),
+        "",
+        ruling.reason,
     ]
-    for split, found in (("test", ruling.test), ("confirmation", ruling.confirmation)):
-        if found is not None:
-            lines += [_contrast(split, one) for one in found.contrasts]
-    lines += ["", ruling.reason]
     return "\n".join(lines)
 
 
-def _contrast(split: str, one: Contrast) -> str:
+def _contrast(split: str, one: Contrast) -> tuple[str, ...]:
     limits = "–" if one.low is None else f"{one.low:.4g} … {gate.figure(one.high)}"
-    cells = (
+    return (
         split,
         f"`{one.metric}`",
         one.aim,
@@ -149,7 +168,6 @@ def _contrast(split: str, one: Contrast) -> str:
         gate.figure(one.bound),
         "yes" if one.passed else "**no**",
     )
-    return f"| {' | '.join(cells)} |"
 
 
 def _joined(parts: Sequence[str]) -> str:

@@ -16,16 +16,16 @@ from mlflow import MlflowClient
 
 from genmint.common.errors import GenmintError
 from genmint.common.files import sha256_bytes, sha256_file, sha256_json
+from genmint.common.layout import CONFIG, WEIGHTS
+from genmint.common.project import RELATIVE
 from genmint.common.project_key import Key
 from genmint.common.reading import parse_json
-from genmint.models.shared.record import CONFIG, WEIGHTS
+from genmint.common.tags import GATE_MODE_TAG, GATE_RECORD_TAG, GATE_TAG
 from genmint.registry import signature, versions
 from genmint.registry.journal_entries import NamedVersion
 from genmint.registry.signature import STORED_WEIGHTS, Signed, code_of
 from genmint.registry.stored_files import StoredFiles, open_files
 from genmint.registry.versions import Version
-
-_GATES = "reports/gates"
 
 
 class Judge(Protocol):
@@ -254,21 +254,22 @@ def _by_record(version: Version, files: StoredFiles, config: str | None) -> str 
     problem, record, digest = _record_of(version, files)
     if problem is not None:
         return problem
-    said = {key: version.tags.get(f"genmint.{key}") for key in ("gate", "gate_mode")}
+    said = {tag: version.tags.get(tag) for tag in (GATE_TAG, GATE_MODE_TAG)}
     if _failed(record):
-        tags = ", whatever its tags say" if said["gate"] == "passed" else ""
+        tags = ", whatever its tags say" if said[GATE_TAG] == "passed" else ""
         return f"it failed its gate{tags}"
     if record.get("mode") != "enforce":
         return "its gate was in dry-run"
-    for key, expected in (("gate", "passed"), ("gate_mode", "enforce")):
-        if said[key] not in (None, expected):
-            return f"its tag genmint.{key} says {said[key]}, and its gate record {expected}"
+    for tag, expected in ((GATE_TAG, "passed"), (GATE_MODE_TAG, "enforce")):
+        if said[tag] not in (None, expected):
+            return f"its tag {tag} says {said[tag]}, and its gate record {expected}"
     # A record of an earlier genmint does not list config.json.
-    gated = _evidence(record).get(f"models/{version.name}/{CONFIG}")
+    gated = _evidence(record).get((RELATIVE.model(version.name) / CONFIG).as_posix())
     if config is not None and gated is not None and gated != config:
         return f"its {CONFIG} is not the one that passed the gate"
     found = signature.read(version.tags)
-    if found is not None and found[0].evaluation.get(f"{_GATES}/{version.name}.json") != digest:
+    stored = RELATIVE.gate_record(version.name).as_posix()
+    if found is not None and found[0].evaluation.get(stored) != digest:
         return "the gate record stored with it is not the one that was signed"
     return None
 
@@ -281,8 +282,9 @@ def _record_of(
     Returns:
         Why the record is not that of the version (None if it is), its content, and its sha256.
     """
-    stored = f"{version.name}.json"
-    records = f"{signature.folder_of(version.tags)}/{_GATES}"
+    record_path = RELATIVE.gate_record(version.name)
+    stored = record_path.name
+    records = f"{signature.folder_of(version.tags)}/{record_path.parent.as_posix()}"
     folder = files.fetch(records, (stored,))
     if folder is None:
         others = [name.removesuffix(".json") for name in files.names(records)]
@@ -298,8 +300,8 @@ def _record_of(
     if record is None:
         return "the gate record stored with it is damaged", {}, None
     other = None
-    weights = _evidence(record).get(f"models/{version.name}/{WEIGHTS}")
-    if version.tags.get("genmint.record") not in (None, sha256_json(record)):
+    weights = _evidence(record).get((RELATIVE.model(version.name) / WEIGHTS).as_posix())
+    if version.tags.get(GATE_RECORD_TAG) not in (None, sha256_json(record)):
         other = "the gate record stored with it is not the one that its tags name"
     elif record.get("model") != version.name or weights != version.weights:
         other = "the gate record stored with it is that of other weights"

@@ -21,10 +21,21 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from genmint.common.errors import TemporaryError
-from genmint.common.project_key import SIGNATURE_TAG, Key
+from genmint.common.project_key import Key
+from genmint.common.tags import (
+    CLAIM_TAG,
+    ENTRY_TEXT_TAGS,
+    ENTRY_VERSION_TAGS,
+    JOURNAL_TAG,
+    REASON_TAG,
+    SETTLED_TAG,
+    SIGNATURE_TAG,
+    TIME_TAG,
+    VOID_TAG,
+)
 from genmint.registry.admission import Judge
 from genmint.registry.journal_entries import Entry, Move, RegistryState, before, last_valid
-from genmint.registry.versions import as_version, exists
+from genmint.registry.versions import as_version, create_if_missing, exists, search_all
 from genmint.tracking.write_conflicts import put
 
 # Interval between polls of the other writers' progress, in seconds.
@@ -32,33 +43,11 @@ SECONDS_BETWEEN_LOOKS = 0.1
 LOOKS = 400
 
 _SUFFIX = ".journal"
-_CLAIM = "genmint.claims"
-_VOID = "genmint.void"
-_SETTLED = "genmint.settled"
-_PAGE = 200
 
-# Tag of each text field of an entry.
-_TEXTS = {
-    "kind": "genmint.kind",
-    "user": "genmint.user",
-    "weights": "genmint.weights",
-    "grounds": "genmint.grounds",
-    "left_weights": "genmint.left_weights",
-    "left_grounds": "genmint.left_grounds",
-    "previous_weights": "genmint.previous_weights",
-}
-_TIME = "genmint.time"
-# The description repeats the reason for people, who may edit it.
-_REASON = "genmint.reason"
-_VERSIONS = {
-    "version": "genmint.version",
-    "previous": "genmint.previous",
-    "left": "genmint.left",
-}
 # Value that replaces a version number if there is no champion.
 _NONE = "none"
 # Tags written with the entry and never changed afterwards; the signature covers them.
-_SIGNED = (_CLAIM, _TIME, _REASON, *_TEXTS.values(), *_VERSIONS.values())
+_SIGNED = (CLAIM_TAG, TIME_TAG, REASON_TAG, *ENTRY_TEXT_TAGS.values(), *ENTRY_VERSION_TAGS.values())
 
 
 def journal_name(name: str) -> str:
@@ -85,8 +74,8 @@ def sign_entries(client: MlflowClient, name: str, key: Key, numbers: Sequence[in
     """Sign entries in their current state and replace existing signatures."""
     for version in _written(client, name):
         if int(version.version) in numbers:
-            tags = {_REASON: version.description or "", **version.tags}
-            changed = {_REASON: tags[_REASON], SIGNATURE_TAG: _signature(name, tags, key)}
+            tags = {REASON_TAG: version.description or "", **version.tags}
+            changed = {REASON_TAG: tags[REASON_TAG], SIGNATURE_TAG: _signature(name, tags, key)}
             for tag, value in changed.items():
                 put(
                     client.set_model_version_tag,
@@ -98,16 +87,7 @@ def sign_entries(client: MlflowClient, name: str, key: Key, numbers: Sequence[in
 
 
 def _written(client: MlflowClient, name: str) -> list[ModelVersion]:
-    found: list[ModelVersion] = []
-    token = None
-    while True:
-        page = client.search_model_versions(
-            f"name = '{journal_name(name)}'", max_results=_PAGE, page_token=token
-        )
-        found += page
-        token = page.token
-        if not token:
-            break
+    found = search_all(client, f"name = '{journal_name(name)}'")
     if not found:
         # A search omits models that the user may not read; a direct request raises an error
         # instead.
@@ -133,7 +113,12 @@ def append(
     Returns:
         The entry; None if the champion was moved meanwhile and the writer must decide again.
     """
-    _ensure(client, name)
+    create_if_missing(
+        client,
+        journal_name(name),
+        {JOURNAL_TAG: "1"},
+        f"The journal of `{name}`: version N is entry N. Written by genmint only.",
+    )
     values = _values(registry_state, move, judge)
     for _ in range(LOOKS):
         written = entries(client, name, judge.key)
@@ -144,7 +129,7 @@ def append(
             return entry
         if entry is not None:
             # This tag is for people who read the journal in MLflow; validity does not depend on it.
-            _mark(client, name, entry, _VOID)
+            _mark(client, name, entry, VOID_TAG)
         # A random delay breaks the lockstep of writers that keep voiding each other's entries.
         time.sleep(random.uniform(0, SECONDS_BETWEEN_LOOKS))  # noqa: S311 - no secret
     raise TemporaryError(
@@ -154,22 +139,24 @@ def append(
 
 def mark_settled(client: MlflowClient, name: str, entry: Entry) -> None:
     """Mark an entry as finalised: aliases and version notes were seen to agree with it."""
-    _mark(client, name, entry, _SETTLED)
+    _mark(client, name, entry, SETTLED_TAG)
 
 
 def _values(registry_state: RegistryState, move: Move, judge: Judge) -> dict[str, str]:
     """Return the content of an entry as tags, without the claimed number."""
-    values = {tag: getattr(move, key) for key, tag in _TEXTS.items() if getattr(move, key, "")}
-    values[_TIME] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    values[_REASON] = move.reason
+    values = {
+        tag: getattr(move, key) for key, tag in ENTRY_TEXT_TAGS.items() if getattr(move, key, "")
+    }
+    values[TIME_TAG] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    values[REASON_TAG] = move.reason
     for key, version in (("version", move.version), ("left", move.left)):
         if version is not None:
-            values[_VERSIONS[key]] = as_version(version)
-    values.setdefault(_VERSIONS["version"], _NONE)
+            values[ENTRY_VERSION_TAGS[key]] = as_version(version)
+    values.setdefault(ENTRY_VERSION_TAGS["version"], _NONE)
     for named in before(registry_state.written, move):
         if judge.why_not(named, whole=False) is None:
-            values[_VERSIONS["previous"]] = named.version
-            values[_TEXTS["previous_weights"]] = named.weights
+            values[ENTRY_VERSION_TAGS["previous"]] = named.version
+            values[ENTRY_TEXT_TAGS["previous_weights"]] = named.weights
             break
     return values
 
@@ -183,7 +170,7 @@ def _create(
     key: Key | None,
 ) -> Entry | None:
     """Write an entry that claims a number; None if MLflow gave up because of other writers."""
-    tags = {**values, _CLAIM: str(claim)}
+    tags = {**values, CLAIM_TAG: str(claim)}
     if key is not None:
         tags[SIGNATURE_TAG] = _signature(name, tags, key)
     try:
@@ -233,43 +220,27 @@ def _entry(
 ) -> Entry:
     values = tags if tags is not None else dict(version.tags)
     number = int(version.version)
-    texts = {key: str(values.get(tag, "")) for key, tag in _TEXTS.items()}
+    texts = {key: str(values.get(tag, "")) for key, tag in ENTRY_TEXT_TAGS.items()}
     # Anyone can edit tags in MLflow; an entry without a valid version number is void.
-    numbers = {key: _number(values.get(tag)) for key, tag in _VERSIONS.items()}
-    none = values.get(_VERSIONS["version"]) == _NONE
+    numbers = {key: _number(values.get(tag)) for key, tag in ENTRY_VERSION_TAGS.items()}
+    none = values.get(ENTRY_VERSION_TAGS["version"]) == _NONE
     forged = None
     if key is not None:
         forged = key.problem("entry", _content(name, values), values.get(SIGNATURE_TAG, ""))
-    claimed = values.get(_CLAIM) == str(number) and (none or numbers["version"] is not None)
+    claimed = values.get(CLAIM_TAG) == str(number) and (none or numbers["version"] is not None)
     return Entry(
         number=number,
         valid=claimed and forged is None,
         forged=forged if claimed else None,
-        settled=values.get(_SETTLED) == "1",
+        settled=values.get(SETTLED_TAG) == "1",
         version=numbers["version"],
         previous=numbers["previous"],
         left=numbers["left"],
-        reason=values.get(_REASON, version.description or ""),
-        time=values.get(_TIME, ""),
+        reason=values.get(REASON_TAG, version.description or ""),
+        time=values.get(TIME_TAG, ""),
         **texts,
     )
 
 
 def _number(text: str | None) -> str | None:
     return as_version(text) if text is not None and re.fullmatch("[1-9][0-9]{0,8}", text) else None
-
-
-def _ensure(client: MlflowClient, name: str) -> None:
-    registered = journal_name(name)
-    if client.search_registered_models(f"name = '{registered}'", max_results=1):
-        return
-    try:
-        client.create_registered_model(
-            registered,
-            tags={"genmint.journal": "1"},
-            description=f"The journal of `{name}`: version N is entry N. Written by genmint only.",
-        )
-    except MlflowException:
-        # Another process may have created it first; the search shows whether it did.
-        if not client.search_registered_models(f"name = '{registered}'", max_results=1):
-            raise

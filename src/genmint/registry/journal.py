@@ -22,6 +22,7 @@ from mlflow.exceptions import MlflowException
 from genmint.common.errors import TemporaryError
 from genmint.registry import version_notes
 from genmint.registry.admission import Judge
+from genmint.registry.conflicts import retry_on_conflict
 from genmint.registry.entries import LOOKS, SECONDS_BETWEEN_LOOKS, entries, mark_settled
 from genmint.registry.journal_entries import (
     Entry,
@@ -90,17 +91,23 @@ def settle(client: MlflowClient, name: str, own: Entry, judge: Judge) -> None:
     the aliases at the last valid entry, which may be later than `own`. An alias is removed if its
     version may not be champion.
     """
-    for _ in range(LOOKS):
+
+    def attempt() -> bool | None:
         try:
-            if _settled(client, name, own, judge):
-                return
+            return _settled(client, name, own, judge) or None
         except MlflowException as error:
             # A version or an entry was deleted between the read and the write.
             if error.error_code not in MISSING:
                 raise
-        time.sleep(SECONDS_BETWEEN_LOOKS)
-    raise TemporaryError(
-        f"other processes keep moving the aliases of {name}. Run the command again."
+            return None
+
+    retry_on_conflict(
+        attempt,
+        lambda _: TemporaryError(
+            f"other processes keep moving the aliases of {name}. Run the command again."
+        ),
+        attempts=LOOKS,
+        seconds=SECONDS_BETWEEN_LOOKS,
     )
 
 

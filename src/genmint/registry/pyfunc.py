@@ -47,12 +47,12 @@ from mlflow.types.schema import AnyType
 
 from genmint.common.errors import ConfigError
 from genmint.common.files import scratch_dir
+from genmint.common.layout import CONFIG, WEIGHTS
 from genmint.common.reading import shortened
 from genmint.data.views import tensors
 from genmint.models.shared import store
 from genmint.models.shared.conditioning import asked_for
 from genmint.models.shared.family import SAID
-from genmint.models.shared.record import CONFIG, WEIGHTS
 
 _MAX_SAMPLES = 1024
 _MAX_LENGTH = 100_000

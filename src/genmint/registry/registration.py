@@ -12,12 +12,13 @@ from mlflow.exceptions import MlflowException
 from genmint import tracking
 from genmint.common.errors import GenmintError
 from genmint.common.files import apply_umask, scratch_dir
-from genmint.common.project_key import SIGNATURE_TAG, Key
+from genmint.common.project_key import Key
+from genmint.common.tags import GROUNDS_TAG, REGISTERED_TAG, SIGNATURE_TAG, WEIGHTS_TAG
 from genmint.registry import signature, versions
 from genmint.registry.championship import no_key
 from genmint.registry.registry import Registry
 from genmint.registry.signature import Signed
-from genmint.registry.versions import GROUNDS_TAG, WEIGHTS_TAG, Version
+from genmint.registry.versions import Version
 from genmint.tracking.write_conflicts import put
 
 
@@ -78,7 +79,7 @@ def _create(
     evaluation: Mapping[str, Path],
 ) -> Version:
     client = registry.client
-    _ensure(registry, name)
+    versions.create_if_missing(client, name, {REGISTERED_TAG: "1"})
     # A separate folder keeps files that others stored with the same run unchanged.
     folder = f"model-{secrets.token_hex(4)}"
     with scratch_dir() as scratch:
@@ -144,15 +145,3 @@ def _log_evaluation(
     """Upload files to a folder of a run's artefacts, under their paths in a project."""
     for name, path in files.items():
         tracking.upload(registry.client, run_id, path, str(PurePosixPath(folder, name).parent))
-
-
-def _ensure(registry: Registry, name: str) -> None:
-    query = f"name = '{name}'"
-    if registry.client.search_registered_models(query, max_results=1):
-        return
-    try:
-        registry.client.create_registered_model(name, tags={"genmint": "1"})
-    except MlflowException:
-        # Another process may have created it first; the search shows whether it did.
-        if not registry.client.search_registered_models(query, max_results=1):
-            raise

@@ -19,19 +19,16 @@ from mlflow.entities import Metric
 from genmint import tracking
 from genmint.common.errors import GenmintError
 from genmint.common.files import sha256_file
-from genmint.common.project import Project
+from genmint.common.layout import CONFIG
+from genmint.common.project import RELATIVE, Project
 from genmint.common.project_key import Key, load_key
 from genmint.config import Gate
-from genmint.models.shared.record import CONFIG
-from genmint.registry import journal, signature
-from genmint.registry import versions as registered
+from genmint.registry import journal, signature, versions
 from genmint.registry.admission import Admission
 from genmint.registry.signature import STORED_WEIGHTS, Signed
 from genmint.registry.stored_files import open_files
 from genmint.registry.versions import Version
 from genmint.tracking.write_conflicts import put
-
-CHALLENGER = "challenger"
 
 _LOOK = "`genmint lineage` tells more; docs/security.md says what a signature covers."
 
@@ -82,9 +79,9 @@ class Registry:
     def versions(self, name: str) -> list[Version]:
         """Return all versions of a model, oldest first; [] if it is not registered."""
         with tracking.reaching(self.address):
-            found = registered.search(self.client, f"name = '{name}'")
+            found = versions.search(self.client, f"name = '{name}'")
             if not found:
-                registered.exists(self.client, name)
+                versions.exists(self.client, name)
         return found
 
     def find(self, name: str, weights_sha256: str) -> Version | None:
@@ -95,7 +92,7 @@ class Registry:
     def get(self, name: str, version: str) -> Version | None:
         """Return a version by its number, None if there is none."""
         with tracking.reaching(self.address):
-            return registered.get(self.client, name, version)
+            return versions.get(self.client, name, version)
 
     def aliases(self, name: str) -> dict[str, str]:
         """Return alias → version; {} if the model is not registered."""
@@ -192,7 +189,7 @@ class Registry:
                 shutil.copyfile(stored / CONFIG, model / CONFIG)
         found = signature.read(version.tags)
         if found is not None and not as_stored:
-            config = {f"models/{version.name}/{CONFIG}": found[0].config}
+            config = {(RELATIVE.model(version.name) / CONFIG).as_posix(): found[0].config}
             _remove_unsigned(f"{version.name}/{version.version}", folder, found[0], config)
         return folder
 

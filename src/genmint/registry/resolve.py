@@ -6,8 +6,8 @@ from pathlib import Path
 
 from genmint.common.errors import GenmintError
 from genmint.common.files import sha256_file
-from genmint.common.project import Project
-from genmint.models.shared.record import CONFIG, WEIGHTS
+from genmint.common.layout import CONFIG, WEIGHTS
+from genmint.common.project import RELATIVE, Project
 from genmint.registry.journal import CHAMPION
 from genmint.registry.registry import Registry
 from genmint.registry.versions import Version
@@ -82,6 +82,6 @@ def _registered_as(version: Version, evaluation: Project) -> dict[str, str]:
     known = {WEIGHTS: version.weights} if version.weights else {}
     if evaluation.gate_record(version.name).is_file():
         gated = read_record(evaluation, version.name).hashes()
-        config = gated.get(f"models/{version.name}/{CONFIG}")
+        config = gated.get((RELATIVE.model(version.name) / CONFIG).as_posix())
         known |= {CONFIG: config} if config else {}
     return known

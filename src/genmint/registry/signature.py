@@ -16,8 +16,9 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from genmint.common.files import sha256_file, sha256_folder, sha256_json
-from genmint.common.project_key import SIGNATURE_TAG, Key
-from genmint.models.shared.record import CONFIG, WEIGHTS
+from genmint.common.layout import CONFIG, WEIGHTS
+from genmint.common.project_key import Key
+from genmint.common.tags import SIGNATURE_TAG
 
 # MLflow adds this file to a version when somebody loads it.
 _META = "registered_model_meta"

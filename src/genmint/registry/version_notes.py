@@ -11,25 +11,23 @@ import re
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
+from genmint.common.tags import REVERTED_TAG, ROLLED_BACK_TAG
 from genmint.tracking.write_conflicts import put
-
-ROLLED_BACK = "genmint.rolled_back"
-REVERTED = "genmint.reverted"
 
 _NOTE = re.compile(r"\A> \*\*Alias put back\.\*\*[^\n]*\n\n?")
 
 
 def set_rolled_back(client: MlflowClient, version: ModelVersion, text: str) -> None:
     """Mark a version as rolled back."""
-    if version.tags.get(ROLLED_BACK) != text:
-        put(client.set_model_version_tag, version.name, str(version.version), ROLLED_BACK, text)
+    if version.tags.get(ROLLED_BACK_TAG) != text:
+        put(client.set_model_version_tag, version.name, str(version.version), ROLLED_BACK_TAG, text)
 
 
 def set_reverted(client: MlflowClient, version: ModelVersion, reason: str) -> None:
     """State on a version's page why `champion` may not point to it."""
     number = str(version.version)
-    if version.tags.get(REVERTED) != reason:
-        put(client.set_model_version_tag, version.name, number, REVERTED, reason)
+    if version.tags.get(REVERTED_TAG) != reason:
+        put(client.set_model_version_tag, version.name, number, REVERTED_TAG, reason)
     described = with_note(version.description or "", reason)
     if version.description != described:
         client.update_model_version(version.name, number, described)
@@ -38,7 +36,7 @@ def set_reverted(client: MlflowClient, version: ModelVersion, reason: str) -> No
 def clear(client: MlflowClient, version: ModelVersion) -> None:
     """Remove all notes from a version that is champion."""
     number = str(version.version)
-    for tag in (ROLLED_BACK, REVERTED):
+    for tag in (ROLLED_BACK_TAG, REVERTED_TAG):
         if tag in version.tags:
             put(client.delete_model_version_tag, version.name, number, tag)
     described = version.description or ""

@@ -11,11 +11,8 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from genmint.common.tags import GROUNDS_TAG, OVERRIDE_TAG, WEIGHTS_TAG
 from genmint.registry.journal_entries import NamedVersion
-
-WEIGHTS_TAG = "genmint.weights"
-GROUNDS_TAG = "genmint.grounds"
-OVERRIDE_TAG = "override"
 
 # MLflow's error codes for a missing resource.
 MISSING = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
@@ -105,8 +102,29 @@ def exists(client: MlflowClient, name: str) -> bool:
     return True
 
 
+def create_if_missing(
+    client: MlflowClient, name: str, tags: Mapping[str, str], description: str | None = None
+) -> None:
+    """Create a registered model, unless there is one of that name."""
+    query = f"name = '{name}'"
+    if client.search_registered_models(query, max_results=1):
+        return
+    try:
+        client.create_registered_model(name, tags=dict(tags), description=description)
+    except MlflowException:
+        # Another process may have created it first; the search shows whether it did.
+        if not client.search_registered_models(query, max_results=1):
+            raise
+
+
 def search(client: MlflowClient, query: str) -> list[Version]:
     """Return the versions that match an MLflow query, ordered by number."""
+    found = search_all(client, query)
+    return sorted((Version.of(item) for item in found), key=lambda v: int(v.version))
+
+
+def search_all(client: MlflowClient, query: str) -> list[ModelVersion]:
+    """Return all pages of the versions that match an MLflow query, in MLflow's class."""
     found: list[ModelVersion] = []
     token = None
     while True:
@@ -114,7 +132,7 @@ def search(client: MlflowClient, query: str) -> list[Version]:
         found += page
         token = page.token
         if not token:
-            return sorted((Version.of(item) for item in found), key=lambda v: int(v.version))
+            return found
 
 
 def get(client: MlflowClient, name: str, version: str) -> Version | None:

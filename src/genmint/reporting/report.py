@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from genmint.common.errors import GenmintError
 from genmint.common.files import read_json, scratch_dir, sha256_file, write_text
 from genmint.common.html import render
+from genmint.common.layout import HISTORY, SHEET, STRIP, TEXT, WEIGHTS
 from genmint.common.project import Project
 from genmint.config import Params
 from genmint.data.ingestion.left_out import LeftOut
+from genmint.evaluation.reference import REFERENCE
 from genmint.training.history import read_history
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ def _probe(project: Project, name: str, champion: Version | None) -> dict[str, s
     if probe is None:
         return {}
     parts, heading = [(name, probe)], "Probe set"
-    weights = project.model(name) / "model.safetensors"
+    weights = project.model(name) / WEIGHTS
     if champion is not None and not (
         weights.is_file() and sha256_file(weights) == champion.weights
     ):
@@ -115,16 +117,16 @@ def _model(project: Project, params: Params, name: str, champion: str | None) ->
         "family": block.family,
         "dataset": block.dataset,
         "champion": champion,
-        "trained": (project.model(name) / "model.safetensors").is_file(),
+        "trained": (project.model(name) / WEIGHTS).is_file(),
         "gate": _optional(project.gate_record(name)),
         "metrics": _metrics(project, name),
         "cost": _optional(project.cost(name)) or {},
-        "sheet": _data_uri(project.samples(name) / "sheet.png", "image/png"),
-        "sound": _data_uri(project.samples(name) / "strip.wav", "audio/wav"),
+        "sheet": _data_uri(project.samples(name) / SHEET, "image/png"),
+        "sound": _data_uri(project.samples(name) / STRIP, "audio/wav"),
         "text": "",
-        "curves": _curves(project.model(name) / "history.csv"),
+        "curves": _curves(project.model(name) / HISTORY),
     }
-    text = project.samples(name) / "text.txt"
+    text = project.samples(name) / TEXT
     if text.is_file():
         shown["text"] = text.read_text(encoding="utf-8")[:_TEXT_SHOWN]
     return shown
@@ -157,7 +159,7 @@ def _metrics(project: Project, name: str) -> list[dict[str, Any]]:
 
 
 def _dataset(project: Project, name: str) -> dict[str, Any]:
-    reference = _optional(project.reference(name) / "reference.json")
+    reference = _optional(project.reference(name) / REFERENCE)
     left_out: dict[str, list[str]] = {}
     for metric, reason in (reference or {}).get("left_out", {}).items():
         left_out.setdefault(reason, []).append(metric)

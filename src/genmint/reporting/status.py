@@ -11,11 +11,11 @@ from genmint import tracking
 from genmint.common.dvc_lock import read_lock
 from genmint.common.errors import GenmintError, RegistryError, RegistryMissingError
 from genmint.common.files import sha256_file
+from genmint.common.layout import WEIGHTS
 from genmint.common.project import Project
 from genmint.config import Params
 from genmint.decision.gate_record import Record
 from genmint.evaluation.recorded import read_evaluation
-from genmint.models.shared.record import WEIGHTS
 from genmint.promotion.known_champions import had_champion
 from genmint.registry.championship import Championship
 from genmint.registry.journal_entries import RegistryState, rolled_back

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from genmint.common.errors import ConfigError
+from genmint.common.tags import PUT_BACK_EVENT, REFUSALS_LABEL, REFUSED_EVENT
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
     from prefect.events.schemas.automations import AutomationCore, EventTrigger
 
 FLOWS = ("retrain", "train-model", "drift", "reconcile")
-# Custom events; their resource is the model. `REFUSALS` is a label with the number of refusals by
-# the gate in a row.
-REFUSED, PUT_BACK = "genmint.verdict.refused", "genmint.reconcile.put-back"
-REFUSALS = "genmint.refusals-in-a-row"
 # No alerts are sent after this many refusals in a row.
 _MOST_REFUSALS = 100
 # Heartbeats are sent every 30 s; up to three may be lost.
@@ -126,10 +123,10 @@ def _news(refusals: int) -> list[tuple[str, EventTrigger, str]]:
         ),
         (
             "refused again and again",
-            EventTrigger(expect={REFUSED}, match={REFUSALS: enough}),
+            EventTrigger(expect={REFUSED_EVENT}, match={REFUSALS_LABEL: enough}),
             _MODEL,
         ),
-        ("an alias was put back", EventTrigger(expect={PUT_BACK}), _MODEL),
+        ("an alias was put back", EventTrigger(expect={PUT_BACK_EVENT}), _MODEL),
     ]
 
 

@@ -15,14 +15,13 @@ import httpx
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
+from genmint.common.tags import BEGAN_LABELS, CHAMPION_BEFORE_LABELS, FLOW_RUN_LABELS
 from genmint.flow.stage import Outcome, Say, begun_stage
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from prefect.client.schemas.objects import FlowRun
-
-_BEGAN, _CHAMPION = "genmint.began.", "genmint.champion-before."
 
 
 class Attempts:
@@ -33,7 +32,7 @@ class Attempts:
         self._run = run.id
         self._warn = warn
         self._lock = threading.Lock()
-        self._labels = {k: str(v) for k, v in run.labels.items() if k.startswith("genmint.")}
+        self._labels = {k: str(v) for k, v in run.labels.items() if k.startswith(FLOW_RUN_LABELS)}
 
     def listening(self, say: Say) -> Say:
         """Return a wrapper of `say` that also records each stage when DVC starts to run it.
@@ -45,7 +44,7 @@ class Attempts:
         def hear(line: str) -> None:
             stage = begun_stage(line)
             if stage is not None:
-                self._note({f"{_BEGAN}{stage}": "yes"})
+                self._note({f"{BEGAN_LABELS}{stage}": "yes"})
             say(line)
 
         return hear
@@ -65,11 +64,11 @@ class Attempts:
 
         `ask` is called for the models that no attempt has recorded yet.
         """
-        missing = [name for name in names if f"{_CHAMPION}{name}" not in self._labels]
+        missing = [name for name in names if f"{CHAMPION_BEFORE_LABELS}{name}" not in self._labels]
         if missing:
             found = ask(missing)
-            self._note({f"{_CHAMPION}{name}": found[name] or "" for name in missing})
-        return {name: self._labels[f"{_CHAMPION}{name}"] or None for name in names}
+            self._note({f"{CHAMPION_BEFORE_LABELS}{name}": found[name] or "" for name in missing})
+        return {name: self._labels[f"{CHAMPION_BEFORE_LABELS}{name}"] or None for name in names}
 
     def _note(self, labels: Mapping[str, str]) -> None:
         # Serialised, because Prefect's server reads all labels, adds these, and writes all back.
@@ -103,4 +102,4 @@ def began(run: UUID) -> set[str]:
 
 
 def _stages(labels: Mapping[str, Any]) -> set[str]:
-    return {name.removeprefix(_BEGAN) for name in labels if name.startswith(_BEGAN)}
+    return {name.removeprefix(BEGAN_LABELS) for name in labels if name.startswith(BEGAN_LABELS)}

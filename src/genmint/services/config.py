@@ -18,6 +18,11 @@ SQLITE = "sqlite"
 _WORKER_NAME = re.compile(r"[\w.-]+")
 
 
+def services_state(project: Project) -> Path:
+    """Return the folder of process ids, logs and Prefect's home, the same for all checkouts."""
+    return Project(project.home).state / "services"
+
+
 @dataclass(frozen=True)
 class Services:
     """The options of `genmint services`.
@@ -109,7 +114,7 @@ class Services:
     @property
     def state(self) -> Path:
         """Folder of process ids, logs and Prefect's home; its path marks the child processes."""
-        return self.project.home / ".genmint" / "services"
+        return services_state(self.project)
 
     @property
     def mark(self) -> str:

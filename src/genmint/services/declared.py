@@ -23,6 +23,7 @@ from prefect import __version__
 
 from genmint.common.errors import ConfigError
 from genmint.common.files import sha256_file, sha256_json, write_json
+from genmint.common.layout import DEPLOYMENTS
 from genmint.common.reading import read_json, read_yaml
 
 # Prefix of the slugs of schedules from a file; schedules added by people have none or another.
@@ -63,7 +64,7 @@ def read_declared(root: Path, environment: Mapping[str, str], cache: Path) -> De
     Raises:
         ConfigError: the file is not valid; the message names the key or deployment.
     """
-    file = root / "prefect.yaml"
+    file = root / DEPLOYMENTS
     text = read_yaml(file)
     project, formerly = _check(file, text)
     key = _key(file, text)

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from genmint.common.errors import ConfigError, GenmintError
+from genmint.common.layout import DEPLOYMENTS
 from genmint.common.project import Project
+from genmint.services.config import services_state
 from genmint.services.declared import read_declared
 from genmint.services.deployment import deploy
 
@@ -37,9 +39,9 @@ def deploy_project(
         GenmintError: the server rejects a change.
         httpx.HTTPError: the server does not respond.
     """
-    if not (project.root / "prefect.yaml").exists():
+    if not (project.root / DEPLOYMENTS).exists():
         return ["no prefect.yaml: what is deployed stays"]
-    cache = project.home / ".genmint" / "services" / "declared.json"
+    cache = services_state(project) / "declared.json"
     declared = read_declared(project.root, environment, cache)
     return deploy(client, declared, dry_run=dry_run) or ["prefect.yaml: deployed, no differences"]
 

@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from genmint.common.errors import ConfigError, GenmintError
+from genmint.common.tags import DEPLOYMENT_LABEL, PAUSED_LABEL, PROJECT_LABEL
 from genmint.services import api, schedules, triggers
 from genmint.services.declared import Declared
 from genmint.services.planned_runs import begun, remove_planned
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
-
-PROJECT, NAME, PAUSED = "genmint.project", "genmint.deployment", "genmint.paused"
 
 
 @dataclass
@@ -112,7 +111,7 @@ def _left_alone(client: SyncPrefectClient, declared: Declared) -> list[str]:
         f"`prefect deployment delete '{name}'`"
         for name, found in _there(client).items()
         if name not in declared.deployments
-        and PROJECT not in (found["labels"] or {})
+        and PROJECT_LABEL not in (found["labels"] or {})
         and found["pull_steps"]
         and found["pull_steps"] in starts
     ]
@@ -120,7 +119,7 @@ def _left_alone(client: SyncPrefectClient, declared: Declared) -> list[str]:
 
 def _is_ours(declared: Declared) -> Any:
     owners = {declared.project, *declared.formerly}
-    return lambda labels: labels.get(PROJECT) in owners
+    return lambda labels: labels.get(PROJECT_LABEL) in owners
 
 
 def _compare(client: SyncPrefectClient, declared: Declared) -> list[Change]:
@@ -134,7 +133,7 @@ def _compare(client: SyncPrefectClient, declared: Declared) -> list[Change]:
         changes.append(_change(client, declared.project, name, wanted, found))
     for name, found in there.items():
         labels = found["labels"] or {}
-        ours = labels.get(PROJECT) in owners and labels.get(NAME) == name
+        ours = labels.get(PROJECT_LABEL) in owners and labels.get(DEPLOYMENT_LABEL) == name
         if ours and name not in declared.deployments:
             waits = [run["name"] for run in begun(client, found["id"])]
             changes.append(Change(name, None, found, waits_for=waits))
@@ -156,9 +155,9 @@ def _refuse_foreign(
     owners: set[str],
 ) -> None:
     labels = found["labels"] or {}
-    if labels.get(NAME) == name and labels.get(PROJECT) in owners:
+    if labels.get(DEPLOYMENT_LABEL) == name and labels.get(PROJECT_LABEL) in owners:
         return
-    owner = labels.get(PROJECT) if labels.get(NAME) == name else None
+    owner = labels.get(PROJECT_LABEL) if labels.get(DEPLOYMENT_LABEL) == name else None
     if owner is not None:
         raise ConfigError(
             f"{declared.file}: {name} on this server belongs to the project {owner!r}, this is "
@@ -185,7 +184,7 @@ def _change(
         plan = schedules.compare(wanted["schedules"], [], adopt=False)
         return Change(name, wanted, None, plan=plan)
     labels = found["labels"] or {}
-    marked = labels.get(NAME) == name and PROJECT in labels
+    marked = labels.get(DEPLOYMENT_LABEL) == name and PROJECT_LABEL in labels
     expected = _marks(project, name, wanted)
     adopt = any(labels.get(key) != value for key, value in expected.items())
     has = _fields(found)
@@ -195,7 +194,7 @@ def _change(
     if wanted["paused"] is not None:
         if found["paused"] != wanted["paused"]:
             fields["paused"] = wanted["paused"]
-    elif found["paused"] and labels.get(PAUSED) is True:
+    elif found["paused"] and labels.get(PAUSED_LABEL) is True:
         # It was paused by an earlier version of the file, not by hand.
         fields["paused"] = False
     plan = schedules.compare(wanted["schedules"], found["schedules"], adopt=not marked)
@@ -206,7 +205,7 @@ def _change(
 
 
 def _marks(project: str, name: str, wanted: dict[str, Any]) -> dict[str, Any]:
-    return {PROJECT: project, NAME: name, PAUSED: wanted["paused"] is True}
+    return {PROJECT_LABEL: project, DEPLOYMENT_LABEL: name, PAUSED_LABEL: wanted["paused"] is True}
 
 
 def _expected(wanted: dict[str, Any]) -> dict[str, Any]:

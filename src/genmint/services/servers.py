@@ -14,6 +14,7 @@ from sqlalchemy import URL, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from genmint.common.errors import ConfigError, GenmintError
+from genmint.common.layout import ARTIFACTS
 from genmint.common.login import read_login
 from genmint.common.programs import clean_environment
 from genmint.flow.home import HOME
@@ -149,7 +150,7 @@ def mlflow_server(services: Services, backend: str) -> Child:
         allowed = ",".join(f"{name},{name}:{port}" for name in dict.fromkeys(names))
         env.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", allowed)
     home = services.project.home
-    artifacts = services.artifacts or (home / "mlartifacts").as_uri()
+    artifacts = services.artifacts or (home / ARTIFACTS).as_uri()
     arguments = server_arguments(artifacts, services.host, services.mlflow_port)
     return Child(
         "mlflow", [sys.executable, *arguments], env, home, services.state / "logs" / "mlflow.log"

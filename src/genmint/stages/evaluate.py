@@ -18,6 +18,7 @@ from genmint.common.files import (
     write_json,
     write_text,
 )
+from genmint.common.layout import CONFIG, HEALTH, HISTORY, SHEET, STRIP, TEXT, WEIGHTS
 from genmint.common.project import Project
 from genmint.config import Params, Spectrogram
 from genmint.data import agreement
@@ -31,7 +32,7 @@ from genmint.evaluation.reference import REFERENCE, read_reference
 from genmint.evaluation.samples import Samples
 from genmint.evaluation.score import Score, refuse_nonfinite, score
 from genmint.models.shared import store
-from genmint.models.shared.record import CONFIG, WEIGHTS, ModelRecord
+from genmint.models.shared.record import ModelRecord
 from genmint.training.history import read_history
 
 __all__ = ["Score", "run", "score"]
@@ -125,9 +126,9 @@ def write_samples(folder: Path, samples: Samples, prepared: Prepared) -> None:
     For a conditional model also labels.npy (int64 N), and the sheet shows the labels' names.
     """
     if samples.texts is not None:
-        write_text(folder / "text.txt", _RULE.join(samples.texts) + "\n")
+        write_text(folder / TEXT, _RULE.join(samples.texts) + "\n")
         np.save(folder / "symbols.npy", samples.drawn.numpy())
-        sheets.text_sheet(samples.texts).save(folder / "sheet.png")
+        sheets.text_sheet(samples.texts).save(folder / SHEET)
         return
     captions: list[str] = []
     if samples.labels is not None:
@@ -136,7 +137,7 @@ def write_samples(folder: Path, samples: Samples, prepared: Prepared) -> None:
     if samples.clips is None:
         assert samples.grids is not None
         np.save(folder / "samples.npy", samples.grids.numpy())
-        sheets.image_sheet(samples.grids.numpy(), captions=captions).save(folder / "sheet.png")
+        sheets.image_sheet(samples.grids.numpy(), captions=captions).save(folder / SHEET)
         return
     rate = prepared.meta.sample_rate
     assert rate is not None
@@ -148,8 +149,8 @@ def write_samples(folder: Path, samples: Samples, prepared: Prepared) -> None:
     else:
         np.save(folder / "grids.npy", grids.numpy())
     sheet = sheets.sound_sheet(clips, grids.numpy(), rate, captions=captions)
-    sheet.save(folder / "sheet.png")
-    sheets.write_strip(folder / "strip.wav", clips, rate)
+    sheet.save(folder / SHEET)
+    sheets.write_strip(folder / STRIP, clips, rate)
 
 
 def _write_items(path: Path, items: dict[str, npt.NDArray[np.float64]]) -> None:
@@ -170,10 +171,10 @@ def _training_health(folder: Path) -> dict[str, float]:
     history; recoveries: number of times that it returned to an earlier state; seed_spread: only if
     several seeds were trained.
     """
-    rows = read_history(folder / "history.csv")
+    rows = read_history(folder / HISTORY)
     counted = sum(row.get("nonfinite", 0.0) for row in rows)
     way_out = f"Run `dvc repro -f train@{folder.name}`."
-    health = read_json(folder / "health.json", way_out)
+    health = read_json(folder / HEALTH, way_out)
     found = {"nonfinite": counted + sum(not math.isfinite(v) for row in rows for v in row.values())}
     try:
         found["recoveries"] = float(len(health["recoveries"]))
@@ -181,13 +182,13 @@ def _training_health(folder: Path) -> dict[str, float]:
             found["seed_spread"] = float(health["seed_spread"])
     except (KeyError, TypeError, ValueError):
         raise GenmintError(
-            f"{folder / 'health.json'}: not the health of a training run. {way_out}"
+            f"{folder / HEALTH}: not the health of a training run. {way_out}"
         ) from None
     return found
 
 
 def _train_seconds(project: Project, weights: str) -> dict[str, float]:
-    path = project.state / "cost" / f"{weights}.json"
+    path = project.train_seconds(weights)
     return {"train_seconds": float(read_json(path)["train_seconds"])} if path.is_file() else {}
 
 

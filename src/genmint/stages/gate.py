@@ -11,6 +11,7 @@ from rich.table import Column, Table
 
 from genmint.common.errors import GenmintError
 from genmint.common.files import read_json, write_json
+from genmint.common.markdown import escape_cell, markdown_table
 from genmint.common.project import Project
 from genmint.config import Params
 from genmint.decision.evaluation import Evaluation
@@ -104,10 +105,12 @@ def to_markdown(record: Record, *, only_failed: bool = False) -> str:
         f"**Gate: {verdict}** ({record.checks_passed} of "
         f"{record.checks_passed + record.checks_failed} checks, mode {record.mode})",
         "",
-        "| check | value | interval | bound | verdict | reason |",
-        "|---|---:|---:|---:|---|---|",
+        *markdown_table(
+            ("check", "value", "interval", "bound", "verdict", "reason"),
+            [_row(check) for check in shown],
+            numbers=("value", "interval", "bound"),
+        ),
     ]
-    lines += [_row(check) for check in shown]
     return "\n".join(lines) + "\n"
 
 
@@ -134,16 +137,15 @@ def _with_error(check: Check) -> str:
     return f"{figure(check.value)} ± {(check.high - check.low) / 2:.2g}"
 
 
-def _row(check: Check) -> str:
-    cells = (
+def _row(check: Check) -> tuple[str, ...]:
+    return (
         f"`{check.name}`",
         figure(check.value),
         interval(check),
         figure(check.bound),
         "yes" if check.passed else "**no**",
-        check.reason.replace("|", "\\|").replace("\n", " "),
+        escape_cell(check.reason),
     )
-    return f"| {' | '.join(cells)} |"
 
 
 def _escape(text: str) -> str:

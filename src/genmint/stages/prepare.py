@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from genmint.common.errors import DataError
 from genmint.common.files import atomic_dir, read_json, sha256_file, write_json
+from genmint.common.layout import META
 from genmint.common.project import Project
 from genmint.config import AudioDataset, Dataset, ImageDataset, Params, Stack, TextDataset
 from genmint.data import agreement, manifest, packing, quarantine, stacking
@@ -47,7 +48,7 @@ def run(project: Project, params: Params, name: str) -> None:
             meta = _prepare_items(folder, name, dataset, table, items.read_by(reader), reader.shape)
         settings = agreement.settings_of_arrays(dataset)
         meta = meta.model_copy(update={"settings": settings})
-        write_json(folder / "meta.json", meta.as_json())
+        write_json(folder / META, meta.as_json())
     shown = ", ".join(f"{meta.items[split]} {split}" for split in SPLITS)
     print(f"{name}: {shown}")  # noqa: T201
 

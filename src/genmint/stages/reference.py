@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genmint.common.errors import DataError
 from genmint.common.files import atomic_dir, sha256_file
+from genmint.common.layout import EXTRACTOR
 from genmint.common.project import Project
 from genmint.config import Params, Protocol, ReferenceConfig
 from genmint.config.metric_catalogue import frechet_infinite_name, frechet_name, kernel_name
@@ -149,7 +150,7 @@ def _of_grids(
             name=info.name,
             task=info.task,
             accuracy=info.accuracy,
-            sha256=sha256_file(folder / "extractor.safetensors"),
+            sha256=sha256_file(folder / EXTRACTOR),
         ),
         baselines=merged(grid_baselines(judge, protocol), sequence_baselines(prepared)),
         noise_floor=floors,

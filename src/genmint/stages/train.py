@@ -15,6 +15,7 @@ import torch
 from genmint import tracking
 from genmint.common.errors import ConfigError, DataError, GenmintError
 from genmint.common.files import atomic_dir, sha256_json, write_json
+from genmint.common.layout import CONFIG, HEALTH, HISTORY, META
 from genmint.common.project import Project
 from genmint.config import ModelConfig, Params
 from genmint.data import agreement
@@ -22,7 +23,7 @@ from genmint.data.prepared import Prepared
 from genmint.data.views import tensors
 from genmint.data.views.spec import DataSpec
 from genmint.models.shared import store
-from genmint.models.shared.record import CONFIG, ModelRecord
+from genmint.models.shared.record import ModelRecord
 from genmint.tracking.reporter import RunReporter
 from genmint.training.checkpoints import Checkpoint, source_hash, unfinished
 from genmint.training.device_lock import held
@@ -33,8 +34,6 @@ from genmint.training.history import write_history
 from genmint.training.launch import asked_for, end_with_first, end_with_parent, first_of, speaks
 from genmint.training.loop import TrainingOptions, fit
 from genmint.training.seeds import Trained, best_of, spread
-
-HEALTH = "health.json"
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def _run_as_one(
     prepared = Prepared(project.prepared(config.dataset))
     if prepared.meta.dataset != config.dataset:
         raise DataError(
-            f"{prepared.path / 'meta.json'}: is of {prepared.meta.dataset!r}. "
+            f"{prepared.path / META}: is of {prepared.meta.dataset!r}. "
             f"Run `dvc repro -f prepare@{config.dataset}`."
         )
     prepared.check()
@@ -159,7 +158,7 @@ def _train(job: _Job) -> None:
         if not job.ranks.leads:
             return
         record = _write(job, best, trained)
-        files = [job.folder / name for name in (CONFIG, "history.csv", HEALTH)]
+        files = [job.folder / name for name in (CONFIG, HISTORY, HEALTH)]
         for one, reported in zip(trained, runs, strict=True):
             if reported is not None and one is not best:
                 reported.finish()
@@ -196,7 +195,7 @@ def _checkpoint(job: _Job, seed: int) -> Checkpoint:
     }
     # Checkpoints are in the main repository, where a flow restarted in another checkout finds them.
     kind = job.name if job.reports else f"{job.name}.spread"
-    parent = job.project.home / ".genmint" / "checkpoints" / kind
+    parent = Project(job.project.home).state / "checkpoints" / kind
     if job.ranks.leads and seed == job.config.seed:
         for folder, key, before, now in unfinished(parent, about, _seeds(job.config)):
             print(  # noqa: T201 - warns before hours of training are discarded
@@ -271,15 +270,11 @@ def _write(job: _Job, best: Trained, trained: list[Trained]) -> ModelRecord:
     target = job.folder
     with atomic_dir(target) as folder:
         record = store.save(folder, best.model, described)
-        write_history(folder / "history.csv", best.outcome.history)
+        write_history(folder / HISTORY, best.outcome.history)
         write_json(folder / HEALTH, health)
     # Outputs of a stage must be deterministic and times are not. They are stored outside of the
     # outputs, under the hash of the weights, where evaluate finds them.
     if job.reports:
         seconds = sum(one.outcome.seconds for one in trained)
-        write_json(_cost(job.project, record), {"train_seconds": seconds})
+        write_json(job.project.train_seconds(record.weights), {"train_seconds": seconds})
     return record
-
-
-def _cost(project: Project, record: ModelRecord) -> Path:
-    return project.state / "cost" / f"{record.weights}.json"

@@ -8,11 +8,9 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Param, Run
 
+from genmint.common.tags import ERROR_TAG, MODEL_TAG, TRAINING_TAG
 from genmint.tracking.provenance import DatasetInfo, flatten
 from genmint.tracking.store import experiment_id
-
-_TRAINING = "genmint.training"
-ERROR = "genmint.error"
 
 
 def attach(
@@ -35,14 +33,14 @@ def attach(
     """
     found = _of_training(client, name, token)
     if not found:
-        marked = {**tags, "genmint.model": name, _TRAINING: token}
+        marked = {**tags, MODEL_TAG: name, TRAINING_TAG: token}
         return client.create_run(experiment_id(client), start_ms, marked), False
     # All but one are empty duplicates, see `delete_copies`.
     run = max(found, key=lambda each: (len(each.data.metrics), len(each.data.params)))
     if run.info.status != "RUNNING":
         client.update_run(run.info.run_id, status="RUNNING")
-    if ERROR in run.data.tags:
-        client.delete_tag(run.info.run_id, ERROR)
+    if ERROR_TAG in run.data.tags:
+        client.delete_tag(run.info.run_id, ERROR_TAG)
     return run, True
 
 
@@ -77,5 +75,5 @@ def delete_copies(client: MlflowClient, name: str, token: str, run_id: str) -> N
 
 
 def _of_training(client: MlflowClient, name: str, token: str) -> list[Run]:
-    condition = f"tags.`{_TRAINING}` = '{token}' AND tags.`genmint.model` = '{name}'"
+    condition = f"tags.`{TRAINING_TAG}` = '{token}' AND tags.`{MODEL_TAG}` = '{name}'"
     return list(client.search_runs([experiment_id(client)], filter_string=condition))

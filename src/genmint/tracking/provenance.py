@@ -14,6 +14,7 @@ from genmint.common.cores import threads_asked
 from genmint.common.dvc_lock import DATASET_STAGES, MODEL_STAGES, read_lock
 from genmint.common.programs import GitError, git, has_git
 from genmint.common.project import Project
+from genmint.common.tags import ENVIRONMENT_TAGS, GIT_COMMIT_TAG, GIT_DIRTY_TAG, GIT_PROBLEM_TAG
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,9 @@ def git_state(project: Project) -> dict[str, str]:
         commit = git(project, "rev-parse", "--verify", "HEAD").strip()
         dirty = git(project, "status", "--porcelain", "--untracked-files=no", ":/", ":!dvc.lock")
     except GitError as error:
-        return {"genmint.git_problem": str(error)} if error.unusable else {}
-    tags = {"mlflow.source.git.commit": commit, "genmint.git_commit": commit}
-    tags["genmint.git_dirty"] = str(int(bool(dirty)))
+        return {GIT_PROBLEM_TAG: str(error)} if error.unusable else {}
+    tags = {"mlflow.source.git.commit": commit, GIT_COMMIT_TAG: commit}
+    tags[GIT_DIRTY_TAG] = str(int(bool(dirty)))
     return tags
 
 
@@ -103,15 +104,16 @@ def environment() -> dict[str, str]:
 
     threads = str(threads_asked() or torch.get_num_threads())
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    return {
-        "env.python": platform.python_version(),
-        "env.torch": torch.__version__,
-        "env.numpy": importlib.metadata.version("numpy"),
-        "env.genmint": importlib.metadata.version("genmint"),
-        "env.platform": platform.platform(),
-        "env.device": device,
-        "env.threads": threads,
+    found = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": importlib.metadata.version("numpy"),
+        "genmint": importlib.metadata.version("genmint"),
+        "platform": platform.platform(),
+        "device": device,
+        "threads": threads,
     }
+    return {f"{ENVIRONMENT_TAGS}{key}": value for key, value in found.items()}
 
 
 def user() -> str:

@@ -12,8 +12,10 @@ from mlflow.entities import Metric, Param, RunTag
 
 from genmint.common.errors import GenmintError
 from genmint.common.files import read_json, sha256_file
+from genmint.common.layout import CONFIG, HISTORY, WEIGHTS
 from genmint.common.project import Project
 from genmint.common.reading import read_table
+from genmint.common.tags import DVC_TAGS, MODEL_TAG, RECREATED_TAG, WEIGHTS_TAG
 from genmint.tracking.provenance import DatasetInfo, data_hashes, flatten, user
 from genmint.tracking.store import connect, experiment_id, find_run, reaching, uri
 from genmint.tracking.transfer import upload
@@ -49,13 +51,13 @@ def recreate_run(
     client = client or connect(project)
     files = files or project
     folder = files.model(name)
-    weights = sha256_file(folder / "model.safetensors")
+    weights = sha256_file(folder / WEIGHTS)
     with reaching(uri(project)):
         known = find_run(client, name, weights)
     if known is not None:
         return known
-    config = read_json(folder / "config.json", f"Run `dvc repro train@{name}`.")
-    metrics = _read_history(folder / "history.csv", name)
+    config = read_json(folder / CONFIG, f"Run `dvc repro train@{name}`.")
+    metrics = _read_history(folder / HISTORY, name)
     with reaching(uri(project)):
         return _write_run(client, files, name, weights, config, metrics)
 
@@ -69,15 +71,15 @@ def _write_run(
     metrics: list[Metric],
 ) -> str:
     folder = project.model(name)
-    start = int((folder / "history.csv").stat().st_mtime * 1000)
+    start = int((folder / HISTORY).stat().st_mtime * 1000)
     tags = {
         "mlflow.runName": name,
         "mlflow.user": user(),
-        "genmint.model": name,
-        "genmint.recreated": "1",
+        MODEL_TAG: name,
+        RECREATED_TAG: "1",
     }
     dataset = str(config.get("model", {}).get("dataset", ""))
-    tags.update({f"dvc.{k}": v for k, v in data_hashes(project, dataset).items()})
+    tags.update({f"{DVC_TAGS}{k}": v for k, v in data_hashes(project, dataset).items()})
     run_id = str(client.create_run(experiment_id(client), start, tags).info.run_id)
     parameters = [Param(k, v) for k, v in flatten(config.get("model", {})).items()]
     client.log_batch(run_id, params=parameters)
@@ -85,10 +87,10 @@ def _write_run(
         put(client.log_inputs, run_id, [_dataset(project, config, dataset).to_mlflow()])
     for begin in range(0, len(metrics), _BATCH):
         client.log_batch(run_id, metrics=metrics[begin : begin + _BATCH])
-    for file in ("config.json", "history.csv"):
+    for file in (CONFIG, HISTORY):
         upload(client, run_id, folder / file)
     # The tag that identifies the run is written last, so an incomplete run is never found by it.
-    client.log_batch(run_id, tags=[RunTag("genmint.weights", weights)])
+    client.log_batch(run_id, tags=[RunTag(WEIGHTS_TAG, weights)])
     client.set_terminated(run_id, "FINISHED", end_time=start)
     return run_id
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from genmint.common.layout import ARTIFACTS
+
 # Columns of MLflow's tables with artefact addresses. Experiments determine where new artefacts go.
 _WHERE_NEW_ONES_GO = ("experiments", "artifact_location")
 _COLUMNS = (
@@ -21,7 +23,6 @@ _COLUMNS = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-_FOLDER = "mlartifacts"
 _BUSY_SECONDS = 60.0
 
 
@@ -124,7 +125,7 @@ def _root(address: str) -> Path | None:
     if not address.startswith("file:///"):
         return None
     for folder in _path(address).parents:
-        if folder.name == _FOLDER:
+        if folder.name == ARTIFACTS:
             return folder
     return None
 

@@ -17,8 +17,10 @@ from mlflow import MlflowClient
 from mlflow.entities import RunTag
 
 from genmint.common.errors import GenmintError, RegistryError, TemporaryError
+from genmint.common.layout import HISTORY
 from genmint.common.project import Project
-from genmint.tracking.attach import ERROR, attach, delete_copies, describe
+from genmint.common.tags import DVC_TAGS, ERROR_TAG, WEIGHTS_TAG
+from genmint.tracking.attach import attach, delete_copies, describe
 from genmint.tracking.outbox import Outbox
 from genmint.tracking.provenance import DatasetInfo, data_hashes, environment, git_state, user
 from genmint.tracking.store import connect, reaching, uri
@@ -97,7 +99,7 @@ class RunReporter:
         Prints one line each on stderr if the tracker did not accept the run or rejected some of its
         metrics.
         """
-        tags = {} if weights_sha256 is None else {"genmint.weights": weights_sha256}
+        tags = {} if weights_sha256 is None else {WEIGHTS_TAG: weights_sha256}
         self._close("FINISHED", artifacts, tags)
 
     def __enter__(self) -> Self:
@@ -113,7 +115,7 @@ class RunReporter:
         if self._end is None:
             interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
             status = "KILLED" if interrupted else "FAILED"
-            self._close(status, [], {} if error is None else {ERROR: str(error)[:400]})
+            self._close(status, [], {} if error is None else {ERROR_TAG: str(error)[:400]})
 
     def _close(self, status: str, artifacts: Sequence[Path], tags: Mapping[str, str]) -> None:
         closed = time.monotonic()
@@ -124,7 +126,7 @@ class RunReporter:
         while not done and (left := self._deadline - time.monotonic()) > 0:
             done = self._done.wait(left)
         # A failed training run has no history file to refer to.
-        history = self._project.model(self._name) / "history.csv" if status == "FINISHED" else None
+        history = self._project.model(self._name) / HISTORY if status == "FINISHED" else None
         if not done or self._error is not None:
             waited = f"{time.monotonic() - closed:.0f} s"
             reason = self._error or f"{uri(self._project)} did not take all of it within {waited}."
@@ -219,10 +221,10 @@ class RunReporter:
             **self._tags,
         }
         if "DVC_EXP_NAME" in os.environ:
-            tags["dvc.exp_name"] = os.environ["DVC_EXP_NAME"]
+            tags[f"{DVC_TAGS}exp_name"] = os.environ["DVC_EXP_NAME"]
         if self._dataset is not None:
             hashes = data_hashes(self._project, self._dataset.name)
-            tags.update({f"dvc.{path}": value for path, value in hashes.items()})
+            tags.update({f"{DVC_TAGS}{path}": value for path, value in hashes.items()})
         return tags
 
 

@@ -23,6 +23,7 @@ from genmint.common.errors import GenmintError, RegistryMissingError
 from genmint.common.exhaustion import disk_full, full_disk_at
 from genmint.common.file_lock import place_of
 from genmint.common.files import apply_umask, file_mode, scratch_dir
+from genmint.common.layout import ARTIFACTS
 from genmint.common.loopback import bypass_proxies
 from genmint.common.project import HOME, Project
 from genmint.tracking.address import TRACKING, database_of, named_address
@@ -49,7 +50,6 @@ _FAILURES = (
     sqlite3.Error,
     Timeout,
 )
-_ARTIFACTS = "mlartifacts"
 _DATABASE_LOGGER = "mlflow.store.db.utils"
 _IO_ERROR = "disk I/O error"
 # Trackers that choose the artefact location themselves.
@@ -156,7 +156,7 @@ def connect(project: Project) -> MlflowClient:
             # folder.
             os.environ[TRACKING] = address
             if not address.startswith(_SERVED):
-                _create_experiment(client, project.home / _ARTIFACTS)
+                _create_experiment(client, project.home / ARTIFACTS)
     return client
 
 
@@ -183,7 +183,7 @@ def create_store(project: Project) -> None:
         GenmintError: the store would lie in a checkout that is deleted when its flow ends.
     """
     target = database(project)
-    artifacts = project.home / _ARTIFACTS
+    artifacts = project.home / ARTIFACTS
     if target.exists():
         relocate(target, artifacts)
         return
@@ -192,7 +192,7 @@ def create_store(project: Project) -> None:
             f"{project.home}: is deleted when its flow or experiment ends, so no registry is made "
             f"here. Set MLFLOW_TRACKING_URI, or {HOME} to the checkout that keeps the registry."
         )
-    state = project.home / ".genmint"
+    state = Project(project.home).state
     state.mkdir(parents=True, exist_ok=True)
     with FileLock(place_of(state / "mlflow.lock"), timeout=_LOCK_SECONDS, mode=file_mode()):
         if target.exists():
@@ -214,7 +214,7 @@ def _create_named(target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with scratch_dir(target.parent) as folder:
         fresh = folder / target.name
-        _build_store(fresh, target.parent / _ARTIFACTS)
+        _build_store(fresh, target.parent / ARTIFACTS)
         apply_umask(fresh)
         # A hard link, not a rename: another process may have created the file and hold runs in it.
         with contextlib.suppress(FileExistsError):

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from genmint.common.errors import ConfigError
+from genmint.common.layout import ARTIFACTS
 from genmint.common.login import VARIABLE as LOGIN
 from genmint.common.login import read_login, refuse_open
 from genmint.common.project import Project
@@ -52,7 +53,7 @@ def serve_ui(project: Project, host: str, port: int, *, insecure: bool = False) 
     check_free(host, port, "--port")
     configure()
     create_store(project)
-    artifacts = (project.home / "mlartifacts").as_uri()
+    artifacts = (project.home / ARTIFACTS).as_uri()
     command = [sys.executable, *server_arguments(artifacts, host, port)]
     backend = f"sqlite:///{database(project)}"
     env = server_environment(os.environ, backend, Project(project.home).state / "ui")

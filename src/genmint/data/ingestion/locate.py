@@ -7,6 +7,7 @@ from pathlib import Path
 
 from genmint.common.errors import ConfigError, DataError
 from genmint.common.git_repository import working_tree
+from genmint.common.layout import STATE
 from genmint.common.project import Project
 from genmint.data.ingestion import pointers
 from genmint.data.ingestion.pointers import keeper_of
@@ -14,7 +15,7 @@ from genmint.data.ingestion.pointers import keeper_of
 # Folders written by stages, git and DVC; a source there would change while it is used.
 _WRITTEN = (
     *("data/raw", "data/manifest", "data/quarantine", "data/prepared", "data/reference"),
-    *("models", "metrics", "samples", "reports", ".genmint", ".git", ".dvc"),
+    *("models", "metrics", "samples", "reports", STATE, ".git", ".dvc"),
 )
 
 

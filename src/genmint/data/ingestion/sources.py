@@ -18,7 +18,7 @@ from genmint.common.files import write_json
 from genmint.common.project import Project
 from genmint.common.reading import read_yaml
 from genmint.config import AudioDataset, Dataset, ImageDataset, TextDataset
-from genmint.config.base import Frozen, PositiveInt, Seed
+from genmint.config.base import Frozen, PositiveInt, Seed, first_problem
 from genmint.data.arrays import load_array
 from genmint.data.ingestion import notes
 from genmint.data.ingestion.content_store import content_stores
@@ -141,10 +141,10 @@ def read_description(path: Path) -> Description:
     try:
         return adapter.validate_json(json.dumps(document))
     except ValidationError as error:
-        found = error.errors()[0]
+        location, problem = first_problem(error)
         # The first part of the location is the tag of the union, which is not a key of the file.
-        key = ".".join(str(part) for part in found["loc"][1:]) or "source"
-        raise ConfigError(f"{path}: {key}: {found['msg']}") from None
+        key = location.partition(".")[2] or "source"
+        raise ConfigError(f"{path}: {key}: {problem}") from None
 
 
 def _own(path: Path, name: str, dataset: Dataset, stores: Stores) -> Source:

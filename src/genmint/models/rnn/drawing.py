@@ -12,6 +12,7 @@ from torch import Tensor
 from genmint.common.errors import ConfigError
 from genmint.common.reading import shortened
 from genmint.config import SamplingConfig
+from genmint.config.base import first_problem
 from genmint.data.views import tensors
 from genmint.data.views.spec import DataSpec
 
@@ -46,9 +47,8 @@ def asked(spec: DataSpec, n: int, said: Mapping[str, Any]) -> dict[str, Any]:
     try:
         valid = SamplingConfig.model_validate(limits)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0])
-        raise ConfigError(f"{key} {shortened(said[key])}: {first['msg'].lower()}") from None
+        key, problem = first_problem(error)
+        raise ConfigError(f"{key} {shortened(said[key])}: {problem.lower()}") from None
     named: dict[str, Any] = {key: getattr(valid, key) for key in limits}
     if "prompt" in said:
         if spec.kind != "text":

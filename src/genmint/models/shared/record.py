@@ -10,12 +10,11 @@ from typing import Literal
 
 from genmint.common.errors import GenmintError
 from genmint.common.files import read_json, sha256_json
+from genmint.common.layout import CONFIG
 from genmint.config import AnyModel, Frozen, ModelConfig
 from genmint.config.base import from_json
 from genmint.data.views.spec import DataSpec
 
-WEIGHTS = "model.safetensors"
-CONFIG = "config.json"
 # Keys that `identity` is the hash of.
 _IDENTIFIED = ("model", "data", "prepared", "resolved")
 

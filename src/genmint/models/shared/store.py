@@ -13,11 +13,12 @@ from torch import Tensor
 
 from genmint.common.errors import GenmintError
 from genmint.common.files import sha256_bytes, sha256_file, write_json
+from genmint.common.layout import CONFIG, WEIGHTS
 from genmint.config import ModelConfig
 from genmint.data.views.spec import DataSpec
 from genmint.models.shared.families import FAMILIES
 from genmint.models.shared.family import Family
-from genmint.models.shared.record import CONFIG, WEIGHTS, ModelRecord, identity, load_record
+from genmint.models.shared.record import ModelRecord, identity, load_record
 
 
 def build(config: ModelConfig, spec: DataSpec) -> Family:
