@@ -188,7 +188,7 @@ def pythae(
     ours = store.build(config, spec)
     assert isinstance(ours, VAE)
 
-    class Encoder(BaseEncoder):  # type: ignore[misc]
+    class PythaeEncoder(BaseEncoder):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.network = ours.encoder
@@ -197,7 +197,7 @@ def pythae(
             mean, log_variance = self.network(x).chunk(2, dim=1)
             return ModelOutput(embedding=mean, log_covariance=log_variance)
 
-    class Decoder(BaseDecoder):  # type: ignore[misc]
+    class PythaeDecoder(BaseDecoder):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.network = ours.decoder
@@ -209,7 +209,7 @@ def pythae(
     settings = models.VAEConfig(
         input_dim=spec.shape, latent_dim=config.latent, reconstruction_loss="bce"
     )
-    model = models.VAE(settings, encoder=Encoder(), decoder=Decoder())
+    model = models.VAE(settings, encoder=PythaeEncoder(), decoder=PythaeDecoder())
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         how = BaseTrainerConfig(
             output_dir=folder, num_epochs=1, per_device_train_batch_size=config.batch_size,

@@ -23,10 +23,10 @@ from prefect.exceptions import ObjectNotFound
 
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.project import Project
-from genmint.drift.decision import Asked, Decision
+from genmint.drift.decision import DriftCheck, RequestedRetraining
 from genmint.drift.look import Progress, look, watched
 from genmint.drift.show import page
-from genmint.drift.state import Shelf, now
+from genmint.drift.state import DriftStore, now
 from genmint.flow.home import find_home
 from genmint.services.again import AGAIN, find_commit
 
@@ -86,13 +86,13 @@ def drift(
 
 
 @task(name="look", **AGAIN)
-def take_look(home: Project, name: str, commit: str, ignore_uncommitted: bool) -> Decision:
+def take_look(home: Project, name: str, commit: str, ignore_uncommitted: bool) -> DriftCheck:
     """Run one drift check of one data set."""
     return look(home, name, revision=commit, ignore_uncommitted=ignore_uncommitted,
                 progress=_progress)  # fmt: skip
 
 
-def ask(home: Project, drifted: list[Decision], ignore_uncommitted: bool) -> Asked:
+def ask(home: Project, drifted: list[DriftCheck], ignore_uncommitted: bool) -> RequestedRetraining:
     """Request a retraining of the models of these data sets, and record the request.
 
     The flow does not wait for it: it may be queued for hours, and the next check reads its state.
@@ -118,13 +118,13 @@ def ask(home: Project, drifted: list[Decision], ignore_uncommitted: bool) -> Ask
             f"Prefect has no deployment {RETRAIN}, so nothing can be retrained. "
             "Run `genmint deploy`."
         ) from None
-    asked = Asked(run=str(run.id), at=now(), revision=drifted[0].revision)
+    asked = RequestedRetraining(run=str(run.id), at=now(), revision=drifted[0].revision)
     for name in names:
-        Shelf(home, name).ask(asked)
+        DriftStore(home, name).ask(asked)
     return asked
 
 
-def _progress(asked: Asked) -> Progress:
+def _progress(asked: RequestedRetraining) -> Progress:
     """State of a requested retraining; one that Prefect no longer knows has failed."""
     with get_client(sync_client=True) as client:
         try:
@@ -136,7 +136,7 @@ def _progress(asked: Asked) -> Progress:
     return "completed" if state.is_completed() else "failed"
 
 
-def _tell(decision: Decision) -> None:
+def _tell(decision: DriftCheck) -> None:
     """Emit an event for a decision, which automations can react to."""
     emit_event(
         f"genmint.drift.{decision.verdict.replace(' ', '-')}",

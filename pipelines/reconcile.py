@@ -20,7 +20,7 @@ from genmint.common.project import Project
 from genmint.flow.committed import params_at
 from genmint.flow.home import find_home
 from genmint.flow.revision import resolve
-from genmint.promotion.reconcile import Outcome
+from genmint.promotion.reconcile import ReconcileResult
 from genmint.promotion.reconcile import reconcile as run_pass
 from genmint.services.again import AGAIN
 from genmint.services.alerts import PUT_BACK
@@ -68,7 +68,7 @@ def reconcile(models: list[str] | None = None, revision: str = "HEAD") -> str:
 
 
 @task(name="pass", **AGAIN)
-def mend(home: Project, models: list[str], revision: str) -> list[Outcome]:
+def mend(home: Project, models: list[str], revision: str) -> list[ReconcileResult]:
     """Reconcile once; retried if the registry does not answer."""
     params = params_at(home, resolve(home, revision, ignore_uncommitted=True))
     unknown = [name for name in models if name not in params.models]
@@ -80,7 +80,7 @@ def mend(home: Project, models: list[str], revision: str) -> list[Outcome]:
     return run_pass(home, params, models or list(params.models))
 
 
-def _tell_put_back(outcome: Outcome) -> None:
+def _tell_put_back(outcome: ReconcileResult) -> None:
     emit_event(
         PUT_BACK,
         resource={"prefect.resource.id": f"genmint.model.{outcome.name}",

@@ -42,7 +42,7 @@ from genmint.flow.graph import Unit, data_unit, read_graph, stages_for, units, w
 from genmint.flow.home import find_home
 from genmint.flow.kept_reports import keep_validation
 from genmint.flow.slots import Slots
-from genmint.flow.stage import Crew, Outcome, StageError, reproduce
+from genmint.flow.stage import Crew, StageError, StageOutcome, reproduce
 from genmint.flow.worker import train_and_evaluate
 from genmint.services.again import AGAIN, find_commit
 from genmint.services.alerts import REFUSALS
@@ -65,7 +65,7 @@ class Work:
     """State that the tasks of one flow run share."""
 
     def __init__(
-        self, home: Project, checkout: Project, params: Params, night: summary.Night,
+        self, home: Project, checkout: Project, params: Params, night: summary.FlowResult,
         force: tuple[str, ...], on_workers: bool, at_once: int,
     ) -> None:  # fmt: skip
         """Divide the cores of this machine between the stages that run here at once."""
@@ -88,7 +88,7 @@ class Work:
         self.slots = Slots(max(1, cores() // self.threads))
         self.weights: dict[str, float] = {}
 
-    def here(self, unit: Unit, **how: Any) -> list[Outcome]:
+    def here(self, unit: Unit, **how: Any) -> list[StageOutcome]:
         """Run the stages of a unit on this machine, as soon as cores are free."""
         say = get_run_logger().info
         if how.get("may_train", True):
@@ -144,7 +144,7 @@ def retrain(
     commit = find_commit(home, revision, ignore_uncommitted)
     if train_on == "workers":
         _check_workers()
-    night = summary.Night(commit)
+    night = summary.FlowResult(commit)
     if (attempt := _this_run().run_count) > 1:
         night.notes.append(f"Attempt {attempt} of this run, which went on after a crash: 'ran' "
                            "counts for all attempts, seconds for the last.")  # fmt: skip
@@ -172,7 +172,7 @@ def retrain(
     return night.headline()
 
 
-def _run(work: Work, night: summary.Night, names: list[str]) -> None:
+def _run(work: Work, night: summary.FlowResult, names: list[str]) -> None:
     # In parallel to the first stages, since it takes seconds; no alias moves before promotion.
     before = ask_champions.submit(work, names)
     graph = stages_for(read_graph(work.checkout, work.crew), names)
@@ -194,7 +194,7 @@ def _run(work: Work, night: summary.Night, names: list[str]) -> None:
     _tell(work, night)
 
 
-def _bring_up_to_date(work: Work, night: summary.Night, plan: list[Unit]) -> None:
+def _bring_up_to_date(work: Work, night: summary.FlowResult, plan: list[Unit]) -> None:
     """Start every unit as soon as the units that it needs are done; wait for all."""
     futures: dict[str, Any] = {}
     for unit in plan:
@@ -219,7 +219,7 @@ def _bring_up_to_date(work: Work, night: summary.Night, plan: list[Unit]) -> Non
 
 
 @task(name="stage", **AGAIN)
-def make(work: Work, unit: Unit) -> list[Outcome]:
+def make(work: Work, unit: Unit) -> list[StageOutcome]:
     """Run one unit: a model on a worker, anything else here."""
     if unit.model is None:
         try:
@@ -247,7 +247,7 @@ def _with_kept_reports(work: Work, error: StageError) -> StageError:
     return error.having(keep_validation(work.checkout, dataset, kept, error.message))
 
 
-def _found(work: Work, unit: Unit, *, pull: bool = False) -> list[Outcome] | None:
+def _found(work: Work, unit: Unit, *, pull: bool = False) -> list[StageOutcome] | None:
     """Outcomes of a model that DVC need not train: it did not change, or is in the cache.
 
     DVC decides. If it would train, that is refused, and the result is None.
@@ -269,19 +269,23 @@ def ask_champions(work: Work, names: list[str]) -> dict[str, str | None]:
 
 
 @task(name="publish", **AGAIN)
-def publish_results(work: Work, night: summary.Night, names: list[str]) -> publish.Published | None:
+def publish_results(
+    work: Work, night: summary.FlowResult, names: list[str]
+) -> publish.Published | None:
     """Commit the results to a new branch."""
     return publish.publish(work.home, work.checkout, night.commit, work.run_id[:8],
                            f"retrain: {night.headline()}", models=names)  # fmt: skip
 
 
 @task(name="promote", **AGAIN)
-def promote(work: Work, names: list[str], before: dict[str, str | None]) -> list[summary.Verdict]:
+def promote(
+    work: Work, names: list[str], before: dict[str, str | None]
+) -> list[summary.ModelResult]:
     """Register the gated models; a better one becomes champion."""
     return champions.promote(work.checkout, names, before, work.crew, get_run_logger().info)
 
 
-def _tell(work: Work, night: summary.Night) -> None:
+def _tell(work: Work, night: summary.FlowResult) -> None:
     """Publish the page, and emit an event for each result, which automations can react to."""
     tracker = champions.tracker(work.checkout)
     create_markdown_artifact(
@@ -329,7 +333,7 @@ def _check_workers() -> None:
             ) from None
 
 
-def _on_worker(work: Work, unit: Unit) -> list[Outcome]:
+def _on_worker(work: Work, unit: Unit) -> list[StageOutcome]:
     """Let a worker train a model; DVC then finds the results in its cache."""
     assert unit.model is not None
     name, begun = unit.model, time.monotonic()
@@ -358,7 +362,7 @@ def _on_worker(work: Work, unit: Unit) -> list[Outcome]:
         raise GenmintError(f"its results did not come back from {place}: DVC's cache has none")
     seconds = time.monotonic() - begun
     return work.attempts.over_all([
-        Outcome(each.stage, "ran" if f"{each.stage} ran" in did else "cached", seconds)
+        StageOutcome(each.stage, "ran" if f"{each.stage} ran" in did else "cached", seconds)
         for each in found
     ], before)  # fmt: skip
 

@@ -20,7 +20,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from genmint.flow.home import find_home
-from genmint.flow.stage import Crew, Outcome
+from genmint.flow.stage import Crew, StageOutcome
 from genmint.flow.worker import Order, fulfil
 from genmint.services.again import AGAIN
 from genmint.services.attempts import Attempts
@@ -59,7 +59,7 @@ def train_model(
 
 
 @task(name="train and evaluate", **AGAIN)
-def make(order: Order, attempts: Attempts) -> list[Outcome]:
+def make(order: Order, attempts: Attempts) -> list[StageOutcome]:
     """Run the stages; retried after temporary errors."""
     crew = Crew()
     name = f"{str(flow_run.id)[:8]}-{order.model}"

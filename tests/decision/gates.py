@@ -1,7 +1,7 @@
 """Models, gates and what they are judged by."""
 
 from genmint.config import Gate
-from genmint.decision.gate import Source, Sources, decide
+from genmint.decision.gate import GateInput, Sources, decide
 
 GATE = {
     "thresholds": {
@@ -86,7 +86,7 @@ def sources(
     """Each as content, or as a whole source."""
 
     def source(file, digest, content):
-        return content if isinstance(content, Source) else Source(file, digest * 64, content)
+        return content if isinstance(content, GateInput) else GateInput(file, digest * 64, content)
 
     return Sources(
         weights=source("models/vae/model.safetensors", "w", weights),

@@ -5,15 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genmint.config import DriftRule
-from genmint.drift.columns import Finding, Untested
-from genmint.drift.decision import Decision, close, decide
+from genmint.drift.columns import DriftTest, Untested
+from genmint.drift.decision import DriftCheck, close, decide
 
 
 def window(number, drifted):
     p = 1e-6 if drifted else 0.5
     findings = [
-        Finding("mean", "Kolmogorov-Smirnov", 0.4, p, "median 10", "median 20"),
-        Finding("std", "Kolmogorov-Smirnov", 0.1, 0.9, "median 1", "median 1"),
+        DriftTest("mean", "Kolmogorov-Smirnov", 0.4, p, "median 10", "median 20"),
+        DriftTest("std", "Kolmogorov-Smirnov", 0.1, 0.9, "median 1", "median 1"),
     ]
     return close(number, "2026-01-01T00:00:00.000Z", ["a" * 64], findings, [], 0.01)
 
@@ -73,8 +73,8 @@ def test_it_is_drift_exactly_where_enough_of_the_latest_agree_with_the_last(mark
 
 def test_one_small_p_value_among_many_is_corrected_away():
     """0.004 alone is below 0.01; as one of four it is not."""
-    one = Finding("mean", "", 0.3, 0.004, "", "")
-    rest = [Finding(name, "", 0.1, 0.6, "", "") for name in ("std", "width", "bytes")]
+    one = DriftTest("mean", "", 0.3, 0.004, "", "")
+    rest = [DriftTest(name, "", 0.1, 0.6, "", "") for name in ("std", "width", "bytes")]
     assert close(1, "now", ["a"], [one], [], 0.01).drifted
     tested = close(1, "now", ["a"], [one, *rest], [Untested("mode", "always L")], 0.01)
     assert not tested.drifted
@@ -87,7 +87,7 @@ def test_a_window_without_a_test_never_drifts():
 
 
 def test_the_record_comes_back_from_json():
-    decision = Decision(
+    decision = DriftCheck(
         dataset="faces",
         at="2026-01-01T00:00:00.000Z",
         verdict="drift",
@@ -98,4 +98,4 @@ def test_the_record_comes_back_from_json():
         windows=tuple(windows("xx")),
         rule=RULE,
     )
-    assert Decision.model_validate_json(decision.model_dump_json()) == decision
+    assert DriftCheck.model_validate_json(decision.model_dump_json()) == decision

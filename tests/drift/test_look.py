@@ -8,16 +8,18 @@ from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.files import read_json
 from genmint.common.programs import git, run_dvc
 from genmint.drift import baseline, stock
-from genmint.drift.decision import Asked, Decision
+from genmint.drift.decision import DriftCheck, RequestedRetraining
 from genmint.drift.look import look
 from genmint.drift.look import watched as watched_sets
-from genmint.drift.state import Shelf
+from genmint.drift.state import DriftStore
 from genmint.flow.adoption import adopt
 from genmint.flow.checkout import checked_out
 from genmint.flow.committed import params_at
 from genmint.flow.publish import publish
 
-ASKED = Asked(run="00000000-0000-4000-8000-000000000000", at="2026-01-01T00:00:00Z", revision="x")
+ASKED = RequestedRetraining(
+    run="00000000-0000-4000-8000-000000000000", at="2026-01-01T00:00:00Z", revision="x"
+)
 
 
 def test_nothing_new_is_seen_without_reading(watched, monkeypatch):
@@ -50,7 +52,7 @@ def test_new_pictures_like_the_old_make_windows_and_no_drift(watched):
     many = look(watched.home, "shapes")
     assert (many.verdict, many.waiting, many.new) == ("steady", 6, 156)
     assert [window.number for window in many.windows] == [3, 4, 5]
-    kept = Shelf(watched.home, "shapes").state().windows
+    kept = DriftStore(watched.home, "shapes").state().windows
     assert [bool(window.tests) for window in kept] == [True, False, True, True, True]
 
 
@@ -67,7 +69,7 @@ def test_drift_is_found_said_and_leaves_the_users_files_alone(watched):
     assert watched.everything()[1:] == before[1:]
     assert list((watched.home.root / ".genmint" / "checkouts").glob("*")) == []
     (record,) = (watched.home.root / ".genmint" / "drift" / "shapes" / "looks").glob("*.json")
-    assert Decision.model_validate_json(record.read_text()) == decision
+    assert DriftCheck.model_validate_json(record.read_text()) == decision
 
     # What people see of it.
     shown = watched.checkout.run("genmint", "drift", "shapes").stdout
@@ -82,7 +84,7 @@ def test_a_retraining_is_asked_for_once_and_then_its_data_are_what_is_known(watc
     delivered = watched.everything()
     decision = look(watched.home, "shapes")
     # Asked for once, and again only where it failed.
-    Shelf(watched.home, "shapes").ask(ASKED)
+    DriftStore(watched.home, "shapes").ask(ASKED)
     assert look(watched.home, "shapes").verdict == "retraining"
     running = look(watched.home, "shapes", progress=lambda _: "running")
     assert running.verdict == "retraining"
@@ -155,7 +157,7 @@ def test_without_a_training_there_is_nothing_to_compare_with(watched):
 
 def test_one_look_at_a_time(watched):
     with (
-        Shelf(watched.home, "shapes").alone(),
+        DriftStore(watched.home, "shapes").alone(),
         pytest.raises(GenmintError, match="another drift check of shapes is running"),
     ):
         look(watched.home, "shapes")
@@ -174,7 +176,7 @@ def test_what_is_not_committed_is_refused_by_name_unless_told_otherwise(watched)
 
 
 def test_a_damaged_state_is_named(watched):
-    shelf = Shelf(watched.home, "shapes")
+    shelf = DriftStore(watched.home, "shapes")
     shelf.folder.mkdir(parents=True)
     (shelf.folder / "state.json").write_text('{"baseline": 3}')
     with pytest.raises(GenmintError, match=r"state\.json: baseline: .* Remove it"):

@@ -10,7 +10,7 @@ from genmint.data import manifest
 from genmint.data.ingestion.sources import open_source
 from genmint.data.prepared import Prepared
 from genmint.drift import baseline, stock
-from genmint.drift.baseline import Baseline
+from genmint.drift.baseline import DriftBaseline
 from genmint.evaluation.extractor import ExtractorInfo, save_extractor, train_extractor
 from genmint.stages import prepare
 
@@ -39,11 +39,11 @@ def sounds(data_project):
     return data_project
 
 
-def learned(project: DataProject, folder) -> Baseline:
+def learned(project: DataProject, folder) -> DriftBaseline:
     folder.mkdir()
     baseline._extract(project.project, "own", folder)
     loaded = [np.load(folder / f"{name}.npy") for name in ("features", "groups")]
-    return Baseline(manifest.read(folder / "items.parquet").to_pandas(), *loaded, folder)
+    return DriftBaseline(manifest.read(folder / "items.parquet").to_pandas(), *loaded, folder)
 
 
 def rows_of(project):
@@ -92,7 +92,7 @@ def test_text_is_tested_by_its_columns(data_project):
     data_project.ingest()
     data_project.admit()
     block, table, items = rows_of(data_project)
-    known = Baseline(table.assign(characters=table["characters"] * 3), None, None, None)
+    known = DriftBaseline(table.assign(characters=table["characters"] * 3), None, None, None)
     findings, untested = stock.compare_window(
         known, table, items, block, alpha=0.01, max_categories=50
     )

@@ -4,18 +4,18 @@ import base64
 
 from genmint.common.project import Project
 from genmint.flow.publish import Published
-from genmint.flow.stage import Outcome
-from genmint.flow.summary import Night, Verdict, page
+from genmint.flow.stage import StageOutcome
+from genmint.flow.summary import FlowResult, ModelResult, page
 
 
 def night(**changed):
-    made = Night("c" * 40)
-    made.outcomes = [Outcome("prepare@d", "cached", 0.5), Outcome("train@a", "ran", 12.3),
-                     Outcome("train@b", "cached", 1.0)]  # fmt: skip
+    made = FlowResult("c" * 40)
+    made.outcomes = [StageOutcome("prepare@d", "cached", 0.5), StageOutcome("train@a", "ran", 12.3),
+                     StageOutcome("train@b", "cached", 1.0)]  # fmt: skip
     made.where = {"a": "host-1, gpu-0"}
     made.verdicts = [
-        Verdict("a", "promoted", "better | than\nbefore", "2", "1", "2"),
-        Verdict("b", "is champion", "nothing moves", "1", "1", "1"),
+        ModelResult("a", "promoted", "better | than\nbefore", "2", "1", "2"),
+        ModelResult("b", "is champion", "nothing moves", "1", "1", "1"),
     ]
     for name, value in changed.items():
         setattr(made, name, value)
@@ -24,7 +24,7 @@ def night(**changed):
 
 def test_the_headline_tells_what_was_trained_and_who_is_new():
     assert night().headline() == "trained a; new champion: a"
-    nothing = night(outcomes=[Outcome("train@a", "unchanged", 0.1)], verdicts=[])
+    nothing = night(outcomes=[StageOutcome("train@a", "unchanged", 0.1)], verdicts=[])
     assert nothing.headline() == "nothing changed, so nothing was trained"
     failed = night(verdicts=[], failures={"b": "no"}).headline()
     assert failed == "trained a; failed: b"

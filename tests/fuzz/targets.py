@@ -37,8 +37,8 @@ from genmint.data.ingestion.sources import read_description, read_idx
 from genmint.data.prepared import Prepared
 from genmint.data.validation import read_suite
 from genmint.data.views.spec import DataSpec
-from genmint.drift.state import Shelf, State
-from genmint.evaluation.probe import Probe, read_probe, write_probe
+from genmint.drift.state import DriftState, DriftStore
+from genmint.evaluation.probe import ProbeOutput, read_probe, write_probe
 from genmint.evaluation.reference import read_reference
 from genmint.models.shared import store
 from genmint.promotion import scores
@@ -211,8 +211,8 @@ def _records(folder: Path) -> list[Target]:
         judged(path)
         scores.challenger_scores(project, "tiny")
 
-    shelf = Shelf(project, "dots")
-    state = State(baseline="a" * 64, waiting=3).model_dump(mode="json")
+    shelf = DriftStore(project, "dots")
+    state = DriftState(baseline="a" * 64, waiting=3).model_dump(mode="json")
     meta = {
         "dataset": "dots", "kind": "image", "items": {"train": 5, "validation": 1, "test": 1},
         "shape": [1, 4, 4], "labels": ["a", "b"], "files": {"train.npy": "a" * 64},
@@ -225,7 +225,7 @@ def _records(folder: Path) -> list[Target]:
     table, probe = folder / "data/manifest/dots.parquet", folder / "probe/probe.npz"
     _write_manifest(table)
     probe.parent.mkdir()
-    write_probe(probe.parent, Probe(ids=("a",), prompts=("more",), texts=("words",)))
+    write_probe(probe.parent, ProbeOutput(ids=("a",), prompts=("more",), texts=("words",)))
     history = model / "history.csv"
     return [
         Target(

@@ -193,7 +193,7 @@ def better(stocked, monkeypatch):
 
 def better_and_registered(stocked, monkeypatch):
     better(stocked, monkeypatch)
-    waiting = promote.Outcome("tiny", "not better", "5", "not now")
+    waiting = promote.PromotionResult("tiny", "not better", "5", "not now")
     with monkeypatch.context() as patch:
         patch.setattr(promote, "_attempt", lambda *_: waiting)
         promote.promote(stocked.project, stocked.params, ["tiny"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from genmint.training.health import Explosions, Probe, layer_norms
+from genmint.training.health import Explosions, NonFiniteFinder, layer_norms
 
 
 def network():
@@ -89,7 +89,7 @@ def test_what_is_usual_changes_with_the_training():
 
 
 def seen(model, *inputs):
-    probe = Probe(model)
+    probe = NonFiniteFinder(model)
     with probe.watching():
         model(*inputs)
     return probe.found
@@ -130,7 +130,7 @@ def test_layers_within_layers_and_outputs_in_tuples_are_looked_into():
 
 def test_nothing_is_watched_after_the_block():
     model = network()
-    probe = Probe(model)
+    probe = NonFiniteFinder(model)
     with pytest.raises(KeyError), probe.watching():
         raise KeyError
     with torch.no_grad():
@@ -142,7 +142,7 @@ def test_nothing_is_watched_after_the_block():
 def test_of_the_gradients_the_one_nearest_to_the_loss_is_named():
     model = network()
     model(torch.ones(1, 3)).sum().backward()
-    probe = Probe(model)
+    probe = NonFiniteFinder(model)
     probe.look_at_gradients()
     assert probe.found is None
     model[0].weight.grad[0, 0] = math.inf
@@ -153,7 +153,7 @@ def test_of_the_gradients_the_one_nearest_to_the_loss_is_named():
 
 def test_of_the_weights_the_first_is_named():
     model = network()
-    probe = Probe(model)
+    probe = NonFiniteFinder(model)
     probe.look_at_weights()
     assert probe.found is None
     with torch.no_grad():
@@ -164,7 +164,7 @@ def test_of_the_weights_the_first_is_named():
 
 def test_what_was_found_first_is_what_is_said():
     model = network()
-    probe = Probe(model)
+    probe = NonFiniteFinder(model)
     with torch.no_grad():
         model[2].bias[0] = math.inf
     probe.look_at_weights()

@@ -1,12 +1,13 @@
 import math
 
-from genmint.training.loop import Outcome
+from genmint.training.loop import TrainingResult
 from genmint.training.seeds import Trained, best_of, spread
 
 
 def trained(*losses):
     return [
-        Trained(seed, None, Outcome([], 1, loss, 1, 1.0, [])) for seed, loss in enumerate(losses)
+        Trained(seed, None, TrainingResult([], 1, loss, 1, 1.0, []))
+        for seed, loss in enumerate(losses)
     ]
 
 

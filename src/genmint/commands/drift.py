@@ -34,7 +34,7 @@ def drift(
     from genmint.drift.look import look as check
     from genmint.drift.look import watched
     from genmint.drift.show import lines_of
-    from genmint.drift.state import Shelf
+    from genmint.drift.state import DriftStore
 
     project = Project.find()
     known = watched(project, ignore_uncommitted=True)
@@ -44,7 +44,7 @@ def drift(
         if look:
             found.append(check(project, name, ignore_uncommitted=True))
         else:
-            found += Shelf(project, name).decisions(1)
+            found += DriftStore(project, name).decisions(1)
     if as_json:
         print(json.dumps([each.model_dump(mode="json") for each in found], indent=2))
     else:

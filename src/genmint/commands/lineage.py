@@ -39,10 +39,10 @@ def lineage(
     from genmint.common.files import scratch_dir
     from genmint.common.project import Project
     from genmint.registry.journal import CHAMPION
-    from genmint.registry.model_ref import Target
+    from genmint.registry.model_ref import ModelRef
     from genmint.registry.resolve import resolve
 
-    project, wanted = Project.find(), Target.parse(target)
+    project, wanted = Project.find(), ModelRef.parse(target)
     alias = wanted.alias or (CHAMPION if wanted.version is None else None)
     registry, version = resolve(project, wanted.name, alias=alias, version=wanted.version)
     with scratch_dir() as scratch:

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from genmint.commands.entries import Target, open_project
+from genmint.commands.entries import ModelRefArgument, open_project
 from genmint.common.errors import ConfigError
 
 
 def sample(
-    target: Target,
+    target: ModelRefArgument,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help=".png, .wav, .txt or .npy")],
     n: Annotated[int, typer.Option("-n", help="Number of samples.")] = 16,
     seed: Annotated[int, typer.Option("--seed")] = 0,

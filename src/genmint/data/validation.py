@@ -66,7 +66,7 @@ class Suite:
 
 
 @dataclass(frozen=True)
-class Finding:
+class RuleResult:
     """Result of one rule; `observed` is the value (set) or the number of failing rows."""
 
     rule: Rule
@@ -86,7 +86,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SuiteResult:
     """Result of a suite.
 
     Attributes:
@@ -94,7 +94,7 @@ class Verdict:
         reasons: why each row is quarantined, by its position in the manifest.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[RuleResult, ...]
     reasons: dict[int, str]
 
 
@@ -113,7 +113,7 @@ def read_suite(path: Path) -> Suite:
     )
 
 
-def validate(table: pd.DataFrame, suite: Suite, docs: Path, note: str = "") -> Verdict:
+def validate(table: pd.DataFrame, suite: Suite, docs: Path, note: str = "") -> SuiteResult:
     """Run a suite on a manifest and build its Data Docs.
 
     Row rules apply to all rows; they ignore the empty statistics of unreadable items. Set rules
@@ -130,25 +130,25 @@ def validate(table: pd.DataFrame, suite: Suite, docs: Path, note: str = "") -> V
     """
     context = _context(docs)
     on_rows = _run(context, "rows", table, suite.row, {"result_format": "COMPLETE"})
-    findings: list[Finding] = []
+    findings: list[RuleResult] = []
     reasons: dict[int, str] = {}
     for rule, result in zip(suite.row, on_rows, strict=True):
         failing = _failing(rule, result)
         for position, value in zip(failing, _values(table, rule, failing), strict=True):
             reasons.setdefault(position, rule.reason.replace("{value}", value))
-        findings.append(Finding(rule, "row", not failing, len(failing)))
+        findings.append(RuleResult(rule, "row", not failing, len(failing)))
     entering = table.drop(index=list(reasons))
     if entering.empty:
         # Statistics of an empty set are errors in some expectations and passed in others.
-        findings += [Finding(rule, "set", False, None) for rule in suite.set]
+        findings += [RuleResult(rule, "set", False, None) for rule in suite.set]
         _build(context, docs, note)
-        return Verdict(tuple(findings), dict(sorted(reasons.items())))
+        return SuiteResult(tuple(findings), dict(sorted(reasons.items())))
     on_set = _run(context, "set", entering, suite.set, {"result_format": "SUMMARY"})
     for rule, result in zip(suite.set, on_set, strict=True):
         observed = _plain(result.get("observed_value", result.get("unexpected_count")))
-        findings.append(Finding(rule, "set", bool(result["success"]), observed))
+        findings.append(RuleResult(rule, "set", bool(result["success"]), observed))
     _build(context, docs, note)
-    return Verdict(tuple(findings), dict(sorted(reasons.items())))
+    return SuiteResult(tuple(findings), dict(sorted(reasons.items())))
 
 
 def _read_rules(path: Path, level: Level, entries: Any) -> tuple[Rule, ...]:

@@ -20,7 +20,7 @@ from genmint.decision.gate_record import Check, Evidence, Record
 
 
 @dataclass(frozen=True)
-class Source:
+class GateInput:
     """An input file of a gate decision.
 
     Attributes:
@@ -40,16 +40,16 @@ class Source:
 class Sources:
     """All input files of the gate decision on one model."""
 
-    weights: Source
-    config: Source
-    metrics: Source
-    protocol: Source
-    items: Source
-    resamples: Source
-    cost: Source
-    validation: Source
+    weights: GateInput
+    config: GateInput
+    metrics: GateInput
+    protocol: GateInput
+    items: GateInput
+    resamples: GateInput
+    cost: GateInput
+    validation: GateInput
 
-    def all(self) -> tuple[Source, ...]:
+    def all(self) -> tuple[GateInput, ...]:
         """Return every source in the order of the gate record."""
         return (
             self.weights,
@@ -108,7 +108,7 @@ def _configured(name: str, gate: Gate | None) -> Check:
     return Check(name="configured", value=None, bound=None, passed=gate is not None, reason=reason)
 
 
-def _data(validation: Source, dataset: str) -> list[Check]:
+def _data(validation: GateInput, dataset: str) -> list[Check]:
     """Check that the data set passed validation and that the report is for this data set."""
     if validation.problem is not None:
         return [_no("data.validated", None, 1, validation.problem)]
@@ -155,7 +155,7 @@ def _belong_together(name: str, dataset: str, sources: Sources) -> list[Check]:
     return checks
 
 
-def _as_measured(key: str, source: Source, expected: Any, none: bool, protocol: str) -> Check:
+def _as_measured(key: str, source: GateInput, expected: Any, none: bool, protocol: str) -> Check:
     """Check that a file matches the hash in the protocol file, or is absent if the hash is null."""
     bound = expected if isinstance(expected, str) else None
     passed = False
@@ -174,7 +174,7 @@ def _as_measured(key: str, source: Source, expected: Any, none: bool, protocol: 
     return _check(f"evidence.{key}", source.sha256, bound, passed, reason)
 
 
-def _all_finite(metrics: Source) -> Check:
+def _all_finite(metrics: GateInput) -> Check:
     if metrics.problem is not None:
         return _no("metrics.finite", None, None, metrics.problem)
     values = _mapping(metrics)
@@ -258,7 +258,7 @@ def _memorisation(gate: Gate, metrics: Mapping[str, Any]) -> list[Check]:
     return _bounded("memorisation", metrics, most, least)
 
 
-def _cost(gate: Gate, cost: Source) -> list[Check]:
+def _cost(gate: Gate, cost: GateInput) -> list[Check]:
     most = {
         "parameters": gate.cost.max_parameters,
         "megabytes": gate.cost.max_megabytes,
@@ -327,7 +327,7 @@ def _not_finite(value: Any) -> str:
     return "" if math.isfinite(value) else f"is {value}, not a finite number"
 
 
-def _mapping(source: Source) -> dict[str, Any]:
+def _mapping(source: GateInput) -> dict[str, Any]:
     return source.content if isinstance(source.content, dict) else {}
 
 

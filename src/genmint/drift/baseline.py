@@ -29,7 +29,7 @@ from genmint.data.arrays import load_array
 from genmint.data.prepared import SPLITS, Prepared
 from genmint.data.views import tensors
 from genmint.drift.features import Features, Groups
-from genmint.drift.state import Shelf
+from genmint.drift.state import DriftStore
 from genmint.evaluation.extractor import load_extractor
 from genmint.flow.checkout import checked_out
 from genmint.flow.committed import text_at
@@ -59,7 +59,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Baseline:
+class DriftBaseline:
     """Items that models were trained on.
 
     Attributes:
@@ -101,14 +101,14 @@ def find(home: Project, dataset: str, commit: str) -> Origin | None:
     return Origin(*found[latest])
 
 
-def load(home: Project, origin: Origin, dataset: str) -> Baseline:
+def load(home: Project, origin: Origin, dataset: str) -> DriftBaseline:
     """Return the baseline from the drift store of an earlier check, or from the DVC cache.
 
     Raises:
         GenmintError: neither the DVC cache nor the remote has it.
         DataError: the stored files are damaged.
     """
-    shelf = Shelf(home, dataset)
+    shelf = DriftStore(home, dataset)
     folder = shelf.folder / "baseline"
     about = folder / "about.json"
     if not about.exists() or read_json(about).get("key") != origin.key:
@@ -119,14 +119,14 @@ def load(home: Project, origin: Origin, dataset: str) -> Baseline:
                 write_json(made / "about.json", {"key": origin.key, "commit": origin.commit})
     items = manifest.read(folder / "items.parquet").to_pandas()
     if not (folder / "features.npy").exists():
-        return Baseline(items, None, None, None)
+        return DriftBaseline(items, None, None, None)
     features, groups = (
         load_array(
             folder / f"{name}.npy", f"Remove {folder}: the next drift check writes it again."
         )
         for name in ("features", "groups")
     )
-    return Baseline(items, features, groups, folder)
+    return DriftBaseline(items, features, groups, folder)
 
 
 def block(home: Project, origin: Origin, dataset: str) -> Dataset | None:

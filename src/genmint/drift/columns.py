@@ -24,7 +24,7 @@ _RESAMPLES = 9999
 
 
 @dataclass(frozen=True)
-class Finding:
+class DriftTest:
     """Result of one test of a window against the baseline.
 
     Attributes:
@@ -59,7 +59,7 @@ def compare(
     leave_out: Sequence[str] = (),
     max_categories: int = 50,
     seed: int = 0,
-) -> tuple[list[Finding], list[Untested]]:
+) -> tuple[list[DriftTest], list[Untested]]:
     """Test every column of a manifest for a change of its distribution.
 
     Numeric columns: two-sample Kolmogorov-Smirnov test. Categorical columns, and numeric ones with
@@ -79,7 +79,7 @@ def compare(
         Findings in the order of the columns, without correction for multiple tests; columns not
         tested.
     """
-    findings: list[Finding] = []
+    findings: list[DriftTest] = []
     untested: list[Untested] = []
     for name in baseline.columns:
         if name in _NAMES:
@@ -90,7 +90,7 @@ def compare(
             untested.append(Untested(name, "the new items have no such column"))
         else:
             made = _column(name, baseline[name], window[name], max_categories, seed)
-            findings += [each for each in made if isinstance(each, Finding)]
+            findings += [each for each in made if isinstance(each, DriftTest)]
             untested += [each for each in made if isinstance(each, Untested)]
     return findings, untested
 
@@ -114,8 +114,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def _column(
     name: str, before: pd.Series, now: pd.Series, max_categories: int, seed: int
-) -> list[Finding | Untested]:
-    made: list[Finding | Untested] = []
+) -> list[DriftTest | Untested]:
+    made: list[DriftTest | Untested] = []
     missing = [int(before.isna().sum()), int(now.isna().sum())]
     if sum(missing):
         table = np.array([missing, [len(before) - missing[0], len(now) - missing[1]]])
@@ -139,29 +139,29 @@ def _column(
     return [*made, _tabled(name, np.array(counted).T, shown, seed)]
 
 
-def _numbers(name: str, before: np.ndarray, now: np.ndarray) -> Finding:
+def _numbers(name: str, before: np.ndarray, now: np.ndarray) -> DriftTest:
     outcome = stats.ks_2samp(before, now)
     shown = [f"median {np.median(side):.4g}" for side in (before, now)]
-    return Finding(
+    return DriftTest(
         name, "Kolmogorov-Smirnov", float(outcome.statistic), float(outcome.pvalue), *shown
     )
 
 
-def _tabled(name: str, table: np.ndarray, shown: list[str], seed: int) -> Finding:
+def _tabled(name: str, table: np.ndarray, shown: list[str], seed: int) -> DriftTest:
     """Test a contingency table with one row per value and the columns baseline and window."""
     # Values that occur on neither side have an expected count of zero.
     table = table[table.sum(axis=1) > 0]
     plain = stats.chi2_contingency(table, correction=False)
     if plain.expected_freq.min() >= _EXPECTED:
-        return Finding(name, "chi-square", float(plain.statistic), float(plain.pvalue), *shown)
+        return DriftTest(name, "chi-square", float(plain.statistic), float(plain.pvalue), *shown)
     if len(table) == 2:
         exact = stats.fisher_exact(table)
         ratio = float(exact.statistic)
         # JSON cannot represent an infinite odds ratio.
         ratio = ratio if math.isfinite(ratio) else float(plain.statistic)
-        return Finding(name, "Fisher", ratio, float(exact.pvalue), *shown)
+        return DriftTest(name, "Fisher", ratio, float(exact.pvalue), *shown)
     p = _permuted(table, float(plain.statistic), seed)
-    return Finding(name, "chi-square, permuted", float(plain.statistic), p, *shown)
+    return DriftTest(name, "chi-square, permuted", float(plain.statistic), p, *shown)
 
 
 def _permuted(table: np.ndarray, found: float, seed: int) -> float:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from genmint.drift.columns import Finding
+from genmint.drift.columns import DriftTest
 from genmint.metrics.frechet import frechet_distance
 
 Features = npt.NDArray[np.float64]
@@ -29,7 +29,7 @@ def frechet_drift(
     level: float,
     seed: int,
     name: str = "frechet",
-) -> Finding:
+) -> DriftTest:
     """Permutation test of the Fréchet distance between new and known items.
 
     The null distribution is the distance between random partitions of all items into two parts of
@@ -63,7 +63,7 @@ def frechet_drift(
     null = np.array([_draw(rows, owner, taken, generator) for _ in range(draws)])
     # The tolerance counts values as equal that differ only by rounding.
     p = (1 + int((null >= found * (1 - 1e-12)).sum())) / (1 + draws)
-    return Finding(
+    return DriftTest(
         name=name,
         method=f"real against real, {draws} draws",
         statistic=found,

@@ -14,11 +14,18 @@ from genmint.config import Dataset, Params
 from genmint.config.drift import DriftRule
 from genmint.drift import baseline as baselines
 from genmint.drift import source, stock
-from genmint.drift.baseline import Baseline, Origin
+from genmint.drift.baseline import DriftBaseline, Origin
 from genmint.drift.columns import Untested
-from genmint.drift.decision import Asked, Decision, Verdict, Window, close, decide
+from genmint.drift.decision import (
+    DriftCheck,
+    DriftVerdict,
+    RequestedRetraining,
+    Window,
+    close,
+    decide,
+)
 from genmint.drift.source import Place
-from genmint.drift.state import Shelf, State, now
+from genmint.drift.state import DriftState, DriftStore, now
 from genmint.flow import publish
 from genmint.flow.checkout import checked_out
 from genmint.flow.committed import object_at, params_at
@@ -46,8 +53,8 @@ def look(
     *,
     revision: str = "HEAD",
     ignore_uncommitted: bool = False,
-    progress: Callable[[Asked], Progress] | None = None,
-) -> Decision:
+    progress: Callable[[RequestedRetraining], Progress] | None = None,
+) -> DriftCheck:
     """Run one drift check of a data set and record the decision.
 
     Data that fail validation give the result `stopped`, not an exception. The user's working tree,
@@ -74,7 +81,7 @@ def look(
             f"params.yaml (commit {commit[:12]}) has no entry drift.{name}; add `{name}: {{}}` "
             "under drift to watch it"
         )
-    shelf = Shelf(home, name)
+    shelf = DriftStore(home, name)
     old = fetch_branches(home, publish.PREFIX)
     with shelf.alone():
         decision = _Look(home, commit, params, name, rule, shelf, progress).take()
@@ -95,8 +102,8 @@ class _Look:
         params: Params,
         name: str,
         rule: DriftRule,
-        shelf: Shelf,
-        progress: Callable[[Asked], Progress] | None,
+        shelf: DriftStore,
+        progress: Callable[[RequestedRetraining], Progress] | None,
     ) -> None:
         self.home, self.commit, self.params, self.name = home, commit, params, name
         self.rule, self.shelf, self.progress = rule, shelf, progress
@@ -106,7 +113,7 @@ class _Look:
     def block(self) -> Dataset:
         return self.params.datasets[self.name]
 
-    def take(self) -> Decision:
+    def take(self) -> DriftCheck:
         origin = baselines.find(self.home, self.name, self.commit)
         if origin is None:
             return self._decision(
@@ -145,11 +152,11 @@ class _Look:
         then = baselines.block(self.home, origin, self.name)
         return then is not None and _reading(then) == _reading(self.block)
 
-    def _state(self, origin: Origin) -> State:
+    def _state(self, origin: Origin) -> DriftState:
         """Return the stored state; a new one if models were trained on other data since."""
         state = self.shelf.state()
         if state is None or state.baseline != origin.key:
-            return State(baseline=origin.key)
+            return DriftState(baseline=origin.key)
         return state
 
     def _fingerprint(self, place: Place, origin: Origin) -> str:
@@ -158,7 +165,7 @@ class _Look:
         rule = self.rule.model_dump(mode="json")
         return sha256_json([place.path, place.content, block, suite, origin.key, rule])
 
-    def _take_stock(self, place: Place, origin: Origin, state: State) -> State:
+    def _take_stock(self, place: Place, origin: Origin, state: DriftState) -> DriftState:
         baseline = baselines.load(self.home, origin, self.name)
         learned = set(baseline.items["sha256"])
         with checked_out(self.home, self.commit, f"drift-{self.name}") as checkout:
@@ -184,7 +191,7 @@ class _Look:
         )
 
     def _test(
-        self, number: int, rows: pd.DataFrame, found: stock.Stock, baseline: Baseline | None
+        self, number: int, rows: pd.DataFrame, found: stock.Stock, baseline: DriftBaseline | None
     ) -> Window:
         items = list(rows["sha256"])
         if baseline is None:
@@ -200,7 +207,7 @@ class _Look:
         )
         return close(number, now(), items, findings, untested, self.rule.alpha)
 
-    def _asked(self, asked: Asked, reason: str) -> tuple[Verdict, str]:
+    def _asked(self, asked: RequestedRetraining, reason: str) -> tuple[DriftVerdict, str]:
         """Return the result for drift after a retraining was already requested."""
         found = "running" if self.progress is None else self.progress(asked)
         said = f"the retraining asked for at {asked.at} (flow run {asked.run})"
@@ -212,10 +219,14 @@ class _Look:
         return "drift", f"{said} published nothing newer, so it is asked for again; {reason}"
 
     def _decision(
-        self, verdict: Verdict, reason: str, origin: Origin | None, state: State | None = None
-    ) -> Decision:
-        about = state or State(baseline="")
-        return Decision(
+        self,
+        verdict: DriftVerdict,
+        reason: str,
+        origin: Origin | None,
+        state: DriftState | None = None,
+    ) -> DriftCheck:
+        about = state or DriftState(baseline="")
+        return DriftCheck(
             dataset=self.name,
             at=now(),
             verdict=verdict,

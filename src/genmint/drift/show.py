@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from genmint.common.escaping import markdown
-from genmint.drift.decision import Asked, Decision, Window
+from genmint.drift.decision import DriftCheck, RequestedRetraining, Window
 
 
-def page(decisions: Sequence[Decision], failures: Mapping[str, str], asked: Asked | None) -> str:
+def page(
+    decisions: Sequence[DriftCheck], failures: Mapping[str, str], asked: RequestedRetraining | None
+) -> str:
     """Return the page of a drift flow: decisions with reasons, then their windows.
 
     Args:
@@ -35,7 +37,7 @@ def page(decisions: Sequence[Decision], failures: Mapping[str, str], asked: Aske
     return "\n".join(lines)
 
 
-def lines_of(decision: Decision) -> list[str]:
+def lines_of(decision: DriftCheck) -> list[str]:
     """Return the latest decision and its windows as lines for a terminal."""
     found = [f"{decision.at}  {decision}"]
     for window in decision.windows:
@@ -53,7 +55,7 @@ def lines_of(decision: Decision) -> list[str]:
     return [*found, *(f"  quarantined: {each}" for each in decision.quarantined)]
 
 
-def _details(decision: Decision) -> list[str]:
+def _details(decision: DriftCheck) -> list[str]:
     lines = []
     for window in decision.windows:
         lines += [f"### {decision.dataset}, window {window.number} {_said(window)}", ""]

@@ -19,8 +19,8 @@ from genmint.data.ingestion.locate import source_path
 from genmint.data.ingestion.settled import settled_reader
 from genmint.data.ingestion.sources import open_source
 from genmint.data.views.spectrogram import to_grid
-from genmint.drift.baseline import Baseline
-from genmint.drift.columns import Finding, Untested, compare
+from genmint.drift.baseline import DriftBaseline
+from genmint.drift.columns import DriftTest, Untested, compare
 from genmint.drift.features import frechet_drift
 from genmint.drift.source import Place
 from genmint.evaluation.extractor import load_extractor
@@ -97,14 +97,14 @@ def cut(table: pd.DataFrame, known: set[str], size: int) -> tuple[list[pd.DataFr
 
 
 def compare_window(
-    baseline: Baseline,
+    baseline: DriftBaseline,
     rows: pd.DataFrame,
     items: Items,
     dataset: Dataset,
     *,
     alpha: float,
     max_categories: int,
-) -> tuple[list[Finding], list[Untested]]:
+) -> tuple[list[DriftTest], list[Untested]]:
     """Test a window: every column of the manifest, and the distance in feature space.
 
     Raises:

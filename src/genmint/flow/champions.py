@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from genmint.common.errors import TemporaryError
 from genmint.common.project import Project
 from genmint.flow.stage import Crew, Say, StageError, run
-from genmint.flow.summary import Verdict
+from genmint.flow.summary import ModelResult
 
 
 def champions(project: Project, names: Sequence[str]) -> dict[str, str | None]:
@@ -50,7 +50,7 @@ def promote(
     before: Mapping[str, str | None],
     crew: Crew,
     say: Say,
-) -> list[Verdict]:
+) -> list[ModelResult]:
     """Run `genmint promote` with the checkout's code; return the result of each model.
 
     Raises:
@@ -71,7 +71,7 @@ def promote(
         raise StageError("promote", message, heals=heals, kinds=kinds)
     after = champions(checkout, names)
     return [
-        Verdict(
+        ModelResult(
             name=each["name"],
             verdict=each["verdict"],
             reason=each["reason"],

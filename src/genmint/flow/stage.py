@@ -53,7 +53,7 @@ _KILLED = re.compile(r"exited with -\d+|exited with (?:130|137|143)\b")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StageOutcome:
     """What DVC did for a stage.
 
     Attributes:
@@ -160,7 +160,7 @@ def reproduce(
     may_train: bool = True,
     pull: bool = False,
     threads: int | None = None,
-) -> list[Outcome]:
+) -> list[StageOutcome]:
     """Let DVC bring these stages up to date, without their dependencies.
 
     Args:
@@ -179,7 +179,7 @@ def reproduce(
     env = {} if may_train else {DEVICE: NO_DEVICE}
     if threads is not None:
         env["OMP_NUM_THREADS"] = str(threads)
-    outcomes: list[Outcome] = []
+    outcomes: list[StageOutcome] = []
     # DVC's --force applies to all given stages, so forced and other stages run separately.
     for forced, part in itertools.groupby(stages, lambda stage: stage.partition("@")[0] in force):
         options = [*(["--force"] if forced else []), *(["--pull"] if pull else [])]
@@ -195,7 +195,7 @@ def _brought_up_to_date(
     crew: Crew,
     say: Say,
     env: dict[str, str],
-) -> list[Outcome]:
+) -> list[StageOutcome]:
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", *options, *stages]
     begun = time.monotonic()
     deadline = begun + _LOCK_SECONDS
@@ -225,7 +225,7 @@ def _brought_up_to_date(
     ends = [begins.get(stage, begun) for stage in stages[1:]] + [time.monotonic()]
     outcomes = []
     for stage, end in zip(stages, ends, strict=True):
-        outcomes.append(Outcome(stage, results.get(stage, "unchanged"), max(0.0, end - begun)))
+        outcomes.append(StageOutcome(stage, results.get(stage, "unchanged"), max(0.0, end - begun)))
         begun = max(begun, end)
     return outcomes
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from genmint.common.escaping import markdown
 from genmint.common.project import Project
 from genmint.flow.publish import Published
-from genmint.flow.stage import Outcome
+from genmint.flow.stage import StageOutcome
 
 # Limits the size of the page, so that it loads fast.
 _PICTURE_BYTES = 400_000
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ModelResult:
     """Result of one model.
 
     Attributes:
@@ -37,7 +37,7 @@ class Verdict:
 
 
 @dataclass
-class Night:
+class FlowResult:
     """Result of one flow.
 
     Attributes:
@@ -51,10 +51,10 @@ class Night:
     """
 
     commit: str
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[StageOutcome] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     where: dict[str, str] = field(default_factory=dict)
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: list[ModelResult] = field(default_factory=list)
     published: Published | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -81,7 +81,7 @@ class Night:
         return "; ".join(parts)
 
 
-def page(night: Night, checkout: Project, tracker: str) -> str:
+def page(night: FlowResult, checkout: Project, tracker: str) -> str:
     """Return the summary page of a flow.
 
     Args:
@@ -106,7 +106,7 @@ def _failures(failures: Mapping[str, str]) -> list[str]:
     return [f"- {name}: **failed**: {markdown(message)}" for name, message in failures.items()]
 
 
-def _verdicts(verdicts: Sequence[Verdict], tracker: str) -> list[str]:
+def _verdicts(verdicts: Sequence[ModelResult], tracker: str) -> list[str]:
     lines = [
         "| model | verdict | champion before | champion now | why |",
         "|---|---|---|---|---|",
@@ -121,7 +121,7 @@ def _verdicts(verdicts: Sequence[Verdict], tracker: str) -> list[str]:
     return [*lines, ""]
 
 
-def _stages(outcomes: Sequence[Outcome], where: Mapping[str, str]) -> list[str]:
+def _stages(outcomes: Sequence[StageOutcome], where: Mapping[str, str]) -> list[str]:
     lines = ["| stage | what DVC did | seconds | where |", "|---|---|---:|---|"]
     for each in outcomes:
         verb, _, name = each.stage.partition("@")

@@ -8,7 +8,7 @@ from genmint.common.errors import ConfigError
 from genmint.common.project import Project
 from genmint.config import load_params
 from genmint.flow.checkout import checked_out
-from genmint.flow.stage import Crew, Outcome, Say, reproduce
+from genmint.flow.stage import Crew, Say, StageOutcome, reproduce
 from genmint.flow.transfer import give_back, obtain, obtain_commit
 
 
@@ -31,7 +31,7 @@ class Order:
     force: tuple[str, ...] = ()
 
 
-def fulfil(home: Project, order: Order, name: str, crew: Crew, say: Say) -> list[Outcome]:
+def fulfil(home: Project, order: Order, name: str, crew: Crew, say: Say) -> list[StageOutcome]:
     """Train and evaluate in a checkout called `name`; results go to the DVC cache or remote.
 
     Raises:
@@ -60,7 +60,7 @@ def train_and_evaluate(
     crew: Crew,
     say: Say,
     threads: int | None = None,
-) -> list[Outcome]:
+) -> list[StageOutcome]:
     """Run both stages in this checkout; stages whose verb is in `force` run in any case."""
     stages = [f"{verb}@{model}" for verb in ("train", "evaluate")]
     return reproduce(checkout, stages, crew=crew, say=say, force=force, threads=threads)

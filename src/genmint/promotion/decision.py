@@ -10,7 +10,7 @@ from genmint.decision.comparison import Ruling
 from genmint.registry.journal_entries import RegistryState, rolled_back
 from genmint.registry.versions import Version
 
-Verdict = Literal[
+PromotionVerdict = Literal[
     "promoted",
     "is champion",
     "not better",
@@ -34,7 +34,7 @@ class Decision:
         alias: the alias that the version gets.
     """
 
-    verdict: Verdict
+    verdict: PromotionVerdict
     reason: str
     alias: Alias
 

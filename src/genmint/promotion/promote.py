@@ -20,7 +20,7 @@ from genmint.config import Params, load_params
 from genmint.decision.comparison import Ruling
 from genmint.promotion import challenge, snapshot
 from genmint.promotion.challenge import Challenger
-from genmint.promotion.decision import Decision, Verdict, decide
+from genmint.promotion.decision import Decision, PromotionVerdict, decide
 from genmint.promotion.evidence import verify
 from genmint.promotion.gate_changes import gate_changes
 from genmint.promotion.key_change import with_key
@@ -42,7 +42,7 @@ _ATTEMPTS = 50
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PromotionResult:
     """Result of promoting one model.
 
     Attributes:
@@ -53,7 +53,7 @@ class Outcome:
     """
 
     name: str
-    verdict: Verdict
+    verdict: PromotionVerdict
     version: str | None
     reason: str
 
@@ -72,7 +72,7 @@ class Outcome:
 
 def promote(
     project: Project, params: Params, names: Sequence[str], *, first: bool = False
-) -> list[Outcome]:
+) -> list[PromotionResult]:
     """Register each gated model, and make those champion that beat the current champion.
 
     Prints one line per model, to stderr if its files cannot be trusted, else to stdout. Manual
@@ -98,7 +98,7 @@ def promote(
         except GenmintError as error:
             if isinstance(error, RegistryError) and not isinstance(error, RegistryMissingError):
                 raise
-            outcome = Outcome(name, "not promoted", None, str(error))
+            outcome = PromotionResult(name, "not promoted", None, str(error))
         print(outcome, file=sys.stderr if outcome.exit_code else sys.stdout, flush=True)
         outcomes.append(outcome)
     return outcomes
@@ -114,7 +114,7 @@ def _verified(project: Project, files: Project, params: Params, name: str) -> Ch
     return Challenger(project, files, now, name, record, challenger_scores(files, name))
 
 
-def _promote_one(registry: Registry, challenger: Challenger, *, first: bool) -> Outcome:
+def _promote_one(registry: Registry, challenger: Challenger, *, first: bool) -> PromotionResult:
     name, record = challenger.name, challenger.record
     # Fail before anything is written that a different key would make invalid.
     Championship(registry).check_journal(name)
@@ -132,7 +132,7 @@ def _promote_one(registry: Registry, challenger: Challenger, *, first: bool) -> 
         if record.mode == "enforce":
             # The record that was just stored may belong to the champion itself.
             settle_all(registry, challenger.params.gates.get(name), name)
-        return Outcome(name, "refused", version.version, gate.reasons(record))
+        return PromotionResult(name, "refused", version.version, gate.reasons(record))
     for _ in range(_ATTEMPTS):
         outcome = _attempt(registry, version, challenger, changes)
         if outcome is not None:
@@ -194,7 +194,7 @@ def _since_the_last(registry: Registry, challenger: Challenger) -> str:
 
 def _attempt(
     registry: Registry, version: Version, challenger: Challenger, changes: str
-) -> Outcome | None:
+) -> PromotionResult | None:
     """Read, decide and write once; return None if another process wrote in between.
 
     Args:
@@ -220,7 +220,7 @@ def _attempt(
         decision = replace(decision, reason=f"{decision.reason}; {changes}")
     if not _apply(registry, version, challenger, decision, registry_state):
         return None
-    return Outcome(name, decision.verdict, version.version, decision.reason)
+    return PromotionResult(name, decision.verdict, version.version, decision.reason)
 
 
 def _compared(

@@ -23,7 +23,7 @@ from genmint.common.project import Project
 from genmint.config import Gate, Params
 from genmint.registry.championship import CHALLENGER, Championship
 from genmint.registry.journal import CHAMPION, PREVIOUS
-from genmint.registry.journal_entries import Kind, RegistryState
+from genmint.registry.journal_entries import EntryKind, RegistryState
 from genmint.registry.registry import Registry
 from genmint.registry.versions import OVERRIDE_TAG, WEIGHTS_TAG, Version
 
@@ -31,7 +31,7 @@ from genmint.registry.versions import OVERRIDE_TAG, WEIGHTS_TAG, Version
 _ATTEMPTS = 50
 _SECONDS_BETWEEN_ATTEMPTS = 0.05
 
-Verdict = Literal[
+ReconcileVerdict = Literal[
     "in order",
     "finished",
     "confirmed",
@@ -44,7 +44,7 @@ Verdict = Literal[
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ReconcileResult:
     """Result of reconciling one model's aliases.
 
     Attributes:
@@ -55,7 +55,7 @@ class Outcome:
     """
 
     name: str
-    verdict: Verdict
+    verdict: ReconcileVerdict
     champion: str | None
     reason: str
 
@@ -69,7 +69,7 @@ class Outcome:
         return printable(f"{self.name}: {self.verdict} ({champion}): {self.reason}")
 
 
-def reconcile(project: Project, params: Params, names: Sequence[str]) -> list[Outcome]:
+def reconcile(project: Project, params: Params, names: Sequence[str]) -> list[ReconcileResult]:
     """Reconcile aliases and journal of each model in one pass; idempotent.
 
     Completes the entries of interrupted writers, then handles manual changes of the aliases. Prints
@@ -83,14 +83,14 @@ def reconcile(project: Project, params: Params, names: Sequence[str]) -> list[Ou
     outcomes = []
     for name in names:
         if registry is None:
-            outcome = Outcome(name, "in order", None, "nothing is registered")
+            outcome = ReconcileResult(name, "in order", None, "nothing is registered")
         else:
             try:
                 outcome = _reconcile_one(registry, params.gates.get(name), name)
             except GenmintError as error:
                 if isinstance(error, RegistryError) and not isinstance(error, RegistryMissingError):
                     raise
-                outcome = Outcome(name, "not fixed", None, str(error))
+                outcome = ReconcileResult(name, "not fixed", None, str(error))
         print(outcome, file=sys.stderr if outcome.exit_code else sys.stdout, flush=True)
         outcomes.append(outcome)
     return outcomes
@@ -122,7 +122,7 @@ def settle_all(registry: Registry, gate: Gate | None, name: str) -> RegistryStat
 
 def settle(
     registry: Registry, gate: Gate | None, name: str, registry_state: RegistryState
-) -> Outcome | None:
+) -> ReconcileResult | None:
     """Accept or revert a manual change, and remove the alias from an inadmissible version.
 
     Args:
@@ -145,7 +145,7 @@ def settle(
         assert registry_state.entry is not None
         Championship(registry).follow(name, registry_state.entry, gate)
         reason = f"`{PREVIOUS}` did not point to the champion to go back to"
-        return Outcome(name, "put back", registry_state.champion, reason)
+        return ReconcileResult(name, "put back", registry_state.champion, reason)
     assert registry_state.champion is not None
     version = registry.get(name, registry_state.champion)
     if version is None:
@@ -164,7 +164,7 @@ def settle(
     return _put_back(registry, gate, name, version, registry_state, problem)
 
 
-def _reconcile_one(registry: Registry, gate: Gate | None, name: str) -> Outcome:
+def _reconcile_one(registry: Registry, gate: Gate | None, name: str) -> ReconcileResult:
     left = [entry.number for entry in Championship(registry).read(name, gate).unsettled]
     if gate is not None and gate.mode == "dry-run":
         return _dry(registry, gate, name)
@@ -185,7 +185,7 @@ def _reconcile_one(registry: Registry, gate: Gate | None, name: str) -> Outcome:
 
 def _finished(
     registry: Registry, name: str, registry_state: RegistryState, left: list[int]
-) -> Outcome:
+) -> ReconcileResult:
     """Complete the last step of an interrupted writer, and return what was incomplete."""
     champion = registry_state.champion
     done = [f"entry {number} was half done" for number in left]
@@ -193,16 +193,16 @@ def _finished(
         Championship(registry).clear_challenger(name, champion)
         done.append(f"`{CHALLENGER}` was left on the champion")
     if done:
-        return Outcome(name, "finished", champion, "; ".join(done))
+        return ReconcileResult(name, "finished", champion, "; ".join(done))
     reason = "aliases and journal agree"
     if champion is None:
         reason += f"; {registry_state.why_none}"
     if registry_state.forged:
         reason += f"; {registry_state.forged}"
-    return Outcome(name, "in order", champion, reason)
+    return ReconcileResult(name, "in order", champion, reason)
 
 
-def _dry(registry: Registry, gate: Gate, name: str) -> Outcome:
+def _dry(registry: Registry, gate: Gate, name: str) -> ReconcileResult:
     """Report without writing: a dry-run gate moves no alias."""
     registry_state = Championship(registry).read(name, gate)
     if registry_state.by_hand:
@@ -211,9 +211,11 @@ def _dry(registry: Registry, gate: Gate, name: str) -> Outcome:
         )
         problem = "there is none" if version is None else Championship(registry).verdict(version)
         reason = f"the alias was moved by hand from {_champion_of(registry_state)}, and stays: "
-        return Outcome(name, "dry-run", registry_state.champion, reason + (problem or "it passed"))
+        return ReconcileResult(
+            name, "dry-run", registry_state.champion, reason + (problem or "it passed")
+        )
     reason = registry_state.problem or "nothing moves"
-    return Outcome(name, "dry-run", registry_state.champion, reason)
+    return ReconcileResult(name, "dry-run", registry_state.champion, reason)
 
 
 def _moved(
@@ -221,10 +223,10 @@ def _moved(
     gate: Gate | None,
     version: Version,
     registry_state: RegistryState,
-    kind: Kind,
-    verdict: Verdict,
+    kind: EntryKind,
+    verdict: ReconcileVerdict,
     reason: str,
-) -> Outcome | None:
+) -> ReconcileResult | None:
     """Record in the journal that a person moved the alias to `version`."""
     name = version.name
     moved = Championship(registry).move_champion(
@@ -236,7 +238,7 @@ def _moved(
         reason=reason,
         user=_found_by(),
     )
-    return Outcome(name, verdict, version.version, reason) if moved else None
+    return ReconcileResult(name, verdict, version.version, reason) if moved else None
 
 
 def _put_back(
@@ -246,7 +248,7 @@ def _put_back(
     version: Version | None,
     registry_state: RegistryState,
     problem: str,
-) -> Outcome | None:
+) -> ReconcileResult | None:
     """Restore the alias to the version of the journal, if that version may be champion.
 
     Args:
@@ -282,12 +284,12 @@ def _put_back(
         left=version if back is None else None,
     )
     champion = None if back is None else back.version
-    return Outcome(name, "put back", champion, reason) if moved else None
+    return ReconcileResult(name, "put back", champion, reason) if moved else None
 
 
 def _withdraw(
     registry: Registry, gate: Gate | None, name: str, registry_state: RegistryState, problem: str
-) -> Outcome | None:
+) -> ReconcileResult | None:
     """Remove the champion, because the journal's version may no longer be champion."""
     entry = registry_state.entry
     assert entry is not None
@@ -312,12 +314,12 @@ def _withdraw(
         f". `genmint rollback {name} --reason …` goes back to an earlier champion, and "
         f"`genmint promote {name}` makes the next model that passes its gate champion"
     )
-    return Outcome(name, "withdrawn", None, reason + way_out) if moved else None
+    return ReconcileResult(name, "withdrawn", None, reason + way_out) if moved else None
 
 
 def _taken_away(
     registry: Registry, gate: Gate | None, name: str, registry_state: RegistryState
-) -> Outcome | None:
+) -> ReconcileResult | None:
     """Restore a deleted alias, unless an override on its version justifies the deletion."""
     entry = registry_state.entry
     assert entry is not None
@@ -339,7 +341,7 @@ def _taken_away(
             user=_found_by(),
             left=version,
         )
-        return Outcome(name, "overridden", None, reason) if moved else None
+        return ReconcileResult(name, "overridden", None, reason) if moved else None
     unfit = Championship(registry).why_not(name, entry.champion, gate)
     if unfit is not None:
         return _withdraw(registry, gate, name, registry_state, f"{entry.champion}: {unfit}")

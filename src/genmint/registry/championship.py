@@ -13,7 +13,7 @@ from genmint.common.project_key import key_file
 from genmint.config import Gate
 from genmint.registry import entries, journal, signature, version_notes, versions
 from genmint.registry.admission import Admission
-from genmint.registry.journal_entries import Entry, Kind, Move, NamedVersion, RegistryState
+from genmint.registry.journal_entries import Entry, EntryKind, Move, NamedVersion, RegistryState
 from genmint.registry.registry import Registry
 from genmint.registry.versions import Version
 from genmint.tracking.write_conflicts import put
@@ -122,7 +122,7 @@ class Championship:
         gate: Gate | None,
         *,
         registry_state: RegistryState,
-        kind: Kind,
+        kind: EntryKind,
         reason: str,
         user: str,
         left: Version | None = None,

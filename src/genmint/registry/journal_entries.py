@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-Kind = Literal["promotion", "rollback", "by-hand", "override", "reverted", "withdrawn"]
+EntryKind = Literal["promotion", "rollback", "by-hand", "override", "reverted", "withdrawn"]
 
 
 class NamedVersion(NamedTuple):
@@ -90,7 +90,7 @@ class Entry:
 class Move:
     """Content of a new entry; the fields are those of `Entry`."""
 
-    kind: Kind
+    kind: EntryKind
     version: str | None
     reason: str
     user: str = ""

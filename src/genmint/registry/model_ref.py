@@ -12,7 +12,7 @@ _FORM = re.compile(r"(?P<name>[a-z][a-z0-9-]*)(?:@(?P<alias>[\w-]+)|/(?P<version
 
 
 @dataclass(frozen=True)
-class Target:
+class ModelRef:
     """A model with an alias or a version number; if both are None, the local model."""
 
     name: str

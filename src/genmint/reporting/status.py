@@ -24,7 +24,7 @@ from genmint.stages import gate
 
 
 @dataclass
-class State:
+class ModelStatus:
     """State of one model; each of the `problems` names the command that fixes it."""
 
     name: str
@@ -44,7 +44,7 @@ def status(project: Project, params: Params) -> int:
     registry, problem = _registry(project)
     states = []
     for name in params.models:
-        state = State(name)
+        state = ModelStatus(name)
         try:
             _describe(project, params, registry, state)
         except RegistryError as error:
@@ -81,7 +81,9 @@ def _registry(project: Project) -> tuple[Registry | None, str]:
         return None, f"registry: {error}"
 
 
-def _describe(project: Project, params: Params, registry: Registry | None, state: State) -> None:
+def _describe(
+    project: Project, params: Params, registry: Registry | None, state: ModelStatus
+) -> None:
     """Determine the state of one model."""
     name = state.name
     weights = project.model(name) / WEIGHTS
@@ -111,7 +113,7 @@ def _describe(project: Project, params: Params, registry: Registry | None, state
     )
 
 
-def _record(project: Project, params: Params, name: str, state: State) -> Record | None:
+def _record(project: Project, params: Params, name: str, state: ModelStatus) -> Record | None:
     """Return the gate record if it matches the current files, else add a problem."""
     if not project.gate_record(name).is_file():
         state.problems.append(f"is trained but not gated. Run `dvc repro gate@{name}`.")
@@ -131,7 +133,7 @@ def _record(project: Project, params: Params, name: str, state: State) -> Record
 
 
 def _compare_version(
-    registry: Registry, state: State, digest: str | None, record: Record | None
+    registry: Registry, state: ModelStatus, digest: str | None, record: Record | None
 ) -> Version | None:
     """Compare the current files with the version and the run of these weights."""
     name = state.name
@@ -156,7 +158,10 @@ def _compare_version(
 
 
 def _compare_champion(
-    state: State, registry_state: RegistryState, version: Version | None, record: Record | None
+    state: ModelStatus,
+    registry_state: RegistryState,
+    version: Version | None,
+    record: Record | None,
 ) -> None:
     """Compare aliases, journal and gate records."""
     name = state.name

@@ -15,7 +15,7 @@ import httpx
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
-from genmint.flow.stage import Outcome, Say, begun_stage
+from genmint.flow.stage import Say, StageOutcome, begun_stage
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -50,7 +50,9 @@ class Attempts:
 
         return hear
 
-    def over_all(self, outcomes: Sequence[Outcome], others: Collection[str] = ()) -> list[Outcome]:
+    def over_all(
+        self, outcomes: Sequence[StageOutcome], others: Collection[str] = ()
+    ) -> list[StageOutcome]:
         """Return the outcomes of the last attempt, with "ran" for stages that earlier ones started.
 
         `others` are stages started by runs that this run had requested.

@@ -41,7 +41,7 @@ class Change:
     found: dict[str, Any] | None
     adopt: bool = False
     fields: dict[str, Any] = field(default_factory=dict)
-    plan: schedules.Plan = field(default_factory=schedules.Plan)
+    plan: schedules.ScheduleChanges = field(default_factory=schedules.ScheduleChanges)
     triggers: bool = False
     waits_for: list[str] = field(default_factory=list)
 

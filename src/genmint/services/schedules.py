@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Plan:
+class ScheduleChanges:
     """Required changes of the schedules of one deployment.
 
     Attributes:
@@ -53,7 +53,9 @@ class Plan:
         ]
 
 
-def compare(wanted: list[dict[str, Any]], found: list[dict[str, Any]], *, adopt: bool) -> Plan:
+def compare(
+    wanted: list[dict[str, Any]], found: list[dict[str, Any]], *, adopt: bool
+) -> ScheduleChanges:
     """Plan the changes that turn the server's schedules into those of the file.
 
     Args:
@@ -62,7 +64,7 @@ def compare(wanted: list[dict[str, Any]], found: list[dict[str, Any]], *, adopt:
         adopt: the deployment had no label so far. The origin of its schedules is then unknown, and
             all are replaced, as `prefect deploy` would do.
     """
-    plan, left = Plan(), list(found)
+    plan, left = ScheduleChanges(), list(found)
     for each in wanted:
         slug = slug_of(each)
         alike = [has for has in left if _agrees(each, has) and _may_be(has, slug, adopt=adopt)]
@@ -89,7 +91,7 @@ def compare(wanted: list[dict[str, Any]], found: list[dict[str, Any]], *, adopt:
     return plan
 
 
-def remove(client: SyncPrefectClient, deployment: str, plan: Plan) -> None:
+def remove(client: SyncPrefectClient, deployment: str, plan: ScheduleChanges) -> None:
     """Delete the schedules that the plan removes; call this before `add`."""
     for each in plan.remove:
         delete(client, deployment, each["id"])
@@ -100,7 +102,7 @@ def delete(client: SyncPrefectClient, deployment: str, schedule: str) -> None:
     api.delete(client, f"/deployments/{deployment}/schedules/{schedule}")
 
 
-def add(client: SyncPrefectClient, deployment: str, plan: Plan) -> None:
+def add(client: SyncPrefectClient, deployment: str, plan: ScheduleChanges) -> None:
     """Create and update schedules according to the plan."""
     path = f"/deployments/{deployment}/schedules"
     for id_, changed in plan.update.items():
@@ -148,7 +150,7 @@ def _kept(has: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _keep_paused(wanted: list[dict[str, Any]], plan: Plan) -> None:
+def _keep_paused(wanted: list[dict[str, Any]], plan: ScheduleChanges) -> None:
     """Keep a schedule paused that was paused by hand and then changed in the file."""
     unsaid = {slug_of(each) for each in wanted if each["active"] is None}
     for each in plan.add:

@@ -15,7 +15,7 @@ from genmint.common.files import read_json, sha256_bytes, sha256_file, write_jso
 from genmint.common.project import Project
 from genmint.common.reading import parse_json
 from genmint.config import Params
-from genmint.decision.gate import Source, Sources, decide
+from genmint.decision.gate import GateInput, Sources, decide
 from genmint.decision.gate_record import Check, Record
 
 
@@ -165,31 +165,31 @@ def _escape(text: str) -> str:
     return text.replace("[", "\\[")
 
 
-def _bytes(project: Project, path: Path, *, needed: bool = True) -> Source:
+def _bytes(project: Project, path: Path, *, needed: bool = True) -> GateInput:
     file = path.relative_to(project.root).as_posix()
     try:
-        return Source(file, sha256=sha256_file(path))
+        return GateInput(file, sha256=sha256_file(path))
     except FileNotFoundError:
         if not needed:
-            return Source(file)
-        return Source(file, problem=f"{file} is missing")
+            return GateInput(file)
+        return GateInput(file, problem=f"{file} is missing")
     except OSError as error:
-        return Source(file, problem=f"{file} cannot be read: {error.strerror}")
+        return GateInput(file, problem=f"{file} cannot be read: {error.strerror}")
 
 
-def _json(project: Project, path: Path) -> Source:
+def _json(project: Project, path: Path) -> GateInput:
     file = path.relative_to(project.root).as_posix()
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        return Source(file, problem=f"{file} is missing")
+        return GateInput(file, problem=f"{file} is missing")
     except OSError as error:
-        return Source(file, problem=f"{file} cannot be read: {error.strerror}")
+        return GateInput(file, problem=f"{file} cannot be read: {error.strerror}")
     digest = sha256_bytes(data)
     try:
         content = parse_json(data, file)
     except GenmintError:
-        return Source(file, sha256=digest, problem=f"{file} is not valid JSON")
+        return GateInput(file, sha256=digest, problem=f"{file} is not valid JSON")
     if not isinstance(content, dict):
-        return Source(file, sha256=digest, problem=f"{file} is not a map of names to values")
-    return Source(file, sha256=digest, content=content)
+        return GateInput(file, sha256=digest, problem=f"{file} is not a map of names to values")
+    return GateInput(file, sha256=digest, content=content)

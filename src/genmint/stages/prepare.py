@@ -20,7 +20,7 @@ from genmint.data import agreement, manifest, packing, quarantine, stacking
 from genmint.data.ingestion.items import Items
 from genmint.data.ingestion.settled import settled_reader
 from genmint.data.ingestion.sources import open_source
-from genmint.data.packing import Plan, Segment
+from genmint.data.packing import PackingPlan, Segment
 from genmint.data.prepared import SPLITS, Meta, Split
 from genmint.data.splitting import assignment, duplicates
 
@@ -133,7 +133,7 @@ def _numbers(table: pa.Table, classes: dict[str, int]) -> npt.NDArray[np.int64] 
 
 def plan_of(
     name: str, table: pa.Table, dataset: ImageDataset | AudioDataset, classes: dict[str, int]
-) -> Plan:
+) -> PackingPlan:
     """Return the assignment of items to splits.
 
     Args:
@@ -147,7 +147,7 @@ def plan_of(
     """
     near = assignment.near_duplicates(table, dataset)
     found = assignment.assign(name, table, dataset, near)
-    return Plan(
+    return PackingPlan(
         table["path"],
         table["sha256"],
         found,
@@ -209,7 +209,7 @@ def _prepare_stacks(
     name: str,
     resolution: int,
     stack: Stack,
-    plan: Plan,
+    plan: PackingPlan,
     items: Items,
     classes: dict[str, int],
 ) -> Meta:

@@ -144,7 +144,7 @@ class Grids(Batches):
         self._indices.restore(state)
 
 
-class Items(Batches):
+class SequenceBatches(Batches):
     """Random batches of N×T sequences, in successive segments of `bptt` symbols.
 
     The first symbol of each sequence is predicted from the symbol `start`. Only the first segment
@@ -326,4 +326,4 @@ def batches(
         return Grids(data, indices, rank, world, labels=labels)
     assert bptt is not None
     assert spec.symbols is not None
-    return Items(data, indices, bptt, spec.symbols, rank, world, labels=labels)
+    return SequenceBatches(data, indices, bptt, spec.symbols, rank, world, labels=labels)

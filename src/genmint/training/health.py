@@ -59,7 +59,7 @@ class Explosions:
         return False
 
 
-class Probe:
+class NonFiniteFinder:
     """Finds the first layer with an output or gradient that is not finite.
 
     Attributes:

@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass
 
 from genmint.models.shared.family import Family
-from genmint.training.loop import Outcome
+from genmint.training.loop import TrainingResult
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Trained:
 
     seed: int
     model: Family
-    outcome: Outcome
+    outcome: TrainingResult
 
 
 def best_of(trained: list[Trained]) -> Trained:

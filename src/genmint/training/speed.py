@@ -38,7 +38,7 @@ _MARGIN = 1.05
 
 
 @dataclass(frozen=True)
-class Setting:
+class SpeedOptions:
     """A combination of training settings.
 
     Attributes:
@@ -95,7 +95,7 @@ def bench(project: Project, params: Params, name: str, seconds: float) -> None:
     unused = unused_gpu()
     if unused is not None:
         print(f"{name}: {unused}", file=sys.stderr, flush=True)  # noqa: T201
-    present = Setting(
+    present = SpeedOptions(
         resolve_precision(config, device), resolve_compile(config, device), config.channels_last
     )
     settings = [present, *(s for s in _settings(config, spec, device) if s != present)]
@@ -116,13 +116,13 @@ def measure(
     config: ModelConfig,
     spec: DataSpec,
     train: torch.Tensor,
-    settings: list[Setting],
+    settings: list[SpeedOptions],
     device: torch.device,
     seconds: float,
     tell: Callable[[str], object] = lambda _: None,
     *,
     labels: torch.Tensor | None = None,
-) -> dict[Setting, Timing]:
+) -> dict[SpeedOptions, Timing]:
     """Time each setting.
 
     Args:
@@ -151,7 +151,7 @@ def measure(
         for _ in range(_WARM_UP):
             next(steps)
         runs[setting] = (steps, start)
-    rates: dict[Setting, list[tuple[float, float]]] = {setting: [] for setting in settings}
+    rates: dict[SpeedOptions, list[tuple[float, float]]] = {setting: [] for setting in settings}
     for number in range(_ROUNDS):
         for setting, (steps, _) in runs.items():
             tell(f"round {number + 1} of {_ROUNDS}: {setting}")
@@ -166,10 +166,12 @@ def measure(
     }
 
 
-def advice(name: str, config: ModelConfig, present: Setting, timings: dict[Setting, Timing]) -> str:
+def advice(
+    name: str, config: ModelConfig, present: SpeedOptions, timings: dict[SpeedOptions, Timing]
+) -> str:
     """What to set, in a line or two; counts the start of every setting over all of its steps."""
 
-    def total(setting: Setting) -> float:
+    def total(setting: SpeedOptions) -> float:
         timing = timings[setting]
         return timing.start + config.steps / timing.steps
 
@@ -185,7 +187,7 @@ def advice(name: str, config: ModelConfig, present: Setting, timings: dict[Setti
     return said
 
 
-def _settings(config: ModelConfig, spec: DataSpec, device: torch.device) -> Iterator[Setting]:
+def _settings(config: ModelConfig, spec: DataSpec, device: torch.device) -> Iterator[SpeedOptions]:
     offered = ["fp32", "bf16", "fp16"] if device.type == "cuda" else ["fp32", "bf16"]
     precisions = [name for name in offered if can_compute(config, name, device)]
     compiles = [False]
@@ -199,7 +201,7 @@ def _settings(config: ModelConfig, spec: DataSpec, device: torch.device) -> Iter
     for precision in precisions:
         for compiled in compiles:
             for layout in layouts:
-                yield Setting(precision, compiled, layout)
+                yield SpeedOptions(precision, compiled, layout)
 
 
 def _steps(stepper: Stepper, window: int) -> Iterator[int]:
@@ -231,7 +233,11 @@ def _wait(device: torch.device) -> None:
 
 
 def _table(
-    title: str, unit: str, config: ModelConfig, present: Setting, timings: dict[Setting, Timing]
+    title: str,
+    unit: str,
+    config: ModelConfig,
+    present: SpeedOptions,
+    timings: dict[SpeedOptions, Timing],
 ) -> Table:
     table = Table(title=title, box=None, padding=(0, 2), title_justify="left")
     for heading in ("setting", unit, "ratio", "start, s", f"{config.steps} steps, s"):

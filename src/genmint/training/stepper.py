@@ -22,10 +22,10 @@ from genmint.models.shared.noise import Noise
 from genmint.training.augmentation import augmented
 from genmint.training.batches import Batch, batches
 from genmint.training.distributed import Ranks, objective, synchronise
-from genmint.training.health import Probe, layer_norms
+from genmint.training.health import NonFiniteFinder, layer_norms
 from genmint.training.optimisers import Descent
 from genmint.training.state import on_cpu, on_device
-from genmint.training.window import Window
+from genmint.training.window import LossWindow
 
 # Seed purposes: order of the data, and the model's noise. Another constant is used for initial
 # weights.
@@ -107,7 +107,7 @@ class Stepper:
         }
         self._turns = model.turns()
         turns = Counter(turn.group for turn in self._turns)
-        self.window = Window(
+        self.window = LossWindow(
             {group: turns[group] for group in self._descents}, config.validate_every, self._device
         )
         self._ranks = ranks
@@ -124,7 +124,9 @@ class Stepper:
             return self.model
         return cast(Family, self._average.module)
 
-    def step(self, step: int, *, measure: bool = False, probe: Probe | None = None) -> int:
+    def step(
+        self, step: int, *, measure: bool = False, probe: NonFiniteFinder | None = None
+    ) -> int:
         """Run step `step`, counted from 0.
 
         Args:
@@ -143,7 +145,7 @@ class Stepper:
             self._average.update_parameters(self.model)
         return amount
 
-    def _turn(self, turn: Turn, step: int, measure: bool, probe: Probe | None) -> int:
+    def _turn(self, turn: Turn, step: int, measure: bool, probe: NonFiniteFinder | None) -> int:
         descent = self._descents[turn.group]
         descent.clear()
         parts = self.config.accumulate

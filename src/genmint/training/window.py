@@ -29,7 +29,7 @@ class Bad:
     count: int
 
 
-class Window:
+class LossWindow:
     """Losses and scalars on the device, since reading a loss would synchronise in every step."""
 
     def __init__(self, turns: dict[str, int], size: int, device: torch.device) -> None:

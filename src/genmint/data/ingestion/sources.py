@@ -23,7 +23,7 @@ from genmint.data.arrays import load_array
 from genmint.data.ingestion import notes
 from genmint.data.ingestion.content_store import content_stores
 from genmint.data.ingestion.fetch import RemoteFile, fetch
-from genmint.data.ingestion.items import ArrayItems, FileItems, Items, Part
+from genmint.data.ingestion.items import ArrayItems, ArrayPart, FileItems, Items
 from genmint.data.ingestion.left_out import sentence
 from genmint.data.ingestion.locate import existing_source
 from genmint.data.ingestion.pointers import refuse_absent
@@ -327,7 +327,7 @@ class Mnist:
             if self.dataset.labels != "none":
                 labels = read_idx(folder / f"{prefix}-labels-idx1-ubyte").astype(np.str_)
             images = read_idx(folder / f"{prefix}-images-idx3-ubyte")
-            parts.append(Part(split, images, labels, split))
+            parts.append(ArrayPart(split, images, labels, split))
         return ArrayItems(tuple(parts), item_reader_of(self.dataset))
 
 
@@ -358,5 +358,5 @@ def _array_items(folder: Path, name: str, dataset: ImageDataset | AudioDataset) 
     way_out = f"Run `dvc repro -f ingest@{folder.name}`."
     rows = load_array(folder / f"{name}.npy", way_out, mapped=True)
     labels = load_array(folder / "labels.npy", way_out)
-    part = Part(name, rows, labels if dataset.labels == "source" else None, None)
+    part = ArrayPart(name, rows, labels if dataset.labels == "source" else None, None)
     return ArrayItems((part,), item_reader_of(dataset))

@@ -17,7 +17,7 @@ from genmint.config import Optimiser, RNNConfig, SamplingConfig
 from genmint.data.views.spec import DataSpec, Observation
 from genmint.models.rnn import drawing, recurrent, states, weight_noise
 from genmint.models.rnn.network import RecurrentNetwork
-from genmint.models.rnn.states import Part, State
+from genmint.models.rnn.states import BatchPart, RecurrentState
 from genmint.models.rnn.weight_noise import Posterior
 from genmint.models.shared.abilities import Reader
 from genmint.models.shared.blocks import ROWS, in_labelled_blocks, seeded
@@ -56,7 +56,7 @@ class RNN(RecurrentNetwork, Reader):
             if config.weight_noise
             else None
         )
-        self._carried: State | None = None
+        self._carried: RecurrentState | None = None
         self._seen = 1
 
     def optimisers(self) -> dict[str, tuple[Optimiser, list[nn.Parameter]]]:
@@ -68,8 +68,8 @@ class RNN(RecurrentNetwork, Reader):
         return (Turn("rnn"),)
 
     def forward(
-        self, inputs: Tensor, state: State | None, labels: Tensor | None = None
-    ) -> tuple[Tensor, State]:
+        self, inputs: Tensor, state: RecurrentState | None, labels: Tensor | None = None
+    ) -> tuple[Tensor, RecurrentState]:
         """Logits of the next symbol after each of `inputs`.
 
         Args:
@@ -82,7 +82,7 @@ class RNN(RecurrentNetwork, Reader):
         Returns:
             float32 N×T×symbols and the state after the last symbol. Dropout is not applied.
         """
-        whole = Part(inputs, state, {}, labels)
+        whole = BatchPart(inputs, state, {}, labels)
         count = recurrent.parts_of(len(inputs), inputs.shape[1], inputs.device)
         if count == 1 or torch.is_grad_enabled():
             return self._logits(whole)
@@ -107,13 +107,13 @@ class RNN(RecurrentNetwork, Reader):
         rows, length = len(batch), batch.shape[1] - 1
         symbols = rows * length
 
-        def nats(part: Part) -> tuple[Tensor, State]:
+        def nats(part: BatchPart) -> tuple[Tensor, RecurrentState]:
             logits, after = self._logits(part._replace(symbols=part.symbols[:, :-1]))
             targets = part.symbols[:, 1:].flatten()
             loss = functional.cross_entropy(logits.flatten(0, 1), targets, reduction="sum")
             return loss / symbols, states.detached(after)
 
-        whole = Part(batch, state, self._masks(noise, rows, length), labels)
+        whole = BatchPart(batch, state, self._masks(noise, rows, length), labels)
         parts = states.cut(whole, recurrent.parts_of(rows, length, batch.device), len(self.layers))
         with weight_noise.in_place_of(self, self._drawn_weights(noise)):
             loss, after = recurrent.summed(nats, parts, list(self._means().values()))
@@ -124,11 +124,11 @@ class RNN(RecurrentNetwork, Reader):
             loss, scalars["complexity"] = loss + complexity, complexity.detach()
         return Loss(loss, scalars)
 
-    def carried(self) -> State | None:
+    def carried(self) -> RecurrentState | None:
         """State after the last batch."""
         return self._carried
 
-    def carry(self, carried: State | None) -> None:
+    def carry(self, carried: RecurrentState | None) -> None:
         """Set the state that the next batch continues from."""
         self._carried = carried
 
@@ -282,7 +282,7 @@ class RNN(RecurrentNetwork, Reader):
         """Symbols N×T that follow `begun` (N×P), for uniform noise N×T."""
         rows, length = noise.shape
         drawn = torch.empty(rows, length, dtype=torch.int64, device=noise.device)
-        state: State | None = None
+        state: RecurrentState | None = None
         given, symbol = begun[:, :-1], begun[:, -1:]
         for first in range(0, given.shape[1], _PASS):
             _, state = self(given[:, first : first + _PASS], state, labels)
@@ -315,7 +315,7 @@ class RNN(RecurrentNetwork, Reader):
     ) -> Iterator[tuple[slice, Tensor]]:
         """Nats of every symbol of N×(T+1) except the first, in blocks of rows; float64 rows×T."""
         for rows, block, of in in_labelled_blocks(sequences, labels, self.device):
-            state: State | None = None
+            state: RecurrentState | None = None
             parts = []
             for start in range(0, block.shape[1] - 1, _PASS):
                 piece = block[:, start : start + _PASS + 1]
@@ -345,7 +345,7 @@ class RNN(RecurrentNetwork, Reader):
             drawn |= weight_noise.dropped(recurrent_ones, self.config.recurrent_dropout, noise)
         return drawn
 
-    def _logits(self, part: Part) -> tuple[Tensor, State]:
+    def _logits(self, part: BatchPart) -> tuple[Tensor, RecurrentState]:
         x = self._embedded(part.symbols, part.labels)
         hidden, after = self._unroll(x, part.state, part.masks)
         return self._read_out(hidden.contiguous()).float(), after

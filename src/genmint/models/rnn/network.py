@@ -22,7 +22,7 @@ from genmint.data.views import mulaw
 from genmint.data.views.spec import DataSpec
 from genmint.models.rnn.attention import PastAttention
 from genmint.models.rnn.levels import smooth_levels
-from genmint.models.rnn.states import State
+from genmint.models.rnn.states import RecurrentState
 from genmint.models.shared.conditioning import classes_of
 from genmint.models.shared.noise import Noise
 
@@ -152,7 +152,7 @@ class RecurrentNetwork(nn.Module):
             self.output.weight.copy_(smooth_levels(self.symbols, _OUTPUT_FEATURES) @ mix * spread)
 
     def _masks(self, noise: Noise, rows: int, length: int) -> dict[int, Tensor]:
-        """Dropout masks by layer, see `states.Part`; empty without dropout.
+        """Dropout masks by layer, see `states.BatchPart`; empty without dropout.
 
         Each value between layers is dropped independently (Zaremba et al. 2014). With
         `variational_dropout` a mask is shared by all symbols of the batch, and is also applied at
@@ -188,8 +188,8 @@ class RecurrentNetwork(nn.Module):
         return self.output(hidden)  # type: ignore[no-any-return]
 
     def _unroll(
-        self, x: Tensor, state: State | None, masks: Mapping[int, Tensor]
-    ) -> tuple[Tensor, State]:
+        self, x: Tensor, state: RecurrentState | None, masks: Mapping[int, Tensor]
+    ) -> tuple[Tensor, RecurrentState]:
         """Input of `output`, N×T×hidden, for embedded symbols N×T×embedding; and the state after.
 
         With `residual` a layer adds its output to its input (Kim et al. 2017, section 2.1.2). With
@@ -198,7 +198,7 @@ class RecurrentNetwork(nn.Module):
         """
         depth = len(self.layers)
         before: Sequence[Any] = [None] * (depth + 2) if state is None else state
-        after: State = []
+        after: RecurrentState = []
         if self.window is not None:
             past = before[depth]
             if past is None:

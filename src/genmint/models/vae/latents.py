@@ -127,7 +127,7 @@ class Mixture:
 Prior = StandardNormal | Mixture
 
 
-class SecondLevel(nn.Module):
+class SecondLevelNetworks(nn.Module):
     """q(z2|z1) and p(z1|z2) of two stochastic layers (Burda et al. 2016, section 5)."""
 
     def __init__(self, config: VAEConfig) -> None:
@@ -161,7 +161,7 @@ class Latents(nn.Module):
         """Create the modules; `shape` is (C, H, W) of the data."""
         super().__init__()
         self.first = config.latent
-        self.second = SecondLevel(config) if config.second_level is not None else None
+        self.second = SecondLevelNetworks(config) if config.second_level is not None else None
         top = config.second_level.latent if config.second_level is not None else 0
         self.width = config.latent + top
         self.pseudo_inputs: nn.Parameter | None = None

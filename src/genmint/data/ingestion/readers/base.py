@@ -16,7 +16,7 @@ class UnreadableError(Exception):
     """Reason why one item is unreadable; stored as its `error` in the manifest."""
 
 
-class Reader(Protocol):
+class FileReader(Protocol):
     """Describes files of one kind for the manifest.
 
     Attributes:
@@ -35,7 +35,7 @@ class Reader(Protocol):
         """
 
 
-class ItemReader(Reader, Protocol):
+class ItemReader(FileReader, Protocol):
     """Also loads files as items of the prepared shape; texts are streamed instead."""
 
     @property

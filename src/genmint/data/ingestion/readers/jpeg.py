@@ -35,7 +35,7 @@ _ATTEMPTS = 24
 
 
 @dataclass
-class _Found:
+class _JpegContent:
     """Parsed content of a file.
 
     Attributes:
@@ -109,8 +109,8 @@ def _with_noise(content: bytes, ends: list[int]) -> Iterator[bytes]:
     yield content[start:]
 
 
-def _read(stream: BinaryIO, max_pixels: int) -> tuple[_Found, Container]:
-    found = _Found(bytearray(b"\xff\xd8"))
+def _read(stream: BinaryIO, max_pixels: int) -> tuple[_JpegContent, Container]:
+    found = _JpegContent(bytearray(b"\xff\xd8"))
     while True:
         marker = _marker(stream)
         if marker == _EOI:
@@ -142,7 +142,7 @@ def _read(stream: BinaryIO, max_pixels: int) -> tuple[_Found, Container]:
     return found, Container("JPEG", *size, 8, 1, orientation, bytes(found.content), _profile(found))
 
 
-def _profile(found: _Found) -> bytes:
+def _profile(found: _JpegContent) -> bytes:
     """Return the colour profile; an invalid byte if a part is missing."""
     if not found.profile:
         return b""
@@ -161,7 +161,7 @@ def _marker(stream: BinaryIO) -> int:
     return byte[0]
 
 
-def _frame(found: _Found, marker: int, data: bytes, max_pixels: int) -> None:
+def _frame(found: _JpegContent, marker: int, data: bytes, max_pixels: int) -> None:
     if found.frame:
         raise UnreadableError("damaged image: two JPEG frames in one file")
     if marker not in (*_SEQUENTIAL, *_PROGRESSIVE):
@@ -180,7 +180,7 @@ def _frame(found: _Found, marker: int, data: bytes, max_pixels: int) -> None:
         found.sampling[data[start]] = (across, down)
 
 
-def _scan(found: _Found, stream: BinaryIO, header: bytes) -> None:
+def _scan(found: _JpegContent, stream: BinaryIO, header: bytes) -> None:
     """Read the entropy-coded data of a scan and count its restart intervals."""
     if not found.frame:
         raise UnreadableError("damaged image: a JPEG scan before the frame header")
@@ -206,7 +206,7 @@ def _scan(found: _Found, stream: BinaryIO, header: bytes) -> None:
     found.content += data
 
 
-def _units(found: _Found, components: list[int]) -> tuple[int, int]:
+def _units(found: _JpegContent, components: list[int]) -> tuple[int, int]:
     """Return the number of coded units (MCUs) of a scan, and of blocks per unit."""
     across = max(factors[0] for factors in found.sampling.values())
     down = max(factors[1] for factors in found.sampling.values())
@@ -219,7 +219,7 @@ def _units(found: _Found, components: list[int]) -> tuple[int, int]:
     return units, sum(a * d for a, d in (found.sampling[each] for each in components))
 
 
-def _entropy(found: _Found, stream: BinaryIO) -> bytes:
+def _entropy(found: _JpegContent, stream: BinaryIO) -> bytes:
     """Read the data up to the next marker, where the stream is left."""
     # Noise at the best quality takes about three bytes per pixel.
     most = 4 * found.width * found.height * max(1, len(found.sampling)) + 65_536

@@ -39,7 +39,7 @@ _MOST_CHUNKS = 100_000
 
 
 @dataclass
-class _Found:
+class _PngContent:
     header: bytes = b""
     palette: bytes = b""
     transparency: bytes = b""
@@ -59,7 +59,7 @@ def read(stream: BinaryIO, max_pixels: int) -> Container:
     Raises:
         UnreadableError: the file is damaged, truncated or too large.
     """
-    found = _Found()
+    found = _PngContent()
     for _ in range(_MOST_CHUNKS):
         length, kind = struct.unpack(">I4s", read_exactly(stream, 8, "its list of chunks"))
         if not found.header and kind != b"IHDR":
@@ -71,7 +71,7 @@ def read(stream: BinaryIO, max_pixels: int) -> Container:
     raise UnreadableError(f"damaged image: more than {_MOST_CHUNKS} chunks")
 
 
-def _take(found: _Found, stream: BinaryIO, kind: bytes, length: int, max_pixels: int) -> None:
+def _take(found: _PngContent, stream: BinaryIO, kind: bytes, length: int, max_pixels: int) -> None:
     if kind == b"IHDR":
         if found.header:
             raise UnreadableError("damaged image: two PNG headers in one file")
@@ -157,7 +157,7 @@ def _skip(stream: BinaryIO, kind: bytes, length: int) -> None:
         raise UnreadableError(f"damaged image: wrong checksum of its {name} chunk")
 
 
-def _container(found: _Found) -> Container:
+def _container(found: _PngContent) -> Container:
     if not found.data:
         raise UnreadableError("damaged image: a PNG file without image data")
     width, height, depth, colour = struct.unpack(">IIBB", found.header[:10])
