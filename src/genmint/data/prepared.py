@@ -13,9 +13,10 @@ from pydantic import model_validator
 
 from genmint.common.errors import DataError
 from genmint.common.files import read_json, sha256_file
+from genmint.common.types import Kind
 from genmint.config.base import Frozen, from_json
 from genmint.config.datasets import Spectrogram
-from genmint.config.models.base import Kind, View
+from genmint.config.models.base import View
 from genmint.data.arrays import load_array
 from genmint.data.splitting.fingerprints import Fingerprints
 from genmint.data.views.spec import DataSpec

@@ -13,11 +13,11 @@ from pydantic import Field, model_validator
 from genmint.common.files import sha256_json
 from genmint.config.base import Frozen
 from genmint.config.gates import ChampionRule
+from genmint.config.metric_catalogue import Direction
 from genmint.decision import intervals
 from genmint.decision.gate import number
 from genmint.decision.intervals import Interval
 
-Direction = Literal["higher", "lower"]
 Aim = Literal["superior", "non-inferior"]
 
 # Metrics that equal a constant times the mean log-likelihood of the held-out items. Each maps to

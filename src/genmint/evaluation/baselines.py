@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from genmint.common.types import Floats
 from genmint.config import Protocol
 from genmint.data.prepared import Prepared
 from genmint.data.views import tensors
@@ -11,7 +12,6 @@ from genmint.data.views.spec import Observation
 from genmint.evaluation.judge import GridJudge
 from genmint.evaluation.reference import Baseline
 from genmint.metrics.likelihood import (
-    Floats,
     bits_per_character,
     bits_per_symbol,
     character_blocks,

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from genmint.common.types import Floats
 from genmint.config.metric_catalogue import frechet_infinite_name, frechet_name, kernel_name
 from genmint.data.prepared import Prepared, Split
 from genmint.data.views import tensors
@@ -34,7 +35,6 @@ from genmint.metrics.verbatim import LONGEST_TEXT, novel_4grams, text_memorisati
 from genmint.metrics.words import as_text, tokens, words, words_in_held_out
 
 Metrics = dict[str, float]
-Floats = npt.NDArray[np.float64]
 
 # Maximum number of samples for feature metrics. These compare pairs, and more samples would add no
 # information. Classes are counted in all samples: the rare ones of a thousand need many samples.

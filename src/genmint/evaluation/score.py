@@ -14,6 +14,7 @@ from torch import Tensor
 
 from genmint.common.errors import DataError, GenmintError, MismatchError
 from genmint.common.files import sha256_file
+from genmint.common.types import Floats
 from genmint.data.prepared import Prepared, Split
 from genmint.data.views import tensors
 from genmint.data.views.spec import DataSpec, Observation
@@ -22,7 +23,6 @@ from genmint.evaluation.judge import Metrics
 from genmint.evaluation.reference import REFERENCE, Reference, read_reference
 from genmint.evaluation.samples import SampleJudge, Samples, draw
 from genmint.metrics.likelihood import (
-    Floats,
     bits_per_character,
     bits_per_symbol,
     character_blocks,

@@ -11,8 +11,8 @@ import numpy as np
 from genmint.common.errors import DataError
 from genmint.metrics.likelihood import mean_and_stderr
 from genmint.metrics.resampling import Rows, jackknife_stderr
+from genmint.metrics.words import Tokens
 
-Tokens = Sequence[str]
 Grams = Counter[tuple[str, ...]]
 
 _BLEU_ORDER = 4

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genmint.common.errors import DataError
-
-Floats = npt.NDArray[np.float64]
+from genmint.common.types import Floats
 
 # Neighbouring characters are correlated, so the standard error is computed over blocks of this
 # many characters. Blocks of this length are nearly independent.

@@ -19,9 +19,8 @@ import torch
 from torch import Tensor
 
 from genmint.common.errors import DataError
+from genmint.common.types import Floats
 from genmint.metrics.likelihood import mean_and_stderr
-
-Floats = npt.NDArray[np.float64]
 
 _NEIGHBOURS = 50
 _QUANTILE = 0.01

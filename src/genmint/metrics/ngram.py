@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from genmint.common.types import Floats
+
 Symbols = npt.NDArray[Any]
 Codes = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 # Counting in a table is faster than sorting while the table is at most 128 MB.
 _TABLE = 1 << 24

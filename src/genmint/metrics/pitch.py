@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from genmint.common.types import Floats
 from genmint.metrics.likelihood import mean_and_stderr
-
-Floats = npt.NDArray[np.float64]
 
 LOWEST, HIGHEST = 60.0, 2000.0  # Hz: the range of voices and of most instruments' notes
 # Absolute threshold of de Cheveigné and Kawahara; frames with a minimum above 0.3 are unvoiced.

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from genmint.common.types import Floats
 from genmint.data.views.binarise import binarise
-
-Floats = npt.NDArray[np.float64]
 
 # Pixels processed at a time, since a histogram of all pixels of large images exhausts memory.
 _PIXELS = 4096

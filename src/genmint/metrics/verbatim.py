@@ -13,8 +13,7 @@ import numpy.typing as npt
 from genmint.common.errors import DataError
 from genmint.metrics.likelihood import mean_and_stderr
 from genmint.metrics.resampling import Rows, jackknife_stderr
-
-Tokens = Sequence[str]
+from genmint.metrics.words import Tokens
 
 _QUANTILE = 0.01
 # Maximum number of held-out pieces; more of them hardly improve the 99 % quantile.

@@ -13,6 +13,8 @@ from genmint.data.views import tensors
 from genmint.data.views.spec import DataSpec
 from genmint.metrics.resampling import Rows, jackknife_stderr
 
+Tokens = Sequence[str]
+
 # Letters only: neither digits nor underscores, in any script.
 _WORD = re.compile(r"[^\W\d_]+")
 _LAST = re.compile(r"[^\W\d_]+\Z")

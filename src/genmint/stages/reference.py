@@ -45,9 +45,10 @@ from genmint.evaluation.judge import (
     grid_judge,
     text_judge,
 )
-from genmint.evaluation.noise_floor import Rows, distance_floors, share_floors
+from genmint.evaluation.noise_floor import distance_floors, share_floors
 from genmint.evaluation.reference import FrozenExtractor, Reference, write_reference
 from genmint.metrics.pitch import fundamentals, in_tune, reference_pitches
+from genmint.metrics.resampling import Rows
 from genmint.metrics.sound import log_spectral_distance
 from genmint.metrics.words import as_text
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from genmint.common.types import Kind
 from genmint.config.base import Frozen, PositiveFloat, PositiveInt, Seed
 
-Kind = Literal["image", "audio", "text"]
 View = Literal["grid", "sequence"]
 Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from genmint.common.escaping import escape_name
+from genmint.common.types import Kind
 from genmint.data.ingestion.readers import AudioReader, ImageReader, TextReader
 
-Kind = Literal["image", "audio", "text"]
 Reason = Literal["hidden", "other ending", "made by the system"]
 
 # Number of suffixes that are counted separately, most frequent first; the rest is one count.

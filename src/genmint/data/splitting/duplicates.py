@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from genmint.common.types import Kind
 from genmint.data.splitting.sketches import LUMINANCE, MINHASHES, Sketches
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Numbers = npt.NDArray[np.int64]
-Kind = Literal["image", "audio", "text"]
 
 # Similarity from which two items count as near-duplicates: correlation of thumbnails and of
 # spectrograms, fraction of common shingles. docs/data.md has the measurements behind these values.

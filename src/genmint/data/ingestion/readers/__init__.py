@@ -8,9 +8,9 @@ from genmint.data.ingestion.readers.text import TextReader, codepoints
 
 __all__ = [
     "AudioReader",
+    "FileReader",
     "ImageReader",
     "ItemReader",
-    "FileReader",
     "Statistics",
     "TextReader",
     "UnreadableError",

@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from genmint.common.files import sha256_bytes
+from genmint.common.types import Clips
 from genmint.data.ingestion.readers.base import Statistics, as_float
 from genmint.data.splitting.sketches import clip_sketches, image_sketches
-
-Clips = npt.NDArray[np.int16]
 
 FULL_SCALE = 32768.0
 SILENCE = 1e-3  # −60 dB of full scale
