@@ -21,8 +21,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from genmint.config import DriftRule
-from genmint.drift.columns import compare
-from genmint.drift.decision import Window, close, decide
+from genmint.drift.columns import compare_columns
+from genmint.drift.decision import Window, close, decide_drift
 from genmint.drift.features import frechet_drift
 from genmint.evaluation.extractor import Extractor, train_extractor
 
@@ -110,7 +110,9 @@ class Study:
         """One window, tested as the flow does."""
         pictures = changed(change, self.pictures[chosen], rng)
         seed = int(rng.integers(2**31))
-        findings, untested = compare(baseline, frame(pictures, self.labels[chosen]), seed=seed)
+        findings, untested = compare_columns(
+            baseline, frame(pictures, self.labels[chosen]), seed=seed
+        )
         level = self.rule.alpha / (len(findings) + 1)
         found = frechet_drift(features, self.features(pictures), level=level, seed=seed)
         items = [str(item) for item in chosen]
@@ -145,7 +147,7 @@ def main() -> None:
         streams = [study.round(change, seed, length) for seed in range(rounds)]
         windows = [window for stream in streams for window in stream]
         decisions = [
-            decide(stream[:end], rule, 0)[0] == "drift"
+            decide_drift(stream[:end], rule, 0)[0] == "drift"
             for stream in streams
             for end in range(min(rule.of, len(stream)), len(stream) + 1)
         ]

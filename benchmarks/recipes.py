@@ -181,10 +181,10 @@ def main(names: list[str]) -> None:
         }
         for name in CASES:
             print(f"{name}: {reached[name]['figures'] if name in reached else 'not measured'}")
-        figure(reached)
+        plot_losses(reached)
 
 
-def figure(reached: dict[str, dict[str, Any]]) -> None:
+def plot_losses(reached: dict[str, dict[str, Any]]) -> None:
     """Validation losses over the training, VAEs apart from GANs."""
     import matplotlib
 

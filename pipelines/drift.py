@@ -25,7 +25,7 @@ from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.project import Project
 from genmint.drift.decision import DriftCheck, RequestedRetraining
 from genmint.drift.look import Progress, look, watched
-from genmint.drift.show import page
+from genmint.drift.show import drift_page
 from genmint.drift.state import DriftStore, now
 from genmint.flow.home import find_home
 from genmint.services.again import AGAIN, find_commit
@@ -78,7 +78,7 @@ def drift(
     if drifted and retrain:
         asked = ask(home, drifted, ignore_uncommitted)
         say.info("asked for a retraining: flow run %s", asked.run)
-    create_markdown_artifact(page(decisions, failures, asked), key="drift")
+    create_markdown_artifact(drift_page(decisions, failures, asked), key="drift")
     if failures:
         said = (why if name in why else f"{name}: {why}" for name, why in failures.items())
         raise GenmintError("; ".join(said))

@@ -19,7 +19,7 @@ from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.project import Project
 from genmint.flow.committed import params_at
 from genmint.flow.home import find_home
-from genmint.flow.revision import resolve
+from genmint.flow.revision import resolve_revision
 from genmint.promotion.reconcile import ReconcileResult
 from genmint.promotion.reconcile import reconcile as run_pass
 from genmint.services.again import AGAIN
@@ -70,7 +70,7 @@ def reconcile(models: list[str] | None = None, revision: str = "HEAD") -> str:
 @task(name="pass", **AGAIN)
 def mend(home: Project, models: list[str], revision: str) -> list[ReconcileResult]:
     """Reconcile once; retried if the registry does not answer."""
-    params = params_at(home, resolve(home, revision, ignore_uncommitted=True))
+    params = params_at(home, resolve_revision(home, revision, ignore_uncommitted=True))
     unknown = [name for name in models if name not in params.models]
     if unknown:
         raise ConfigError(

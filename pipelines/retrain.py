@@ -289,7 +289,9 @@ def _tell(work: Work, night: summary.FlowResult) -> None:
     """Publish the page, and emit an event for each result, which automations can react to."""
     tracker = champions.tracker(work.checkout)
     create_markdown_artifact(
-        summary.page(night, work.checkout, tracker), key="retrain", description=night.headline()
+        summary.flow_page(night, work.checkout, tracker),
+        key="retrain",
+        description=night.headline(),
     )
     for each in night.verdicts:
         refused = each.verdict == "refused"

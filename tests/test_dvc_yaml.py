@@ -31,7 +31,7 @@ EXCEPTIONS: dict[str, tuple[Iterable[str], str]] = {
     "common/reading/": (STAGES, "accepts or refuses text; DVC compares the files themselves"),
     "common/project.py": (STAGES, "where files lie; dvc.yaml names each output itself"),
     "common/git_repository.py": (STAGES, "where the registry's home lies; no output holds it"),
-    "common/types.py": (STAGES, "names of types; the programs do not check them"),
+    "common/array_types.py": (STAGES, "names of types, which nothing checks at run time"),
     "common/file_lock.py": (STAGES, "who may write at a time, not what is written"),
     "common/cores.py": ((*DATA, "train"), "threads of the machine, which no dependency can name"),
     "common/escaping.py": (("reference", *MODELS), "how names of sources are written; the "

@@ -9,7 +9,7 @@ import pytest
 
 from genmint.common import cores
 from genmint.common.errors import ConfigError
-from genmint.tracking.provenance import environment
+from genmint.tracking.provenance import environment_tags
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,7 +84,7 @@ def test_threads_that_are_asked_for(monkeypatch, text, expected):
     monkeypatch.setenv("OMP_NUM_THREADS", text)
     assert cores.threads_asked() == expected
     if expected:
-        assert environment()["env.threads"] == str(expected)
+        assert environment_tags()["env.threads"] == str(expected)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "all", "4,", "4;2", "1.5", "4,x", "²"])

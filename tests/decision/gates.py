@@ -1,7 +1,7 @@
 """Models, gates and what they are judged by."""
 
 from genmint.config import Gate
-from genmint.decision.gate import GateInput, Sources, decide
+from genmint.decision.gate import GateInput, Sources, decide_gate
 
 GATE = {
     "thresholds": {
@@ -105,7 +105,7 @@ def gate(**changed):
 
 
 def judge(block=None, **changed):
-    return decide("vae", gate() if block is None else block, sources(**changed), "digits")
+    return decide_gate("vae", gate() if block is None else block, sources(**changed), "digits")
 
 
 def failed(record):

@@ -15,7 +15,7 @@ from tests.decision.gates import (
     without,
 )
 
-from genmint.decision.gate import GateInput, decide
+from genmint.decision.gate import GateInput, decide_gate
 from genmint.decision.gate_record import Record
 
 
@@ -117,7 +117,7 @@ def test_without_a_budget_costs_do_not_matter():
     block = gate(cost={})
     assert failed(judge(block, cost={})) == []
     missing = GateInput("metrics/vae.cost.json", problem="is missing")
-    assert failed(decide("vae", block, sources(cost=missing), "digits")) == []
+    assert failed(decide_gate("vae", block, sources(cost=missing), "digits")) == []
 
 
 @pytest.mark.parametrize("bad", [None, math.nan, math.inf, -math.inf, True, "-20", [1.0]])
@@ -223,7 +223,7 @@ def test_a_gate_may_ask_for_nothing_but_a_threshold():
 
 
 def test_no_gate_is_a_refusal():
-    record = decide("vae", None, sources(), "digits")
+    record = decide_gate("vae", None, sources(), "digits")
     assert failed(record) == ["configured"]
     assert record.failed()[0].reason == "params.yaml has no gates.vae"
     assert record.distrusted() == record.failed()

@@ -12,7 +12,7 @@ from genmint.drift.decision import DriftCheck, RequestedRetraining
 from genmint.drift.look import look
 from genmint.drift.look import watched as watched_sets
 from genmint.drift.state import DriftStore
-from genmint.flow.adoption import adopt
+from genmint.flow.adoption import copy_sources
 from genmint.flow.checkout import checked_out
 from genmint.flow.committed import params_at
 from genmint.flow.publish import publish
@@ -95,7 +95,7 @@ def test_a_retraining_is_asked_for_once_and_then_its_data_are_what_is_known(watc
     # Retrained on the new data, as the flow `retrain` publishes it: they are what is known now.
     commit = git(watched.home, "rev-parse", "HEAD").strip()
     with checked_out(watched.home, commit, "retraining") as checkout:
-        adopt(watched.home, checkout, params_at(watched.home, commit), ("shapes",))
+        copy_sources(watched.home, checkout, params_at(watched.home, commit), ("shapes",))
         run_dvc(checkout, "repro", "--quiet", "reference@shapes")
         assert publish(watched.home, checkout, commit, "abc", "retrained", models=[])
     after = look(watched.home, "shapes")
@@ -185,12 +185,12 @@ def test_a_damaged_state_is_named(watched):
 
 def test_a_commit_that_only_changes_code_keeps_the_baseline(watched):
     commit = git(watched.home, "rev-parse", "HEAD").strip()
-    found = baseline.find(watched.home, "shapes", commit)
+    found = baseline.find_origin(watched.home, "shapes", commit)
     assert found is not None
     (watched.checkout.root / "README.md").write_text("changed\n")
     watched.checkout.commit("words")
     later = git(watched.home, "rev-parse", "HEAD").strip()
-    assert baseline.find(watched.home, "shapes", later).key == found.key
+    assert baseline.find_origin(watched.home, "shapes", later).key == found.key
 
 
 def test_items_that_are_read_otherwise_are_not_compared(watched):

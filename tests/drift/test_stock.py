@@ -106,9 +106,9 @@ def test_windows_are_cut_by_chance_and_what_is_left_waits():
     table = pd.DataFrame(
         {"sha256": [f"{(k * 7919) % 1000:064d}" for k in range(100)], "label": range(100)}
     )
-    windows, waiting = stock.cut(table, {table["sha256"][0]}, 30)
+    windows, waiting = stock.cut_windows(table, {table["sha256"][0]}, 30)
     assert ([len(window) for window in windows], waiting) == ([30, 30, 30], 9)
     labels = [np.array(window["label"]) for window in windows]
     assert all(part.min() < 40 and part.max() > 60 for part in labels)
-    again, _ = stock.cut(table.sample(frac=1.0, random_state=1), {table["sha256"][0]}, 30)
+    again, _ = stock.cut_windows(table.sample(frac=1.0, random_state=1), {table["sha256"][0]}, 30)
     assert [list(a["sha256"]) for a in again] == [list(w["sha256"]) for w in windows]

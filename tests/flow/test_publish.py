@@ -7,7 +7,7 @@ import pytest
 from genmint.common.errors import GenmintError, TemporaryError
 from genmint.common.programs import run_dvc
 from genmint.common.project import Project
-from genmint.flow.adoption import adopt
+from genmint.flow.adoption import copy_sources
 from genmint.flow.checkout import checked_out, override
 from genmint.flow.publish import gather_results, publish, record
 from genmint.flow.stage import Crew, reproduce
@@ -146,7 +146,7 @@ def test_whoever_gets_the_branch_can_pull_own_data_that_only_this_machine_had(
         )
     base = repository.commit("own data")
     with checked_out(repository.project, base, "one") as checkout:
-        adopt(repository.project, checkout, override(checkout, {}), ())
+        copy_sources(repository.project, checkout, override(checkout, {}), ())
         run_dvc(checkout, "repro", "--quiet")
         gather_results(checkout, ["a"])
         published = publish(repository.project, checkout, base, "one", "retrain", models=["a"])

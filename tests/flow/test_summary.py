@@ -5,7 +5,7 @@ import base64
 from genmint.common.project import Project
 from genmint.flow.publish import Published
 from genmint.flow.stage import StageOutcome
-from genmint.flow.summary import FlowResult, ModelResult, page
+from genmint.flow.summary import FlowResult, ModelResult, flow_page
 
 
 def night(**changed):
@@ -31,22 +31,22 @@ def test_the_headline_tells_what_was_trained_and_who_is_new():
 
 
 def test_the_page_has_verdicts_stages_places_and_links(tmp_path):
-    text = page(night(), Project(tmp_path), "http://tracker:5000")
+    text = flow_page(night(), Project(tmp_path), "http://tracker:5000")
     link = "[a](http://tracker:5000/#/models/a/versions/2)"
     assert f"| {link} | promoted | version 1 | version 2 | better \\| than before |" in text
     assert "| train@a | ran | 12.3 | host-1, gpu-0 |" in text
     assert "| prepare@d | cached | 0.5 |  |" in text
     # A file is no place to click on.
-    assert "](sqlite" not in page(night(), Project(tmp_path), "sqlite:///mlflow.db")
+    assert "](sqlite" not in flow_page(night(), Project(tmp_path), "sqlite:///mlflow.db")
 
 
 def test_where_the_results_are_and_what_failed(tmp_path):
     published = Published("retrain/x", "d" * 40, "origin", new=True)
-    text = page(night(published=published, failures={"b": "bad row"}), Project(tmp_path), "")
+    text = flow_page(night(published=published, failures={"b": "bad row"}), Project(tmp_path), "")
     assert "results on branch `retrain/x`, pushed to origin" in text
     assert "- b: **failed**: bad row" in text
     known = Published("retrain/x", "d" * 40, None, new=False)
-    assert "an earlier flow made the very same" in page(
+    assert "an earlier flow made the very same" in flow_page(
         night(published=known), Project(tmp_path), ""
     )
 
@@ -56,6 +56,6 @@ def test_sheets_are_in_the_page_itself_unless_they_are_huge(tmp_path):
     for name, size in (("a", 10), ("b", 1_000_000)):
         project.samples(name).mkdir(parents=True)
         (project.samples(name) / "sheet.png").write_bytes(b"p" * size)
-    text = page(night(), project, "")
+    text = flow_page(night(), project, "")
     assert f"![a](data:image/png;base64,{base64.b64encode(b'p' * 10).decode()})" in text
     assert "![b]" not in text

@@ -174,7 +174,7 @@ def test_a_killed_rollback_is_completed_with_its_mark(stocked, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(journal, "settle", killed)
+        patch.setattr(journal, "apply_journal", killed)
         with pytest.raises(KeyboardInterrupt):
             back(stocked)
     assert aliases(stocked) == ("2", "1")

@@ -104,7 +104,7 @@ def append(client, registry_state, version, kind="promotion", **said):
 def move(client, version, kind="promotion", **said):
     entry = append(client, stand(client), version, kind, **said)
     assert entry is not None
-    journal.settle(client, "tiny", entry, judge(client))
+    journal.apply_journal(client, "tiny", entry, judge(client))
 
 
 def test_an_empty_journal_has_no_champion(client):

@@ -54,7 +54,7 @@ def running(project: Project, stage: str) -> Iterator[None]:
     with _ended_with_dvc(project, stage):
         folder = project.state / "running"
         folder.mkdir(parents=True, exist_ok=True)
-        with file_lock.held(folder / f"{stage}.lock", stage, "the same stage"):
+        with file_lock.hold_lock(folder / f"{stage}.lock", stage, "the same stage"):
             yield
 
 

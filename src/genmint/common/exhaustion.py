@@ -94,7 +94,9 @@ def full_disk_at(folder: Path, target: Path | str) -> None:
         disk_full(error, target)
 
 
-def explained(error: BaseException, verb: str, name: str | None = None) -> GenmintError | None:
+def exhaustion_error(
+    error: BaseException, verb: str, name: str | None = None
+) -> GenmintError | None:
     """Return an error for a full disk or exhausted memory; None if `error` has another cause.
 
     Args:

@@ -27,7 +27,7 @@ _SECONDS_BETWEEN_MESSAGES = 60.0
 
 
 @contextlib.contextmanager
-def held(path: Path, who: str, what: str) -> Iterator[None]:
+def hold_lock(path: Path, who: str, what: str) -> Iterator[None]:
     """Hold the lock file `path` in the `with` block; wait for it, and print who holds it.
 
     Args:

@@ -66,14 +66,14 @@ def git(project: Project, *arguments: str, settings: Sequence[str] = ()) -> str:
     done = _start([*_GIT, *own, *arguments], project.root)
     if done.returncode == 0:
         return done.stdout
-    refusal = problem(project)
+    refusal = git_problem(project)
     if refusal is not None:
         raise GitError(refusal, unusable=True)
     words = _words(done)
     raise GitError(f"`git {arguments[0]}` failed in {project.root}: {words}", unusable=False)
 
 
-def problem(project: Project) -> str | None:
+def git_problem(project: Project) -> str | None:
     """Return git's message why it cannot work in the project's folder; None if it can."""
     done = _start([*_GIT, "rev-parse", "--git-dir"], project.root)
     if done.returncode == 0:

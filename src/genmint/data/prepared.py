@@ -13,8 +13,7 @@ from pydantic import model_validator
 
 from genmint.common.errors import DataError
 from genmint.common.files import read_json, sha256_file
-from genmint.common.types import Kind
-from genmint.config.base import Frozen, from_json
+from genmint.config.base import Frozen, Kind, from_json
 from genmint.config.datasets import Spectrogram
 from genmint.config.models.base import View
 from genmint.data.arrays import load_array

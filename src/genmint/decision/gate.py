@@ -71,7 +71,7 @@ class _Metrics(dict[str, Any]):
         self.left_out: Mapping[str, Any] = left_out if isinstance(left_out, dict) else {}
 
 
-def decide(name: str, gate: Gate | None, sources: Sources, dataset: str) -> Record:
+def decide_gate(name: str, gate: Gate | None, sources: Sources, dataset: str) -> Record:
     """Run all gate checks of a model; missing, unreadable or non-finite values fail.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
-from genmint.common.types import Floats
+from genmint.common.array_types import Floats
 
 Interval = tuple[float, float]
 

@@ -16,7 +16,7 @@ from genmint.common.dvc_rwlock import damaged_rwlock, mend_rwlock
 from genmint.common.errors import DataError, GenmintError
 from genmint.common.file_lock import has_locks, place_of
 from genmint.common.git_repository import working_tree
-from genmint.common.programs import GitError, git, has_git, problem
+from genmint.common.programs import GitError, git, git_problem, has_git
 from genmint.common.project import HOME, Project
 from genmint.config import load_params
 from genmint.data.ingestion.content_store import content_stores
@@ -35,7 +35,7 @@ def check_git(project: Project) -> tuple[str, str]:
     if path is None:
         refusal = "not found on PATH; install git: DVC, lineage and flows need it"
     else:
-        refusal = problem(project) or ""
+        refusal = git_problem(project) or ""
     if not refusal:
         return "ok", str(path)
     if without:

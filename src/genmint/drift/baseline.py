@@ -75,7 +75,7 @@ class DriftBaseline:
     reference: Path | None
 
 
-def find(home: Project, dataset: str, commit: str) -> Origin | None:
+def find_origin(home: Project, dataset: str, commit: str) -> Origin | None:
     """Return the most recent training data known to git; None if there are none.
 
     The candidates are `commit` and the branches retrain/*. The one is chosen whose data entered the

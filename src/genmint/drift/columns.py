@@ -52,7 +52,7 @@ class Untested:
     reason: str
 
 
-def compare(
+def compare_columns(
     baseline: pd.DataFrame,
     window: pd.DataFrame,
     *,

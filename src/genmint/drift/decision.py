@@ -153,7 +153,9 @@ def close(
     )
 
 
-def decide(windows: Sequence[Window], rule: DriftRule, waiting: int) -> tuple[DriftVerdict, str]:
+def decide_drift(
+    windows: Sequence[Window], rule: DriftRule, waiting: int
+) -> tuple[DriftVerdict, str]:
     """Decide whether the data drifted: N of the latest M windows, including the latest one.
 
     Args:

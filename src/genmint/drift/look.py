@@ -22,14 +22,14 @@ from genmint.drift.decision import (
     RequestedRetraining,
     Window,
     close,
-    decide,
+    decide_drift,
 )
 from genmint.drift.source import Place
 from genmint.drift.state import DriftState, DriftStore, now
 from genmint.flow import publish
 from genmint.flow.checkout import checked_out
 from genmint.flow.committed import object_at, params_at
-from genmint.flow.revision import fetch_branches, resolve
+from genmint.flow.revision import fetch_branches, resolve_revision
 
 # State of a requested retraining.
 Progress = Literal["running", "completed", "failed"]
@@ -43,7 +43,7 @@ def watched(
     Raises:
         ConfigError: as `look`.
     """
-    commit = resolve(home, revision, ignore_uncommitted=ignore_uncommitted)
+    commit = resolve_revision(home, revision, ignore_uncommitted=ignore_uncommitted)
     return list(params_at(home, commit).drift)
 
 
@@ -73,7 +73,7 @@ def look(
             entry for the data set.
         GenmintError: git or DVC fail, the baseline is not available, or another check is running.
     """
-    commit = resolve(home, revision, ignore_uncommitted=ignore_uncommitted)
+    commit = resolve_revision(home, revision, ignore_uncommitted=ignore_uncommitted)
     params = params_at(home, commit)
     rule = params.drift.get(name)
     if rule is None:
@@ -114,7 +114,7 @@ class _Look:
         return self.params.datasets[self.name]
 
     def take(self) -> DriftCheck:
-        origin = baselines.find(self.home, self.name, self.commit)
+        origin = baselines.find_origin(self.home, self.name, self.commit)
         if origin is None:
             return self._decision(
                 "no baseline",
@@ -142,7 +142,7 @@ class _Look:
             # again.
             return self._decision("stopped", str(error), origin, state)
         self.shelf.keep(state)
-        verdict, reason = decide(state.windows, self.rule, state.waiting)
+        verdict, reason = decide_drift(state.windows, self.rule, state.waiting)
         if verdict == "drift" and state.asked is not None:
             verdict, reason = self._asked(state.asked, reason)
         return self._decision(verdict, reason, origin, state)
@@ -173,7 +173,7 @@ class _Look:
             found = stock.take(checkout, self.params, self.name, place, learned, stopped)
             self.quarantined = found.quarantined
             tested = {item for window in state.windows for item in window.items}
-            cut, waiting = stock.cut(found.table, learned | tested, self.rule.window)
+            cut, waiting = stock.cut_windows(found.table, learned | tested, self.rule.window)
             windows = list(state.windows)
             for rows in cut:
                 # A decision considers at most the latest `of` windows.

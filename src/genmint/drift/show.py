@@ -8,7 +8,7 @@ from genmint.common.escaping import markdown
 from genmint.drift.decision import DriftCheck, RequestedRetraining, Window
 
 
-def page(
+def drift_page(
     decisions: Sequence[DriftCheck], failures: Mapping[str, str], asked: RequestedRetraining | None
 ) -> str:
     """Return the page of a drift flow: decisions with reasons, then their windows.

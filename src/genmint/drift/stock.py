@@ -20,7 +20,7 @@ from genmint.data.ingestion.settled import settled_reader
 from genmint.data.ingestion.sources import open_source
 from genmint.data.views.spectrogram import to_grid
 from genmint.drift.baseline import DriftBaseline
-from genmint.drift.columns import DriftTest, Untested, compare
+from genmint.drift.columns import DriftTest, Untested, compare_columns
 from genmint.drift.features import frechet_drift
 from genmint.drift.source import Place
 from genmint.evaluation.extractor import load_extractor
@@ -81,7 +81,7 @@ def take(
     return Stock(table, items, _newly_quarantined(checkout, name, known))
 
 
-def cut(table: pd.DataFrame, known: set[str], size: int) -> tuple[list[pd.DataFrame], int]:
+def cut_windows(table: pd.DataFrame, known: set[str], size: int) -> tuple[list[pd.DataFrame], int]:
     """Divide new items into windows of `size` items; the remainder waits.
 
     Items are sorted by hash, which is a random order. Files that arrive together are often sorted
@@ -112,7 +112,7 @@ def compare_window(
     """
     seed = int(rows["sha256"].iloc[0][:8], 16)
     group = dataset.group_column
-    findings, untested = compare(
+    findings, untested = compare_columns(
         baseline.items,
         rows,
         leave_out=[] if group is None else [group],

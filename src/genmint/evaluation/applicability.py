@@ -43,7 +43,7 @@ def by_feature(dataset: str) -> tuple[str, ...]:
     return (*distances, "precision", "recall", "density", "coverage")
 
 
-def left_out(names: Iterable[str], reason: str) -> Reasons:
+def same_reason(names: Iterable[str], reason: str) -> Reasons:
     """Map each of these metrics to the same reason."""
     return dict.fromkeys(names, reason)
 
@@ -58,19 +58,19 @@ def words_left_out(text: str) -> Reasons:
     """
     unspaced = _unspaced(text)
     if unspaced:
-        return left_out(
+        return same_reason(
             BY_WORD,
             f"{unspaced}, so words cannot be told apart by their spaces; character_distance and "
             "bits_per_character do not need words",
         )
     if not words(text):
-        found = left_out(
+        found = same_reason(
             ("words_in_held_out", "word_distance"),
             "the test text has no word of three letters or more",
         )
         count = len(tokens(text))
         if count < 4:
-            found |= left_out(
+            found |= same_reason(
                 (*_SEQUENCES, "self_bleu"), f"the test text has {count} words, and this needs 4"
             )
         return found

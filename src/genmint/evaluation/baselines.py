@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from genmint.common.types import Floats
+from genmint.common.array_types import Floats
 from genmint.config import Protocol
 from genmint.data.prepared import Prepared
 from genmint.data.views import tensors

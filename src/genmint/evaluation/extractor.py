@@ -204,7 +204,7 @@ def train_extractor(
     return model
 
 
-def answers(
+def predict(
     model: Extractor, grids: Tensor, labels: Tensor | None, task: Task
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the predictions of the extractor and the correct classes.
@@ -228,19 +228,19 @@ def answers(
         return told.numpy(), truth.numpy()
     found = [
         torch.cat([model(_transform(part, form, task)).argmax(dim=1) for part in _parts(grids)])
-        for form in range(classes_of(task))
+        for form in range(number_of_classes(task))
     ]
-    forms = np.repeat(np.arange(classes_of(task)), len(grids))
+    forms = np.repeat(np.arange(number_of_classes(task)), len(grids))
     return torch.cat(found).numpy(), forms
 
 
 def accuracy(model: Extractor, grids: Tensor, labels: Tensor | None, task: Task) -> float:
     """Return the share of correct predictions, see `answers`."""
-    told, truth = answers(model, grids, labels, task)
+    told, truth = predict(model, grids, labels, task)
     return float((told == truth).mean())
 
 
-def classes_of(task: Task, labels: tuple[str, ...] | None = None) -> int:
+def number_of_classes(task: Task, labels: tuple[str, ...] | None = None) -> int:
     """Return the number of classes of a task."""
     if task == "labels":
         return len(labels or ())
@@ -371,9 +371,9 @@ def _examples(
     if task == "labels":
         assert labels is not None
         return grids, labels.flatten()
-    answers = torch.randint(0, classes_of(task), (len(grids),), generator=generator)
+    answers = torch.randint(0, number_of_classes(task), (len(grids),), generator=generator)
     x = grids.clone()
-    for answer in range(classes_of(task)):
+    for answer in range(number_of_classes(task)):
         chosen = answers == answer
         x[chosen] = _transform(grids[chosen], answer, task)
     return x, answers

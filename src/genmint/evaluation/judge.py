@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from genmint.common.types import Floats
+from genmint.common.array_types import Floats
 from genmint.config.metric_catalogue import frechet_infinite_name, frechet_name, kernel_name
 from genmint.data.prepared import Prepared, Split
 from genmint.data.views import tensors

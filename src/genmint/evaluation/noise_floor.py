@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from genmint.common.types import Floats
+from genmint.common.array_types import Floats
 from genmint.metrics.frechet import frechet_distance, frechet_infinite
 from genmint.metrics.kernel import kernel_distance, mean_kernel
 from genmint.metrics.resampling import Rows

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from genmint.common.array_types import Floats
 from genmint.common.errors import DataError, GenmintError, MismatchError
 from genmint.common.files import sha256_file
-from genmint.common.types import Floats
 from genmint.data.prepared import Prepared, Split
 from genmint.data.views import tensors
 from genmint.data.views.spec import DataSpec, Observation

@@ -33,7 +33,7 @@ class _RemoteBranch:
     tracking: str
 
 
-def resolve(home: Project, revision: str, *, ignore_uncommitted: bool) -> str:
+def resolve_revision(home: Project, revision: str, *, ignore_uncommitted: bool) -> str:
     """Return the commit of a revision of the home repository.
 
     A remote-tracking revision (`origin/main`, `@{upstream}`) is fetched first, and so is the hash

@@ -256,7 +256,7 @@ def run(
     """Run a command with the code of a checkout; it ends when this process ends."""
     with scratch_dir() as scratch:
         failure = scratch / "failure.json"
-        known = environment(project) | (env or {}) | {FAILURE_FILE: str(failure)}
+        known = checkout_environment(project) | (env or {}) | {FAILURE_FILE: str(failure)}
         process = crew.start(project, command, known)
         telling: list[str] = []
         last: deque[str] = deque(maxlen=_KEPT_LINES)
@@ -272,7 +272,7 @@ def run(
         return Done(code, [*telling, *last], _read_failure(failure))
 
 
-def environment(project: Project) -> dict[str, str]:
+def checkout_environment(project: Project) -> dict[str, str]:
     """Return the environment for running a checkout's code instead of the installed one."""
     env = clean_environment()
     source = str(project.root / "src")

@@ -81,7 +81,7 @@ class FlowResult:
         return "; ".join(parts)
 
 
-def page(night: FlowResult, checkout: Project, tracker: str) -> str:
+def flow_page(night: FlowResult, checkout: Project, tracker: str) -> str:
     """Return the summary page of a flow.
 
     Args:

@@ -91,7 +91,7 @@ def traversal(
     return model.decode(z, labels=None if label is None else label.expand(len(values)))
 
 
-def between(
+def interpolate(
     model: Decoder, starts: Tensor, ends: Tensor, steps: int, *, labels: Tensor | None = None
 ) -> Tensor:
     """Interpolate between pairs of latents.

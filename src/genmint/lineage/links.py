@@ -131,7 +131,7 @@ def _follow_signature(
     if registry.key is None:
         lineage.unknown["signature"] = "the project's key is not on this machine"
         return
-    problem = signature.problem(registry.key, version.name, version.weights, version.tags)
+    problem = signature.signature_problem(registry.key, version.name, version.weights, version.tags)
     if problem is None and found is not None and evaluation is not None:
         problem = signature.other_evaluation(found[0], evaluation)
     if problem is not None or found is None:

@@ -15,7 +15,7 @@ from genmint.lineage.links import Lineage
 _SHOWN = 12
 
 
-def show(lineage: Lineage) -> None:
+def print_lineage(lineage: Lineage) -> None:
     """Print a lineage; unknown links are yellow with the reason, contradictions red."""
     of = f" ({', '.join(lineage.aliases)})" if lineage.aliases else ""
     tree = Tree(Text(f"{lineage.model} version {lineage.version}{of}", style="bold"))

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from genmint.common.array_types import Floats
 from genmint.common.errors import DataError
-from genmint.common.types import Floats
 from genmint.metrics.resampling import Rows, jackknife_stderr
 
 _REPLICATES = 100

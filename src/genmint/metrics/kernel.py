@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from genmint.common.array_types import Floats
 from genmint.common.errors import DataError
-from genmint.common.types import Floats
 
 # Pairs computed at a time: 16 MB. All pairs of 10,000 items would take 800 MB.
 _PAIRS = 2_000_000

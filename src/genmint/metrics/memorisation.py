@@ -18,8 +18,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from genmint.common.array_types import Floats
 from genmint.common.errors import DataError
-from genmint.common.types import Floats
 from genmint.metrics.likelihood import mean_and_stderr
 
 _NEIGHBOURS = 50

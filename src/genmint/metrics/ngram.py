@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from genmint.common.types import Floats
+from genmint.common.array_types import Floats
 
 Symbols = npt.NDArray[Any]
 Codes = npt.NDArray[np.int64]

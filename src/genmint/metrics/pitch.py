@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from genmint.common.types import Floats
+from genmint.common.array_types import Floats
 from genmint.metrics.likelihood import mean_and_stderr
 
 LOWEST, HIGHEST = 60.0, 2000.0  # Hz: the range of voices and of most instruments' notes

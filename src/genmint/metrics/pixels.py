@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genmint.common.types import Floats
+from genmint.common.array_types import Floats
 from genmint.data.views.binarise import binarise
 
 # Pixels processed at a time, since a histogram of all pixels of large images exhausts memory.

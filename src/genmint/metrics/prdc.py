@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from genmint.common.array_types import Floats
 from genmint.common.errors import DataError
-from genmint.common.types import Floats
 from genmint.metrics.likelihood import mean_and_stderr
 
 # k of Naeem et al. (2020), who use it for precision and recall as well.

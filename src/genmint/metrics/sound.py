@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from genmint.common.array_types import Clips
 from genmint.common.errors import DataError
-from genmint.common.types import Clips
 from genmint.metrics.likelihood import mean_and_stderr
 from genmint.metrics.resampling import Rows, jackknife_stderr
 

@@ -39,7 +39,7 @@ class Decision:
     alias: Alias
 
 
-def decide(
+def decide_promotion(
     registry_state: RegistryState,
     champion: Version | None,
     version: Version,

@@ -21,7 +21,7 @@ from genmint.promotion.scores import read_protocol
 from genmint.stages import gate
 
 
-def verify(project: Project, files: Project, params: Params, name: str) -> Record:
+def verified_record(project: Project, files: Project, params: Params, name: str) -> Record:
     """Return the gate record of a model after checking that it matches the files on disk.
 
     The gate decision is a pure function, so it is repeated. Weights, configuration, metrics,

@@ -77,7 +77,7 @@ class Signatures:
         return "\n".join([said, *(f"  {other}" for other in self.others)])
 
 
-def show(project: Project, names: Sequence[str]) -> int:
+def print_signatures(project: Project, names: Sequence[str]) -> int:
     """Print the key and what is signed with it; return 1 if anything is unsigned, else 0.
 
     Raises:
@@ -191,7 +191,7 @@ def _unfit(judge: Admission, entry: Entry) -> str | None:
 def _look(registry: Registry, key: Key, name: str) -> Signatures:
     others, signed = [], 0
     for version in registry.versions(name):
-        problem = signature.problem(key, name, version.weights, version.tags)
+        problem = signature.signature_problem(key, name, version.weights, version.tags)
         signed += problem is None
         if problem is not None:
             others.append(f"version {version.version}: {problem}")

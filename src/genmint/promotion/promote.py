@@ -20,8 +20,8 @@ from genmint.config import Params, load_params
 from genmint.decision.comparison import Ruling
 from genmint.promotion import challenge, snapshot
 from genmint.promotion.challenge import Challenger
-from genmint.promotion.decision import Decision, PromotionVerdict, decide
-from genmint.promotion.evidence import verify
+from genmint.promotion.decision import Decision, PromotionVerdict, decide_promotion
+from genmint.promotion.evidence import verified_record
 from genmint.promotion.gate_changes import gate_changes
 from genmint.promotion.key_change import with_key
 from genmint.promotion.known_champions import had_champion, remember
@@ -110,7 +110,7 @@ def _verified(project: Project, files: Project, params: Params, name: str) -> Ch
     if name not in now.models or now.models[name].dataset != dataset:
         again = f"Run `genmint promote {name}` again."
         raise GenmintError(f"{files.params}: changed meanwhile. {again}")
-    record = verify(project, files, now, name)
+    record = verified_record(project, files, now, name)
     return Challenger(project, files, now, name, record, challenger_scores(files, name))
 
 
@@ -213,7 +213,7 @@ def _attempt(
     def compared(champion: Version) -> Ruling | str:
         return _compared(registry, version, challenger, champion)
 
-    decision = decide(registry_state, champion, version, compared, dry=dry)
+    decision = decide_promotion(registry_state, champion, version, compared, dry=dry)
     if decision.verdict == "promoted" and champion is not None:
         changes = gate_changes(registry, champion, challenger.files.params)
     if decision.verdict == "promoted" and changes:

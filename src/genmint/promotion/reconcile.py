@@ -110,7 +110,7 @@ def settle_all(registry: Registry, gate: Gate | None, name: str) -> RegistryStat
             if registry_state.forged:
                 print(f"{name}: {registry_state.forged}", file=sys.stderr, flush=True)  # noqa: T201
             return registry_state
-        settled = settle(registry, gate, name, registry_state)
+        settled = resolve_manual_change(registry, gate, name, registry_state)
         if settled is None:
             time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
         else:
@@ -120,7 +120,7 @@ def settle_all(registry: Registry, gate: Gate | None, name: str) -> RegistryStat
     )
 
 
-def settle(
+def resolve_manual_change(
     registry: Registry, gate: Gate | None, name: str, registry_state: RegistryState
 ) -> ReconcileResult | None:
     """Accept or revert a manual change, and remove the alias from an inadmissible version.
@@ -173,7 +173,7 @@ def _reconcile_one(registry: Registry, gate: Gate | None, name: str) -> Reconcil
         registry_state = Championship(registry).stand(name, gate, whole=True)
         if registry_state.in_order:
             return _finished(registry, name, registry_state, left)
-        outcome = settle(registry, gate, name, registry_state)
+        outcome = resolve_manual_change(registry, gate, name, registry_state)
         if outcome is not None:
             return outcome
         time.sleep(_SECONDS_BETWEEN_ATTEMPTS)

@@ -145,16 +145,16 @@ def compared(ruling: Ruling) -> str:
 
 
 def _contrast(split: str, one: Contrast) -> str:
-    limits = "–" if one.low is None else f"{one.low:.4g} … {gate.figure(one.high)}"
+    limits = "–" if one.low is None else f"{one.low:.4g} … {gate.format_check_value(one.high)}"
     cells = (
         split,
         f"`{one.metric}`",
         one.aim,
-        gate.figure(one.challenger),
-        gate.figure(one.champion),
-        gate.figure(one.difference),
+        gate.format_check_value(one.challenger),
+        gate.format_check_value(one.champion),
+        gate.format_check_value(one.difference),
         limits,
-        gate.figure(one.bound),
+        gate.format_check_value(one.bound),
         "yes" if one.passed else "**no**",
     )
     return f"| {' | '.join(cells)} |"

@@ -178,7 +178,7 @@ class Admission:
         """Return why a version does not carry the project's signature, None if it does."""
         if self.key is None:
             return None
-        return signature.problem(self.key, version.name, version.weights, version.tags)
+        return signature.signature_problem(self.key, version.name, version.weights, version.tags)
 
     def _find(self, named: NamedVersion) -> tuple[Version | None, str | None]:
         if not named.weights:

@@ -168,15 +168,17 @@ class Championship:
             entry = entries.append(self.registry.client, name, registry_state, move, judge)
             if entry is None:
                 return False
-            journal.settle(self.registry.client, name, entry, judge)
+            journal.apply_journal(self.registry.client, name, entry, judge)
         if version is not None:
             self.clear_challenger(name, version.version)
         return True
 
     def follow(self, name: str, entry: Entry, gate: Gate | None) -> None:
-        """Make the aliases follow the journal again; see `journal.settle`."""
+        """Make the aliases follow the journal again; see `journal.apply_journal`."""
         with tracking.reaching(self.registry.address):
-            journal.settle(self.registry.client, name, entry, self.registry.judge(name, gate))
+            journal.apply_journal(
+                self.registry.client, name, entry, self.registry.judge(name, gate)
+            )
 
     def set_reverted(self, version: Version, reason: str) -> None:
         """State on a version's page why `champion` may not point to it."""

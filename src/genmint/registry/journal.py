@@ -76,14 +76,14 @@ def stand(client: MlflowClient, name: str, judge: Judge, *, whole: bool) -> Regi
         if unsettled and now - since >= _GRACE_SECONDS:
             for left in unsettled[:-1]:
                 _conclude(client, name, left, unsettled[-1], judge)
-            settle(client, name, unsettled[-1], judge)
+            apply_journal(client, name, unsettled[-1], judge)
         elif not unsettled and (not by_hand or now - since >= _BY_HAND_SECONDS):
             return _judged(registry_state, judge, whole=whole)
         else:
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-def settle(client: MlflowClient, name: str, own: Entry, judge: Judge) -> None:
+def apply_journal(client: MlflowClient, name: str, own: Entry, judge: Judge) -> None:
     """Make the aliases follow the journal, as the writer of the entry `own`.
 
     Every writer reads the head again after moving an alias. The last one to read therefore leaves

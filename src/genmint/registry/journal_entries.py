@@ -255,7 +255,7 @@ def to_json(written: Sequence[Entry], known: Mapping[str, str]) -> str:
     return json.dumps(shown, indent=2, ensure_ascii=False)
 
 
-def show(name: str, written: Sequence[Entry], known: Mapping[str, str]) -> None:
+def print_entries(name: str, written: Sequence[Entry], known: Mapping[str, str]) -> None:
     """Print entries as a table, oldest first, and report which versions are gone."""
     if not written:
         Console().print(f"{name}: no entries; nothing was promoted yet", soft_wrap=True)

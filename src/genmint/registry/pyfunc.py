@@ -50,7 +50,7 @@ from genmint.common.files import scratch_dir
 from genmint.common.reading import shortened
 from genmint.data.views import tensors
 from genmint.models.shared import store
-from genmint.models.shared.conditioning import asked_for
+from genmint.models.shared.conditioning import labels_of_class
 from genmint.models.shared.family import SAID
 from genmint.models.shared.record import CONFIG, WEIGHTS
 
@@ -173,7 +173,7 @@ class SamplingModel(PythonModel):  # type: ignore[misc]
         if len(said.get("prompt", "")) > _MAX_LENGTH:
             raise ConfigError(f"prompt: more than {_MAX_LENGTH} characters")
         limits = {key: said[key] for key in SAID if key in said}
-        checked["labels"] = asked_for(self._model.classes, said.get("label"), n)
+        checked["labels"] = labels_of_class(self._model.classes, said.get("label"), n)
         return checked | self._model.asked(n, limits)
 
     def _draw(self, number: int, **how: Any) -> list[dict[str, Any]]:

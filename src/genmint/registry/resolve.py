@@ -25,7 +25,7 @@ def champion(project: Project, name: str) -> Version | None:
     return None if registry is None or number is None else registry.get(name, number)
 
 
-def resolve(
+def resolve_version(
     project: Project, name: str, *, alias: str | None = None, version: str | None = None
 ) -> tuple[Registry, Version]:
     """Return the version for an alias or a number, and the registry that has it.
@@ -66,7 +66,7 @@ def download(
             not those that were registered.
         RegistryUnreachableError: the registry does not answer.
     """
-    registry, found = resolve(project, name, alias=alias, version=version)
+    registry, found = resolve_version(project, name, alias=alias, version=version)
     folder, evaluation = registry.download(found, target)
     for file, expected in _registered_as(found, Project(evaluation)).items():
         if expected != sha256_file(folder / file):

@@ -118,7 +118,7 @@ def hashes_of(evaluation: Mapping[str, Path]) -> dict[str, str]:
     return {name: sha256_file(path) for name, path in evaluation.items()}
 
 
-def problem(key: Key, name: str, weights: str, tags: Mapping[str, str]) -> str | None:
+def signature_problem(key: Key, name: str, weights: str, tags: Mapping[str, str]) -> str | None:
     """Return why a version does not carry the project's signature, None if it does.
 
     Args:

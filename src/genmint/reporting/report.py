@@ -41,7 +41,7 @@ def write_report(project: Project, params: Params) -> Path:
         raise GenmintError("nothing is trained yet. Run `dvc repro` first.")
     page = render(
         "report.html",
-        {"figure": figure},
+        {"figure": format_number},
         models=models,
         datasets=[_dataset(project, name) for name in params.datasets],
         registry_note=registry_note,
@@ -51,7 +51,7 @@ def write_report(project: Project, params: Params) -> Path:
     return target
 
 
-def figure(value: Any) -> str:
+def format_number(value: Any) -> str:
     """Format a number with four significant digits and thousands separators; text is unchanged."""
     if isinstance(value, str):
         # The first digits identify a hash.

@@ -47,7 +47,7 @@ def sample_to_file(
         raise ConfigError(f"{out}: end the name in .png, .wav, .txt or .npy")
     import torch
 
-    from genmint.models.shared.conditioning import asked_for
+    from genmint.models.shared.conditioning import labels_of_class
 
     with open_model(project, target) as (_, model):
         spec = model.spec
@@ -58,7 +58,7 @@ def sample_to_file(
             block = params.datasets.get(spec.dataset)
             length = block.protocol.text_length if block else Protocol().text_length
         how = model.asked(n, said or {})
-        labels = asked_for(model.classes, label, n)
+        labels = labels_of_class(model.classes, label, n)
         drawn = model.sample(n, seed=seed, length=length, labels=labels, **how)
         if "prompt" in how:
             drawn = torch.cat([how["prompt"], drawn], dim=1)

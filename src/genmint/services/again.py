@@ -8,7 +8,7 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from genmint.common.project import Project
-from genmint.flow.revision import described, resolve
+from genmint.flow.revision import described, resolve_revision
 from genmint.flow.stage import heals
 
 
@@ -35,6 +35,6 @@ def find_commit(home: Project, revision: str, ignore_uncommitted: bool) -> str:
             not to be ignored.
         TemporaryError: the revision belongs to a remote that cannot be reached.
     """
-    commit = resolve(home, revision, ignore_uncommitted=ignore_uncommitted)
+    commit = resolve_revision(home, revision, ignore_uncommitted=ignore_uncommitted)
     get_run_logger().info("%s is commit %s", revision, described(home, commit))
     return commit

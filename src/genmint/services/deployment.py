@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.services import api, schedules, triggers
 from genmint.services.declared import Declared
-from genmint.services.planned_runs import begun, remove_planned
+from genmint.services.planned_runs import active_runs, remove_planned
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -136,7 +136,7 @@ def _compare(client: SyncPrefectClient, declared: Declared) -> list[Change]:
         labels = found["labels"] or {}
         ours = labels.get(PROJECT) in owners and labels.get(NAME) == name
         if ours and name not in declared.deployments:
-            waits = [run["name"] for run in begun(client, found["id"])]
+            waits = [run["name"] for run in active_runs(client, found["id"])]
             changes.append(Change(name, None, found, waits_for=waits))
     return changes
 
@@ -182,7 +182,7 @@ def _change(
     found: dict[str, Any] | None,
 ) -> Change:
     if found is None:
-        plan = schedules.compare(wanted["schedules"], [], adopt=False)
+        plan = schedules.plan_changes(wanted["schedules"], [], adopt=False)
         return Change(name, wanted, None, plan=plan)
     labels = found["labels"] or {}
     marked = labels.get(NAME) == name and PROJECT in labels
@@ -198,7 +198,7 @@ def _change(
     elif found["paused"] and labels.get(PAUSED) is True:
         # It was paused by an earlier version of the file, not by hand.
         fields["paused"] = False
-    plan = schedules.compare(wanted["schedules"], found["schedules"], adopt=not marked)
+    plan = schedules.plan_changes(wanted["schedules"], found["schedules"], adopt=not marked)
     if found["paused"] and "paused" not in fields and wanted["paused"] is None:
         plan.notes.append("is paused, by hand")
     differ = triggers.differ(client, found["id"], wanted["triggers"], adopt=not marked)

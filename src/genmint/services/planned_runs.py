@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _BEGUN = ("RUNNING", "PENDING", "CANCELLING", "PAUSED")
 
 
-def begun(client: SyncPrefectClient, deployment: str) -> list[dict[str, Any]]:
+def active_runs(client: SyncPrefectClient, deployment: str) -> list[dict[str, Any]]:
     """Return the runs of a deployment that have started and not ended, including resumed ones."""
     found = _runs(client, *_BEGUN, "SCHEDULED", deployment_id={"any_": [deployment]})
     return [run for run in found if run["state_type"] != "SCHEDULED" or run["run_count"]]

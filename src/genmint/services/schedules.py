@@ -53,7 +53,7 @@ class ScheduleChanges:
         ]
 
 
-def compare(
+def plan_changes(
     wanted: list[dict[str, Any]], found: list[dict[str, Any]], *, adopt: bool
 ) -> ScheduleChanges:
     """Plan the changes that turn the server's schedules into those of the file.

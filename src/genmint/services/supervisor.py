@@ -24,10 +24,10 @@ from genmint.services.config import Services
 from genmint.services.deploying import deploy_project
 from genmint.services.processes import Child, kill_marked, start_warden
 from genmint.services.servers import (
-    environment,
     mlflow_server,
     orchestration_store,
     prefect_server,
+    services_environment,
     tracking_store,
     wait_until_healthy,
 )
@@ -150,7 +150,7 @@ class _Supervisor:
             alerts.install(client, services.alerts, services.refusals)
             # Deploy before the workers start, since they would take late runs of removed
             # deployments.
-            for line in deploy_project(services.project, client, environment(services)):
+            for line in deploy_project(services.project, client, services_environment(services)):
                 _say(line)
         for child in found.values():
             self._add(child)

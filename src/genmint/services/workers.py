@@ -11,7 +11,7 @@ from genmint.common.cores import THREADS, cores, threads_asked
 from genmint.services.config import Services
 from genmint.services.pools import CPU, GPU
 from genmint.services.processes import Child
-from genmint.services.servers import environment
+from genmint.services.servers import services_environment
 
 # Flows mostly wait for their stages; each is a process of about 150 MB.
 _FLOWS_AT_ONCE = 10
@@ -63,7 +63,7 @@ def workers(services: Services) -> dict[str, Child]:
     results.
     """
     used = devices(services)
-    env = environment(services)
+    env = services_environment(services)
     # Two training runs that each use all cores slow each other down (a step took up to 40 times as
     # long).
     env[THREADS] = str(threads_asked() or max(1, cores() // max(1, len(used))))

@@ -52,7 +52,7 @@ def run(project: Project, params: Params, name: str) -> None:
     prepared = Prepared(project.prepared(dataset))
     model, record = store.load(project.model(name))
     check_settings(project, params, name, record)
-    check_data(record, prepared)
+    check_same_data(record, prepared)
     prepared.check()
     reference = project.reference(dataset)
     result = score(model, record, prepared, reference)
@@ -104,7 +104,7 @@ def check_settings(project: Project, params: Params, name: str, record: ModelRec
     agreement.refuse_difference(path, made, wanted, f"datasets.{dataset}", way_out)
 
 
-def check_data(record: ModelRecord, prepared: Prepared) -> None:
+def check_same_data(record: ModelRecord, prepared: Prepared) -> None:
     """Reject a model that was trained on other data than the prepared data.
 
     Raises:

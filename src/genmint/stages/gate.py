@@ -15,7 +15,7 @@ from genmint.common.files import read_json, sha256_bytes, sha256_file, write_jso
 from genmint.common.project import Project
 from genmint.common.reading import parse_json
 from genmint.config import Params
-from genmint.decision.gate import GateInput, Sources, decide
+from genmint.decision.gate import GateInput, Sources, decide_gate
 from genmint.decision.gate_record import Check, Record
 
 
@@ -27,14 +27,14 @@ def run(project: Project, params: Params, name: str) -> bool:
     """
     record = judge(project, params, name)
     write_json(project.gate_record(name), record.model_dump(mode="json"))
-    show(record)
+    print_record(record)
     return record.passed == 1
 
 
 def judge(project: Project, params: Params, name: str) -> Record:
     """Decide on model `name` from the files on disk, without writing anything."""
     dataset = params.models[name].dataset
-    return decide(name, params.gates.get(name), read_sources(project, name, dataset), dataset)
+    return decide_gate(name, params.gates.get(name), read_sources(project, name, dataset), dataset)
 
 
 def read_record(project: Project, name: str) -> Record:
@@ -66,7 +66,7 @@ def read_sources(project: Project, name: str, dataset: str) -> Sources:
     )
 
 
-def show(record: Record) -> None:
+def print_record(record: Record) -> None:
     """Print a record as a table, and the result in one line."""
     table = Table(
         Column("check", overflow="fold"),
@@ -84,7 +84,7 @@ def show(record: Record) -> None:
         table.add_row(
             check.name,
             _with_error(check),
-            figure(check.bound),
+            format_check_value(check.bound),
             verdict,
             _escape(check.reason),
         )
@@ -126,7 +126,7 @@ def to_markdown(record: Record, *, only_failed: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
-def figure(value: float | str | None) -> str:
+def format_check_value(value: float | str | None) -> str:
     """Format the value of a check: six digits of a number, twelve of a hash."""
     if value is None:
         return "–"
@@ -135,7 +135,7 @@ def figure(value: float | str | None) -> str:
     return f"{value:.6g}" if math.isfinite(value) else str(value)
 
 
-def interval(check: Check) -> str:
+def format_interval(check: Check) -> str:
     """Format the confidence interval of a check's value."""
     if check.low is None or check.high is None:
         return "–"
@@ -145,16 +145,16 @@ def interval(check: Check) -> str:
 def _with_error(check: Check) -> str:
     """Format a value and half the width of its interval; both ends do not fit on a terminal."""
     if check.low is None or check.high is None:
-        return figure(check.value)
-    return f"{figure(check.value)} ± {(check.high - check.low) / 2:.2g}"
+        return format_check_value(check.value)
+    return f"{format_check_value(check.value)} ± {(check.high - check.low) / 2:.2g}"
 
 
 def _row(check: Check) -> str:
     cells = (
         f"`{check.name}`",
-        figure(check.value),
-        interval(check),
-        figure(check.bound),
+        format_check_value(check.value),
+        format_interval(check),
+        format_check_value(check.bound),
         "yes" if check.passed else "**no**",
         check.reason.replace("|", "\\|").replace("\n", " "),
     )

@@ -24,7 +24,7 @@ from genmint.evaluation.applicability import (
     Reasons,
     above_chance,
     by_feature,
-    left_out,
+    same_reason,
     words_left_out,
 )
 from genmint.evaluation.baselines import grid_baselines, merged, sequence_baselines
@@ -32,8 +32,8 @@ from genmint.evaluation.extractor import (
     Extractor,
     ExtractorInfo,
     Task,
-    answers,
-    classes_of,
+    number_of_classes,
+    predict,
     save_extractor,
     train_extractor,
 )
@@ -184,7 +184,7 @@ def _extractor(
     for task in tasks:
         extractor = _trained(prepared, config, train, task)
         labels = _labels(prepared, "test") if task == "labels" else None
-        said, truth = answers(extractor, test, labels, task)
+        said, truth = predict(extractor, test, labels, task)
         reached = float((said == truth).mean())
         if reached < config.min_accuracy:
             raise DataError(
@@ -198,9 +198,9 @@ def _extractor(
             break
         problem = f"the extractor tells {reached:.1%} right ({task}), no better than chance"
         if task == "labels":
-            reasons = left_out(BY_CLASS, f"the labels cannot be told: {problem}")
+            reasons = same_reason(BY_CLASS, f"the labels cannot be told: {problem}")
     if not told:
-        reasons |= left_out(by_feature(meta.dataset), f"the features mean nothing: {problem}")
+        reasons |= same_reason(by_feature(meta.dataset), f"the features mean nothing: {problem}")
     info = ExtractorInfo(
         name=f"{meta.dataset.replace('-', '_')}_cnn",
         task=task,
@@ -213,7 +213,7 @@ def _extractor(
 
 
 def _answers(prepared: Prepared, task: Task) -> int:
-    return classes_of(task, prepared.meta.stacked or prepared.meta.labels)
+    return number_of_classes(task, prepared.meta.stacked or prepared.meta.labels)
 
 
 def _trained(prepared: Prepared, config: ReferenceConfig, train: Tensor, task: Task) -> Extractor:
@@ -242,11 +242,11 @@ def _classes_left_out(prepared: Prepared) -> Reasons:
     """Return the class metrics as left out if labels are missing or all equal; else nothing."""
     dataset, found = prepared.meta.dataset, _labels(prepared, "train")
     if found is None:
-        return left_out(BY_CLASS, f"datasets.{dataset} has no labels")
+        return same_reason(BY_CLASS, f"datasets.{dataset} has no labels")
     for split, labels in (("training", found), ("test", _labels(prepared, "test"))):
         assert labels is not None
         if len(labels.unique()) < 2:
-            return left_out(
+            return same_reason(
                 BY_CLASS,
                 f"all items of the {split} split of datasets.{dataset} have one label, so there is "
                 "nothing to tell apart; the set is treated as unlabelled",

@@ -46,7 +46,7 @@ def attach(
     return run, True
 
 
-def describe(
+def log_description(
     client: MlflowClient, run: Run, params: Mapping[str, Any], dataset: DatasetInfo | None
 ) -> None:
     """Log the parameters (flattened) and the data set that `run` lacks.

@@ -97,7 +97,7 @@ def model_hashes(project: Project, name: str, dataset: str) -> dict[str, str]:
     return {**data_hashes(project, dataset), **own}
 
 
-def environment() -> dict[str, str]:
+def environment_tags() -> dict[str, str]:
     """Return tags that describe the software and hardware of a run."""
     import torch
 

@@ -18,9 +18,9 @@ from mlflow.entities import RunTag
 
 from genmint.common.errors import GenmintError, RegistryError, TemporaryError
 from genmint.common.project import Project
-from genmint.tracking.attach import ERROR, attach, delete_copies, describe
+from genmint.tracking.attach import ERROR, attach, delete_copies, log_description
 from genmint.tracking.outbox import Outbox
-from genmint.tracking.provenance import DatasetInfo, data_hashes, environment, git_state, user
+from genmint.tracking.provenance import DatasetInfo, data_hashes, environment_tags, git_state, user
 from genmint.tracking.store import connect, reaching, uri
 from genmint.tracking.transfer import upload
 from genmint.tracking.transfer_time import seconds_for
@@ -203,7 +203,7 @@ class RunReporter:
 
     def _attach(self, client: MlflowClient) -> str:
         run, self._resumed = attach(client, self._name, self._token, self._start, self._all_tags())
-        describe(client, run, self._params, self._dataset)
+        log_description(client, run, self._params, self._dataset)
         # Set last: if an attempt fails before, the next one starts over and finds the run.
         self._run_id = str(run.info.run_id)
         return self._run_id
@@ -215,7 +215,7 @@ class RunReporter:
             "mlflow.source.name": f"genmint train {self._name}",
             "mlflow.source.type": "LOCAL",
             **git_state(self._project),
-            **environment(),
+            **environment_tags(),
             **self._tags,
         }
         if "DVC_EXP_NAME" in os.environ:

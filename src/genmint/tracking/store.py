@@ -26,7 +26,7 @@ from genmint.common.files import apply_umask, file_mode, scratch_dir
 from genmint.common.loopback import bypass_proxies
 from genmint.common.project import HOME, Project
 from genmint.tracking.address import TRACKING, database_of, named_address
-from genmint.tracking.failures import explained, without_password
+from genmint.tracking.failures import as_registry_error, without_password
 from genmint.tracking.relocation import relocate
 from genmint.tracking.request import knock
 
@@ -112,7 +112,7 @@ def reaching(address: str) -> Iterator[None]:
         yield
     except _FAILURES as error:
         _full_disk(error, address)
-        raise explained(address, error) from error
+        raise as_registry_error(address, error) from error
 
 
 def _full_disk(error: Exception, address: str) -> None:
@@ -160,7 +160,7 @@ def connect(project: Project) -> MlflowClient:
     return client
 
 
-def check(project: Project) -> str:
+def check_tracker(project: Project) -> str:
     """Return a line with the tracker's address after contacting it; creates no store.
 
     Raises:

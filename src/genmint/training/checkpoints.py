@@ -54,7 +54,7 @@ _DAMAGED = (RuntimeError, ValueError, EOFError, LookupError, TypeError, Attribut
             pickle.UnpicklingError, zipfile.BadZipFile)  # fmt: skip
 
 
-def interval() -> float:
+def checkpoint_seconds() -> float:
     """Return the seconds between two checkpoints: `GENMINT_CHECKPOINT_SECONDS`, or 30.
 
     Raises:
@@ -89,7 +89,7 @@ class Checkpoint:
         # The round trip yields plain types; torch.load rejects a file with a subclass of str.
         self._about = json.loads(json.dumps(about))
         self._writes = writes
-        self._interval = interval()
+        self._interval = checkpoint_seconds()
         self._last = time.monotonic()
 
     @contextlib.contextmanager

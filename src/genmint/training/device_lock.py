@@ -37,7 +37,7 @@ def refuse_elsewhere(name: str) -> None:
 
 
 @contextlib.contextmanager
-def held(device: torch.device, name: str) -> Iterator[None]:
+def lock_devices(device: torch.device, name: str) -> Iterator[None]:
     """Lock the devices of this machine for a training run; wait for them with a message.
 
     Of several processes, the first one on each machine locks the devices of all, always in the same
@@ -55,7 +55,7 @@ def held(device: torch.device, name: str) -> Iterator[None]:
         return
     with contextlib.ExitStack() as locks:
         for each in sorted(_names(device)):
-            locks.enter_context(file_lock.held(lock_folder() / f"{each}.lock", name, each))
+            locks.enter_context(file_lock.hold_lock(lock_folder() / f"{each}.lock", name, each))
         yield
 
 

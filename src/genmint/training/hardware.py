@@ -12,7 +12,7 @@ import torch
 ROOT = Path("/")
 
 
-def describe(device: torch.device) -> str:
+def describe_device(device: torch.device) -> str:
     """Return device, torch build and, on a CPU, the number of threads as text."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device}), torch {torch.__version__}"

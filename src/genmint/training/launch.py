@@ -23,7 +23,7 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 _PATIENCE_SECONDS = 30.0
 
 
-def asked_for() -> int:
+def process_count() -> int:
     """Return the number of processes to launch (`GENMINT_PROCESSES`); 1 in a launched process.
 
     Raises:

@@ -27,7 +27,7 @@ from genmint.training.devices import (
     resolve_precision,
     share_cores,
 )
-from genmint.training.hardware import describe, unused_gpu
+from genmint.training.hardware import describe_device, unused_gpu
 from genmint.training.stepper import Stepper
 
 # Settings are timed in alternating rounds, so that a slowdown of the machine affects all of them.
@@ -91,7 +91,7 @@ def bench(project: Project, params: Params, name: str, seconds: float) -> None:
     device = choose_device()
     threads = share_cores()
     keep_memory()
-    print(f"{name}: is timed on {describe(device)}", flush=True)  # noqa: T201
+    print(f"{name}: is timed on {describe_device(device)}", flush=True)  # noqa: T201
     unused = unused_gpu()
     if unused is not None:
         print(f"{name}: {unused}", file=sys.stderr, flush=True)  # noqa: T201

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from genmint.common.types import Kind
-from genmint.config.base import Frozen, PositiveFloat, PositiveInt, Seed
+from genmint.config.base import Frozen, Kind, PositiveFloat, PositiveInt, Seed
 
 View = Literal["grid", "sequence"]
 Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]

@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from genmint.common.types import Kind
-from genmint.config.base import Frozen, PositiveInt, Share
+from genmint.config.base import Frozen, Kind, PositiveInt, Share
 from genmint.config.models.base import Batching, ModelConfig, Optimiser
 
 

@@ -6,8 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from genmint.common.types import Kind
-from genmint.config.base import Frozen, PositiveInt
+from genmint.config.base import Frozen, Kind, PositiveInt
 from genmint.config.models.base import GridConfig, Optimiser, Widths
 
 

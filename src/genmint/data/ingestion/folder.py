@@ -19,7 +19,7 @@ from genmint.common.errors import DataError, GenmintError
 from genmint.common.escaping import escape_name, is_utf8, unescape_name
 from genmint.common.files import write_json
 from genmint.common.reading import parse_json
-from genmint.common.types import Kind
+from genmint.config.base import Kind
 from genmint.data.ingestion.left_out import LeftOut, Reason, count, made_by_system
 from genmint.data.ingestion.pointers import Keeper, keeper_of, missing_item, way_out
 from genmint.data.ingestion.readers import UnreadableError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from genmint.common.escaping import escape_name
-from genmint.common.types import Kind
+from genmint.config.base import Kind
 from genmint.data.ingestion.readers import AudioReader, ImageReader, TextReader
 
 Reason = Literal["hidden", "other ending", "made by the system"]

@@ -48,7 +48,7 @@ _WAYS: tuple[dict[str, Any], ...] = (
 
 def near_duplicates(table: pa.Table, dataset: Dataset) -> NearDuplicates:
     """Return the near-duplicate groups of manifest rows, from their `item` and `sketch`."""
-    return duplicates.find(
+    return duplicates.find_near_duplicates(
         table["item"].to_pylist(),
         table["sketch"].to_pylist(),
         counts_of(table),
@@ -164,11 +164,11 @@ def _text_parts(table: pa.Table, dataset: TextDataset, near: NearDuplicates) -> 
         ]
     shares, begin = _shares(dataset), 0
     alone = np.bincount(near.rows, minlength=len(table))[near.rows] == 1
-    borders = splits.cut(sum(lengths), shares, _UNIT)
+    borders = splits.cut_by_position(sum(lengths), shares, _UNIT)
     parts: Parts = []
     for length, uncopied in zip(lengths, alone.tolist(), strict=True):
         if dataset.split == "position:file":
-            begin, borders = 0, splits.cut(length, shares, _UNIT)
+            begin, borders = 0, splits.cut_by_position(length, shares, _UNIT)
         inside = (
             (split, max(low - begin, 0), min(high - begin, length)) for split, low, high in borders
         )
@@ -220,7 +220,7 @@ def _merged(column: Sequence[str | None], groups: Numbers, shares: Shares) -> li
         names[group].add(value)
 
     def held_out(name: str) -> tuple[int, str]:
-        split = splits.drawn(sha256_bytes(name.encode()), shares)
+        split = splits.split_of_hash(sha256_bytes(name.encode()), shares)
         return splits.LEAST_HELD_OUT.index(split), name
 
     kept = {group: min(members, key=held_out) for group, members in names.items()}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from genmint.common.types import Kind
+from genmint.config.base import Kind
 from genmint.data.splitting.sketches import LUMINANCE, MINHASHES, Sketches
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def copies(table: pd.DataFrame) -> pd.Series[Any]:
     return found.reindex(table.index).astype(object).where(lambda ids: ids.notna(), None)
 
 
-def find(
+def find_near_duplicates(
     items: Sequence[str],
     sketches: Sequence[bytes | None],
     counts: Numbers,

@@ -30,15 +30,17 @@ def by_hash(hashes: Iterable[str], shares: Shares) -> list[Split]:
         hashes: sha256 of each item, hex.
         shares: fractions of the splits.
     """
-    return [drawn(value, shares) for value in hashes]
+    return [split_of_hash(value, shares) for value in hashes]
 
 
 def by_position(items: int, shares: Shares) -> list[Split]:
-    """Split by order, with the latest items as test; see `cut`."""
-    return [split for split, start, stop in cut(items, shares) for _ in range(start, stop)]
+    """Split by order, with the latest items as test; see `cut_by_position`."""
+    return [
+        split for split, start, stop in cut_by_position(items, shares) for _ in range(start, stop)
+    ]
 
 
-def cut(length: int, shares: Shares, unit: int = 1) -> list[tuple[Split, int, int]]:
+def cut_by_position(length: int, shares: Shares, unit: int = 1) -> list[tuple[Split, int, int]]:
     """Cut a sequence by position, so that training data are never held out later.
 
     The end is the test split, so testing continues the training data as in later use. The part
@@ -121,7 +123,7 @@ def official(splits: Sequence[str | None], hashes: Iterable[str], shares: Shares
         confirmation=0.0 if "confirmation" in splits else shares.confirmation,
     )
     return [
-        drawn(value, lacking) if split == "train" else _known(split)
+        split_of_hash(value, lacking) if split == "train" else _known(split)
         for split, value in zip(splits, hashes, strict=True)
     ]
 
@@ -204,7 +206,7 @@ def refuse_empty(counts: Mapping[Split, int], rule: str, *, confirmation: bool) 
             raise DataError(f"{rule} would leave the split {split} empty ({shown})")
 
 
-def drawn(sha256: str, shares: Shares) -> Split:
+def split_of_hash(sha256: str, shares: Shares) -> Split:
     """Return the split for a hash, hex."""
     return _drawn_at(_place(sha256), shares)
 

@@ -6,8 +6,7 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from genmint.common.types import Kind
-from genmint.config.base import Frozen, PositiveInt
+from genmint.config.base import Frozen, Kind, PositiveInt
 from genmint.config.datasets import Spectrogram
 from genmint.config.models.base import View
 

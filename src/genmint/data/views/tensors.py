@@ -68,7 +68,9 @@ def _encoded(prepared: Prepared, split: Split, vocabulary: Sequence[str]) -> npt
     return np.where(prepared.array(split) == _START, _START, tokens).astype(np.int64)
 
 
-def between(names: Sequence[str] | None, others: Sequence[str] | None) -> npt.NDArray[np.int64]:
+def positions_in(
+    names: Sequence[str] | None, others: Sequence[str] | None
+) -> npt.NDArray[np.int64]:
     """Return the index of each of `names` in `others`, −1 if it is missing; int64 N."""
     numbers = {name: number for number, name in enumerate(others or ())}
     return np.array([numbers.get(name, -1) for name in names or ()], dtype=np.int64)
@@ -116,7 +118,7 @@ def labels_for(
             "condition on; set conditional to false."
         )
     if known is not None and tuple(known) != prepared.meta.labels:
-        found = between(prepared.meta.labels, known)[found]
+        found = positions_in(prepared.meta.labels, known)[found]
         if (found < 0).any():
             raise MismatchError(
                 f"{(found < 0).sum()} items of {prepared.path} have classes that the model was "

@@ -16,7 +16,7 @@ from genmint.data.views import tensors
 from genmint.data.views.spec import DataSpec
 
 
-def asked(spec: DataSpec, n: int, said: Mapping[str, Any]) -> dict[str, Any]:
+def sampling_arguments(spec: DataSpec, n: int, said: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of `RNN.sample` from the sampling options of a user.
 
     Args:

@@ -87,7 +87,7 @@ class RNN(RecurrentNetwork, Reader):
         if count == 1 or torch.is_grad_enabled():
             return self._logits(whole)
         depth = len(self.layers)
-        found = recurrent.at_once(self._logits, states.cut(whole, count, depth))
+        found = recurrent.at_once(self._logits, states.split_rows(whole, count, depth))
         return torch.cat([one for one, _ in found]), states.joined([one for _, one in found], depth)
 
     def learns_from(self, train: Tensor, labels: Tensor | None = None) -> None:
@@ -114,7 +114,9 @@ class RNN(RecurrentNetwork, Reader):
             return loss / symbols, states.detached(after)
 
         whole = BatchPart(batch, state, self._masks(noise, rows, length), labels)
-        parts = states.cut(whole, recurrent.parts_of(rows, length, batch.device), len(self.layers))
+        parts = states.split_rows(
+            whole, recurrent.parts_of(rows, length, batch.device), len(self.layers)
+        )
         with weight_noise.in_place_of(self, self._drawn_weights(noise)):
             loss, after = recurrent.summed(nats, parts, list(self._means().values()))
         self._carried = states.joined(after, len(self.layers))
@@ -220,8 +222,8 @@ class RNN(RecurrentNetwork, Reader):
         return self.sample(len(prompt), seed=seed, length=length, prompt=prompt)
 
     def asked(self, n: int, said: Mapping[str, Any]) -> dict[str, Any]:
-        """A prompt, and overrides of the model entry's `sampling`, see `drawing.asked`."""
-        return drawing.asked(self.spec, n, said)
+        """A prompt, and overrides of the model entry's `sampling`, see `drawing`."""
+        return drawing.sampling_arguments(self.spec, n, said)
 
     def sample(
         self,

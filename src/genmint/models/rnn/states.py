@@ -33,7 +33,7 @@ class BatchPart(NamedTuple):
     labels: Tensor | None = None
 
 
-def cut(whole: BatchPart, count: int, layers: int) -> list[BatchPart]:
+def split_rows(whole: BatchPart, count: int, layers: int) -> list[BatchPart]:
     """Split a batch into `count` parts with about the same number of rows, in order."""
     if count == 1:
         return [whole]

@@ -30,8 +30,8 @@ from genmint.models.vae.latents import (
     Latents,
     Prior,
     active,
-    drawn,
     kl_weight,
+    reparameterised,
     with_free_bits,
 )
 from genmint.models.vae.likelihoods import likelihood_of
@@ -332,7 +332,7 @@ class VAE(Encoder):
 
     def _first(self, q: Gaussian, noise: Tensor) -> Tensor:
         """A draw of the first level, from the `noise` of all levels."""
-        return drawn(q, noise[..., : self.config.latent])
+        return reparameterised(q, noise[..., : self.config.latent])
 
     def _terms(
         self, x: Tensor, epsilon: Tensor, labels: Tensor | None

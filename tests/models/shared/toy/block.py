@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from genmint.common.types import Kind
+from genmint.config.base import Kind
 from genmint.config.models.base import GridConfig, Optimiser
 
 

@@ -9,8 +9,8 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
+from genmint.common.array_types import Clips
 from genmint.common.files import sha256_bytes
-from genmint.common.types import Clips
 from genmint.data.ingestion.readers.base import Statistics, as_float
 from genmint.data.splitting.sketches import clip_sketches, image_sketches
 
