@@ -37,8 +37,8 @@ def simulate(spread: float, error: float, ratio: float) -> dict[str, tuple[float
                 true + rng.normal(0, second / np.sqrt(2), RUNS),
             )
 
-        looks = np.stack([trained()[1] for _ in range(TRAININGS)])
-        margin = t.ppf(CONFIDENCE, TRAININGS - 1) * np.sqrt(2) * looks.std(axis=0, ddof=1)
+        measured = np.stack([trained()[1] for _ in range(TRAININGS)])
+        margin = t.ppf(CONFIDENCE, TRAININGS - 1) * np.sqrt(2) * measured.std(axis=0, ddof=1)
         champion = trained()
         promoted = worse = 0
         for _ in range(NIGHTS):

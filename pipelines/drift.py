@@ -23,12 +23,12 @@ from prefect.exceptions import ObjectNotFound
 
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.project import Project
+from genmint.drift.check import Progress, check_drift, watched
 from genmint.drift.decision import DriftCheck, RequestedRetraining
-from genmint.drift.look import Progress, look, watched
 from genmint.drift.show import drift_page
 from genmint.drift.state import DriftStore, now
 from genmint.flow.home import find_home
-from genmint.services.again import AGAIN, find_commit
+from genmint.services.retries import RETRY_OPTIONS, find_commit
 
 # Before Prefect's client is created: its server may be on this machine.
 
@@ -62,7 +62,7 @@ def drift(
     say, decisions, failures = get_run_logger(), [], {}
     for name in names:
         try:
-            decision = take_look.with_options(task_run_name=name)(
+            decision = run_check.with_options(task_run_name=name)(
                 home, name, commit, ignore_uncommitted
             )
         except GenmintError as error:
@@ -85,10 +85,10 @@ def drift(
     return "; ".join(f"{each.dataset}: {each.verdict}" for each in decisions) or "nothing watched"
 
 
-@task(name="look", **AGAIN)
-def take_look(home: Project, name: str, commit: str, ignore_uncommitted: bool) -> DriftCheck:
+@task(name="look", **RETRY_OPTIONS)
+def run_check(home: Project, name: str, commit: str, ignore_uncommitted: bool) -> DriftCheck:
     """Run one drift check of one data set."""
-    return look(home, name, revision=commit, ignore_uncommitted=ignore_uncommitted,
+    return check_drift(home, name, revision=commit, ignore_uncommitted=ignore_uncommitted,
                 progress=_progress)  # fmt: skip
 
 

@@ -22,8 +22,8 @@ from genmint.flow.home import find_home
 from genmint.flow.revision import resolve_revision
 from genmint.promotion.reconcile import ReconcileResult
 from genmint.promotion.reconcile import reconcile as run_pass
-from genmint.services.again import AGAIN
 from genmint.services.alerts import PUT_BACK
+from genmint.services.retries import RETRY_OPTIONS
 
 # Before Prefect's client is created: its server may be on this machine.
 
@@ -43,7 +43,7 @@ def reconcile(models: list[str] | None = None, revision: str = "HEAD") -> str:
         TemporaryError: the revision belongs to a remote that cannot be fetched.
         GenmintError: the aliases of a model could not be reconciled; those of the others were.
     """
-    outcomes = mend(find_home(), models or [], revision)
+    outcomes = reconcile_models(find_home(), models or [], revision)
     for outcome in outcomes:
         get_run_logger().info(str(outcome))
         if outcome.verdict in ("put back", "withdrawn"):
@@ -67,8 +67,8 @@ def reconcile(models: list[str] | None = None, revision: str = "HEAD") -> str:
     return "; ".join(f"{outcome.name}: {outcome.verdict}" for outcome in acted) or "in order"
 
 
-@task(name="pass", **AGAIN)
-def mend(home: Project, models: list[str], revision: str) -> list[ReconcileResult]:
+@task(name="pass", **RETRY_OPTIONS)
+def reconcile_models(home: Project, models: list[str], revision: str) -> list[ReconcileResult]:
     """Reconcile once; retried if the registry does not answer."""
     params = params_at(home, resolve_revision(home, revision, ignore_uncommitted=True))
     unknown = [name for name in models if name not in params.models]

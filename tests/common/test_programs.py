@@ -13,7 +13,7 @@ from genmint.common.programs import GitError, clean_environment, file_at, git, g
 from genmint.common.project import Project
 from genmint.flow.committed import object_at, params_at, text_at
 from genmint.flow.revision import resolve_revision
-from genmint.lineage.history import recorded_in
+from genmint.lineage.commit_search import recorded_in
 
 ROOT = Path(__file__).parents[2]
 

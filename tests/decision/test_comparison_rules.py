@@ -20,7 +20,13 @@ from tests.decision.scores import (
     spread,
 )
 
-from genmint.decision.comparison import Comparison, Ruling, Scores, confirm, incomparable
+from genmint.decision.comparison import (
+    ChampionComparison,
+    Comparison,
+    Scores,
+    confirm,
+    incomparable,
+)
 from genmint.decision.intervals import seed_margin
 
 
@@ -130,7 +136,7 @@ def test_confirmation_asks_for_better_in_what_must_be_superior_and_no_margin():
 
 
 def ruling(test, confirmation):
-    return Ruling(champion="3", test=test, confirmation=confirmation)
+    return ChampionComparison(champion="3", test=test, confirmation=confirmation)
 
 
 def test_a_ruling_needs_both_splits():

@@ -16,7 +16,7 @@ from genmint.flow.adoption import adopt_each, copy_sources
 from genmint.flow.checkout import checked_out, override
 from genmint.flow.publish import gather_results, publish
 from genmint.flow.revision import resolve_revision
-from genmint.flow.stage import Crew, reproduce
+from genmint.flow.stage import ProcessGroup, reproduce
 
 STAGES = [
     *("ingest@d", "prepare@d", "reference@d"),
@@ -60,7 +60,7 @@ def test_the_users_tree_index_and_branch_are_the_same_to_the_byte(repository):
     index = (repository.root / ".git" / "index").read_bytes()
     with checked_out(home, base, "run") as checkout:
         override(checkout, {"models.a.steps": 20})
-        reproduce(checkout, STAGES, crew=Crew(), say=print)
+        reproduce(checkout, STAGES, process_group=ProcessGroup(), say=print)
         gather_results(checkout, ["a", "b"])
         assert publish(home, checkout, base, "run", "retrain", models=["a", "b"])
     assert repository.fingerprint() == before
@@ -78,7 +78,7 @@ def test_it_shares_the_cache_and_knows_the_remote(repository, tmp_path):
     with checked_out(repository.project, base, "run") as checkout:
         assert cache_dir(checkout.root) == repository.root / ".dvc" / "cache"
         assert has_remote(checkout.root)
-        reproduce(checkout, ["ingest@d"], crew=Crew(), say=print)
+        reproduce(checkout, ["ingest@d"], process_group=ProcessGroup(), say=print)
         subprocess.run([sys.executable, "-m", "dvc", "push", "-q"], cwd=checkout.root, check=True)
     assert list(remote.rglob("*"))
     assert [path for path in (repository.root / ".dvc" / "cache").rglob("*") if path.is_file()]

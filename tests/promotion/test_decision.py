@@ -2,7 +2,7 @@
 
 import pytest
 
-from genmint.decision.comparison import Comparison, Ruling
+from genmint.decision.comparison import ChampionComparison, Comparison
 from genmint.promotion.decision import decide_promotion
 from genmint.registry.journal_entries import Entry, RegistryState
 from genmint.registry.versions import Version
@@ -13,13 +13,13 @@ def version(number, weights, grounds="g"):
 
 
 def entry(number, version, weights, kind="promotion", **more):
-    more = {"grounds": "g", "time": "", "user": "", **more}
+    more = {"gate_inputs": "g", "time": "", "user": "", **more}
     return Entry(number, True, True, kind, version, None, "a reason", weights=weights, **more)
 
 
 def ruling(better):
     test = Comparison(better=better, confidence=0.95, contrasts=())
-    return Ruling(champion="1", test=test, confirmation=None)
+    return ChampionComparison(champion="1", test=test, confirmation=None)
 
 
 def not_asked(_):
@@ -43,7 +43,7 @@ def test_the_champion_itself_is_no_challenger():
 
 
 def test_what_was_rolled_back_is_not_compared_again_unless_its_gate_decides_anew():
-    left = entry(3, "1", "old", kind="rollback", left="2", left_weights="new", left_grounds="g")
+    left = entry(3, "1", "old", kind="rollback", left="2", left_weights="new", left_gate_inputs="g")
     back = RegistryState(written=(entry(1, "1", "old"), entry(2, "2", "new"), left), champion="1")
     decision = decide_promotion(back, CHAMPION, CHALLENGER, not_asked, dry=False)
     assert (decision.verdict, decision.alias) == ("rolled back", "keep")

@@ -27,16 +27,16 @@ def written(*moves):
             Entry(
                 number=number,
                 valid=kind != "void",
-                settled=True,
+                finalised=True,
                 kind=kind,
                 version=version,
                 previous=None,
                 reason=f"reason {number}",
                 left=left,
                 weights="" if version is None else f"w{version}",
-                grounds="" if version is None else f"g{version}",
+                gate_inputs="" if version is None else f"g{version}",
                 left_weights="" if left is None else f"w{left}",
-                left_grounds=rest[1] if len(rest) > 1 else f"g{left}",
+                left_gate_inputs=rest[1] if len(rest) > 1 else f"g{left}",
             )
         )
     return entries

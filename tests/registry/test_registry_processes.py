@@ -77,7 +77,7 @@ def check_journal(client, name="tiny"):
     written = entries.entries(client, name)
     assert [entry.number for entry in written] == list(range(1, len(written) + 1))
     valid = [entry for entry in written if entry.valid]
-    assert all(entry.settled for entry in valid)
+    assert all(entry.finalised for entry in valid)
     last = valid[-1]
     expected = {"champion": last.version}
     if last.previous is not None:

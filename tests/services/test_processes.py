@@ -45,8 +45,8 @@ def nap(mark):
 def test_a_killed_parent_takes_a_mortal_with_it(tmp_path):
     code = f"""
         import subprocess, sys, time
-        mortal = [sys.executable, "-m", "genmint.services.mortal"]
-        child = subprocess.Popen([*mortal, sys.executable, "-c", {NAP!r}])
+        start = [sys.executable, "-m", "genmint.services.die_with_parent"]
+        child = subprocess.Popen([*start, sys.executable, "-c", {NAP!r}])
         print(child.pid, flush=True)
         time.sleep(60)
     """
@@ -78,7 +78,7 @@ def test_a_killed_supervisor_leaves_nothing(mark):
     supervisor = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)], env={**os.environ, MARK: mark}
     )
-    # The supervisor, the warden, the child and its child.
+    # The supervisor, the cleanup watchdog, the child and its child.
     wait_for_count(mark, 4)
     os.kill(supervisor.pid, signal.SIGKILL)
     supervisor.wait()

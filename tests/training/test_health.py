@@ -143,22 +143,22 @@ def test_of_the_gradients_the_one_nearest_to_the_loss_is_named():
     model = network()
     model(torch.ones(1, 3)).sum().backward()
     probe = NonFiniteFinder(model)
-    probe.look_at_gradients()
+    probe.check_gradients()
     assert probe.found is None
     model[0].weight.grad[0, 0] = math.inf
     model[2].weight.grad[0, 0] = math.nan
-    probe.look_at_gradients()
+    probe.check_gradients()
     assert probe.found == "the gradient of 2.weight"
 
 
 def test_of_the_weights_the_first_is_named():
     model = network()
     probe = NonFiniteFinder(model)
-    probe.look_at_weights()
+    probe.check_weights()
     assert probe.found is None
     with torch.no_grad():
         model[0].bias[1] = model[2].weight[0, 0] = math.inf
-    probe.look_at_weights()
+    probe.check_weights()
     assert probe.found == "the weights of 0.bias"
 
 
@@ -167,9 +167,9 @@ def test_what_was_found_first_is_what_is_said():
     probe = NonFiniteFinder(model)
     with torch.no_grad():
         model[2].bias[0] = math.inf
-    probe.look_at_weights()
+    probe.check_weights()
     model[0].weight.grad = torch.full_like(model[0].weight, math.nan)
-    probe.look_at_gradients()
+    probe.check_gradients()
     with probe.watching():
         model(torch.full((1, 3), math.nan))
     assert probe.found == "the weights of 2.bias"

@@ -9,8 +9,8 @@ from genmint.training.window import Bad, LossWindow
 CPU = torch.device("cpu")
 
 
-def window(size=4, **turns):
-    return LossWindow(turns or {"d": 2, "g": 1}, size, CPU)
+def window(size=4, **phases):
+    return LossWindow(phases or {"d": 2, "g": 1}, size, CPU)
 
 
 def add(target, group, *values):

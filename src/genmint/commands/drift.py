@@ -17,7 +17,7 @@ def drift(
             metavar="[DATASET]...", help="Data set entries.", show_default="all that are watched"
         ),
     ] = None,
-    look: Annotated[bool, typer.Option("--look", help="Check now.")] = False,
+    check_now: Annotated[bool, typer.Option("--look", help="Check now.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The records, for programs.")] = False,
 ) -> int:
     """Show whether new data drifted from what the models learned, and why.
@@ -31,8 +31,7 @@ def drift(
       genmint drift --look faces
     """
     from genmint.common.project import Project
-    from genmint.drift.look import look as check
-    from genmint.drift.look import watched
+    from genmint.drift.check import check_drift, watched
     from genmint.drift.show import lines_of
     from genmint.drift.state import DriftStore
 
@@ -41,8 +40,8 @@ def drift(
     what = "block under drift (as committed) for"
     found = []
     for name in [known_entry(name, known, what) for name in names or ()] or known:
-        if look:
-            found.append(check(project, name, ignore_uncommitted=True))
+        if check_now:
+            found.append(check_drift(project, name, ignore_uncommitted=True))
         else:
             found += DriftStore(project, name).decisions(1)
     if as_json:

@@ -57,8 +57,8 @@ def sample(
     if length is not None and length < 1:
         raise ConfigError(f"--length {length}: at least one symbol")
     given = {"prompt": prompt, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    said = {key: value for key, value in given.items() if value is not None}
+    options = {key: value for key, value in given.items() if value is not None}
     sample_to_file(
-        project, params, target, out, n=n, seed=seed, length=length, label=label, said=said
+        project, params, target, out, n=n, seed=seed, length=length, label=label, options=options
     )
     print(f"wrote {out}")

@@ -22,7 +22,7 @@ _FOLDER = "GENMINT_LOCKS"
 # Errors of flock on file systems without locks, such as Lustre without `-o flock`, NFS without its
 # lock service, and several in user space.
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
-_SECONDS_BETWEEN_LOOKS = 0.2
+_SECONDS_BETWEEN_POLLS = 0.2
 _SECONDS_BETWEEN_MESSAGES = 60.0
 
 
@@ -51,7 +51,7 @@ def hold_lock(path: Path, who: str, what: str) -> Iterator[None]:
                 print(  # noqa: T201 - a process that stands still must say why
                     f"{who}: waits for {what}, held by {holder}", file=sys.stderr, flush=True
                 )
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            time.sleep(_SECONDS_BETWEEN_POLLS)
         _note(stream, place, f"{who}, process {os.getpid()}\n")
         yield
 

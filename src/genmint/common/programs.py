@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from genmint.common.dvc_rwlock import mend_rwlock
+from genmint.common.dvc_rwlock import repair_rwlock
 from genmint.common.errors import GenmintError
 from genmint.common.escaping import printable
 from genmint.common.git_repository import working_tree
@@ -107,7 +107,7 @@ def run_dvc(project: Project, *arguments: str) -> str:
     Raises:
         GenmintError: DVC failed; the message contains its output.
     """
-    mend_rwlock(project)
+    repair_rwlock(project)
     done = _start([*_DVC, *arguments], project.root)
     if done.returncode != 0:
         raise GenmintError(f"`dvc {arguments[0]}` failed in {project.root}: {_words(done)}")

@@ -144,7 +144,7 @@ class Comparison(Frozen):
         return "; ".join(f"{one.metric}: {one.reason}" for one in shown)
 
 
-class Ruling(Frozen):
+class ChampionComparison(Frozen):
     """Result against the champion on the test split and, if better there, on a second split.
 
     Attributes:

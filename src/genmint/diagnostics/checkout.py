@@ -12,7 +12,7 @@ from pathlib import Path
 
 from genmint.common.dvc_config import dvc_config
 from genmint.common.dvc_preflight import check_output_folders
-from genmint.common.dvc_rwlock import damaged_rwlock, mend_rwlock
+from genmint.common.dvc_rwlock import damaged_rwlock, repair_rwlock
 from genmint.common.errors import DataError, GenmintError
 from genmint.common.file_lock import has_locks, place_of
 from genmint.common.git_repository import working_tree
@@ -111,10 +111,10 @@ def check_file_locks(project: Project) -> tuple[str, str]:
 
 def check_dvc_locks(project: Project) -> tuple[str, str]:
     """Repair DVC's table of locks if it is damaged and no DVC process runs."""
-    mended = mend_rwlock(project)
-    if mended is None:
+    repaired = repair_rwlock(project)
+    if repaired is None:
         return "ok", "DVC can read its locks"
-    return ("failed" if damaged_rwlock(project) else "!"), mended
+    return ("failed" if damaged_rwlock(project) else "!"), repaired
 
 
 def check_params(project: Project) -> tuple[str, str]:

@@ -108,8 +108,8 @@ def load(home: Project, origin: Origin, dataset: str) -> DriftBaseline:
         GenmintError: neither the DVC cache nor the remote has it.
         DataError: the stored files are damaged.
     """
-    shelf = DriftStore(home, dataset)
-    folder = shelf.folder / "baseline"
+    store = DriftStore(home, dataset)
+    folder = store.folder / "baseline"
     about = folder / "about.json"
     if not about.exists() or read_json(about).get("key") != origin.key:
         with checked_out(home, origin.commit, f"drift-{dataset}") as checkout:

@@ -108,10 +108,10 @@ class DriftStore:
 
     def record(self, decision: DriftCheck) -> Path:
         """Write the decision of a check, and remove the oldest decisions beyond the limit."""
-        looks = self.folder / "looks"
-        path = looks / f"{decision.at.replace(':', '').replace('-', '')}.json"
+        folder = self.folder / "looks"
+        path = folder / f"{decision.at.replace(':', '').replace('-', '')}.json"
         write_json(path, decision.model_dump(mode="json"))
-        for old in self._looks()[:-_KEPT]:
+        for old in self._records()[:-_KEPT]:
             old.unlink(missing_ok=True)
         return path
 
@@ -121,9 +121,9 @@ class DriftStore:
         Raises:
             GenmintError: a file is damaged.
         """
-        return [_read(path, DriftCheck) for path in self._looks()[-latest:]]
+        return [_read(path, DriftCheck) for path in self._records()[-latest:]]
 
-    def _looks(self) -> list[Path]:
+    def _records(self) -> list[Path]:
         return sorted((self.folder / "looks").glob("*.json"))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from genmint.common.errors import TemporaryError
 from genmint.common.project import Project
-from genmint.flow.stage import Crew, Say, StageError, run
+from genmint.flow.stage import ProcessGroup, Say, StageError, run
 from genmint.flow.summary import ModelResult
 
 
@@ -48,7 +48,7 @@ def promote(
     checkout: Project,
     names: Sequence[str],
     before: Mapping[str, str | None],
-    crew: Crew,
+    process_group: ProcessGroup,
     say: Say,
 ) -> list[ModelResult]:
     """Run `genmint promote` with the checkout's code; return the result of each model.
@@ -64,11 +64,11 @@ def promote(
         (lines.append if line.startswith("[{") else say)(line)
 
     command = [sys.executable, "-m", "genmint", "promote", "--json", *names]
-    done = run(checkout, command, crew=crew, say=tell)
+    done = run(checkout, command, process_group=process_group, say=tell)
     if not lines:
         kinds, message = done.failure or ((), f"exit code {done.code}: {done.lines[-1:]}")
-        heals = TemporaryError.__name__ in kinds
-        raise StageError("promote", message, heals=heals, kinds=kinds)
+        is_transient = TemporaryError.__name__ in kinds
+        raise StageError("promote", message, is_transient=is_transient, kinds=kinds)
     after = champions(checkout, names)
     return [
         ModelResult(

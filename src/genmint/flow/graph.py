@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from genmint.common.dvc_lock import DATASET_STAGES, MODEL_STAGES
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.project import Project
-from genmint.flow.stage import Crew, run
+from genmint.flow.stage import ProcessGroup, run
 
 # Runs in a child process, since DVC keeps global state and several flows may share a process.
 _READ = """
@@ -47,14 +47,16 @@ class Unit:
     model: str | None
 
 
-def read_graph(project: Project, crew: Crew) -> dict[str, list[str]]:
+def read_graph(project: Project, process_group: ProcessGroup) -> dict[str, list[str]]:
     """Read every stage with its direct dependencies from DVC.
 
     Raises:
         GenmintError: dvc.yaml cannot be read.
     """
     lines: list[str] = []
-    done = run(project, [sys.executable, "-c", _READ], crew=crew, say=lines.append)
+    done = run(
+        project, [sys.executable, "-c", _READ], process_group=process_group, say=lines.append
+    )
     for line in lines:
         if line.startswith("GRAPH"):
             return dict(json.loads(line.removeprefix("GRAPH")))

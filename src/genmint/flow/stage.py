@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from genmint.common.dvc_rwlock import mend_rwlock
+from genmint.common.dvc_rwlock import repair_rwlock
 from genmint.common.errors import FAILURE_FILE, GenmintError, TemporaryError
 from genmint.common.files import scratch_dir
 from genmint.common.programs import clean_environment
@@ -73,31 +73,35 @@ class StageError(GenmintError):
     Attributes:
         stage: name of the stage.
         message: its error message, without its name.
-        heals: whether a retry may succeed: a lock, the network, the tracker, a kill.
+        is_transient: whether a retry may succeed: a lock, the network, the tracker, a kill.
         kinds: class names of the genmint error; empty for other errors.
     """
 
-    def __init__(self, stage: str, message: str, *, heals: bool, kinds: Sequence[str] = ()) -> None:
+    def __init__(
+        self, stage: str, message: str, *, is_transient: bool, kinds: Sequence[str] = ()
+    ) -> None:
         super().__init__(f"{stage}: {message}")
         self.stage = stage
         self.message = message
-        self.heals = heals
+        self.is_transient = is_transient
         self.kinds = tuple(kinds)
 
     def having(self, message: str) -> StageError:
         """Return the same failure with another message."""
-        return StageError(self.stage, message, heals=self.heals, kinds=self.kinds)
+        return StageError(self.stage, message, is_transient=self.is_transient, kinds=self.kinds)
 
 
-def heals(error: object) -> bool:
+def is_transient(error: object) -> bool:
     """Return whether a retry may succeed: a lock, the network, the tracker, a killed process.
 
     Bad data, a wrong configuration and a failed training run are not retried.
     """
-    return isinstance(error, TemporaryError) or (isinstance(error, StageError) and error.heals)
+    return isinstance(error, TemporaryError) or (
+        isinstance(error, StageError) and error.is_transient
+    )
 
 
-class Crew:
+class ProcessGroup:
     """Process group of the commands that a flow runs, so that all of them can be ended."""
 
     def __init__(self) -> None:
@@ -154,7 +158,7 @@ def reproduce(
     project: Project,
     stages: Sequence[str],
     *,
-    crew: Crew,
+    process_group: ProcessGroup,
     say: Say,
     force: Collection[str] = (),
     may_train: bool = True,
@@ -166,7 +170,7 @@ def reproduce(
     Args:
         project: the checkout.
         stages: stages in the order of their dependencies.
-        crew: process group of the command.
+        process_group: process group of the command.
         say: called with each line that DVC and the stages print.
         force: verbs of the stages that run even if nothing changed.
         may_train: if False, training results come from the DVC cache or the stage fails.
@@ -183,7 +187,9 @@ def reproduce(
     # DVC's --force applies to all given stages, so forced and other stages run separately.
     for forced, part in itertools.groupby(stages, lambda stage: stage.partition("@")[0] in force):
         options = [*(["--force"] if forced else []), *(["--pull"] if pull else [])]
-        outcomes += _brought_up_to_date(project, list(part), options, crew=crew, say=say, env=env)
+        outcomes += _brought_up_to_date(
+            project, list(part), options, process_group=process_group, say=say, env=env
+        )
     return outcomes
 
 
@@ -192,7 +198,7 @@ def _brought_up_to_date(
     stages: Sequence[str],
     options: Sequence[str],
     *,
-    crew: Crew,
+    process_group: ProcessGroup,
     say: Say,
     env: dict[str, str],
 ) -> list[StageOutcome]:
@@ -208,10 +214,10 @@ def _brought_up_to_date(
         say(line)
 
     while True:
-        mended = mend_rwlock(project)
-        if mended is not None:
-            say(mended)
-        done = run(project, command, crew=crew, env=env, say=hear)
+        repaired = repair_rwlock(project)
+        if repaired is not None:
+            say(repaired)
+        done = run(project, command, process_group=process_group, env=env, say=hear)
         # Stages that ran before DVC met another process are now reported as unchanged.
         ran = {stage: result for stage, result in results.items() if result == "ran"}
         results |= _results(done.lines) | ran
@@ -249,7 +255,7 @@ def run(
     project: Project,
     command: Sequence[str],
     *,
-    crew: Crew,
+    process_group: ProcessGroup,
     say: Say,
     env: dict[str, str] | None = None,
 ) -> Done:
@@ -257,7 +263,7 @@ def run(
     with scratch_dir() as scratch:
         failure = scratch / "failure.json"
         known = checkout_environment(project) | (env or {}) | {FAILURE_FILE: str(failure)}
-        process = crew.start(project, command, known)
+        process = process_group.start(project, command, known)
         telling: list[str] = []
         last: deque[str] = deque(maxlen=_KEPT_LINES)
         try:
@@ -268,7 +274,7 @@ def run(
                     say(line)
             code = process.wait()
         finally:
-            crew.forget(process)
+            process_group.forget(process)
         return Done(code, [*telling, *last], _read_failure(failure))
 
 
@@ -304,12 +310,14 @@ def _failure(done: Done, stages: Sequence[str]) -> StageError:
     stage = begun[-1] if begun else stages[0]
     if done.failure is not None:
         kinds, message = done.failure
-        return StageError(stage, message, heals=TemporaryError.__name__ in kinds, kinds=kinds)
+        return StageError(
+            stage, message, is_transient=TemporaryError.__name__ in kinds, kinds=kinds
+        )
     text = "\n".join(done.lines)
     errors = [line.removeprefix("ERROR: ") for line in done.lines if line.startswith("ERROR")]
     said = "; ".join(errors) or (done.lines[-1] if done.lines else f"exit code {done.code}")
-    heals = _is_busy(done) or done.code in (130, 137, 143) or bool(_KILLED.search(text))
-    return StageError(stage, said, heals=heals)
+    is_transient = _is_busy(done) or done.code in (130, 137, 143) or bool(_KILLED.search(text))
+    return StageError(stage, said, is_transient=is_transient)
 
 
 def _is_busy(done: Done) -> bool:

@@ -81,24 +81,24 @@ class FlowResult:
         return "; ".join(parts)
 
 
-def flow_page(night: FlowResult, checkout: Project, tracker: str) -> str:
+def flow_page(result: FlowResult, checkout: Project, tracker: str) -> str:
     """Return the summary page of a flow.
 
     Args:
-        night: result of the flow.
+        result: result of the flow.
         checkout: checkout with the samples of its models.
         tracker: address of MLflow; links are included only for a server.
     """
-    where = night.published
-    lines = [f"**{night.headline()}**", "", f"From commit `{night.commit[:12]}`"]
+    where = result.published
+    lines = [f"**{result.headline()}**", "", f"From commit `{result.commit[:12]}`"]
     if where is not None:
         pushed = f", pushed to {where.pushed}" if where.pushed else ""
         known = "" if where.new else " (an earlier flow made the very same)"
         lines[-1] += f"; results on branch `{where.branch}`{pushed}{known}"
-    lines += ["", *_failures(night.failures), *night.notes, ""]
-    lines += _verdicts(night.verdicts, tracker)
-    lines += _stages(night.outcomes, night.where)
-    lines += _pictures(checkout, [verdict.name for verdict in night.verdicts])
+    lines += ["", *_failures(result.failures), *result.notes, ""]
+    lines += _verdicts(result.verdicts, tracker)
+    lines += _stages(result.outcomes, result.where)
+    lines += _pictures(checkout, [verdict.name for verdict in result.verdicts])
     return "\n".join(lines)
 
 

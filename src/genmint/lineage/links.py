@@ -29,7 +29,7 @@ from genmint.common.errors import GenmintError, RegistryMissingError
 from genmint.common.files import read_json, sha256_file, sha256_json
 from genmint.common.project import Project
 from genmint.decision.gate_record import Record
-from genmint.lineage.history import recorded_in
+from genmint.lineage.commit_search import recorded_in
 from genmint.registry import signature
 from genmint.registry.championship import Championship
 from genmint.registry.journal_entries import previous

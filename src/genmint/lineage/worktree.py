@@ -20,7 +20,7 @@ from genmint.common.git_worktrees import add_worktree, remove_worktree
 from genmint.common.programs import GitError, git, run_dvc
 from genmint.common.project import Project
 from genmint.common.reading import read_yaml
-from genmint.lineage.history import lock_of
+from genmint.lineage.commit_search import lock_of
 from genmint.lineage.links import Lineage
 
 _SHOWN_FILES = 5

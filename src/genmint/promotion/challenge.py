@@ -23,7 +23,14 @@ from genmint.common.project import Project
 from genmint.common.project_key import Key
 from genmint.config import ChampionRule, Params
 from genmint.config.metric_catalogue import Direction, metric
-from genmint.decision.comparison import Comparison, Ruling, Scores, block_hash, compare, confirm
+from genmint.decision.comparison import (
+    ChampionComparison,
+    Comparison,
+    Scores,
+    block_hash,
+    compare,
+    confirm,
+)
 from genmint.decision.gate_record import Record
 from genmint.models.shared.record import load_record
 from genmint.promotion.evidence import check_data
@@ -81,7 +88,9 @@ class Challenger:
         return self.params.models[self.name].dataset
 
 
-def hold(registry: Registry, challenger: Challenger, version: Version, champion: Version) -> Ruling:
+def hold(
+    registry: Registry, challenger: Challenger, version: Version, champion: Version
+) -> ChampionComparison:
     """Compare a registered challenger with the champion and store the confirmation result.
 
     Args:
@@ -122,7 +131,7 @@ def hold(registry: Registry, challenger: Challenger, version: Version, champion:
                     confirmation = _confirm(challenger, where.project, rule, weights)
                 _keep(registry, version, {**kept, champion.weights: confirmation})
     left_out = "; ".join(where.left_out.values())
-    return Ruling(
+    return ChampionComparison(
         champion=champion.version, test=test, confirmation=confirmation, left_out=left_out
     )
 
@@ -178,13 +187,13 @@ def _measurable(champion: Version) -> Iterator[None]:
         ) from None
 
 
-def ruling_of(version: Version | None) -> Ruling | None:
+def latest_comparison(version: Version | None) -> ChampionComparison | None:
     """Return the latest comparison of a version; None if there is none."""
     said = None if version is None else version.tags.get(COMPARISON_TAG)
     if said is None:
         return None
     try:
-        return Ruling.model_validate_json(said)
+        return ChampionComparison.model_validate_json(said)
     except ValidationError:
         # Another genmint version or a person wrote the tag; the next comparison replaces it.
         return None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from genmint.decision.comparison import Ruling
+from genmint.decision.comparison import ChampionComparison
 from genmint.registry.journal_entries import RegistryState, rolled_back
 from genmint.registry.versions import Version
 
@@ -43,7 +43,7 @@ def decide_promotion(
     registry_state: RegistryState,
     champion: Version | None,
     version: Version,
-    compared: Callable[[Version], Ruling | str],
+    compared: Callable[[Version], ChampionComparison | str],
     *,
     dry: bool,
 ) -> Decision:
@@ -70,11 +70,11 @@ def _decide(
     registry_state: RegistryState,
     champion: Version | None,
     version: Version,
-    compared: Callable[[Version], Ruling | str],
+    compared: Callable[[Version], ChampionComparison | str],
 ) -> Decision:
     if champion is not None and champion.weights == version.weights:
         return Decision("is champion", "nothing moves", "none")
-    back = rolled_back(registry_state.written, version.weights, version.grounds)
+    back = rolled_back(registry_state.written, version.weights, version.gate_inputs)
     if back is not None:
         reason = f"journal entry {back.number} ({back.reason}), and its gate decided nothing new"
         return Decision("rolled back", reason, "keep")

@@ -95,7 +95,7 @@ def print_signatures(project: Project, names: Sequence[str]) -> int:
     print(f"signing key {key.id}, from {key.source}")  # noqa: T201
     if registry is None:
         return 0
-    found = [_look(registry, key, name) for name in names]
+    found = [_signatures_of(registry, key, name) for name in names]
     for signatures in found:
         print(printable(str(signatures)))  # noqa: T201
     return 1 if any(signatures.others for signatures in found) else 0
@@ -138,7 +138,7 @@ def adopt(project: Project, params: Params, names: Sequence[str]) -> int:
     for name in names:
         gate = params.gates.get(name)
         refused = _adopt_one(registry, key, name, overrides=bool(gate and gate.allow_overrides))
-        print(printable(str(_look(registry, key, name))))  # noqa: T201
+        print(printable(str(_signatures_of(registry, key, name))))  # noqa: T201
         for problem in refused:
             print(printable(f"  not signed: {problem}"))  # noqa: T201
         left += len(refused)
@@ -188,7 +188,7 @@ def _unfit(judge: Admission, entry: Entry) -> str | None:
     return judge.why_not(champion, whole=True)
 
 
-def _look(registry: Registry, key: Key, name: str) -> Signatures:
+def _signatures_of(registry: Registry, key: Key, name: str) -> Signatures:
     others, signed = [], 0
     for version in registry.versions(name):
         problem = signature.signature_problem(key, name, version.weights, version.tags)

@@ -17,7 +17,7 @@ from genmint.common.errors import GenmintError, RegistryError, RegistryMissingEr
 from genmint.common.escaping import printable
 from genmint.common.project import Project
 from genmint.config import Params, load_params
-from genmint.decision.comparison import Ruling
+from genmint.decision.comparison import ChampionComparison
 from genmint.promotion import challenge, snapshot
 from genmint.promotion.challenge import Challenger
 from genmint.promotion.decision import Decision, PromotionVerdict, decide_promotion
@@ -164,7 +164,7 @@ def _register(registry: Registry, challenger: Challenger, values: Facts, run_id:
         weights=values.weights,
         run_id=run_id,
         tags=values.tags,
-        description=description(record, values.weights, challenge.ruling_of(known)),
+        description=description(record, values.weights, challenge.latest_comparison(known)),
         evaluation=evaluation_files(files, name, challenger.params.models[name].dataset),
     )
 
@@ -210,7 +210,7 @@ def _attempt(
     )
     champion = _champion(registry, name, registry_state)
 
-    def compared(champion: Version) -> Ruling | str:
+    def compared(champion: Version) -> ChampionComparison | str:
         return _compared(registry, version, challenger, champion)
 
     decision = decide_promotion(registry_state, champion, version, compared, dry=dry)
@@ -225,17 +225,17 @@ def _attempt(
 
 def _compared(
     registry: Registry, version: Version, challenger: Challenger, champion: Version
-) -> Ruling | str:
+) -> ChampionComparison | str:
     """Compare with the champion, and show the result on the version's page."""
     try:
-        ruling = challenge.hold(registry, challenger, version, champion)
+        comparison = challenge.hold(registry, challenger, version, champion)
     except challenge.NotComparableError as error:
         log_beside(registry, champion, version)
         return str(error)
-    registry.tag(version, challenge.COMPARISON_TAG, ruling.model_dump_json())
-    registry.describe(version, description(challenger.record, version.weights, ruling))
+    registry.tag(version, challenge.COMPARISON_TAG, comparison.model_dump_json())
+    registry.describe(version, description(challenger.record, version.weights, comparison))
     log_beside(registry, champion, version)
-    return ruling
+    return comparison
 
 
 def _apply(

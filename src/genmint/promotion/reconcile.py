@@ -110,11 +110,11 @@ def settle_all(registry: Registry, gate: Gate | None, name: str) -> RegistryStat
             if registry_state.forged:
                 print(f"{name}: {registry_state.forged}", file=sys.stderr, flush=True)  # noqa: T201
             return registry_state
-        settled = resolve_manual_change(registry, gate, name, registry_state)
-        if settled is None:
+        failure = resolve_manual_change(registry, gate, name, registry_state)
+        if failure is None:
             time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
         else:
-            print(settled, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
+            print(failure, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
     raise GenmintError(
         f"{name}: the champion was moved by others {_ATTEMPTS} times meanwhile. Run it again."
     )

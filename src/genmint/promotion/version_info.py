@@ -13,13 +13,13 @@ from genmint import tracking
 from genmint.common.files import sha256_json
 from genmint.common.project import Project
 from genmint.config import Params
-from genmint.decision.comparison import Contrast, Ruling
+from genmint.decision.comparison import ChampionComparison, Contrast
 from genmint.decision.gate_record import Record
 from genmint.evaluation.probe import PROBE
 from genmint.models.shared.record import load_record
 from genmint.promotion.scores import protocol_path, read_protocol
 from genmint.registry.registry import Registry
-from genmint.registry.versions import GROUNDS_TAG, Version
+from genmint.registry.versions import GATE_INPUTS_TAG, Version
 from genmint.stages import gate
 
 # Contact sheet, audio strip and text of the protocol's samples and of the probe set, if present.
@@ -61,7 +61,7 @@ def facts(
         "genmint.gate": "passed" if record.passed else "refused",
         "genmint.gate_mode": record.mode,
         "genmint.record": sha256_json(record.model_dump(mode="json")),
-        GROUNDS_TAG: grounds(record),
+        GATE_INPUTS_TAG: gate_inputs(record),
         "genmint.protocol": json.dumps(measured["protocol"], sort_keys=True),
         "genmint.prepared": model.prepared,
         "genmint.identity": model.identity,
@@ -83,7 +83,7 @@ def refusals_in_a_row(versions: Sequence[Version]) -> int:
     return sum(1 for _ in itertools.takewhile(bool, refused))
 
 
-def grounds(record: Record) -> str:
+def gate_inputs(record: Record) -> str:
     """Return the hash of the gate's inputs without values that vary between measurements.
 
     Times and memory use are left out, so that measuring a model again does not count as a new
@@ -100,18 +100,18 @@ def grounds(record: Record) -> str:
     return sha256_json(decided)
 
 
-def description(record: Record, weights: str, ruling: Ruling | None) -> str:
+def description(record: Record, weights: str, comparison: ChampionComparison | None) -> str:
     """Render the summary of a version as Markdown.
 
     Args:
         record: gate record of the version.
         weights: sha256 of model.safetensors.
-        ruling: latest comparison with a champion, None if there was none.
+        comparison: latest comparison with a champion, None if there was none.
     """
     parts = [
         f"`{record.model}`, weights `{weights[:12]}`",
         gate.to_markdown(record),
-        "" if ruling is None else compared(ruling),
+        "" if comparison is None else compared(comparison),
         f'Load it: `genmint.load("{record.model}/VERSION")`; draw from it: '
         f"`genmint sample {record.model}/VERSION -n 64 --out FILE`. Both compare it with its "
         "signature. `mlflow models serve` and `mlflow.pyfunc.load_model` run the code that is "
@@ -127,20 +127,20 @@ def description(record: Record, weights: str, ruling: Ruling | None) -> str:
     return whole if len(whole) <= _LONGEST else whole[: _LONGEST - 1] + "…"
 
 
-def compared(ruling: Ruling) -> str:
+def compared(comparison: ChampionComparison) -> str:
     """Render a comparison with a champion as Markdown."""
-    verdict = "better" if ruling.better else "not better"
+    verdict = "better" if comparison.better else "not better"
     lines = [
-        f"**Against champion version {ruling.champion}: {verdict}** (one-sided limits at "
-        f"{ruling.test.confidence:.0%})",
+        f"**Against champion version {comparison.champion}: {verdict}** (one-sided limits at "
+        f"{comparison.test.confidence:.0%})",
         "",
         "| split | metric | aim | new | champion | better by | limits | bound | verdict |",
         "|---|---|---|---:|---:|---:|---:|---:|---|",
     ]
-    for split, found in (("test", ruling.test), ("confirmation", ruling.confirmation)):
+    for split, found in (("test", comparison.test), ("confirmation", comparison.confirmation)):
         if found is not None:
             lines += [_contrast(split, one) for one in found.contrasts]
-    lines += ["", ruling.reason]
+    lines += ["", comparison.reason]
     return "\n".join(lines)
 
 

@@ -169,7 +169,7 @@ class Admission:
                 weights=version.weights,
                 config=self._stored[files.source].config,
                 code="",
-                grounds=version.grounds,
+                grounds=version.gate_inputs,
                 folder=folder,
                 evaluation=evaluation,
             )

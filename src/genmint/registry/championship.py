@@ -160,9 +160,9 @@ class Championship:
             user=user,
             left=None if left is None else left.version,
             weights="" if version is None else version.weights,
-            grounds="" if version is None else _grounds(version),
+            gate_inputs="" if version is None else _gate_inputs(version),
             left_weights="" if left is None else left.weights,
-            left_grounds="" if left is None else _grounds(left),
+            left_gate_inputs="" if left is None else _gate_inputs(left),
         )
         with tracking.reaching(self.registry.address):
             entry = entries.append(self.registry.client, name, registry_state, move, judge)
@@ -196,7 +196,7 @@ def no_key(project: Project) -> str:
     )
 
 
-def _grounds(version: Version) -> str:
+def _gate_inputs(version: Version) -> str:
     """Return the hash of the gate's inputs from the signature, because a tag can be edited."""
     found = signature.read(version.tags)
-    return version.grounds if found is None else found[0].grounds
+    return version.gate_inputs if found is None else found[0].grounds

@@ -28,23 +28,24 @@ from genmint.registry.versions import as_version, exists
 from genmint.tracking.write_conflicts import put
 
 # Interval between polls of the other writers' progress, in seconds.
-SECONDS_BETWEEN_LOOKS = 0.1
-LOOKS = 400
+SECONDS_BETWEEN_READS = 0.1
+READS = 400
 
 _SUFFIX = ".journal"
 _CLAIM = "genmint.claims"
 _VOID = "genmint.void"
-_SETTLED = "genmint.settled"
+# Stored entries have this tag, so its name cannot change.
+_FINALISED = "genmint.settled"
 _PAGE = 200
 
-# Tag of each text field of an entry.
+# Tag of each text field of an entry. Stored entries have these tags, so their names cannot change.
 _TEXTS = {
     "kind": "genmint.kind",
     "user": "genmint.user",
     "weights": "genmint.weights",
-    "grounds": "genmint.grounds",
+    "gate_inputs": "genmint.grounds",
     "left_weights": "genmint.left_weights",
-    "left_grounds": "genmint.left_grounds",
+    "left_gate_inputs": "genmint.left_grounds",
     "previous_weights": "genmint.previous_weights",
 }
 _TIME = "genmint.time"
@@ -135,7 +136,7 @@ def append(
     """
     _ensure(client, name)
     values = _values(registry_state, move, judge)
-    for _ in range(LOOKS):
+    for _ in range(READS):
         written = entries(client, name, judge.key)
         if _last_move(written) != _last_move(registry_state.written):
             return None
@@ -146,15 +147,15 @@ def append(
             # This tag is for people who read the journal in MLflow; validity does not depend on it.
             _mark(client, name, entry, _VOID)
         # A random delay breaks the lockstep of writers that keep voiding each other's entries.
-        time.sleep(random.uniform(0, SECONDS_BETWEEN_LOOKS))  # noqa: S311 - no secret
+        time.sleep(random.uniform(0, SECONDS_BETWEEN_READS))  # noqa: S311 - no secret
     raise TemporaryError(
         f"other processes keep writing the journal of {name}. Run the command again."
     )
 
 
-def mark_settled(client: MlflowClient, name: str, entry: Entry) -> None:
+def mark_finalised(client: MlflowClient, name: str, entry: Entry) -> None:
     """Mark an entry as finalised: aliases and version notes were seen to agree with it."""
-    _mark(client, name, entry, _SETTLED)
+    _mark(client, name, entry, _FINALISED)
 
 
 def _values(registry_state: RegistryState, move: Move, judge: Judge) -> dict[str, str]:
@@ -245,7 +246,7 @@ def _entry(
         number=number,
         valid=claimed and forged is None,
         forged=forged if claimed else None,
-        settled=values.get(_SETTLED) == "1",
+        finalised=values.get(_FINALISED) == "1",
         version=numbers["version"],
         previous=numbers["previous"],
         left=numbers["left"],

@@ -22,7 +22,7 @@ from mlflow.exceptions import MlflowException
 from genmint.common.errors import TemporaryError
 from genmint.registry import version_notes
 from genmint.registry.admission import Judge
-from genmint.registry.entries import LOOKS, SECONDS_BETWEEN_LOOKS, entries, mark_settled
+from genmint.registry.entries import READS, SECONDS_BETWEEN_READS, entries, mark_finalised
 from genmint.registry.journal_entries import (
     Entry,
     NamedVersion,
@@ -48,7 +48,7 @@ def read(client: MlflowClient, name: str, judge: Judge) -> RegistryState:
 
     The champion's weights are not hashed, because that is slow on a remote store.
     """
-    return _judged(_look(client, name, judge), judge, whole=False)
+    return _judged(_read_state(client, name, judge), judge, whole=False)
 
 
 def stand(client: MlflowClient, name: str, judge: Judge, *, whole: bool) -> RegistryState:
@@ -66,7 +66,7 @@ def stand(client: MlflowClient, name: str, judge: Judge, *, whole: bool) -> Regi
     seen: RegistryState | None = None
     since = time.monotonic()
     while True:
-        registry_state = _look(client, name, judge)
+        registry_state = _read_state(client, name, judge)
         now = time.monotonic()
         # A single read may be inconsistent because of concurrent writes; two equal reads are not.
         if seen != registry_state:
@@ -80,7 +80,7 @@ def stand(client: MlflowClient, name: str, judge: Judge, *, whole: bool) -> Regi
         elif not unsettled and (not by_hand or now - since >= _BY_HAND_SECONDS):
             return _judged(registry_state, judge, whole=whole)
         else:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            time.sleep(SECONDS_BETWEEN_READS)
 
 
 def apply_journal(client: MlflowClient, name: str, own: Entry, judge: Judge) -> None:
@@ -90,21 +90,21 @@ def apply_journal(client: MlflowClient, name: str, own: Entry, judge: Judge) -> 
     the aliases at the last valid entry, which may be later than `own`. An alias is removed if its
     version may not be champion.
     """
-    for _ in range(LOOKS):
+    for _ in range(READS):
         try:
-            if _settled(client, name, own, judge):
+            if _finalised(client, name, own, judge):
                 return
         except MlflowException as error:
             # A version or an entry was deleted between the read and the write.
             if error.error_code not in MISSING:
                 raise
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+        time.sleep(SECONDS_BETWEEN_READS)
     raise TemporaryError(
         f"other processes keep moving the aliases of {name}. Run the command again."
     )
 
 
-def _settled(client: MlflowClient, name: str, own: Entry, judge: Judge) -> bool:
+def _finalised(client: MlflowClient, name: str, own: Entry, judge: Judge) -> bool:
     """Move the aliases once; return False if another process wrote meanwhile."""
     written = entries(client, name, judge.key)
     entry = last_valid(written)
@@ -137,7 +137,7 @@ def aliases(client: MlflowClient, name: str) -> dict[str, str]:
     return {str(alias): as_version(version) for alias, version in found[0].aliases.items()}
 
 
-def _look(client: MlflowClient, name: str, judge: Judge) -> RegistryState:
+def _read_state(client: MlflowClient, name: str, judge: Judge) -> RegistryState:
     """Compare aliases and journal by identity, without evaluating the gate results."""
     written = tuple(entries(client, name, judge.key))
     entry = last_valid(written)
@@ -215,4 +215,4 @@ def _conclude(client: MlflowClient, name: str, entry: Entry, head: Entry, judge:
         left = None if named == head.champion else _version(client, name, named, judge)
         if left is not None:
             version_notes.set_rolled_back(client, left, f"entry {entry.number}: {entry.reason}")
-    mark_settled(client, name, entry)
+    mark_finalised(client, name, entry)

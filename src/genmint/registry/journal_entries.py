@@ -40,7 +40,7 @@ class Entry:
     Attributes:
         number: position in the journal; also the version of the registered model `NAME.journal`.
         valid: whether it got the number that it claimed and carries the project's signature.
-        settled: whether aliases and version notes were seen to agree with it.
+        finalised: whether aliases and version notes were seen to agree with it.
         kind: reason of the move. promotion: the version was better. rollback: a person went back.
             by-hand: a person moved the alias to a version that passed its gate. override: a person
             moved it elsewhere and policy allowed it. reverted: the alias was restored. withdrawn:
@@ -55,14 +55,14 @@ class Entry:
         weights: sha256 of the weights of `version`, "" if unknown.
         previous_weights: sha256 of the weights of `previous`, "" if unknown.
         forged: why it does not count although it got its number: its signature is invalid.
-        grounds: hash of the gate's inputs for `version`, "" if unknown.
+        gate_inputs: hash of the gate's inputs for `version`, "" if unknown.
         left_weights: sha256 of the weights of `left`, "" if unknown.
-        left_grounds: hash of the gate's inputs for `left`, "" if unknown.
+        left_gate_inputs: hash of the gate's inputs for `left`, "" if unknown.
     """
 
     number: int
     valid: bool
-    settled: bool
+    finalised: bool
     kind: str
     version: str | None
     previous: str | None
@@ -71,9 +71,9 @@ class Entry:
     user: str = ""
     left: str | None = None
     weights: str = ""
-    grounds: str = ""
+    gate_inputs: str = ""
     left_weights: str = ""
-    left_grounds: str = ""
+    left_gate_inputs: str = ""
     previous_weights: str = ""
     forged: str | None = None
 
@@ -96,9 +96,9 @@ class Move:
     user: str = ""
     left: str | None = None
     weights: str = ""
-    grounds: str = ""
+    gate_inputs: str = ""
     left_weights: str = ""
-    left_grounds: str = ""
+    left_gate_inputs: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class RegistryState:
     @property
     def unsettled(self) -> tuple[Entry, ...]:
         """The valid entries whose writers may still be active."""
-        return tuple(entry for entry in self.written if entry.valid and not entry.settled)
+        return tuple(entry for entry in self.written if entry.valid and not entry.finalised)
 
     @property
     def forged(self) -> str:
@@ -212,10 +212,12 @@ def previous(written: Sequence[Entry], entry: Entry) -> NamedVersion | None:
     return NamedVersion(entry.previous, entry.previous_weights or next(known, ""))
 
 
-def rolled_back(written: Sequence[Entry], weights: str, grounds: str | None = None) -> Entry | None:
+def rolled_back(
+    written: Sequence[Entry], weights: str, gate_inputs: str | None = None
+) -> Entry | None:
     """Return the entry that rolled these weights back, None if they may be promoted.
 
-    Weights that became champion again since then are no longer rolled back. With `grounds`, the
+    Weights that became champion again since then are no longer rolled back. With `gate_inputs`, the
     weights are also free if their gate had other inputs than whenever they were champion. The
     comparison with the champion then decides.
     """
@@ -225,11 +227,11 @@ def rolled_back(written: Sequence[Entry], weights: str, grounds: str | None = No
             continue
         if entry.version is not None and entry.weights == weights:
             by = None
-            known.add(entry.grounds)
+            known.add(entry.gate_inputs)
         if bars(entry) and entry.left_weights == weights:
             by = entry
-            known.add(entry.left_grounds)
-    return by if grounds is None or grounds in known else None
+            known.add(entry.left_gate_inputs)
+    return by if gate_inputs is None or gate_inputs in known else None
 
 
 def bars(entry: Entry) -> bool:

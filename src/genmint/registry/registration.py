@@ -17,7 +17,7 @@ from genmint.registry import signature, versions
 from genmint.registry.championship import no_key
 from genmint.registry.registry import Registry
 from genmint.registry.signature import Signed
-from genmint.registry.versions import GROUNDS_TAG, WEIGHTS_TAG, Version
+from genmint.registry.versions import GATE_INPUTS_TAG, WEIGHTS_TAG, Version
 from genmint.tracking.write_conflicts import put
 
 
@@ -61,7 +61,7 @@ def register(
             return _create(registry, key, name, model, run_id, facts, description, evaluation)
         found = signature.read(known.tags)
         assert found is not None, "a version that carries the signature"
-        signed = found[0].again(evaluation, tags.get(GROUNDS_TAG, ""))
+        signed = found[0].with_evaluation(evaluation, tags.get(GATE_INPUTS_TAG, ""))
         facts = {**tags, SIGNATURE_TAG: signed.tag(key, name)}
         _update(registry, known, signed.folder, facts, description, evaluation)
         return replace(known, tags={**known.tags, **facts})
@@ -89,7 +89,7 @@ def _create(
         pyfunc.save(model, packed)
         # MLflow copies file modes, and those of its temporary folders deny access to others.
         apply_umask(packed)
-        signed = Signed.of(packed, evaluation, tags.get(GROUNDS_TAG, ""))
+        signed = Signed.of(packed, evaluation, tags.get(GATE_INPUTS_TAG, ""))
         tracking.upload_folder(client, run_id, packed, folder)
     source = f"{client.get_run(run_id).info.artifact_uri}/{folder}"
     _log_evaluation(registry, run_id, f"{folder}/{signed.folder}", evaluation)

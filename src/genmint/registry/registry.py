@@ -33,7 +33,7 @@ from genmint.tracking.write_conflicts import put
 
 CHALLENGER = "challenger"
 
-_LOOK = "`genmint lineage` tells more; docs/security.md says what a signature covers."
+_ADVICE = "`genmint lineage` tells more; docs/security.md says what a signature covers."
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Registry:
             folder = None if files is None else files.copy("", target)
         problem = "its files are gone" if folder is None else self.not_signed(version)
         if folder is None or problem is not None:
-            raise GenmintError(f"{name}: {problem}. {_LOOK}")
+            raise GenmintError(f"{name}: {problem}. {_ADVICE}")
         if self.key is None:
             said = f"{name}: compared with its hashes alone; the project's signing key is not here"
             print(said, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
@@ -159,7 +159,7 @@ class Registry:
         if found is not None:
             problem = signature.other_model(found[0], folder)
             if problem is not None:
-                raise GenmintError(f"{name}: {problem}. {_LOOK}")
+                raise GenmintError(f"{name}: {problem}. {_ADVICE}")
             _remove_unsigned(name, evaluation, found[0])
         return folder / STORED_WEIGHTS, evaluation
 

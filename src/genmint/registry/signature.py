@@ -37,7 +37,8 @@ class Signed:
         config: hash of config.json, with vocabulary and classes.
         code: hash of everything else that MLflow loads the model with; "" if it was stored
             unsigned, so that its original state is unknown.
-        grounds: hash of the gate's inputs (see `promotion.version_info.grounds`).
+        grounds: hash of the gate's inputs (see
+            `promotion.version_info.gate_inputs`).
         folder: folder of the evaluation files. A new measurement or gate decision gets another
             folder, so the earlier one stays intact until the signature names the new one.
         evaluation: hashes of the evaluation files, by their path in a project.
@@ -46,36 +47,37 @@ class Signed:
     weights: str
     config: str
     code: str
+    # Stored and signed under this name, so it cannot be renamed.
     grounds: str
     folder: str
     evaluation: dict[str, str]
 
     @classmethod
-    def of(cls, packed: Path, evaluation: Mapping[str, Path], grounds: str) -> Self:
+    def of(cls, packed: Path, evaluation: Mapping[str, Path], gate_inputs: str) -> Self:
         """Hash the files of a version before they are stored.
 
         Args:
             packed: folder of the MLflow model.
             evaluation: files by their path in a project.
-            grounds: hash of the gate's inputs.
+            gate_inputs: hash of the gate's inputs.
         """
         weights = packed / STORED_WEIGHTS
         return cls(
             weights=sha256_file(weights / WEIGHTS),
             config=sha256_file(weights / CONFIG),
             code=code_of(packed),
-            grounds=grounds,
+            grounds=gate_inputs,
             folder=EVALUATION,
             evaluation=hashes_of(evaluation),
         )
 
-    def again(self, evaluation: Mapping[str, Path], grounds: str) -> Self:
+    def with_evaluation(self, evaluation: Mapping[str, Path], gate_inputs: str) -> Self:
         """Return the same model with a new evaluation; `self` if the evaluation is unchanged."""
         hashes = hashes_of(evaluation)
-        if (hashes, grounds) == (self.evaluation, self.grounds):
+        if (hashes, gate_inputs) == (self.evaluation, self.grounds):
             return self
         folder = f"{EVALUATION}-{sha256_json(hashes)[:8]}"
-        return replace(self, grounds=grounds, folder=folder, evaluation=hashes)
+        return replace(self, grounds=gate_inputs, folder=folder, evaluation=hashes)
 
     def tag(self, key: Key, name: str) -> str:
         """Sign the hashes for a version of the model `name`, and return the tag value."""

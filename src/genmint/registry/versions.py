@@ -14,7 +14,8 @@ from mlflow.exceptions import MlflowException
 from genmint.registry.journal_entries import NamedVersion
 
 WEIGHTS_TAG = "genmint.weights"
-GROUNDS_TAG = "genmint.grounds"
+# Stored versions have this tag, so its name cannot change.
+GATE_INPUTS_TAG = "genmint.grounds"
 OVERRIDE_TAG = "override"
 
 # MLflow's error codes for a missing resource.
@@ -72,9 +73,9 @@ class Version:
         )
 
     @property
-    def grounds(self) -> str:
+    def gate_inputs(self) -> str:
         """Hash of the gate's inputs without costs; "" if unknown."""
-        return self.tags.get(GROUNDS_TAG, "")
+        return self.tags.get(GATE_INPUTS_TAG, "")
 
     @property
     def override(self) -> str:

@@ -31,12 +31,13 @@ def sample_to_file(
     seed: int,
     length: int | None = None,
     label: str | None = None,
-    said: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> None:
     """Draw `n` samples with `seed` and write them in the format of the suffix of `out`.
 
     Those of a conditional model are all of the class `label`, or with its data's shares of all.
-    `said` is some of `genmint.models.shared.family.SAID`: a text begins with its prompt.
+    `options` is some of `genmint.models.shared.family.SAMPLING_OPTIONS`: a text begins with its
+    prompt.
 
     Raises:
         ConfigError: the suffix does not fit the kind of sample, or the model does not support an
@@ -57,7 +58,7 @@ def sample_to_file(
         if length is None and not spec.shape:
             block = params.datasets.get(spec.dataset)
             length = block.protocol.text_length if block else Protocol().text_length
-        how = model.asked(n, said or {})
+        how = model.sampling_arguments(n, options or {})
         labels = labels_of_class(model.classes, label, n)
         drawn = model.sample(n, seed=seed, length=length, labels=labels, **how)
         if "prompt" in how:

@@ -192,7 +192,7 @@ def _compare_champion(
         if (
             version is not None
             and _may_move(record)
-            and rolled_back(registry_state.written, version.weights, version.grounds) is None
+            and rolled_back(registry_state.written, version.weights, version.gate_inputs) is None
         ):
             state.problems.append(
                 f"passed its gate, but there is no champion. Run `genmint promote {name}`."

@@ -117,7 +117,13 @@ def _initialise(folder: Path, user: str | None) -> None:
         if user is not None:
             _give(fresh, user)
         command = [
-            *(sys.executable, "-m", "genmint.services.mortal", "--parent", str(os.getpid())),
+            *(
+                sys.executable,
+                "-m",
+                "genmint.services.die_with_parent",
+                "--parent",
+                str(os.getpid()),
+            ),
             *(() if user is None else ("--user", user)),
             *(str(_binaries() / "initdb"), "-D", _seen_by(user, fresh), "-U", "postgres"),
             *("--encoding=utf8", "--locale=C", "--auth=trust"),

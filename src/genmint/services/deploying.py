@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.project import Project
-from genmint.services.declared import read_declared
 from genmint.services.deployment import deploy
+from genmint.services.deployment_file import read_deployment_file
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -40,8 +40,8 @@ def deploy_project(
     if not (project.root / "prefect.yaml").exists():
         return ["no prefect.yaml: what is deployed stays"]
     cache = project.home / ".genmint" / "services" / "declared.json"
-    declared = read_declared(project.root, environment, cache)
-    return deploy(client, declared, dry_run=dry_run) or ["prefect.yaml: deployed, no differences"]
+    file = read_deployment_file(project.root, environment, cache)
+    return deploy(client, file, dry_run=dry_run) or ["prefect.yaml: deployed, no differences"]
 
 
 def deploy_by_hand(project: Project, *, dry_run: bool) -> list[str]:

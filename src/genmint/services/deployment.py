@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.services import api, schedules, triggers
-from genmint.services.declared import Declared
+from genmint.services.deployment_file import DeploymentFile
 from genmint.services.planned_runs import active_runs, remove_planned
 
 if TYPE_CHECKING:
@@ -74,14 +74,14 @@ class Change:
         return [f"{head}: {', '.join(what)}" if what else head, *told] if what or told else []
 
 
-def deploy(client: SyncPrefectClient, declared: Declared, *, dry_run: bool = False) -> list[str]:
+def deploy(client: SyncPrefectClient, file: DeploymentFile, *, dry_run: bool = False) -> list[str]:
     """Make the server agree with `declared`; return one line per change, none if it agreed.
 
     Deployments paused by hand stay paused, and schedules added by hand are kept; both are reported.
 
     Args:
         client: client of the server.
-        declared: content of the file.
+        file: content of the file.
         dry_run: report only.
 
     Raises:
@@ -90,52 +90,52 @@ def deploy(client: SyncPrefectClient, declared: Declared, *, dry_run: bool = Fal
         GenmintError: the server rejects a change.
         httpx.HTTPError: the server does not respond.
     """
-    changes = _compare(client, declared)
+    changes = _compare(client, file)
     if not dry_run:
         # Removals come first, so that a renamed deployment does not run twice.
         for change in sorted(changes, key=lambda each: each.wanted is not None):
             if change.is_needed:
-                _apply(client, declared.project, change)
-        remove_planned(client, _is_ours(declared))
+                _apply(client, file.project, change)
+        remove_planned(client, _is_ours(file))
     lines = [line for change in changes for line in change.lines()]
-    return lines + _left_alone(client, declared)
+    return lines + _left_alone(client, file)
 
 
-def _left_alone(client: SyncPrefectClient, declared: Declared) -> list[str]:
+def _left_alone(client: SyncPrefectClient, file: DeploymentFile) -> list[str]:
     """Report unlabelled deployments with this project's pull steps, which are left unchanged.
 
     They come from an earlier genmint or were deployed by hand.
     """
-    starts = [each["fields"]["pull_steps"] for each in declared.deployments.values()]
+    starts = [each["fields"]["pull_steps"] for each in file.deployments.values()]
     return [
         f"left alone {name}: not deployed by genmint. If it was removed from prefect.yaml: "
         f"`prefect deployment delete '{name}'`"
         for name, found in _there(client).items()
-        if name not in declared.deployments
+        if name not in file.deployments
         and PROJECT not in (found["labels"] or {})
         and found["pull_steps"]
         and found["pull_steps"] in starts
     ]
 
 
-def _is_ours(declared: Declared) -> Any:
-    owners = {declared.project, *declared.formerly}
+def _is_ours(file: DeploymentFile) -> Any:
+    owners = {file.project, *file.formerly}
     return lambda labels: labels.get(PROJECT) in owners
 
 
-def _compare(client: SyncPrefectClient, declared: Declared) -> list[Change]:
+def _compare(client: SyncPrefectClient, file: DeploymentFile) -> list[Change]:
     there = _there(client)
-    owners = {declared.project, *declared.formerly}
+    owners = {file.project, *file.formerly}
     changes = []
-    for name, wanted in declared.deployments.items():
+    for name, wanted in file.deployments.items():
         found = there.get(name)
         if found is not None:
-            _refuse_foreign(declared, name, wanted, found, owners)
-        changes.append(_change(client, declared.project, name, wanted, found))
+            _refuse_foreign(file, name, wanted, found, owners)
+        changes.append(_change(client, file.project, name, wanted, found))
     for name, found in there.items():
         labels = found["labels"] or {}
         ours = labels.get(PROJECT) in owners and labels.get(NAME) == name
-        if ours and name not in declared.deployments:
+        if ours and name not in file.deployments:
             waits = [run["name"] for run in active_runs(client, found["id"])]
             changes.append(Change(name, None, found, waits_for=waits))
     return changes
@@ -149,7 +149,7 @@ def _there(client: SyncPrefectClient) -> dict[str, dict[str, Any]]:
 
 
 def _refuse_foreign(
-    declared: Declared,
+    file: DeploymentFile,
     name: str,
     wanted: dict[str, Any],
     found: dict[str, Any],
@@ -161,15 +161,15 @@ def _refuse_foreign(
     owner = labels.get(PROJECT) if labels.get(NAME) == name else None
     if owner is not None:
         raise ConfigError(
-            f"{declared.file}: {name} on this server belongs to the project {owner!r}, this is "
-            f"{declared.project!r} (`name`). Give yours another name, or write "
+            f"{file.path}: {name} on this server belongs to the project {owner!r}, this is "
+            f"{file.project!r} (`name`). Give yours another name, or write "
             f"`formerly: [{owner}]` if this is the same project"
         )
     # Unlabelled deployments made from this file by `prefect deploy` or an earlier genmint have the
     # same pull steps.
     if (found["pull_steps"] or []) != wanted["fields"]["pull_steps"]:
         raise ConfigError(
-            f"{declared.file}: {name} on this server was not deployed by genmint, and stays as it "
+            f"{file.path}: {name} on this server was not deployed by genmint, and stays as it "
             f"is. Give yours another name, or `prefect deployment delete '{name}'`"
         )
 

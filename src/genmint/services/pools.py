@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 CPU, GPU = "cpu", "gpu"
 # A lower number has precedence: interactive runs do not wait for nightly runs.
 QUEUES = {"person": 1, "nightly": 2}
-# Every flow run uses `mortal`, whichever worker starts it. `python` is that of the worker's
-# environment, first on its PATH, because machines share the pools.
-COMMAND = "python -m genmint.services.mortal python -m prefect.engine"
+# Every flow run uses `die_with_parent`, whichever worker starts it. `python` is that of the
+# worker's environment, first on its PATH, because machines share the pools.
+COMMAND = "python -m genmint.services.die_with_parent python -m prefect.engine"
 
 
 def create_pools(client: SyncPrefectClient) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from genmint.services import api
-from genmint.services.declared import OFF, SLUG, slug_of
+from genmint.services.deployment_file import OFF, SLUG, slug_of
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -59,7 +59,7 @@ def plan_changes(
     """Plan the changes that turn the server's schedules into those of the file.
 
     Args:
-        wanted: schedules of the file (see `declared`).
+        wanted: schedules of the file (see `deployment_file`).
         found: schedules on the server.
         adopt: the deployment had no label so far. The origin of its schedules is then unknown, and
             all are replaced, as `prefect deploy` would do.

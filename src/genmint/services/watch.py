@@ -15,9 +15,9 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from genmint.services.begun import forget, noted
 from genmint.services.names import is_online
 from genmint.services.processes import flow_runs, kill_marked
+from genmint.services.run_notes import forget, noted
 from genmint.services.scheduled import ScheduledEvents
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Watch:
         self._begun: dict[str, str] = {}
         self._scheduled = ScheduledEvents(client)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Mark orphaned runs, kill processes of ended runs, and resume crashed runs.
 
         Raises:
@@ -138,7 +138,7 @@ class Watch:
         worker = run.labels.get(_WORKER_LABEL)
         if worker is None:
             return False
-        # The name alone does not prove that it started here: see `begun`.
+        # The name alone does not prove that it started here: see `run_notes`.
         return self._begun.get(str(run.id)) == worker or (
             run.state.is_pending() and worker in self._names
         )

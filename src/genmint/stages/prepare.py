@@ -17,8 +17,8 @@ from genmint.common.files import atomic_dir, read_json, sha256_file, write_json
 from genmint.common.project import Project
 from genmint.config import AudioDataset, Dataset, ImageDataset, Params, Stack, TextDataset
 from genmint.data import agreement, manifest, packing, quarantine, stacking
+from genmint.data.ingestion.final_reader import final_reader
 from genmint.data.ingestion.items import Items
-from genmint.data.ingestion.settled import settled_reader
 from genmint.data.ingestion.sources import open_source
 from genmint.data.packing import PackingPlan, Segment
 from genmint.data.prepared import SPLITS, Meta, Split
@@ -43,7 +43,7 @@ def run(project: Project, params: Params, name: str) -> None:
         if isinstance(dataset, TextDataset):
             meta = _prepare_text(folder, name, dataset, table, items)
         else:
-            reader = settled_reader(name, dataset, project.manifest(name))
+            reader = final_reader(name, dataset, project.manifest(name))
             meta = _prepare_items(folder, name, dataset, table, items.read_by(reader), reader.shape)
         settings = agreement.settings_of_arrays(dataset)
         meta = meta.model_copy(update={"settings": settings})

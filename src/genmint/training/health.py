@@ -85,7 +85,7 @@ class NonFiniteFinder:
             for hook in hooks:
                 hook.remove()
 
-    def look_at_gradients(self) -> None:
+    def check_gradients(self) -> None:
         """Check the current gradients, from the output layer backwards."""
         if self.found is None:
             for name, parameter in reversed(list(self._model.named_parameters())):
@@ -93,7 +93,7 @@ class NonFiniteFinder:
                     self.found = f"the gradient of {name}"
                     return
 
-    def look_at_weights(self) -> None:
+    def check_weights(self) -> None:
         """Check the current parameters after a step."""
         if self.found is None:
             for name, parameter in self._model.named_parameters():
@@ -102,11 +102,11 @@ class NonFiniteFinder:
                     return
 
     def _hook(self, name: str) -> Any:
-        def look(module: nn.Module, _: Any, output: Any) -> None:
+        def check_output(module: nn.Module, _: Any, output: Any) -> None:
             if self.found is None and not _finite(output):
                 self.found = f"the output of {name} ({type(module).__name__})"
 
-        return look
+        return check_output
 
 
 def _finite(value: Any) -> bool:

@@ -32,11 +32,11 @@ class Bad:
 class LossWindow:
     """Losses and scalars on the device, since reading a loss would synchronise in every step."""
 
-    def __init__(self, turns: dict[str, int], size: int, device: torch.device) -> None:
-        """Allocate `size` steps; `turns` gives the optimizer phases of each group per step."""
-        self._turns = turns
-        self._losses = {group: torch.zeros(size * n, device=device) for group, n in turns.items()}
-        self._last = list(turns)[-1]
+    def __init__(self, phases: dict[str, int], size: int, device: torch.device) -> None:
+        """Allocate `size` steps; `phases` gives the optimizer phases of each group per step."""
+        self._phases = phases
+        self._losses = {group: torch.zeros(size * n, device=device) for group, n in phases.items()}
+        self._last = list(phases)[-1]
         self.clear()
 
     def clear(self) -> None:
@@ -80,7 +80,7 @@ class LossWindow:
                 continue
             bad = (~torch.isfinite(seen)).nonzero()
             count += len(bad)
-            step = int(bad[0]) // self._turns[group] + 1
+            step = int(bad[0]) // self._phases[group] + 1
             if found is None or step < found.step:
                 found = Bad(group, step, float(seen[bad[0]]), 0)
         return None if found is None else Bad(found.group, found.step, found.value, count)

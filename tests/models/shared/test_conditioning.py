@@ -113,13 +113,13 @@ def test_the_shares_are_stored_with_the_weights(model, tmp_path):
 
 def test_the_label_reaches_every_network_and_learns(model):
     items, labels = batch(model, 8)
-    for turn in model.turns():
+    for phase in model.phases():
         model.zero_grad(set_to_none=True)
-        before = model.loss(turn.group, items, noise(), fresh=True, labels=labels).value.detach()
-        loss = model.loss(turn.group, items, noise(), fresh=True, labels=(labels + 1) % 3)
+        before = model.loss(phase.group, items, noise(), fresh=True, labels=labels).value.detach()
+        loss = model.loss(phase.group, items, noise(), fresh=True, labels=(labels + 1) % 3)
         assert loss.value.detach() != before
         loss.value.backward()
-        reached = model.optimisers()[turn.group][1]
+        reached = model.optimisers()[phase.group][1]
         assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in reached)
     found, labels = data(model, 70)
     scores = model.validation(found, seed=0, batch_size=8, labels=labels)

@@ -24,7 +24,7 @@ from genmint.models.gan.projection import Projection
 from genmint.models.shared.abilities import Decoder
 from genmint.models.shared.blocks import in_labelled_blocks, prior, to_bytes
 from genmint.models.shared.conditioning import classes_of, with_label
-from genmint.models.shared.family import Loss, Turn, evaluating
+from genmint.models.shared.family import Loss, OptimizerPhase, evaluating
 from genmint.models.shared.networks import Norm, decoder, encoder, spectral
 from genmint.models.shared.noise import Noise
 
@@ -101,10 +101,10 @@ class GAN(Decoder):
         penalty = self.config.penalty
         self._penalised = penalty.name != "none" and step % penalty.every == 0
 
-    def turns(self) -> tuple[Turn, ...]:
+    def phases(self) -> tuple[OptimizerPhase, ...]:
         """Optimizer phases: the discriminator's, each on new data, then the generator's."""
-        return (Turn("discriminator"),) * self.config.discriminator_steps + (
-            Turn("generator", data=False),
+        return (OptimizerPhase("discriminator"),) * self.config.discriminator_steps + (
+            OptimizerPhase("generator", data=False),
         )
 
     def loss(
@@ -116,7 +116,7 @@ class GAN(Decoder):
             ConfigError: the batch of this process is not a multiple of the items judged together.
         """
         if group == "discriminator":
-            return self._discriminator_turn(batch, noise, labels)
+            return self._discriminator_phase(batch, noise, labels)
         fake = self._drawn
         if fake is None:
             fake = self._generate(self._begun(noise, len(batch), labels))
@@ -167,7 +167,7 @@ class GAN(Decoder):
         ]
         return {"loss": float(torch.stack(distances).sum() / len(real))}
 
-    def _discriminator_turn(self, batch: Tensor, noise: Noise, labels: Tensor | None) -> Loss:
+    def _discriminator_phase(self, batch: Tensor, noise: Noise, labels: Tensor | None) -> Loss:
         real = batch.to(torch.float32) / 127.5 - 1
         with torch.set_grad_enabled(self._share):
             fake = self._generate(self._begun(noise, len(batch), labels))

@@ -21,7 +21,7 @@ from genmint.models.rnn.states import BatchPart, RecurrentState
 from genmint.models.rnn.weight_noise import Posterior
 from genmint.models.shared.abilities import Reader
 from genmint.models.shared.blocks import ROWS, in_labelled_blocks, seeded
-from genmint.models.shared.family import Likelihoods, Loss, Turn, evaluating, in_mode
+from genmint.models.shared.family import Likelihoods, Loss, OptimizerPhase, evaluating, in_mode
 from genmint.models.shared.noise import Noise
 
 _DRAWS = 5
@@ -63,9 +63,9 @@ class RNN(RecurrentNetwork, Reader):
         """One group, `rnn`."""
         return {"rnn": (self.config.optimiser, list(self.parameters()))}
 
-    def turns(self) -> tuple[Turn, ...]:
+    def phases(self) -> tuple[OptimizerPhase, ...]:
         """One optimizer phase per step."""
-        return (Turn("rnn"),)
+        return (OptimizerPhase("rnn"),)
 
     def forward(
         self, inputs: Tensor, state: RecurrentState | None, labels: Tensor | None = None
@@ -221,9 +221,9 @@ class RNN(RecurrentNetwork, Reader):
         """Generate `length` symbols after each prompt, int64 N×P; int64 N×`length`."""
         return self.sample(len(prompt), seed=seed, length=length, prompt=prompt)
 
-    def asked(self, n: int, said: Mapping[str, Any]) -> dict[str, Any]:
+    def sampling_arguments(self, n: int, options: Mapping[str, Any]) -> dict[str, Any]:
         """A prompt, and overrides of the model entry's `sampling`, see `drawing`."""
-        return drawing.sampling_arguments(self.spec, n, said)
+        return drawing.sampling_arguments(self.spec, n, options)
 
     def sample(
         self,

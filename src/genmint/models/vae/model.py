@@ -21,7 +21,7 @@ from genmint.data.views.spec import DataSpec, Observation
 from genmint.models.shared.abilities import Encoder
 from genmint.models.shared.blocks import in_labelled_blocks, seeded, to_bytes
 from genmint.models.shared.conditioning import classes_of, with_label
-from genmint.models.shared.family import Likelihoods, Loss, Turn, evaluating
+from genmint.models.shared.family import Likelihoods, Loss, OptimizerPhase, evaluating
 from genmint.models.shared.networks import decoder, encoder
 from genmint.models.shared.noise import Noise
 from genmint.models.vae.labelled import LabelledEncoder
@@ -109,9 +109,9 @@ class VAE(Encoder):
         """Set the KL weight of this step: β times the warm-up weight."""
         self._weight = self.config.beta * kl_weight(self.config.kl_warmup, step)
 
-    def turns(self) -> tuple[Turn, ...]:
+    def phases(self) -> tuple[OptimizerPhase, ...]:
         """One optimizer phase per step."""
-        return (Turn("vae"),)
+        return (OptimizerPhase("vae"),)
 
     def loss(
         self, group: str, batch: Tensor, noise: Noise, *, fresh: bool, labels: Tensor | None = None

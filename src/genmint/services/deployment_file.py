@@ -33,24 +33,24 @@ _NOBODY = UUID(int=0)
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeploymentFile:
     """Content of a prefect.yaml.
 
     Attributes:
-        file: path of the file.
+        path: path of the file.
         project: its `name`, which identifies the project's deployments.
         formerly: earlier names of the project.
         deployments: full name (flow/deployment) to `fields` (as in Prefect's API), `paused` (null
             if not given), `schedules` and `triggers`.
     """
 
-    file: Path
+    path: Path
     project: str
     formerly: frozenset[str]
     deployments: dict[str, dict[str, Any]]
 
 
-def read_declared(root: Path, environment: Mapping[str, str], cache: Path) -> Declared:
+def read_deployment_file(root: Path, environment: Mapping[str, str], cache: Path) -> DeploymentFile:
     """Read and check prefect.yaml of a project.
 
     Args:
@@ -78,7 +78,7 @@ def read_declared(root: Path, environment: Mapping[str, str], cache: Path) -> De
 
 def _declared(
     file: Path, project: str, formerly: frozenset[str], found: list[dict[str, Any]]
-) -> Declared:
+) -> DeploymentFile:
     deployments: dict[str, dict[str, Any]] = {}
     for each in found:
         if each["name"] in deployments:
@@ -86,7 +86,7 @@ def _declared(
                 f"{file}: {each['name']} occurs twice; names within a flow must differ"
             )
         deployments[each["name"]] = each
-    return Declared(file, project, formerly, deployments)
+    return DeploymentFile(file, project, formerly, deployments)
 
 
 def _key(file: Path, text: dict[str, Any]) -> str | None:
@@ -105,7 +105,7 @@ def _load(file: Path, environment: Mapping[str, str]) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="genmint-") as folder:
         out = Path(folder) / "declared.json"
         done = subprocess.run(
-            [sys.executable, "-m", "genmint.services.declared", str(file), str(out)],
+            [sys.executable, "-m", "genmint.services.deployment_file", str(file), str(out)],
             cwd=file.parent,
             env=dict(environment),
             capture_output=True,

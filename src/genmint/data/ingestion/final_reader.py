@@ -20,7 +20,7 @@ _COLUMNS = ("error", "bits", "range_low", "range_high", "colour", "frames")
 _UNUSED = 1
 
 
-def settled_reader(name: str, dataset: ImageDataset | AudioDataset, table: Path) -> ItemReader:
+def final_reader(name: str, dataset: ImageDataset | AudioDataset, table: Path) -> ItemReader:
     """Return a reader that gives all items of a data set one shape and one scale.
 
     Args:
@@ -43,7 +43,7 @@ def settled_reader(name: str, dataset: ImageDataset | AudioDataset, table: Path)
     return ImageReader(dataset, channels, ranges_of(found))
 
 
-def unsettled(dataset: ImageDataset, table: Path) -> bool:
+def needs_final_reader(dataset: ImageDataset, table: Path) -> bool:
     """Return whether the manifest's descriptions differ from those of the final reader.
 
     The value range and the presence of colours are known only after all files were read.

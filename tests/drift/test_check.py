@@ -7,10 +7,10 @@ import pytest
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.files import read_json
 from genmint.common.programs import git, run_dvc
-from genmint.drift import baseline, stock
+from genmint.drift import baseline, source_items
+from genmint.drift.check import check_drift
+from genmint.drift.check import watched as watched_sets
 from genmint.drift.decision import DriftCheck, RequestedRetraining
-from genmint.drift.look import look
-from genmint.drift.look import watched as watched_sets
 from genmint.drift.state import DriftStore
 from genmint.flow.adoption import copy_sources
 from genmint.flow.checkout import checked_out
@@ -23,25 +23,25 @@ ASKED = RequestedRetraining(
 
 
 def test_nothing_new_is_seen_without_reading(watched, monkeypatch):
-    first = look(watched.home, "shapes")
+    first = check_drift(watched.home, "shapes")
     assert (first.verdict, first.items, first.new, first.gone) == ("nothing new", 150, 0, 0)
 
     def never(*_):
         raise AssertionError("stock was taken though nothing had moved")
 
-    monkeypatch.setattr(stock, "take", never)
-    assert look(watched.home, "shapes").verdict == "nothing new"
+    monkeypatch.setattr(source_items, "take", never)
+    assert check_drift(watched.home, "shapes").verdict == "nothing new"
     watched.deliver(1000, 1)
     with pytest.raises(AssertionError):
-        look(watched.home, "shapes")
+        check_drift(watched.home, "shapes")
 
 
 def test_new_pictures_like_the_old_make_windows_and_no_drift(watched):
     watched.deliver(1000, 12)
-    collecting = look(watched.home, "shapes")
+    collecting = check_drift(watched.home, "shapes")
     assert (collecting.verdict, collecting.new, collecting.waiting) == ("collecting", 12, 12)
     watched.deliver(1012, 24)
-    steady = look(watched.home, "shapes")
+    steady = check_drift(watched.home, "shapes")
     assert (steady.verdict, steady.waiting) == ("steady", 6)
     (window,) = steady.windows
     assert len(window.items) == 30
@@ -49,7 +49,7 @@ def test_new_pictures_like_the_old_make_windows_and_no_drift(watched):
     assert ("width", "always 8") in {(each.name, each.reason) for each in window.skipped}
     # Of five windows, only those are tested that a decision can look at.
     watched.deliver(1036, 120)
-    many = look(watched.home, "shapes")
+    many = check_drift(watched.home, "shapes")
     assert (many.verdict, many.waiting, many.new) == ("steady", 6, 156)
     assert [window.number for window in many.windows] == [3, 4, 5]
     kept = DriftStore(watched.home, "shapes").state().windows
@@ -60,7 +60,7 @@ def test_drift_is_found_said_and_leaves_the_users_files_alone(watched):
     before = watched.everything()
     watched.deliver(1000, 60, bright=150)
     delivered = watched.everything()
-    decision = look(watched.home, "shapes")
+    decision = check_drift(watched.home, "shapes")
     assert decision.verdict == "drift"
     assert decision.reason.startswith("2 of the latest 2 windows drifted, the latest among them: ")
     assert {"mean", "frechet_shapes_cnn"} <= set(decision.windows[-1].what)
@@ -82,13 +82,13 @@ def test_drift_is_found_said_and_leaves_the_users_files_alone(watched):
 def test_a_retraining_is_asked_for_once_and_then_its_data_are_what_is_known(watched):
     watched.deliver(1000, 60, bright=150)
     delivered = watched.everything()
-    decision = look(watched.home, "shapes")
+    decision = check_drift(watched.home, "shapes")
     # Asked for once, and again only where it failed.
     DriftStore(watched.home, "shapes").ask(ASKED)
-    assert look(watched.home, "shapes").verdict == "retraining"
-    running = look(watched.home, "shapes", progress=lambda _: "running")
+    assert check_drift(watched.home, "shapes").verdict == "retraining"
+    running = check_drift(watched.home, "shapes", progress=lambda _: "running")
     assert running.verdict == "retraining"
-    failed = look(watched.home, "shapes", progress=lambda _: "failed")
+    failed = check_drift(watched.home, "shapes", progress=lambda _: "failed")
     assert failed.verdict == "drift"
     assert "failed, so it is asked for again" in failed.reason
 
@@ -98,7 +98,7 @@ def test_a_retraining_is_asked_for_once_and_then_its_data_are_what_is_known(watc
         copy_sources(watched.home, checkout, params_at(watched.home, commit), ("shapes",))
         run_dvc(checkout, "repro", "--quiet", "reference@shapes")
         assert publish(watched.home, checkout, commit, "abc", "retrained", models=[])
-    after = look(watched.home, "shapes")
+    after = check_drift(watched.home, "shapes")
     assert (after.verdict, after.new, after.windows) == ("nothing new", 0, ())
     assert after.baseline != decision.baseline
     assert watched.everything() == delivered
@@ -108,7 +108,7 @@ def test_bad_files_are_stopped_by_great_expectations_until_they_are_gone(watched
     watched.deliver(1000, 60, bright=150)
     watched.deliver_bad(20)
     for _ in range(2):
-        stopped = look(watched.home, "shapes")
+        stopped = check_drift(watched.home, "shapes")
         assert stopped.verdict == "stopped"
         assert "shapes may not enter: 20 of 230 items are bad" in stopped.reason
         # What it refers to outlives the checkout.
@@ -122,19 +122,19 @@ def test_bad_files_are_stopped_by_great_expectations_until_they_are_gone(watched
     assert "stopped" in shown.stdout
     for path in watched.folder.glob("bad-*"):
         path.unlink()
-    assert look(watched.home, "shapes").verdict == "drift"
+    assert check_drift(watched.home, "shapes").verdict == "drift"
 
 
 def test_a_folder_that_is_gone_is_said(watched):
     watched.folder.rename(watched.folder.with_name("elsewhere"))
-    stopped = look(watched.home, "shapes")
+    stopped = check_drift(watched.home, "shapes")
     assert stopped.verdict == "stopped"
     assert "datasets.shapes.path" in stopped.reason
     assert "no such file or folder on this machine" in stopped.reason
 
 
 def test_a_baseline_that_nobody_has_is_an_error_not_a_verdict(watched):
-    look(watched.home, "shapes")
+    check_drift(watched.home, "shapes")
     baseline_folder = watched.home.root / ".genmint" / "drift" / "shapes" / "baseline"
     assert read_json(baseline_folder / "about.json")["commit"]
     import shutil
@@ -143,14 +143,14 @@ def test_a_baseline_that_nobody_has_is_an_error_not_a_verdict(watched):
     shutil.rmtree(watched.home.root / ".dvc" / "cache" / "files")
     watched.deliver(1000, 1)
     with pytest.raises(GenmintError, match=r"not in DVC's cache, and there is no remote"):
-        look(watched.home, "shapes")
+        check_drift(watched.home, "shapes")
 
 
 def test_without_a_training_there_is_nothing_to_compare_with(watched):
     watched.checkout.run("git", "rm", "-q", "--cached", "dvc.lock")
     watched.checkout.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org",
                          "commit", "-qm", "without")  # fmt: skip
-    decision = look(watched.home, "shapes")
+    decision = check_drift(watched.home, "shapes")
     assert decision.verdict == "no baseline"
     assert "dvc repro reference@shapes" in decision.reason
 
@@ -160,19 +160,19 @@ def test_one_look_at_a_time(watched):
         DriftStore(watched.home, "shapes").alone(),
         pytest.raises(GenmintError, match="another drift check of shapes is running"),
     ):
-        look(watched.home, "shapes")
+        check_drift(watched.home, "shapes")
 
 
 def test_what_is_not_committed_is_refused_by_name_unless_told_otherwise(watched):
     path = watched.home.params
     path.write_text(path.read_text().replace("window: 30", "window: 40"))
     with pytest.raises(ConfigError, match=r"params\.yaml"):
-        look(watched.home, "shapes")
-    decision = look(watched.home, "shapes", ignore_uncommitted=True)
+        check_drift(watched.home, "shapes")
+    decision = check_drift(watched.home, "shapes", ignore_uncommitted=True)
     assert decision.rule.window == 30
     assert watched_sets(watched.home, ignore_uncommitted=True) == ["shapes"]
     with pytest.raises(ConfigError, match=r"no entry drift\.other"):
-        look(watched.home, "other", ignore_uncommitted=True)
+        check_drift(watched.home, "other", ignore_uncommitted=True)
 
 
 def test_a_damaged_state_is_named(watched):
@@ -180,7 +180,7 @@ def test_a_damaged_state_is_named(watched):
     shelf.folder.mkdir(parents=True)
     (shelf.folder / "state.json").write_text('{"baseline": 3}')
     with pytest.raises(GenmintError, match=r"state\.json: baseline: .* Remove it"):
-        look(watched.home, "shapes")
+        check_drift(watched.home, "shapes")
 
 
 def test_a_commit_that_only_changes_code_keeps_the_baseline(watched):
@@ -198,6 +198,6 @@ def test_items_that_are_read_otherwise_are_not_compared(watched):
     path.write_text(path.read_text().replace("resolution: 8", "resolution: 16"))
     watched.checkout.commit("larger")
     watched.deliver(1000, 60, bright=150)
-    decision = look(watched.home, "shapes")
+    decision = check_drift(watched.home, "shapes")
     assert decision.verdict == "no baseline"
     assert "datasets.shapes is another than when models were trained" in decision.reason

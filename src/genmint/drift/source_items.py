@@ -14,9 +14,9 @@ from genmint.common.errors import DataError
 from genmint.common.project import Project
 from genmint.config import Dataset, Params, TextDataset
 from genmint.data import manifest, quarantine
+from genmint.data.ingestion.final_reader import final_reader
 from genmint.data.ingestion.items import Items
 from genmint.data.ingestion.locate import source_path
-from genmint.data.ingestion.settled import settled_reader
 from genmint.data.ingestion.sources import open_source
 from genmint.data.views.spectrogram import to_grid
 from genmint.drift.baseline import DriftBaseline
@@ -32,7 +32,7 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Stock:
+class SourceItems:
     """Valid items of a source.
 
     Attributes:
@@ -46,9 +46,9 @@ class Stock:
     quarantined: tuple[str, ...]
 
 
-def take(
+def read_items(
     checkout: Project, params: Params, name: str, place: Place, known: set[str], kept: Path
-) -> Stock:
+) -> SourceItems:
     """Run ingest and validate in a checkout, without changing the user's files.
 
     Args:
@@ -77,8 +77,8 @@ def take(
     table = prepare.entering(checkout, name, block, columns).to_pandas()
     items = open_source(checkout, name, block).items(checkout.raw(name))
     if not isinstance(block, TextDataset):
-        items = items.read_by(settled_reader(name, block, checkout.manifest(name)))
-    return Stock(table, items, _newly_quarantined(checkout, name, known))
+        items = items.read_by(final_reader(name, block, checkout.manifest(name)))
+    return SourceItems(table, items, _newly_quarantined(checkout, name, known))
 
 
 def cut_windows(table: pd.DataFrame, known: set[str], size: int) -> tuple[list[pd.DataFrame], int]:

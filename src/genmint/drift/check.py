@@ -13,7 +13,7 @@ from genmint.common.project import Project
 from genmint.config import Dataset, Params
 from genmint.config.drift import DriftRule
 from genmint.drift import baseline as baselines
-from genmint.drift import source, stock
+from genmint.drift import source, source_items
 from genmint.drift.baseline import DriftBaseline, Origin
 from genmint.drift.columns import Untested
 from genmint.drift.decision import (
@@ -25,6 +25,7 @@ from genmint.drift.decision import (
     decide_drift,
 )
 from genmint.drift.source import Place
+from genmint.drift.source_items import SourceItems
 from genmint.drift.state import DriftState, DriftStore, now
 from genmint.flow import publish
 from genmint.flow.checkout import checked_out
@@ -41,13 +42,13 @@ def watched(
     """Return the data sets with an entry in `drift`, at a revision.
 
     Raises:
-        ConfigError: as `look`.
+        ConfigError: as `check_drift`.
     """
     commit = resolve_revision(home, revision, ignore_uncommitted=ignore_uncommitted)
     return list(params_at(home, commit).drift)
 
 
-def look(
+def check_drift(
     home: Project,
     name: str,
     *,
@@ -81,18 +82,18 @@ def look(
             f"params.yaml (commit {commit[:12]}) has no entry drift.{name}; add `{name}: {{}}` "
             "under drift to watch it"
         )
-    shelf = DriftStore(home, name)
+    store = DriftStore(home, name)
     old = fetch_branches(home, publish.PREFIX)
-    with shelf.alone():
-        decision = _Look(home, commit, params, name, rule, shelf, progress).take()
+    with store.alone():
+        decision = _Check(home, commit, params, name, rule, store, progress).take()
         if old is not None:
             told = f"{decision.reason} (what other machines trained may be unknown here: {old})"
             decision = decision.model_copy(update={"reason": told})
-        shelf.record(decision)
+        store.record(decision)
     return decision
 
 
-class _Look:
+class _Check:
     """Shared state of the steps of a drift check."""
 
     def __init__(
@@ -102,11 +103,11 @@ class _Look:
         params: Params,
         name: str,
         rule: DriftRule,
-        shelf: DriftStore,
+        store: DriftStore,
         progress: Callable[[RequestedRetraining], Progress] | None,
     ) -> None:
         self.home, self.commit, self.params, self.name = home, commit, params, name
-        self.rule, self.shelf, self.progress = rule, shelf, progress
+        self.rule, self.store, self.progress = rule, store, progress
         self.quarantined: tuple[str, ...] = ()
 
     @property
@@ -134,14 +135,14 @@ class _Look:
             place = source.place(self.home, self.commit, self.name, self.block)
             fingerprint = self._fingerprint(place, origin)
             if fingerprint != state.fingerprint:
-                state = self._take_stock(place, origin, state).having(fingerprint=fingerprint)
+                state = self._read_source(place, origin, state).having(fingerprint=fingerprint)
         except TemporaryError:
             raise
         except (DataError, ConfigError) as error:
             # The fingerprint is kept, so that the next check tries again and reports the error
             # again.
             return self._decision("stopped", str(error), origin, state)
-        self.shelf.keep(state)
+        self.store.keep(state)
         verdict, reason = decide_drift(state.windows, self.rule, state.waiting)
         if verdict == "drift" and state.asked is not None:
             verdict, reason = self._asked(state.asked, reason)
@@ -154,7 +155,7 @@ class _Look:
 
     def _state(self, origin: Origin) -> DriftState:
         """Return the stored state; a new one if models were trained on other data since."""
-        state = self.shelf.state()
+        state = self.store.state()
         if state is None or state.baseline != origin.key:
             return DriftState(baseline=origin.key)
         return state
@@ -165,15 +166,17 @@ class _Look:
         rule = self.rule.model_dump(mode="json")
         return sha256_json([place.path, place.content, block, suite, origin.key, rule])
 
-    def _take_stock(self, place: Place, origin: Origin, state: DriftState) -> DriftState:
+    def _read_source(self, place: Place, origin: Origin, state: DriftState) -> DriftState:
         baseline = baselines.load(self.home, origin, self.name)
         learned = set(baseline.items["sha256"])
         with checked_out(self.home, self.commit, f"drift-{self.name}") as checkout:
-            stopped = self.shelf.folder / "stopped"
-            found = stock.take(checkout, self.params, self.name, place, learned, stopped)
+            stopped = self.store.folder / "stopped"
+            found = source_items.read_items(
+                checkout, self.params, self.name, place, learned, stopped
+            )
             self.quarantined = found.quarantined
             tested = {item for window in state.windows for item in window.items}
-            cut, waiting = stock.cut_windows(found.table, learned | tested, self.rule.window)
+            cut, waiting = source_items.cut_windows(found.table, learned | tested, self.rule.window)
             windows = list(state.windows)
             for rows in cut:
                 # A decision considers at most the latest `of` windows.
@@ -191,13 +194,17 @@ class _Look:
         )
 
     def _test(
-        self, number: int, rows: pd.DataFrame, found: stock.Stock, baseline: DriftBaseline | None
+        self,
+        number: int,
+        rows: pd.DataFrame,
+        found: SourceItems,
+        baseline: DriftBaseline | None,
     ) -> Window:
         items = list(rows["sha256"])
         if baseline is None:
             untested = [Untested("all", f"{self.rule.of} later windows came with it")]
             return close(number, now(), items, [], untested, self.rule.alpha)
-        findings, untested = stock.compare_window(
+        findings, untested = source_items.compare_window(
             baseline,
             rows,
             found.items,
