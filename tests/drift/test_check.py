@@ -29,7 +29,7 @@ def test_nothing_new_is_seen_without_reading(watched, monkeypatch):
     def never(*_):
         raise AssertionError("stock was taken though nothing had moved")
 
-    monkeypatch.setattr(source_items, "take", never)
+    monkeypatch.setattr(source_items, "read_items", never)
     assert check_drift(watched.home, "shapes").verdict == "nothing new"
     watched.deliver(1000, 1)
     with pytest.raises(AssertionError):

@@ -12,7 +12,7 @@ UP_TO_TRAIN = ["ingest@d", "prepare@d", "train@a"]
 
 
 def do(repository, stages, **how):
-    process_group = how.pop("crew", None) or ProcessGroup()
+    process_group = how.pop("process_group", None) or ProcessGroup()
     return reproduce(repository.project, stages, process_group=process_group, say=print, **how)
 
 

@@ -262,7 +262,7 @@ def test_learning_rates_are_lowered_in_every_group(case, poison, monkeypatch):
         )
         return amount
 
-    monkeypatch.setattr(Stepper, "_turn", phase)
+    monkeypatch.setattr(Stepper, "_phase", phase)
     rate = {"lr": 1e-2}
     poisoned(case, poison, "gan", 0.3, generator=rate, discriminator=rate)
     last = [(group, lr) for step, group, lr in rates if step == 11]

@@ -17,7 +17,7 @@ import psutil
 
 from genmint.common.project import Project
 
-_LOOKS = 5
+_READS = 5
 _SECONDS_BETWEEN_POLLS = 0.1
 
 
@@ -83,7 +83,7 @@ def _path(project: Project) -> Path | None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     """Return the content of the table; None if it is damaged."""
-    for _ in range(_LOOKS):
+    for _ in range(_READS):
         try:
             table = json.loads(path.read_bytes())
         except (ValueError, RecursionError):

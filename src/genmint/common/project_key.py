@@ -34,7 +34,7 @@ _ID_LENGTH = 12
 
 
 @dataclass(frozen=True)
-class Key:
+class SigningKey:
     """A secret of 32 bytes, shared by the machines that promote.
 
     Attributes:
@@ -80,7 +80,7 @@ def key_file(project: Project) -> Path:
     return Project(project.home).state / "signing.key"
 
 
-def load_key(project: Project) -> Key | None:
+def load_key(project: Project) -> SigningKey | None:
     """Read the key from the environment or the project's file.
 
     Returns:
@@ -103,7 +103,7 @@ def load_key(project: Project) -> Key | None:
     return _key(text, str(path))
 
 
-def create_key(project: Project) -> Key:
+def create_key(project: Project) -> SigningKey:
     """Create a key and write it to the project's file, readable for this user only.
 
     If several processes do so at once, one creates it and all return that one.
@@ -122,7 +122,7 @@ def create_key(project: Project) -> Key:
     return made
 
 
-def _key(text: str, source: str) -> Key:
+def _key(text: str, source: str) -> SigningKey:
     if not _HEX.fullmatch(text.strip()):
         raise ConfigError(f"{source}: holds no signing key, which is 64 hex digits. {_MAKE_ONE}")
-    return Key(bytes.fromhex(text.strip()), source)
+    return SigningKey(bytes.fromhex(text.strip()), source)

@@ -48,9 +48,9 @@ def write_sheet(folder: Path, stem: str, parts: Sequence[tuple[str, ProbeOutput]
     if clips and probes[0].rate is not None:
         number = min(len(each) for each in clips)
         if len({each.shape[1] for each in clips}) == 1:
-            turns = np.stack([each[:number] for each in clips], axis=1)
+            rows = np.stack([each[:number] for each in clips], axis=1)
             strip = folder / f"{stem}.wav"
-            write_strip(strip, turns.reshape(-1, turns.shape[-1]), probes[0].rate, most=turns.size)
+            write_strip(strip, rows.reshape(-1, rows.shape[-1]), probes[0].rate, most=rows.size)
             written.append(strip)
     if probes[0].texts is not None:
         written.append(folder / f"{stem}.txt")

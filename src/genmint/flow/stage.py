@@ -290,7 +290,7 @@ def checkout_environment(project: Project) -> dict[str, str]:
     return env
 
 
-def begun_stage(line: str) -> str | None:
+def started_stage(line: str) -> str | None:
     """Return the stage that DVC starts to run according to an output line, else None."""
     return next((stage for stage, result in _results([line]).items() if result == "ran"), None)
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from genmint.common.errors import GenmintError, MismatchError
 from genmint.common.files import scratch_dir
 from genmint.common.project import Project
-from genmint.common.project_key import Key
+from genmint.common.project_key import SigningKey
 from genmint.config import ChampionRule, Params
 from genmint.config.metric_catalogue import Direction, metric
 from genmint.decision.comparison import (
@@ -269,7 +269,7 @@ def _kept(registry: Registry, version: Version) -> dict[str, Comparison]:
     return found
 
 
-def _signed(key: Key, version: Version, text: str) -> dict[str, Comparison] | None:
+def _signed(key: SigningKey, version: Version, text: str) -> dict[str, Comparison] | None:
     """Return the content of a tag; None if its signature does not match this version."""
     try:
         kept = _Kept.model_validate_json(text)

@@ -11,7 +11,7 @@ from genmint.common.errors import GenmintError
 from genmint.common.escaping import printable
 from genmint.common.files import write_text
 from genmint.common.project import Project
-from genmint.common.project_key import SIGNATURE_TAG, Key, create_key, key_file, load_key
+from genmint.common.project_key import SIGNATURE_TAG, SigningKey, create_key, key_file, load_key
 from genmint.config import Params
 from genmint.promotion.challenge import resign_confirmation
 from genmint.registry import signature
@@ -46,7 +46,7 @@ def with_key(registry: Registry, names: Sequence[str]) -> Registry:
     return registry.signing_with(_made(registry.project))
 
 
-def _made(project: Project) -> Key:
+def _made(project: Project) -> SigningKey:
     key = create_key(project)
     print(  # noqa: T201 - the user must see it
         f"signing key {key.id} created in {key.source}. Keep a copy: promotion needs it.",
@@ -155,7 +155,7 @@ def _refuse_signed(registry: Registry, name: str) -> None:
         )
 
 
-def _adopt_one(registry: Registry, key: Key, name: str, *, overrides: bool) -> list[str]:
+def _adopt_one(registry: Registry, key: SigningKey, name: str, *, overrides: bool) -> list[str]:
     refused = []
     client = registry.client
     with tracking.reaching(registry.address):
@@ -188,7 +188,7 @@ def _unfit(judge: Admission, entry: Entry) -> str | None:
     return judge.why_not(champion, whole=True)
 
 
-def _signatures_of(registry: Registry, key: Key, name: str) -> Signatures:
+def _signatures_of(registry: Registry, key: SigningKey, name: str) -> Signatures:
     others, signed = [], 0
     for version in registry.versions(name):
         problem = signature.signature_problem(key, name, version.weights, version.tags)

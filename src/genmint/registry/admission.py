@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 
 from genmint.common.errors import GenmintError
 from genmint.common.files import sha256_bytes, sha256_file, sha256_json
-from genmint.common.project_key import Key
+from genmint.common.project_key import SigningKey
 from genmint.common.reading import parse_json
 from genmint.models.shared.record import CONFIG, WEIGHTS
 from genmint.registry import signature, versions
@@ -32,7 +32,7 @@ class Judge(Protocol):
     """Decides whether a version may be champion."""
 
     @property
-    def key(self) -> Key | None:
+    def key(self) -> SigningKey | None:
         """Signing key of journal entries; None if signatures are not checked."""
         ...
 
@@ -60,7 +60,7 @@ class Admission:
         name: str,
         *,
         overrides: bool,
-        key: Key | None = None,
+        key: SigningKey | None = None,
     ) -> None:
         """Create the judge of the model `name`.
 

@@ -21,7 +21,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from genmint.common.errors import TemporaryError
-from genmint.common.project_key import SIGNATURE_TAG, Key
+from genmint.common.project_key import SIGNATURE_TAG, SigningKey
 from genmint.registry.admission import Judge
 from genmint.registry.journal_entries import Entry, Move, RegistryState, before, last_valid
 from genmint.registry.versions import as_version, exists
@@ -67,7 +67,7 @@ def journal_name(name: str) -> str:
     return f"{name}{_SUFFIX}"
 
 
-def entries(client: MlflowClient, name: str, key: Key | None = None) -> list[Entry]:
+def entries(client: MlflowClient, name: str, key: SigningKey | None = None) -> list[Entry]:
     """Return all entries of a journal, including void ones, oldest first.
 
     Args:
@@ -82,7 +82,7 @@ def entries(client: MlflowClient, name: str, key: Key | None = None) -> list[Ent
     return sorted((_entry(name, each, key) for each in written), key=lambda entry: entry.number)
 
 
-def sign_entries(client: MlflowClient, name: str, key: Key, numbers: Sequence[int]) -> None:
+def sign_entries(client: MlflowClient, name: str, key: SigningKey, numbers: Sequence[int]) -> None:
     """Sign entries in their current state and replace existing signatures."""
     for version in _written(client, name):
         if int(version.version) in numbers:
@@ -181,7 +181,7 @@ def _create(
     move: Move,
     values: dict[str, str],
     claim: int,
-    key: Key | None,
+    key: SigningKey | None,
 ) -> Entry | None:
     """Write an entry that claims a number; None if MLflow gave up because of other writers."""
     tags = {**values, _CLAIM: str(claim)}
@@ -206,7 +206,7 @@ def _create(
     return _entry(name, created, key, tags)
 
 
-def _signature(name: str, tags: Mapping[str, str], key: Key) -> str:
+def _signature(name: str, tags: Mapping[str, str], key: SigningKey) -> str:
     return key.sign("entry", _content(name, tags))
 
 
@@ -230,7 +230,7 @@ def _mark(client: MlflowClient, name: str, entry: Entry, tag: str) -> None:
 
 
 def _entry(
-    name: str, version: ModelVersion, key: Key | None, tags: dict[str, str] | None = None
+    name: str, version: ModelVersion, key: SigningKey | None, tags: dict[str, str] | None = None
 ) -> Entry:
     values = tags if tags is not None else dict(version.tags)
     number = int(version.version)

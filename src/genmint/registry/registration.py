@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from genmint import tracking
 from genmint.common.errors import GenmintError
 from genmint.common.files import apply_umask, scratch_dir
-from genmint.common.project_key import SIGNATURE_TAG, Key
+from genmint.common.project_key import SIGNATURE_TAG, SigningKey
 from genmint.registry import signature, versions
 from genmint.registry.championship import no_key
 from genmint.registry.registry import Registry
@@ -69,7 +69,7 @@ def register(
 
 def _create(
     registry: Registry,
-    key: Key,
+    key: SigningKey,
     name: str,
     model: Path,
     run_id: str,

@@ -20,7 +20,7 @@ from genmint import tracking
 from genmint.common.errors import GenmintError
 from genmint.common.files import sha256_file
 from genmint.common.project import Project
-from genmint.common.project_key import Key, load_key
+from genmint.common.project_key import SigningKey, load_key
 from genmint.config import Gate
 from genmint.models.shared.record import CONFIG
 from genmint.registry import journal, signature
@@ -51,7 +51,7 @@ class Registry:
     project: Project
     client: MlflowClient
     address: str
-    key: Key | None = None
+    key: SigningKey | None = None
     _judges: dict[tuple[str, bool], Admission] = field(default_factory=dict, compare=False)
 
     @classmethod
@@ -75,7 +75,7 @@ class Registry:
             return None
         return cls.open(project)
 
-    def signing_with(self, key: Key) -> Self:
+    def signing_with(self, key: SigningKey) -> Self:
         """Return the same registry with a key for writing."""
         return type(self)(self.project, self.client, self.address, key)
 

@@ -16,7 +16,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from genmint.common.files import sha256_file, sha256_folder, sha256_json
-from genmint.common.project_key import SIGNATURE_TAG, Key
+from genmint.common.project_key import SIGNATURE_TAG, SigningKey
 from genmint.models.shared.record import CONFIG, WEIGHTS
 
 # MLflow adds this file to a version when somebody loads it.
@@ -79,7 +79,7 @@ class Signed:
         folder = f"{EVALUATION}-{sha256_json(hashes)[:8]}"
         return replace(self, grounds=gate_inputs, folder=folder, evaluation=hashes)
 
-    def tag(self, key: Key, name: str) -> str:
+    def tag(self, key: SigningKey, name: str) -> str:
         """Sign the hashes for a version of the model `name`, and return the tag value."""
         parts = asdict(self)
         return json.dumps({**parts, "signature": key.sign(_WHAT, {"name": name, **parts})})
@@ -120,7 +120,7 @@ def hashes_of(evaluation: Mapping[str, Path]) -> dict[str, str]:
     return {name: sha256_file(path) for name, path in evaluation.items()}
 
 
-def signature_problem(key: Key, name: str, weights: str, tags: Mapping[str, str]) -> str | None:
+def signature_problem(key: SigningKey, name: str, weights: str, tags: Mapping[str, str]) -> str | None:
     """Return why a version does not carry the project's signature, None if it does.
 
     Args:

@@ -15,7 +15,7 @@ import httpx
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
-from genmint.flow.stage import Say, StageOutcome, begun_stage
+from genmint.flow.stage import Say, StageOutcome, started_stage
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -43,7 +43,7 @@ class Attempts:
         """
 
         def hear(line: str) -> None:
-            stage = begun_stage(line)
+            stage = started_stage(line)
             if stage is not None:
                 self._note({f"{_BEGAN}{stage}": "yes"})
             say(line)

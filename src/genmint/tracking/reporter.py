@@ -65,7 +65,7 @@ class RunReporter:
         self._start = time.time_ns() // 1_000_000
         self._outbox = Outbox()
         self._end: _End | None = None
-        self._begun = 0
+        self._started = 0
         self._deadline = 0.0
         self._run_id: str | None = None
         self._resumed = False
@@ -196,8 +196,8 @@ class RunReporter:
 
     def _grant_time(self, number: int, path: Path) -> None:
         """Extend the deadline for a file whose upload starts for the first time."""
-        if number > self._begun:
-            self._begun = number
+        if number > self._started:
+            self._started = number
             seconds = max(_PATIENCE_SECONDS, seconds_for(path.stat().st_size))
             self._deadline = time.monotonic() + seconds
 

@@ -119,7 +119,7 @@ class GAN(Decoder):
             return self._discriminator_phase(batch, noise, labels)
         fake = self._drawn
         if fake is None:
-            fake = self._generate(self._begun(noise, len(batch), labels))
+            fake = self._generate(self._generator_input(noise, len(batch), labels))
         self._drawn = None
         # The generator's step needs no gradient of the discriminator's weights.
         self.discriminator.requires_grad_(False)
@@ -170,7 +170,7 @@ class GAN(Decoder):
     def _discriminator_phase(self, batch: Tensor, noise: Noise, labels: Tensor | None) -> Loss:
         real = batch.to(torch.float32) / 127.5 - 1
         with torch.set_grad_enabled(self._share):
-            fake = self._generate(self._begun(noise, len(batch), labels))
+            fake = self._generate(self._generator_input(noise, len(batch), labels))
         self._drawn = fake if self._share else None
         real, fake = self._shown(real, noise), self._shown(fake.detach(), noise)
         on_real = self._judge(real, labels)
@@ -213,7 +213,7 @@ class GAN(Decoder):
         grid: Tensor = self.generator(z).float()
         return grid.tanh()
 
-    def _begun(self, noise: Noise, rows: int, labels: Tensor | None) -> Tensor:
+    def _generator_input(self, noise: Noise, rows: int, labels: Tensor | None) -> Tensor:
         """Input of the generator in training."""
         return with_label(noise.normal(rows, self.config.latent), labels, self.classes)
 

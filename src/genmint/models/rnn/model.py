@@ -281,7 +281,7 @@ class RNN(RecurrentNetwork, Reader):
     def _draw(
         self, noise: Tensor, settings: SamplingConfig, begun: Tensor, labels: Tensor | None
     ) -> Tensor:
-        """Symbols N×T that follow `begun` (N×P), for uniform noise N×T."""
+        """Symbols N×T that follow `prefix` (N×P), for uniform noise N×T."""
         rows, length = noise.shape
         drawn = torch.empty(rows, length, dtype=torch.int64, device=noise.device)
         state: RecurrentState | None = None
