@@ -96,15 +96,17 @@ def precision(project: Project) -> list[str]:
         "| | fp32 | bf16 | difference |", "|---|---:|---:|---:|",
     ]  # fmt: skip
     for name, block in PRECISION.items():
-        found: dict[str, list[float]] = {"fp32": [], "bf16": []}
+        by_precision: dict[str, list[float]] = {"fp32": [], "bf16": []}
         for seed in _SEEDS:
             config = parse_model({**block, "validate_every": block["steps"] // 3, "seed": seed})
             spec, train, validation, _ = loaded(project, config)
-            for kind, losses in found.items():
+            for kind, losses in by_precision.items():
                 model = store.build(config, spec)
                 outcome = fit(name, model, config, train, validation, precision=kind)
                 losses.append(outcome.best_loss)
-        (a, sa), (b, sb) = ((statistics.mean(v), statistics.stdev(v)) for v in found.values())
+        (a, sa), (b, sb) = (
+            (statistics.mean(v), statistics.stdev(v)) for v in by_precision.values()
+        )
         errors = (b - a) / math.sqrt((sa**2 + sb**2) / len(_SEEDS))
         lines.append(f"| {name} | {a:.4g} ± {sa:.2g} | {b:.4g} ± {sb:.2g} | {errors:+.1f} |")
         print(lines[-1], flush=True)
@@ -236,10 +238,10 @@ def main(names: list[str]) -> None:
     """Measure the parts that are asked for, and put them in their places on the page."""
     threads = share_cores()
     project = Project.find()
-    held = {}
+    rows = {}
     if _PAGE.exists():
         for section in _PAGE.read_text().split("\n## ")[1:]:
-            held[section.splitlines()[0]] = section
+            rows[section.splitlines()[0]] = section
     for name in names or list(PARTS):
         lines = PARTS[name](project)
         print("\n".join(lines), flush=True)
@@ -247,9 +249,9 @@ def main(names: list[str]) -> None:
             2, f"Measured {time.strftime('%Y-%m-%d')} on {processor()}, {threads} threads.\n"
         )
         section = "\n".join(lines).removeprefix("## ")
-        held[section.splitlines()[0]] = section
+        rows[section.splitlines()[0]] = section
     page = "# Quality\n\nWritten by `benchmarks/quality.py`.\n\n## " + "\n## ".join(
-        section.rstrip() + "\n" for section in held.values()
+        section.rstrip() + "\n" for section in rows.values()
     )
     write_text(_PAGE, page)
 

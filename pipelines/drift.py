@@ -74,14 +74,14 @@ def drift(
         if decision.verdict == "stopped":
             failures[name] = decision.reason
     drifted = [decision for decision in decisions if decision.verdict == "drift"]
-    asked = None
+    requested = None
     if drifted and retrain:
-        asked = ask(home, drifted, ignore_uncommitted)
-        say.info("asked for a retraining: flow run %s", asked.run)
-    create_markdown_artifact(drift_page(decisions, failures, asked), key="drift")
+        requested = ask(home, drifted, ignore_uncommitted)
+        say.info("asked for a retraining: flow run %s", requested.run)
+    create_markdown_artifact(drift_page(decisions, failures, requested), key="drift")
     if failures:
-        said = (why if name in why else f"{name}: {why}" for name, why in failures.items())
-        raise GenmintError("; ".join(said))
+        messages = (why if name in why else f"{name}: {why}" for name, why in failures.items())
+        raise GenmintError("; ".join(messages))
     return "; ".join(f"{each.dataset}: {each.verdict}" for each in decisions) or "nothing watched"
 
 
@@ -118,17 +118,17 @@ def ask(home: Project, drifted: list[DriftCheck], ignore_uncommitted: bool) -> R
             f"Prefect has no deployment {RETRAIN}, so nothing can be retrained. "
             "Run `genmint deploy`."
         ) from None
-    asked = RequestedRetraining(run=str(run.id), at=now(), revision=drifted[0].revision)
+    requested = RequestedRetraining(run=str(run.id), at=now(), revision=drifted[0].revision)
     for name in names:
-        DriftStore(home, name).ask(asked)
-    return asked
+        DriftStore(home, name).ask(requested)
+    return requested
 
 
-def _progress(asked: RequestedRetraining) -> Progress:
+def _progress(requested: RequestedRetraining) -> Progress:
     """State of a requested retraining; one that Prefect no longer knows has failed."""
     with get_client(sync_client=True) as client:
         try:
-            state = client.read_flow_run(UUID(asked.run)).state
+            state = client.read_flow_run(UUID(requested.run)).state
         except ObjectNotFound:
             return "failed"
     if state is None or not state.is_final():

@@ -28,7 +28,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelling
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from genmint.common.cores import cores, threads_asked
+from genmint.common.cores import cores, threads_setting
 from genmint.common.dvc_config import has_remote
 from genmint.common.dvc_lock import read_lock
 from genmint.common.errors import ConfigError, GenmintError, TemporaryError, TrainsElsewhereError
@@ -80,11 +80,11 @@ class Work:
         self.sub_runs: set[Any] = set()
         run = _this_run()
         self.run_id = str(run.id)
-        self.again = run.run_count > 1
+        self.resumed = run.run_count > 1
         self.attempts = Attempts(run, get_run_logger().warning)
         self.queue = run.work_queue_name
         self.token = transfer.cache_token(home)
-        self.threads = threads_asked() or max(1, cores() // at_once)
+        self.threads = threads_setting() or max(1, cores() // at_once)
         self.slots = Slots(max(1, cores() // self.threads))
         self.weights: dict[str, float] = {}
 
@@ -200,9 +200,9 @@ def _bring_up_to_date(work: Work, result: summary.FlowResult, plan: list[Unit]) 
     for unit in plan:
         # A data set without its source has failed before; units that need it are skipped.
         if unit.name not in result.failures and all(need in futures for need in unit.needs):
-            made = make.with_options(task_run_name=unit.name)
+            unit_task = make.with_options(task_run_name=unit.name)
             needed = [futures[need] for need in unit.needs]
-            futures[unit.name] = made.submit(work, unit, wait_for=needed)
+            futures[unit.name] = unit_task.submit(work, unit, wait_for=needed)
     for unit in plan:
         if unit.name in result.failures:
             continue
@@ -214,8 +214,8 @@ def _bring_up_to_date(work: Work, result: summary.FlowResult, plan: list[Unit]) 
         if state.is_completed():
             result.outcomes += work.attempts.over_all(state.result())
         else:
-            said = str(state.result(raise_on_failure=False) or state.message)
-            result.failures[unit.name] = said.removeprefix(f"{unit.name}: ")
+            message = str(state.result(raise_on_failure=False) or state.message)
+            result.failures[unit.name] = message.removeprefix(f"{unit.name}: ")
 
 
 @task(name="stage", **RETRY_OPTIONS)
@@ -232,10 +232,10 @@ def make(work: Work, unit: Unit) -> list[StageOutcome]:
             return train_and_evaluate(work.checkout, unit.model, work.force, work.process_group,
                                       work.attempts.listening(get_run_logger().info),
                                       work.threads)  # fmt: skip
-    if work.again or {"train", "evaluate"} & set(work.force):
+    if work.resumed or {"train", "evaluate"} & set(work.force):
         # After a restart, it finds the run that it requested before, and that run's actions.
         return _on_worker(work, unit)
-    return _found(work, unit) or _on_worker(work, unit)
+    return _from_cache(work, unit) or _on_worker(work, unit)
 
 
 def _with_kept_reports(work: Work, error: StageError) -> StageError:
@@ -247,7 +247,7 @@ def _with_kept_reports(work: Work, error: StageError) -> StageError:
     return error.having(keep_validation(work.checkout, dataset, kept, error.message))
 
 
-def _found(work: Work, unit: Unit, *, pull: bool = False) -> list[StageOutcome] | None:
+def _from_cache(work: Work, unit: Unit, *, pull: bool = False) -> list[StageOutcome] | None:
     """Outcomes of a model that DVC need not train: it did not change, or is in the cache.
 
     DVC decides. If it would train, that is refused, and the result is None.
@@ -340,7 +340,7 @@ def _check_workers() -> None:
 def _on_worker(work: Work, unit: Unit) -> list[StageOutcome]:
     """Let a worker train a model; DVC then finds the results in its cache."""
     assert unit.model is not None
-    name, begun = unit.model, time.monotonic()
+    name, start = unit.model, time.monotonic()
     say = get_run_logger().info
     dataset = work.params.models[name].dataset
     inputs = [f"{verb}@{dataset}" for verb in ("ingest", "validate", "prepare", "reference")]
@@ -358,16 +358,16 @@ def _on_worker(work: Work, unit: Unit) -> list[StageOutcome]:
     place, _, did = message.rpartition(": ")
     work.result.where[name] = place
     say(f"{name}: {message}")
-    found = _found(work, unit)
-    if found is None and has_remote(work.checkout.root):
+    outcomes = _from_cache(work, unit)
+    if outcomes is None and has_remote(work.checkout.root):
         transfer.take_back(work.checkout)
-        found = _found(work, unit, pull=True)
-    if found is None:
+        outcomes = _from_cache(work, unit, pull=True)
+    if outcomes is None:
         raise GenmintError(f"its results did not come back from {place}: DVC's cache has none")
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - start
     return work.attempts.over_all([
         StageOutcome(each.stage, "ran" if f"{each.stage} ran" in did else "cached", seconds)
-        for each in found
+        for each in outcomes
     ], before)  # fmt: skip
 
 
@@ -382,30 +382,30 @@ def _ask(work: Work, name: str, order: dict[str, Any], key: str) -> tuple[str, s
     Raises:
         GenmintError: the run failed, was cancelled, or crashed too often.
     """
-    crashes, said, before = 0, "", set[str]()
+    crashes, message, before = 0, "", set[str]()
     for attempt in itertools.count():
-        asked = run_deployment(
+        flow_run = run_deployment(
             WORKER, parameters=order, flow_run_name=name, timeout=0,
             idempotency_key=f"{key}:{attempt}", work_queue_name=work.queue,
         )  # fmt: skip
-        if asked.state.is_final() and not asked.state.is_completed():
+        if flow_run.state.is_final() and not flow_run.state.is_completed():
             # From an earlier attempt of this flow, which was started again since.
-            before |= began(asked.id)
+            before |= began(flow_run.id)
             continue
-        work.sub_runs.add(asked.id)
-        state = _wait(work, name, asked.id)
-        work.sub_runs.discard(asked.id)
+        work.sub_runs.add(flow_run.id)
+        state = _wait(work, name, flow_run.id)
+        work.sub_runs.discard(flow_run.id)
         if state.is_completed():
             return str(state.message), before
-        said = str(state.message).removeprefix("Flow run encountered an exception: ")
+        message = str(state.message).removeprefix("Flow run encountered an exception: ")
         if not state.is_crashed():
-            raise GenmintError(f"{state.name.lower()} on its worker: {said}")
+            raise GenmintError(f"{state.name.lower()} on its worker: {message}")
         crashes += 1
-        before |= began(asked.id)
+        before |= began(flow_run.id)
         if crashes == _WORKER_ATTEMPTS:
             break
-        get_run_logger().warning("%s: %s; another worker is asked", name, said)
-    raise GenmintError(f"its run crashed {_WORKER_ATTEMPTS} times on workers: {said}")
+        get_run_logger().warning("%s: %s; another worker is asked", name, message)
+    raise GenmintError(f"its run crashed {_WORKER_ATTEMPTS} times on workers: {message}")
 
 
 def _wait(work: Work, name: str, sub_run: Any) -> Any:

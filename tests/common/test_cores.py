@@ -82,7 +82,7 @@ def test_the_affinity_mask_counts_where_it_is_less(machine, monkeypatch):
 )
 def test_threads_that_are_asked_for(monkeypatch, text, expected):
     monkeypatch.setenv("OMP_NUM_THREADS", text)
-    assert cores.threads_asked() == expected
+    assert cores.threads_setting() == expected
     if expected:
         assert environment_tags()["env.threads"] == str(expected)
 
@@ -91,7 +91,7 @@ def test_threads_that_are_asked_for(monkeypatch, text, expected):
 def test_nonsense_is_refused_by_name(monkeypatch, text):
     monkeypatch.setenv("OMP_NUM_THREADS", text)
     with pytest.raises(ConfigError, match=f"^OMP_NUM_THREADS={text}: give the number of threads"):
-        cores.threads_asked()
+        cores.threads_setting()
 
 
 def test_libraries_are_limited_by_a_quota_alone(machine, monkeypatch):

@@ -92,7 +92,7 @@ def seen(model, *inputs):
     probe = NonFiniteFinder(model)
     with probe.watching():
         model(*inputs)
-    return probe.found
+    return probe.location
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -136,7 +136,7 @@ def test_nothing_is_watched_after_the_block():
     with torch.no_grad():
         model[0].bias[:] = math.nan
     model(torch.ones(1, 3))
-    assert probe.found is None
+    assert probe.location is None
 
 
 def test_of_the_gradients_the_one_nearest_to_the_loss_is_named():
@@ -144,22 +144,22 @@ def test_of_the_gradients_the_one_nearest_to_the_loss_is_named():
     model(torch.ones(1, 3)).sum().backward()
     probe = NonFiniteFinder(model)
     probe.check_gradients()
-    assert probe.found is None
+    assert probe.location is None
     model[0].weight.grad[0, 0] = math.inf
     model[2].weight.grad[0, 0] = math.nan
     probe.check_gradients()
-    assert probe.found == "the gradient of 2.weight"
+    assert probe.location == "the gradient of 2.weight"
 
 
 def test_of_the_weights_the_first_is_named():
     model = network()
     probe = NonFiniteFinder(model)
     probe.check_weights()
-    assert probe.found is None
+    assert probe.location is None
     with torch.no_grad():
         model[0].bias[1] = model[2].weight[0, 0] = math.inf
     probe.check_weights()
-    assert probe.found == "the weights of 0.bias"
+    assert probe.location == "the weights of 0.bias"
 
 
 def test_what_was_found_first_is_what_is_said():
@@ -172,4 +172,4 @@ def test_what_was_found_first_is_what_is_said():
     probe.check_gradients()
     with probe.watching():
         model(torch.full((1, 3), math.nan))
-    assert probe.found == "the weights of 2.bias"
+    assert probe.location == "the weights of 2.bias"

@@ -38,17 +38,17 @@ def drift(
     project = Project.find()
     known = watched(project, ignore_uncommitted=True)
     what = "block under drift (as committed) for"
-    found = []
+    decisions = []
     for name in [known_entry(name, known, what) for name in names or ()] or known:
         if check_now:
-            found.append(check_drift(project, name, ignore_uncommitted=True))
+            decisions.append(check_drift(project, name, ignore_uncommitted=True))
         else:
-            found += DriftStore(project, name).decisions(1)
+            decisions += DriftStore(project, name).decisions(1)
     if as_json:
-        print(json.dumps([each.model_dump(mode="json") for each in found], indent=2))
+        print(json.dumps([each.model_dump(mode="json") for each in decisions], indent=2))
     else:
-        for each in found:
+        for each in decisions:
             print("\n".join(lines_of(each)))
-        if not found:
+        if not decisions:
             print("no drift check yet: `genmint drift --look`, or the flow `drift`")
-    return 1 if any(each.verdict == "stopped" for each in found) else 0
+    return 1 if any(each.verdict == "stopped" for each in decisions) else 0

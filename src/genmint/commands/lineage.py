@@ -47,14 +47,14 @@ def lineage(
     registry, version = resolve_version(project, wanted.name, alias=alias, version=wanted.version)
     with scratch_dir() as scratch:
         evaluation = registry.evaluation(version, scratch, as_stored=True)
-        found = lineage.trace(registry, version, evaluation)
+        traced = lineage.trace(registry, version, evaluation)
         if as_json:
-            print(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
+            print(json.dumps(traced.as_json(), indent=2, ensure_ascii=False))
         else:
-            lineage.print_lineage(found)
+            lineage.print_lineage(traced)
         if checkout is not None:
-            restored = lineage.check_out(project, found, evaluation, checkout)
+            restored = lineage.check_out(project, traced, evaluation, checkout)
             print(f"{checkout}: commit {restored.commit[:12]} as {wanted.name}/{version.version} "
                   f"left it; {restored.next_step(wanted.name)}",
                   file=sys.stderr if as_json else sys.stdout)  # fmt: skip
-    return 1 if found.broken else 0
+    return 1 if traced.broken else 0

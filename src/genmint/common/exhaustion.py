@@ -169,8 +169,8 @@ def _refused(written: Path) -> int | None:
     files = [written]
     if written.is_dir():
         # The file size limit affects the largest file first; a full disk affects any file.
-        found = sorted(written.rglob("*"), key=lambda path: path.lstat().st_size)
-        files = [path for path in found if path.is_file()][-1:]
+        paths = sorted(written.rglob("*"), key=lambda path: path.lstat().st_size)
+        files = [path for path in paths if path.is_file()][-1:]
     for path in files:
         size = path.stat().st_size if path.exists() else 0
         try:

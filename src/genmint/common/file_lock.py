@@ -102,8 +102,8 @@ def lock_folder() -> Path:
     Raises:
         ConfigError: the folder belongs to another user, who could block every training run.
     """
-    said = os.environ.get(_FOLDER)
-    folder = Path(said) if said else Path(tempfile.gettempdir()) / f"genmint-{os.getuid()}"
+    setting = os.environ.get(_FOLDER)
+    folder = Path(setting) if setting else Path(tempfile.gettempdir()) / f"genmint-{os.getuid()}"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if folder.stat().st_uid != os.getuid():
         raise ConfigError(

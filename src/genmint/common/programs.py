@@ -160,5 +160,5 @@ def _start(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]
 
 
 def _words(done: subprocess.CompletedProcess[str]) -> str:
-    said = printable(" ".join((done.stderr or done.stdout).split()))[:_SHOWN_CHARACTERS]
-    return said.removeprefix("fatal: ") or f"exit code {done.returncode}"
+    message = printable(" ".join((done.stderr or done.stdout).split()))[:_SHOWN_CHARACTERS]
+    return message.removeprefix("fatal: ") or f"exit code {done.returncode}"

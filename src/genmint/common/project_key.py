@@ -60,8 +60,8 @@ class SigningKey:
         Returns:
             Key id and signature, `ID:HEX`.
         """
-        said = json.dumps([what, dict(content)], sort_keys=True, ensure_ascii=False)
-        return f"{self.id}:{hmac.new(self.secret, said.encode(), hashlib.sha256).hexdigest()}"
+        text = json.dumps([what, dict(content)], sort_keys=True, ensure_ascii=False)
+        return f"{self.id}:{hmac.new(self.secret, text.encode(), hashlib.sha256).hexdigest()}"
 
     def problem(self, what: str, content: Mapping[str, Any], signature: str) -> str | None:
         """Return why a signature is invalid, None if it is valid."""
@@ -113,13 +113,13 @@ def create_key(project: Project) -> SigningKey:
     """
     path = key_file(project)
     create_private(path, secrets.token_hex(_BYTES) + "\n")
-    made = load_key(project)
-    if made is None:
+    key = load_key(project)
+    if key is None:
         raise ConfigError(
             f"{path}: belongs to another user. Set {VARIABLE} to the signing key in it, which "
             "promotion needs."
         )
-    return made
+    return key
 
 
 def _key(text: str, source: str) -> SigningKey:

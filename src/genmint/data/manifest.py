@@ -96,8 +96,8 @@ def rows(path: Path) -> int:
         DataError: the file is missing, or is not a manifest.
     """
     with _explained(path):
-        found: int = pq.read_metadata(path).num_rows
-        return found
+        count: int = pq.read_metadata(path).num_rows
+        return count
 
 
 def column_names(path: Path) -> list[str]:

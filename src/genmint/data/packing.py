@@ -154,8 +154,8 @@ class PackingPlan:
 
     def items(self) -> dict[Split, int]:
         """Return the number of items of each split."""
-        found = np.bincount(self.splits[self.splits >= 0], minlength=len(SPLITS))
-        return {split: int(found[number]) for number, split in enumerate(SPLITS)}
+        counts = np.bincount(self.splits[self.splits >= 0], minlength=len(SPLITS))
+        return {split: int(counts[number]) for number, split in enumerate(SPLITS)}
 
     def pieces(self, most: int = CHUNK) -> Iterator[slice]:
         """Yield consecutive slices of at least `most` items (the last may be shorter)."""
@@ -327,8 +327,8 @@ def pack_text(
                     first = stream.rows - len(codes)
                     unknown.append(np.stack([first + places, codes[places]], axis=1))
             if split != "train":
-                found = np.concatenate(unknown)
-                arrays.add(f"{split}.unknown", found.shape, "<i8").write(found)
+                indices = np.concatenate(unknown)
+                arrays.add(f"{split}.unknown", indices.shape, "<i8").write(indices)
             if parts and all(part.label is not None for part in parts):
                 labels = arrays.add(f"{split}.labels", (len(parts),), "<i8")
                 labels.write(np.array([part.label for part in parts]))

@@ -135,10 +135,10 @@ class Prepared:
         """Return the code points of a held-out text, one per token of its stream; 0 for `<s>`."""
         vocabulary = self.meta.vocabulary or ()
         known = np.array([0, 0, *(ord(one) for one in vocabulary[2:])], dtype=np.uint32)
-        found: npt.NDArray[np.uint32] = known[self.array(split)]
+        symbols: npt.NDArray[np.uint32] = known[self.array(split)]
         unknown = self.unknown(split)
-        found[unknown[:, 0]] = unknown[:, 1]
-        return found
+        symbols[unknown[:, 0]] = unknown[:, 1]
+        return symbols
 
     @cached_property
     def sha256(self) -> str:

@@ -201,8 +201,8 @@ def _failing(rule: Rule, result: dict[str, Any]) -> list[int]:
 
 def _values(table: pd.DataFrame, rule: Rule, rows: list[int]) -> Iterator[str]:
     """Yield the values of rows from the table, since Great Expectations lists at most 200."""
-    for found in table.loc[rows, list(rule.columns)].itertuples(index=False, name=None):
-        yield ", ".join(map(_shown, found))
+    for row in table.loc[rows, list(rule.columns)].itertuples(index=False, name=None):
+        yield ", ".join(map(_shown, row))
 
 
 def _great_expectations() -> Any:
@@ -245,8 +245,10 @@ def _build(context: Any, docs: Path, note: str) -> None:
     links = [f"<p>{html.escape(note)}</p>"] if note else []
     for title, folder in (("Validation results", "validations"), ("Suites", "expectations")):
         pages = sorted((docs / folder).rglob("*.html"))
-        found = (f'<a href="{page.relative_to(docs).as_posix()}">{_of(page)}</a>' for page in pages)
-        links.append(f"<p>{title}: {', '.join(found)}</p>")
+        anchors = (
+            f'<a href="{page.relative_to(docs).as_posix()}">{_of(page)}</a>' for page in pages
+        )
+        links.append(f"<p>{title}: {', '.join(anchors)}</p>")
     index = docs / "index.html"
     head, body, rest = index.read_text(encoding="utf-8").partition("<body>")
     if not body:
@@ -258,10 +260,10 @@ def _escape_results(context: Any) -> None:
     """Escape data values in results, which Great Expectations writes into pages as markup."""
     store = context.validation_results_store
     for key in store.list_keys():
-        found = store.get(key)
-        for result in found.results:
+        stored = store.get(key)
+        for result in stored.results:
             result.result = _escaped(result.result)
-        store.set(key, found)
+        store.set(key, stored)
 
 
 def _escaped(value: Any) -> Any:
@@ -301,13 +303,13 @@ def _run(
     outcome = context.checkpoints.add(checkpoint).run(
         batch_parameters={"dataframe": table}, run_id=RunIdentifier(run_name="validate")
     )
-    found: dict[int, dict[str, Any]] = {}
+    failing: dict[int, dict[str, Any]] = {}
     for run in outcome.run_results.values():
         for result in run.results:
             number = result.expectation_config.meta["rule"]
             _refuse_raised(rules[number], result.exception_info)
-            found[number] = {**result.result, "success": result.success}
-    return [found[number] for number in range(len(rules))]
+            failing[number] = {**result.result, "success": result.success}
+    return [failing[number] for number in range(len(rules))]
 
 
 def _expectation(rule: Rule, number: int) -> Any:
@@ -345,9 +347,9 @@ def _kind(rule: Rule) -> Any:
 def _refuse_raised(rule: Rule, information: dict[str, Any]) -> None:
     """Raise an error for an expectation that could not be evaluated, so that it never passes."""
     single = "raised_exception" in information
-    for found in [information] if single else list(information.values()):
-        if found.get("raised_exception"):
-            message = " ".join(str(found.get("exception_message")).split())
+    for exception in [information] if single else list(information.values()):
+        if exception.get("raised_exception"):
+            message = " ".join(str(exception.get("exception_message")).split())
             raise ConfigError(f"{rule.place}: {rule.name} cannot be evaluated: {message}")
 
 

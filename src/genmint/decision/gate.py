@@ -125,13 +125,13 @@ def _data(validation: GateInput, dataset: str) -> list[Check]:
 def _belong_together(name: str, dataset: str, sources: Sources) -> list[Check]:
     """Check that weights, metrics and protocol belong to the same model; one check per file."""
     protocol = sources.protocol
-    said = _mapping(protocol)
+    settings = _mapping(protocol)
     problem = protocol.problem
-    if problem is None and said.get("model") != name:
-        problem = f"{protocol.file} is about {said.get('model')!r}, not {name!r}"
-    if problem is None and said.get("dataset") != dataset:
-        problem = f"{protocol.file} is about data set {said.get('dataset')!r}, not {dataset!r}"
-    if problem is None and not isinstance(said.get("protocol"), dict):
+    if problem is None and settings.get("model") != name:
+        problem = f"{protocol.file} is about {settings.get('model')!r}, not {name!r}"
+    if problem is None and settings.get("dataset") != dataset:
+        problem = f"{protocol.file} is about data set {settings.get('dataset')!r}, not {dataset!r}"
+    if problem is None and not isinstance(settings.get("protocol"), dict):
         problem = f"{protocol.file} does not say how the model was measured"
     checks = [
         _check(
@@ -150,8 +150,8 @@ def _belong_together(name: str, dataset: str, sources: Sources) -> list[Check]:
         ("resamples", sources.resamples),
     ):
         # A family without a likelihood has no items; its protocol then has the value null.
-        none = key == "items" and key in said and said[key] is None
-        checks.append(_as_measured(key, source, said.get(key), none, protocol.file))
+        none = key == "items" and key in settings and settings[key] is None
+        checks.append(_as_measured(key, source, settings.get(key), none, protocol.file))
     return checks
 
 
@@ -180,8 +180,8 @@ def _all_finite(metrics: GateInput) -> Check:
     values = _mapping(metrics)
     if not values:
         return _no("metrics.finite", None, None, f"{metrics.file} holds no metrics")
-    found = {key: _not_finite(value) for key, value in values.items()}
-    problems = [f"{key} {problem}" for key, problem in found.items() if problem]
+    counts = {key: _not_finite(value) for key, value in values.items()}
+    problems = [f"{key} {problem}" for key, problem in counts.items() if problem]
     if problems:
         return _no("metrics.finite", None, None, "; ".join(problems))
     return _check("metrics.finite", None, None, True, f"all {len(values)} metrics are finite")
@@ -193,7 +193,7 @@ def _threshold(
     checks = []
     for side, word, at in (("min", "least", bound.min), ("max", "most", bound.max)):
         if at is not None:
-            checks.append(_held(f"thresholds.{metric}.{side}", metrics, metric, at, word))
+            checks.append(_bound_check(f"thresholds.{metric}.{side}", metrics, metric, at, word))
     if bound.baseline is not None:
         checks.append(_beats_baseline(metric, bound, bound.baseline, metrics, protocol))
     return checks
@@ -220,8 +220,8 @@ def _beats_baseline(
     out_of_reach = _out_of_reach(metric, must, higher=higher)
     if out_of_reach:
         sign = "+" if higher else "-"
-        asked = f"{baseline} ({score:.6g}) {sign} margin {bound.margin:g} is {must:.6g}"
-        return _no(name, value, must, f"{asked}, which can never be passed: {out_of_reach}")
+        requirement = f"{baseline} ({score:.6g}) {sign} margin {bound.margin:g} is {must:.6g}"
+        return _no(name, value, must, f"{requirement}, which can never be passed: {out_of_reach}")
     passed = value > must if higher else value < must
     word = "above" if higher else "below"
     reason = f"{'is' if passed else 'is not'} {word} {baseline} ({score:.6g}) by {bound.margin:g}"
@@ -239,22 +239,22 @@ def _out_of_reach(metric: str, must: float, *, higher: bool) -> str | None:
 
 
 def _health(gate: Gate, metrics: Mapping[str, Any]) -> list[Check]:
-    asked = gate.health
-    most = {"nonfinite": asked.max_nonfinite, "recoveries": asked.max_recoveries}
-    least = {"active_units": asked.min_active_units, "coverage": asked.min_coverage}
+    bounds = gate.health
+    most = {"nonfinite": bounds.max_nonfinite, "recoveries": bounds.max_recoveries}
+    least = {"active_units": bounds.min_active_units, "coverage": bounds.min_coverage}
     return _bounded("health", metrics, most, least)
 
 
 def _memorisation(gate: Gate, metrics: Mapping[str, Any]) -> list[Check]:
-    asked = gate.memorisation
-    if asked is None:
+    bounds = gate.memorisation
+    if bounds is None:
         return []
     most = {
-        "copied": asked.max_copied,
-        "near_duplicates": asked.max_near_duplicates,
-        "copy_ratio": asked.max_copy_ratio,
+        "copied": bounds.max_copied,
+        "near_duplicates": bounds.max_near_duplicates,
+        "copy_ratio": bounds.max_copy_ratio,
     }
-    least = {"copying_z": asked.min_copying_z, "authenticity": asked.min_authenticity}
+    least = {"copying_z": bounds.min_copying_z, "authenticity": bounds.min_authenticity}
     return _bounded("memorisation", metrics, most, least)
 
 
@@ -285,14 +285,14 @@ def _bounded(
         problem: why there are no values; replaces the message about a missing value.
     """
     return [
-        _held(f"{section}.{key}", values, key, bound, word, problem)
+        _bound_check(f"{section}.{key}", values, key, bound, word, problem)
         for word, bounds in (("most", most), ("least", least))
         for key, bound in bounds.items()
         if bound is not None
     ]
 
 
-def _held(
+def _bound_check(
     name: str,
     values: Mapping[str, Any],
     key: str,
@@ -347,8 +347,8 @@ def _with_interval(check: Check, metrics: Mapping[str, Any], confidence: float) 
 
 def _verdict(check: Check) -> dict[str, float | int | str]:
     """Return the result of a check in the form that DVC can display: numbers and strings."""
-    found = check.model_dump(exclude={"name", "passed"}, exclude_none=True)
-    return {"passed": 1 if check.passed else 0, **found}
+    fields = check.model_dump(exclude={"name", "passed"}, exclude_none=True)
+    return {"passed": 1 if check.passed else 0, **fields}
 
 
 def _check(

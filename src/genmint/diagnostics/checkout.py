@@ -81,8 +81,8 @@ def check_dvc(project: Project) -> tuple[str, str]:
     """Look for DVC, its folder, and the Python that stages call."""
     if not (project.root / ".dvc").is_dir():
         return "failed", "no .dvc folder; run `dvc init`"
-    found = shutil.which("python")
-    if found is None or Path(found).resolve() != Path(sys.executable).resolve():
+    interpreter = shutil.which("python")
+    if interpreter is None or Path(interpreter).resolve() != Path(sys.executable).resolve():
         return "!", (
             "stages call `python`, which is not the one of this environment here; "
             "activate it: . .venv/bin/activate"

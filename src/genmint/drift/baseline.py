@@ -88,17 +88,21 @@ def find_origin(home: Project, dataset: str, commit: str) -> Origin | None:
     listed = git(home, "for-each-ref", "--sort=-committerdate", f"--count={_BRANCHES}",
                  "--format=%(objectname)", *_PUBLISHED).split()  # fmt: skip
     tips = list(dict.fromkeys([commit, *listed]))
-    found: dict[str, tuple[str, str]] = {}
+    stage_hashes: dict[str, tuple[str, str]] = {}
     for tip in tips:
         outs = _outs(home, tip, lock, dataset)
         if outs is not None:
-            found.setdefault(outs[f"data/manifest/{dataset}.parquet"], (tip, sha256_json(outs)))
-    if not found:
+            stage_hashes.setdefault(
+                outs[f"data/manifest/{dataset}.parquet"], (tip, sha256_json(outs))
+            )
+    if not stage_hashes:
         return None
-    came = {digest: _came(home, tips, lock, digest) for digest in found}
+    came = {digest: _came(home, tips, lock, digest) for digest in stage_hashes}
     # Ties within a second follow the order of the tips: the commit, then the newest branch.
-    latest = max(found, key=lambda digest: (came[digest], -tips.index(found[digest][0])))
-    return Origin(*found[latest])
+    latest = max(
+        stage_hashes, key=lambda digest: (came[digest], -tips.index(stage_hashes[digest][0]))
+    )
+    return Origin(*stage_hashes[latest])
 
 
 def load(home: Project, origin: Origin, dataset: str) -> DriftBaseline:
@@ -114,9 +118,9 @@ def load(home: Project, origin: Origin, dataset: str) -> DriftBaseline:
     if not about.exists() or read_json(about).get("key") != origin.key:
         with checked_out(home, origin.commit, f"drift-{dataset}") as checkout:
             _restore(checkout, dataset, origin)
-            with atomic_dir(folder) as made:
-                _extract(checkout, dataset, made)
-                write_json(made / "about.json", {"key": origin.key, "commit": origin.commit})
+            with atomic_dir(folder) as temporary:
+                _extract(checkout, dataset, temporary)
+                write_json(temporary / "about.json", {"key": origin.key, "commit": origin.commit})
     items = manifest.read(folder / "items.parquet").to_pandas()
     if not (folder / "features.npy").exists():
         return DriftBaseline(items, None, None, None)
@@ -155,13 +159,13 @@ def _outs(home: Project, tip: str, lock: str, dataset: str) -> dict[str, str] | 
     if text is None:
         return None
     entries = parse_lock(text, f"{tip[:12]}:{lock}")
-    found: dict[str, str] = {}
+    outs: dict[str, str] = {}
     for stage in _STAGES:
         entry = entries.get(f"{stage}@{dataset}")
         if entry is None:
             return None
-        found |= hashes(entry, "outs")
-    return found
+        outs |= hashes(entry, "outs")
+    return outs
 
 
 def _came(home: Project, tips: list[str], lock: str, digest: str) -> int:

@@ -87,8 +87,8 @@ def check_drift(
     with store.alone():
         decision = _Check(home, commit, params, name, rule, store, progress).take()
         if old is not None:
-            told = f"{decision.reason} (what other machines trained may be unknown here: {old})"
-            decision = decision.model_copy(update={"reason": told})
+            reason = f"{decision.reason} (what other machines trained may be unknown here: {old})"
+            decision = decision.model_copy(update={"reason": reason})
         store.record(decision)
     return decision
 
@@ -145,7 +145,7 @@ class _Check:
         self.store.keep(state)
         verdict, reason = decide_drift(state.windows, self.rule, state.waiting)
         if verdict == "drift" and state.asked is not None:
-            verdict, reason = self._asked(state.asked, reason)
+            verdict, reason = self._after_request(state.asked, reason)
         return self._decision(verdict, reason, origin, state)
 
     def _comparable(self, origin: Origin) -> bool:
@@ -171,24 +171,26 @@ class _Check:
         learned = set(baseline.items["sha256"])
         with checked_out(self.home, self.commit, f"drift-{self.name}") as checkout:
             stopped = self.store.folder / "stopped"
-            found = source_items.read_items(
+            source_set = source_items.read_items(
                 checkout, self.params, self.name, place, learned, stopped
             )
-            self.quarantined = found.quarantined
+            self.quarantined = source_set.quarantined
             tested = {item for window in state.windows for item in window.items}
-            cut, waiting = source_items.cut_windows(found.table, learned | tested, self.rule.window)
+            cut, waiting = source_items.cut_windows(
+                source_set.table, learned | tested, self.rule.window
+            )
             windows = list(state.windows)
             for rows in cut:
                 # A decision considers at most the latest `of` windows.
                 counts = len(state.windows) + len(cut) - len(windows) <= self.rule.of
                 windows.append(
-                    self._test(len(windows) + 1, rows, found, baseline if counts else None)
+                    self._test(len(windows) + 1, rows, source_set, baseline if counts else None)
                 )
-        present = set(found.table["sha256"])
+        present = set(source_set.table["sha256"])
         return state.having(
             windows=tuple(windows),
             waiting=waiting,
-            items=len(found.table),
+            items=len(source_set.table),
             new=len(present - learned),
             gone=len(learned - present),
         )
@@ -197,7 +199,7 @@ class _Check:
         self,
         number: int,
         rows: pd.DataFrame,
-        found: SourceItems,
+        source_set: SourceItems,
         baseline: DriftBaseline | None,
     ) -> Window:
         items = list(rows["sha256"])
@@ -207,23 +209,25 @@ class _Check:
         findings, untested = source_items.compare_window(
             baseline,
             rows,
-            found.items,
+            source_set.items,
             self.block,
             alpha=self.rule.alpha,
             max_categories=self.rule.max_categories,
         )
         return close(number, now(), items, findings, untested, self.rule.alpha)
 
-    def _asked(self, asked: RequestedRetraining, reason: str) -> tuple[DriftVerdict, str]:
+    def _after_request(
+        self, requested: RequestedRetraining, reason: str
+    ) -> tuple[DriftVerdict, str]:
         """Return the result for drift after a retraining was already requested."""
-        found = "running" if self.progress is None else self.progress(asked)
-        said = f"the retraining asked for at {asked.at} (flow run {asked.run})"
-        if found == "running":
-            return "retraining", f"{said} is not over; {reason}"
-        if found == "failed":
-            return "drift", f"{said} failed, so it is asked for again; {reason}"
+        progress = "running" if self.progress is None else self.progress(requested)
+        request = f"the retraining asked for at {requested.at} (flow run {requested.run})"
+        if progress == "running":
+            return "retraining", f"{request} is not over; {reason}"
+        if progress == "failed":
+            return "drift", f"{request} failed, so it is asked for again; {reason}"
         # Results are published before the flow ends, and then become the baseline.
-        return "drift", f"{said} published nothing newer, so it is asked for again; {reason}"
+        return "drift", f"{request} published nothing newer, so it is asked for again; {reason}"
 
     def _decision(
         self,

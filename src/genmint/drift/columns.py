@@ -89,9 +89,9 @@ def compare_columns(
         elif name not in window.columns:
             untested.append(Untested(name, "the new items have no such column"))
         else:
-            made = _column(name, baseline[name], window[name], max_categories, seed)
-            findings += [each for each in made if isinstance(each, DriftTest)]
-            untested += [each for each in made if isinstance(each, Untested)]
+            results = _column(name, baseline[name], window[name], max_categories, seed)
+            findings += [each for each in results if isinstance(each, DriftTest)]
+            untested += [each for each in results if isinstance(each, Untested)]
     return findings, untested
 
 
@@ -115,28 +115,28 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def _column(
     name: str, before: pd.Series, now: pd.Series, max_categories: int, seed: int
 ) -> list[DriftTest | Untested]:
-    made: list[DriftTest | Untested] = []
+    results: list[DriftTest | Untested] = []
     missing = [int(before.isna().sum()), int(now.isna().sum())]
     if sum(missing):
         table = np.array([missing, [len(before) - missing[0], len(now) - missing[1]]])
         if table[1].sum() == 0:
             return [Untested(name, "empty")]
         shown = [f"{missing[0] / len(before):.1%}", f"{missing[1] / len(now):.1%}"]
-        made.append(_tabled(f"{name} missing", table, shown, seed))
+        results.append(_tabled(f"{name} missing", table, shown, seed))
     before, now = before.dropna(), now.dropna()
     if before.empty or now.empty:
-        return made
+        return results
     numeric = pd.api.types.is_numeric_dtype(before) and pd.api.types.is_numeric_dtype(now)
     values = pd.concat([before, now]).unique()
     if len(values) == 1:
-        return [*made, Untested(name, f"always {values[0]}")]
+        return [*results, Untested(name, f"always {values[0]}")]
     if numeric and len(values) > _FEW:
-        return [*made, _numbers(name, before.to_numpy(float), now.to_numpy(float))]
+        return [*results, _numbers(name, before.to_numpy(float), now.to_numpy(float))]
     if not numeric and len(values) > max_categories:
-        return [*made, Untested(name, f"{len(values)} different values")]
+        return [*results, Untested(name, f"{len(values)} different values")]
     counted = [side.value_counts().reindex(values, fill_value=0) for side in (before, now)]
     shown = [_commonest(side) for side in counted]
-    return [*made, _tabled(name, np.array(counted).T, shown, seed)]
+    return [*results, _tabled(name, np.array(counted).T, shown, seed)]
 
 
 def _numbers(name: str, before: np.ndarray, now: np.ndarray) -> DriftTest:
@@ -164,7 +164,7 @@ def _tabled(name: str, table: np.ndarray, shown: list[str], seed: int) -> DriftT
     return DriftTest(name, "chi-square, permuted", float(plain.statistic), p, *shown)
 
 
-def _permuted(table: np.ndarray, found: float, seed: int) -> float:
+def _permuted(table: np.ndarray, statistic: float, seed: int) -> float:
     """Return the permutation p-value of a chi-square statistic.
 
     It is the share of random tables with the same margins whose chi-square is not smaller.
@@ -178,7 +178,7 @@ def _permuted(table: np.ndarray, found: float, seed: int) -> float:
     squares = (drawn - expected) ** 2
     statistics = (squares / expected + squares / (totals - expected)).sum(axis=1)
     # The tolerance counts values as equal that differ only by rounding.
-    return float((1 + (statistics >= found * (1 - 1e-9)).sum()) / (1 + _RESAMPLES))
+    return float((1 + (statistics >= statistic * (1 - 1e-9)).sum()) / (1 + _RESAMPLES))
 
 
 def _commonest(counts: pd.Series) -> str:

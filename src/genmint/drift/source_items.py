@@ -131,7 +131,7 @@ def compare_window(
         return findings, [*untested, Untested("frechet", f"grids of {shown[0]}, not {shown[1]}")]
     counts = rows["windows"].to_numpy() if "windows" in rows.columns else 1
     owners = np.repeat(np.arange(len(rows)), np.zeros(len(rows), dtype=np.int64) + counts)
-    found = frechet_drift(
+    distance = frechet_drift(
         baseline.features,
         extractor.features(grids),
         groups=(baseline.groups, owners),
@@ -139,7 +139,7 @@ def compare_window(
         seed=seed,
         name=f"frechet_{info.name}",
     )
-    return [*findings, found], untested
+    return [*findings, distance], untested
 
 
 def _newly_quarantined(checkout: Project, name: str, known: set[str]) -> tuple[str, ...]:

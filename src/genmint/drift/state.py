@@ -47,6 +47,7 @@ class DriftState(Frozen):
     items: int | None = None
     new: int | None = None
     gone: int | None = None
+    # state.json has this key, so its name cannot change.
     asked: RequestedRetraining | None = None
 
     def having(self, **changes: Any) -> Self:
@@ -94,7 +95,7 @@ class DriftStore:
         """Write the state."""
         write_json(self.folder / "state.json", state.model_dump(mode="json"))
 
-    def ask(self, asked: RequestedRetraining) -> None:
+    def ask(self, requested: RequestedRetraining) -> None:
         """Record that a retraining was requested.
 
         Raises:
@@ -104,7 +105,7 @@ class DriftStore:
             state = self.state()
             if state is None:
                 raise GenmintError(f"{self.dataset}: there was no drift check yet")
-            self.keep(state.having(asked=asked))
+            self.keep(state.having(asked=requested))
 
     def record(self, decision: DriftCheck) -> Path:
         """Write the decision of a check, and remove the oldest decisions beyond the limit."""

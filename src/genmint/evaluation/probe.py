@@ -123,13 +123,13 @@ def read_probe(path: Path) -> ProbeOutput:
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
-            found: dict[str, Any] = {name: stored[name] for name in stored.files}
+            arrays: dict[str, Any] = {name: stored[name] for name in stored.files}
         for name in ("ids", "prompts", "texts", "item_ids"):
-            if name in found:
-                found[name] = tuple(str(text) for text in found[name])
-        if "rate" in found:
-            found["rate"] = int(found["rate"])
-        return ProbeOutput(**found)
+            if name in arrays:
+                arrays[name] = tuple(str(text) for text in arrays[name])
+        if "rate" in arrays:
+            arrays["rate"] = int(arrays["rate"])
+        return ProbeOutput(**arrays)
     except FileNotFoundError:
         raise GenmintError(f"{path}: no such file. Run `dvc repro` to make it.") from None
     except DAMAGED as error:

@@ -20,8 +20,10 @@ def champions(project: Project, names: Sequence[str]) -> dict[str, str | None]:
     """
     from genmint.registry.resolve import champion
 
-    found = {name: champion(project, name) for name in names}
-    return {name: None if version is None else version.version for name, version in found.items()}
+    versions = {name: champion(project, name) for name in names}
+    return {
+        name: None if version is None else version.version for name, version in versions.items()
+    }
 
 
 def refusals(project: Project, name: str) -> int:

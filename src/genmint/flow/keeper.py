@@ -32,10 +32,10 @@ def main() -> int:
     sys.path.insert(0, str(Path(__file__).parents[2]))
     from genmint.common.process_parent import die_with_parent
 
-    asked: list[int] = []
+    signals: list[int] = []
     # A signal to this process is meant for the command.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: asked.append(number))
+        signal.signal(number, lambda number, _: signals.append(number))
     linux = sys.platform == "linux"
     if linux:
         # Orphans of the shell become children of this process and can be reaped.
@@ -50,7 +50,7 @@ def main() -> int:
     watched = [pipe, *([os.pidfd_open(child.pid)] if linux else [])]
     while child.poll() is None:
         ready, _, _ = select.select(watched, [], [], _POLL_SECONDS)
-        if pipe in ready or asked:
+        if pipe in ready or signals:
             _end(child)
             return 130
     # Remaining processes of the command must not outlive it.

@@ -35,7 +35,7 @@ _LOCK_SECONDS = 300.0
 _KEEPER = (sys.executable, "-I", keeper.__file__)
 _KEPT_LINES = 40
 
-_SAID: tuple[tuple[re.Pattern[str], Result], ...] = (
+_RESULT_LINES: tuple[tuple[re.Pattern[str], Result], ...] = (
     (re.compile(r"^Running stage '([^']+)'"), "ran"),
     (re.compile(r"^Stage '([^']+)' is cached - skipping run"), "cached"),
     (re.compile(r"^Stage '([^']+)' didn't change, skipping"), "unchanged"),
@@ -203,8 +203,8 @@ def _brought_up_to_date(
     env: dict[str, str],
 ) -> list[StageOutcome]:
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", *options, *stages]
-    begun = time.monotonic()
-    deadline = begun + _LOCK_SECONDS
+    began = time.monotonic()
+    deadline = began + _LOCK_SECONDS
     results: dict[str, Result] = {}
     begins: dict[str, float] = {}
 
@@ -228,11 +228,11 @@ def _brought_up_to_date(
             raise failure
         time.sleep(random.uniform(0.1, 0.6))  # noqa: S311 - so that two do not meet again
     # DVC does not report the end of a stage, so the start of the next one is used.
-    ends = [begins.get(stage, begun) for stage in stages[1:]] + [time.monotonic()]
+    ends = [begins.get(stage, began) for stage in stages[1:]] + [time.monotonic()]
     outcomes = []
     for stage, end in zip(stages, ends, strict=True):
-        outcomes.append(StageOutcome(stage, results.get(stage, "unchanged"), max(0.0, end - begun)))
-        begun = max(begun, end)
+        outcomes.append(StageOutcome(stage, results.get(stage, "unchanged"), max(0.0, end - began)))
+        began = max(began, end)
     return outcomes
 
 
@@ -296,18 +296,18 @@ def started_stage(line: str) -> str | None:
 
 
 def _results(lines: Sequence[str]) -> dict[str, Result]:
-    found: dict[str, Result] = {}
+    results: dict[str, Result] = {}
     for line in lines:
-        for known, result in _SAID:
+        for known, result in _RESULT_LINES:
             match = known.match(line)
             if match:
-                found[match.group(1)] = result
-    return found
+                results[match.group(1)] = result
+    return results
 
 
 def _failure(done: Done, stages: Sequence[str]) -> StageError:
-    begun = [stage for stage in stages if stage in _results(done.lines)]
-    stage = begun[-1] if begun else stages[0]
+    started = [stage for stage in stages if stage in _results(done.lines)]
+    stage = started[-1] if started else stages[0]
     if done.failure is not None:
         kinds, message = done.failure
         return StageError(
@@ -315,13 +315,13 @@ def _failure(done: Done, stages: Sequence[str]) -> StageError:
         )
     text = "\n".join(done.lines)
     errors = [line.removeprefix("ERROR: ") for line in done.lines if line.startswith("ERROR")]
-    said = "; ".join(errors) or (done.lines[-1] if done.lines else f"exit code {done.code}")
+    reason = "; ".join(errors) or (done.lines[-1] if done.lines else f"exit code {done.code}")
     is_transient = _is_busy(done) or done.code in (130, 137, 143) or bool(_KILLED.search(text))
-    return StageError(stage, said, is_transient=is_transient)
+    return StageError(stage, reason, is_transient=is_transient)
 
 
 def _is_busy(done: Done) -> bool:
-    return any(said in line for line in done.lines for said in _BUSY)
+    return any(text in line for line in done.lines for text in _BUSY)
 
 
 def _read_failure(path: Path) -> tuple[tuple[str, ...], str] | None:

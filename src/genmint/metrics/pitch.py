@@ -41,11 +41,11 @@ def fundamentals(clips: npt.NDArray[np.int16], sample_rate: int) -> Floats:
         return np.full(len(clips), np.nan)
     shortest = max(2, int(sample_rate / HIGHEST))
     part = max(1, min(_PART, _SAMPLES // clips.shape[1]))
-    found = [
+    pitches = [
         _of_part(clips[i : i + part], sample_rate, shortest, lags)
         for i in range(0, len(clips), part)
     ]
-    return np.concatenate(found) if found else np.empty(0)
+    return np.concatenate(pitches) if pitches else np.empty(0)
 
 
 def semitones(frequencies: Floats) -> Floats:

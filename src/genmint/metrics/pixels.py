@@ -51,8 +51,8 @@ def pixel_histogram(train: Tensor, test: Tensor) -> Floats:
         float64 M, nats per item.
     """
     seen = train.flatten(1).numpy()
-    asked = test.flatten(1).numpy()
-    total = np.zeros(len(asked))
+    pixels = test.flatten(1).numpy()
+    total = np.zeros(len(pixels))
     for start in range(0, seen.shape[1], _PIXELS):
         part = seen[:, start : start + _PIXELS]
         width = part.shape[1]
@@ -61,7 +61,7 @@ def pixel_histogram(train: Tensor, test: Tensor) -> Floats:
             cells = rows.astype(np.int64) + 256 * np.arange(width)
             counts += np.bincount(cells.ravel(), minlength=256 * width).reshape(width, 256)
         logs = np.log((counts + 1) / (len(seen) + 256))
-        total += logs[np.arange(width), asked[:, start : start + width]].sum(axis=1)
+        total += logs[np.arange(width), pixels[:, start : start + width]].sum(axis=1)
     return total
 
 

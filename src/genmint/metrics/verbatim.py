@@ -111,11 +111,11 @@ def _windows(words: Tokens) -> zip[tuple[str, ...]]:
 
 def _squeezed(stream: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Remove each symbol that equals the three symbols before it."""
-    again = np.zeros(len(stream), dtype=bool)
+    repeated = np.zeros(len(stream), dtype=bool)
     k = _IN_A_ROW
     same = stream[1:] == stream[:-1]
-    again[k:] = np.logical_and.reduce([same[i : len(same) - k + 1 + i] for i in range(k)])
-    return stream[~again]
+    repeated[k:] = np.logical_and.reduce([same[i : len(same) - k + 1 + i] for i in range(k)])
+    return stream[~repeated]
 
 
 class _Text:

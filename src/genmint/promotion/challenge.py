@@ -50,7 +50,7 @@ CONFIRMATION_TAG = "genmint.confirmation"
 COMPARISON_TAG = "genmint.comparison"
 
 
-_FOUND = TypeAdapter(dict[str, Comparison])
+_COMPARISONS = TypeAdapter(dict[str, Comparison])
 
 
 class _Kept(BaseModel):
@@ -58,6 +58,7 @@ class _Kept(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    # The tag has this key, so its name cannot change.
     found: dict[str, Comparison]
     signature: str
 
@@ -189,11 +190,11 @@ def _measurable(champion: Version) -> Iterator[None]:
 
 def latest_comparison(version: Version | None) -> ChampionComparison | None:
     """Return the latest comparison of a version; None if there is none."""
-    said = None if version is None else version.tags.get(COMPARISON_TAG)
-    if said is None:
+    text = None if version is None else version.tags.get(COMPARISON_TAG)
+    if text is None:
         return None
     try:
-        return ChampionComparison.model_validate_json(said)
+        return ChampionComparison.model_validate_json(text)
     except ValidationError:
         # Another genmint version or a person wrote the tag; the next comparison replaces it.
         return None
@@ -215,21 +216,21 @@ def _same_data(challenger: Challenger) -> Iterator[None]:
 def _confirm(
     challenger: Challenger, project: Project, rule: ChampionRule, weights: Path
 ) -> Comparison:
-    name, found = challenger.name, []
+    name, measured = challenger.name, []
     for folder in (challenger.files.model(name), weights):
         scores = confirmation_scores(project, name, folder, rule.superior)
         if scores is None:
             raise GenmintError(
                 f"the confirmation split is empty. Run `dvc repro gate@{name}` to prepare it."
             )
-        found.append(scores)
-    return confirm(rule, _direction, *found)
+        measured.append(scores)
+    return confirm(rule, _direction, *measured)
 
 
-def _keep(registry: Registry, version: Version, found: Mapping[str, Comparison]) -> None:
+def _keep(registry: Registry, version: Version, comparisons: Mapping[str, Comparison]) -> None:
     assert registry.key is not None, "register() refuses without it"
-    signature = registry.key.sign("confirmation", _content(version, found))
-    kept = _Kept(found=dict(found), signature=signature)
+    signature = registry.key.sign("confirmation", _content(version, comparisons))
+    kept = _Kept(found=dict(comparisons), signature=signature)
     registry.tag(version, CONFIRMATION_TAG, json.dumps(kept.model_dump(mode="json")))
 
 
@@ -242,12 +243,14 @@ def resign_confirmation(registry: Registry, version: Version) -> None:
             _keep(registry, version, _Kept.model_validate_json(text).found)
             return
         with contextlib.suppress(ValidationError):
-            _keep(registry, version, _FOUND.validate_json(text))
+            _keep(registry, version, _COMPARISONS.validate_json(text))
 
 
-def _content(version: Version, found: Mapping[str, Comparison]) -> dict[str, Any]:
-    said = {weights: comparison.model_dump(mode="json") for weights, comparison in found.items()}
-    return {"name": version.name, "weights": version.weights, "found": said}
+def _content(version: Version, comparisons: Mapping[str, Comparison]) -> dict[str, Any]:
+    content = {
+        weights: comparison.model_dump(mode="json") for weights, comparison in comparisons.items()
+    }
+    return {"name": version.name, "weights": version.weights, "found": content}
 
 
 def _kept(registry: Registry, version: Version) -> dict[str, Comparison]:
@@ -260,13 +263,13 @@ def _kept(registry: Registry, version: Version) -> dict[str, Comparison]:
     if text is None:
         return {}
     assert registry.key is not None, "register() refuses without it"
-    found = _signed(registry.key, version, text)
-    if found is None:
+    stored = _signed(registry.key, version, text)
+    if stored is None:
         raise GenmintError(
             f"the tag {CONFIRMATION_TAG} of version {version.version} of {version.name} was not "
             "written by genmint with the current key. Delete it; the next comparison replaces it."
         )
-    return found
+    return stored
 
 
 def _signed(key: SigningKey, version: Version, text: str) -> dict[str, Comparison] | None:

@@ -82,10 +82,10 @@ def _decide(
         entry = "" if registry_state.entry is None else f" ({registry_state.entry})"
         reason = f"passed its gate, and there was no champion{entry}"
         return Decision("promoted", reason, "champion")
-    found = compared(champion)
-    if isinstance(found, str):
-        return Decision("not comparable", found, "challenger")
-    reason = f"against champion version {champion.version}: {found.reason}"
-    if found.better:
+    comparison = compared(champion)
+    if isinstance(comparison, str):
+        return Decision("not comparable", comparison, "challenger")
+    reason = f"against champion version {champion.version}: {comparison.reason}"
+    if comparison.better:
         return Decision("promoted", reason, "champion")
     return Decision("not better", reason, "challenger")

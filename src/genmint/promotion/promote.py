@@ -108,8 +108,8 @@ def _verified(project: Project, files: Project, params: Params, name: str) -> Ch
     now = load_params(files.params)
     dataset = params.models[name].dataset
     if name not in now.models or now.models[name].dataset != dataset:
-        again = f"Run `genmint promote {name}` again."
-        raise GenmintError(f"{files.params}: changed meanwhile. {again}")
+        way_out = f"Run `genmint promote {name}` again."
+        raise GenmintError(f"{files.params}: changed meanwhile. {way_out}")
     record = verified_record(project, files, now, name)
     return Challenger(project, files, now, name, record, challenger_scores(files, name))
 

@@ -57,16 +57,16 @@ def read_spread(project: Project, name: str) -> Spread | str:
     if not path.is_file():
         return f"what a change of seed does is not known: {way_out}"
     try:
-        found = Spread.model_validate_json(json.dumps(read_json(path)))
+        spread = Spread.model_validate_json(json.dumps(read_json(path)))
     except GenmintError:
         # The reason goes into the journal, which must not contain paths of this machine.
         return f"results/seed_spread/{name}.json does not hold (it is not valid JSON): {way_out}"
     except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        return f"results/seed_spread/{name}.json does not hold ({said}): {way_out}"
-    if found.model != name:
-        return f"results/seed_spread/{name}.json is of {found.model}: {way_out}"
-    return found
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        return f"results/seed_spread/{name}.json does not hold ({message}): {way_out}"
+    if spread.model != name:
+        return f"results/seed_spread/{name}.json is of {spread.model}: {way_out}"
+    return spread
 
 
 def recorded_scores(
@@ -114,10 +114,10 @@ def confirmation_scores(
     prepared = Prepared(project.prepared(dataset))
     if not prepared.meta.items.get("confirmation"):
         return None
-    found, items, resamples = score_on(
+    values, items, resamples = score_on(
         "confirmation", model, record, prepared, project.reference(dataset), metrics
     )
-    return Scores(found, {}, _lists(items), resamples)
+    return Scores(values, {}, _lists(items), resamples)
 
 
 def measured_scores(project: Project, name: str, weights: Path) -> Scores:
@@ -136,8 +136,8 @@ def measured_scores(project: Project, name: str, weights: Path) -> Scores:
 
     model, record = _load(name, weights)
     dataset = record.model.dataset
-    found = score(model, record, Prepared(project.prepared(dataset)), project.reference(dataset))
-    return Scores(found.metrics, found.protocol, _lists(found.items), found.resamples)
+    scored = score(model, record, Prepared(project.prepared(dataset)), project.reference(dataset))
+    return Scores(scored.metrics, scored.protocol, _lists(scored.items), scored.resamples)
 
 
 def _load(name: str, folder: Path) -> tuple[Family, ModelRecord]:
@@ -190,13 +190,13 @@ def _read(project: Project, name: str, protocol: Mapping[str, Any], way_out: str
 
 def _numbers(path: Path, way_out: str, *, lists: bool = False) -> dict[str, Any]:
     """Read a JSON file of numbers, or of lists of numbers, by metric."""
-    found = read_json(path, way_out)
-    values = list(found.values()) if isinstance(found, dict) else [None]
+    record = read_json(path, way_out)
+    values = list(record.values()) if isinstance(record, dict) else [None]
     if lists:
         values = [one for each in values for one in (each if isinstance(each, list) else [None])]
     if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
         raise GenmintError(f"{path}: not numbers by name of the metric. {way_out}".strip())
-    return dict(found)
+    return dict(record)
 
 
 def _lists(items: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, list[float]]:

@@ -41,8 +41,8 @@ def version_probe(registry: Registry, version: Version) -> ProbeOutput | None:
         path = Project(evaluation).samples(version.name) / PROBE
         if path.is_file():
             return read_probe(path)
-    found = signature.read(version.tags)
-    if found is not None and f"samples/{version.name}/{PROBE}" in found[0].evaluation:
+    signed = signature.read(version.tags)
+    if signed is not None and f"samples/{version.name}/{PROBE}" in signed[0].evaluation:
         raise GenmintError(
             f"{version.name}/{version.version}: its {PROBE} is not the one that was registered"
         )

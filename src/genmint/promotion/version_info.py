@@ -137,9 +137,12 @@ def compared(comparison: ChampionComparison) -> str:
         "| split | metric | aim | new | champion | better by | limits | bound | verdict |",
         "|---|---|---|---:|---:|---:|---:|---:|---|",
     ]
-    for split, found in (("test", comparison.test), ("confirmation", comparison.confirmation)):
-        if found is not None:
-            lines += [_contrast(split, one) for one in found.contrasts]
+    for split, split_comparison in (
+        ("test", comparison.test),
+        ("confirmation", comparison.confirmation),
+    ):
+        if split_comparison is not None:
+            lines += [_contrast(split, one) for one in split_comparison.contrasts]
     lines += ["", comparison.reason]
     return "\n".join(lines)
 

@@ -127,8 +127,8 @@ class Admission:
 
     def first_with(self, weights: str) -> Version | None:
         """Return the first version with these weights that carries the project's signature."""
-        found = versions.with_weights(self._client, self._name, weights)
-        return next((each for each in found if self.not_signed(each) is None), None)
+        matching = versions.with_weights(self._client, self._name, weights)
+        return next((each for each in matching if self.not_signed(each) is None), None)
 
     def other_files(self, version: Version) -> str | None:
         """Return why the stored model is not that of the version, None if it is.
@@ -183,15 +183,15 @@ class Admission:
     def _find(self, named: NamedVersion) -> tuple[Version | None, str | None]:
         if not named.weights:
             return None, f"{named} cannot be identified, since its entry names no weights"
-        found = versions.get(self._client, self._name, named.version)
-        if found is None:
+        version = versions.get(self._client, self._name, named.version)
+        if version is None:
             return None, f"{named} does not exist any more"
-        if found.weights != named.weights:
+        if version.weights != named.weights:
             return None, (
                 f"{named} does not exist any more: that number now has "
-                f"{f'the weights {found.weights[:12]}' if found.weights else 'unknown weights'}"
+                f"{f'the weights {version.weights[:12]}' if version.weights else 'unknown weights'}"
             )
-        return found, None
+        return version, None
 
     def _own_verdict(self, version: Version, *, whole: bool) -> str | None:
         with open_files(self._client, self._address, version) as files:
@@ -210,11 +210,14 @@ class Admission:
                 return "no model is stored with it, so it was never gated"
             folder = files.whole()
             weights, config = (folder / STORED_WEIGHTS / name for name in (WEIGHTS, CONFIG))
-            said = _json(config.read_bytes(), CONFIG)
-            if said is None:
+            config_json = _json(config.read_bytes(), CONFIG)
+            if config_json is None:
                 return "the model that is stored with it is damaged"
             self._stored[files.source] = _Stored(
-                sha256_file(weights), sha256_file(config), code_of(folder), str(said.get("name"))
+                sha256_file(weights),
+                sha256_file(config),
+                code_of(folder),
+                str(config_json.get("name")),
             )
         stored = self._stored[files.source]
         if stored.model != version.name:
@@ -224,12 +227,12 @@ class Admission:
             )
         if stored.weights != version.weights:
             return "its weights are not those that passed the gate"
-        found = signature.read(version.tags)
-        if found is None:
+        signed = signature.read(version.tags)
+        if signed is None:
             return None
-        if found[0].config != stored.config:
+        if signed[0].config != stored.config:
             return f"its {CONFIG} is not the one that was registered"
-        if found[0].code not in ("", stored.code):
+        if signed[0].code not in ("", stored.code):
             return "the code stored with it is not the one that was registered"
         return None
 
@@ -254,21 +257,21 @@ def _by_record(version: Version, files: StoredFiles, config: str | None) -> str 
     problem, record, digest = _record_of(version, files)
     if problem is not None:
         return problem
-    said = {key: version.tags.get(f"genmint.{key}") for key in ("gate", "gate_mode")}
+    recorded = {key: version.tags.get(f"genmint.{key}") for key in ("gate", "gate_mode")}
     if _failed(record):
-        tags = ", whatever its tags say" if said["gate"] == "passed" else ""
+        tags = ", whatever its tags say" if recorded["gate"] == "passed" else ""
         return f"it failed its gate{tags}"
     if record.get("mode") != "enforce":
         return "its gate was in dry-run"
     for key, expected in (("gate", "passed"), ("gate_mode", "enforce")):
-        if said[key] not in (None, expected):
-            return f"its tag genmint.{key} says {said[key]}, and its gate record {expected}"
+        if recorded[key] not in (None, expected):
+            return f"its tag genmint.{key} says {recorded[key]}, and its gate record {expected}"
     # A record of an earlier genmint does not list config.json.
     gated = _evidence(record).get(f"models/{version.name}/{CONFIG}")
     if config is not None and gated is not None and gated != config:
         return f"its {CONFIG} is not the one that passed the gate"
-    found = signature.read(version.tags)
-    if found is not None and found[0].evaluation.get(f"{_GATES}/{version.name}.json") != digest:
+    signed = signature.read(version.tags)
+    if signed is not None and signed[0].evaluation.get(f"{_GATES}/{version.name}.json") != digest:
         return "the gate record stored with it is not the one that was signed"
     return None
 
@@ -325,7 +328,7 @@ def _evidence(record: dict[str, Any]) -> dict[str, Any]:
 def _json(content: bytes, name: str) -> dict[str, Any] | None:
     """Parse a JSON object, None if it is not one; own types would fail across genmint versions."""
     try:
-        found = parse_json(content, name)
+        content_value = parse_json(content, name)
     except GenmintError:
         return None
-    return found if isinstance(found, dict) else None
+    return content_value if isinstance(content_value, dict) else None

@@ -33,8 +33,8 @@ class Championship:
 
     def find_named(self, name: str, named: NamedVersion) -> Version | None:
         """Return a version by number, None unless it has these weights."""
-        found = self.registry.get(name, named.version)
-        return found if found is not None and found.named == named else None
+        version = self.registry.get(name, named.version)
+        return version if version is not None and version.named == named else None
 
     def stand(self, name: str, gate: Gate | None, *, whole: bool = False) -> RegistryState:
         """Return the registry state after completing unfinished moves; see `journal.stand`."""
@@ -100,8 +100,8 @@ class Championship:
     def _delete_champion(self, name: str, number: str | None, problem: str) -> None:
         if number is not None:
             put(self.registry.client.delete_registered_model_alias, name, journal.CHAMPION)
-            said = f"{name}: `champion` was taken away from version {number}: {problem}"
-            print(said, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
+            message = f"{name}: `champion` was taken away from version {number}: {problem}"
+            print(message, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
 
     def set_challenger(self, name: str, version: str) -> None:
         """Point `challenger` to a version, unless it already does."""
@@ -183,8 +183,8 @@ class Championship:
     def set_reverted(self, version: Version, reason: str) -> None:
         """State on a version's page why `champion` may not point to it."""
         with tracking.reaching(self.registry.address):
-            found = self.registry.client.get_model_version(version.name, version.version)
-            version_notes.set_reverted(self.registry.client, found, reason)
+            current = self.registry.client.get_model_version(version.name, version.version)
+            version_notes.set_reverted(self.registry.client, current, reason)
 
 
 def no_key(project: Project) -> str:
@@ -198,5 +198,5 @@ def no_key(project: Project) -> str:
 
 def _gate_inputs(version: Version) -> str:
     """Return the hash of the gate's inputs from the signature, because a tag can be edited."""
-    found = signature.read(version.tags)
-    return version.gate_inputs if found is None else found[0].grounds
+    signed = signature.read(version.tags)
+    return version.gate_inputs if signed is None else signed[0].grounds

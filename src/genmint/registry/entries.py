@@ -99,21 +99,21 @@ def sign_entries(client: MlflowClient, name: str, key: SigningKey, numbers: Sequ
 
 
 def _written(client: MlflowClient, name: str) -> list[ModelVersion]:
-    found: list[ModelVersion] = []
+    versions: list[ModelVersion] = []
     token = None
     while True:
         page = client.search_model_versions(
             f"name = '{journal_name(name)}'", max_results=_PAGE, page_token=token
         )
-        found += page
+        versions += page
         token = page.token
         if not token:
             break
-    if not found:
+    if not versions:
         # A search omits models that the user may not read; a direct request raises an error
         # instead.
         exists(client, journal_name(name))
-    return found
+    return versions
 
 
 def append(

@@ -115,10 +115,10 @@ def _finalised(client: MlflowClient, name: str, own: Entry, judge: Judge) -> boo
         CHAMPION: _admitted(entry.champion, judge, whole=True),
     }
     _follow(client, name, targets)
-    again = last_valid(entries(client, name, judge.key))
+    latest = last_valid(entries(client, name, judge.key))
     current = aliases(client, name)
     agree = all(current.get(alias) == target for alias, target in targets.items())
-    if again is None or again.number != entry.number or not agree:
+    if latest is None or latest.number != entry.number or not agree:
         return False
     _conclude(client, name, own, entry, judge)
     return True
@@ -130,18 +130,18 @@ def aliases(client: MlflowClient, name: str) -> dict[str, str]:
     An empty search result is confirmed by a direct request. Neither an error nor an unreadable
     model is therefore taken for "none".
     """
-    found = client.search_registered_models(f"name = '{name}'", max_results=1)
-    if not found:
+    models = client.search_registered_models(f"name = '{name}'", max_results=1)
+    if not models:
         exists(client, name)
         return {}
-    return {str(alias): as_version(version) for alias, version in found[0].aliases.items()}
+    return {str(alias): as_version(version) for alias, version in models[0].aliases.items()}
 
 
 def _read_state(client: MlflowClient, name: str, judge: Judge) -> RegistryState:
     """Compare aliases and journal by identity, without evaluating the gate results."""
     written = tuple(entries(client, name, judge.key))
     entry = last_valid(written)
-    found = aliases(client, name)
+    pointed = aliases(client, name)
     champion = None if entry is None else entry.champion
     before = None if entry is None else previous(written, entry)
     problem = None if champion is None else judge.absent(champion)
@@ -150,10 +150,10 @@ def _read_state(client: MlflowClient, name: str, judge: Judge) -> RegistryState:
     expected_before = before.version if before and judge.absent(before) is None else None
     return RegistryState(
         written,
-        found.get(CHAMPION),
-        found.get(PREVIOUS),
-        by_hand=found.get(CHAMPION) != expected,
-        previous_by_hand=entry is not None and found.get(PREVIOUS) != expected_before,
+        pointed.get(CHAMPION),
+        pointed.get(PREVIOUS),
+        by_hand=pointed.get(CHAMPION) != expected,
+        previous_by_hand=entry is not None and pointed.get(PREVIOUS) != expected_before,
         problem=problem,
     )
 
@@ -195,10 +195,10 @@ def _version(
 ) -> ModelVersion | None:
     if judge.absent(named) is not None:
         return None
-    found = client.search_model_versions(
+    versions = client.search_model_versions(
         f"name = '{name}' AND version_number = {named.version}", max_results=1
     )
-    return found[0] if found else None
+    return versions[0] if versions else None
 
 
 def _conclude(client: MlflowClient, name: str, entry: Entry, head: Entry, judge: Judge) -> None:

@@ -135,12 +135,12 @@ class RegistryState:
     @property
     def forged(self) -> str:
         """Message about the entries with an invalid signature; "" if there are none."""
-        found = [entry for entry in self.written if entry.forged is not None]
-        if not found:
+        forgeries = [entry for entry in self.written if entry.forged is not None]
+        if not forgeries:
             return ""
-        numbers = ", ".join(str(entry.number) for entry in found)
+        numbers = ", ".join(str(entry.number) for entry in forgeries)
         return (
-            f"journal entries that do not count: {numbers} ({found[-1].forged}); "
+            f"journal entries that do not count: {numbers} ({forgeries[-1].forged}); "
             "`genmint keys` lists them, docs/security.md says what to do"
         )
 
@@ -170,7 +170,7 @@ def line(written: Sequence[Entry | Move]) -> list[NamedVersion]:
     A promotion appends its version. A rollback removes the version that it left and all versions
     after its target. Two rollbacks therefore go back two steps instead of back and forth.
     """
-    found: list[NamedVersion] = []
+    earlier: list[NamedVersion] = []
     for entry in written:
         if isinstance(entry, Entry) and not entry.valid:
             continue
@@ -178,13 +178,13 @@ def line(written: Sequence[Entry | Move]) -> list[NamedVersion]:
         if entry.version is not None:
             champion = NamedVersion(entry.version, entry.weights)
         if entry.kind == "rollback":
-            if found and found[-1] == (entry.left, entry.left_weights):
-                found.pop()
-            while champion in found and found[-1] != champion:
-                found.pop()
-        if champion is not None and found[-1:] != [champion]:
-            found.append(champion)
-    return found
+            if earlier and earlier[-1] == (entry.left, entry.left_weights):
+                earlier.pop()
+            while champion in earlier and earlier[-1] != champion:
+                earlier.pop()
+        if champion is not None and earlier[-1:] != [champion]:
+            earlier.append(champion)
+    return earlier
 
 
 def before(written: Sequence[Entry], move: Move) -> list[NamedVersion]:

@@ -53,10 +53,10 @@ def load(target: str, project: str | Path | None) -> Family:
     hand_on(os.environ)
     root = Path.cwd() if project is None else Path(project)
     try:
-        found = Project.find(root)
+        home = Project.find(root)
     except ConfigError:
         if "MLFLOW_TRACKING_URI" not in os.environ:
             raise
-        found = Project(root)
-    with open_model(found, target) as (_, model):
+        home = Project(root)
+    with open_model(home, target) as (_, model):
         return model

@@ -26,7 +26,7 @@ class ModelRef:
         Raises:
             ConfigError: `text` has another form.
         """
-        found = _FORM.fullmatch(text)
-        if found is None:
+        match = _FORM.fullmatch(text)
+        if match is None:
             raise ConfigError(f"{text!r}: write NAME, NAME@alias or NAME/version")
-        return cls(**found.groupdict())
+        return cls(**match.groupdict())

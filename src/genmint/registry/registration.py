@@ -59,9 +59,9 @@ def register(
         if known is None:
             facts = {**tags, WEIGHTS_TAG: weights}
             return _create(registry, key, name, model, run_id, facts, description, evaluation)
-        found = signature.read(known.tags)
-        assert found is not None, "a version that carries the signature"
-        signed = found[0].with_evaluation(evaluation, tags.get(GATE_INPUTS_TAG, ""))
+        known_signature = signature.read(known.tags)
+        assert known_signature is not None, "a version that carries the signature"
+        signed = known_signature[0].with_evaluation(evaluation, tags.get(GATE_INPUTS_TAG, ""))
         facts = {**tags, SIGNATURE_TAG: signed.tag(key, name)}
         _update(registry, known, signed.folder, facts, description, evaluation)
         return replace(known, tags={**known.tags, **facts})

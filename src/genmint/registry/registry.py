@@ -82,10 +82,10 @@ class Registry:
     def versions(self, name: str) -> list[Version]:
         """Return all versions of a model, oldest first; [] if it is not registered."""
         with tracking.reaching(self.address):
-            found = registered.search(self.client, f"name = '{name}'")
-            if not found:
+            stored = registered.search(self.client, f"name = '{name}'")
+            if not stored:
                 registered.exists(self.client, name)
-        return found
+        return stored
 
     def find(self, name: str, weights_sha256: str) -> Version | None:
         """Return the version with these weights; the first signed one if there are several."""
@@ -152,15 +152,17 @@ class Registry:
         if folder is None or problem is not None:
             raise GenmintError(f"{name}: {problem}. {_ADVICE}")
         if self.key is None:
-            said = f"{name}: compared with its hashes alone; the project's signing key is not here"
-            print(said, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
+            message = (
+                f"{name}: compared with its hashes alone; the project's signing key is not here"
+            )
+            print(message, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
         evaluation = folder / signature.folder_of(version.tags)
-        found = signature.read(version.tags)
-        if found is not None:
-            problem = signature.other_model(found[0], folder)
+        signed = signature.read(version.tags)
+        if signed is not None:
+            problem = signature.other_model(signed[0], folder)
             if problem is not None:
                 raise GenmintError(f"{name}: {problem}. {_ADVICE}")
-            _remove_unsigned(name, evaluation, found[0])
+            _remove_unsigned(name, evaluation, signed[0])
         return folder / STORED_WEIGHTS, evaluation
 
     def evaluation(self, version: Version, target: Path, *, as_stored: bool = False) -> Path | None:
@@ -190,10 +192,10 @@ class Registry:
                 model = Project(folder).model(version.name)
                 model.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(stored / CONFIG, model / CONFIG)
-        found = signature.read(version.tags)
-        if found is not None and not as_stored:
-            config = {f"models/{version.name}/{CONFIG}": found[0].config}
-            _remove_unsigned(f"{version.name}/{version.version}", folder, found[0], config)
+        signed = signature.read(version.tags)
+        if signed is not None and not as_stored:
+            config = {f"models/{version.name}/{CONFIG}": signed[0].config}
+            _remove_unsigned(f"{version.name}/{version.version}", folder, signed[0], config)
         return folder
 
     def other_files(self, version: Version) -> str | None:

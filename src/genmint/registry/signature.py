@@ -85,7 +85,7 @@ class Signed:
         return json.dumps({**parts, "signature": key.sign(_WHAT, {"name": name, **parts})})
 
 
-class _Said(BaseModel):
+class _StoredSignature(BaseModel):
     """Content of the tag, as written by `Signed.tag`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -102,17 +102,17 @@ class _Said(BaseModel):
 def read(tags: Mapping[str, str]) -> tuple[Signed, str] | None:
     """Read hashes and signature from a version's tags; None if there is no valid tag."""
     try:
-        said = _Said.model_validate_json(tags.get(SIGNATURE_TAG, ""))
+        stored = _StoredSignature.model_validate_json(tags.get(SIGNATURE_TAG, ""))
     except ValidationError:
         return None
-    parts = said.model_dump(exclude={"signature"})
-    return Signed(**parts), said.signature
+    parts = stored.model_dump(exclude={"signature"})
+    return Signed(**parts), stored.signature
 
 
 def folder_of(tags: Mapping[str, str]) -> str:
     """Return the folder of a version's evaluation files, from its tags."""
-    found = read(tags)
-    return EVALUATION if found is None else found[0].folder
+    signed = read(tags)
+    return EVALUATION if signed is None else signed[0].folder
 
 
 def hashes_of(evaluation: Mapping[str, Path]) -> dict[str, str]:
@@ -120,7 +120,9 @@ def hashes_of(evaluation: Mapping[str, Path]) -> dict[str, str]:
     return {name: sha256_file(path) for name, path in evaluation.items()}
 
 
-def signature_problem(key: SigningKey, name: str, weights: str, tags: Mapping[str, str]) -> str | None:
+def signature_problem(
+    key: SigningKey, name: str, weights: str, tags: Mapping[str, str]
+) -> str | None:
     """Return why a version does not carry the project's signature, None if it does.
 
     Args:
@@ -129,10 +131,10 @@ def signature_problem(key: SigningKey, name: str, weights: str, tags: Mapping[st
         weights: sha256 that identifies the version.
         tags: tags of the version.
     """
-    found = read(tags)
-    if found is None:
+    stored = read(tags)
+    if stored is None:
         return "it is not signed" if SIGNATURE_TAG not in tags else "its signature is damaged"
-    signed, signature = found
+    signed, signature = stored
     wrong = key.problem(_WHAT, {"name": name, **asdict(signed)}, signature)
     if wrong is None and signed.weights != weights:
         wrong = "its signature is that of other weights"

@@ -108,20 +108,20 @@ def exists(client: MlflowClient, name: str) -> bool:
 
 def search(client: MlflowClient, query: str) -> list[Version]:
     """Return the versions that match an MLflow query, ordered by number."""
-    found: list[ModelVersion] = []
+    versions: list[ModelVersion] = []
     token = None
     while True:
         page = client.search_model_versions(query, max_results=_PAGE, page_token=token)
-        found += page
+        versions += page
         token = page.token
         if not token:
-            return sorted((Version.of(item) for item in found), key=lambda v: int(v.version))
+            return sorted((Version.of(item) for item in versions), key=lambda v: int(v.version))
 
 
 def get(client: MlflowClient, name: str, version: str) -> Version | None:
     """Return a version by its number, None if there is none."""
-    found = search(client, f"name = '{name}' AND version_number = {as_version(version)}")
-    return found[0] if found else None
+    versions = search(client, f"name = '{name}' AND version_number = {as_version(version)}")
+    return versions[0] if versions else None
 
 
 def with_weights(client: MlflowClient, name: str, weights: str) -> list[Version]:

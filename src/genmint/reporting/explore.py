@@ -100,8 +100,8 @@ def _of_items(model: Encoder, held_out: Tensor, labels: Tensor | None, seed: int
         large = (enlarged(maps, *items.shape[2:]) * 255).round().to(torch.uint8)[:, :, None]
         channels = large.expand(-1, -1, items.shape[1], -1, -1)
         picture = _sheet(torch.cat([items[:, None], channels], dim=1))
-    found = {"latents": latents, "ways": ways, "maps": picture}
-    return found | _analogies(model, z[:pairs])
+    parts = {"latents": latents, "ways": ways, "maps": picture}
+    return parts | _analogies(model, z[:pairs])
 
 
 def _of_samples(model: Decoder, seed: int) -> dict[str, Any]:

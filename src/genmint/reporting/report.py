@@ -71,10 +71,10 @@ def _champions(project: Project, names: list[str]) -> tuple[dict[str, Version], 
     from genmint.registry.resolve import champion
 
     try:
-        found = {name: champion(project, name) for name in names}
+        versions = {name: champion(project, name) for name in names}
     except GenmintError as error:
         return {}, f"The registry could not be asked: {error}"
-    return {name: version for name, version in found.items() if version is not None}, ""
+    return {name: version for name, version in versions.items() if version is not None}, ""
 
 
 def _probe(project: Project, name: str, champion: Version | None) -> dict[str, str]:

@@ -179,8 +179,8 @@ def _compare_champion(
         state.problems.append(registry_state.forged)
     if registry_state.by_hand:
         says = f"version {entry.version}" if entry is not None and entry.version else "none"
-        found = f"version {registry_state.champion}" if registry_state.champion else "none"
-        state.problems.append(f"champion is {found}, but the journal says {says}. {way_out}")
+        current = f"version {registry_state.champion}" if registry_state.champion else "none"
+        state.problems.append(f"champion is {current}, but the journal says {says}. {way_out}")
     elif registry_state.problem is not None:
         return
     elif registry_state.unsettled or registry_state.previous_by_hand:

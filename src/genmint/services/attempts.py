@@ -69,8 +69,8 @@ class Attempts:
         """
         missing = [name for name in names if f"{_CHAMPION}{name}" not in self._labels]
         if missing:
-            found = ask(missing)
-            self._note({f"{_CHAMPION}{name}": found[name] or "" for name in missing})
+            versions = ask(missing)
+            self._note({f"{_CHAMPION}{name}": versions[name] or "" for name in missing})
         return {name: self._labels[f"{_CHAMPION}{name}"] or None for name in names}
 
     def _note(self, labels: Mapping[str, str]) -> None:

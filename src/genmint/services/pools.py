@@ -41,9 +41,9 @@ def create_pools(client: SyncPrefectClient) -> None:
                 client.update_work_pool(pool, WorkPoolUpdate(base_job_template=template))
         for queue, priority in QUEUES.items():
             try:
-                found = client.read_work_queue_by_name(queue, work_pool_name=pool)
+                existing = client.read_work_queue_by_name(queue, work_pool_name=pool)
             except ObjectNotFound:
                 client.create_work_queue(queue, priority=priority, work_pool_name=pool)
             else:
-                if found.priority != priority:
-                    client.update_work_queue(found.id, priority=priority)
+                if existing.priority != priority:
+                    client.update_work_queue(existing.id, priority=priority)

@@ -180,9 +180,9 @@ def kill_marked(mark: str, flow_run: str | None = None) -> int:
     """Kill all processes with `mark` (of one flow run, if given); return their number."""
     killed, without_any = set(), 0
     while without_any < _POLLS_WITHOUT_ANY:
-        found = [p for p, env in marked(mark) if flow_run in (None, env.get(FLOW_RUN))]
-        without_any = 0 if found else without_any + 1
-        for process in found:
+        processes = [p for p, env in marked(mark) if flow_run in (None, env.get(FLOW_RUN))]
+        without_any = 0 if processes else without_any + 1
+        for process in processes:
             killed.add(process.pid)
             with contextlib.suppress(psutil.Error):
                 process.kill()

@@ -54,22 +54,22 @@ class ScheduleChanges:
 
 
 def plan_changes(
-    wanted: list[dict[str, Any]], found: list[dict[str, Any]], *, adopt: bool
+    wanted: list[dict[str, Any]], current: list[dict[str, Any]], *, adopt: bool
 ) -> ScheduleChanges:
     """Plan the changes that turn the server's schedules into those of the file.
 
     Args:
         wanted: schedules of the file (see `deployment_file`).
-        found: schedules on the server.
+        current: schedules on the server.
         adopt: the deployment had no label so far. The origin of its schedules is then unknown, and
             all are replaced, as `prefect deploy` would do.
     """
-    plan, left = ScheduleChanges(), list(found)
+    plan, left = ScheduleChanges(), list(current)
     for each in wanted:
         slug = slug_of(each)
         alike = [has for has in left if _agrees(each, has) and _may_be(has, slug, adopt=adopt)]
         if not alike:
-            plan.add.append(_made(each, slug))
+            plan.add.append(_new_schedule(each, slug))
             continue
         # The schedule with that slug takes precedence over an equal one added by hand.
         has = min(alike, key=lambda one: one["slug"] != slug)
@@ -114,20 +114,20 @@ def add(client: SyncPrefectClient, deployment: str, plan: ScheduleChanges) -> No
 
 def shown(schedule: dict[str, Any]) -> str:
     """Return a schedule as text for people."""
-    said = schedule["schedule"]
-    if "cron" in said:
-        text = f"cron {said['cron']!r}"
-    elif "interval" in said:
-        text = f"every {said['interval']:g} s"
+    timing = schedule["schedule"]
+    if "cron" in timing:
+        text = f"cron {timing['cron']!r}"
+    elif "interval" in timing:
+        text = f"every {timing['interval']:g} s"
     else:
-        text = f"rrule {' '.join(str(said.get('rrule')).split())!r}"
-    zone = f" {said['timezone']}" if said.get("timezone") else ""
+        text = f"rrule {' '.join(str(timing.get('rrule')).split())!r}"
+    zone = f" {timing['timezone']}" if timing.get("timezone") else ""
     return f"{text}{zone}" + ("" if schedule["active"] is not False else ", paused")
 
 
 def _agrees(wanted: dict[str, Any], has: dict[str, Any]) -> bool:
-    said = wanted["schedule"]
-    same = all(has["schedule"].get(key) == value for key, value in said.items())
+    timing = wanted["schedule"]
+    same = all(has["schedule"].get(key) == value for key, value in timing.items())
     return same and (has["parameters"] or {}) == wanted["parameters"]
 
 
@@ -139,7 +139,7 @@ def _may_be(has: dict[str, Any], slug: str, *, adopt: bool) -> bool:
     return adopt or has["slug"] == slug or not _is_of_file(has)
 
 
-def _made(wanted: dict[str, Any], slug: str) -> dict[str, Any]:
+def _new_schedule(wanted: dict[str, Any], slug: str) -> dict[str, Any]:
     active = wanted["active"] is not False
     return {**wanted, "active": active, "slug": slug}
 
@@ -161,10 +161,10 @@ def _keep_paused(wanted: list[dict[str, Any]], plan: ScheduleChanges) -> None:
             each["active"] = False
 
 
-def _is_same(has: dict[str, Any], made: dict[str, Any]) -> bool:
+def _is_same(has: dict[str, Any], created: dict[str, Any]) -> bool:
     """Return whether one schedule replaces the other: same slug, or same name in the file."""
-    name = _name(made)
-    return bool(has["slug"] == made["slug"] or (name and _name(has) == name))
+    name = _name(created)
+    return bool(has["slug"] == created["slug"] or (name and _name(has) == name))
 
 
 def _name(schedule: dict[str, Any]) -> str:

@@ -55,7 +55,7 @@ def services_environment(services: Services) -> dict[str, str]:
         "MLFLOW_TRACKING_URI": services.tracker,
     }
     # Only the servers need the passwords in these variables.
-    inherited = {name: said for name, said in clean_environment().items() if name not in _SECRET}
+    inherited = {name: value for name, value in clean_environment().items() if name not in _SECRET}
     return {**defaults, **inherited, **fixed}
 
 
@@ -159,7 +159,7 @@ def mlflow_server(services: Services, backend: str) -> Child:
 def prefect_server(services: Services, backend: str) -> Child:
     """Return the process with Prefect's API, UI, scheduler and automations."""
     known = services_environment(services)
-    env = {name: said for name, said in known.items() if name not in NOT_FOR_SERVERS}
+    env = {name: value for name, value in known.items() if name not in NOT_FOR_SERVERS}
     env["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = backend
     # The browser may run on another machine than the workers.
     env.setdefault("PREFECT_UI_API_URL", "/api")

@@ -129,11 +129,11 @@ class _Supervisor:
                 "Start it, or correct PREFECT_API_URL"
             ) from error
         self._note()
-        found = write_settings(services)
+        settings = write_settings(services)
         _say(f"MLflow   {services.tracker}")
         _say(f"Prefect  {services.prefect_api.removesuffix('/api')}")
         _say(f"logs     {services.state / 'logs'}")
-        if not found:
+        if not settings:
             _say("prefect.toml is yours and stays: `prefect` needs PREFECT_API_URL")
         _say("Ctrl-C ends all. In other folders:")
         _say(f"  export PREFECT_API_URL={services.prefect_api}")
@@ -145,16 +145,16 @@ class _Supervisor:
     def _tell_prefect(self, client: SyncPrefectClient) -> None:
         services = self._services
         pools.create_pools(client)
-        found = workers(services)
-        names.claim(client, services, found)
-        self._workers = tuple(found)
+        expected = workers(services)
+        names.claim(client, services, expected)
+        self._workers = tuple(expected)
         if services.servers:
             alerts.install(client, services.alerts, services.refusals)
             # Deploy before the workers start, since they would take late runs of removed
             # deployments.
             for line in deploy_project(services.project, client, services_environment(services)):
                 _say(line)
-        for child in found.values():
+        for child in expected.values():
             self._add(child)
 
     def _keep_running(self, client: SyncPrefectClient) -> NoReturn:

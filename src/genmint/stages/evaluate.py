@@ -94,14 +94,14 @@ def check_settings(project: Project, params: Params, name: str, record: ModelRec
         f"Run `dvc repro -f train@{name}`.",
     )
     reference = read_reference(project.reference(dataset))
-    made: dict[str, Any] = {"protocol": reference.protocol.model_dump(mode="json")}
+    recorded: dict[str, Any] = {"protocol": reference.protocol.model_dump(mode="json")}
     wanted: dict[str, Any] = {"protocol": block.protocol.model_dump(mode="json")}
     if reference.settings is not None:
-        made["reference"] = reference.settings.model_dump(mode="json")
+        recorded["reference"] = reference.settings.model_dump(mode="json")
         wanted["reference"] = block.reference.model_dump(mode="json")
     path = project.reference(dataset) / REFERENCE
     way_out = f"Run `dvc repro -f reference@{dataset}`."
-    agreement.refuse_difference(path, made, wanted, f"datasets.{dataset}", way_out)
+    agreement.refuse_difference(path, recorded, wanted, f"datasets.{dataset}", way_out)
 
 
 def check_same_data(record: ModelRecord, prepared: Prepared) -> None:
@@ -174,16 +174,18 @@ def _training_health(folder: Path) -> dict[str, float]:
     counted = sum(row.get("nonfinite", 0.0) for row in rows)
     way_out = f"Run `dvc repro -f train@{folder.name}`."
     health = read_json(folder / "health.json", way_out)
-    found = {"nonfinite": counted + sum(not math.isfinite(v) for row in rows for v in row.values())}
+    signals = {
+        "nonfinite": counted + sum(not math.isfinite(v) for row in rows for v in row.values())
+    }
     try:
-        found["recoveries"] = float(len(health["recoveries"]))
+        signals["recoveries"] = float(len(health["recoveries"]))
         if len(health["seeds"]) > 1:
-            found["seed_spread"] = float(health["seed_spread"])
+            signals["seed_spread"] = float(health["seed_spread"])
     except (KeyError, TypeError, ValueError):
         raise GenmintError(
             f"{folder / 'health.json'}: not the health of a training run. {way_out}"
         ) from None
-    return found
+    return signals
 
 
 def _train_seconds(project: Project, weights: str) -> dict[str, float]:

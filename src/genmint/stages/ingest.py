@@ -37,10 +37,10 @@ def run(project: Project, params: Params, name: str) -> None:
         made_with = agreement.settings_of_items(dataset)
         columns = manifest.schema(reader, items.groups, made_with, items.left_out)
         pieces = counted(items.describe(), f"reading {name}")
-        found, readable = manifest.write(table, pieces, columns)
+        count, readable = manifest.write(table, pieces, columns)
         if readable == 0:
             raise DataError(
-                f"datasets.{name}: none of {found} items can be read; "
+                f"datasets.{name}: none of {count} items can be read; "
                 f"the first is {manifest.first_error(table)}"
             )
         lines: list[str] = []
@@ -51,7 +51,7 @@ def run(project: Project, params: Params, name: str) -> None:
                 items = items.read_by(reader)
                 pieces = counted(items.describe(), f"reading {name} again")
                 manifest.write(table, pieces, columns)
-    unread = f", {found - readable} of them unreadable" if found > readable else ""
+    unread = f", {count - readable} of them unreadable" if count > readable else ""
     others = sentence(items.left_out)
-    first = f"{name}: {found} items{unread}{f'; {others}' if others else ''}"
+    first = f"{name}: {count} items{unread}{f'; {others}' if others else ''}"
     print(*(first, *lines), sep="\n")  # noqa: T201

@@ -65,15 +65,15 @@ def _refuse_unvalidated(project: Project, name: str, dataset: Dataset) -> None:
     if report.get("manifest") != sha256_file(project.manifest(name)):
         raise DataError(f"{path}: is of another manifest than {project.manifest(name)}. {way_out}")
     key = "max_quarantined"
-    made, wanted = {key: report.get(key)}, {key: dataset.max_quarantined}
-    again = f"Run `dvc repro -f validate@{name}`."
-    agreement.refuse_difference(path, made, wanted, f"datasets.{name}", again)
+    recorded, wanted = {key: report.get(key)}, {key: dataset.max_quarantined}
+    validate_again = f"Run `dvc repro -f validate@{name}`."
+    agreement.refuse_difference(path, recorded, wanted, f"datasets.{name}", validate_again)
     counted = [report.get("items"), report.get("quarantined")]
     lies = [manifest.rows(project.manifest(name)), len(quarantine.read(project.quarantine(name)))]
     if counted != lies:
         raise DataError(
             f"{path}: {counted[1]} of {counted[0]} items were quarantined, and "
-            f"{project.quarantine(name)} names {lies[1]} of {lies[0]}. {again}"
+            f"{project.quarantine(name)} names {lies[1]} of {lies[0]}. {validate_again}"
         )
 
 
@@ -146,11 +146,11 @@ def plan_of(
         DataError: a split would be empty, or the split rule does not fit the data set.
     """
     near = assignment.near_duplicates(table, dataset)
-    found = assignment.assign(name, table, dataset, near)
+    assigned = assignment.assign(name, table, dataset, near)
     return PackingPlan(
         table["path"],
         table["sha256"],
-        found,
+        assigned,
         _numbers(table, classes),
         assignment.counts_of(table),
         near.clips if duplicates.redundant(near.clips) else None,
@@ -265,6 +265,6 @@ def _cut_text(
         left += 0 if part else row["characters"]
         for split, start, stop in part:
             segments[split].append(Segment(document, start, stop, classes.get(row["label"])))
-    cut = sum(part.stop - part.start for found in segments.values() for part in found)
+    cut = sum(part.stop - part.start for segment in segments.values() for part in segment)
     _account(name, pc.sum(table["characters"]).as_py() or 0, cut, left, "characters")
     return segments

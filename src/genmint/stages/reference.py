@@ -184,8 +184,8 @@ def _extractor(
     for task in tasks:
         extractor = _trained(prepared, config, train, task)
         labels = _labels(prepared, "test") if task == "labels" else None
-        said, truth = predict(extractor, test, labels, task)
-        reached = float((said == truth).mean())
+        predicted, truth = predict(extractor, test, labels, task)
+        reached = float((predicted == truth).mean())
         if reached < config.min_accuracy:
             raise DataError(
                 f"datasets.{meta.dataset}.reference: the extractor tells {reached:.1%} of the test "
@@ -193,13 +193,15 @@ def _extractor(
                 "its features would mean little. Raise epochs, check the labels, or lower "
                 "min_accuracy."
             )
-        told = above_chance(said, truth, truth.size if task == "labels" else len(test))
-        if told:
+        is_above_chance = above_chance(
+            predicted, truth, truth.size if task == "labels" else len(test)
+        )
+        if is_above_chance:
             break
         problem = f"the extractor tells {reached:.1%} right ({task}), no better than chance"
         if task == "labels":
             reasons = same_reason(BY_CLASS, f"the labels cannot be told: {problem}")
-    if not told:
+    if not is_above_chance:
         reasons |= same_reason(by_feature(meta.dataset), f"the features mean nothing: {problem}")
     info = ExtractorInfo(
         name=f"{meta.dataset.replace('-', '_')}_cnn",
@@ -240,10 +242,10 @@ def _trained(prepared: Prepared, config: ReferenceConfig, train: Tensor, task: T
 
 def _classes_left_out(prepared: Prepared) -> Reasons:
     """Return the class metrics as left out if labels are missing or all equal; else nothing."""
-    dataset, found = prepared.meta.dataset, _labels(prepared, "train")
-    if found is None:
+    dataset, train_labels = prepared.meta.dataset, _labels(prepared, "train")
+    if train_labels is None:
         return same_reason(BY_CLASS, f"datasets.{dataset} has no labels")
-    for split, labels in (("training", found), ("test", _labels(prepared, "test"))):
+    for split, labels in (("training", train_labels), ("test", _labels(prepared, "test"))):
         assert labels is not None
         if len(labels.unique()) < 2:
             return same_reason(
@@ -267,13 +269,15 @@ def _labels(prepared: Prepared, split: Split) -> Tensor | None:
 def _floors(judge: GridJudge, sets: Sequence[Tensor], protocol: Protocol) -> Metrics:
     """Return the noise floor of each metric of grids, computed from the grids of these sets."""
     pool, seed = _pool(sum(len(one) for one in sets), protocol), protocol.seed
-    found = judge.extractor.features_at(sets, pool)
-    told = judge.extractor.probabilities_at(sets, pool) if judge.task == "labels" else None
+    features = judge.extractor.features_at(sets, pool)
+    probabilities = judge.extractor.probabilities_at(sets, pool) if judge.task == "labels" else None
     # Copying is possible because spectrograms are small, unlike images.
     sounds = None if judge.dynamic_range is None else torch.cat(list(sets))[pool]
 
     def scores(rows: Rows) -> Metrics:
-        values = judge.shares(found[rows], None if told is None else told[rows])
+        values = judge.shares(
+            features[rows], None if probabilities is None else probabilities[rows]
+        )
         if sounds is not None and judge.dynamic_range is not None:
             grids = sounds[torch.from_numpy(rows)]
             distance, _ = log_spectral_distance(grids, judge.test, judge.dynamic_range)
@@ -284,7 +288,7 @@ def _floors(judge: GridJudge, sets: Sequence[Tensor], protocol: Protocol) -> Met
     if not judge.features_mean_something:
         return floors
     compared = min(protocol.samples, COMPARED_SAMPLES)
-    frechet, infinite, kernel = distance_floors(found, judge.real, compared, seed=seed)
+    frechet, infinite, kernel = distance_floors(features, judge.real, compared, seed=seed)
     floors[frechet_name(judge.dataset)] = frechet
     floors[kernel_name(judge.dataset)] = kernel
     if infinite is not None:
@@ -327,8 +331,8 @@ def _of_clips(
 def _summary(name: str, reference: Reference) -> str:
     parts = []
     if reference.extractor is not None:
-        told = reference.extractor
-        parts.append(f"{told.name} tells {told.accuracy:.1%} right ({told.task})")
+        info = reference.extractor
+        parts.append(f"{info.name} tells {info.accuracy:.1%} right ({info.task})")
     for metric, entries in reference.baselines.items():
         values = ", ".join(f"{key} {entry.value:.4g}" for key, entry in entries.items())
         parts.append(f"{metric}: {values}")

@@ -251,7 +251,7 @@ def _one_seed(
 
 def _write(job: _Job, best: Trained, trained: list[Trained]) -> ModelRecord:
     health = {
-        "recoveries": [dataclasses.asdict(found) for found in best.outcome.recoveries],
+        "recoveries": [dataclasses.asdict(event) for event in best.outcome.recoveries],
         "steps": best.outcome.steps,
         "seeds": [
             {"seed": one.seed, "best_step": one.outcome.best_step, "loss": one.outcome.best_loss}

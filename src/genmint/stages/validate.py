@@ -44,9 +44,9 @@ def run(project: Project, params: Params, name: str) -> None:
     path = project.manifest(name)
     agreement.check_manifest(path, manifest.settings(path), name, dataset)
     suite = validation.read_suite(project.suite(dataset.kind))
-    found = manifest.read(project.manifest(name))
-    near = _near_duplicates(found, dataset)
-    table = found.drop_columns(["sketch"]).to_pandas()
+    rows = manifest.read(project.manifest(name))
+    near = _near_duplicates(rows, dataset)
+    table = rows.drop_columns(["sketch"]).to_pandas()
     table["duplicate_of"] = duplicates.copies(table)
     table["near_duplicate_of"] = duplicates.representatives(table, near.rows)
     # The report is written last and an earlier one removed, so that an interrupted run leaves none.
@@ -109,11 +109,11 @@ def run(project: Project, params: Params, name: str) -> None:
     print(f"{name}: {entering}{f'; {others}' if others else ''}")  # noqa: T201
 
 
-def _near_duplicates(found: pa.Table, dataset: Dataset) -> NearDuplicates:
+def _near_duplicates(table: pa.Table, dataset: Dataset) -> NearDuplicates:
     """Return the group of each row of a manifest; an unreadable item is a group of its own."""
-    readable = pc.is_null(found["error"]).to_numpy(zero_copy_only=False)
-    inside = assignment.near_duplicates(found.filter(pc.is_null(found["error"])), dataset)
-    rows = np.arange(len(found))
+    readable = pc.is_null(table["error"]).to_numpy(zero_copy_only=False)
+    inside = assignment.near_duplicates(table.filter(pc.is_null(table["error"])), dataset)
+    rows = np.arange(len(table))
     rows[readable] = np.flatnonzero(readable)[inside.rows]
     return replace(inside, rows=rows)
 

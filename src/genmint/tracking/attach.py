@@ -33,12 +33,12 @@ def attach(
     Raises:
         MlflowException: the tracker failed; the call may be repeated.
     """
-    found = _of_training(client, name, token)
-    if not found:
+    existing = _of_training(client, name, token)
+    if not existing:
         marked = {**tags, "genmint.model": name, _TRAINING: token}
         return client.create_run(experiment_id(client), start_ms, marked), False
     # All but one are empty duplicates, see `delete_copies`.
-    run = max(found, key=lambda each: (len(each.data.metrics), len(each.data.params)))
+    run = max(existing, key=lambda each: (len(each.data.metrics), len(each.data.params)))
     if run.info.status != "RUNNING":
         client.update_run(run.info.run_id, status="RUNNING")
     if ERROR in run.data.tags:

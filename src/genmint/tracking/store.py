@@ -276,17 +276,17 @@ def _known_experiment(client: MlflowClient) -> str | None:
     Raises:
         RegistryMissingError: the experiment was deleted.
     """
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is None:
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
         return None
-    if found.lifecycle_stage != "active":
+    if experiment.lifecycle_stage != "active":
         shown = without_password(str(client.tracking_uri))
         raise RegistryMissingError(
             f"{shown}: the experiment `{EXPERIMENT}` was deleted in MLflow, and its runs with it. "
             f"Restore it: `MLFLOW_TRACKING_URI={shown} mlflow experiments restore "
-            f"--experiment-id {found.experiment_id}`."
+            f"--experiment-id {experiment.experiment_id}`."
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def find_run(client: MlflowClient, name: str, weights_sha256: str) -> str | None:

@@ -267,10 +267,10 @@ class Stream(Batches):
 
     def state(self) -> dict[str, Any]:
         """Return the position, as tensors and numbers."""
-        held: dict[str, Any] = {"epoch": self._epoch, "begin": self._begin}
+        position: dict[str, Any] = {"epoch": self._epoch, "begin": self._begin}
         if self._offsets is not None:
-            held |= {"offset": self._offset, "offsets": self._offsets.get_state()}
-        return held
+            position |= {"offset": self._offset, "offsets": self._offsets.get_state()}
+        return position
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore a position returned by `state`."""

@@ -66,9 +66,9 @@ def _names(device: torch.device) -> list[str]:
     that a manually started training run without the variable conflicts with one of a worker.
     """
     names = []
-    said = os.environ.get(DEVICE)
-    if said:
-        names.append("".join(sign if sign.isalnum() or sign in "._-" else "_" for sign in said))
+    setting = os.environ.get(DEVICE)
+    if setting:
+        names.append("".join(sign if sign.isalnum() or sign in "._-" else "_" for sign in setting))
     if device.type == "cuda":
         import torch
 

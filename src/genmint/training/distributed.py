@@ -66,9 +66,9 @@ class Ranks:
         """Return the values of all processes, in the order of rank."""
         if self.world == 1:
             return [mine]
-        found: list[Any] = [None] * self.world
-        torch.distributed.all_gather_object(found, mine)
-        return found
+        gathered: list[Any] = [None] * self.world
+        torch.distributed.all_gather_object(gathered, mine)
+        return gathered
 
 
 def join(device: torch.device) -> Ranks:

@@ -29,10 +29,10 @@ def process_count() -> int:
     Raises:
         ConfigError: the value is not an integer from 1 on.
     """
-    said = os.environ.get(_PROCESSES, "1")
-    if not said.isdecimal() or int(said) < 1:
-        raise ConfigError(f"{_PROCESSES}={said}: give the number of processes, 1 or more")
-    return 1 if "RANK" in os.environ else int(said)
+    setting = os.environ.get(_PROCESSES, "1")
+    if not setting.isdecimal() or int(setting) < 1:
+        raise ConfigError(f"{_PROCESSES}={setting}: give the number of processes, 1 or more")
+    return 1 if "RANK" in os.environ else int(setting)
 
 
 @contextlib.contextmanager

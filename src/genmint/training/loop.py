@@ -259,17 +259,17 @@ class _Training:
             self._restore(self.good)
         settings = self.config.recovery
         factor = settings.lr_factor ** (len(self.recoveries) + 1)
-        found = RecoveryEvent(step, what, began_in, self.state.step, factor)
+        event = RecoveryEvent(step, what, began_in, self.state.step, factor)
         if len(self.recoveries) >= settings.attempts:
             if self.checkpoint is not None:
                 self.checkpoint.delete()
-            raise GenmintError(self._advice(found))
-        self.recoveries.append(found)
+            raise GenmintError(self._advice(event))
+        self.recoveries.append(event)
         self.stepper.lr_factor = factor
         if self.ranks.leads:
             print(  # noqa: T201 - a training says what it does to itself
                 f"{self.label}: at step {step} {what}; it began in {began_in}. Back to step "
-                f"{found.back_to}, learning rates times {factor:g} from there."
+                f"{event.back_to}, learning rates times {factor:g} from there."
             )
 
     def _diagnose(self, step: int) -> str:
@@ -278,8 +278,8 @@ class _Training:
             while self.state.step < step:
                 self.stepper.step(self.state.step, probe=probe)
                 self.state.step += 1
-        found = next((where for where in self.ranks.gather(probe.found) if where), None)
-        return found or "no layer: with the same steps done again all was finite"
+        layer = next((where for where in self.ranks.gather(probe.location) if where), None)
+        return layer or "no layer: with the same steps done again all was finite"
 
     def _advice(self, last: RecoveryEvent) -> str:
         block = f"models.{self.name}"
@@ -294,12 +294,12 @@ class _Training:
     def _save_or_end(self, interruption: Interruption, progress: TrainingProgress) -> None:
         """Save a checkpoint if it is due, or if an interruption was requested."""
         if self.ranks.world == 1:
-            ends = interruption.asked
+            ends = interruption.requested
             due = self.checkpoint is not None and self.checkpoint.due()
         elif self._checks(self.state.step):
             # All processes must take the same decision in the same step.
             device = self.model.device
-            ends = self.ranks.any(interruption.asked, device)
+            ends = self.ranks.any(interruption.requested, device)
             mine = self.checkpoint is not None and self.checkpoint.due()
             due = self.ranks.same(float(mine), device) > 0
         else:
@@ -322,7 +322,7 @@ class _Training:
             {
                 "now": self._capture(),
                 "good": self.good,
-                "recoveries": [dataclasses.asdict(found) for found in self.recoveries],
+                "recoveries": [dataclasses.asdict(event) for event in self.recoveries],
                 "lost": self.lost,
                 "seconds": seconds,
             }
@@ -339,14 +339,14 @@ class _Training:
         self.model.train()
 
     def _resume(self) -> None:
-        held = None if self.checkpoint is None else self.checkpoint.load()
-        if held is None:
+        content = None if self.checkpoint is None else self.checkpoint.load()
+        if content is None:
             return
-        self.good = held["good"]
-        self.recoveries = [RecoveryEvent(**found) for found in held["recoveries"]]
-        self.lost = held["lost"]
-        self.seconds_before = held["seconds"]
-        self._restore(held["now"])
+        self.good = content["good"]
+        self.recoveries = [RecoveryEvent(**event) for event in content["recoveries"]]
+        self.lost = content["lost"]
+        self.seconds_before = content["seconds"]
+        self._restore(content["now"])
         if self.recoveries:
             self.stepper.lr_factor = self.recoveries[-1].lr_factor
         for row in self.state.history:

@@ -53,8 +53,8 @@ class SpeedOptions:
 
     def __str__(self) -> str:
         """Return the settings as written in params.yaml."""
-        said = f"precision: {self.precision}, compile: {str(self.compile).lower()}"
-        return f"{said}, channels_last: true" if self.channels_last else said
+        text = f"precision: {self.precision}, compile: {str(self.compile).lower()}"
+        return f"{text}, channels_last: true" if self.channels_last else text
 
 
 @dataclass(frozen=True)
@@ -158,11 +158,11 @@ def measure(
             rates[setting].append(_timed(steps, seconds / _ROUNDS, device))
     return {
         setting: Timing(
-            statistics.median(amount for amount, _ in found),
+            statistics.median(amount for amount, _ in times),
             runs[setting][1],
-            statistics.median(steps for _, steps in found),
+            statistics.median(steps for _, steps in times),
         )
-        for setting, found in rates.items()
+        for setting, times in rates.items()
     }
 
 
@@ -178,13 +178,13 @@ def advice(
     fastest = min(timings, key=total)
     if total(present) / total(fastest) < _MARGIN:
         return f"models.{name}: nothing to gain here; leave it as it is."
-    said = (
+    text = (
         f"models.{name}: set {fastest}: {config.steps} steps in about {total(fastest):.0f} s "
         f"instead of {total(present):.0f} s here."
     )
     if fastest.precision != present.precision:
-        said += f" {fastest.precision} changes the weights: compare the metrics before you keep it."
-    return said
+        text += f" {fastest.precision} changes the weights: compare the metrics before you keep it."
+    return text
 
 
 def _settings(config: ModelConfig, spec: DataSpec, device: torch.device) -> Iterator[SpeedOptions]:

@@ -160,8 +160,8 @@ class Stepper:
             with self._reduces(last=part == parts - 1):
                 value, scalars = self._loss(phase.group, self._batch)
                 descent.backward(value if parts == 1 else value / parts)
-            held = value.detach() / parts
-            total = held if total is None else total + held
+            mean = value.detach() / parts
+            total = mean if total is None else total + mean
             self.window.count(scalars)
         assert total is not None
         if measure or probe is not None:
@@ -202,12 +202,12 @@ class Stepper:
 
     def _measure(self, phase: OptimizerPhase) -> None:
         """Measure the gradient norms of this phase before clipping."""
-        found = layer_norms(self.model, self._descents[phase.group].parameters)
-        if self.scaled and self._layers.keys() >= found.keys():
+        norms = layer_norms(self.model, self._descents[phase.group].parameters)
+        if self.scaled and self._layers.keys() >= norms.keys():
             # float16 loss scaling overflows occasionally; such a step is skipped and is not
             # informative.
-            found = {name: value for name, value in found.items() if math.isfinite(value)}
-        self._layers |= found
+            norms = {name: value for name, value in norms.items() if math.isfinite(value)}
+        self._layers |= norms
 
     @property
     def norms(self) -> dict[str, float]:

@@ -53,10 +53,10 @@ class LossWindow:
     def count(self, scalars: dict[str, Tensor]) -> None:
         """Add scalars to their means."""
         for key, scalar in scalars.items():
-            held = self._totals.get(key)
+            total = self._totals.get(key)
             # float64, since the rounding error of a mean would otherwise depend on the window
             # length.
-            self._totals[key] = scalar.double() if held is None else held + scalar
+            self._totals[key] = scalar.double() if total is None else total + scalar
             self._added[key] = self._added.get(key, 0) + 1
 
     def last_loss(self) -> float:
@@ -70,7 +70,7 @@ class LossWindow:
 
     def first_bad(self, ranks: Ranks) -> Bad | None:
         """Return the earliest loss that is not finite, in any process; None if all are finite."""
-        found = None
+        first = None
         count = 0
         for group, losses in self._losses.items():
             seen = ranks.mean(losses[: self._counts[group]])
@@ -81,9 +81,9 @@ class LossWindow:
             bad = (~torch.isfinite(seen)).nonzero()
             count += len(bad)
             step = int(bad[0]) // self._phases[group] + 1
-            if found is None or step < found.step:
-                found = Bad(group, step, float(seen[bad[0]]), 0)
-        return None if found is None else Bad(found.group, found.step, found.value, count)
+            if first is None or step < first.step:
+                first = Bad(group, step, float(seen[bad[0]]), 0)
+        return None if first is None else Bad(first.group, first.step, first.value, count)
 
     def state(self) -> dict[str, Any]:
         """Return the content of the window."""

@@ -239,7 +239,7 @@ class FileItems:
 
     def _named(self, path: str) -> ManifestRow:
         """Return label, official split and groups from the folder and name of a file."""
-        found: ManifestRow = {}
+        columns: ManifestRow = {}
         pattern = self.dataset.filename_pattern
         if pattern is not None:
             name = unescape_name(path)
@@ -251,15 +251,15 @@ class FileItems:
                 raise UnreadableError("name does not match filename_pattern")
             if None in matched.groupdict().values():
                 raise UnreadableError("name leaves a group of filename_pattern empty")
-            found = {group: escape_name(value) for group, value in matched.groupdict().items()}
-        label = found.pop(_LABEL_GROUP, None)
-        if _SPLIT_GROUP in found:
-            found[_SPLIT_GROUP] = split_named(found[_SPLIT_GROUP]) or found[_SPLIT_GROUP]
+            columns = {group: escape_name(value) for group, value in matched.groupdict().items()}
+        label = columns.pop(_LABEL_GROUP, None)
+        if _SPLIT_GROUP in columns:
+            columns[_SPLIT_GROUP] = split_named(columns[_SPLIT_GROUP]) or columns[_SPLIT_GROUP]
         if self.dataset.labels == "folder":
             label, slash, _ = path.partition("/")
             if not slash:
                 raise UnreadableError("lies in no sub-folder, so it has no label")
-        return {**found, "label": label if self.dataset.labels != "none" else None}
+        return {**columns, "label": label if self.dataset.labels != "none" else None}
 
 
 def _changed(path: str, how: str) -> DataError:

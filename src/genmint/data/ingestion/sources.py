@@ -125,9 +125,9 @@ def own_files(path: Path, dataset: Dataset, stores: Stores) -> FileItems:
         DataError: some items are absent: only their pointers exist.
     """
     root, only = (path, None) if path.is_dir() else (path.parent, path.name)
-    found = FileItems(root, dataset, stores, only=only)
-    refuse_absent(path, found.absent, f"{dataset.kind} files")
-    return found
+    items = FileItems(root, dataset, stores, only=only)
+    refuse_absent(path, items.absent, f"{dataset.kind} files")
+    return items
 
 
 def read_description(path: Path) -> Description:
@@ -141,10 +141,10 @@ def read_description(path: Path) -> Description:
     try:
         return adapter.validate_json(json.dumps(document))
     except ValidationError as error:
-        found = error.errors()[0]
+        first = error.errors()[0]
         # The first part of the location is the tag of the union, which is not a key of the file.
-        key = ".".join(str(part) for part in found["loc"][1:]) or "source"
-        raise ConfigError(f"{path}: {key}: {found['msg']}") from None
+        key = ".".join(str(part) for part in first["loc"][1:]) or "source"
+        raise ConfigError(f"{path}: {key}: {first['msg']}") from None
 
 
 def _own(path: Path, name: str, dataset: Dataset, stores: Stores) -> Source:
@@ -198,15 +198,15 @@ class OwnFiles:
         suffixes = reader_of(self.dataset).suffixes
         if self.path.is_file() and self.path.suffix.lower() not in suffixes:
             raise DataError(f"{self.path}: not one of {', '.join(suffixes)}")
-        found = own_files(self.path, self.dataset, self.stores)
-        if not found.paths():
-            others = sentence(found.left_out)
+        files = own_files(self.path, self.dataset, self.stores)
+        if not files.paths():
+            others = sentence(files.left_out)
             raise DataError(
                 f"{self.path}: no {self.dataset.kind} files in this folder "
                 f"({', '.join(suffixes)}){f'; {others}' if others else ''}. "
                 "Put some there, or correct the path in params.yaml."
             )
-        return found
+        return files
 
 
 @dataclass(frozen=True)
@@ -219,10 +219,10 @@ class Digits:
         """Write digits.npy (uint8 N×8×8) and labels.npy."""
         from sklearn.datasets import load_digits
 
-        found = load_digits()
+        digits = load_digits()
         # Scales 0…16 to 0…255; exact, since 255/16 is exact in binary.
-        pixels = np.rint(found.images * (255 / 16)).astype(np.uint8)
-        _save_arrays(folder, "digits", pixels, [str(target) for target in found.target])
+        pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+        _save_arrays(folder, "digits", pixels, [str(target) for target in digits.target])
 
     def items(self, folder: Path) -> ArrayItems:
         """Return the rows of digits.npy."""

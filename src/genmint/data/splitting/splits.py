@@ -169,22 +169,22 @@ def by_group(groups: Sequence[str | None], shares: Shares) -> list[Split]:
     counts: dict[Split, int] = {
         "test": test, "validation": validation, "train": train, "confirmation": confirmation,
     }  # fmt: skip
-    found = [split for split, count in counts.items() for _ in range(count)]
-    assigned = dict(zip(ordered, found, strict=True))
+    pool = [split for split, count in counts.items() for _ in range(count)]
+    assigned = dict(zip(ordered, pool, strict=True))
     return [assigned[group] for group in groups]
 
 
-def least_held_out(found: Sequence[Split], groups: Sequence[int]) -> list[Split]:
+def least_held_out(splits: Sequence[Split], groups: Sequence[int]) -> list[Split]:
     """Give each group the least held-out split of its members.
 
     A group in the training split stays there when others join it.
 
     Args:
-        found: split of each member.
+        splits: split of each member.
         groups: group of each member.
     """
     kept: dict[int, Split] = {}
-    for split, group in zip(found, groups, strict=True):
+    for split, group in zip(splits, groups, strict=True):
         kept[group] = min(kept.get(group, split), split, key=LEAST_HELD_OUT.index)
     return [kept[group] for group in groups]
 
@@ -258,9 +258,10 @@ def refuse_too_short(counts: Mapping[Split, int], length: int) -> None:
         DataError: a split is too short; the message gives its length and a sample length that fits.
     """
     for split, times in _LENGTHS.items():
-        found = counts.get(split, 0)
-        if found < times * length:
+        available = counts.get(split, 0)
+        if available < times * length:
             raise DataError(
-                f"the split {split} would have {found} characters, and samples of {length} need "
-                f"{times * length} (protocol.sample_length: {max(1, found // times)} would do)"
+                f"the split {split} would have {available} characters, and samples of {length} "
+                f"need {times * length} (protocol.sample_length: {max(1, available // times)} would "
+                "do)"
             )

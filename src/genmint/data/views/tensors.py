@@ -105,8 +105,8 @@ def labels_for(
     """
     if not config.conditional:
         return None
-    found = None if prepared.meta.kind == "text" else prepared.labels(split)
-    if found is None:
+    labels = None if prepared.meta.kind == "text" else prepared.labels(split)
+    if labels is None:
         raise DataError(
             f"conditional: {prepared.path} holds no labels of items. Say where they come from in "
             f"datasets.{prepared.path.name}.labels and run `dvc repro prepare@"
@@ -118,13 +118,13 @@ def labels_for(
             "condition on; set conditional to false."
         )
     if known is not None and tuple(known) != prepared.meta.labels:
-        found = positions_in(prepared.meta.labels, known)[found]
-        if (found < 0).any():
+        labels = positions_in(prepared.meta.labels, known)[labels]
+        if (labels < 0).any():
             raise MismatchError(
-                f"{(found < 0).sum()} items of {prepared.path} have classes that the model was "
+                f"{(labels < 0).sum()} items of {prepared.path} have classes that the model was "
                 "not trained on"
             )
-    return torch.from_numpy(np.array(found))
+    return torch.from_numpy(np.array(labels))
 
 
 def to_symbols(text: str, spec: DataSpec) -> Tensor:

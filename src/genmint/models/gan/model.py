@@ -139,8 +139,8 @@ class GAN(Decoder):
         samples. Discriminator accuracy and margin are among the scalars of the losses.
         """
         real = data[:_COVERED].to(self.device)
-        asked = None if labels is None else labels[:_COVERED]
-        fake = self.sample(len(real), seed=seed, labels=asked)
+        sample_labels = None if labels is None else labels[:_COVERED]
+        fake = self.sample(len(real), seed=seed, labels=sample_labels)
         return {"coverage": coverage(real, fake.to(self.device))}
 
     def validation(
@@ -155,14 +155,16 @@ class GAN(Decoder):
         """
         real = data[:_MAX_ITEMS].cpu()
         times = math.ceil(_MIN_SAMPLES / len(real))
-        asked = None if labels is None else labels[:_MAX_ITEMS].cpu().repeat(times)
-        fake = self.sample(len(real) * times, seed=seed, batch_size=batch_size, labels=asked)
-        if asked is None:
+        sample_labels = None if labels is None else labels[:_MAX_ITEMS].cpu().repeat(times)
+        fake = self.sample(
+            len(real) * times, seed=seed, batch_size=batch_size, labels=sample_labels
+        )
+        if sample_labels is None:
             return {"loss": float(sliced_wasserstein(real, fake, seed=seed))}
-        of_real = asked[: len(real)]
+        of_real = sample_labels[: len(real)]
         distances = [
             (of_real == one).sum()
-            * sliced_wasserstein(real[of_real == one], fake[asked == one], seed=seed)
+            * sliced_wasserstein(real[of_real == one], fake[sample_labels == one], seed=seed)
             for one in of_real.unique()
         ]
         return {"loss": float(torch.stack(distances).sum() / len(real))}
@@ -221,9 +223,9 @@ class GAN(Decoder):
         return self._scores(grid, labels).float()
 
     def _scores(self, grid: Tensor, labels: Tensor | None) -> Tensor:
-        found: Tensor
-        found = self.discriminator(grid) if labels is None else self.discriminator(grid, labels)
-        return found
+        scores: Tensor
+        scores = self.discriminator(grid) if labels is None else self.discriminator(grid, labels)
+        return scores
 
     def sample(
         self,
@@ -243,8 +245,8 @@ class GAN(Decoder):
         parts = []
         with evaluating(self):
             for rows, block, of in in_labelled_blocks(z, labels, self.device, self.pass_rows):
-                begun = with_label(block, of, self.classes)
-                unit = self.generator(begun).float().tanh() * 0.5 + 0.5
+                latents = with_label(block, of, self.classes)
+                unit = self.generator(latents).float().tanh() * 0.5 + 0.5
                 parts.append(to_bytes(unit[: rows.stop - rows.start]).cpu())
         return torch.cat(parts)
 

@@ -87,8 +87,10 @@ class RNN(RecurrentNetwork, Reader):
         if count == 1 or torch.is_grad_enabled():
             return self._logits(whole)
         depth = len(self.layers)
-        found = recurrent.at_once(self._logits, states.split_rows(whole, count, depth))
-        return torch.cat([one for one, _ in found]), states.joined([one for _, one in found], depth)
+        logits = recurrent.at_once(self._logits, states.split_rows(whole, count, depth))
+        return torch.cat([one for one, _ in logits]), states.joined(
+            [one for _, one in logits], depth
+        )
 
     def learns_from(self, train: Tensor, labels: Tensor | None = None) -> None:
         """Store the number of training symbols, the divisor of `complexity`, and the labels."""
@@ -258,9 +260,9 @@ class RNN(RecurrentNetwork, Reader):
         """
         length = length or (DEFAULT_LENGTH if self.streams else self.spec.shape[0])
         labels = self.labels_of(n, seed, labels)
-        said = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        overrides = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
         settings = self.config.sampling.model_copy(
-            update={key: value for key, value in said.items() if value is not None}
+            update={key: value for key, value in overrides.items() if value is not None}
         )
         noise_of = seeded(seed, _DRAWS)
         rows = min(n, ROWS)
@@ -268,24 +270,24 @@ class RNN(RecurrentNetwork, Reader):
         with evaluating(self):
             for first in range(0, n, ROWS):
                 noise = torch.rand(rows, length, generator=noise_of, dtype=torch.float64)
-                begun = torch.full((rows, 1), self.start)
+                prefix = torch.full((rows, 1), self.start)
                 # The last block is padded, so that every pass has the same shape.
                 which = torch.arange(first, first + rows).clamp_(max=n - 1)
                 if prompt is not None:
-                    begun = torch.cat([begun, prompt.cpu()[which]], dim=1)
+                    prefix = torch.cat([prefix, prompt.cpu()[which]], dim=1)
                 of = None if labels is None else labels.cpu()[which].to(self.device)
-                begun, noise = begun.to(self.device), noise.to(self.device)
-                parts.append(self._draw(noise, settings, begun, of).cpu())
+                prefix, noise = prefix.to(self.device), noise.to(self.device)
+                parts.append(self._draw(noise, settings, prefix, of).cpu())
         return torch.cat(parts)[:n]
 
     def _draw(
-        self, noise: Tensor, settings: SamplingConfig, begun: Tensor, labels: Tensor | None
+        self, noise: Tensor, settings: SamplingConfig, prefix: Tensor, labels: Tensor | None
     ) -> Tensor:
         """Symbols N×T that follow `prefix` (N×P), for uniform noise N×T."""
         rows, length = noise.shape
         drawn = torch.empty(rows, length, dtype=torch.int64, device=noise.device)
         state: RecurrentState | None = None
-        given, symbol = begun[:, :-1], begun[:, -1:]
+        given, symbol = prefix[:, :-1], prefix[:, -1:]
         for first in range(0, given.shape[1], _PASS):
             _, state = self(given[:, first : first + _PASS], state, labels)
         for t in range(length):

@@ -209,8 +209,8 @@ class RecurrentNetwork(nn.Module):
             read = self.norms[i - 1](x) if i > 0 and self.config.layer_norm else x
             if i in masks:
                 read = read * masks[i]
-            found, layer_state = layer(read, before[i])
-            x = x + found if i > 0 and self.config.residual else found
+            outputs, layer_state = layer(read, before[i])
+            x = x + outputs if i > 0 and self.config.residual else outputs
             after.append(layer_state)
         if self.window is not None:
             after.append(seen[:, 1 - self.config.context :])

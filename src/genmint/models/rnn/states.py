@@ -51,7 +51,7 @@ def split_rows(whole: BatchPart, count: int, layers: int) -> list[BatchPart]:
     labels = [None] * count if whole.labels is None else whole.labels.tensor_split(count)
     return [
         BatchPart(
-            symbols[i], states[i], {place: found[i] for place, found in masks.items()}, labels[i]
+            symbols[i], states[i], {place: parts[i] for place, parts in masks.items()}, labels[i]
         )
         for i in range(count)
     ]
@@ -66,8 +66,8 @@ def joined(states: Sequence[RecurrentState], layers: int) -> RecurrentState:
         dim = int(i < layers)
         pairs = isinstance(parts[0], tuple)
         columns = zip(*parts, strict=True) if pairs else [parts]
-        found = [torch.cat(list(column), dim) for column in columns]
-        whole.append(tuple(found) if pairs else found[0])
+        tensors = [torch.cat(list(column), dim) for column in columns]
+        whole.append(tuple(tensors) if pairs else tensors[0])
     return whole
 
 

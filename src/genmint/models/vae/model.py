@@ -64,17 +64,17 @@ class VAE(Encoder):
         outputs = (self.likelihood.outputs(channels), height, width)
         network, hidden, latent = config.network, config.hidden, config.latent
         self.classes = classes_of(config, spec)
-        said: dict[str, Any] = {
+        options: dict[str, Any] = {
             "act": config.activation, "norm": config.norm, "attention": config.attention
         }  # fmt: skip
         if self.classes is None:
-            self.encoder = encoder(network, spec.shape, hidden, 2 * latent, **said)
+            self.encoder = encoder(network, spec.shape, hidden, 2 * latent, **options)
         else:
             self.encoder = LabelledEncoder(
-                network, spec.shape, hidden, 2 * latent, len(self.classes.names), **said
+                network, spec.shape, hidden, 2 * latent, len(self.classes.names), **options
             )
             latent += len(self.classes.names)
-        self.decoder = decoder(network, latent, hidden, outputs, **said)
+        self.decoder = decoder(network, latent, hidden, outputs, **options)
         self.latents = Latents(config, spec.shape)
         self.begin(0)
 
@@ -101,8 +101,8 @@ class VAE(Encoder):
         For a conditional model those of q(z|x, y), with int64 N labels.
         """
         x = self.likelihood.encoded(x)
-        found = self.encoder(x) if labels is None else self.encoder(x, labels)
-        mean, log_variance = found.float().chunk(2, dim=1)
+        parameters = self.encoder(x) if labels is None else self.encoder(x, labels)
+        mean, log_variance = parameters.float().chunk(2, dim=1)
         return mean, log_variance
 
     def begin(self, step: int) -> None:
@@ -164,9 +164,9 @@ class VAE(Encoder):
                 kl = self.latents.marginal_kl(q, self._first(q, noise), noise, prior)
                 means.append(self.latents.means(q)[:count].cpu())
                 totals += kl[:count].double().sum(0).cpu()
-        found = torch.cat(means)
-        signals = {"active_units": float(active(found))}
-        for i, total in enumerate((totals / len(found)).tolist()):
+        mean = torch.cat(means)
+        signals = {"active_units": float(active(mean))}
+        for i, total in enumerate((totals / len(mean)).tolist()):
             signals[f"kl.{i:03d}"] = total
         return signals
 

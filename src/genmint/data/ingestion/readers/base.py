@@ -80,10 +80,10 @@ def read_exactly(stream: BinaryIO, count: int, what: str, *, kind: str) -> bytes
     Raises:
         UnreadableError: the file ends before.
     """
-    found = stream.read(count)
-    if len(found) < count:
+    data = stream.read(count)
+    if len(data) < count:
         raise UnreadableError(f"damaged {kind}: cut short within {what}")
-    return found
+    return data
 
 
 def as_float(values: npt.NDArray[Any]) -> list[float]:

@@ -58,8 +58,12 @@ def describe_clips(clips: Iterable[Clips], total: int, sample_rate: int) -> Stat
         loud = np.abs(piece.astype(np.float32)) / FULL_SCALE
         quietest = min(quietest, float(loud.max(axis=1).min()))
         silent += float((loud < SILENCE).mean(axis=1).sum())
-        found = clip_sketches(piece, sample_rate)
-        sketches = None if found is None or sketches is None else [*sketches, found.tobytes()]
+        piece_sketches = clip_sketches(piece, sample_rate)
+        sketches = (
+            None
+            if piece_sketches is None or sketches is None
+            else [*sketches, piece_sketches.tobytes()]
+        )
         count += len(piece)
     peak, silence = as_float(np.array([quietest, silent / count]))
     return {
@@ -78,13 +82,13 @@ def audible(clips: Iterable[Clips]) -> Iterator[Clips]:
     That clip keeps the file in the manifest, where the expectation suite reports it as silent.
     """
     first: Clips | None = None
-    found = False
+    is_audible = False
     for clip in clips:
         first = clip if first is None else first
         if np.abs(clip.astype(np.float32)).max() >= SILENCE * FULL_SCALE:
-            found = True
+            is_audible = True
             yield clip
-    if first is not None and not found:
+    if first is not None and not is_audible:
         yield first
 
 
