@@ -56,8 +56,8 @@ def share(tmp_path, monkeypatch, request):
 HOLD = """\
 import sys, time
 from pathlib import Path
-from genmint.common.file_lock import held
-with held(Path(sys.argv[1]), "first", "the lock"):
+from genmint.common.file_lock import hold_lock
+with hold_lock(Path(sys.argv[1]), "first", "the lock"):
     print("held", flush=True)
     time.sleep(600)
 """

@@ -176,9 +176,9 @@ def test_what_is_not_committed_is_refused_by_name_unless_told_otherwise(watched)
 
 
 def test_a_damaged_state_is_named(watched):
-    shelf = DriftStore(watched.home, "shapes")
-    shelf.folder.mkdir(parents=True)
-    (shelf.folder / "state.json").write_text('{"baseline": 3}')
+    store = DriftStore(watched.home, "shapes")
+    store.folder.mkdir(parents=True)
+    (store.folder / "state.json").write_text('{"baseline": 3}')
     with pytest.raises(GenmintError, match=r"state\.json: baseline: .* Remove it"):
         check_drift(watched.home, "shapes")
 

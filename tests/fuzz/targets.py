@@ -211,7 +211,7 @@ def _records(folder: Path) -> list[Target]:
         judged(path)
         scores.challenger_scores(project, "tiny")
 
-    store = DriftStore(project, "dots")
+    drift_store = DriftStore(project, "dots")
     state = DriftState(baseline="a" * 64, waiting=3).model_dump(mode="json")
     meta = {
         "dataset": "dots", "kind": "image", "items": {"train": 5, "validation": 1, "test": 1},
@@ -258,7 +258,7 @@ def _records(folder: Path) -> list[Target]:
         Target(
             "drift state",
             [_json(state)],
-            _file(store.folder / "state.json", lambda _: store.state()),
+            _file(drift_store.folder / "state.json", lambda _: drift_store.state()),
         ),
         Target("history", [history.read_bytes()], _file(history, read_history)),
         Target(

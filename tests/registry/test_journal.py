@@ -39,7 +39,7 @@ def write(versions):
             move = Move(kind="promotion", version=str(version), reason="test", weights=weights)
             entry = entries.append(client, "tiny", registry_state, move, judge)
             if entry is not None:
-                journal.settle(client, "tiny", entry, judge)
+                journal.apply_journal(client, "tiny", entry, judge)
                 break
     return attempts
 

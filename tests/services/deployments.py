@@ -84,7 +84,7 @@ class Told:
         (self.root / "prefect.yaml").write_text(yaml.safe_dump(text))
 
     def read(self):
-        """As `read_declared`, but in this process, which has imported Prefect already."""
+        """As `read_deployment_file`, but in this process, which has imported Prefect already."""
         self.write()
         file = self.root / "prefect.yaml"
         project, formerly = deployment_file._check(file, deployment_file.read_yaml(file))

@@ -70,8 +70,8 @@ def test_a_killed_supervisor_leaves_nothing(mark):
     code = f"""
         import subprocess, sys, time
         from pathlib import Path
-        from genmint.services.processes import start_warden
-        start_warden({mark!r}, Path("prefect.toml"))
+        from genmint.services.processes import start_watchdog
+        start_watchdog({mark!r}, Path("prefect.toml"))
         subprocess.Popen([sys.executable, "-c", {NEST!r}], start_new_session=True)
         time.sleep(60)
     """

@@ -18,8 +18,8 @@ from genmint.training.device_lock import lock_devices, refuse_elsewhere
 CPU = torch.device("cpu")
 HOLDER = """\
 import sys, torch
-from genmint.training.device_lock import held
-with held(torch.device("cpu"), sys.argv[1]):
+from genmint.training.device_lock import lock_devices
+with lock_devices(torch.device("cpu"), sys.argv[1]):
     print("holds", flush=True)
     sys.stdin.read()
 """

@@ -262,6 +262,6 @@ def refuse_too_short(counts: Mapping[Split, int], length: int) -> None:
         if available < times * length:
             raise DataError(
                 f"the split {split} would have {available} characters, and samples of {length} "
-                f"need {times * length} (protocol.sample_length: {max(1, available // times)} would "
-                "do)"
+                f"need {times * length} (protocol.sample_length: "
+                f"{max(1, available // times)} would do)"
             )
