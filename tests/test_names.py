@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src/genmint"
 # A public class or type alias that two modules define, and why both have the name.
 SHARED: dict[str, str] = {}
 
-# Words of this project alone, each with the word of the field (docs/contributing.md has the rule).
+# Words of this project alone, each with the word of the field.
 DIALECT = {
     "mortal": "die_with_parent",
     "warden": "cleanup_watchdog",
