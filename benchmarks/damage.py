@@ -222,15 +222,15 @@ def _indulgent_sound(path: Path) -> np.ndarray | None:
     """All that libsndfile can read, as one clip at the rate of the header."""
     try:
         with soundfile.SoundFile(path) as stream:
-            rate, found = stream.samplerate, []
-            while len(block := stream.read(1000, always_2d=True)) and len(found) < 100:
-                found.append(block)
+            rate, blocks = stream.samplerate, []
+            while len(block := stream.read(1000, always_2d=True)) and len(blocks) < 100:
+                blocks.append(block)
     except (soundfile.SoundFileError, ValueError, MemoryError):
         return None
-    if not found or not 1000 <= rate <= 192_000:
+    if not blocks or not 1000 <= rate <= 192_000:
         return None
     kept = path.with_name("indulgent")
-    soundfile.write(kept, np.concatenate(found), rate, subtype="FLOAT", format="WAV")
+    soundfile.write(kept, np.concatenate(blocks), rate, subtype="FLOAT", format="WAV")
     try:
         return SOUNDS.load(kept)
     except UnreadableError:
@@ -279,8 +279,8 @@ def measure(name: str, files: int, seed: int, folder: Path) -> Tally:
 
 def _count(tally: Tally, kind: Kind, path: Path, before: np.ndarray) -> None:
     entered = _read(kind.reader, path)
-    found = kind.indulgent(path) if entered is None else entered
-    if found is not None and _same(found, before):
+    item = kind.indulgent(path) if entered is None else entered
+    if item is not None and _same(item, before):
         tally.same += 1
         tally.refused_same += entered is None
         return
@@ -302,9 +302,9 @@ def _read(reader: Any, path: Path) -> np.ndarray | None:
     return item
 
 
-def _same(found: np.ndarray, before: np.ndarray) -> bool:
-    return found.shape == before.shape and (
-        int(np.abs(found.astype(np.int64) - before.astype(np.int64)).max()) <= 1
+def _same(other: np.ndarray, before: np.ndarray) -> bool:
+    return other.shape == before.shape and (
+        int(np.abs(other.astype(np.int64) - before.astype(np.int64)).max()) <= 1
     )
 
 

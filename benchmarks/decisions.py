@@ -60,9 +60,9 @@ def trained(project: Project, config: ModelConfig, kept: Path) -> Path:
 
 def measured(project: Project, folder: Path, reference: Path) -> Scores:
     model, record = store.load(folder)
-    found = score(model, record, Prepared(project.prepared(record.model.dataset)), reference)
-    items = {name: values.tolist() for name, values in found.items.items()}
-    return Scores(found.metrics, found.protocol, items, found.resamples)
+    scores = score(model, record, Prepared(project.prepared(record.model.dataset)), reference)
+    items = {name: values.tolist() for name, values in scores.items.items()}
+    return Scores(scores.metrics, scores.protocol, items, scores.resamples)
 
 
 def reference_with(project: Project, dataset: str, kept: Path, **protocol: Any) -> Path:
@@ -80,12 +80,12 @@ def pool_of(project: Project, folder: Path, kept: Path) -> list[Scores]:
     """The same weights, measured again and again with other noise and other samples."""
     dataset = load_params(project.params).models[NAME].dataset
     sets = read_reference(project.reference(dataset)).protocol.resamples
-    found = []
+    pool = []
     for number in range(POOL):
         seed = 10_000 + number * sets
         reference = reference_with(project, dataset, kept, seed=seed)
-        found.append(measured(project, folder, reference))
-    return found
+        pool.append(measured(project, folder, reference))
+    return pool
 
 
 def on_items(one: Scores, rows: np.ndarray) -> Scores:
@@ -109,26 +109,26 @@ def by_resampling(
 ) -> list[tuple[Comparison, bool]]:
     rng = np.random.default_rng(seed)
     n = len(new[0].items["elbo"])
-    found = []
+    decided = []
     for _ in range(RESAMPLES):
         rows = rng.permutation(n)[: round(SHARE * n)]
         one, other = rng.permutation(POOL)[:2]
         # Two models are measured with the same noise; one against itself would be no different.
         pair = new[one], old[other if new is old else one]
-        found.append(decide(rule, spread, *(on_items(scores, rows) for scores in pair)))
-    return found
+        decided.append(decide(rule, spread, *(on_items(scores, rows) for scores in pair)))
+    return decided
 
 
 def plot(cases: dict[str, list[tuple[Comparison, bool]]], target: Path) -> None:
     figure, axes = plt.subplots(1, len(cases), figsize=(12, 3.4), layout="constrained")
-    for axis, (title, found) in zip(axes, cases.items(), strict=True):
-        beyond = np.array([one.contrasts[0].low for one, _ in found])
-        margin = found[0][0].contrasts[0].bound
-        promoted = np.mean([one.better for one, _ in found])
+    for axis, (title, shares) in zip(axes, cases.items(), strict=True):
+        beyond = np.array([one.contrasts[0].low for one, _ in shares])
+        margin = shares[0][0].contrasts[0].bound
+        promoted = np.mean([one.better for one, _ in shares])
         axis.hist(beyond, bins=30, color="#4c72b0")
         axis.axvline(0, color="grey", linewidth=1)
         axis.axvline(margin, color="#c44e52", linewidth=1.5)
-        axis.set_title(f"{title}\n{promoted:.1%} of {len(found)} promoted", fontsize=10)
+        axis.set_title(f"{title}\n{promoted:.1%} of {len(shares)} promoted", fontsize=10)
         axis.set_xlabel("lower limit of the ELBO difference (nats)")
     axes[0].set_ylabel("comparisons")
     axes[-1].annotate("margin", (margin, axes[-1].get_ylim()[1] * 0.95), ha="left", va="top",
@@ -162,10 +162,10 @@ def main() -> None:
     plot(cases, project.root / "docs" / "images" / "decisions.png")
     print("| case | comparisons | promoted | by the intervals alone |")
     print("|---|---:|---:|---:|")
-    for title, found in cases.items():
-        by_rule = np.mean([one.better for one, _ in found])
-        alone = np.mean([better for _, better in found])
-        print(f"| {title} | {len(found)} | {by_rule:.1%} | {alone:.1%} |")
+    for title, shares in cases.items():
+        by_rule = np.mean([one.better for one, _ in shares])
+        alone = np.mean([better for _, better in shares])
+        print(f"| {title} | {len(shares)} | {by_rule:.1%} | {alone:.1%} |")
     elbo = [one.metrics["elbo"] for one in twenty]
     width = [
         one.contrasts[0].difference - one.contrasts[0].low for one, _ in cases["(b) another seed"]

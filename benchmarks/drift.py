@@ -21,8 +21,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from genmint.config import DriftRule
-from genmint.drift.columns import compare
-from genmint.drift.decision import Window, close, decide
+from genmint.drift.columns import compare_columns
+from genmint.drift.decision import Window, close, decide_drift
 from genmint.drift.features import frechet_drift
 from genmint.evaluation.extractor import Extractor
 from genmint.evaluation.extractor_training import train_extractor
@@ -87,12 +87,12 @@ class Study:
         """Windows in a row against one baseline."""
         rng = np.random.default_rng(seed)
         rest = _TRAIN + rng.permutation(len(self.labels) - _TRAIN)
-        held, new = rest[:_HELD_OUT], rest[_HELD_OUT:]
+        held_out, new = rest[:_HELD_OUT], rest[_HELD_OUT:]
         if change == "no 9s":
             new = new[self.labels[new] != 9]
-        learned = np.concatenate([np.arange(_TRAIN), held])
+        learned = np.concatenate([np.arange(_TRAIN), held_out])
         baseline = frame(self.pictures[learned], self.labels[learned])
-        features = self.features(self.pictures[held])
+        features = self.features(self.pictures[held_out])
         size = self.rule.window
         return [
             self.window(k + 1, change, new[k * size : (k + 1) * size], baseline, features, rng)
@@ -111,11 +111,13 @@ class Study:
         """One window, tested as the flow does."""
         pictures = changed(change, self.pictures[chosen], rng)
         seed = int(rng.integers(2**31))
-        findings, untested = compare(baseline, frame(pictures, self.labels[chosen]), seed=seed)
+        findings, untested = compare_columns(
+            baseline, frame(pictures, self.labels[chosen]), seed=seed
+        )
         level = self.rule.alpha / (len(findings) + 1)
-        found = frechet_drift(features, self.features(pictures), level=level, seed=seed)
+        distance = frechet_drift(features, self.features(pictures), level=level, seed=seed)
         items = [str(item) for item in chosen]
-        return close(number, "", items, [*findings, found], untested, self.rule.alpha)
+        return close(number, "", items, [*findings, distance], untested, self.rule.alpha)
 
     def features(self, pictures: np.ndarray) -> np.ndarray:
         """Of the extractor."""
@@ -140,22 +142,24 @@ def main() -> None:
         "|---|---:|---:|---:|---:|---|"
     )
     for change in options.change or CHANGES:
-        begun = time.monotonic()
+        began = time.monotonic()
         rounds = options.rounds if change == "nothing" else max(1, options.rounds // 10)
         length = 7 if change == "nothing" else 3
         streams = [study.round(change, seed, length) for seed in range(rounds)]
         windows = [window for stream in streams for window in stream]
         decisions = [
-            decide(stream[:end], rule, 0)[0] == "drift"
+            decide_drift(stream[:end], rule, 0)[0] == "drift"
             for stream in streams
             for end in range(min(rule.of, len(stream)), len(stream) + 1)
         ]
         seen = Counter(name for window in windows for name in window.what)
-        told = ", ".join(f"{name} {count / len(windows):.0%}" for name, count in seen.most_common())
+        shares = ", ".join(
+            f"{name} {count / len(windows):.0%}" for name, count in seen.most_common()
+        )
         drifted = np.mean([window.drifted for window in windows])
         print(
             f"| {change} | {len(windows)} | {drifted:.1%} | {len(decisions)} | "
-            f"{np.mean(decisions):.1%} | {told} |   {time.monotonic() - begun:.0f} s",
+            f"{np.mean(decisions):.1%} | {shares} |   {time.monotonic() - began:.0f} s",
             flush=True,
         )
 

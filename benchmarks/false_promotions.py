@@ -25,7 +25,7 @@ def simulate(spread: float, error: float, ratio: float) -> dict[str, tuple[float
     """Promotions in 100 nights, and those of a model that is truly worse, by rule."""
     z = norm.ppf(CONFIDENCE)
     second = error * np.sqrt(ratio)
-    found = {}
+    shares = {}
     for rule in ("interval", "interval, confirmed", "margin", "margin, confirmed"):
         rng = np.random.default_rng(0)
 
@@ -37,8 +37,8 @@ def simulate(spread: float, error: float, ratio: float) -> dict[str, tuple[float
                 true + rng.normal(0, second / np.sqrt(2), RUNS),
             )
 
-        looks = np.stack([trained()[1] for _ in range(TRAININGS)])
-        margin = t.ppf(CONFIDENCE, TRAININGS - 1) * np.sqrt(2) * looks.std(axis=0, ddof=1)
+        measured = np.stack([trained()[1] for _ in range(TRAININGS)])
+        margin = t.ppf(CONFIDENCE, TRAININGS - 1) * np.sqrt(2) * measured.std(axis=0, ddof=1)
         champion = trained()
         promoted = worse = 0
         for _ in range(NIGHTS):
@@ -49,8 +49,8 @@ def simulate(spread: float, error: float, ratio: float) -> dict[str, tuple[float
             promoted += better.mean()
             worse += (better & (new[0] <= champion[0])).mean()
             champion = tuple(np.where(better, a, b) for a, b in zip(new, champion, strict=True))
-        found[rule] = (promoted, worse)
-    return found
+        shares[rule] = (promoted, worse)
+    return shares
 
 
 def first_night(spread: float, error: float) -> float:

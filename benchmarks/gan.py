@@ -111,12 +111,12 @@ def trained(way: Way, seed: int) -> dict[str, Any]:
     stepper = Stepper(model, config, train, resolve_precision(config, torch.device("cpu")))
     extractor, _ = load_extractor(project.reference(config.dataset))
     real = extractor.features(test)
-    found: dict[str, Any] = {"steps": [], "frechet": []}
+    curve: dict[str, Any] = {"steps": [], "frechet": []}
     for step in _judged_at(way, stepper, config.validate_every):
         samples = stepper.judged.sample(_SAMPLES, seed=_SEED)
-        found["steps"].append(step)
-        found["frechet"].append(frechet_distance(extractor.features(samples), real))
-    return {**found, "classes": classes(extractor.probabilities(samples))}
+        curve["steps"].append(step)
+        curve["frechet"].append(frechet_distance(extractor.features(samples), real))
+    return {**curve, "classes": classes(extractor.probabilities(samples))}
 
 
 def _judged_at(way: Way, stepper: Stepper, every: int) -> Iterator[int]:
@@ -138,7 +138,7 @@ def side_by_side(ways: dict[str, Way]) -> dict[str, list[dict[str, Any]]]:
     """All ways with all seeds, each in a process and on a core of its own."""
     cores = sorted(os.sched_getaffinity(0))
     jobs = [(seed, name) for seed in _SEEDS for name in ways]
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ways}
+    curves: dict[str, list[dict[str, Any]]] = {name: [] for name in ways}
     for start in range(0, len(jobs), len(cores)):
         batch = jobs[start : start + len(cores)]
         processes = [
@@ -150,12 +150,12 @@ def side_by_side(ways: dict[str, Way]) -> dict[str, list[dict[str, Any]]]:
             for core, (seed, name) in zip(cores, batch, strict=False)
         ]  # fmt: skip
         for process, (seed, name) in zip(processes, batch, strict=True):
-            said, _ = process.communicate()
+            output, _ = process.communicate()
             if process.returncode:
                 raise SystemExit(f"{name} failed")
-            found[name].append(json.loads(said))
-            print(f"seed {seed}, {name}: {said.strip()}", flush=True)
-    return found
+            curves[name].append(json.loads(output))
+            print(f"seed {seed}, {name}: {output.strip()}", flush=True)
+    return curves
 
 
 def _over_seeds(values: list[float]) -> str:
@@ -195,7 +195,7 @@ def page_of_data(runs: dict[str, list[dict[str, Any]]]) -> list[str]:
     lines += [
         "", f"Effect of `augment` alone on the distance of {_SAMPLES:,} training digits:", "",
         "| augment | distance |", "|---|---:|",
-        *(f"| `{said}` | {distance:.2f} |" for said, distance in moved().items()),
+        *(f"| `{change}` | {distance:.2f} |" for change, distance in moved().items()),
     ]  # fmt: skip
     return lines
 
@@ -206,13 +206,13 @@ def moved() -> dict[str, float]:
     _, train, _, test = loaded(project, config)
     extractor, _ = load_extractor(project.reference(config.dataset))
     real = extractor.features(test)
-    found = {}
+    distances = {}
     for settings in AUGMENTED:
         noise = Noise(torch.Generator().manual_seed(_SEED))
         items = augmented(train[:_SAMPLES], Augmentation(**settings), noise, sound=False)
-        said = ", ".join(f"{key}: {value}" for key, value in settings.items())
-        found[f"{{{said}}}"] = frechet_distance(extractor.features(items), real)
-    return found
+        change = ", ".join(f"{key}: {value}" for key, value in settings.items())
+        distances[f"{{{change}}}"] = frechet_distance(extractor.features(items), real)
+    return distances
 
 
 def _measured(comparison: str, length: str) -> str:

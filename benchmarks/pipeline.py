@@ -89,7 +89,7 @@ class Bench:
 
     def dvc(self, *arguments: str) -> tuple[float, dict[str, float]]:
         """Seconds of a `dvc repro` in the serial clone, and of each stage in it."""
-        begun = time.monotonic()
+        began = time.monotonic()
         marks: list[tuple[str, float]] = []
         process = subprocess.Popen(
             [sys.executable, "-m", "dvc", "repro", *arguments],
@@ -100,14 +100,14 @@ class Bench:
         lines = []
         for line in process.stdout:
             lines.append(line)
-            if found := _STAGE.match(line):
-                marks.append((found.group(1), time.monotonic()))
+            if match := _STAGE.match(line):
+                marks.append((match.group(1), time.monotonic()))
         if process.wait() != 0:
             raise SystemExit("".join(lines))
         ended = time.monotonic()
         # None of both where nothing changed.
         ends = [*(begin for _, begin in marks), ended][1:]
-        return ended - begun, {
+        return ended - began, {
             stage: end - begin for (stage, begin), end in zip(marks, ends, strict=True)
         }
 
@@ -116,9 +116,9 @@ class Bench:
         os.environ.update(self.env)
         from prefect.deployments import run_deployment
 
-        begun = time.monotonic()
+        began = time.monotonic()
         run = run_deployment("retrain/now", parameters=parameters, poll_interval=1)
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - began
         if run.state is None or not run.state.is_completed():
             raise SystemExit(f"the flow: {run.state}")
         print(f"    flow: {run.state.message or ''} {seconds:.1f} s", file=sys.stderr)
@@ -133,7 +133,7 @@ class Bench:
         return {key: value for key, value in self._in(self.home).items() if key not in named}
 
 
-def _tell_when(run: Any, asked: float) -> None:
+def _tell_when(run: Any, requested: float) -> None:
     """Say when the flow and what it consists of began and ended, in seconds after it was asked."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
@@ -142,14 +142,14 @@ def _tell_when(run: Any, asked: float) -> None:
     with get_client(sync_client=True) as client:
         parts = client.read_task_runs(flow_run_filter=wanted)
         rows = sorted((part.start_time, part.end_time, part.name) for part in [run, *parts])
-        begun = rows[0][0]
+        began = rows[0][0]
         rows += sorted(
             (sub.start_time, sub.end_time, f"on a worker: {sub.name}")
             for sub in client.read_flow_runs()
-            if sub.id != run.id and sub.start_time is not None and sub.start_time >= begun
+            if sub.id != run.id and sub.start_time is not None and sub.start_time >= began
         )
     for begin, end, name in rows:
-        span = f"{begin.timestamp() - asked:6.1f} to {end.timestamp() - asked:6.1f}"
+        span = f"{begin.timestamp() - requested:6.1f} to {end.timestamp() - requested:6.1f}"
         print(f"    {span}  {name}", file=sys.stderr)
 
 
@@ -246,13 +246,13 @@ _STAGES: dict[str, float] = {}
 
 
 def _best_of(arguments: list[str], bench: Bench, times: int = 3) -> float:
-    found = []
+    seconds = []
     for _ in range(times):
-        begun = time.monotonic()
+        began = time.monotonic()
         subprocess.run([sys.executable, *arguments], cwd=bench.serial, env=bench._in(bench.serial),
                        check=True, capture_output=True)  # fmt: skip
-        found.append(time.monotonic() - begun)
-    return min(found)
+        seconds.append(time.monotonic() - began)
+    return min(seconds)
 
 
 def _compared(
@@ -283,9 +283,9 @@ def main() -> None:
                 print("\n".join(rows[name]), flush=True)
         finally:
             bench.end()
-    held, tail = _held()
+    earlier, tail = _earlier_rows()
     tail = rows.pop("starts", tail)
-    held |= {line.split(" | ")[0]: line for lines in rows.values() for line in lines}
+    earlier |= {line.split(" | ")[0]: line for lines in rows.values() for line in lines}
     page = [
         "# The flow compared with `dvc repro`", "",
         f"{datetime.datetime.now(datetime.UTC).date()}, {processor()}, "
@@ -294,12 +294,12 @@ def main() -> None:
         "its process, checkout, stages, publication, promotion. `dvc repro` does not promote.", "",
         "| | `dvc repro`, s | flow, s | flow against it | wanted | training in the serial time |",
         "|---|---:|---:|---:|---|---:|",
-        *held.values(), *tail, "",
+        *earlier.values(), *tail, "",
     ]  # fmt: skip
     write_text(_PAGE, "\n".join(page))
 
 
-def _held() -> tuple[dict[str, str], list[str]]:
+def _earlier_rows() -> tuple[dict[str, str], list[str]]:
     """Rows of the page by their first cells, and what follows the table: of cases not run now."""
     if not _PAGE.exists():
         return {}, []

@@ -96,16 +96,18 @@ def precision(project: Project) -> list[str]:
         "| | fp32 | bf16 | difference |", "|---|---:|---:|---:|",
     ]  # fmt: skip
     for name, block in PRECISION.items():
-        found: dict[str, list[float]] = {"fp32": [], "bf16": []}
+        by_precision: dict[str, list[float]] = {"fp32": [], "bf16": []}
         for seed in _SEEDS:
             config = parse_model({**block, "validate_every": block["steps"] // 3, "seed": seed})
             spec, train, validation, _ = loaded(project, config)
-            for kind, losses in found.items():
+            for kind, losses in by_precision.items():
                 model = store.build(config, spec)
                 options = TrainingOptions(precision=kind)
                 outcome = fit(name, model, config, train, validation, options=options)
                 losses.append(outcome.best_loss)
-        (a, sa), (b, sb) = ((statistics.mean(v), statistics.stdev(v)) for v in found.values())
+        (a, sa), (b, sb) = (
+            (statistics.mean(v), statistics.stdev(v)) for v in by_precision.values()
+        )
         errors = (b - a) / math.sqrt((sa**2 + sb**2) / len(_SEEDS))
         lines.append(f"| {name} | {a:.4g} ± {sa:.2g} | {b:.4g} ± {sb:.2g} | {errors:+.1f} |")
         print(lines[-1], flush=True)
@@ -213,7 +215,7 @@ def pythae_model(config: ModelConfig, spec: DataSpec, ours: VAE) -> Any:
     from pythae.models.base.base_utils import ModelOutput
     from pythae.models.nn import BaseDecoder, BaseEncoder
 
-    class Encoder(BaseEncoder):  # type: ignore[misc]
+    class PythaeEncoder(BaseEncoder):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.network = ours.encoder
@@ -222,7 +224,7 @@ def pythae_model(config: ModelConfig, spec: DataSpec, ours: VAE) -> Any:
             mean, log_variance = self.network(x).chunk(2, dim=1)
             return ModelOutput(embedding=mean, log_covariance=log_variance)
 
-    class Decoder(BaseDecoder):  # type: ignore[misc]
+    class PythaeDecoder(BaseDecoder):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.network = ours.decoder
@@ -233,7 +235,7 @@ def pythae_model(config: ModelConfig, spec: DataSpec, ours: VAE) -> Any:
     settings = models.VAEConfig(
         input_dim=spec.shape, latent_dim=config.latent, reconstruction_loss="bce"
     )
-    return models.VAE(settings, encoder=Encoder(), decoder=Decoder())
+    return models.VAE(settings, encoder=PythaeEncoder(), decoder=PythaeDecoder())
 
 
 PARTS = {"precision": precision, "mnist": mnist, "text": text}
@@ -243,10 +245,10 @@ def main(names: list[str]) -> None:
     """Measure the parts that are asked for, and put them in their places on the page."""
     threads = share_cores()
     project = Project.find()
-    held = {}
+    rows = {}
     if _PAGE.exists():
         for section in _PAGE.read_text().split("\n## ")[1:]:
-            held[section.splitlines()[0]] = section
+            rows[section.splitlines()[0]] = section
     for name in names or list(PARTS):
         lines = PARTS[name](project)
         print("\n".join(lines), flush=True)
@@ -254,9 +256,9 @@ def main(names: list[str]) -> None:
             2, f"Measured {time.strftime('%Y-%m-%d')} on {processor()}, {threads} threads.\n"
         )
         section = "\n".join(lines).removeprefix("## ")
-        held[section.splitlines()[0]] = section
+        rows[section.splitlines()[0]] = section
     page = "# Quality\n\nWritten by `benchmarks/quality.py`.\n\n## " + "\n## ".join(
-        section.rstrip() + "\n" for section in held.values()
+        section.rstrip() + "\n" for section in rows.values()
     )
     write_text(_PAGE, page)
 

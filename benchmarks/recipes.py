@@ -171,9 +171,9 @@ def main(names: list[str]) -> None:
     if unknown:
         raise SystemExit(f"{', '.join(unknown)}: no such case; there are {', '.join(CASES)}")
     for name in names:
-        found = measure(name, CASES[name])
-        write_text(_FOLDER / f"{name}.json", json.dumps(found, indent=1) + "\n")
-        print(name, json.dumps({k: v for k, v in found.items() if k != "curve"}), flush=True)
+        measured = measure(name, CASES[name])
+        write_text(_FOLDER / f"{name}.json", json.dumps(measured, indent=1) + "\n")
+        print(name, json.dumps({k: v for k, v in measured.items() if k != "curve"}), flush=True)
     if not names:
         reached = {
             name: json.loads(file.read_text())
@@ -182,10 +182,10 @@ def main(names: list[str]) -> None:
         }
         for name in CASES:
             print(f"{name}: {reached[name]['figures'] if name in reached else 'not measured'}")
-        figure(reached)
+        plot_losses(reached)
 
 
-def figure(reached: dict[str, dict[str, Any]]) -> None:
+def plot_losses(reached: dict[str, dict[str, Any]]) -> None:
     """Validation losses over the training, VAEs apart from GANs."""
     import matplotlib
 
@@ -193,14 +193,14 @@ def figure(reached: dict[str, dict[str, Any]]) -> None:
     from matplotlib import pyplot as plt
 
     canvas, (vaes, gans) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    for name, held in reached.items():
-        steps, losses = zip(*held["curve"], strict=True)
-        if "nats" in held["figures"]:
+    for name, run in reached.items():
+        steps, losses = zip(*run["curve"], strict=True)
+        if "nats" in run["figures"]:
             continue
-        axes = gans if "frechet" in held["figures"] else vaes
-        of_all = held["training_items"] > 10_000
+        axes = gans if "frechet" in run["figures"] else vaes
+        of_all = run["training_items"] > 10_000
         axes.plot(
-            [step / held["steps"] for step in steps], losses, label=name,
+            [step / run["steps"] for step in steps], losses, label=name,
             linestyle="-" if of_all else "--",
         )  # fmt: skip
     for axes in (vaes, gans):

@@ -94,7 +94,7 @@ def compare(case: str, rounds: int, seconds: float) -> dict[str, float]:
             rates[contender.way].append(contender.rate(seconds))
     for contender in contenders:
         contender.end()
-    return {way: statistics.median(found) for way, found in rates.items()}
+    return {way: statistics.median(rate) for way, rate in rates.items()}
 
 
 def training(case: str, rounds: int, seconds: float) -> list[str]:
@@ -128,11 +128,11 @@ def training(case: str, rounds: int, seconds: float) -> list[str]:
 
 def breakdown(way: str, case: str) -> str:
     """Where the time of a step of our own loop goes, in words; measured in a fresh process."""
-    found = subprocess.run(
+    done = subprocess.run(
         [sys.executable, str(_HERE / "breakdown.py"), case, *way.split(":")[1:]],
         stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
-    return found.stdout.strip()
+    return done.stdout.strip()
 
 
 def drawing() -> list[str]:

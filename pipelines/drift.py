@@ -24,12 +24,12 @@ from prefect.exceptions import ObjectNotFound
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.project import Project
 from genmint.common.tags import dataset_resource, drift_event
-from genmint.drift.decision import Asked, Decision
-from genmint.drift.look import Progress, look, watched
-from genmint.drift.show import page
-from genmint.drift.state import Shelf, now
+from genmint.drift.check import Progress, check_drift, watched
+from genmint.drift.decision import DriftCheck, RequestedRetraining
+from genmint.drift.show import drift_page
+from genmint.drift.state import DriftStore, now
 from genmint.flow.home import find_home
-from genmint.services.again import AGAIN, find_commit
+from genmint.services.retries import RETRY_OPTIONS, find_commit
 
 # Before Prefect's client is created: its server may be on this machine.
 
@@ -63,7 +63,7 @@ def drift(
     say, decisions, failures = get_run_logger(), [], {}
     for name in names:
         try:
-            decision = take_look.with_options(task_run_name=name)(
+            decision = run_check.with_options(task_run_name=name)(
                 home, name, commit, ignore_uncommitted
             )
         except GenmintError as error:
@@ -75,25 +75,25 @@ def drift(
         if decision.verdict == "stopped":
             failures[name] = decision.reason
     drifted = [decision for decision in decisions if decision.verdict == "drift"]
-    asked = None
+    requested = None
     if drifted and retrain:
-        asked = ask(home, drifted, ignore_uncommitted)
-        say.info("asked for a retraining: flow run %s", asked.run)
-    create_markdown_artifact(page(decisions, failures, asked), key="drift")
+        requested = ask(home, drifted, ignore_uncommitted)
+        say.info("asked for a retraining: flow run %s", requested.run)
+    create_markdown_artifact(drift_page(decisions, failures, requested), key="drift")
     if failures:
-        said = (why if name in why else f"{name}: {why}" for name, why in failures.items())
-        raise GenmintError("; ".join(said))
+        messages = (why if name in why else f"{name}: {why}" for name, why in failures.items())
+        raise GenmintError("; ".join(messages))
     return "; ".join(f"{each.dataset}: {each.verdict}" for each in decisions) or "nothing watched"
 
 
-@task(name="look", **AGAIN)
-def take_look(home: Project, name: str, commit: str, ignore_uncommitted: bool) -> Decision:
+@task(name="look", **RETRY_OPTIONS)
+def run_check(home: Project, name: str, commit: str, ignore_uncommitted: bool) -> DriftCheck:
     """Run one drift check of one data set."""
-    return look(home, name, revision=commit, ignore_uncommitted=ignore_uncommitted,
+    return check_drift(home, name, revision=commit, ignore_uncommitted=ignore_uncommitted,
                 progress=_progress)  # fmt: skip
 
 
-def ask(home: Project, drifted: list[Decision], ignore_uncommitted: bool) -> Asked:
+def ask(home: Project, drifted: list[DriftCheck], ignore_uncommitted: bool) -> RequestedRetraining:
     """Request a retraining of the models of these data sets, and record the request.
 
     The flow does not wait for it: it may be queued for hours, and the next check reads its state.
@@ -119,17 +119,17 @@ def ask(home: Project, drifted: list[Decision], ignore_uncommitted: bool) -> Ask
             f"Prefect has no deployment {RETRAIN}, so nothing can be retrained. "
             "Run `genmint deploy`."
         ) from None
-    asked = Asked(run=str(run.id), at=now(), revision=drifted[0].revision)
+    requested = RequestedRetraining(run=str(run.id), at=now(), revision=drifted[0].revision)
     for name in names:
-        Shelf(home, name).ask(asked)
-    return asked
+        DriftStore(home, name).ask(requested)
+    return requested
 
 
-def _progress(asked: Asked) -> Progress:
+def _progress(requested: RequestedRetraining) -> Progress:
     """State of a requested retraining; one that Prefect no longer knows has failed."""
     with get_client(sync_client=True) as client:
         try:
-            state = client.read_flow_run(UUID(asked.run)).state
+            state = client.read_flow_run(UUID(requested.run)).state
         except ObjectNotFound:
             return "failed"
     if state is None or not state.is_final():
@@ -137,7 +137,7 @@ def _progress(asked: Asked) -> Progress:
     return "completed" if state.is_completed() else "failed"
 
 
-def _tell(decision: Decision) -> None:
+def _tell(decision: DriftCheck) -> None:
     """Emit an event for a decision, which automations can react to."""
     emit_event(
         drift_event(decision.verdict),

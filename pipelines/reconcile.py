@@ -20,10 +20,10 @@ from genmint.common.project import Project
 from genmint.common.tags import PUT_BACK_EVENT, model_resource
 from genmint.flow.committed import params_at
 from genmint.flow.home import find_home
-from genmint.flow.revision import resolve
-from genmint.promotion.reconcile import Outcome
+from genmint.flow.revision import resolve_revision
+from genmint.promotion.reconcile import ReconcileResult
 from genmint.promotion.reconcile import reconcile as run_pass
-from genmint.services.again import AGAIN
+from genmint.services.retries import RETRY_OPTIONS
 
 # Before Prefect's client is created: its server may be on this machine.
 
@@ -43,7 +43,7 @@ def reconcile(models: list[str] | None = None, revision: str = "HEAD") -> str:
         TemporaryError: the revision belongs to a remote that cannot be fetched.
         GenmintError: the aliases of a model could not be reconciled; those of the others were.
     """
-    outcomes = mend(find_home(), models or [], revision)
+    outcomes = reconcile_models(find_home(), models or [], revision)
     for outcome in outcomes:
         get_run_logger().info(str(outcome))
         if outcome.verdict in ("put back", "withdrawn"):
@@ -67,10 +67,10 @@ def reconcile(models: list[str] | None = None, revision: str = "HEAD") -> str:
     return "; ".join(f"{outcome.name}: {outcome.verdict}" for outcome in acted) or "in order"
 
 
-@task(name="pass", **AGAIN)
-def mend(home: Project, models: list[str], revision: str) -> list[Outcome]:
+@task(name="pass", **RETRY_OPTIONS)
+def reconcile_models(home: Project, models: list[str], revision: str) -> list[ReconcileResult]:
     """Reconcile once; retried if the registry does not answer."""
-    params = params_at(home, resolve(home, revision, ignore_uncommitted=True))
+    params = params_at(home, resolve_revision(home, revision, ignore_uncommitted=True))
     unknown = [name for name in models if name not in params.models]
     if unknown:
         raise ConfigError(
@@ -80,7 +80,7 @@ def mend(home: Project, models: list[str], revision: str) -> list[Outcome]:
     return run_pass(home, params, models or list(params.models))
 
 
-def _tell_put_back(outcome: Outcome) -> None:
+def _tell_put_back(outcome: ReconcileResult) -> None:
     emit_event(
         PUT_BACK_EVENT,
         resource={"prefect.resource.id": model_resource(outcome.name),

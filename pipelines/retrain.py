@@ -20,7 +20,7 @@ from prefect.context import FlowRunContext
 from prefect.events import emit_event
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from genmint.common.cores import cores, threads_asked
+from genmint.common.cores import cores, threads_setting
 from genmint.common.dvc_config import has_remote
 from genmint.common.dvc_lock import read_lock
 from genmint.common.errors import ConfigError, GenmintError, TrainsElsewhereError
@@ -35,11 +35,11 @@ from genmint.flow.graph import Unit, data_unit, read_graph, stages_for, units, w
 from genmint.flow.home import find_home
 from genmint.flow.kept_reports import keep_validation
 from genmint.flow.slots import Slots
-from genmint.flow.stage import Crew, Outcome, StageError, reproduce
+from genmint.flow.stage import ProcessGroup, StageError, StageOutcome, reproduce
 from genmint.flow.worker import train_and_evaluate
-from genmint.services.again import AGAIN, find_commit
 from genmint.services.attempts import Attempts
 from genmint.services.durations import expected_seconds
+from genmint.services.retries import RETRY_OPTIONS, find_commit
 from genmint.services.worker_runs import WorkerRuns, check_deployed
 
 
@@ -47,40 +47,40 @@ class Work:
     """State that the tasks of one flow run share."""
 
     def __init__(
-        self, home: Project, checkout: Project, params: Params, night: summary.Night,
+        self, home: Project, checkout: Project, params: Params, result: summary.FlowResult,
         force: tuple[str, ...], on_workers: bool, at_once: int,
     ) -> None:  # fmt: skip
         """Divide the cores of this machine between the stages that run here at once."""
         self.home = home
         self.checkout = checkout
         self.params = params
-        self.night = night
+        self.result = result
         self.force = force
         self.on_workers = on_workers
-        self.crew = Crew()
+        self.process_group = ProcessGroup()
         run = _this_run()
         self.run_id = str(run.id)
-        self.again = run.run_count > 1
+        self.resumed = run.run_count > 1
         self.attempts = Attempts(run, get_run_logger().warning)
         self.worker_runs = WorkerRuns(run.work_queue_name)
         self.token = transfer.cache_token(home)
-        self.threads = threads_asked() or max(1, cores() // at_once)
+        self.threads = threads_setting() or max(1, cores() // at_once)
         self.slots = Slots(max(1, cores() // self.threads))
         self.weights: dict[str, float] = {}
 
-    def here(self, unit: Unit, **how: Any) -> list[Outcome]:
+    def here(self, unit: Unit, **how: Any) -> list[StageOutcome]:
         """Run the stages of a unit on this machine, as soon as cores are free."""
         say = get_run_logger().info
         if how.get("may_train", True):
             say = self.attempts.listening(say)
         with self.slots.taken(self.weights[unit.name]):
-            return reproduce(self.checkout, unit.stages, crew=self.crew, say=say,
+            return reproduce(self.checkout, unit.stages, process_group=self.process_group, say=say,
                              threads=self.threads, **how)  # fmt: skip
 
     def end(self) -> None:
         """End the processes here, and cancel the runs that were requested from workers."""
         self.worker_runs.stop()
-        self.crew.end()
+        self.process_group.end()
         self.worker_runs.cancel()
 
 
@@ -118,9 +118,9 @@ def retrain(
     commit = find_commit(home, revision, ignore_uncommitted)
     if train_on == "workers":
         check_deployed()
-    night = summary.Night(commit)
+    result = summary.FlowResult(commit)
     if (attempt := _this_run().run_count) > 1:
-        night.notes.append(f"Attempt {attempt} of this run, which went on after a crash: 'ran' "
+        result.notes.append(f"Attempt {attempt} of this run, which went on after a crash: 'ran' "
                            "counts for all attempts, seconds for the last.")  # fmt: skip
     with checked_out(home, commit, str(_this_run().id)[:8]) as checkout:
         params = override(checkout, overrides or {})
@@ -128,72 +128,72 @@ def retrain(
         datasets = {params.models[name].dataset for name in names}
         missing = adopt_each(home, checkout, params, tuple(fresh or ()), datasets,
                              ignore_uncommitted=ignore_uncommitted)  # fmt: skip
-        night.failures |= {data_unit(name): reason for name, reason in missing.items()}
+        result.failures |= {data_unit(name): reason for name, reason in missing.items()}
         at_once = len(datasets) if train_on == "workers" else len(names)
-        work = Work(home, checkout, params, night, tuple(force or ()),
+        work = Work(home, checkout, params, result, tuple(force or ()),
                     train_on == "workers", at_once)  # fmt: skip
         try:
-            _run(work, night, names)
+            _run(work, result, names)
         except BaseException:
             # Also for a signal: the stages and the requested runs end with their flow.
             work.end()
             raise
-    get_run_logger().info(night.headline())
-    if night.failures:
+    get_run_logger().info(result.headline())
+    if result.failures:
         raise GenmintError(
-            "; ".join(f"{name}: {reason}" for name, reason in night.failures.items())
+            "; ".join(f"{name}: {reason}" for name, reason in result.failures.items())
         )
-    return night.headline()
+    return result.headline()
 
 
-def _run(work: Work, night: summary.Night, names: list[str]) -> None:
+def _run(work: Work, result: summary.FlowResult, names: list[str]) -> None:
     # In parallel to the first stages, since it takes seconds; no alias moves before promotion.
     before = ask_champions.submit(work, names)
-    graph = stages_for(read_graph(work.checkout, work.crew), names)
+    graph = stages_for(read_graph(work.checkout, work.process_group), names)
     plan = units(graph)
     work.weights = weights(plan, expected_seconds(names))
-    _bring_up_to_date(work, night, plan)
-    done = [name for name in names if f"gate@{name}" not in night.failures]
+    _bring_up_to_date(work, result, plan)
+    done = [name for name in names if f"gate@{name}" not in result.failures]
     publish.gather_results(work.checkout, done)
     try:
-        night.published = publish_results(work, night, done)
+        result.published = publish_results(work, result, done)
     except GenmintError as error:
-        night.failures["publish"] = str(error)
+        result.failures["publish"] = str(error)
     try:
-        night.verdicts = promote(work, done, before.result())
+        result.verdicts = promote(work, done, before.result())
     except GenmintError as error:
-        night.failures["promote"] = str(error)
-    failed = [verdict for verdict in night.verdicts if verdict.verdict == "not promoted"]
-    night.failures |= {verdict.name: verdict.reason for verdict in failed}
-    _tell(work, night)
+        result.failures["promote"] = str(error)
+    failed = [verdict for verdict in result.verdicts if verdict.verdict == "not promoted"]
+    result.failures |= {verdict.name: verdict.reason for verdict in failed}
+    _tell(work, result)
 
 
-def _bring_up_to_date(work: Work, night: summary.Night, plan: list[Unit]) -> None:
+def _bring_up_to_date(work: Work, result: summary.FlowResult, plan: list[Unit]) -> None:
     """Start every unit as soon as the units that it needs are done; wait for all."""
     futures: dict[str, Any] = {}
     for unit in plan:
         # A data set without its source has failed before; units that need it are skipped.
-        if unit.name not in night.failures and all(need in futures for need in unit.needs):
-            made = make.with_options(task_run_name=unit.name)
+        if unit.name not in result.failures and all(need in futures for need in unit.needs):
+            unit_task = make.with_options(task_run_name=unit.name)
             needed = [futures[need] for need in unit.needs]
-            futures[unit.name] = made.submit(work, unit, wait_for=needed)
+            futures[unit.name] = unit_task.submit(work, unit, wait_for=needed)
     for unit in plan:
-        if unit.name in night.failures:
+        if unit.name in result.failures:
             continue
-        if missing := [need for need in unit.needs if need in night.failures]:
-            night.failures[unit.name] = f"not tried, since {', '.join(missing)} failed"
+        if missing := [need for need in unit.needs if need in result.failures]:
+            result.failures[unit.name] = f"not tried, since {', '.join(missing)} failed"
             continue
         futures[unit.name].wait()
         state = futures[unit.name].state
         if state.is_completed():
-            night.outcomes += work.attempts.over_all(state.result())
+            result.outcomes += work.attempts.over_all(state.result())
         else:
-            said = str(state.result(raise_on_failure=False) or state.message)
-            night.failures[unit.name] = said.removeprefix(f"{unit.name}: ")
+            message = str(state.result(raise_on_failure=False) or state.message)
+            result.failures[unit.name] = message.removeprefix(f"{unit.name}: ")
 
 
-@task(name="stage", **AGAIN)
-def make(work: Work, unit: Unit) -> list[Outcome]:
+@task(name="stage", **RETRY_OPTIONS)
+def make(work: Work, unit: Unit) -> list[StageOutcome]:
     """Run one unit: a model on a worker, anything else here."""
     if unit.model is None:
         try:
@@ -201,15 +201,15 @@ def make(work: Work, unit: Unit) -> list[Outcome]:
         except StageError as error:
             raise _with_kept_reports(work, error) from None
     if not work.on_workers:
-        work.night.where[unit.model] = "here"
+        work.result.where[unit.model] = "here"
         with work.slots.taken(work.weights[unit.name]):
-            return train_and_evaluate(work.checkout, unit.model, work.force, work.crew,
+            return train_and_evaluate(work.checkout, unit.model, work.force, work.process_group,
                                       work.attempts.listening(get_run_logger().info),
                                       work.threads)  # fmt: skip
-    if work.again or {"train", "evaluate"} & set(work.force):
+    if work.resumed or {"train", "evaluate"} & set(work.force):
         # After a restart, it finds the run that it requested before, and that run's actions.
         return _on_worker(work, unit)
-    return _found(work, unit) or _on_worker(work, unit)
+    return _from_cache(work, unit) or _on_worker(work, unit)
 
 
 def _with_kept_reports(work: Work, error: StageError) -> StageError:
@@ -221,7 +221,7 @@ def _with_kept_reports(work: Work, error: StageError) -> StageError:
     return error.having(keep_validation(work.checkout, dataset, kept, error.message))
 
 
-def _found(work: Work, unit: Unit, *, pull: bool = False) -> list[Outcome] | None:
+def _from_cache(work: Work, unit: Unit, *, pull: bool = False) -> list[StageOutcome] | None:
     """Outcomes of a model that DVC need not train: it did not change, or is in the cache.
 
     DVC decides. If it would train, that is refused, and the result is None.
@@ -234,7 +234,7 @@ def _found(work: Work, unit: Unit, *, pull: bool = False) -> list[Outcome] | Non
         return None
 
 
-@task(name="champions", **AGAIN)
+@task(name="champions", **RETRY_OPTIONS)
 def ask_champions(work: Work, names: list[str]) -> dict[str, str | None]:
     """Return the champions before anything changes, also before an earlier attempt."""
     return work.attempts.champions(
@@ -242,26 +242,34 @@ def ask_champions(work: Work, names: list[str]) -> dict[str, str | None]:
     )
 
 
-@task(name="publish", **AGAIN)
-def publish_results(work: Work, night: summary.Night, names: list[str]) -> publish.Published | None:
+@task(name="publish", **RETRY_OPTIONS)
+def publish_results(
+    work: Work, result: summary.FlowResult, names: list[str]
+) -> publish.Published | None:
     """Commit the results to a new branch."""
-    return publish.publish(work.home, work.checkout, night.commit, work.run_id[:8],
-                           f"retrain: {night.headline()}", models=names)  # fmt: skip
+    return publish.publish(work.home, work.checkout, result.commit, work.run_id[:8],
+                           f"retrain: {result.headline()}", models=names)  # fmt: skip
 
 
-@task(name="promote", **AGAIN)
-def promote(work: Work, names: list[str], before: dict[str, str | None]) -> list[summary.Verdict]:
+@task(name="promote", **RETRY_OPTIONS)
+def promote(
+    work: Work, names: list[str], before: dict[str, str | None]
+) -> list[summary.ModelResult]:
     """Register the gated models; a better one becomes champion."""
-    return champions.promote(work.checkout, names, before, work.crew, get_run_logger().info)
+    return champions.promote(
+        work.checkout, names, before, work.process_group, get_run_logger().info
+    )
 
 
-def _tell(work: Work, night: summary.Night) -> None:
+def _tell(work: Work, result: summary.FlowResult) -> None:
     """Publish the page, and emit an event for each result, which automations can react to."""
     tracker = champions.tracker(work.checkout)
     create_markdown_artifact(
-        summary.page(night, work.checkout, tracker), key="retrain", description=night.headline()
+        summary.flow_page(result, work.checkout, tracker),
+        key="retrain",
+        description=result.headline(),
     )
-    for each in night.verdicts:
+    for each in result.verdicts:
         refused = each.verdict == "refused"
         labels = (
             {REFUSALS_LABEL: str(champions.refusals(work.checkout, each.name))} if refused else {}
@@ -294,10 +302,10 @@ def _chosen(params: Params, models: list[str]) -> list[str]:
     return models or list(params.models)
 
 
-def _on_worker(work: Work, unit: Unit) -> list[Outcome]:
+def _on_worker(work: Work, unit: Unit) -> list[StageOutcome]:
     """Let a worker train a model; DVC then finds the results in its cache."""
     assert unit.model is not None
-    name, begun = unit.model, time.monotonic()
+    name, start = unit.model, time.monotonic()
     say = get_run_logger().info
     dataset = work.params.models[name].dataset
     inputs = [f"{verb}@{dataset}" for verb in ("ingest", "validate", "prepare", "reference")]
@@ -309,20 +317,20 @@ def _on_worker(work: Work, unit: Unit) -> list[Outcome]:
     # Keyed by the inputs, not by the commit, which contains the time.
     entries = {stage: read_lock(work.checkout.lock)[stage] for stage in inputs}
     block = work.params.models[name].model_dump(mode="json")
-    what = sha256_json([work.night.commit, block, entries])[:16]
+    what = sha256_json([work.result.commit, block, entries])[:16]
     message, before = work.worker_runs.request(name, order, f"{work.run_id}:{name}:{what}")
     # The message has a place and the actions of DVC there; see train_model.py.
     place, _, did = message.rpartition(": ")
-    work.night.where[name] = place
+    work.result.where[name] = place
     say(f"{name}: {message}")
-    found = _found(work, unit)
-    if found is None and has_remote(work.checkout.root):
+    outcomes = _from_cache(work, unit)
+    if outcomes is None and has_remote(work.checkout.root):
         transfer.take_back(work.checkout)
-        found = _found(work, unit, pull=True)
-    if found is None:
+        outcomes = _from_cache(work, unit, pull=True)
+    if outcomes is None:
         raise GenmintError(f"its results did not come back from {place}: DVC's cache has none")
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - start
     return work.attempts.over_all([
-        Outcome(each.stage, "ran" if f"{each.stage} ran" in did else "cached", seconds)
-        for each in found
+        StageOutcome(each.stage, "ran" if f"{each.stage} ran" in did else "cached", seconds)
+        for each in outcomes
     ], before)  # fmt: skip

@@ -20,10 +20,10 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from genmint.flow.home import find_home
-from genmint.flow.stage import Crew, Outcome
+from genmint.flow.stage import ProcessGroup, StageOutcome
 from genmint.flow.worker import Order, fulfil
-from genmint.services.again import AGAIN
 from genmint.services.attempts import Attempts
+from genmint.services.retries import RETRY_OPTIONS
 from genmint.training.device_lock import DEVICE
 
 
@@ -58,13 +58,13 @@ def train_model(
     return Completed(message=f"{place}: {did}")
 
 
-@task(name="train and evaluate", **AGAIN)
-def make(order: Order, attempts: Attempts) -> list[Outcome]:
+@task(name="train and evaluate", **RETRY_OPTIONS)
+def make(order: Order, attempts: Attempts) -> list[StageOutcome]:
     """Run the stages; retried after temporary errors."""
-    crew = Crew()
+    process_group = ProcessGroup()
     name = f"{str(flow_run.id)[:8]}-{order.model}"
     try:
         say = attempts.listening(get_run_logger().info)
-        return fulfil(find_home(), order, name, crew, say)
+        return fulfil(find_home(), order, name, process_group, say)
     finally:
-        crew.end()
+        process_group.end()

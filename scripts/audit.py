@@ -37,17 +37,17 @@ LOOKED_AT = {
 
 def installed():
     """Distributions of this environment by their canonical names."""
-    found = {canonicalize_name(each.metadata["Name"]): each for each in
+    packages = {canonicalize_name(each.metadata["Name"]): each for each in
              importlib.metadata.distributions()}  # fmt: skip
-    return dict(sorted(found.items()))
+    return dict(sorted(packages.items()))
 
 
 def licence(distribution):
     """What a package says of its licence, "" if it says nothing."""
     metadata = distribution.metadata
-    said = metadata.get("License-Expression")
-    if said:
-        return said
+    expression = metadata.get("License-Expression")
+    if expression:
+        return expression
     classified = [
         line.rpartition(" :: ")[2]
         for line in metadata.get_all("Classifier") or ()
@@ -78,9 +78,9 @@ def advisories(folder):
     for path in sorted(folder.rglob("*")):
         if path.suffix in (".json", ".yaml", ".yml"):
             text = path.read_text(encoding="utf-8")
-            said = json.loads(text) if path.suffix == ".json" else yaml.load(text)
-            if isinstance(said, dict) and "affected" in said and not said.get("withdrawn"):
-                yield said
+            record = json.loads(text) if path.suffix == ".json" else yaml.load(text)
+            if isinstance(record, dict) and "affected" in record and not record.get("withdrawn"):
+                yield record
 
 
 def affects(advisory, name, version):
@@ -101,11 +101,11 @@ def _within(events, version):
     """Whether a version lies in a range: events in their order, each of them turns it on or off."""
     inside = False
     for event in events:
-        for kind, said in event.items():
-            if kind == "introduced" and (said == "0" or version >= Version(said)):
+        for kind, value in event.items():
+            if kind == "introduced" and (value == "0" or version >= Version(value)):
                 inside = True
-            elif (kind == "fixed" and version >= Version(said)) or (
-                kind == "last_affected" and version > Version(said)
+            elif (kind == "fixed" and version >= Version(value)) or (
+                kind == "last_affected" and version > Version(value)
             ):
                 inside = False
     return inside
@@ -113,7 +113,7 @@ def _within(events, version):
 
 def vulnerable(packages, folder):
     """Lines that name each known vulnerability of what is installed."""
-    known, found = 0, []
+    known, matches = 0, []
     for advisory in advisories(folder):
         known += 1
         for name, each in packages.items():
@@ -123,11 +123,11 @@ def vulnerable(packages, folder):
                 continue
             if hit:
                 summary = advisory.get("summary") or (advisory.get("details") or "").split("\n")[0]
-                found.append(f"{name} {each.version}: {advisory['id']}: {summary[:120]}")
+                matches.append(f"{name} {each.version}: {advisory['id']}: {summary[:120]}")
     if not known:
         raise SystemExit(f"GENMINT_ADVISORIES={folder}: no advisory in the OSV format is there")
-    print(f"{known} advisories: {len(found)} concern what is installed")
-    return found
+    print(f"{known} advisories: {len(matches)} concern what is installed")
+    return matches
 
 
 def main():

@@ -23,7 +23,7 @@ LEFT_OUT = {"torch"}
 BUILD = ["setuptools"]
 
 
-def needed(name, extras, found):
+def needed(name, extras, installed):
     """All packages that one needs, with their extras, as far as they are installed here."""
     try:
         wanted = importlib.metadata.requires(name) or []
@@ -35,15 +35,15 @@ def needed(name, extras, found):
         if marker and not any(marker.evaluate({"extra": extra}) for extra in ("", *extras)):
             continue
         key = (canonicalize_name(requirement.name), frozenset(requirement.extras))
-        if key not in found:
-            found.add(key)
-            needed(requirement.name, requirement.extras, found)
+        if key not in installed:
+            installed.add(key)
+            needed(requirement.name, requirement.extras, installed)
 
 
 def closure(*extras):
-    found = set()
-    needed("genmint", extras, found)
-    return {name for name, _ in found}
+    names = set()
+    needed("genmint", extras, names)
+    return {name for name, _ in names}
 
 
 def hashes(name, version):
@@ -75,8 +75,8 @@ def main():
     lists = {"run": [name for name in pins if name not in only_dev], "dev": list(pins)}
     entries = {}
     for number, (name, version) in enumerate(pins.items(), 1):
-        found = hashes(name, version)
-        lines = " \\\n".join(f"    --hash=sha256:{digest}" for digest in found)
+        digests = hashes(name, version)
+        lines = " \\\n".join(f"    --hash=sha256:{digest}" for digest in digests)
         entries[name] = f"{name}=={version} \\\n{lines}\n"
         print(f"{number} of {len(pins)}: {name}", file=sys.stderr)
     Path("requirements").mkdir(exist_ok=True)

@@ -37,7 +37,7 @@ from genmint.commands.ui import ui
 from genmint.common.cores import limit_libraries
 from genmint.common.errors import FAILURE_FILE, DiskFullError, GenmintError
 from genmint.common.escaping import printable
-from genmint.common.exhaustion import disk_full, explained
+from genmint.common.exhaustion import disk_full, exhaustion_error
 from genmint.common.login import hand_on
 from genmint.common.loopback import bypass_proxies
 from genmint.common.termination import signals_interrupt
@@ -157,7 +157,7 @@ def _exit_code(verb: str, function: Callable[..., int | None], options: dict[str
         return 0
     except Exception as error:
         name = options.get("name")
-        failure = explained(error, verb, entry_of(verb, name) if name else None)
+        failure = exhaustion_error(error, verb, entry_of(verb, name) if name else None)
         if failure is None and isinstance(error, GenmintError):
             from genmint.common.dvc_cache import with_damage
 

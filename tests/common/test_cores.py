@@ -9,7 +9,7 @@ import pytest
 
 from genmint.common import cores
 from genmint.common.errors import ConfigError
-from genmint.tracking.provenance import environment
+from genmint.tracking.provenance import environment_tags
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,16 +82,16 @@ def test_the_affinity_mask_counts_where_it_is_less(machine, monkeypatch):
 )
 def test_threads_that_are_asked_for(monkeypatch, text, expected):
     monkeypatch.setenv("OMP_NUM_THREADS", text)
-    assert cores.threads_asked() == expected
+    assert cores.threads_setting() == expected
     if expected:
-        assert environment()["env.threads"] == str(expected)
+        assert environment_tags()["env.threads"] == str(expected)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "all", "4,", "4;2", "1.5", "4,x", "²"])
 def test_nonsense_is_refused_by_name(monkeypatch, text):
     monkeypatch.setenv("OMP_NUM_THREADS", text)
     with pytest.raises(ConfigError, match=f"^OMP_NUM_THREADS={text}: give the number of threads"):
-        cores.threads_asked()
+        cores.threads_setting()
 
 
 def test_libraries_are_limited_by_a_quota_alone(machine, monkeypatch):

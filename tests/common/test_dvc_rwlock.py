@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from genmint.common.dvc_rwlock import damaged_rwlock, holds_lock, mend_rwlock
+from genmint.common.dvc_rwlock import damaged_rwlock, holds_lock, repair_rwlock
 from genmint.common.errors import GenmintError
 from genmint.common.programs import run_dvc
 from genmint.common.project import Project
@@ -39,17 +39,17 @@ def test_what_dvc_cannot_read_is_removed_and_dvc_works(project, content):
     assert failed.returncode != 0
     assert "rwlock" in failed.stderr.lower()
     assert damaged_rwlock(project) == path
-    said = mend_rwlock(project)
+    said = repair_rwlock(project)
     assert said == f"{path}: was damaged by a kill, and no DVC runs here: removed"
     subprocess.run([*DVC, "repro", "-q"], cwd=project.root, check=True)
-    assert mend_rwlock(project) is None
+    assert repair_rwlock(project) is None
 
 
 def test_what_dvc_wrote_stays(project):
     subprocess.run([*DVC, "repro", "-q"], cwd=project.root, check=True)
     path = project.root / ".dvc" / "tmp" / "rwlock"
     before = path.read_bytes()
-    assert mend_rwlock(project) is None
+    assert repair_rwlock(project) is None
     assert path.read_bytes() == before
 
 
@@ -72,7 +72,7 @@ def test_while_a_dvc_runs_it_holds_its_locks_and_the_table_is_left(project):
         assert holds_lock(project, running.pid)
         assert not holds_lock(project, os.getpid())
         path = damage(project)
-        assert f"process {running.pid} of DVC runs here" in mend_rwlock(project)
+        assert f"process {running.pid} of DVC runs here" in repair_rwlock(project)
         assert path.exists()
         mark, text = doctor.check(project, "dvc locks")
         assert (mark, str(running.pid) in text) == ("failed", True)

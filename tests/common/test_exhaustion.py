@@ -25,7 +25,7 @@ from genmint.common.errors import (
     MemoryFullError,
     RegistryMissingError,
 )
-from genmint.common.exhaustion import explained
+from genmint.common.exhaustion import exhaustion_error
 from genmint.common.files import all_or_none, atomic_dir, atomic_path, scratch_dir
 
 NOISE = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8)
@@ -100,9 +100,9 @@ def test_a_full_disk_is_told_from_other_failures(tmp_path, number):
 def test_a_lock_without_space_for_its_note_is_named(tmp_path):
     path = tmp_path / "a.lock"
     with largest_file(0), pytest.raises(DiskFullError, match=r"while writing .*/a\.lock;"):  # noqa: SIM117
-        with file_lock.held(path, "a", "the lock"):
+        with file_lock.hold_lock(path, "a", "the lock"):
             raise AssertionError("held")
-    with file_lock.held(path, "a", "the lock"):
+    with file_lock.hold_lock(path, "a", "the lock"):
         assert path.read_text().startswith("a, process ")
 
 
@@ -149,9 +149,11 @@ def test_no_space_for_any_temporary_file_is_a_full_disk(tmp_path, monkeypatch):
             raise AssertionError("made")
     error = FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
-    assert f"disk full while writing a file (below {Path.cwd()})" in str(explained(error, "report"))
+    assert f"disk full while writing a file (below {Path.cwd()})" in str(
+        exhaustion_error(error, "report")
+    )
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1 << 30))
-    assert explained(error, "report") is None
+    assert exhaustion_error(error, "report") is None
 
 
 def test_a_message_that_hides_a_full_disk_is_replaced(tmp_path):
@@ -191,13 +193,13 @@ def test_outputs_that_refer_to_each_other_go_together(tmp_path):
     ids=lambda error: type(error).__name__,
 )
 def test_out_of_memory_names_the_setting_to_lower(error):
-    found = explained(error, "train", "image-vae")
+    found = exhaustion_error(error, "train", "image-vae")
     assert isinstance(found, MemoryFullError)
     assert "Lower batch_size (or bptt, hidden) of models.image-vae" in str(found)
     assert "\n" not in str(found)
 
 
 def test_other_failures_stay_what_they_are():
-    assert explained(RuntimeError("shapes differ"), "train", "a") is None
-    assert explained(GenmintError("no such file"), "train", "a") is None
-    assert explained(OSError(errno.EACCES, "Permission denied"), "train", "a") is None
+    assert exhaustion_error(RuntimeError("shapes differ"), "train", "a") is None
+    assert exhaustion_error(GenmintError("no such file"), "train", "a") is None
+    assert exhaustion_error(OSError(errno.EACCES, "Permission denied"), "train", "a") is None

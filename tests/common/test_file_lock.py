@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from genmint.common import file_lock
 from genmint.common.errors import ConfigError, GenmintError, TemporaryError
-from genmint.common.file_lock import attempted, has_locks, held, lock_folder, place_of
+from genmint.common.file_lock import attempted, has_locks, hold_lock, lock_folder, place_of
 from genmint.common.files import atomic_dir, create_private, scratch_dir, write_text
 from genmint.common.programs import run_dvc
 from genmint.common.project import Project
@@ -56,8 +56,8 @@ def share(tmp_path, monkeypatch, request):
 HOLD = """\
 import sys, time
 from pathlib import Path
-from genmint.common.file_lock import held
-with held(Path(sys.argv[1]), "first", "the lock"):
+from genmint.common.file_lock import hold_lock
+with hold_lock(Path(sys.argv[1]), "first", "the lock"):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -80,7 +80,7 @@ def test_processes_of_one_machine_are_kept_apart_and_a_kill_frees_the_lock(share
     finally:
         first.kill()
         first.wait()
-    with held(lock, "second", "the lock"), attempted(lock) as mine:
+    with hold_lock(lock, "second", "the lock"), attempted(lock) as mine:
         assert not mine
     assert (lock_folder() / place_of(lock).name).is_file()
     said = capfd.readouterr().err

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests import container as containers
 
-MORTAL = [sys.executable, "-m", "genmint.services.mortal"]
+DIE_WITH_PARENT = [sys.executable, "-m", "genmint.services.die_with_parent"]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux's kernel")
 
 
@@ -21,7 +21,7 @@ def container():
 
 def test_a_child_of_process_one_runs(container):
     """Its parent is 1 and lives; taken for dead, every server and worker ended at once."""
-    child = f"import subprocess; subprocess.run({[*MORTAL, 'echo', 'ran']!r}, check=True)"
+    child = f"import subprocess; subprocess.run({[*DIE_WITH_PARENT, 'echo', 'ran']!r}, check=True)"
     done = subprocess.run([*container, sys.executable, "-c", child], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "ran\n", "")
 
@@ -29,7 +29,7 @@ def test_a_child_of_process_one_runs(container):
 def test_a_child_whose_parent_is_one_runs_outside_of_containers_too(tmp_path):
     """The same without a namespace: what its parent leaves belongs to process 1."""
     out = tmp_path / "out"
-    words = " ".join([*MORTAL, "echo", "ran"])
+    words = " ".join([*DIE_WITH_PARENT, "echo", "ran"])
     script = f'(while kill -0 $$ 2>/dev/null; do sleep 0.05; done; exec {words} > "{out}") &'
     subprocess.run(["sh", "-c", script], check=True)
     deadline = time.monotonic() + 60
@@ -42,7 +42,7 @@ def test_one_whose_parent_has_ended_ends_and_says_why():
     dead = subprocess.Popen(["true"])
     dead.wait()
     done = subprocess.run(
-        [*MORTAL, "--parent", str(dead.pid), "echo", "ran"], capture_output=True, text=True
+        [*DIE_WITH_PARENT, "--parent", str(dead.pid), "echo", "ran"], capture_output=True, text=True
     )
     said = f"process {dead.pid}, which started this one, has ended\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
@@ -61,7 +61,7 @@ def test_one_whose_parent_is_another_ends():
 
 def as_process_one(container, script, **how):
     return subprocess.Popen(
-        [*container, *MORTAL, "sh", "-c", script], stdout=subprocess.PIPE, text=True,
+        [*container, *DIE_WITH_PARENT, "sh", "-c", script], stdout=subprocess.PIPE, text=True,
         start_new_session=True, **how,
     )  # fmt: skip
 

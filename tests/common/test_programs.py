@@ -9,11 +9,11 @@ import pytest
 
 from genmint import tracking
 from genmint.common.errors import GenmintError
-from genmint.common.programs import GitError, clean_environment, file_at, git, problem, run_dvc
+from genmint.common.programs import GitError, clean_environment, file_at, git, git_problem, run_dvc
 from genmint.common.project import Project
 from genmint.flow.committed import object_at, params_at, text_at
-from genmint.flow.revision import resolve
-from genmint.lineage.history import recorded_in
+from genmint.flow.revision import resolve_revision
+from genmint.lineage.commit_search import recorded_in
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,14 +69,14 @@ def test_the_reason_is_gits_own(case, project, monkeypatch):
         git(project, "rev-parse", "HEAD")
     assert caught.value.unusable
     assert "\n" not in str(caught.value)
-    assert problem(project) == str(caught.value)
+    assert git_problem(project) == str(caught.value)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_it_comes_through_wherever_git_is_asked(case, project, monkeypatch):
     words = case(project.root, monkeypatch)
     for ask in (
-        lambda: resolve(project, "HEAD", ignore_uncommitted=False),
+        lambda: resolve_revision(project, "HEAD", ignore_uncommitted=False),
         lambda: object_at(project, "HEAD", "params.yaml"),
         lambda: params_at(project, "HEAD"),
         lambda: file_at(project, "HEAD", "dvc.lock"),

@@ -10,9 +10,9 @@ import sys
 import pytest
 
 from genmint.common.errors import ConfigError
-from genmint.common.project_key import VARIABLE, Key, create_key, key_file, load_key
+from genmint.common.project_key import VARIABLE, SigningKey, create_key, key_file, load_key
 
-KEY = Key(bytes(range(32)), "a test")
+KEY = SigningKey(bytes(range(32)), "a test")
 
 
 def test_a_signature_is_an_hmac_over_kind_and_content():
@@ -34,7 +34,7 @@ def test_a_signature_holds_for_what_was_signed_alone():
 
 
 def test_another_key_is_said_by_name():
-    other = Key(b"x" * 32, "another test")
+    other = SigningKey(b"x" * 32, "another test")
     problem = KEY.problem("entry", {}, other.sign("entry", {}))
     assert problem == f"it is signed with key {other.id}, and the key here is {KEY.id}"
 

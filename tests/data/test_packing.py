@@ -15,16 +15,16 @@ from genmint.common.errors import DataError
 from genmint.common.files import sha256_bytes, sha256_file
 from genmint.config import ImageDataset, TextDataset
 from genmint.data import packing
-from genmint.data.ingestion.items import ArrayItems, Part
+from genmint.data.ingestion.items import ArrayItems, ArrayPart
 from genmint.data.ingestion.readers import ImageReader, TextReader
-from genmint.data.packing import ArrayWriter, Plan, Segment
+from genmint.data.packing import ArrayWriter, PackingPlan, Segment
 from genmint.data.prepared import SPLITS
 
 DATASET = ImageDataset(kind="image", path="x", resolution=8)
 
 
 def plan_of(rows, where, labels=None):
-    return Plan(
+    return PackingPlan(
         pa.chunked_array([[f"pixels#{number}" for number in range(len(rows))]]),
         pa.chunked_array([[sha256_bytes(row.tobytes()) for row in rows]]),
         np.asarray(where, dtype=np.int8),
@@ -35,7 +35,7 @@ def plan_of(rows, where, labels=None):
 
 def items_of(rows, size=8):
     reader = ImageReader(ImageDataset(kind="image", path="x", resolution=size))
-    return ArrayItems((Part("pixels", rows, None, None),), reader)
+    return ArrayItems((ArrayPart("pixels", rows, None, None),), reader)
 
 
 # Line ends and the byte order mark are changed on reading, surrogates cannot be written.

@@ -105,10 +105,10 @@ def entries_of(arguments):
 def test_every_row_that_fails_is_named_by_every_kind_of_expectation(tmp_path):
     suite = suite_of(tmp_path / "suite.yaml", entries_of(FAILING))
     verdict = validate(table(), suite)
-    found = {each.rule.expectation: each.observed for each in verdict.findings}
+    found = {each.rule.expectation: each.observed for each in verdict.results}
     assert found == {name: BAD - (name in ALL_BUT_ONE) for name in FAILING}
     assert list(verdict.reasons) == list(range(ROWS - BAD, ROWS))
-    assert all(each.sentence for each in verdict.findings)
+    assert all(each.sentence for each in verdict.results)
     first = "width, height is 8, 9: expect_column_pair_values_a_to_be_greater_than_b"
     assert set(verdict.reasons.values()) == {first}
 

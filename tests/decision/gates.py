@@ -1,8 +1,8 @@
 """Models, gates and what they are judged by."""
 
 from genmint.config import Gate
-from genmint.decision.evaluation import Evaluation, Source
-from genmint.decision.gate import decide
+from genmint.decision.evaluation import Evaluation, GateInput
+from genmint.decision.gate import decide_gate
 
 GATE = {
     "thresholds": {
@@ -87,7 +87,7 @@ def evaluation(
     """Each as content, or as a whole source."""
 
     def source(file, digest, content):
-        return content if isinstance(content, Source) else Source(file, digest * 64, content)
+        return content if isinstance(content, GateInput) else GateInput(file, digest * 64, content)
 
     return Evaluation(
         name="vae",
@@ -108,7 +108,7 @@ def gate(**changed):
 
 
 def judge(block=None, **changed):
-    return decide(gate() if block is None else block, evaluation(**changed))
+    return decide_gate(gate() if block is None else block, evaluation(**changed))
 
 
 def failed(record):

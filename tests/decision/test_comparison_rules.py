@@ -20,7 +20,13 @@ from tests.decision.scores import (
     spread,
 )
 
-from genmint.decision.comparison import Comparison, Ruling, Scores, confirm, incomparable
+from genmint.decision.comparison import (
+    ChampionComparison,
+    Comparison,
+    Scores,
+    confirm,
+    incomparable,
+)
 from genmint.decision.intervals import seed_margin
 
 
@@ -129,8 +135,8 @@ def test_confirmation_asks_for_better_in_what_must_be_superior_and_no_margin():
     assert confirm(rule(("frechet", "elbo")), direction, new, old).better is False
 
 
-def ruling(test, confirmation):
-    return Ruling(champion="3", test=test, confirmation=confirmation)
+def compared_with(test, confirmation):
+    return ChampionComparison(champion="3", test=test, confirmation=confirmation)
 
 
 def test_a_ruling_needs_both_splits():
@@ -139,14 +145,19 @@ def test_a_ruling_needs_both_splits():
     confirmed = confirm(rule(), direction, *CLEARLY)
     refuted = confirm(rule(), direction, *reversed(CLEARLY))
     assert [one.better for one in (yes, no, confirmed, refuted)] == [True, False, True, False]
-    assert ruling(yes, confirmed).better is True
-    assert "; confirmed on a second split: frechet: better" in ruling(yes, confirmed).reason
-    assert ruling(yes, refuted).better is False
-    assert "; but not confirmed on a second split: frechet: worse" in ruling(yes, refuted).reason
-    assert ruling(yes, None).better is True
-    assert "not confirmed on a second split, which is switched off" in ruling(yes, None).reason
-    assert ruling(no, None).better is False
-    assert ruling(no, None).reason == no.reason
+    assert compared_with(yes, confirmed).better is True
+    assert "; confirmed on a second split: frechet: better" in compared_with(yes, confirmed).reason
+    assert compared_with(yes, refuted).better is False
+    assert (
+        "; but not confirmed on a second split: frechet: worse"
+        in compared_with(yes, refuted).reason
+    )
+    assert compared_with(yes, None).better is True
+    assert (
+        "not confirmed on a second split, which is switched off" in compared_with(yes, None).reason
+    )
+    assert compared_with(no, None).better is False
+    assert compared_with(no, None).reason == no.reason
 
 
 def test_a_comparison_is_read_back_as_it_was_written():
@@ -177,7 +188,7 @@ def test_who_is_better_by_a_planted_amount_wins_as_often_as_the_power_says(
             new = old + rng.normal(better_by, deviation, size)
             splits.append((itemised(new.tolist()), itemised(old.tolist())))
         test = judge(*splits[0], rule(("elbo",)), known)
-        wins += ruling(test, confirm(rule(("elbo",)), direction, *splits[1])).better
+        wins += compared_with(test, confirm(rule(("elbo",)), direction, *splits[1])).better
     on_test, on_second = (
         normal.cdf((better_by - bound) * math.sqrt(size) / deviation - z)
         for bound, size in zip((margin, 0.0), sizes, strict=True)

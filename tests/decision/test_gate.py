@@ -15,7 +15,7 @@ from tests.decision.gates import (
     without,
 )
 
-from genmint.decision.gate import Source, decide
+from genmint.decision.gate import GateInput, decide_gate
 from genmint.decision.gate_record import Record
 
 
@@ -116,8 +116,8 @@ def test_a_cost_that_is_no_number_blocks_alone(key, bad):
 def test_without_a_budget_costs_do_not_matter():
     block = gate(cost={})
     assert failed(judge(block, cost={})) == []
-    missing = Source("metrics/vae.cost.json", problem="is missing")
-    assert failed(decide(block, evaluation(cost=missing))) == []
+    missing = GateInput("metrics/vae.cost.json", problem="is missing")
+    assert failed(decide_gate(block, evaluation(cost=missing))) == []
 
 
 @pytest.mark.parametrize("bad", [None, math.nan, math.inf, -math.inf, True, "-20", [1.0]])
@@ -223,7 +223,7 @@ def test_a_gate_may_ask_for_nothing_but_a_threshold():
 
 
 def test_no_gate_is_a_refusal():
-    record = decide(None, evaluation())
+    record = decide_gate(None, evaluation())
     assert failed(record) == ["configured"]
     assert record.failed()[0].reason == "params.yaml has no gates.vae"
     assert record.distrusted() == record.failed()
@@ -253,12 +253,12 @@ def test_data_that_was_not_let_in_blocks_alone(validation, reason):
     "which", ["weights", "metrics", "protocol", "items", "resamples", "validation"]
 )
 def test_a_file_that_could_not_be_read_blocks_with_its_reason(which):
-    record = judge(**{which: Source("some/file", problem="some/file is missing")})
+    record = judge(**{which: GateInput("some/file", problem="some/file is missing")})
     assert any(check.reason == "some/file is missing" for check in record.distrusted())
 
 
 def test_a_file_that_was_read_and_yet_has_a_problem_blocks():
-    broken = Source("models/vae/model.safetensors", "w" * 64, problem="cannot be read")
+    broken = GateInput("models/vae/model.safetensors", "w" * 64, problem="cannot be read")
     assert failed(judge(weights=broken)) == ["evidence.weights"]
 
 
@@ -287,13 +287,13 @@ def test_files_that_do_not_belong_together_block_alone(key, value, blocks):
 
 
 def test_missing_weights_are_not_the_ones_that_nobody_named():
-    nothing = Source("models/vae/model.safetensors")
+    nothing = GateInput("models/vae/model.safetensors")
     record = judge(weights=nothing, protocol=without(PROTOCOL, "weights"))
     assert failed(record) == ["evidence.weights"]
 
 
 def test_a_model_without_a_likelihood_has_no_items_and_says_so():
-    none, named = Source("samples/vae/items.npy"), {**PROTOCOL, "items": None}
+    none, named = GateInput("samples/vae/items.npy"), {**PROTOCOL, "items": None}
     assert failed(judge(items=none, protocol=named)) == []
     assert failed(judge(items=none)) == ["evidence.items"]
     assert failed(judge(protocol=named)) == ["evidence.items"]
@@ -311,7 +311,7 @@ def test_a_model_without_a_likelihood_has_no_items_and_says_so():
 
 
 def test_a_model_always_has_resamples():
-    none = Source("samples/vae/resamples.json")
+    none = GateInput("samples/vae/resamples.json")
     for protocol in (PROTOCOL, {**PROTOCOL, "resamples": None}, without(PROTOCOL, "resamples")):
         assert failed(judge(resamples=none, protocol=protocol)) == ["evidence.resamples"]
 

@@ -5,7 +5,7 @@ import math
 import pytest
 from tests.decision.gates import COST, METRICS, PROTOCOL, failed, gate, judge, without
 
-from genmint.decision.gate import Source
+from genmint.decision.gate import GateInput
 
 # Every word of a record is read by people and by other programs, so every word is held here.
 GOOD_RECORD = [
@@ -100,7 +100,7 @@ def test_a_bad_record_to_the_last_word():
 
 
 def test_a_record_without_numbers_to_the_last_word():
-    missing = Source("metrics/vae.cost.json", problem="metrics/vae.cost.json is missing")
+    missing = GateInput("metrics/vae.cost.json", problem="metrics/vae.cost.json is missing")
     record = judge(metrics={"other": 1.0}, cost=missing)
     expected = []
     for name, value, bound, reason in GOOD_RECORD:
@@ -162,7 +162,7 @@ def test_files_about_something_else_are_told_apart_by_name():
 
 
 def test_no_items_where_none_were_measured_is_said():
-    none, named = Source("samples/vae/items.npy"), {**PROTOCOL, "items": None}
+    none, named = GateInput("samples/vae/items.npy"), {**PROTOCOL, "items": None}
     (check,) = [c for c in judge(items=none, protocol=named).checks if c.name == "evidence.items"]
     assert check.reason == "samples/vae/items.npy does not exist"
 
@@ -176,7 +176,7 @@ def test_what_is_wrong_with_the_metrics_is_said_of_all_of_them():
         "one is nan, not a finite number; two is '2', not a number",
     )
     assert rows(judge(metrics={}))[8][3] == "metrics/vae.json holds no metrics"
-    missing = Source("metrics/vae.json", problem="metrics/vae.json is missing")
+    missing = GateInput("metrics/vae.json", problem="metrics/vae.json is missing")
     assert rows(judge(metrics=missing))[8] == (
         "metrics.finite",
         None,
@@ -193,7 +193,7 @@ def test_what_is_wrong_with_the_validation_is_said():
         1.0,
         f"passed is missing from {file}",
     )
-    missing = Source(file, problem=f"{file} is missing")
+    missing = GateInput(file, problem=f"{file} is missing")
     assert rows(judge(validation=missing))[1] == ("data.validated", None, 1.0, f"{file} is missing")
 
 

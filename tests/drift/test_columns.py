@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from genmint.drift.columns import compare, holm
+from genmint.drift.columns import compare_columns, holm
 
 
 def only(findings, name):
@@ -18,7 +18,7 @@ def test_numbers_are_compared_by_kolmogorov_and_smirnov():
     """By hand: all of 1…20 lie below all of 101…115, so the two step functions differ by 1."""
     before = pd.DataFrame({"mean": np.arange(1.0, 21.0)})
     now = pd.DataFrame({"mean": np.arange(101.0, 116.0)})
-    findings, untested = compare(before, now)
+    findings, untested = compare_columns(before, now)
     found = only(findings, "mean")
     assert found.method == "Kolmogorov-Smirnov"
     assert found.statistic == 1.0
@@ -32,7 +32,7 @@ def test_words_are_compared_by_chi_square():
     """By hand: 50/50 against 30/70 of 100 each gives 4·10²/40/… = 8.333 with one degree."""
     before = pd.DataFrame({"mode": ["L"] * 50 + ["RGB"] * 50})
     now = pd.DataFrame({"mode": ["L"] * 30 + ["RGB"] * 70})
-    found = only(compare(before, now)[0], "mode")
+    found = only(compare_columns(before, now)[0], "mode")
     assert found.method == "chi-square"
     assert found.statistic == pytest.approx(2 * 100 / 40 + 2 * 100 / 60)
     assert found.p == pytest.approx(stats.chi2.sf(25 / 3, df=1))
@@ -42,7 +42,7 @@ def test_words_are_compared_by_chi_square():
 def test_a_rare_word_of_two_is_compared_by_fishers_test():
     before = pd.DataFrame({"mode": ["L"] * 40})
     now = pd.DataFrame({"mode": ["L"] * 16 + ["RGB"] * 4})
-    found = only(compare(before, now)[0], "mode")
+    found = only(compare_columns(before, now)[0], "mode")
     assert found.method == "Fisher"
     # All four of 60 fell among the 20 of the window.
     assert found.p == pytest.approx(4845 / 487635)
@@ -53,7 +53,7 @@ def test_rare_words_are_compared_by_permutation_near_the_exact_value():
     counts = np.array([[6, 0], [5, 3], [1, 5]])
     before = pd.DataFrame({"label": np.repeat(["a", "b", "c"], counts[:, 0])})
     now = pd.DataFrame({"label": np.repeat(["a", "b", "c"], counts[:, 1])})
-    found = only(compare(before, now, seed=3)[0], "label")
+    found = only(compare_columns(before, now, seed=3)[0], "label")
     assert found.method == "chi-square, permuted"
     totals, window = counts.sum(axis=1), int(counts[:, 1].sum())
     expected = totals * window / totals.sum()
@@ -77,23 +77,23 @@ def test_rare_words_are_compared_by_permutation_near_the_exact_value():
 def test_numbers_of_few_values_are_categories():
     before = pd.DataFrame({"width": [8] * 60 + [16] * 40})
     now = pd.DataFrame({"width": [8] * 20 + [16] * 80})
-    assert only(compare(before, now)[0], "width").method == "chi-square"
+    assert only(compare_columns(before, now)[0], "width").method == "chi-square"
 
 
 def test_a_value_that_was_never_there_is_drift():
     before = pd.DataFrame({"width": [8] * 100})
     now = pd.DataFrame({"width": [12] * 30})
-    assert only(compare(before, now)[0], "width").p < 1e-20
+    assert only(compare_columns(before, now)[0], "width").p < 1e-20
 
 
 def test_values_that_go_missing_are_drift():
     before = pd.DataFrame({"label": ["a", "b"] * 50})
     now = pd.DataFrame({"label": ["a", "b"] * 5 + [None] * 20})
-    findings, _ = compare(before, now)
+    findings, _ = compare_columns(before, now)
     assert only(findings, "label missing").p < 1e-9
     assert only(findings, "label").p > 0.5
     gone = pd.DataFrame({"label": pd.Series([None] * 30, dtype=object)})
-    assert [found.name for found in compare(before, gone)[0]] == ["label missing"]
+    assert [found.name for found in compare_columns(before, gone)[0]] == ["label missing"]
 
 
 def test_what_cannot_be_tested_is_named_with_its_reason():
@@ -108,7 +108,7 @@ def test_what_cannot_be_tested_is_named_with_its_reason():
         }
     )
     now = before.drop(columns="gone")
-    findings, untested = compare(before, now, leave_out=["speaker"], max_categories=50)
+    findings, untested = compare_columns(before, now, leave_out=["speaker"], max_categories=50)
     assert findings == []
     assert {each.name: each.reason for each in untested} == {
         "width": "always 8",
@@ -141,7 +141,7 @@ def test_holm_never_lowers_a_p_value_nor_reorders_them(values):
 def test_p_values_are_probabilities_and_do_not_depend_on_the_order(before, now, random):
     def tested(one, other):
         frames = [pd.DataFrame({"x": pd.Series(side, dtype="Int64")}) for side in (one, other)]
-        findings, _ = compare(*frames)
+        findings, _ = compare_columns(*frames)
         return {found.name: found.p for found in findings}
 
     found = tested(before, now)
@@ -176,7 +176,7 @@ def test_data_that_did_not_change_are_seldom_called_changed():
                     }
                 )
             )
-        findings, _ = compare(*frames, seed=draw)
+        findings, _ = compare_columns(*frames, seed=draw)
         assert len(findings) == 6
         alarms += min(holm([found.p for found in findings])) <= 0.05
     assert alarms <= 27

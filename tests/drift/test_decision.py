@@ -5,15 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genmint.config import DriftRule
-from genmint.drift.columns import Finding, Untested
-from genmint.drift.decision import Decision, close, decide
+from genmint.drift.columns import DriftTest, Untested
+from genmint.drift.decision import DriftCheck, close, decide_drift
 
 
 def window(number, drifted):
     p = 1e-6 if drifted else 0.5
     findings = [
-        Finding("mean", "Kolmogorov-Smirnov", 0.4, p, "median 10", "median 20"),
-        Finding("std", "Kolmogorov-Smirnov", 0.1, 0.9, "median 1", "median 1"),
+        DriftTest("mean", "Kolmogorov-Smirnov", 0.4, p, "median 10", "median 20"),
+        DriftTest("std", "Kolmogorov-Smirnov", 0.1, 0.9, "median 1", "median 1"),
     ]
     return close(number, "2026-01-01T00:00:00.000Z", ["a" * 64], findings, [], 0.01)
 
@@ -41,24 +41,26 @@ RULE = DriftRule(window=100, agree=2, of=3)
     ],
 )
 def test_two_of_three(marks, verdict):
-    assert decide(windows(marks), RULE, 0)[0] == verdict
+    assert decide_drift(windows(marks), RULE, 0)[0] == verdict
 
 
 def test_the_reason_names_what_drifted_and_what_is_waiting():
-    verdict, reason = decide(windows(".xx"), RULE, 7)
+    verdict, reason = decide_drift(windows(".xx"), RULE, 7)
     assert verdict == "drift"
     assert reason == (
         "2 of the latest 3 windows drifted, the latest among them: mean; "
         "7 of 100 items of the next window are there"
     )
-    assert decide(windows("x"), RULE, 0)[1] == (
+    assert decide_drift(windows("x"), RULE, 0)[1] == (
         "1 of the latest 1 windows drifted, and it takes 2 of 3"
     )
-    assert decide(windows("xx."), RULE, 0)[1].startswith("the latest window did not drift (2 of")
+    assert decide_drift(windows("xx."), RULE, 0)[1].startswith(
+        "the latest window did not drift (2 of"
+    )
 
 
 def test_items_that_make_no_window_wait():
-    assert decide([], RULE, 12) == (
+    assert decide_drift([], RULE, 12) == (
         "collecting",
         "12 new items of the 100 that make a window",
     )
@@ -68,13 +70,13 @@ def test_items_that_make_no_window_wait():
 def test_it_is_drift_exactly_where_enough_of_the_latest_agree_with_the_last(marks, agree, more):
     rule = DriftRule(agree=agree, of=agree + more)
     wanted = marks.endswith("x") and marks[-rule.of :].count("x") >= agree
-    assert (decide(windows(marks), rule, 0)[0] == "drift") == wanted
+    assert (decide_drift(windows(marks), rule, 0)[0] == "drift") == wanted
 
 
 def test_one_small_p_value_among_many_is_corrected_away():
     """0.004 alone is below 0.01; as one of four it is not."""
-    one = Finding("mean", "", 0.3, 0.004, "", "")
-    rest = [Finding(name, "", 0.1, 0.6, "", "") for name in ("std", "width", "bytes")]
+    one = DriftTest("mean", "", 0.3, 0.004, "", "")
+    rest = [DriftTest(name, "", 0.1, 0.6, "", "") for name in ("std", "width", "bytes")]
     assert close(1, "now", ["a"], [one], [], 0.01).drifted
     tested = close(1, "now", ["a"], [one, *rest], [Untested("mode", "always L")], 0.01)
     assert not tested.drifted
@@ -87,7 +89,7 @@ def test_a_window_without_a_test_never_drifts():
 
 
 def test_the_record_comes_back_from_json():
-    decision = Decision(
+    decision = DriftCheck(
         dataset="faces",
         at="2026-01-01T00:00:00.000Z",
         verdict="drift",
@@ -98,4 +100,4 @@ def test_the_record_comes_back_from_json():
         windows=tuple(windows("xx")),
         rule=RULE,
     )
-    assert Decision.model_validate_json(decision.model_dump_json()) == decision
+    assert DriftCheck.model_validate_json(decision.model_dump_json()) == decision

@@ -5,7 +5,7 @@ import pytest
 from tests.services.conftest import Listener, Running, wait_for
 
 from genmint import tracking
-from genmint.drift.state import Shelf
+from genmint.drift.state import DriftStore
 from genmint.registry.registry import Registry
 
 pytestmark = pytest.mark.soak
@@ -77,7 +77,7 @@ def test_new_files_are_retrained_on_and_bad_ones_are_told_of(
     assert len(branches) == 2
 
     def known():
-        latest = Shelf(watched.home, "shapes").decisions(1)[0]
+        latest = DriftStore(watched.home, "shapes").decisions(1)[0]
         return latest.verdict == "nothing new" and latest.new == 0
 
     wait_for(known, 90, "what it was retrained on is what is known")

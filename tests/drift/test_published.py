@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.flow.conftest import repository  # noqa: F401 - a fixture
 
-from genmint.drift.look import look
+from genmint.drift.check import check_drift
 
 OUTS = {
     "ingest": ["data/manifest/d.parquet", "data/raw/d"],
@@ -45,9 +45,9 @@ def train(origin):
 
 def test_a_branch_that_another_machine_published_is_the_baseline(clones):
     origin, here = clones
-    assert look(here.project, "d").reason.startswith("no commit has a dvc.lock")
+    assert check_drift(here.project, "d").reason.startswith("no commit has a dvc.lock")
     commit = train(origin)
-    decision = look(here.project, "d")
+    decision = check_drift(here.project, "d")
     assert decision.baseline == commit
     assert "is another than when models were trained" in decision.reason
 
@@ -55,8 +55,8 @@ def test_a_branch_that_another_machine_published_is_the_baseline(clones):
 def test_a_remote_that_does_not_answer_is_told_of(clones):
     origin, here = clones
     commit = train(origin)
-    look(here.project, "d")
+    check_drift(here.project, "d")
     origin.root.rename(origin.root.with_name("away"))
-    decision = look(here.project, "d")
+    decision = check_drift(here.project, "d")
     assert decision.baseline == commit
     assert "what other machines trained may be unknown here: `git fetch` failed" in decision.reason

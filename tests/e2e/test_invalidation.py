@@ -23,7 +23,7 @@ from genmint.common.project import Project
 from genmint.data import agreement
 from genmint.flow.checkout import override
 from genmint.flow.graph import read_graph, stages_for, units
-from genmint.flow.stage import Crew, reproduce
+from genmint.flow.stage import ProcessGroup, reproduce
 
 ROOT = Path(__file__).parents[2]
 NAMES = {"image": "images", "audio": "clips", "text": "texts"}
@@ -268,13 +268,13 @@ def test_every_changed_key_runs_the_same_as_an_experiment(tmp_path, monkeypatch,
 
 def by_the_flow(root):
     """The stages that the flow `retrain` runs for the models of a checkout, as DVC says."""
-    project, crew = Project(root), Crew()
-    graph = read_graph(project, crew)
+    project, process_group = Project(root), ProcessGroup()
+    graph = read_graph(project, process_group)
     models = [stage.partition("@")[2] for stage in graph if stage.startswith("gate@")]
     return {
         outcome.stage
         for unit in units(stages_for(graph, models))
-        for outcome in reproduce(project, unit.stages, crew=crew, say=print)
+        for outcome in reproduce(project, unit.stages, process_group=process_group, say=print)
         if outcome.result == "ran"
     }
 

@@ -11,7 +11,7 @@ from genmint.common.files import sha256_file, write_json
 from genmint.config import GANConfig, RNNConfig, VAEConfig
 from genmint.data.prepared import Prepared
 from genmint.evaluation import sheets
-from genmint.evaluation.probe import PROBE, Probe, common, draw_probe, read_probe, write_probe
+from genmint.evaluation.probe import PROBE, ProbeOutput, common, draw_probe, read_probe, write_probe
 from genmint.evaluation.probe_sheet import write_sheet
 from genmint.models.shared import store
 
@@ -216,7 +216,7 @@ def test_the_ids_stand_on_the_sheet(tmp_path):
 def test_the_strip_has_the_clips_of_both_in_turn(tmp_path):
     clips = np.stack([np.full(4, level, dtype=np.int16) for level in (1, 2, 3)])
     grids = np.zeros((3, 1, 4, 4), dtype=np.uint8)
-    one = Probe(("d/1/u4/0", "d/1/u4/1", "d/1/u4/2"), grids=grids, clips=clips, rate=10)
+    one = ProbeOutput(("d/1/u4/0", "d/1/u4/1", "d/1/u4/2"), grids=grids, clips=clips, rate=10)
     other = replace(one, clips=10 * clips)
     write_sheet(tmp_path, "both", [("a", one), ("b", other)])
     with wave.open(str(tmp_path / "both.wav")) as stream:
@@ -225,7 +225,7 @@ def test_the_strip_has_the_clips_of_both_in_turn(tmp_path):
 
 
 def test_the_text_has_prompt_and_both_answers(tmp_path):
-    one = Probe(("d/1/x1",), prompts=("Once upon",), texts=(" a time",))
+    one = ProbeOutput(("d/1/x1",), prompts=("Once upon",), texts=(" a time",))
     write_sheet(tmp_path, "both", [("old", one), ("new", replace(one, texts=(" a mat",)))])
     found = (tmp_path / "both.txt").read_text()
     assert found.index("old") < found.index(" a time") < found.index("new") < found.index(" a mat")

@@ -136,7 +136,7 @@ def _check(workshop, what, log, expected):
         assert len(versions) == 5, what
         valid = [e for e in entries.entries(client, "tiny", load_key(workshop.project)) if e.valid]
         assert [entry.version for entry in valid] == ["1", "2", number], what
-        assert all(entry.settled for entry in valid), what
+        assert all(entry.finalised for entry in valid), what
 
 
 @pytest.mark.parametrize(("seed", "count"), REPROS)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from genmint.common.errors import ConfigError
-from genmint.flow.adoption import adopt
+from genmint.flow.adoption import copy_sources
 from genmint.flow.checkout import checked_out, override
 
 
@@ -33,7 +33,7 @@ def own(repository):
 
         def adopted(self, path, base, fresh=(), **options):
             with checked_out(repository.project, base, "run") as checkout:
-                adopt(repository.project, checkout, override(checkout, {}), fresh, **options)
+                copy_sources(repository.project, checkout, override(checkout, {}), fresh, **options)
                 target = checkout.root / path
                 if target.is_file():
                     return target.read_text()

@@ -12,11 +12,11 @@ from tests.unmounted import Unmounted
 from genmint.common.dvc_config import cache_dir, has_remote
 from genmint.common.errors import ConfigError, TemporaryError
 from genmint.data.ingestion.folder import Folder
-from genmint.flow.adoption import adopt, adopt_each
+from genmint.flow.adoption import adopt_each, copy_sources
 from genmint.flow.checkout import checked_out, override
 from genmint.flow.publish import gather_results, publish
-from genmint.flow.revision import resolve
-from genmint.flow.stage import Crew, reproduce
+from genmint.flow.revision import resolve_revision
+from genmint.flow.stage import ProcessGroup, reproduce
 
 STAGES = [
     *("ingest@d", "prepare@d", "reference@d"),
@@ -25,14 +25,14 @@ STAGES = [
 
 
 def test_uncommitted_changes_are_refused_by_name(repository):
-    committed = resolve(repository.project, "HEAD", ignore_uncommitted=False)
+    committed = resolve_revision(repository.project, "HEAD", ignore_uncommitted=False)
     (repository.root / "params.yaml").write_text("other: 1\n")
     with pytest.raises(ConfigError, match=r"would not be trained: params\.yaml\. Commit them, or"):
-        resolve(repository.project, "HEAD", ignore_uncommitted=False)
-    assert resolve(repository.project, "main", ignore_uncommitted=True) == committed
+        resolve_revision(repository.project, "HEAD", ignore_uncommitted=False)
+    assert resolve_revision(repository.project, "main", ignore_uncommitted=True) == committed
     repository.git("add", "-A")
     with pytest.raises(ConfigError, match=r"params\.yaml"):
-        resolve(repository.project, "HEAD", ignore_uncommitted=False)
+        resolve_revision(repository.project, "HEAD", ignore_uncommitted=False)
 
 
 def test_what_dvc_writes_and_what_git_does_not_track_is_no_change(repository):
@@ -40,12 +40,12 @@ def test_what_dvc_writes_and_what_git_does_not_track_is_no_change(repository):
     repository.commit()
     (repository.root / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
     (repository.root / "notes.txt").write_text("mine")
-    resolve(repository.project, "HEAD", ignore_uncommitted=False)
+    resolve_revision(repository.project, "HEAD", ignore_uncommitted=False)
 
 
 def test_a_revision_that_is_not_there_is_named(repository):
     with pytest.raises(ConfigError, match="no revision 'nowhere'"):
-        resolve(repository.project, "nowhere", ignore_uncommitted=False)
+        resolve_revision(repository.project, "nowhere", ignore_uncommitted=False)
 
 
 def test_the_users_tree_index_and_branch_are_the_same_to_the_byte(repository):
@@ -60,7 +60,7 @@ def test_the_users_tree_index_and_branch_are_the_same_to_the_byte(repository):
     index = (repository.root / ".git" / "index").read_bytes()
     with checked_out(home, base, "run") as checkout:
         override(checkout, {"models.a.steps": 20})
-        reproduce(checkout, STAGES, crew=Crew(), say=print)
+        reproduce(checkout, STAGES, process_group=ProcessGroup(), say=print)
         gather_results(checkout, ["a", "b"])
         assert publish(home, checkout, base, "run", "retrain", models=["a", "b"])
     assert repository.fingerprint() == before
@@ -78,7 +78,7 @@ def test_it_shares_the_cache_and_knows_the_remote(repository, tmp_path):
     with checked_out(repository.project, base, "run") as checkout:
         assert cache_dir(checkout.root) == repository.root / ".dvc" / "cache"
         assert has_remote(checkout.root)
-        reproduce(checkout, ["ingest@d"], crew=Crew(), say=print)
+        reproduce(checkout, ["ingest@d"], process_group=ProcessGroup(), say=print)
         subprocess.run([sys.executable, "-m", "dvc", "push", "-q"], cwd=checkout.root, check=True)
     assert list(remote.rglob("*"))
     assert [path for path in (repository.root / ".dvc" / "cache").rglob("*") if path.is_file()]
@@ -198,7 +198,7 @@ def test_a_folder_that_was_never_added_comes_along_and_gets_a_pointer(repository
     mode = (folder / "1.png").stat().st_mode
     with checked_out(repository.project, base, "run") as checkout:
         params = override(checkout, {})
-        assert adopt(repository.project, checkout, params, ()) == ["data/own/things.dvc"]
+        assert copy_sources(repository.project, checkout, params, ()) == ["data/own/things.dvc"]
         assert (checkout.root / "data/own/things/1.png").read_bytes() == b"one"
         published = publish(repository.project, checkout, base, "run", "retrain", models=[])
     assert "data/own/things.dvc" in repository.git("ls-tree", "-r", "--name-only", published.branch)
@@ -212,14 +212,14 @@ def test_a_folder_that_was_added_is_as_committed_unless_fresh(repository):
     (folder / "2.png").write_bytes(b"two")
     for fresh, files in (((), ["1.png"]), (("d",), ["1.png", "2.png"])):
         with checked_out(repository.project, base, "run") as checkout:
-            adopt(repository.project, checkout, override(checkout, {}), fresh)
+            copy_sources(repository.project, checkout, override(checkout, {}), fresh)
             there = checkout.root / "data/own/things"
             assert sorted(path.name for path in there.iterdir()) == files
     with (
         checked_out(repository.project, base, "run") as checkout,
         pytest.raises(ConfigError, match="no data set 'e'"),
     ):
-        adopt(repository.project, checkout, override(checkout, {}), ("e",))
+        copy_sources(repository.project, checkout, override(checkout, {}), ("e",))
 
 
 def test_a_source_that_cannot_be_had_stops_no_other(repository):
@@ -295,7 +295,7 @@ def test_data_in_a_submodule_are_in_the_checkout_as_the_user_has_them(
     shutil.rmtree(with_submodule.root)
     before = repository.fingerprint()
     with checked_out(repository.project, base, "run") as checkout:
-        assert adopt(repository.project, checkout, override(checkout, {}), ()) == []
+        assert copy_sources(repository.project, checkout, override(checkout, {}), ()) == []
         for tree in (repository.root, checkout.root):
             found = Folder((tree / path).resolve(), False, tuple).listing((".png",), "image")
             assert "2.png" in {name.rpartition("/")[2] for name in found.paths}
@@ -322,10 +322,10 @@ def test_files_of_a_submodule_that_are_not_committed_are_refused_by_name(
         checked_out(repository.project, base, "run") as checkout,
         pytest.raises(ConfigError, match=message),
     ):
-        adopt(repository.project, checkout, override(checkout, {}), ())
+        copy_sources(repository.project, checkout, override(checkout, {}), ())
     (repository.root / "data/own/things/images/1.png").write_bytes(b"changed")
     with pytest.raises(ConfigError, match="would not be trained: data/own/things"):
-        resolve(repository.project, "HEAD", ignore_uncommitted=False)
+        resolve_revision(repository.project, "HEAD", ignore_uncommitted=False)
 
 
 def test_a_submodule_without_the_recorded_commit_is_named(repository, with_submodule):

@@ -6,7 +6,7 @@ import pytest
 
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.flow.graph import Unit, read_graph, stages_for, units, weights
-from genmint.flow.stage import Crew
+from genmint.flow.stage import ProcessGroup
 
 GRAPH = {
     "gate@a": ["evaluate@a"],
@@ -64,7 +64,7 @@ def test_every_unit_comes_after_those_that_it_needs():
 
 
 def test_dvc_is_asked(repository):
-    graph = read_graph(repository.project, Crew())
+    graph = read_graph(repository.project, ProcessGroup())
     assert graph["evaluate@b"] == ["reference@d", "train@b"]
     assert graph["ingest@d"] == []
 
@@ -72,7 +72,7 @@ def test_dvc_is_asked(repository):
 def test_a_damaged_dvc_yaml_is_named(repository):
     (repository.root / "dvc.yaml").write_text("stages: [")
     with pytest.raises(GenmintError, match=r"dvc\.yaml: DVC cannot read"):
-        read_graph(repository.project, Crew())
+        read_graph(repository.project, ProcessGroup())
 
 
 def test_a_unit_weighs_what_the_longest_model_that_waits_for_it_takes():

@@ -15,14 +15,14 @@ FLOW = """\
 from pathlib import Path
 from genmint.flow.checkout import checked_out, override
 from genmint.flow.publish import publish
-from genmint.flow.revision import resolve
-from genmint.flow.stage import Crew, reproduce
+from genmint.flow.revision import resolve_revision
+from genmint.flow.stage import ProcessGroup, reproduce
 from genmint.common.project import Project
 home = Project(Path({home!r}))
-commit = resolve(home, "HEAD", ignore_uncommitted=False)
+commit = resolve_revision(home, "HEAD", ignore_uncommitted=False)
 with checked_out(home, commit, "run") as checkout:
     override(checkout, {{"models.a.steps": 20}})
-    reproduce(checkout, ["ingest@d"], crew=Crew(), say=print)
+    reproduce(checkout, ["ingest@d"], process_group=ProcessGroup(), say=print)
     print(publish(home, checkout, commit, "run", "retrain", models=[]))
 """
 WHO = {

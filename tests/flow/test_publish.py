@@ -7,10 +7,10 @@ import pytest
 from genmint.common.errors import GenmintError, TemporaryError
 from genmint.common.programs import run_dvc
 from genmint.common.project import Project
-from genmint.flow.adoption import adopt
+from genmint.flow.adoption import copy_sources
 from genmint.flow.checkout import checked_out, override
 from genmint.flow.publish import gather_results, publish, record
-from genmint.flow.stage import Crew, reproduce
+from genmint.flow.stage import ProcessGroup, reproduce
 
 DATA = ["ingest@d", "prepare@d", "reference@d"]
 MODELS = {name: [f"{verb}@{name}" for verb in ("train", "evaluate", "gate")] for name in "ab"}
@@ -25,7 +25,7 @@ def retrain(repository, name, order=None, **overrides):
             run_dvc(checkout, "repro", "--quiet")
         else:
             for stages in (DATA, *(MODELS[model] for model in order)):
-                reproduce(checkout, stages, crew=Crew(), say=print)
+                reproduce(checkout, stages, process_group=ProcessGroup(), say=print)
         gather_results(checkout, ["a", "b"])
         return publish(
             repository.project, checkout, base, name, f"retrain {name}", models=["a", "b"]
@@ -56,7 +56,7 @@ def test_dvc_still_runs_on_the_branch(repository):
     outcomes = reproduce(
         repository.project,
         [*DATA, *MODELS["a"]],
-        crew=Crew(),
+        process_group=ProcessGroup(),
         say=print,
         force=["ingest", "prepare", "reference", "train", "evaluate", "gate"],
     )
@@ -146,7 +146,7 @@ def test_whoever_gets_the_branch_can_pull_own_data_that_only_this_machine_had(
         )
     base = repository.commit("own data")
     with checked_out(repository.project, base, "one") as checkout:
-        adopt(repository.project, checkout, override(checkout, {}), ())
+        copy_sources(repository.project, checkout, override(checkout, {}), ())
         run_dvc(checkout, "repro", "--quiet")
         gather_results(checkout, ["a"])
         published = publish(repository.project, checkout, base, "one", "retrain", models=["a"])
@@ -192,6 +192,6 @@ def test_inputs_that_the_lock_lacks_are_no_inputs(repository, monkeypatch):
     monkeypatch.setattr("genmint.flow.publish._LOCK_SECONDS", 0.2)
     base = repository.git("rev-parse", "main")
     with checked_out(repository.project, base, "run") as checkout:
-        reproduce(checkout, ["ingest@d"], crew=Crew(), say=print)
+        reproduce(checkout, ["ingest@d"], process_group=ProcessGroup(), say=print)
         with pytest.raises(GenmintError, match="lacks prepare@d"):
             record(checkout, "inputs", with_stages=["ingest@d", "prepare@d"])

@@ -3,7 +3,7 @@
 import pytest
 
 from genmint.common.errors import ConfigError, TemporaryError
-from genmint.flow.revision import described, resolve
+from genmint.flow.revision import described, resolve_revision
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def clone(repository, tmp_path):
 
 
 def found(clone, revision):
-    return resolve(clone.project, revision, ignore_uncommitted=False)
+    return resolve_revision(clone.project, revision, ignore_uncommitted=False)
 
 
 @pytest.mark.parametrize(

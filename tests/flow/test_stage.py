@@ -6,14 +6,14 @@ import time
 import pytest
 
 from genmint.common.errors import ConfigError, DataError, GenmintError, RegistryUnreachableError
-from genmint.flow.stage import Crew, StageError, heals, reproduce
+from genmint.flow.stage import ProcessGroup, StageError, is_transient, reproduce
 
 UP_TO_TRAIN = ["ingest@d", "prepare@d", "train@a"]
 
 
 def do(repository, stages, **how):
-    crew = how.pop("crew", None) or Crew()
-    return reproduce(repository.project, stages, crew=crew, say=print, **how)
+    process_group = how.pop("process_group", None) or ProcessGroup()
+    return reproduce(repository.project, stages, process_group=process_group, say=print, **how)
 
 
 def results(outcomes):
@@ -63,12 +63,14 @@ def test_what_failed_is_said_and_whether_it_may_heal(repository, train, says, ag
     with pytest.raises(StageError, match=says) as caught:
         do(repository, UP_TO_TRAIN)
     assert caught.value.stage == "train@a"
-    assert heals(caught.value) is again
+    assert is_transient(caught.value) is again
 
 
 def test_errors_of_ours_that_heal_are_those_of_lock_network_and_tracker():
-    assert heals(RegistryUnreachableError("x"))
-    assert not any(heals(kind("x")) for kind in (GenmintError, ConfigError, DataError, ValueError))
+    assert is_transient(RegistryUnreachableError("x"))
+    assert not any(
+        is_transient(kind("x")) for kind in (GenmintError, ConfigError, DataError, ValueError)
+    )
 
 
 def test_side_by_side_in_one_checkout_none_is_lost(repository):
@@ -128,15 +130,15 @@ def test_where_nothing_may_train_dvc_still_finds_what_is_cached(repository):
 
 def test_an_ended_crew_ends_its_stages_and_starts_no_more(repository):
     repository.write_stages(a="touch begun && sleep 300")
-    crew = Crew()
+    process_group = ProcessGroup()
     do(repository, ["ingest@d", "prepare@d"])
-    ending = threading.Timer(0.1, crew.end)
+    ending = threading.Timer(0.1, process_group.end)
 
     def say(line):
         if line.startswith("Running stage 'train@a'"):
             ending.start()
 
     with pytest.raises(StageError):
-        reproduce(repository.project, ["train@a"], crew=crew, say=say)
+        reproduce(repository.project, ["train@a"], process_group=process_group, say=say)
     with pytest.raises(GenmintError, match="the flow is ending"):
-        do(repository, ["train@b"], crew=crew)
+        do(repository, ["train@b"], process_group=process_group)

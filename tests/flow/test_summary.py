@@ -4,18 +4,18 @@ import base64
 
 from genmint.common.project import Project
 from genmint.flow.publish import Published
-from genmint.flow.stage import Outcome
-from genmint.flow.summary import Night, Verdict, page
+from genmint.flow.stage import StageOutcome
+from genmint.flow.summary import FlowResult, ModelResult, flow_page
 
 
-def night(**changed):
-    made = Night("c" * 40)
-    made.outcomes = [Outcome("prepare@d", "cached", 0.5), Outcome("train@a", "ran", 12.3),
-                     Outcome("train@b", "cached", 1.0)]  # fmt: skip
+def result(**changed):
+    made = FlowResult("c" * 40)
+    made.outcomes = [StageOutcome("prepare@d", "cached", 0.5), StageOutcome("train@a", "ran", 12.3),
+                     StageOutcome("train@b", "cached", 1.0)]  # fmt: skip
     made.where = {"a": "host-1, gpu-0"}
     made.verdicts = [
-        Verdict("a", "promoted", "better | than\nbefore", "2", "1", "2"),
-        Verdict("b", "is champion", "nothing moves", "1", "1", "1"),
+        ModelResult("a", "promoted", "better | than\nbefore", "2", "1", "2"),
+        ModelResult("b", "is champion", "nothing moves", "1", "1", "1"),
     ]
     for name, value in changed.items():
         setattr(made, name, value)
@@ -23,31 +23,31 @@ def night(**changed):
 
 
 def test_the_headline_tells_what_was_trained_and_who_is_new():
-    assert night().headline() == "trained a; new champion: a"
-    nothing = night(outcomes=[Outcome("train@a", "unchanged", 0.1)], verdicts=[])
+    assert result().headline() == "trained a; new champion: a"
+    nothing = result(outcomes=[StageOutcome("train@a", "unchanged", 0.1)], verdicts=[])
     assert nothing.headline() == "nothing changed, so nothing was trained"
-    failed = night(verdicts=[], failures={"b": "no"}).headline()
+    failed = result(verdicts=[], failures={"b": "no"}).headline()
     assert failed == "trained a; failed: b"
 
 
 def test_the_page_has_verdicts_stages_places_and_links(tmp_path):
-    text = page(night(), Project(tmp_path), "http://tracker:5000")
+    text = flow_page(result(), Project(tmp_path), "http://tracker:5000")
     link = "[a](http://tracker:5000/#/models/a/versions/2)"
     assert f"| {link} | promoted | version 1 | version 2 | better \\| than before |" in text
     assert "| train@a | ran | 12.3 | host-1, gpu-0 |" in text
     assert "| prepare@d | cached | 0.5 |  |" in text
     # A file is no place to click on.
-    assert "](sqlite" not in page(night(), Project(tmp_path), "sqlite:///mlflow.db")
+    assert "](sqlite" not in flow_page(result(), Project(tmp_path), "sqlite:///mlflow.db")
 
 
 def test_where_the_results_are_and_what_failed(tmp_path):
     published = Published("retrain/x", "d" * 40, "origin", new=True)
-    text = page(night(published=published, failures={"b": "bad row"}), Project(tmp_path), "")
+    text = flow_page(result(published=published, failures={"b": "bad row"}), Project(tmp_path), "")
     assert "results on branch `retrain/x`, pushed to origin" in text
     assert "- b: **failed**: bad row" in text
     known = Published("retrain/x", "d" * 40, None, new=False)
-    assert "an earlier flow made the very same" in page(
-        night(published=known), Project(tmp_path), ""
+    assert "an earlier flow made the very same" in flow_page(
+        result(published=known), Project(tmp_path), ""
     )
 
 
@@ -56,6 +56,6 @@ def test_sheets_are_in_the_page_itself_unless_they_are_huge(tmp_path):
     for name, size in (("a", 10), ("b", 1_000_000)):
         project.samples(name).mkdir(parents=True)
         (project.samples(name) / "sheet.png").write_bytes(b"p" * size)
-    text = page(night(), project, "")
+    text = flow_page(result(), project, "")
     assert f"![a](data:image/png;base64,{base64.b64encode(b'p' * 10).decode()})" in text
     assert "![b]" not in text

@@ -12,7 +12,7 @@ from genmint.common.programs import run_dvc
 from genmint.flow import transfer
 from genmint.flow.checkout import checked_out
 from genmint.flow.publish import record
-from genmint.flow.stage import Crew, StageError, reproduce
+from genmint.flow.stage import ProcessGroup, StageError, reproduce
 from genmint.flow.worker import Order, fulfil
 
 DATA = ["ingest@d", "prepare@d", "reference@d"]
@@ -51,18 +51,20 @@ def test_the_workers_clone_trains_and_the_flows_restores(clones):
     home, worker = clones
     base = home.git("rev-parse", "HEAD")
     with checked_out(home.project, base, "run") as checkout:
-        reproduce(checkout, DATA, crew=Crew(), say=print)
+        reproduce(checkout, DATA, process_group=ProcessGroup(), say=print)
         commit = record(checkout, "inputs", with_stages=DATA)
         transfer.offer(home.project, checkout, commit, DATA, REF)
         order = Order("a", commit, REF, transfer.cache_token(home.project))
-        outcomes = fulfil(worker.project, order, "far-a", Crew(), print)
+        outcomes = fulfil(worker.project, order, "far-a", ProcessGroup(), print)
         assert {outcome.stage: outcome.result for outcome in outcomes} == dict.fromkeys(
             MODEL, "ran"
         )
         with pytest.raises(StageError):
-            reproduce(checkout, MODEL, crew=Crew(), say=print, may_train=False)
+            reproduce(checkout, MODEL, process_group=ProcessGroup(), say=print, may_train=False)
         transfer.take_back(checkout)
-        found = reproduce(checkout, MODEL, crew=Crew(), say=print, may_train=False, pull=True)
+        found = reproduce(
+            checkout, MODEL, process_group=ProcessGroup(), say=print, may_train=False, pull=True
+        )
         assert {outcome.result for outcome in found} == {"cached"}
         assert (checkout.root / "models" / "a").read_text() == "one\n"
     assert list((worker.root / ".genmint" / "checkouts").iterdir()) == []
@@ -75,11 +77,11 @@ def test_a_worker_without_the_commit_or_the_cache_says_what_it_needs(repository,
     base = repository.commit()
     order = Order("a", base, REF, "another cache")
     with pytest.raises(ConfigError, match="nor a git remote to fetch it from"):
-        fulfil(worker.project, order, "far-a", Crew(), print)
+        fulfil(worker.project, order, "far-a", ProcessGroup(), print)
     with pytest.raises(ConfigError, match="shares no DVC cache with the flow"):
-        fulfil(repository.project, order, "far-a", Crew(), print)
+        fulfil(repository.project, order, "far-a", ProcessGroup(), print)
     with pytest.raises(ConfigError, match="has no model 'c'"):
-        fulfil(repository.project, Order("c", base, REF, "x"), "far-c", Crew(), print)
+        fulfil(repository.project, Order("c", base, REF, "x"), "far-c", ProcessGroup(), print)
 
 
 def test_a_remote_that_does_not_have_it_may_have_it_later(clones):
@@ -87,7 +89,7 @@ def test_a_remote_that_does_not_have_it_may_have_it_later(clones):
     (home.root / "new.txt").write_text("new")
     order = Order("a", home.commit(), REF, "another cache")
     with pytest.raises(TemporaryError, match="git fetch"):
-        fulfil(worker.project, order, "far-a", Crew(), print)
+        fulfil(worker.project, order, "far-a", ProcessGroup(), print)
 
 
 def test_without_remotes_nothing_is_offered(repository):
@@ -139,7 +141,7 @@ def test_a_remote_over_http_gives_data_and_is_refused_before_anything_trains(clo
         run_dvc(each.project, "remote", "modify", "shared", "url", address)
     base = home.commit()
     with checked_out(home.project, base, "run") as checkout:
-        reproduce(checkout, DATA, crew=Crew(), say=print)
+        reproduce(checkout, DATA, process_group=ProcessGroup(), say=print)
         commit = record(checkout, "inputs", with_stages=DATA)
         web.read_only = True
         with pytest.raises(TemporaryError, match=r"`dvc push` failed .*405"):
@@ -149,7 +151,7 @@ def test_a_remote_over_http_gives_data_and_is_refused_before_anything_trains(clo
         order = Order("a", commit, REF, transfer.cache_token(home.project))
         message = f"remote {address} is plain HTTP, over which DVC keeps no run-cache: the flow"
         with pytest.raises(ConfigError, match=message):
-            fulfil(worker.project, order, "far-a", Crew(), print)
+            fulfil(worker.project, order, "far-a", ProcessGroup(), print)
     worker.git("checkout", "-qf", commit)
     run_dvc(worker.project, "pull", "prepare@d")
     assert (worker.root / "data" / "prepared" / "d").read_text() == "one\n"

@@ -10,8 +10,8 @@ from genmint.config import ImageDataset
 from genmint.data import manifest, quarantine
 from genmint.data.ingestion.readers import reader_of
 from genmint.data.prepared import Prepared
-from genmint.drift.state import Shelf, State
-from genmint.evaluation.probe import Probe, read_probe, write_probe
+from genmint.drift.state import DriftState, DriftStore
+from genmint.evaluation.probe import ProbeOutput, read_probe, write_probe
 from genmint.evaluation.recorded import read_evaluation
 from genmint.evaluation.reference import read_reference
 from genmint.promotion import scores
@@ -64,8 +64,8 @@ def _of_the_gate(shop: Workshop) -> list[Target]:
 
 def _of_data(project: Project) -> list[Target]:
     """What stages and drift checks read of a data set."""
-    shelf = Shelf(project, "dots")
-    state = State(baseline="a" * 64, waiting=3).model_dump(mode="json")
+    shelf = DriftStore(project, "dots")
+    state = DriftState(baseline="a" * 64, waiting=3).model_dump(mode="json")
     meta = {
         "dataset": "dots", "kind": "image", "items": {"train": 5, "validation": 1, "test": 1},
         "shape": [1, 4, 4], "labels": ["a", "b"], "files": {"train.npy": "a" * 64},
@@ -104,7 +104,7 @@ def _of_training(project: Project) -> list[Target]:
     history = project.model("tiny") / "history.csv"
     probe = project.root / "probe/probe.npz"
     probe.parent.mkdir()
-    write_probe(probe.parent, Probe(ids=("a",), prompts=("more",), texts=("words",)))
+    write_probe(probe.parent, ProbeOutput(ids=("a",), prompts=("more",), texts=("words",)))
     return [
         Target("history", [history.read_bytes()], file(history, read_history)),
         Target("probe", [probe.read_bytes()], file(probe, read_probe), 2),

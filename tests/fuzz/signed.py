@@ -21,7 +21,7 @@ from genmint.registry.journal_entries import (
     rolled_back,
     to_json,
 )
-from genmint.registry.signature import Signed, folder_of, problem, read
+from genmint.registry.signature import Signed, folder_of, read, signature_problem
 
 
 def journals() -> list[Target]:
@@ -41,7 +41,7 @@ def secrets(folder: Path) -> list[Target]:
         tags = {SIGNATURE_TAG: data.decode(errors="replace")}
         assert folder_of(tags) or read(tags) is not None
         # Whatever was changed of what is signed, no signature holds that was not made for it.
-        if problem(key, "own", "a" * 64, tags) is None:
+        if signature_problem(key, "own", "a" * 64, tags) is None:
             assert read(tags)[0] == signed
 
     def login(data: bytes) -> None:

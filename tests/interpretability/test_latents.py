@@ -4,7 +4,7 @@ from torch import nn
 
 from genmint.config import parse_model
 from genmint.data.views.spec import DataSpec
-from genmint.interpretability.latents import analogies, between, effects, traversal
+from genmint.interpretability.latents import analogies, effects, interpolate, traversal
 from genmint.models.shared.store import build
 
 SPEC = DataSpec(dataset="d", kind="image", view="grid", shape=(1, 4, 4))
@@ -75,7 +75,7 @@ def test_latents_that_tell_most_come_first(vae):
 
 def test_a_vaes_way_is_straight(vae):
     a, b = torch.tensor([[0.0, -1.0, 0.0]]), torch.tensor([[5.0, 3.0, 1.0]])
-    way = between(vae, a, b, 5)
+    way = interpolate(vae, a, b, 5)
     assert way.shape == (1, 5, 1, 4, 4)
     expected = (torch.linspace(-1, 3, 5).sigmoid() * 255).round()
     assert torch.equal(way[0, :, 0, 0, 0].float(), expected)
@@ -87,7 +87,7 @@ def test_a_gans_way_stays_on_the_sphere(gan, monkeypatch):
         gan, "decode", lambda z, **_: seen.append(z) or torch.zeros(len(z), 1, 4, 4)
     )
     a, b = torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([[0.0, 2.0, 0.0]])
-    between(gan, a, b, 7)
+    interpolate(gan, a, b, 7)
     (way,) = seen
     assert torch.allclose(way.norm(dim=1), torch.full((7,), 2.0), atol=1e-4)
     assert torch.allclose(way[[0, -1]], torch.cat([a, b]), atol=1e-4)
@@ -98,7 +98,7 @@ def test_a_gans_way_stays_on_the_sphere(gan, monkeypatch):
 
 def test_ends_in_the_same_direction_are_no_trouble(gan):
     a = torch.tensor([[1.0, 0.0, 0.0]])
-    assert between(gan, a, a, 3).shape == (1, 3, 1, 4, 4)
+    assert interpolate(gan, a, a, 3).shape == (1, 3, 1, 4, 4)
 
 
 class OfLabel(nn.Module):
@@ -114,7 +114,7 @@ def test_items_and_ways_keep_their_label_and_analogies_take_every_one(vae, gan):
         told = build(model.config.model_copy(update={"conditional": True}), spec)
         told.decoder = told.generator = OfLabel()
         a, b = torch.ones(2, 3), torch.tensor([[-1.0, 2.0, 0.0], [1.0, 0.0, -3.0]])
-        way = between(told, a, b, 5, labels=torch.tensor([0, 1]))
+        way = interpolate(told, a, b, 5, labels=torch.tensor([0, 1]))
         assert [row.unique().numel() for row in way] == [1, 1]
         assert int(way[0].max()) < 128 < int(way[1].min())
         grid = analogies(told, torch.zeros(3, 3))

@@ -194,7 +194,7 @@ def test_a_version_that_genmint_did_not_make_is_unknown_throughout(repository, t
     assert evaluation is None
     links = {"signature", "run", "commit", "stages", "validation", "gate"}
     assert set(found.unknown) == links
-    lineage.show(found)
+    lineage.print_lineage(found)
     shown = capsys.readouterr().out
     assert shown.count("unknown") == len(found.unknown) + 1  # and its weights
 
@@ -205,7 +205,7 @@ def test_the_tree_has_every_link(repository, tmp_path, capsys):
     repository.promote()
     commit = repository.commit("results")
     found, _ = repository.trace(tmp_path)
-    lineage.show(found)
+    lineage.print_lineage(found)
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for said in (
         "tiny version 1 (champion)", found.weights[:12], found.run["id"], commit[:12],

@@ -2,8 +2,8 @@
 
 import pytest
 
-from genmint.decision.comparison import Comparison, Ruling
-from genmint.promotion.decision import decide
+from genmint.decision.comparison import ChampionComparison, Comparison
+from genmint.promotion.decision import decide_promotion
 from genmint.registry.journal_entries import Entry, RegistryState
 from genmint.registry.versions import Version
 
@@ -13,13 +13,13 @@ def version(number, weights, grounds="g"):
 
 
 def entry(number, version, weights, kind="promotion", **more):
-    more = {"grounds": "g", "time": "", "user": "", **more}
+    more = {"gate_inputs": "g", "time": "", "user": "", **more}
     return Entry(number, True, True, kind, version, None, "a reason", weights=weights, **more)
 
 
 def ruling(better):
     test = Comparison(better=better, confidence=0.95, contrasts=())
-    return Ruling(champion="1", test=test, confirmation=None)
+    return ChampionComparison(champion="1", test=test, confirmation=None)
 
 
 def not_asked(_):
@@ -32,23 +32,26 @@ SECOND = RegistryState(written=(entry(1, "1", "old"),), champion="1")
 
 
 def test_the_first_needs_no_comparison():
-    decision = decide(FIRST, None, CHALLENGER, not_asked, dry=False)
+    decision = decide_promotion(FIRST, None, CHALLENGER, not_asked, dry=False)
     assert (decision.verdict, decision.alias) == ("promoted", "champion")
     assert decision.reason == "passed its gate, and there was no champion"
 
 
 def test_the_champion_itself_is_no_challenger():
-    decision = decide(SECOND, CHAMPION, version("2", "old"), not_asked, dry=False)
+    decision = decide_promotion(SECOND, CHAMPION, version("2", "old"), not_asked, dry=False)
     assert (decision.verdict, decision.alias) == ("is champion", "none")
 
 
 def test_what_was_rolled_back_is_not_compared_again_unless_its_gate_decides_anew():
-    left = entry(3, "1", "old", kind="rollback", left="2", left_weights="new", left_grounds="g")
+    left = entry(3, "1", "old", kind="rollback", left="2", left_weights="new", left_gate_inputs="g")
     back = RegistryState(written=(entry(1, "1", "old"), entry(2, "2", "new"), left), champion="1")
-    decision = decide(back, CHAMPION, CHALLENGER, not_asked, dry=False)
+    decision = decide_promotion(back, CHAMPION, CHALLENGER, not_asked, dry=False)
     assert (decision.verdict, decision.alias) == ("rolled back", "keep")
     anew = version("2", "new", grounds="others")
-    assert decide(back, CHAMPION, anew, lambda _: ruling(True), dry=False).verdict == "promoted"
+    assert (
+        decide_promotion(back, CHAMPION, anew, lambda _: ruling(True), dry=False).verdict
+        == "promoted"
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,7 +64,7 @@ def test_what_was_rolled_back_is_not_compared_again_unless_its_gate_decides_anew
 )
 def test_the_comparison_decides(found, verdict, alias):
     asked = []
-    decision = decide(
+    decision = decide_promotion(
         SECOND, CHAMPION, CHALLENGER, lambda champion: asked.append(champion) or found, dry=False
     )
     assert (decision.verdict, decision.alias) == (verdict, alias)
@@ -72,7 +75,7 @@ def test_the_comparison_decides(found, verdict, alias):
 @pytest.mark.parametrize("found", [ruling(True), ruling(False), "another shape"])
 def test_a_dry_run_changes_no_alias(champion, found):
     registry_state = FIRST if champion is None else SECOND
-    decision = decide(registry_state, champion, CHALLENGER, lambda _: found, dry=True)
+    decision = decide_promotion(registry_state, champion, CHALLENGER, lambda _: found, dry=True)
     assert decision.alias == "keep"
     assert decision.verdict != "promoted"
     if champion is None or found == ruling(True):

@@ -139,7 +139,7 @@ def test_weights_that_are_replaced_meanwhile_are_not_registered(workshop, monkey
     other = workshop.root.parent / "other"
     shutil.copytree(workshop.root, other)
     type(workshop)(other).make(seed=9, elbo=-99.0, gate=False)
-    real = promotion.verify
+    real = promotion.verified_record
 
     def replace():
         for folder in ("models", "metrics", "samples"):
@@ -154,7 +154,7 @@ def test_weights_that_are_replaced_meanwhile_are_not_registered(workshop, monkey
             replace()
         return record
 
-    monkeypatch.setattr(promotion, "verify", verify)
+    monkeypatch.setattr(promotion, "verified_record", verify)
     assert one(workshop).verdict == "promoted"
     (version,) = client(workshop).search_model_versions("name = 'tiny'")
     assert version.tags["genmint.weights"] == gated

@@ -29,7 +29,7 @@ def test_the_first_that_passes_becomes_champion(workshop):
     assert (outcome.verdict, outcome.version, outcome.exit_code) == ("promoted", "1", 0), outcome
     assert aliases(workshop) == {"champion": "1"}
     (entry,) = entries.entries(client(workshop), "tiny")
-    assert (entry.number, entry.valid, entry.settled) == (1, True, True)
+    assert (entry.number, entry.valid, entry.finalised) == (1, True, True)
     assert (entry.version, entry.previous, entry.kind) == ("1", None, "promotion")
     (version,) = versions(workshop)
     assert version.tags["genmint.weights"] == weights
@@ -377,7 +377,7 @@ def test_a_half_done_move_is_completed(workshop):
     outcome = one(workshop)
     assert (outcome.verdict, outcome.version) == ("is champion", "2"), outcome
     assert aliases(workshop) == {"champion": "2", "previous-champion": "1"}
-    assert entries.entries(store, "tiny")[-1].settled
+    assert entries.entries(store, "tiny")[-1].finalised
 
 
 def test_the_champion_for_a_person_or_a_page(workshop):

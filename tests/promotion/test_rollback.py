@@ -48,7 +48,7 @@ def test_one_step_back(stocked):
     assert aliases(stocked) == ("1", None)
     entry = entries.entries(client(stocked), "tiny")[-1]
     assert (entry.kind, entry.version, entry.left) == ("rollback", "1", "2")
-    assert (entry.valid, entry.settled, entry.reason) == (True, True, "it blurs")
+    assert (entry.valid, entry.finalised, entry.reason) == (True, True, "it blurs")
     assert entry.user == tracking.user()
     assert mark(stocked, "2") == "entry 3: it blurs"
     assert mark(stocked, "1") is None
@@ -174,7 +174,7 @@ def test_a_killed_rollback_is_completed_with_its_mark(stocked, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(journal, "settle", killed)
+        patch.setattr(journal, "apply_journal", killed)
         with pytest.raises(KeyboardInterrupt):
             back(stocked)
     assert aliases(stocked) == ("2", "1")

@@ -5,7 +5,7 @@ import pytest
 from mlflow import MlflowClient
 
 from genmint import tracking
-from genmint.evaluation.probe import PROBE, Probe, write_probe
+from genmint.evaluation.probe import PROBE, ProbeOutput, write_probe
 from genmint.promotion import side_by_side
 from genmint.promotion.promote import promote
 from genmint.registry.registry import Registry
@@ -17,7 +17,7 @@ IDS = tuple(f"dots/20000/z2/{i:03d}" for i in range(6))
 def draw(workshop, seed, **changes):
     """A probe set as evaluate leaves it."""
     grids = np.random.default_rng(seed).integers(0, 256, (6, 1, 4, 4), dtype=np.uint8)
-    probe = Probe(**{"ids": IDS, "grids": grids, **changes})
+    probe = ProbeOutput(**{"ids": IDS, "grids": grids, **changes})
     write_probe(workshop.project.samples("tiny"), probe)
     return probe
 

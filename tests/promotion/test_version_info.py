@@ -1,6 +1,6 @@
 """A version's description says what was asked and found, in the room that a registry has."""
 
-from genmint.decision.comparison import Comparison, Contrast, Ruling
+from genmint.decision.comparison import ChampionComparison, Comparison, Contrast
 from genmint.decision.gate_record import Check, Record
 from genmint.promotion.version_info import compared, description, refusals_in_a_row
 from genmint.registry.registry import Version
@@ -42,7 +42,7 @@ def ruling():
     unknown = Contrast(metric="confident", aim="non-inferior", reason="is missing")
     test = Comparison(better=True, confidence=0.9, contrasts=(found,))
     second = Comparison(better=False, confidence=0.9, contrasts=(found, unknown))
-    return Ruling(champion="3", test=test, confirmation=second)
+    return ChampionComparison(champion="3", test=test, confirmation=second)
 
 
 def versions(*gates):

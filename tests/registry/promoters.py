@@ -34,7 +34,7 @@ def die_before_write(number):
     """Let this process be killed in place of its write `number` to the registry, from 1."""
     seen = 0
 
-    def mortal(write):
+    def stopping(write):
         def written(*arguments, **named):
             nonlocal seen
             seen += 1
@@ -46,7 +46,7 @@ def die_before_write(number):
 
     for name in dir(MlflowClient):
         if name.startswith(WRITING):
-            setattr(MlflowClient, name, mortal(getattr(MlflowClient, name)))
+            setattr(MlflowClient, name, stopping(getattr(MlflowClient, name)))
 
 
 def act(action, root, uri=None, die_at=None):

@@ -21,7 +21,7 @@ from genmint.common.files import sha256_file, sha256_json, write_json
 from genmint.common.project_key import key_file, load_key
 from genmint.common.tags import CONFIRMATION_TAG, SIGNATURE_TAG
 from genmint.promotion import challenge
-from genmint.promotion.key_change import adopt, show
+from genmint.promotion.key_change import adopt, print_signatures
 from genmint.promotion.promote import promote
 from genmint.promotion.reconcile import reconcile
 from genmint.promotion.rollback import rollback
@@ -245,7 +245,7 @@ def test_a_machine_with_another_key_changes_nothing(stocked, client, monkeypatch
     outcome = reconciled(stocked)
     assert outcome.exit_code == 1
     assert champion(client) == "2"
-    assert show(stocked.project, ["tiny"]) == 1
+    assert print_signatures(stocked.project, ["tiny"]) == 1
 
 
 def unsign(client, names):
@@ -257,11 +257,11 @@ def unsign(client, names):
 def test_a_registry_from_before_signatures_is_adopted(stocked, client, capsys):
     unsign(client, ["tiny", "tiny.journal"])
     key_file(stocked.project).unlink()
-    assert show(stocked.project, ["tiny"]) == 1
+    assert print_signatures(stocked.project, ["tiny"]) == 1
     assert "no signing key here; and the registry is not empty" in capsys.readouterr().out
     assert adopt(stocked.project, stocked.params, ["tiny"]) == 0
     assert "tiny: 4 versions and 2 journal entries signed" in capsys.readouterr().out
-    assert show(stocked.project, ["tiny"]) == 0
+    assert print_signatures(stocked.project, ["tiny"]) == 0
     outcome = reconciled(stocked)
     assert (outcome.verdict, outcome.champion) == ("in order", "2"), outcome
     stocked.make(seed=5, elbo=-5.0)

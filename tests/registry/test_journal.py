@@ -39,7 +39,7 @@ def write(versions):
             move = Move(kind="promotion", version=str(version), reason="test", weights=weights)
             entry = entries.append(client, "tiny", registry_state, move, judge)
             if entry is not None:
-                journal.settle(client, "tiny", entry, judge)
+                journal.apply_journal(client, "tiny", entry, judge)
                 break
     return attempts
 
@@ -104,7 +104,7 @@ def append(client, registry_state, version, kind="promotion", **said):
 def move(client, version, kind="promotion", **said):
     entry = append(client, stand(client), version, kind, **said)
     assert entry is not None
-    journal.settle(client, "tiny", entry, judge(client))
+    journal.apply_journal(client, "tiny", entry, judge(client))
 
 
 def test_an_empty_journal_has_no_champion(client):
@@ -221,7 +221,7 @@ def test_a_killed_writers_move_is_completed(client, reached, monkeypatch):
     registry_state = stand(client)
     assert (registry_state.champion, registry_state.by_hand) == ("2", False)
     assert journal.aliases(client, "tiny") == {"champion": "2", "previous-champion": "1"}
-    assert all(entry.settled for entry in entries.entries(client, "tiny"))
+    assert all(entry.finalised for entry in entries.entries(client, "tiny"))
 
 
 def test_reading_writes_nothing(client):
@@ -293,7 +293,7 @@ def test_four_writers_at_once(client, workshop):
     assert [entry.number for entry in written] == list(range(1, len(written) + 1))
     assert sorted(int(entry.version) for entry in valid) == list(range(1, 13))
     assert [entry.previous for entry in valid] == [None, *(e.version for e in valid[:-1])]
-    assert all(entry.settled for entry in valid)
+    assert all(entry.finalised for entry in valid)
     last = valid[-1]
     assert journal.aliases(client, "tiny") == {
         "champion": last.version,

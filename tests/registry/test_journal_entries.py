@@ -12,8 +12,8 @@ from genmint.registry.journal_entries import (
     last_valid,
     line,
     previous,
+    print_entries,
     rolled_back,
-    show,
     to_json,
 )
 
@@ -27,16 +27,16 @@ def written(*moves):
             Entry(
                 number=number,
                 valid=kind != "void",
-                settled=True,
+                finalised=True,
                 kind=kind,
                 version=version,
                 previous=None,
                 reason=f"reason {number}",
                 left=left,
                 weights="" if version is None else f"w{version}",
-                grounds="" if version is None else f"g{version}",
+                gate_inputs="" if version is None else f"g{version}",
                 left_weights="" if left is None else f"w{left}",
-                left_grounds=rest[1] if len(rest) > 1 else f"g{left}",
+                left_gate_inputs=rest[1] if len(rest) > 1 else f"g{left}",
             )
         )
     return entries
@@ -150,7 +150,7 @@ def test_what_was_rolled_back_may_not_return_by_itself(moves, weights, grounds, 
 def test_entries_are_shown_oldest_first(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     known = {"1": "w1", "2": "w2", "3": "w3"}
-    show("tiny", written(*BACK, ("void", "9"), ("override", None, "2")), known)
+    print_entries("tiny", written(*BACK, ("void", "9"), ("override", None, "2")), known)
     lines = capsys.readouterr().out.splitlines()
     rows = [line.split() for line in lines if line.split()[:1] and line.split()[0].isdigit()]
     assert [row[0] for row in rows] == ["1", "2", "3", "4", "5", "6"]
@@ -161,14 +161,14 @@ def test_entries_are_shown_oldest_first(capsys, monkeypatch):
 
 
 def test_an_empty_journal_says_so(capsys):
-    show("tiny", [], {})
+    print_entries("tiny", [], {})
     assert capsys.readouterr().out == "tiny: no entries; nothing was promoted yet\n"
 
 
 def test_markup_in_a_reason_is_text(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     (entry,) = written(("promotion", "1"))
-    show("tiny", [Entry(**{**entry.__dict__, "reason": "[bold]said[/]"})], {"1": "w1"})
+    print_entries("tiny", [Entry(**{**entry.__dict__, "reason": "[bold]said[/]"})], {"1": "w1"})
     assert "[bold]said[/]" in capsys.readouterr().out
 
 
@@ -181,7 +181,7 @@ def test_entries_as_json():
 
 def test_an_entry_whose_version_is_gone_says_so(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
-    show("tiny", written(*UP), {"2": "other", "3": "w3"})
+    print_entries("tiny", written(*UP), {"2": "other", "3": "w3"})
     said = capsys.readouterr().out
     rows = [
         line.split() for line in said.splitlines() if line.split()[:1] and line.split()[0] in "123"

@@ -79,7 +79,7 @@ def check_journal(client, name="tiny"):
     written = entries.entries(client, name)
     assert [entry.number for entry in written] == list(range(1, len(written) + 1))
     valid = [entry for entry in written if entry.valid]
-    assert all(entry.settled for entry in valid)
+    assert all(entry.finalised for entry in valid)
     last = valid[-1]
     expected = {"champion": last.version}
     if last.previous is not None:
@@ -195,7 +195,7 @@ def better(stocked, monkeypatch):
 
 def better_and_registered(stocked, monkeypatch):
     better(stocked, monkeypatch)
-    waiting = promote.Outcome("tiny", "not better", "5", "not now")
+    waiting = promote.PromotionResult("tiny", "not better", "5", "not now")
     with monkeypatch.context() as patch:
         patch.setattr(promote, "_attempt", lambda *_: waiting)
         promote.promote(stocked.project, stocked.params, ["tiny"])

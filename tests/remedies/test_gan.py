@@ -252,11 +252,11 @@ def discriminators_loss(config, seed):
     }
     model._generate = lambda z: near(-0.5)(source) + 0 * model.generator[0].weight.sum()
     for step in range(3):
-        for turn in model.turns():
-            descents[turn.group].clear()
-            loss = model.loss(turn.group, to_bytes(near(0.5)(source)), source, fresh=True)
+        for phase in model.phases():
+            descents[phase.group].clear()
+            loss = model.loss(phase.group, to_bytes(near(0.5)(source)), source, fresh=True)
             loss.value.backward()
-            descents[turn.group].step(step)
+            descents[phase.group].step(step)
     return scalars(model, near(0.5), near(-0.5))["discriminator_loss"]
 
 
@@ -285,11 +285,11 @@ def test_residual_networks_have_a_block_at_each_size_that_learns(block):
     model = made(block("gan", network="residual", hidden=[8, 8]), 1, 8, 8)
     for network in (model.generator, model.discriminator):
         assert sum(isinstance(module, Residual) for module in network.modules()) == 2
-    for turn in model.turns():
+    for phase in model.phases():
         model.zero_grad(set_to_none=True)
         data = to_bytes(noise().normal(64, 1, 8, 8))
-        model.loss(turn.group, data, noise(), fresh=True).value.backward()
-        for module in getattr(model, turn.group).modules():
+        model.loss(phase.group, data, noise(), fresh=True).value.backward()
+        for module in getattr(model, phase.group).modules():
             if isinstance(module, Residual):
                 assert module.body[-1].weight.grad.abs().sum() > 0
 

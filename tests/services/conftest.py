@@ -293,7 +293,7 @@ class Running:
             self.process.kill()
             self.process.wait()
         try:
-            wait_for(lambda: not self.processes(), 60, "the warden kills what is left")
+            wait_for(lambda: not self.processes(), 60, "the watchdog kills what is left")
         except AssertionError:
             print(*self.processes(), self.log.read_text(), sep="\n")
             raise

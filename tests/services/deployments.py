@@ -21,7 +21,7 @@ from prefect.settings import (
 from rich.console import Console
 from tests.services.conftest import free_port, wait_for
 
-from genmint.services import api, declared
+from genmint.services import api, deployment_file
 from genmint.services.deployment import deploy
 
 FLOWS = '''\
@@ -52,8 +52,8 @@ def server(tmp_path_factory):
     env |= {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "genmint.services.mortal", sys.executable, "-m", "prefect",
-             "server", "start", "--port", str(port)],
+            [sys.executable, "-m", "genmint.services.die_with_parent",
+             sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],
             env=env, stdout=log, stderr=log,
         )  # fmt: skip
 
@@ -84,12 +84,14 @@ class Told:
         (self.root / "prefect.yaml").write_text(yaml.safe_dump(text))
 
     def read(self):
-        """As `read_declared`, but in this process, which has imported Prefect already."""
+        """As `read_deployment_file`, but in this process, which has imported Prefect already."""
         self.write()
         file = self.root / "prefect.yaml"
-        project, formerly = declared._check(file, declared.read_yaml(file))
+        project, formerly = deployment_file._check(file, deployment_file.read_yaml(file))
         os.chdir(self.root)
-        return declared._declared(file, project, formerly, asyncio.run(declared._read(file)))
+        return deployment_file._declared(
+            file, project, formerly, asyncio.run(deployment_file._read(file))
+        )
 
     def deploy(self, **options):
         return deploy(self.client, self.read(), **options)

@@ -4,12 +4,12 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 
-from genmint.flow.stage import Outcome
+from genmint.flow.stage import StageOutcome
 from genmint.services.attempts import Attempts, began
 
 pytestmark = pytest.mark.usefixtures("prefect_alone")
 TRAINS, EVALUATES = "Running stage 'train@a':", "Running stage 'evaluate@a':"
-CACHED = [Outcome("train@a", "cached", 1.0), Outcome("evaluate@a", "ran", 2.0)]
+CACHED = [StageOutcome("train@a", "cached", 1.0), StageOutcome("evaluate@a", "ran", 2.0)]
 
 
 @flow(name="retrain")

@@ -3,7 +3,7 @@ import pytest
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.project import Project
 from genmint.services.config import Services
-from genmint.services.servers import environment, orchestration_store
+from genmint.services.servers import orchestration_store, services_environment
 from genmint.services.settings import remove_settings, settings_file, write_settings
 
 
@@ -80,7 +80,7 @@ def test_passwords_stay_with_the_servers(project, monkeypatch):
     monkeypatch.setenv("STORE", "postgresql://me:secret@h/d")
     monkeypatch.setenv("ALERTS", "slack://secret")
     monkeypatch.setenv("PREFECT_WORKER_QUERY_SECONDS", "0.7")
-    env = environment(Services(project))
+    env = services_environment(Services(project))
     assert "secret" not in str(env)
     # PostgreSQL that is started again makes Prefect's server answer 500 meanwhile.
     assert env["PREFECT_CLIENT_RETRY_EXTRA_CODES"] == "500"

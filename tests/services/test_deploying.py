@@ -9,7 +9,7 @@ from prefect.states import AwaitingConcurrencySlot, Crashed, Late, Running
 from tests.services.deployments import PULL, YEARLY, Told, crons, entry, server, told  # noqa: F401 - fixtures
 
 from genmint.common.errors import ConfigError
-from genmint.services import api, declared, watch
+from genmint.services import api, deployment_file, watch
 from genmint.services.deployment import deploy
 
 
@@ -233,7 +233,10 @@ def test_of_a_file_that_is_not_valid_nothing_is_deployed(told, server, what):
     (told.root / "prefect.yaml").write_text(yaml.safe_dump(text))
     env = {**os.environ, "PREFECT_API_URL": server}
     with pytest.raises(ConfigError, match=said) as refused:
-        deploy(told.client, declared.read_declared(told.root, env, told.root / "cache.json"))
+        deploy(
+            told.client,
+            deployment_file.read_deployment_file(told.root, env, told.root / "cache.json"),
+        )
     assert "\n" not in str(refused.value)
     assert told.there() == before
 
@@ -249,7 +252,7 @@ def test_a_crashed_run_whose_deployment_was_removed_is_not_tried_for_ever(told, 
     told.client.set_flow_run_state(runs[1].id, Crashed(), force=True)
     monkeypatch.setattr(watch, "_CRASHED_GRACE_SECONDS", -1)
     said = []
-    watch.Watch(told.client, str(told.root), "x:", resumes=True, say=said.append).look()
+    watch.Watch(told.client, str(told.root), "x:", resumes=True, say=said.append).check()
     names = [told.client.read_flow_run(run.id).state.name for run in runs]
     assert names == ["Crashed", "Resumed"]
     assert any("its deployment was removed" in line for line in said)

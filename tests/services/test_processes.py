@@ -45,8 +45,8 @@ def nap(mark):
 def test_a_killed_parent_takes_a_mortal_with_it(tmp_path):
     code = f"""
         import subprocess, sys, time
-        mortal = [sys.executable, "-m", "genmint.services.mortal"]
-        child = subprocess.Popen([*mortal, sys.executable, "-c", {NAP!r}])
+        start = [sys.executable, "-m", "genmint.services.die_with_parent"]
+        child = subprocess.Popen([*start, sys.executable, "-c", {NAP!r}])
         print(child.pid, flush=True)
         time.sleep(60)
     """
@@ -70,15 +70,15 @@ def test_a_killed_supervisor_leaves_nothing(mark):
     code = f"""
         import subprocess, sys, time
         from pathlib import Path
-        from genmint.services.processes import start_warden
-        start_warden({mark!r}, Path("prefect.toml"))
+        from genmint.services.processes import start_watchdog
+        start_watchdog({mark!r}, Path("prefect.toml"))
         subprocess.Popen([sys.executable, "-c", {NEST!r}], start_new_session=True)
         time.sleep(60)
     """
     supervisor = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)], env={**os.environ, MARK: mark}
     )
-    # The supervisor, the warden, the child and its child.
+    # The supervisor, the cleanup watchdog, the child and its child.
     wait_for_count(mark, 4)
     os.kill(supervisor.pid, signal.SIGKILL)
     supervisor.wait()

@@ -128,7 +128,7 @@ def test_a_recording_of_ten_minutes_enters(data_project):
     found = Prepared(data_project.project.prepared("own"))
     sound, _ = soundfile.read(data_project.folder / "a-0.wav", dtype="int16")
     clips = sound.reshape(-1, 500)
-    parts = splits.cut(len(clips), Shares(0.1, 0.1, 0.05))
+    parts = splits.cut_by_position(len(clips), Shares(0.1, 0.1, 0.05))
     for split in SPLITS:
         wanted = [clips[start:stop] for other, start, stop in parts if other == split]
         np.testing.assert_array_equal(found.array(split), np.concatenate(wanted))
@@ -143,7 +143,7 @@ def test_several_recordings_are_cut_within_each(data_project):
     data_project.block(**AUDIO, windows="all", split="position:file")
     data_project.run()
     found = Prepared(data_project.project.prepared("own"))
-    parts = splits.cut(40, Shares(0.1, 0.1, 0.05))
+    parts = splits.cut_by_position(40, Shares(0.1, 0.1, 0.05))
     for split in SPLITS:
         wanted = [
             clips[start:stop]

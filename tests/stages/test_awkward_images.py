@@ -7,8 +7,8 @@ import pytest
 
 from awkward import images
 from genmint.config import ImageDataset
+from genmint.data.ingestion.final_reader import final_reader
 from genmint.data.ingestion.readers import ImageReader
-from genmint.data.ingestion.settled import settled_reader
 from genmint.data.prepared import Prepared
 
 SPLIT = {"validation": 0.2, "test": 0.2, "confirmation": 0.0}
@@ -47,7 +47,7 @@ def test_what_becomes_of_it(run, reasons, image):
         return
     assert reasons.get(image.name) is None
     dataset = ImageDataset(path="x", **SETTINGS)
-    reader = settled_reader("own", dataset, run.project.manifest("own"))
+    reader = final_reader("own", dataset, run.project.manifest("own"))
     found = reader.load(run.folder / image.name)[0].transpose(1, 2, 0)
     assert found.shape == image.becomes.shape
     assert np.abs(found.astype(int) - image.becomes.astype(int)).max() <= image.within

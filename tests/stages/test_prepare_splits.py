@@ -151,7 +151,7 @@ def test_rare_characters_are_unknown(data_project):
     train = found.array("train")
     assert train[0] == 1
     # One symbol for each `<s>`.
-    parts = splits.cut(2 * half + 1, Shares(0.1, 0.1, 0.05), 64)
+    parts = splits.cut_by_position(2 * half + 1, Shares(0.1, 0.1, 0.05), 64)
     before = [(a, b) for split, a, b in parts if split == "train" and a <= half]
     place = sum(min(b, half) - a + 1 for a, b in before)
     assert np.flatnonzero(train == 0).tolist() == [place]
@@ -180,7 +180,7 @@ def test_a_single_text_is_cut_by_position(data_project):
     data_project.run()
     found = prepared(data_project)
     wanted = dict.fromkeys(SPLITS, "")
-    for split, start, stop in splits.cut(len(text), Shares(0.1, 0.2, 0.05), 64):
+    for split, start, stop in splits.cut_by_position(len(text), Shares(0.1, 0.2, 0.05), 64):
         wanted[split] += "<s>" + text[start:stop]
     for split in SPLITS:
         written = "".join(found.meta.vocabulary[token] for token in found.array(split))

@@ -42,17 +42,17 @@ def test_an_authority_of_ones_own(workshop, fronts, authority, monkeypatch):
     assert "certificate" in str(caught.value)
     reasonable(str(caught.value))
     monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(authority.certificate))
-    assert tracking.check(workshop.project).endswith("answers")
+    assert tracking.check_tracker(workshop.project).endswith("answers")
     monkeypatch.delenv("MLFLOW_TRACKING_SERVER_CERT_PATH")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.certificate))
-    assert tracking.check(workshop.project).endswith("answers")
+    assert tracking.check_tracker(workshop.project).endswith("answers")
 
 
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 def test_an_unverified_server(workshop, fronts, authority, monkeypatch):
     fronts(authority=authority)
     monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
-    assert tracking.check(workshop.project).endswith("answers")
+    assert tracking.check_tracker(workshop.project).endswith("answers")
     monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(authority.certificate))
     with pytest.raises(ConfigError, match="are both set"):
         tracking.connect(workshop.project)
@@ -67,7 +67,7 @@ def test_a_client_certificate(workshop, fronts, authority, tmp_path, monkeypatch
         with pytest.raises(RegistryError, match="set MLFLOW_TRACKING_CLIENT_CERT_PATH to"):
             tracking.connect(workshop.project)
     monkeypatch.setenv("MLFLOW_TRACKING_CLIENT_CERT_PATH", str(authority.issue("client")))
-    assert tracking.check(workshop.project).endswith("answers")
+    assert tracking.check_tracker(workshop.project).endswith("answers")
 
 
 @pytest.mark.parametrize("which", ["SERVER", "CLIENT"])
@@ -128,7 +128,7 @@ def test_no_proxy_leads_to_this_machine(workshop, fronts, forward, monkeypatch, 
     if said is not None:
         monkeypatch.setenv("NO_PROXY", said)
     front = fronts()
-    assert tracking.check(workshop.project).endswith("answers")
+    assert tracking.check_tracker(workshop.project).endswith("answers")
     assert front.asked
     assert forward.asked == []
     assert (said or "").split(",")[0] in os.environ["NO_PROXY"]

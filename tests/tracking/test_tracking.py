@@ -74,7 +74,7 @@ def test_a_named_server_comes_before_the_embedded_store(workshop, monkeypatch):
 
 def test_asking_where_the_tracker_is_creates_nothing(workshop):
     (workshop.root / "mlflow.db").unlink()
-    assert "not created yet" in tracking.check(workshop.project)
+    assert "not created yet" in tracking.check_tracker(workshop.project)
     assert not (workshop.root / "mlflow.db").exists()
 
 

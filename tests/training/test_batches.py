@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from genmint.common.errors import DataError
 from genmint.data.views.spec import DataSpec
-from genmint.training.batches import Grids, Items, Shuffled, Stream, batches
+from genmint.training.batches import Grids, SequenceBatches, Shuffled, Stream, batches
 from genmint.training.distributed import Ranks
 
 
@@ -54,7 +54,7 @@ def test_grids_stay_in_eight_bits_and_count_epochs():
 
 def test_items_are_walked_through_in_pieces():
     data = torch.arange(6 * 10).view(6, 10).to(torch.uint8)
-    pieces = take(Items(data, Shuffled(6, 3, generator()), 4, 99), 6)
+    pieces = take(SequenceBatches(data, Shuffled(6, 3, generator()), 4, 99), 6)
     assert [piece.fresh for piece in pieces] == [True, False, False] * 2
     assert [piece.data.shape[1] for piece in pieces] == [5, 5, 3] * 2
     assert [piece.amount for piece in pieces] == [12, 12, 6] * 2

@@ -8,7 +8,12 @@ import torch
 
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.training import checkpoints
-from genmint.training.checkpoints import Checkpoint, first_difference, interval, unfinished
+from genmint.training.checkpoints import (
+    Checkpoint,
+    checkpoint_seconds,
+    first_difference,
+    unfinished,
+)
 
 ABOUT = {"model": {"latent": 2, "optimiser": {"lr": 0.1}}, "code": "abc", "seed": 0}
 STATE = {"now": {"weight": torch.arange(300.0), "step": 7}, "recoveries": []}
@@ -273,13 +278,13 @@ def test_it_is_due_after_the_interval(folder, monkeypatch):
 
 def test_the_interval_is_30_seconds_unless_it_is_set(monkeypatch):
     monkeypatch.delenv("GENMINT_CHECKPOINT_SECONDS", raising=False)
-    assert interval() == 30
+    assert checkpoint_seconds() == 30
     monkeypatch.setenv("GENMINT_CHECKPOINT_SECONDS", "0")
-    assert interval() == 0
+    assert checkpoint_seconds() == 0
     for wrong in ("", "-1", "soon", "nan"):
         monkeypatch.setenv("GENMINT_CHECKPOINT_SECONDS", wrong)
         with pytest.raises(ConfigError, match="GENMINT_CHECKPOINT_SECONDS"):
-            interval()
+            checkpoint_seconds()
 
 
 def test_the_code_is_part_of_what_is_trained(tmp_path, monkeypatch):

@@ -13,13 +13,13 @@ import torch
 from genmint.common.errors import ConfigError, TrainsElsewhereError
 from genmint.common.file_lock import lock_folder
 from genmint.training import device_lock
-from genmint.training.device_lock import held, refuse_elsewhere
+from genmint.training.device_lock import lock_devices, refuse_elsewhere
 
 CPU = torch.device("cpu")
 HOLDER = """\
 import sys, torch
-from genmint.training.device_lock import held
-with held(torch.device("cpu"), sys.argv[1]):
+from genmint.training.device_lock import lock_devices
+with lock_devices(torch.device("cpu"), sys.argv[1]):
     print("holds", flush=True)
     sys.stdin.read()
 """
@@ -93,14 +93,14 @@ def test_a_killed_training_frees_its_device_at_once(folder):
 
 
 def test_without_a_device_nothing_is_locked(folder):
-    with held(CPU, "one"), held(CPU, "two"):
+    with lock_devices(CPU, "one"), lock_devices(CPU, "two"):
         assert holders(folder) == {} if folder.exists() else True
 
 
 def test_of_several_processes_only_the_first_holds_it(folder, monkeypatch):
     monkeypatch.setenv("GENMINT_DEVICE", "gpu-0")
     monkeypatch.setenv("LOCAL_RANK", "1")
-    with held(CPU, "one"):
+    with lock_devices(CPU, "one"):
         assert not folder.exists()
 
 
@@ -119,7 +119,7 @@ def test_a_gpu_is_known_by_what_it_is_and_by_its_name(monkeypatch):
 
 def test_a_name_leads_nowhere_else(folder, monkeypatch):
     monkeypatch.setenv("GENMINT_DEVICE", "../gpu/0")
-    with held(CPU, "one"):
+    with lock_devices(CPU, "one"):
         assert [path.name for path in folder.iterdir()] == [".._gpu_0.lock"]
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from genmint.training.health import Explosions, Probe, layer_norms
+from genmint.training.health import Explosions, NonFiniteFinder, layer_norms
 
 
 def network():
@@ -89,10 +89,10 @@ def test_what_is_usual_changes_with_the_training():
 
 
 def seen(model, *inputs):
-    probe = Probe(model)
+    probe = NonFiniteFinder(model)
     with probe.watching():
         model(*inputs)
-    return probe.found
+    return probe.location
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -130,46 +130,46 @@ def test_layers_within_layers_and_outputs_in_tuples_are_looked_into():
 
 def test_nothing_is_watched_after_the_block():
     model = network()
-    probe = Probe(model)
+    probe = NonFiniteFinder(model)
     with pytest.raises(KeyError), probe.watching():
         raise KeyError
     with torch.no_grad():
         model[0].bias[:] = math.nan
     model(torch.ones(1, 3))
-    assert probe.found is None
+    assert probe.location is None
 
 
 def test_of_the_gradients_the_one_nearest_to_the_loss_is_named():
     model = network()
     model(torch.ones(1, 3)).sum().backward()
-    probe = Probe(model)
-    probe.look_at_gradients()
-    assert probe.found is None
+    probe = NonFiniteFinder(model)
+    probe.check_gradients()
+    assert probe.location is None
     model[0].weight.grad[0, 0] = math.inf
     model[2].weight.grad[0, 0] = math.nan
-    probe.look_at_gradients()
-    assert probe.found == "the gradient of 2.weight"
+    probe.check_gradients()
+    assert probe.location == "the gradient of 2.weight"
 
 
 def test_of_the_weights_the_first_is_named():
     model = network()
-    probe = Probe(model)
-    probe.look_at_weights()
-    assert probe.found is None
+    probe = NonFiniteFinder(model)
+    probe.check_weights()
+    assert probe.location is None
     with torch.no_grad():
         model[0].bias[1] = model[2].weight[0, 0] = math.inf
-    probe.look_at_weights()
-    assert probe.found == "the weights of 0.bias"
+    probe.check_weights()
+    assert probe.location == "the weights of 0.bias"
 
 
 def test_what_was_found_first_is_what_is_said():
     model = network()
-    probe = Probe(model)
+    probe = NonFiniteFinder(model)
     with torch.no_grad():
         model[2].bias[0] = math.inf
-    probe.look_at_weights()
+    probe.check_weights()
     model[0].weight.grad = torch.full_like(model[0].weight, math.nan)
-    probe.look_at_gradients()
+    probe.check_gradients()
     with probe.watching():
         model(torch.full((1, 3), math.nan))
-    assert probe.found == "the weights of 2.bias"
+    assert probe.location == "the weights of 2.bias"

@@ -93,7 +93,7 @@ def test_signals_are_given_back(case):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with Interruption() as interruption:
         assert signal.getsignal(signal.SIGTERM) != before[1]
-        assert not interruption.asked
+        assert not interruption.requested
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.training import launch
-from genmint.training.launch import asked_for, first_of, speaks
+from genmint.training.launch import first_of, process_count, speaks
 
 PLACE = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 TELL = """\
@@ -139,17 +139,17 @@ def test_the_others_die_with_a_first_that_is_killed(tmp_path):
 
 
 def test_the_number_of_processes_is_asked_of_the_environment(monkeypatch):
-    assert asked_for() == 1
+    assert process_count() == 1
     monkeypatch.setenv("GENMINT_PROCESSES", "3")
-    assert asked_for() == 3
+    assert process_count() == 3
     for wrong in ("0", "two", "-1", "", "1.5"):
         monkeypatch.setenv("GENMINT_PROCESSES", wrong)
         with pytest.raises(ConfigError, match=f"GENMINT_PROCESSES={wrong}:"):
-            asked_for()
+            process_count()
 
 
 def test_a_process_that_was_started_starts_none(monkeypatch):
     monkeypatch.setenv("GENMINT_PROCESSES", "3")
     monkeypatch.setenv("RANK", "1")
-    assert asked_for() == 1
+    assert process_count() == 1
     assert not speaks()

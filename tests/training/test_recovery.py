@@ -255,14 +255,16 @@ def test_a_validation_loss_that_is_not_finite_is_rolled_back(case, monkeypatch):
 
 def test_learning_rates_are_lowered_in_every_group(case, poison, monkeypatch):
     rates = []
-    usual = Stepper._turn
+    usual = Stepper._phase
 
-    def turn(self, turn, step, *rest):
-        amount = usual(self, turn, step, *rest)
-        rates.append((step, turn.group, self._descents[turn.group].optimiser.param_groups[0]["lr"]))
+    def phase(self, phase, step, *rest):
+        amount = usual(self, phase, step, *rest)
+        rates.append(
+            (step, phase.group, self._descents[phase.group].optimiser.param_groups[0]["lr"])
+        )
         return amount
 
-    monkeypatch.setattr(Stepper, "_turn", turn)
+    monkeypatch.setattr(Stepper, "_phase", phase)
     rate = {"lr": 1e-2}
     poisoned(case, poison, "gan", 0.3, generator=rate, discriminator=rate)
     last = [(group, lr) for step, group, lr in rates if step == 11]

@@ -1,12 +1,13 @@
 import math
 
-from genmint.training.loop import Outcome
-from genmint.training.seeds import Trained, best_of, spread
+from genmint.training.loop import TrainingResult
+from genmint.training.seeds import Trained, best_of, loss_deviation
 
 
 def trained(*losses):
     return [
-        Trained(seed, None, Outcome([], 1, loss, 1, 1.0, [])) for seed, loss in enumerate(losses)
+        Trained(seed, None, TrainingResult([], 1, loss, 1, 1.0, []))
+        for seed, loss in enumerate(losses)
     ]
 
 
@@ -19,8 +20,8 @@ def test_among_equals_the_first_goes_on():
 
 
 def test_the_spread_is_the_sample_standard_deviation():
-    assert spread(trained(1.0, 2.0, 6.0)) == math.sqrt(7.0)
+    assert loss_deviation(trained(1.0, 2.0, 6.0)) == math.sqrt(7.0)
 
 
 def test_one_training_has_no_spread():
-    assert spread(trained(5.0)) == 0.0
+    assert loss_deviation(trained(5.0)) == 0.0

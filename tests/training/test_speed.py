@@ -7,11 +7,11 @@ from genmint.common.files import sha256_file, write_json
 from genmint.common.project import Project
 from genmint.config import load_params, parse_model
 from genmint.data.views.spec import DataSpec
-from genmint.training.speed import Setting, Timing, advice, bench, measure
+from genmint.training.speed import SpeedOptions, Timing, advice, bench, measure
 
-EAGER = Setting("fp32", False, False)
-COMPILED = Setting("fp32", True, False)
-HALF = Setting("bf16", False, False)
+EAGER = SpeedOptions("fp32", False, False)
+COMPILED = SpeedOptions("fp32", True, False)
+HALF = SpeedOptions("bf16", False, False)
 
 
 def config(**changes):

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from genmint.training.distributed import Ranks
-from genmint.training.window import Bad, Window
+from genmint.training.window import Bad, LossWindow
 
 CPU = torch.device("cpu")
 
 
-def window(size=4, **turns):
-    return Window(turns or {"d": 2, "g": 1}, size, CPU)
+def window(size=4, **phases):
+    return LossWindow(phases or {"d": 2, "g": 1}, size, CPU)
 
 
 def add(target, group, *values):

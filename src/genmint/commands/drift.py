@@ -17,7 +17,7 @@ def drift(
             metavar="[DATASET]...", help="Data set entries.", show_default="all that are watched"
         ),
     ] = None,
-    look: Annotated[bool, typer.Option("--look", help="Check now.")] = False,
+    check_now: Annotated[bool, typer.Option("--look", help="Check now.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The records, for programs.")] = False,
 ) -> int:
     """Show whether new data drifted from what the models learned, and why.
@@ -31,25 +31,24 @@ def drift(
       genmint drift --look faces
     """
     from genmint.common.project import Project
-    from genmint.drift.look import look as check
-    from genmint.drift.look import watched
+    from genmint.drift.check import check_drift, watched
     from genmint.drift.show import lines_of
-    from genmint.drift.state import Shelf
+    from genmint.drift.state import DriftStore
 
     project = Project.find()
     known = watched(project, ignore_uncommitted=True)
     what = "block under drift (as committed) for"
-    found = []
+    decisions = []
     for name in [known_entry(name, known, what) for name in names or ()] or known:
-        if look:
-            found.append(check(project, name, ignore_uncommitted=True))
+        if check_now:
+            decisions.append(check_drift(project, name, ignore_uncommitted=True))
         else:
-            found += Shelf(project, name).decisions(1)
+            decisions += DriftStore(project, name).decisions(1)
     if as_json:
-        print(json.dumps([each.model_dump(mode="json") for each in found], indent=2))
+        print(json.dumps([each.model_dump(mode="json") for each in decisions], indent=2))
     else:
-        for each in found:
+        for each in decisions:
             print("\n".join(lines_of(each)))
-        if not found:
+        if not decisions:
             print("no drift check yet: `genmint drift --look`, or the flow `drift`")
-    return 1 if any(each.verdict == "stopped" for each in found) else 0
+    return 1 if any(each.verdict == "stopped" for each in decisions) else 0

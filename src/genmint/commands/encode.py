@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from genmint.commands.entries import Target, open_project
+from genmint.commands.entries import ModelRefArgument, open_project
 
 
 def encode(
-    target: Target,
+    target: ModelRefArgument,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help=".parquet or .csv")],
 ) -> None:
     """Write the latent coordinates of a data set under a VAE.

@@ -20,7 +20,7 @@ Models = Annotated[
     list[str] | None,
     typer.Argument(metavar="[MODEL]...", help="Model entries.", show_default="all of params.yaml"),
 ]
-Target = Annotated[
+ModelRefArgument = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",

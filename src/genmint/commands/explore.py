@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from genmint.commands.entries import Target, open_project
+from genmint.commands.entries import ModelRefArgument, open_project
 
 
 def explore(
-    target: Target,
+    target: ModelRefArgument,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help=".html")],
     seed: Annotated[int, typer.Option("--seed", help="Of all draws.")] = 0,
 ) -> None:

@@ -27,4 +27,4 @@ def journal(
     if as_json:
         print(journal_entries.to_json(written, known))
     else:
-        journal_entries.show(name, written, known)
+        journal_entries.print_entries(name, written, known)

@@ -32,4 +32,4 @@ def keys(
     chosen = known_models(params, names)
     if adopt:
         return key_change.adopt(project, params, chosen)
-    return key_change.show(project, chosen)
+    return key_change.print_signatures(project, chosen)

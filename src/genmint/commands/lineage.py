@@ -39,22 +39,22 @@ def lineage(
     from genmint.common.files import scratch_dir
     from genmint.common.project import Project
     from genmint.registry.journal import CHAMPION
-    from genmint.registry.model_ref import Target
-    from genmint.registry.resolve import resolve
+    from genmint.registry.model_ref import ModelRef
+    from genmint.registry.resolve import resolve_version
 
-    project, wanted = Project.find(), Target.parse(target)
+    project, wanted = Project.find(), ModelRef.parse(target)
     alias = wanted.alias or (CHAMPION if wanted.version is None else None)
-    registry, version = resolve(project, wanted.name, alias=alias, version=wanted.version)
+    registry, version = resolve_version(project, wanted.name, alias=alias, version=wanted.version)
     with scratch_dir() as scratch:
         evaluation = registry.evaluation(version, scratch, as_stored=True)
-        found = lineage.trace(registry, version, evaluation)
+        traced = lineage.trace(registry, version, evaluation)
         if as_json:
-            print(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
+            print(json.dumps(traced.as_json(), indent=2, ensure_ascii=False))
         else:
-            lineage.show(found)
+            lineage.print_lineage(traced)
         if checkout is not None:
-            restored = lineage.check_out(project, found, evaluation, checkout)
+            restored = lineage.check_out(project, traced, evaluation, checkout)
             print(f"{checkout}: commit {restored.commit[:12]} as {wanted.name}/{version.version} "
                   f"left it; {restored.next_step(wanted.name)}",
                   file=sys.stderr if as_json else sys.stdout)  # fmt: skip
-    return 1 if found.broken else 0
+    return 1 if traced.broken else 0

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from genmint.commands.entries import Target, open_project
+from genmint.commands.entries import ModelRefArgument, open_project
 from genmint.common.errors import ConfigError
 
 
 def sample(
-    target: Target,
+    target: ModelRefArgument,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help=".png, .wav, .txt or .npy")],
     n: Annotated[int, typer.Option("-n", help="Number of samples.")] = 16,
     seed: Annotated[int, typer.Option("--seed")] = 0,
@@ -57,7 +57,7 @@ def sample(
     if length is not None and length < 1:
         raise ConfigError(f"--length {length}: at least one symbol")
     given = {"prompt": prompt, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    said = {key: value for key, value in given.items() if value is not None}
-    request = SampleRequest(n, seed, length, label, said)
+    options = {key: value for key, value in given.items() if value is not None}
+    request = SampleRequest(n, seed, length, label, options)
     sample_to_file(project, params, target, out, request)
     print(f"wrote {out}")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # DVC sets it to the stage's name in the environment of the command that it runs.
 _STAGE = "DVC_STAGE"
 _SHELLS = ("sh", "ash", "bash", "dash", "fish", "ksh", "zsh")
-_SECONDS_BETWEEN_LOOKS = 0.3
+_SECONDS_BETWEEN_POLLS = 0.3
 # A training run saves its checkpoint when it is asked to end: one step and one file.
 _GRACE_SECONDS = 10.0
 
@@ -54,7 +54,7 @@ def running(project: Project, stage: str) -> Iterator[None]:
     with _ended_with_dvc(project, stage):
         folder = project.state / "running"
         folder.mkdir(parents=True, exist_ok=True)
-        with file_lock.held(folder / f"{stage}.lock", stage, "the same stage"):
+        with file_lock.hold_lock(folder / f"{stage}.lock", stage, "the same stage"):
             yield
 
 
@@ -95,7 +95,7 @@ def _starter(project: Project) -> psutil.Process | None:
 def _watch(dvc: psutil.Process, stage: str, over: threading.Event) -> None:
     import psutil
 
-    while not over.wait(_SECONDS_BETWEEN_LOOKS):
+    while not over.wait(_SECONDS_BETWEEN_POLLS):
         try:
             if dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:
                 continue

@@ -40,7 +40,7 @@ def quota() -> float | None:
     return min(_limits(), default=None)
 
 
-def threads_asked() -> int | None:
+def threads_setting() -> int | None:
     """Return the number of threads from `OMP_NUM_THREADS`; None if it is unset or empty.
 
     OpenMP allows a list with one number per nesting level; the first one is used.
@@ -84,7 +84,7 @@ def limit_libraries() -> None:
     Raises:
         ConfigError: `OMP_NUM_THREADS` or `GENMINT_WORKERS` is not a valid number.
     """
-    if threads_asked() is not None:
+    if threads_setting() is not None:
         return
     # OpenMP warns about an empty value.
     os.environ.pop(THREADS, None)

@@ -28,13 +28,13 @@ def damage_in_cache(project: Project, path: Path) -> str | None:
         stage.
     """
     try:
-        found = _object(project, path)
+        cached = _object(project, path)
     except (GenmintError, OSError, ValueError, KeyError, TypeError):
         # A failure here must not hide the error that the hint belongs to.
         return None
-    if found is None:
+    if cached is None:
         return None
-    kept, stage = found
+    kept, stage = cached
     shown = shlex.join(str(each) for each in (kept, path))
     return (
         f"Its object in DVC's cache is damaged, and DVC would restore it: remove both "

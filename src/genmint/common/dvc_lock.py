@@ -125,7 +125,7 @@ def other_files(entries: Entries, root: Path, *, folders: bool) -> list[tuple[st
         root: folder of a project, or of a copy of some of its files. Missing files are skipped.
         folders: whether output folders are compared as well; these must then be complete.
     """
-    found = []
+    changed = []
     for path, (digest, stage) in written(entries).items():
         where = root / path
         if where.is_file():
@@ -133,8 +133,8 @@ def other_files(entries: Entries, root: Path, *, folders: bool) -> list[tuple[st
         else:
             differs = folders and where.is_dir() and md5_folder(where) != digest
         if differs:
-            found.append((path, stage))
-    return found
+            changed.append((path, stage))
+    return changed
 
 
 def md5_file(path: Path) -> str:

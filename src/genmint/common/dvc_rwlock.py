@@ -17,8 +17,8 @@ import psutil
 
 from genmint.common.project import Project
 
-_LOOKS = 5
-_SECONDS_BETWEEN_LOOKS = 0.1
+_READS = 5
+_SECONDS_BETWEEN_POLLS = 0.1
 
 
 def damaged_rwlock(project: Project) -> Path | None:
@@ -54,7 +54,7 @@ def holds_lock(project: Project, pid: int) -> bool:
     return path is not None and (table is None or pid in _pids(table))
 
 
-def mend_rwlock(project: Project) -> str | None:
+def repair_rwlock(project: Project) -> str | None:
     """Remove a damaged DVC lock table if no DVC process runs here.
 
     Returns:
@@ -83,7 +83,7 @@ def _path(project: Project) -> Path | None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     """Return the content of the table; None if it is damaged."""
-    for _ in range(_LOOKS):
+    for _ in range(_READS):
         try:
             table = json.loads(path.read_bytes())
         except (ValueError, RecursionError):
@@ -91,7 +91,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         if isinstance(table, dict):
             return table
         # DVC writes the file in place; another process may be writing it now.
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        time.sleep(_SECONDS_BETWEEN_POLLS)
     return None
 
 

@@ -44,12 +44,12 @@ def is_utf8(name: str) -> bool:
 def printable(message: str) -> str:
     """Escape terminal control sequences and undecodable bytes of a message, but not line breaks."""
     return _IN_MESSAGES.sub(
-        lambda found: found.group() if found.group() in "\n\t" else _escaped(found), message
+        lambda match: match.group() if match.group() in "\n\t" else _escaped(match), message
     )
 
 
-def _escaped(found: re.Match[str]) -> str:
-    character = found.group()
+def _escaped(match: re.Match[str]) -> str:
+    character = match.group()
     code = ord(character)
     if character == "\\":
         return "\\\\"
@@ -58,8 +58,8 @@ def _escaped(found: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
 
 
-def _unescaped(found: re.Match[str]) -> str:
-    backslash, byte, character = found.groups()
+def _unescaped(match: re.Match[str]) -> str:
+    backslash, byte, character = match.groups()
     if backslash:
         return "\\"
     if character:

@@ -94,7 +94,9 @@ def full_disk_at(folder: Path, target: Path | str) -> None:
         disk_full(error, target)
 
 
-def explained(error: BaseException, verb: str, name: str | None = None) -> GenmintError | None:
+def exhaustion_error(
+    error: BaseException, verb: str, name: str | None = None
+) -> GenmintError | None:
     """Return an error for a full disk or exhausted memory; None if `error` has another cause.
 
     Args:
@@ -167,8 +169,8 @@ def _refused(written: Path) -> int | None:
     files = [written]
     if written.is_dir():
         # The file size limit affects the largest file first; a full disk affects any file.
-        found = sorted(written.rglob("*"), key=lambda path: path.lstat().st_size)
-        files = [path for path in found if path.is_file()][-1:]
+        paths = sorted(written.rglob("*"), key=lambda path: path.lstat().st_size)
+        files = [path for path in paths if path.is_file()][-1:]
     for path in files:
         size = path.stat().st_size if path.exists() else 0
         try:

@@ -22,12 +22,12 @@ _FOLDER = "GENMINT_LOCKS"
 # Errors of flock on file systems without locks, such as Lustre without `-o flock`, NFS without its
 # lock service, and several in user space.
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
-_SECONDS_BETWEEN_LOOKS = 0.2
+_SECONDS_BETWEEN_POLLS = 0.2
 _SECONDS_BETWEEN_MESSAGES = 60.0
 
 
 @contextlib.contextmanager
-def held(path: Path, who: str, what: str) -> Iterator[None]:
+def hold_lock(path: Path, who: str, what: str) -> Iterator[None]:
     """Hold the lock file `path` in the `with` block; wait for it, and print who holds it.
 
     Args:
@@ -51,7 +51,7 @@ def held(path: Path, who: str, what: str) -> Iterator[None]:
                 print(  # noqa: T201 - a process that stands still must say why
                     f"{who}: waits for {what}, held by {holder}", file=sys.stderr, flush=True
                 )
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            time.sleep(_SECONDS_BETWEEN_POLLS)
         _note(stream, place, f"{who}, process {os.getpid()}\n")
         yield
 
@@ -102,8 +102,8 @@ def lock_folder() -> Path:
     Raises:
         ConfigError: the folder belongs to another user, who could block every training run.
     """
-    said = os.environ.get(_FOLDER)
-    folder = Path(said) if said else Path(tempfile.gettempdir()) / f"genmint-{os.getuid()}"
+    setting = os.environ.get(_FOLDER)
+    folder = Path(setting) if setting else Path(tempfile.gettempdir()) / f"genmint-{os.getuid()}"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if folder.stat().st_uid != os.getuid():
         raise ConfigError(

@@ -308,13 +308,13 @@ def sha256_folder(folder: Path, leave_out: Sequence[str] = ()) -> str:
         leave_out: files and folders to skip, by their path in `folder`. `__pycache__` is always
             skipped.
     """
-    found = {}
+    hashes = {}
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
         left_out = any(name.is_relative_to(each) for each in leave_out)
         if path.is_file() and not left_out and "__pycache__" not in name.parts:
-            found[name.as_posix()] = sha256_file(path)
-    return sha256_json(found)
+            hashes[name.as_posix()] = sha256_file(path)
+    return sha256_json(hashes)
 
 
 def _fsync(path: Path) -> None:

@@ -90,7 +90,7 @@ def _core(git_folder: Path, key: str) -> str | None:
             if match := _SECTION.match(line.strip()):
                 section = match.group(1).lower()
                 continue
-            found, equals, value = line.partition("=")
-            if equals and section == "core" and found.strip().lower() == key:
+            setting, equals, value = line.partition("=")
+            if equals and section == "core" and setting.strip().lower() == key:
                 return value.strip().strip('"')
     return None

@@ -41,14 +41,14 @@ def add_worktree(project: Project, target: Path, commit: str) -> Project:
     # If this fails, git has cleaned up, and any remaining files are not from genmint.
     add = ("worktree", "add", "--quiet", "--detach", str(target), commit)
     git(project, *add, settings=_AS_COMMITTED)
-    made = Project(target / prefix)
+    worktree = Project(target / prefix)
     try:
         note_home(target, project.home)
-        share_cache(project.root, made.root)
+        share_cache(project.root, worktree.root)
     except BaseException:
         remove_worktree(project, target)
         raise
-    return made
+    return worktree
 
 
 def remove_worktree(project: Project, target: Path) -> None:

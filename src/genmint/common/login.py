@@ -36,10 +36,10 @@ def read_login() -> Login | None:
         ConfigError: the variable has another form, or the password is too short; the message shows
             neither.
     """
-    said = os.environ.get(VARIABLE)
-    if said is None:
+    setting = os.environ.get(VARIABLE)
+    if setting is None:
         return None
-    user, colon, password = said.partition(":")
+    user, colon, password = setting.partition(":")
     if not colon or not _USER.fullmatch(user):
         raise ConfigError(f"{VARIABLE}: write user:password, a name of letters, digits, . _ and -")
     if len(password) < _SHORTEST or not password.isprintable():

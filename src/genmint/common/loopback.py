@@ -27,8 +27,8 @@ def bypass_proxies(environment: MutableMapping[str, str]) -> None:
     """
     if not any(name.lower().endswith("_proxy") for name in environment if environment[name]):
         return
-    said = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
-    known = [each.strip() for each in said.split(",") if each.strip()]
+    setting = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    known = [each.strip() for each in setting.split(",") if each.strip()]
     if "*" in known:
         return
     hosts = (urlsplit(environment.get(name, "")).hostname or "" for name in _ADDRESSES)

@@ -60,9 +60,9 @@ def leave_process_one() -> None:
         code = _reap(child)
         if code is not None:
             os._exit(code)
-        told = signal.sigwaitinfo(waited_for)
-        if told.si_signo != signal.SIGCHLD and told.si_code != _SI_KERNEL:
-            os.kill(child, told.si_signo)
+        signalled = signal.sigwaitinfo(waited_for)
+        if signalled.si_signo != signal.SIGCHLD and signalled.si_code != _SI_KERNEL:
+            os.kill(child, signalled.si_signo)
 
 
 def _reap(child: int) -> int | None:

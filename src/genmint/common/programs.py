@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from genmint.common.dvc_rwlock import mend_rwlock
+from genmint.common.dvc_rwlock import repair_rwlock
 from genmint.common.errors import GenmintError
 from genmint.common.escaping import printable
 from genmint.common.git_repository import working_tree
@@ -66,14 +66,14 @@ def git(project: Project, *arguments: str, settings: Sequence[str] = ()) -> str:
     done = _start([*_GIT, *own, *arguments], project.root)
     if done.returncode == 0:
         return done.stdout
-    refusal = problem(project)
+    refusal = git_problem(project)
     if refusal is not None:
         raise GitError(refusal, unusable=True)
     words = _words(done)
     raise GitError(f"`git {arguments[0]}` failed in {project.root}: {words}", unusable=False)
 
 
-def problem(project: Project) -> str | None:
+def git_problem(project: Project) -> str | None:
     """Return git's message why it cannot work in the project's folder; None if it can."""
     done = _start([*_GIT, "rev-parse", "--git-dir"], project.root)
     if done.returncode == 0:
@@ -107,7 +107,7 @@ def run_dvc(project: Project, *arguments: str) -> str:
     Raises:
         GenmintError: DVC failed; the message contains its output.
     """
-    mend_rwlock(project)
+    repair_rwlock(project)
     done = _start([*_DVC, *arguments], project.root)
     if done.returncode != 0:
         raise GenmintError(f"`dvc {arguments[0]}` failed in {project.root}: {_words(done)}")
@@ -160,5 +160,5 @@ def _start(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]
 
 
 def _words(done: subprocess.CompletedProcess[str]) -> str:
-    said = printable(" ".join((done.stderr or done.stdout).split()))[:_SHOWN_CHARACTERS]
-    return said.removeprefix("fatal: ") or f"exit code {done.returncode}"
+    message = printable(" ".join((done.stderr or done.stdout).split()))[:_SHOWN_CHARACTERS]
+    return message.removeprefix("fatal: ") or f"exit code {done.returncode}"

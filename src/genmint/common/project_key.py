@@ -32,7 +32,7 @@ _ID_LENGTH = 12
 
 
 @dataclass(frozen=True)
-class Key:
+class SigningKey:
     """A secret of 32 bytes, shared by the machines that promote.
 
     Attributes:
@@ -58,8 +58,8 @@ class Key:
         Returns:
             Key id and signature, `ID:HEX`.
         """
-        said = json.dumps([what, dict(content)], sort_keys=True, ensure_ascii=False)
-        return f"{self.id}:{hmac.new(self.secret, said.encode(), hashlib.sha256).hexdigest()}"
+        text = json.dumps([what, dict(content)], sort_keys=True, ensure_ascii=False)
+        return f"{self.id}:{hmac.new(self.secret, text.encode(), hashlib.sha256).hexdigest()}"
 
     def problem(self, what: str, content: Mapping[str, Any], signature: str) -> str | None:
         """Return why a signature is invalid, None if it is valid."""
@@ -78,7 +78,7 @@ def key_file(project: Project) -> Path:
     return Project(project.home).state / "signing.key"
 
 
-def load_key(project: Project) -> Key | None:
+def load_key(project: Project) -> SigningKey | None:
     """Read the key from the environment or the project's file.
 
     Returns:
@@ -101,7 +101,7 @@ def load_key(project: Project) -> Key | None:
     return _key(text, str(path))
 
 
-def create_key(project: Project) -> Key:
+def create_key(project: Project) -> SigningKey:
     """Create a key and write it to the project's file, readable for this user only.
 
     If several processes do so at once, one creates it and all return that one.
@@ -111,16 +111,16 @@ def create_key(project: Project) -> Key:
     """
     path = key_file(project)
     create_private(path, secrets.token_hex(_BYTES) + "\n")
-    made = load_key(project)
-    if made is None:
+    key = load_key(project)
+    if key is None:
         raise ConfigError(
             f"{path}: belongs to another user. Set {VARIABLE} to the signing key in it, which "
             "promotion needs."
         )
-    return made
+    return key
 
 
-def _key(text: str, source: str) -> Key:
+def _key(text: str, source: str) -> SigningKey:
     if not _HEX.fullmatch(text.strip()):
         raise ConfigError(f"{source}: holds no signing key, which is 64 hex digits. {_MAKE_ONE}")
-    return Key(bytes.fromhex(text.strip()), source)
+    return SigningKey(bytes.fromhex(text.strip()), source)

@@ -21,7 +21,8 @@ GIT_COMMIT_TAG = "genmint.git_commit"
 # Runs, versions and journal entries.
 WEIGHTS_TAG = "genmint.weights"
 # Versions and journal entries.
-GROUNDS_TAG = "genmint.grounds"
+# Hash of the gate's inputs. Stored versions and entries have this tag, so its name cannot change.
+GATE_INPUTS_TAG = "genmint.grounds"
 SIGNATURE_TAG = "genmint.signature"
 
 # Versions.
@@ -50,7 +51,8 @@ JOURNAL_TAG = "genmint.journal"
 # Journal entries.
 CLAIM_TAG = "genmint.claims"
 VOID_TAG = "genmint.void"
-SETTLED_TAG = "genmint.settled"
+# Stored entries have this tag, so its name cannot change.
+FINALISED_TAG = "genmint.settled"
 TIME_TAG = "genmint.time"
 # The description repeats the reason for people, who may edit it.
 REASON_TAG = "genmint.reason"
@@ -59,9 +61,9 @@ ENTRY_TEXT_TAGS = {
     "kind": "genmint.kind",
     "user": "genmint.user",
     "weights": WEIGHTS_TAG,
-    "grounds": GROUNDS_TAG,
+    "gate_inputs": GATE_INPUTS_TAG,
     "left_weights": "genmint.left_weights",
-    "left_grounds": "genmint.left_grounds",
+    "left_gate_inputs": "genmint.left_grounds",
     "previous_weights": "genmint.previous_weights",
 }
 ENTRY_VERSION_TAGS = {

@@ -50,11 +50,11 @@ def _raise_again(
     if not isinstance(lost.exc_value, KeyboardInterrupt):
         hook(lost)
         return
-    said = str(lost.exc_value)
+    message = str(lost.exc_value)
 
     def again(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        raise KeyboardInterrupt(said)
+        raise KeyboardInterrupt(message)
 
     signal.signal(signal.SIGALRM, again)
     signal.setitimer(signal.ITIMER_REAL, _SECONDS_TO_FINALISE)

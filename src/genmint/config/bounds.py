@@ -40,8 +40,8 @@ def bound_problems(name: str, gate: Gate, dataset: str) -> list[str]:
             at = None if entry is None else getattr(entry, key)
             if at is not None:
                 side = {"least": at} if key.startswith("min") else {"most": at}
-                found = metric_catalogue.always_held(metric, **side)
-                problems += [f"gates.{name}.{section}.{key}: {found}"] if found else []
+                reason = metric_catalogue.always_held(metric, **side)
+                problems += [f"gates.{name}.{section}.{key}: {reason}"] if reason else []
     for metric in (*gate.champion.superior, *gate.champion.non_inferior):
         problem = _unknown(metric, dataset)
         problems += [f"gates.{name}.champion: {problem}"] if problem else []
@@ -61,7 +61,7 @@ def _threshold(metric: str, bound: Bound, dataset: str) -> list[str]:
     always = None
     if bound.baseline is None:
         always = metric_catalogue.always_held(metric, least=bound.min, most=bound.max)
-    return [found for found in (never, always) if found]
+    return [reason for reason in (never, always) if reason]
 
 
 def _unknown(metric: str, dataset: str) -> str | None:

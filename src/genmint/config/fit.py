@@ -75,10 +75,10 @@ def _network_problem(name: str, model: ModelConfig, dataset: Dataset) -> str | N
 
 
 def _gate_problems(name: str, gate: Gate, model: ModelConfig, dataset: Dataset) -> Iterator[str]:
-    asked = [(f"thresholds.{metric}", metric) for metric in gate.thresholds]
-    asked += [("champion.superior", metric) for metric in gate.champion.superior]
-    asked += [("champion.non_inferior", metric) for metric in gate.champion.non_inferior]
-    asked += [
+    required = [(f"thresholds.{metric}", metric) for metric in gate.thresholds]
+    required += [("champion.superior", metric) for metric in gate.champion.superior]
+    required += [("champion.non_inferior", metric) for metric in gate.champion.non_inferior]
+    required += [
         (key, metric)
         for key, metric, bound in (
             ("health.min_active_units", "active_units", gate.health.min_active_units),
@@ -88,8 +88,8 @@ def _gate_problems(name: str, gate: Gate, model: ModelConfig, dataset: Dataset) 
     ]
     if gate.memorisation is not None:
         bounds = gate.memorisation.model_dump(exclude_none=True)
-        asked += [(f"memorisation.{key}", key.partition("_")[2]) for key in bounds]
-    for key, metric in asked:
+        required += [(f"memorisation.{key}", key.partition("_")[2]) for key in bounds]
+    for key, metric in required:
         why = _why_not(metric, model, dataset)
         if why is not None:
             yield f"gates.{name}.{key}: {name} has no metric {metric}: {why}; remove it"

@@ -78,9 +78,9 @@ def _entries(document: Mapping[str, Any], top: str) -> dict[str, Any]:
 def _kinds(top: str, entry: str, document: Mapping[str, Any]) -> set[str] | None:
     """Return the kinds that a name may have: all if unknown; None if there is no such name."""
     known = set(kinds_of(top))
-    found = _entries(document, top).get(entry)
-    if found is not None:
-        kind = found.get(KIND_KEYS.get(top)) if isinstance(found, dict) else None
+    entry_value = _entries(document, top).get(entry)
+    if entry_value is not None:
+        kind = entry_value.get(KIND_KEYS.get(top)) if isinstance(entry_value, dict) else None
         return {kind} if kind in known else known
     if entry == ANY:
         return known

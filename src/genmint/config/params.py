@@ -193,8 +193,8 @@ def _explain(error: ErrorDetails) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "missing":
         message = "is missing"
-    found = error["input"]
-    shown = "" if isinstance(found, dict | list) else f" (found {shortened(found)})"
+    value = error["input"]
+    shown = "" if isinstance(value, dict | list) else f" (found {shortened(value)})"
     return f"{key}: {message}{shown}{_what_it_is(model, location)}"
 
 
@@ -212,15 +212,15 @@ def _what_it_is(model: type[BaseModel] | None, location: list[int | str]) -> str
 
 def _model_at(model: type[BaseModel] | None, location: list[int | str]) -> type[BaseModel] | None:
     """Return the model whose fields should include the last part of `location`."""
-    found = model
+    field_model = model
     for part in location[:-1]:
-        field = found.model_fields.get(str(part)) if found else None
+        field = field_model.model_fields.get(str(part)) if field_model else None
         if field is None:
             continue
         for candidate in (field.annotation, *getattr(field.annotation, "__args__", ())):
             if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-                found = candidate
-    return found
+                field_model = candidate
+    return field_model
 
 
 def _nearest(name: str, known: dict[str, Any]) -> str:

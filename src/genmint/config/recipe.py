@@ -20,7 +20,7 @@ _EMPTY = re.compile(r"^([a-z]+:)[ \t]*(?:\{[ \t]*\}|null|~)")
 
 def list_recipes(project: Project) -> list[tuple[str, str]]:
     """Return name and first comment line of each recipe, or why it cannot be read."""
-    found = []
+    recipes = []
     for path in sorted(
         (project.root / "config/recipes").glob("*.yaml"), key=lambda path: path.stem
     ):
@@ -28,8 +28,8 @@ def list_recipes(project: Project) -> list[tuple[str, str]]:
             text = _read(path)[0]
         except ConfigError as error:
             text = str(error)
-        found.append((path.stem, text.partition("\n")[0].strip().lstrip("# ")))
-    return found
+        recipes.append((path.stem, text.partition("\n")[0].strip().lstrip("# ")))
+    return recipes
 
 
 def add_recipe(project: Project, name: str) -> list[str]:
@@ -139,11 +139,11 @@ def _inserted(text: str, top: str, entry: str, wanted: dict[str, Any], source: P
     """Insert `entry` into `text` with `_insert`, and check that the result parses to `wanted`."""
     after = _insert(text, top, entry)
     try:
-        found = _maps(after, source)
+        maps = _maps(after, source)
     except ConfigError:
-        found = {}
+        maps = {}
     # Insertion is textual, so for example an anchor may clash with one of params.yaml.
-    if {key: entries or {} for key, entries in found.items()} != wanted:
+    if {key: entries or {} for key, entries in maps.items()} != wanted:
         raise ConfigError(
             f"{source}: cannot be inserted into params.yaml as text: write each entry on lines of "
             "its own, two blanks in front of its name, without anchors"

@@ -98,14 +98,14 @@ def _schema() -> dict[str, Any]:
 @lru_cache
 def all_settings() -> tuple[Setting, ...]:
     """Return all keys in the order of the fields; kinds that share a key have one setting."""
-    found: dict[Setting, list[str]] = {}
+    kinds: dict[Setting, list[str]] = {}
     schema = _schema()
     for top, entries in schema["properties"].items():
         entry = entries["additionalProperties"]
         for kind, reference in (_union(entry) or {"": entry["$ref"]}).items():
             for setting in _walk(top, (), reference):
-                found.setdefault(setting, []).append(kind)
-    return tuple(replace(setting, kinds=tuple(filter(None, k))) for setting, k in found.items())
+                kinds.setdefault(setting, []).append(kind)
+    return tuple(replace(setting, kinds=tuple(filter(None, k))) for setting, k in kinds.items())
 
 
 def _union(entry: Mapping[str, Any]) -> dict[str, str]:

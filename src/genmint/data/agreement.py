@@ -40,12 +40,14 @@ def settings_of_arrays(dataset: Dataset) -> dict[str, Any]:
     return dataset.model_dump(mode="json", exclude=set(NOT_OF_ARRAYS), exclude_none=True)
 
 
-def check_manifest(path: Path, made: Mapping[str, Any] | None, name: str, dataset: Dataset) -> None:
+def check_manifest(
+    path: Path, recorded: Mapping[str, Any] | None, name: str, dataset: Dataset
+) -> None:
     """Check that a manifest was made with the current settings.
 
     Args:
         path: path of the manifest.
-        made: settings stored in the manifest, if any.
+        recorded: settings stored in the manifest, if any.
         name: name of the data set.
         dataset: data set entry.
 
@@ -53,7 +55,7 @@ def check_manifest(path: Path, made: Mapping[str, Any] | None, name: str, datase
         DataError: a setting differs; the message names it and the command that helps.
     """
     way_out = f"Run `dvc repro -f ingest@{name}`."
-    refuse_difference(path, made, settings_of_items(dataset), f"datasets.{name}", way_out)
+    refuse_difference(path, recorded, settings_of_items(dataset), f"datasets.{name}", way_out)
 
 
 def check_prepared(prepared: Prepared, name: str, dataset: Dataset) -> None:
@@ -67,25 +69,31 @@ def check_prepared(prepared: Prepared, name: str, dataset: Dataset) -> None:
     if meta.dataset != name:
         raise DataError(f"{path}: is of {meta.dataset!r}, not of {name!r}. {way_out}")
     wanted = settings_of_arrays(dataset)
-    found: dict[str, Any] = {"kind": meta.kind, "shape": list(meta.shape)}
+    recorded: dict[str, Any] = {"kind": meta.kind, "shape": list(meta.shape)}
     expected: dict[str, Any] = {"kind": dataset.kind, "shape": _shape(dataset, meta.shape)}
     if isinstance(dataset, AudioDataset):
         spectrogram = meta.spectrogram
-        found["sample_rate"] = meta.sample_rate
-        found["spectrogram"] = None if spectrogram is None else spectrogram.model_dump(mode="json")
+        recorded["sample_rate"] = meta.sample_rate
+        recorded["spectrogram"] = (
+            None if spectrogram is None else spectrogram.model_dump(mode="json")
+        )
         expected |= {key: wanted[key] for key in ("sample_rate", "spectrogram")}
-    refuse_difference(path, found, expected, f"datasets.{name}", way_out)
+    refuse_difference(path, recorded, expected, f"datasets.{name}", way_out)
     refuse_difference(path, meta.settings, wanted, f"datasets.{name}", way_out)
 
 
 def refuse_difference(
-    path: Path, made: Mapping[str, Any] | None, wanted: Mapping[str, Any], entry: str, way_out: str
+    path: Path,
+    recorded: Mapping[str, Any] | None,
+    wanted: Mapping[str, Any],
+    entry: str,
+    way_out: str,
 ) -> None:
     """Check that an output was made with the current settings of an entry.
 
     Args:
         path: path of the output.
-        made: settings stored in the output; None disables the check.
+        recorded: settings stored in the output; None disables the check.
         wanted: settings of the entry.
         entry: name of the entry in params.yaml, such as `datasets.digits`.
         way_out: sentence with the command that makes the output again.
@@ -93,9 +101,9 @@ def refuse_difference(
     Raises:
         DataError: a setting differs; the message names the first one.
     """
-    if made is None:
+    if recorded is None:
         return
-    differing = _difference(made, wanted)
+    differing = _difference(recorded, wanted)
     if differing is not None:
         key, before, now = differing
         raise DataError(
@@ -104,15 +112,15 @@ def refuse_difference(
         )
 
 
-def _difference(made: Any, wanted: Any, key: str = "") -> tuple[str, Any, Any] | None:
+def _difference(recorded: Any, wanted: Any, key: str = "") -> tuple[str, Any, Any] | None:
     """Return the first key, dotted, whose values differ, with both values."""
-    if not (isinstance(made, Mapping) and isinstance(wanted, Mapping)):
-        return None if made == wanted else (key, made, wanted)
-    for name in {**wanted, **made}:
+    if not (isinstance(recorded, Mapping) and isinstance(wanted, Mapping)):
+        return None if recorded == wanted else (key, recorded, wanted)
+    for name in {**wanted, **recorded}:
         inner = f"{key}.{name}" if key else name
-        found = _difference(made.get(name), wanted.get(name), inner)
-        if found is not None:
-            return found
+        difference = _difference(recorded.get(name), wanted.get(name), inner)
+        if difference is not None:
+            return difference
     return None
 
 
@@ -122,10 +130,10 @@ def _shown(value: Any) -> str:
     )
 
 
-def _shape(dataset: Dataset, found: tuple[int, ...]) -> list[int]:
-    """Return the expected shape of an item; `found` gives channels that the images decide."""
+def _shape(dataset: Dataset, shape: tuple[int, ...]) -> list[int]:
+    """Return the expected shape of an item; `shape` gives channels that the images decide."""
     if isinstance(dataset, ImageDataset):
-        channels = {"grey": 1, "rgb": 3, None: found[0] if found else 0}[dataset.mode]
+        channels = {"grey": 1, "rgb": 3, None: shape[0] if shape else 0}[dataset.mode]
         side = dataset.resolution
         return [channels if dataset.stack is None else dataset.stack.channels, side, side]
     return [dataset.samples_per_clip] if isinstance(dataset, AudioDataset) else []

@@ -41,7 +41,7 @@ def load_array(path: Path, way_out: str, *, mapped: bool = False) -> npt.NDArray
         DataError: the file is missing or damaged; the message ends with `way_out`.
     """
     try:
-        found: npt.NDArray[Any] = np.load(
+        array: npt.NDArray[Any] = np.load(
             path, mmap_mode="r" if mapped else None, allow_pickle=False
         )
     except FileNotFoundError:
@@ -49,6 +49,6 @@ def load_array(path: Path, way_out: str, *, mapped: bool = False) -> npt.NDArray
     except DAMAGED as error:
         reason = " ".join((str(error) or type(error).__name__).split())[:200]
         raise DataError(f"{path}: not an array file ({reason}). {way_out}") from None
-    if not isinstance(found, np.ndarray):
+    if not isinstance(array, np.ndarray):
         raise DataError(f"{path}: not an array file, but an archive. {way_out}")
-    return found
+    return array

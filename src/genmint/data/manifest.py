@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from genmint.common.errors import DataError, GenmintError
 from genmint.common.reading import parse_json
 from genmint.data.ingestion.left_out import LeftOut
-from genmint.data.ingestion.readers import Reader
+from genmint.data.ingestion.readers import FileReader
 
 # error: why the item is unreadable. label, split: None if the source has none. item: sha256 of the
 # finished item, that is, the model input. sketch: bytes for the detection of near-duplicates, one
@@ -38,7 +38,7 @@ _SETTINGS = b"genmint.settings"
 
 
 def schema(
-    reader: Reader,
+    reader: FileReader,
     groups: Sequence[str],
     made_with: Mapping[str, Any],
     left_out: Sequence[LeftOut] = (),
@@ -96,8 +96,8 @@ def rows(path: Path) -> int:
         DataError: the file is missing, or is not a manifest.
     """
     with _explained(path):
-        found: int = pq.read_metadata(path).num_rows
-        return found
+        count: int = pq.read_metadata(path).num_rows
+        return count
 
 
 def column_names(path: Path) -> list[str]:

@@ -133,7 +133,7 @@ def writers(folder: Path) -> Iterator[Writers]:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PackingPlan:
     """Valid items by column, in the order of writing.
 
     Attributes:
@@ -154,8 +154,8 @@ class Plan:
 
     def items(self) -> dict[Split, int]:
         """Return the number of items of each split."""
-        found = np.bincount(self.splits[self.splits >= 0], minlength=len(SPLITS))
-        return {split: int(found[number]) for number, split in enumerate(SPLITS)}
+        counts = np.bincount(self.splits[self.splits >= 0], minlength=len(SPLITS))
+        return {split: int(counts[number]) for number, split in enumerate(SPLITS)}
 
     def pieces(self, most: int = CHUNK) -> Iterator[slice]:
         """Yield consecutive slices of at least `most` items (the last may be shorter)."""
@@ -169,7 +169,7 @@ class Plan:
 
 
 def pack_items(
-    folder: Path, plan: Plan, items: Items, shape: tuple[int, ...], dtype: str
+    folder: Path, plan: PackingPlan, items: Items, shape: tuple[int, ...], dtype: str
 ) -> dict[str, str]:
     """Write `{split}.npy`, for labelled items `{split}.labels.npy`, and fingerprints.
 
@@ -233,7 +233,7 @@ def add_origins(arrays: Writers, split: Split, origins: Fingerprints) -> None:
     arrays.add(f"{split}.origins", origins.shape, "<u8").write(origins)
 
 
-def _origins(plan: Plan, split: Split, prints: Fingerprints) -> Fingerprints:
+def _origins(plan: PackingPlan, split: Split, prints: Fingerprints) -> Fingerprints:
     """Return item number and fingerprint for each item of a split and its group; uint64 K×2."""
     inside = np.flatnonzero(plan.splits == SPLITS.index(split))
     if plan.groups is None:
@@ -249,7 +249,7 @@ def _origins(plan: Plan, split: Split, prints: Fingerprints) -> Fingerprints:
     return np.array(pairs, dtype=np.uint64).reshape(-1, 2)
 
 
-def _write_groups(arrays: Writers, plan: Plan) -> None:
+def _write_groups(arrays: Writers, plan: PackingPlan) -> None:
     """Write the groups of the training items, numbered by their first members."""
     if plan.groups is None:
         return
@@ -327,8 +327,8 @@ def pack_text(
                     first = stream.rows - len(codes)
                     unknown.append(np.stack([first + places, codes[places]], axis=1))
             if split != "train":
-                found = np.concatenate(unknown)
-                arrays.add(f"{split}.unknown", found.shape, "<i8").write(found)
+                indices = np.concatenate(unknown)
+                arrays.add(f"{split}.unknown", indices.shape, "<i8").write(indices)
             if parts and all(part.label is not None for part in parts):
                 labels = arrays.add(f"{split}.labels", (len(parts),), "<i8")
                 labels.write(np.array([part.label for part in parts]))

@@ -14,9 +14,9 @@ from pydantic import model_validator
 from genmint.common.errors import DataError
 from genmint.common.files import read_json, sha256_file
 from genmint.common.layout import META
-from genmint.config.base import Frozen, from_json
+from genmint.config.base import Frozen, Kind, from_json
 from genmint.config.datasets import Spectrogram
-from genmint.config.models.base import Kind, View
+from genmint.config.models.base import View
 from genmint.data.arrays import load_array
 from genmint.data.splitting.fingerprints import Fingerprints
 from genmint.data.views.spec import DataSpec
@@ -136,10 +136,10 @@ class Prepared:
         """Return the code points of a held-out text, one per token of its stream; 0 for `<s>`."""
         vocabulary = self.meta.vocabulary or ()
         known = np.array([0, 0, *(ord(one) for one in vocabulary[2:])], dtype=np.uint32)
-        found: npt.NDArray[np.uint32] = known[self.array(split)]
+        symbols: npt.NDArray[np.uint32] = known[self.array(split)]
         unknown = self.unknown(split)
-        found[unknown[:, 0]] = unknown[:, 1]
-        return found
+        symbols[unknown[:, 0]] = unknown[:, 1]
+        return symbols
 
     @cached_property
     def sha256(self) -> str:

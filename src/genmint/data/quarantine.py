@@ -73,9 +73,9 @@ def _difference(ids: Sequence[str], listed: Sequence[str]) -> str:
     unknown = [name for name in twice if name not in times]
     repeated = [name for names in (times, twice) for name, count in names.items() if count > 1]
     what = "names no item of the manifest" if unknown else "occurs twice in list or manifest"
-    found = unknown or repeated
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return f"{', '.join(map(shortened, found[:_SHOWN]))}{more} {what}"
+    differing = unknown or repeated
+    more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
+    return f"{', '.join(map(shortened, differing[:_SHOWN]))}{more} {what}"
 
 
 def _way_out(path: Path) -> str:

@@ -44,10 +44,10 @@ def joint_names(names: Sequence[str], channels: int) -> tuple[str, ...]:
     Raises:
         DataError: there are too many classes.
     """
-    found = len(names) ** channels
-    if found > _MOST_CLASSES:
+    number = len(names) ** channels
+    if number > _MOST_CLASSES:
         raise DataError(
-            f"{len(names)} labels in {channels} channels make {found:,} classes, more than "
+            f"{len(names)} labels in {channels} channels make {number:,} classes, more than "
             f"{_MOST_CLASSES:,}: use a data set of fewer labels, or leave stack out"
         )
     between = "" if len({len(name) for name in names}) == 1 else "+"

@@ -66,7 +66,7 @@ class Suite:
 
 
 @dataclass(frozen=True)
-class Finding:
+class RuleResult:
     """Result of one rule.
 
     Attributes:
@@ -97,15 +97,15 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SuiteResult:
     """Result of a suite.
 
     Attributes:
-        findings: results of all rules, in the order of the suite.
+        results: results of all rules, in the order of the suite.
         reasons: why each row is quarantined, by its position in the manifest.
     """
 
-    findings: tuple[Finding, ...]
+    results: tuple[RuleResult, ...]
     reasons: dict[int, str]
 
 
@@ -124,7 +124,7 @@ def read_suite(path: Path) -> Suite:
     )
 
 
-def validate(table: pd.DataFrame, suite: Suite) -> Verdict:
+def validate(table: pd.DataFrame, suite: Suite) -> SuiteResult:
     """Run a suite on a manifest.
 
     Row rules apply to all rows; they ignore the empty statistics of unreadable items. Set rules
@@ -139,24 +139,24 @@ def validate(table: pd.DataFrame, suite: Suite) -> Verdict:
     """
     context = _context()
     on_rows = _run(context, "rows", table, suite.row, {"result_format": "COMPLETE"})
-    findings: list[Finding] = []
+    results: list[RuleResult] = []
     reasons: dict[int, str] = {}
     for rule, (result, sentence) in zip(suite.row, on_rows, strict=True):
         failing = _failing(rule, result)
         for position, value in zip(failing, _values(table, rule, failing), strict=True):
             reasons.setdefault(position, rule.reason.replace("{value}", value))
-        findings.append(Finding(rule, "row", not failing, len(failing), sentence))
+        results.append(RuleResult(rule, "row", not failing, len(failing), sentence))
     entering = table.drop(index=list(reasons))
     if entering.empty:
         # Statistics of an empty set are errors in some expectations and passed in others.
-        findings += [Finding(rule, "set", False, None, _described(rule)) for rule in suite.set]
-        return Verdict(tuple(findings), dict(sorted(reasons.items())))
+        results += [RuleResult(rule, "set", False, None, _described(rule)) for rule in suite.set]
+        return SuiteResult(tuple(results), dict(sorted(reasons.items())))
     on_set = _run(context, "set", entering, suite.set, {"result_format": "SUMMARY"})
     for rule, (result, sentence) in zip(suite.set, on_set, strict=True):
         observed = _plain(result.get("observed_value", result.get("unexpected_count")))
         passed, examples = bool(result["success"]), _examples(result)
-        findings.append(Finding(rule, "set", passed, observed, sentence, examples))
-    return Verdict(tuple(findings), dict(sorted(reasons.items())))
+        results.append(RuleResult(rule, "set", passed, observed, sentence, examples))
+    return SuiteResult(tuple(results), dict(sorted(reasons.items())))
 
 
 def _read_rules(path: Path, level: Level, entries: Any) -> tuple[Rule, ...]:
@@ -209,8 +209,8 @@ def _failing(rule: Rule, result: dict[str, Any]) -> list[int]:
 
 def _values(table: pd.DataFrame, rule: Rule, rows: list[int]) -> Iterator[str]:
     """Yield the values of rows from the table, since Great Expectations lists at most 200."""
-    for found in table.loc[rows, list(rule.columns)].itertuples(index=False, name=None):
-        yield ", ".join(map(_shown, found))
+    for row in table.loc[rows, list(rule.columns)].itertuples(index=False, name=None):
+        yield ", ".join(map(_shown, row))
 
 
 def _examples(result: dict[str, Any]) -> tuple[str, ...]:
@@ -251,13 +251,13 @@ def _run(
     outcome = context.validation_definitions.add(definition).run(
         batch_parameters={"dataframe": table}, result_format=form
     )
-    found: dict[int, tuple[dict[str, Any], str]] = {}
+    failing: dict[int, tuple[dict[str, Any], str]] = {}
     for result in outcome.results:
         number = result.expectation_config.meta["rule"]
         _refuse_raised(rules[number], result.exception_info)
         sentence = _sentence(rules[number], result)
-        found[number] = ({**result.result, "success": result.success}, sentence)
-    return [found[number] for number in range(len(rules))]
+        failing[number] = ({**result.result, "success": result.success}, sentence)
+    return [failing[number] for number in range(len(rules))]
 
 
 def _sentence(rule: Rule, result: Any) -> str:
@@ -311,9 +311,9 @@ def _kind(rule: Rule) -> Any:
 def _refuse_raised(rule: Rule, information: dict[str, Any]) -> None:
     """Raise an error for an expectation that could not be evaluated, so that it never passes."""
     single = "raised_exception" in information
-    for found in [information] if single else list(information.values()):
-        if found.get("raised_exception"):
-            message = " ".join(str(found.get("exception_message")).split())
+    for exception in [information] if single else list(information.values()):
+        if exception.get("raised_exception"):
+            message = " ".join(str(exception.get("exception_message")).split())
             raise ConfigError(f"{rule.place}: {rule.name} cannot be evaluated: {message}")
 
 

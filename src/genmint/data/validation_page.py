@@ -12,7 +12,7 @@ from typing import Any
 from genmint.common.escaping import printable
 from genmint.common.html import render as render_template
 from genmint.data.quarantine import Quarantined
-from genmint.data.validation import Finding
+from genmint.data.validation import RuleResult
 
 # Maximum number of quarantined items on the page, and of characters of a value.
 _ITEMS_SHOWN, _CHARACTERS_SHOWN = 50, 300
@@ -20,7 +20,7 @@ _ITEMS_SHOWN, _CHARACTERS_SHOWN = 50, 300
 
 def render(
     report: dict[str, Any],
-    findings: Sequence[Finding],
+    results: Sequence[RuleResult],
     problems: Sequence[str],
     quarantined: Sequence[Quarantined],
     notes: Sequence[str],
@@ -29,7 +29,7 @@ def render(
 
     Args:
         report: content of reports/data/NAME.json.
-        findings: results of all expectations.
+        results: results of all expectations.
         problems: why the data set is refused; empty if it is accepted.
         quarantined: the quarantined items.
         notes: further sentences for the top of the page.
@@ -39,9 +39,9 @@ def render(
         "validation.html",
         {"shown": _shown},
         report=report,
-        findings={
-            "The whole set": [finding for finding in findings if finding.level == "set"],
-            "Single items": [finding for finding in findings if finding.level == "row"],
+        sections={
+            "The whole set": [result for result in results if result.level == "set"],
+            "Single items": [result for result in results if result.level == "row"],
         },
         problems=problems,
         items=quarantined[:_ITEMS_SHOWN],

@@ -13,11 +13,11 @@ from pydantic import Field, model_validator
 from genmint.common.files import sha256_json
 from genmint.config.base import Frozen
 from genmint.config.gates import ChampionRule
+from genmint.config.metric_catalogue import Direction
 from genmint.decision import intervals
 from genmint.decision.gate import number
 from genmint.decision.intervals import Interval
 
-Direction = Literal["higher", "lower"]
 Aim = Literal["superior", "non-inferior"]
 
 # Metrics that equal a constant times the mean log-likelihood of the held-out items. Each maps to
@@ -88,8 +88,8 @@ class Spread(Frozen):
         for metric, values in self.values.items():
             if len(values) != len(self.seeds):
                 raise ValueError(f"{metric} has {len(values)} values of {len(self.seeds)} seeds")
-            found = stdev(values)
-            if not math.isclose(found, self.standard_deviation[metric], rel_tol=1e-9):
+            deviation = stdev(values)
+            if not math.isclose(deviation, self.standard_deviation[metric], rel_tol=1e-9):
                 raise ValueError(f"standard_deviation of {metric} is not that of its values")
         return self
 
@@ -144,7 +144,7 @@ class Comparison(Frozen):
         return "; ".join(f"{one.metric}: {one.reason}" for one in shown)
 
 
-class Ruling(Frozen):
+class ChampionComparison(Frozen):
     """Result against the champion on the test split and, if better there, on a second split.
 
     Attributes:
@@ -168,13 +168,13 @@ class Ruling(Frozen):
     @property
     def reason(self) -> str:
         """Explanation of the result."""
-        found = self._found
+        text = self._summary
         if self.left_out:
-            found += f"; left out, {self.left_out}"
-        return found
+            text += f"; left out, {self.left_out}"
+        return text
 
     @property
-    def _found(self) -> str:
+    def _summary(self) -> str:
         if not self.test.better:
             return self.test.reason
         if self.confirmation is None:
@@ -212,9 +212,9 @@ def compare(
     aims += [(name, "non-inferior") for name in rule.non_inferior]
     contrasts = []
     for name, aim in aims:
-        found = _measured(name, aim, direction(name), challenger, champion, rule.confidence)
+        contrast = _measured(name, aim, direction(name), challenger, champion, rule.confidence)
         margin = _margin(name, spread, block, challenger.protocol, rule.confidence)
-        contrasts.append(_held_against(found, margin))
+        contrasts.append(_contrast_against(contrast, margin))
     return _comparison(rule, contrasts)
 
 
@@ -231,7 +231,7 @@ def confirm(
     a second split cannot detect. The second split detects a lucky result on the test split.
     """
     contrasts = [
-        _held_against(
+        _contrast_against(
             _measured(name, "superior", direction(name), challenger, champion, rule.confidence), 0.0
         )
         for name in rule.superior
@@ -295,12 +295,12 @@ def _measured(
         reason = f"measured under another protocol ({', '.join(differing)}): no number compares"
         return result.model_copy(update={"reason": reason})
     if metric in _ITEMS:
-        found = _paired(metric, values, challenger, champion, confidence)
+        contrast = _paired(metric, values, challenger, champion, confidence)
     else:
-        found = _repeated(metric, challenger, champion, confidence)
-    if isinstance(found, str):
-        return result.model_copy(update={"reason": found})
-    new, old, (low, high) = found
+        contrast = _repeated(metric, challenger, champion, confidence)
+    if isinstance(contrast, str):
+        return result.model_copy(update={"reason": contrast})
+    new, old, (low, high) = contrast
     sign = 1 if direction == "higher" else -1
     limits = (low, high) if direction == "higher" else (-high, -low)
     return result.model_copy(
@@ -376,20 +376,20 @@ def _margin(
     return intervals.seed_margin(deviation, len(spread.seeds), confidence)
 
 
-def _held_against(found: Contrast, margin: float | str) -> Contrast:
+def _contrast_against(contrast: Contrast, margin: float | str) -> Contrast:
     """Test a difference against the margin and return the contrast with its result."""
-    if found.low is None or found.difference is None:
-        return found
-    how = f"better by {found.difference:.4g}"
-    if found.difference < 0:
-        how = f"worse by {-found.difference:.4g}"
-    if found.difference == 0:
+    if contrast.low is None or contrast.difference is None:
+        return contrast
+    how = f"better by {contrast.difference:.4g}"
+    if contrast.difference < 0:
+        how = f"worse by {-contrast.difference:.4g}"
+    if contrast.difference == 0:
         how = "not different"
-    sure = f"{how}, surely above {found.low:.4g}"
+    sure = f"{how}, surely above {contrast.low:.4g}"
     if isinstance(margin, str):
-        return found.model_copy(update={"reason": f"{sure}, but {margin}"})
-    bound = margin if found.aim == "superior" else -margin
+        return contrast.model_copy(update={"reason": f"{sure}, but {margin}"})
+    bound = margin if contrast.aim == "superior" else -margin
     # Of two equal models neither is superior and neither is inferior, whatever the margin.
-    passed = found.low > bound if found.aim == "superior" else found.low >= bound
-    reason = f"{sure}: {'' if passed else 'not '}{found.aim} by the margin {margin:.4g}"
-    return found.model_copy(update={"bound": bound, "passed": passed, "reason": reason})
+    passed = contrast.low > bound if contrast.aim == "superior" else contrast.low >= bound
+    reason = f"{sure}: {'' if passed else 'not '}{contrast.aim} by the margin {margin:.4g}"
+    return contrast.model_copy(update={"bound": bound, "passed": passed, "reason": reason})

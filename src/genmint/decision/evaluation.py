@@ -9,7 +9,7 @@ from genmint.common.errors import GenmintError
 
 
 @dataclass(frozen=True)
-class Source:
+class GateInput:
     """A file of an evaluation.
 
     Attributes:
@@ -48,16 +48,16 @@ class Evaluation:
 
     name: str
     dataset: str
-    weights: Source
-    config: Source
-    metrics: Source
-    protocol: Source
-    items: Source
-    resamples: Source
-    cost: Source
-    validation: Source
+    weights: GateInput
+    config: GateInput
+    metrics: GateInput
+    protocol: GateInput
+    items: GateInput
+    resamples: GateInput
+    cost: GateInput
+    validation: GateInput
 
-    def sources(self) -> tuple[Source, ...]:
+    def inputs(self) -> tuple[GateInput, ...]:
         """Return every file in the order of the gate record."""
         return (
             self.weights,
@@ -85,15 +85,15 @@ class Evaluation:
             )
         return found
 
-    def content(self, source: Source) -> Any:
+    def content(self, file: GateInput) -> Any:
         """Return the parsed content of one of the files.
 
         Raises:
             GenmintError: the file is missing or unreadable.
         """
-        if source.problem is not None:
-            raise GenmintError(f"{source.problem}. {self._way_out}")
-        return source.content
+        if file.problem is not None:
+            raise GenmintError(f"{file.problem}. {self._way_out}")
+        return file.content
 
     @property
     def _way_out(self) -> str:

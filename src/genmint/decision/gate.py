@@ -15,7 +15,7 @@ from typing import Any
 from genmint.common.errors import ConfigError
 from genmint.config import metric_catalogue
 from genmint.config.gates import Bound, Gate
-from genmint.decision.evaluation import Evaluation, Source
+from genmint.decision.evaluation import Evaluation, GateInput
 from genmint.decision.gate_record import Check, Evidence, Record
 
 
@@ -27,7 +27,7 @@ class _Metrics(dict[str, Any]):
         self.left_out: Mapping[str, Any] = left_out if isinstance(left_out, dict) else {}
 
 
-def decide(gate: Gate | None, evaluation: Evaluation) -> Record:
+def decide_gate(gate: Gate | None, evaluation: Evaluation) -> Record:
     """Run all gate checks of a model; missing, unreadable or non-finite values fail.
 
     Args:
@@ -56,7 +56,7 @@ def decide(gate: Gate | None, evaluation: Evaluation) -> Record:
         verdicts={check.name: _verdict(check) for check in checks},
         mode="enforce" if gate is None else gate.mode,
         checks=tuple(checks),
-        evidence=tuple(Evidence(file=s.file, sha256=s.sha256) for s in evaluation.sources()),
+        evidence=tuple(Evidence(file=s.file, sha256=s.sha256) for s in evaluation.inputs()),
     )
 
 
@@ -65,7 +65,7 @@ def _configured(name: str, gate: Gate | None) -> Check:
     return Check(name="configured", value=None, bound=None, passed=gate is not None, reason=reason)
 
 
-def _data(validation: Source, dataset: str) -> list[Check]:
+def _data(validation: GateInput, dataset: str) -> list[Check]:
     """Check that the data set passed validation and that the report is for this data set."""
     if validation.problem is not None:
         return [_no("data.validated", None, 1, validation.problem)]
@@ -112,7 +112,7 @@ def as_measured(evaluation: Evaluation) -> list[Check]:
     return checks
 
 
-def _as_measured(key: str, source: Source, expected: Any, none: bool, protocol: str) -> Check:
+def _as_measured(key: str, source: GateInput, expected: Any, none: bool, protocol: str) -> Check:
     """Check that a file matches the hash in the protocol file, or is absent if the hash is null."""
     bound = expected if isinstance(expected, str) else None
     passed = False
@@ -131,14 +131,14 @@ def _as_measured(key: str, source: Source, expected: Any, none: bool, protocol: 
     return _check(f"evidence.{key}", source.sha256, bound, passed, reason)
 
 
-def _all_finite(metrics: Source) -> Check:
+def _all_finite(metrics: GateInput) -> Check:
     if metrics.problem is not None:
         return _no("metrics.finite", None, None, metrics.problem)
     values = metrics.mapping()
     if not values:
         return _no("metrics.finite", None, None, f"{metrics.file} holds no metrics")
-    found = {key: _not_finite(value) for key, value in values.items()}
-    problems = [f"{key} {problem}" for key, problem in found.items() if problem]
+    counts = {key: _not_finite(value) for key, value in values.items()}
+    problems = [f"{key} {problem}" for key, problem in counts.items() if problem]
     if problems:
         return _no("metrics.finite", None, None, "; ".join(problems))
     return _check("metrics.finite", None, None, True, f"all {len(values)} metrics are finite")
@@ -150,7 +150,7 @@ def _threshold(
     checks = []
     for side, word, at in (("min", "least", bound.min), ("max", "most", bound.max)):
         if at is not None:
-            checks.append(_held(f"thresholds.{metric}.{side}", metrics, metric, at, word))
+            checks.append(_bound_check(f"thresholds.{metric}.{side}", metrics, metric, at, word))
     if bound.baseline is not None:
         checks.append(_beats_baseline(metric, bound, bound.baseline, metrics, protocol))
     return checks
@@ -177,8 +177,8 @@ def _beats_baseline(
     out_of_reach = _out_of_reach(metric, must, higher=higher)
     if out_of_reach:
         sign = "+" if higher else "-"
-        asked = f"{baseline} ({score:.6g}) {sign} margin {bound.margin:g} is {must:.6g}"
-        return _no(name, value, must, f"{asked}, which can never be passed: {out_of_reach}")
+        requirement = f"{baseline} ({score:.6g}) {sign} margin {bound.margin:g} is {must:.6g}"
+        return _no(name, value, must, f"{requirement}, which can never be passed: {out_of_reach}")
     passed = value > must if higher else value < must
     word = "above" if higher else "below"
     reason = f"{'is' if passed else 'is not'} {word} {baseline} ({score:.6g}) by {bound.margin:g}"
@@ -196,26 +196,26 @@ def _out_of_reach(metric: str, must: float, *, higher: bool) -> str | None:
 
 
 def _health(gate: Gate, metrics: Mapping[str, Any]) -> list[Check]:
-    asked = gate.health
-    most = {"nonfinite": asked.max_nonfinite, "recoveries": asked.max_recoveries}
-    least = {"active_units": asked.min_active_units, "coverage": asked.min_coverage}
+    bounds = gate.health
+    most = {"nonfinite": bounds.max_nonfinite, "recoveries": bounds.max_recoveries}
+    least = {"active_units": bounds.min_active_units, "coverage": bounds.min_coverage}
     return _bounded("health", metrics, most, least)
 
 
 def _memorisation(gate: Gate, metrics: Mapping[str, Any]) -> list[Check]:
-    asked = gate.memorisation
-    if asked is None:
+    bounds = gate.memorisation
+    if bounds is None:
         return []
     most = {
-        "copied": asked.max_copied,
-        "near_duplicates": asked.max_near_duplicates,
-        "copy_ratio": asked.max_copy_ratio,
+        "copied": bounds.max_copied,
+        "near_duplicates": bounds.max_near_duplicates,
+        "copy_ratio": bounds.max_copy_ratio,
     }
-    least = {"copying_z": asked.min_copying_z, "authenticity": asked.min_authenticity}
+    least = {"copying_z": bounds.min_copying_z, "authenticity": bounds.min_authenticity}
     return _bounded("memorisation", metrics, most, least)
 
 
-def _cost(gate: Gate, cost: Source) -> list[Check]:
+def _cost(gate: Gate, cost: GateInput) -> list[Check]:
     most = {
         "parameters": gate.cost.max_parameters,
         "megabytes": gate.cost.max_megabytes,
@@ -242,14 +242,14 @@ def _bounded(
         problem: why there are no values; replaces the message about a missing value.
     """
     return [
-        _held(f"{section}.{key}", values, key, bound, word, problem)
+        _bound_check(f"{section}.{key}", values, key, bound, word, problem)
         for word, bounds in (("most", most), ("least", least))
         for key, bound in bounds.items()
         if bound is not None
     ]
 
 
-def _held(
+def _bound_check(
     name: str,
     values: Mapping[str, Any],
     key: str,
@@ -300,8 +300,8 @@ def _with_interval(check: Check, metrics: Mapping[str, Any], confidence: float) 
 
 def _verdict(check: Check) -> dict[str, float | int | str]:
     """Return the result of a check in the form that DVC can display: numbers and strings."""
-    found = check.model_dump(exclude={"name", "passed"}, exclude_none=True)
-    return {"passed": 1 if check.passed else 0, **found}
+    fields = check.model_dump(exclude={"name", "passed"}, exclude_none=True)
+    return {"passed": 1 if check.passed else 0, **fields}
 
 
 def _check(

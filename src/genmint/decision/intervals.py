@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import ndtr, ndtri, stdtrit
 
-Floats = npt.NDArray[np.float64]
+from genmint.common.array_types import Floats
+
 Interval = tuple[float, float]
 
 # With 2,000 resamples the limits still vary by 0.1 standard errors from seed to seed.

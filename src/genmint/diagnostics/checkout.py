@@ -12,11 +12,11 @@ from pathlib import Path
 
 from genmint.common.dvc_config import dvc_config
 from genmint.common.dvc_preflight import check_output_folders
-from genmint.common.dvc_rwlock import damaged_rwlock, mend_rwlock
+from genmint.common.dvc_rwlock import damaged_rwlock, repair_rwlock
 from genmint.common.errors import DataError, GenmintError
 from genmint.common.file_lock import has_locks, place_of
 from genmint.common.git_repository import working_tree
-from genmint.common.programs import GitError, git, has_git, problem
+from genmint.common.programs import GitError, git, git_problem, has_git
 from genmint.common.project import HOME, Project
 from genmint.config import load_params
 from genmint.data.ingestion.content_store import content_stores
@@ -35,7 +35,7 @@ def check_git(project: Project) -> tuple[str, str]:
     if path is None:
         refusal = "not found on PATH; install git: DVC, lineage and flows need it"
     else:
-        refusal = problem(project) or ""
+        refusal = git_problem(project) or ""
     if not refusal:
         return "ok", str(path)
     if without:
@@ -81,8 +81,8 @@ def check_dvc(project: Project) -> tuple[str, str]:
     """Look for DVC, its folder, and the Python that stages call."""
     if not (project.root / ".dvc").is_dir():
         return "failed", "no .dvc folder; run `dvc init`"
-    found = shutil.which("python")
-    if found is None or Path(found).resolve() != Path(sys.executable).resolve():
+    interpreter = shutil.which("python")
+    if interpreter is None or Path(interpreter).resolve() != Path(sys.executable).resolve():
         return "!", (
             "stages call `python`, which is not the one of this environment here; "
             "activate it: . .venv/bin/activate"
@@ -111,10 +111,10 @@ def check_file_locks(project: Project) -> tuple[str, str]:
 
 def check_dvc_locks(project: Project) -> tuple[str, str]:
     """Repair DVC's table of locks if it is damaged and no DVC process runs."""
-    mended = mend_rwlock(project)
-    if mended is None:
+    repaired = repair_rwlock(project)
+    if repaired is None:
         return "ok", "DVC can read its locks"
-    return ("failed" if damaged_rwlock(project) else "!"), mended
+    return ("failed" if damaged_rwlock(project) else "!"), repaired
 
 
 def check_params(project: Project) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from genmint.common.errors import GenmintError
 from genmint.common.project import Project
 from genmint.diagnostics import checkout, environment, servers
 
-Check = Callable[[Project], tuple[str, str]]
+_DoctorCheck = Callable[[Project], tuple[str, str]]
 
 
 def doctor(project: Project) -> int:
@@ -36,7 +36,7 @@ def check(project: Project, name: str) -> tuple[str, str]:
         return "failed", str(error)
 
 
-def _checks() -> dict[str, Check]:
+def _checks() -> dict[str, _DoctorCheck]:
     return {
         "python": environment.check_python,
         "packages": environment.check_packages,

@@ -39,11 +39,11 @@ def check_packages(project: Project) -> tuple[str, str]:
         if not separator or name.startswith("#"):
             continue
         try:
-            found = importlib.metadata.version(name).partition("+")[0]
+            installed = importlib.metadata.version(name).partition("+")[0]
         except importlib.metadata.PackageNotFoundError:
             continue
-        if found != version:
-            different.append(f"{name} {found} (tested: {version})")
+        if installed != version:
+            different.append(f"{name} {installed} (tested: {version})")
     if different:
         return "!", f"not as tested: {', '.join(different)}; `make setup` fixes it"
     return "ok", "as tested together (requirements/constraints.txt)"
@@ -56,13 +56,13 @@ def check_standard_library(project: Project) -> tuple[str, str]:
     the folder of the packages first.
     """
     folders = {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib")}
-    found = shadowing(sorted(folders | {project.root}))
-    if not found:
+    shadows = shadowing(sorted(folders | {project.root}))
+    if not shadows:
         return "ok", "no package or file hides a module of it"
     named = "; ".join(
         f"{path} hides Python's own module: "
         + (f"`python -m pip uninstall {owner}` removes it" if owner else "rename or remove it")
-        for owner, path in found
+        for owner, path in shadows
     )
     return "failed", f"{named}. Prefect's server and stages fail with errors about something else"
 
@@ -73,7 +73,7 @@ def shadowing(folders: Iterable[Path]) -> list[tuple[str | None, Path]]:
     Returns:
         For each module its distribution, None if it belongs to none, and its path.
     """
-    found: list[tuple[str | None, Path]] = []
+    shadows: list[tuple[str | None, Path]] = []
     for folder in folders:
         hidden = [
             each
@@ -86,8 +86,8 @@ def shadowing(folders: Iterable[Path]) -> list[tuple[str | None, Path]]:
                 for distribution in importlib.metadata.distributions(path=[str(folder)])
                 for file in distribution.files or ()
             }
-            found += [(owners.get(each.name), each) for each in hidden]
-    return found
+            shadows += [(owners.get(each.name), each) for each in hidden]
+    return shadows
 
 
 def _is_module(path: Path) -> bool:

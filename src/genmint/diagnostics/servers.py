@@ -34,12 +34,12 @@ def check_artefacts(project: Project) -> tuple[str, str]:
     database, artefacts = tracking.database(project), project.home / ARTIFACTS
     if not tracking.is_embedded() or not database.exists():
         return "ok", "the embedded store is not used"
-    found = elsewhere(database, artefacts)
-    if not found:
+    locations = elsewhere(database, artefacts)
+    if not locations:
         return "ok", f"{artefacts}"
     places = "; ".join(
         f"{each.count} in {each.root}" + ("" if each.root.is_dir() else " (not there)")
-        for each in found
+        for each in locations
     )
     return "!", (
         f"the registry expects artefacts of another checkout: {places}. This checkout was moved or "

@@ -30,7 +30,7 @@ from genmint.data.arrays import load_array
 from genmint.data.prepared import SPLITS, Prepared
 from genmint.data.views import tensors
 from genmint.drift.features import Features, Groups
-from genmint.drift.state import Shelf
+from genmint.drift.state import DriftStore
 from genmint.evaluation.extractor import load_extractor
 from genmint.flow.checkout import checked_out
 from genmint.flow.committed import text_at
@@ -60,7 +60,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Baseline:
+class DriftBaseline:
     """Items that models were trained on.
 
     Attributes:
@@ -76,7 +76,7 @@ class Baseline:
     reference: Path | None
 
 
-def find(home: Project, dataset: str, commit: str) -> Origin | None:
+def find_origin(home: Project, dataset: str, commit: str) -> Origin | None:
     """Return the most recent training data known to git; None if there are none.
 
     The candidates are `commit` and the branches retrain/*. The one is chosen whose data entered the
@@ -89,45 +89,49 @@ def find(home: Project, dataset: str, commit: str) -> Origin | None:
     listed = git(home, "for-each-ref", "--sort=-committerdate", f"--count={_BRANCHES}",
                  "--format=%(objectname)", *_PUBLISHED).split()  # fmt: skip
     tips = list(dict.fromkeys([commit, *listed]))
-    found: dict[str, tuple[str, str]] = {}
+    stage_hashes: dict[str, tuple[str, str]] = {}
     for tip in tips:
         outs = _outs(home, tip, lock, dataset)
         if outs is not None:
-            found.setdefault(outs[RELATIVE.manifest(dataset).as_posix()], (tip, sha256_json(outs)))
-    if not found:
+            stage_hashes.setdefault(
+                outs[RELATIVE.manifest(dataset).as_posix()], (tip, sha256_json(outs))
+            )
+    if not stage_hashes:
         return None
-    came = {digest: _came(home, tips, lock, digest) for digest in found}
+    came = {digest: _came(home, tips, lock, digest) for digest in stage_hashes}
     # Ties within a second follow the order of the tips: the commit, then the newest branch.
-    latest = max(found, key=lambda digest: (came[digest], -tips.index(found[digest][0])))
-    return Origin(*found[latest])
+    latest = max(
+        stage_hashes, key=lambda digest: (came[digest], -tips.index(stage_hashes[digest][0]))
+    )
+    return Origin(*stage_hashes[latest])
 
 
-def load(home: Project, origin: Origin, dataset: str) -> Baseline:
+def load(home: Project, origin: Origin, dataset: str) -> DriftBaseline:
     """Return the baseline from the drift store of an earlier check, or from the DVC cache.
 
     Raises:
         GenmintError: neither the DVC cache nor the remote has it.
         DataError: the stored files are damaged.
     """
-    shelf = Shelf(home, dataset)
-    folder = shelf.folder / "baseline"
+    store = DriftStore(home, dataset)
+    folder = store.folder / "baseline"
     about = folder / "about.json"
     if not about.exists() or read_json(about).get("key") != origin.key:
         with checked_out(home, origin.commit, f"drift-{dataset}") as checkout:
             _restore(checkout, dataset, origin)
-            with atomic_dir(folder) as made:
-                _extract(checkout, dataset, made)
-                write_json(made / "about.json", {"key": origin.key, "commit": origin.commit})
+            with atomic_dir(folder) as temporary:
+                _extract(checkout, dataset, temporary)
+                write_json(temporary / "about.json", {"key": origin.key, "commit": origin.commit})
     items = manifest.read(folder / "items.parquet").to_pandas()
     if not (folder / "features.npy").exists():
-        return Baseline(items, None, None, None)
+        return DriftBaseline(items, None, None, None)
     features, groups = (
         load_array(
             folder / f"{name}.npy", f"Remove {folder}: the next drift check writes it again."
         )
         for name in ("features", "groups")
     )
-    return Baseline(items, features, groups, folder)
+    return DriftBaseline(items, features, groups, folder)
 
 
 def block(home: Project, origin: Origin, dataset: str) -> Dataset | None:
@@ -156,13 +160,13 @@ def _outs(home: Project, tip: str, lock: str, dataset: str) -> dict[str, str] | 
     if text is None:
         return None
     entries = parse_lock(text, f"{tip[:12]}:{lock}")
-    found: dict[str, str] = {}
+    outs: dict[str, str] = {}
     for stage in _STAGES:
         entry = entries.get(f"{stage}@{dataset}")
         if entry is None:
             return None
-        found |= hashes(entry, "outs")
-    return found
+        outs |= hashes(entry, "outs")
+    return outs
 
 
 def _came(home: Project, tips: list[str], lock: str, digest: str) -> int:

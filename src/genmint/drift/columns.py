@@ -24,7 +24,7 @@ _RESAMPLES = 9999
 
 
 @dataclass(frozen=True)
-class Finding:
+class DriftTest:
     """Result of one test of a window against the baseline.
 
     Attributes:
@@ -52,14 +52,14 @@ class Untested:
     reason: str
 
 
-def compare(
+def compare_columns(
     baseline: pd.DataFrame,
     window: pd.DataFrame,
     *,
     leave_out: Sequence[str] = (),
     max_categories: int = 50,
     seed: int = 0,
-) -> tuple[list[Finding], list[Untested]]:
+) -> tuple[list[DriftTest], list[Untested]]:
     """Test every column of a manifest for a change of its distribution.
 
     Numeric columns: two-sample Kolmogorov-Smirnov test. Categorical columns, and numeric ones with
@@ -79,7 +79,7 @@ def compare(
         Findings in the order of the columns, without correction for multiple tests; columns not
         tested.
     """
-    findings: list[Finding] = []
+    findings: list[DriftTest] = []
     untested: list[Untested] = []
     for name in baseline.columns:
         if name in _NAMES:
@@ -89,9 +89,9 @@ def compare(
         elif name not in window.columns:
             untested.append(Untested(name, "the new items have no such column"))
         else:
-            made = _column(name, baseline[name], window[name], max_categories, seed)
-            findings += [each for each in made if isinstance(each, Finding)]
-            untested += [each for each in made if isinstance(each, Untested)]
+            results = _column(name, baseline[name], window[name], max_categories, seed)
+            findings += [each for each in results if isinstance(each, DriftTest)]
+            untested += [each for each in results if isinstance(each, Untested)]
     return findings, untested
 
 
@@ -114,57 +114,57 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def _column(
     name: str, before: pd.Series, now: pd.Series, max_categories: int, seed: int
-) -> list[Finding | Untested]:
-    made: list[Finding | Untested] = []
+) -> list[DriftTest | Untested]:
+    results: list[DriftTest | Untested] = []
     missing = [int(before.isna().sum()), int(now.isna().sum())]
     if sum(missing):
         table = np.array([missing, [len(before) - missing[0], len(now) - missing[1]]])
         if table[1].sum() == 0:
             return [Untested(name, "empty")]
         shown = [f"{missing[0] / len(before):.1%}", f"{missing[1] / len(now):.1%}"]
-        made.append(_tabled(f"{name} missing", table, shown, seed))
+        results.append(_tabled(f"{name} missing", table, shown, seed))
     before, now = before.dropna(), now.dropna()
     if before.empty or now.empty:
-        return made
+        return results
     numeric = pd.api.types.is_numeric_dtype(before) and pd.api.types.is_numeric_dtype(now)
     values = pd.concat([before, now]).unique()
     if len(values) == 1:
-        return [*made, Untested(name, f"always {values[0]}")]
+        return [*results, Untested(name, f"always {values[0]}")]
     if numeric and len(values) > _FEW:
-        return [*made, _numbers(name, before.to_numpy(float), now.to_numpy(float))]
+        return [*results, _numbers(name, before.to_numpy(float), now.to_numpy(float))]
     if not numeric and len(values) > max_categories:
-        return [*made, Untested(name, f"{len(values)} different values")]
+        return [*results, Untested(name, f"{len(values)} different values")]
     counted = [side.value_counts().reindex(values, fill_value=0) for side in (before, now)]
     shown = [_commonest(side) for side in counted]
-    return [*made, _tabled(name, np.array(counted).T, shown, seed)]
+    return [*results, _tabled(name, np.array(counted).T, shown, seed)]
 
 
-def _numbers(name: str, before: np.ndarray, now: np.ndarray) -> Finding:
+def _numbers(name: str, before: np.ndarray, now: np.ndarray) -> DriftTest:
     outcome = stats.ks_2samp(before, now)
     shown = [f"median {np.median(side):.4g}" for side in (before, now)]
-    return Finding(
+    return DriftTest(
         name, "Kolmogorov-Smirnov", float(outcome.statistic), float(outcome.pvalue), *shown
     )
 
 
-def _tabled(name: str, table: np.ndarray, shown: list[str], seed: int) -> Finding:
+def _tabled(name: str, table: np.ndarray, shown: list[str], seed: int) -> DriftTest:
     """Test a contingency table with one row per value and the columns baseline and window."""
     # Values that occur on neither side have an expected count of zero.
     table = table[table.sum(axis=1) > 0]
     plain = stats.chi2_contingency(table, correction=False)
     if plain.expected_freq.min() >= _EXPECTED:
-        return Finding(name, "chi-square", float(plain.statistic), float(plain.pvalue), *shown)
+        return DriftTest(name, "chi-square", float(plain.statistic), float(plain.pvalue), *shown)
     if len(table) == 2:
         exact = stats.fisher_exact(table)
         ratio = float(exact.statistic)
         # JSON cannot represent an infinite odds ratio.
         ratio = ratio if math.isfinite(ratio) else float(plain.statistic)
-        return Finding(name, "Fisher", ratio, float(exact.pvalue), *shown)
+        return DriftTest(name, "Fisher", ratio, float(exact.pvalue), *shown)
     p = _permuted(table, float(plain.statistic), seed)
-    return Finding(name, "chi-square, permuted", float(plain.statistic), p, *shown)
+    return DriftTest(name, "chi-square, permuted", float(plain.statistic), p, *shown)
 
 
-def _permuted(table: np.ndarray, found: float, seed: int) -> float:
+def _permuted(table: np.ndarray, statistic: float, seed: int) -> float:
     """Return the permutation p-value of a chi-square statistic.
 
     It is the share of random tables with the same margins whose chi-square is not smaller.
@@ -178,7 +178,7 @@ def _permuted(table: np.ndarray, found: float, seed: int) -> float:
     squares = (drawn - expected) ** 2
     statistics = (squares / expected + squares / (totals - expected)).sum(axis=1)
     # The tolerance counts values as equal that differ only by rounding.
-    return float((1 + (statistics >= found * (1 - 1e-9)).sum()) / (1 + _RESAMPLES))
+    return float((1 + (statistics >= statistic * (1 - 1e-9)).sum()) / (1 + _RESAMPLES))
 
 
 def _commonest(counts: pd.Series) -> str:

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from genmint.config.base import Frozen
 from genmint.config.drift import DriftRule
-from genmint.drift.columns import Finding, Untested, holm
+from genmint.drift.columns import DriftTest, Untested, holm
 
-Verdict = Literal[
+DriftVerdict = Literal[
     "stopped", "no baseline", "nothing new", "collecting", "steady", "drift", "retraining"
 ]
 P = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -67,7 +67,7 @@ class Window(Frozen):
         return tuple(test.name for test in self.tests if test.drifted)
 
 
-class Asked(Frozen):
+class RequestedRetraining(Frozen):
     """A requested retraining.
 
     Attributes:
@@ -81,7 +81,7 @@ class Asked(Frozen):
     revision: str
 
 
-class Decision(Frozen):
+class DriftCheck(Frozen):
     """Typed record of one drift check.
 
     Attributes:
@@ -103,7 +103,7 @@ class Decision(Frozen):
 
     dataset: str
     at: str
-    verdict: Verdict
+    verdict: DriftVerdict
     reason: str
     revision: str
     baseline: str | None = None
@@ -124,7 +124,7 @@ def close(
     number: int,
     closed: str,
     items: Sequence[str],
-    findings: Sequence[Finding],
+    findings: Sequence[DriftTest],
     untested: Sequence[Untested],
     alpha: float,
 ) -> Window:
@@ -153,7 +153,9 @@ def close(
     )
 
 
-def decide(windows: Sequence[Window], rule: DriftRule, waiting: int) -> tuple[Verdict, str]:
+def decide_drift(
+    windows: Sequence[Window], rule: DriftRule, waiting: int
+) -> tuple[DriftVerdict, str]:
     """Decide whether the data drifted: N of the latest M windows, including the latest one.
 
     Args:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from genmint.drift.columns import Finding
+from genmint.drift.columns import DriftTest
 from genmint.metrics.frechet import frechet_distance
 
 Features = npt.NDArray[np.float64]
@@ -29,7 +29,7 @@ def frechet_drift(
     level: float,
     seed: int,
     name: str = "frechet",
-) -> Finding:
+) -> DriftTest:
     """Permutation test of the Fréchet distance between new and known items.
 
     The null distribution is the distance between random partitions of all items into two parts of
@@ -54,7 +54,7 @@ def frechet_drift(
     if groups is None:
         groups = (np.arange(len(baseline)), np.arange(len(window)))
     baseline, of_baseline = _thinned(baseline, groups[0], generator)
-    found = frechet_distance(window, baseline)
+    distance = frechet_distance(window, baseline)
     rows = np.concatenate([baseline, window])
     first = int(of_baseline.max()) + 1
     owner = np.concatenate([of_baseline, _dense(groups[1]) + first])
@@ -62,14 +62,14 @@ def frechet_drift(
     draws = max(_DRAWS, math.ceil(_FINER / level))
     null = np.array([_draw(rows, owner, taken, generator) for _ in range(draws)])
     # The tolerance counts values as equal that differ only by rounding.
-    p = (1 + int((null >= found * (1 - 1e-12)).sum())) / (1 + draws)
-    return Finding(
+    p = (1 + int((null >= distance * (1 - 1e-12)).sum())) / (1 + draws)
+    return DriftTest(
         name=name,
         method=f"real against real, {draws} draws",
-        statistic=found,
+        statistic=distance,
         p=p,
         before=f"median {np.median(null):.3g}, 99 % below {np.quantile(null, 0.99):.3g}",
-        now=f"{found:.3g}",
+        now=f"{distance:.3g}",
     )
 
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from genmint.common.markdown import escape_markdown, markdown_table
-from genmint.drift.decision import Asked, Decision, Window
+from genmint.drift.decision import DriftCheck, RequestedRetraining, Window
 
 
-def page(decisions: Sequence[Decision], failures: Mapping[str, str], asked: Asked | None) -> str:
+def drift_page(
+    decisions: Sequence[DriftCheck],
+    failures: Mapping[str, str],
+    requested: RequestedRetraining | None,
+) -> str:
     """Return the page of a drift flow: decisions with reasons, then their windows.
 
     Args:
         decisions: one per data set.
         failures: error message of each data set whose check or validation failed.
-        asked: the requested retraining, if any.
+        requested: the requested retraining, if any.
     """
     rows = []
     for each in decisions:
@@ -27,35 +31,35 @@ def page(decisions: Sequence[Decision], failures: Mapping[str, str], asked: Aske
     known = {each.dataset for each in decisions}
     lines += [f"- {name}: **failed**: {escape_markdown(why)}" for name, why in failures.items()
               if name not in known]  # fmt: skip
-    if asked is not None:
-        lines += ["", f"Asked for a retraining: flow run `{asked.run}`", ""]
+    if requested is not None:
+        lines += ["", f"Asked for a retraining: flow run `{requested.run}`", ""]
     for each in decisions:
         lines += _details(each)
     return "\n".join(lines)
 
 
-def lines_of(decision: Decision) -> list[str]:
+def lines_of(decision: DriftCheck) -> list[str]:
     """Return the latest decision and its windows as lines for a terminal."""
-    found = [f"{decision.at}  {decision}"]
+    lines = [f"{decision.at}  {decision}"]
     for window in decision.windows:
         what = f"drifted: {', '.join(window.what)}" if window.drifted else "did not drift"
-        found.append(
+        lines.append(
             f"  window {window.number} ({len(window.items)} items, {window.closed}) {what}"
         )
         for test in window.tests:
             mark = "!" if test.drifted else " "
-            found.append(
+            lines.append(
                 f"  {mark} {test.name:24} {test.before} → {test.now}  "
                 f"({test.method}, p {test.corrected:.2g} corrected)"
             )
-        found += [f"    {each.name:24} not tested: {each.reason}" for each in window.skipped]
-    return [*found, *(f"  quarantined: {each}" for each in decision.quarantined)]
+        lines += [f"    {each.name:24} not tested: {each.reason}" for each in window.skipped]
+    return [*lines, *(f"  quarantined: {each}" for each in decision.quarantined)]
 
 
-def _details(decision: Decision) -> list[str]:
+def _details(decision: DriftCheck) -> list[str]:
     lines = []
     for window in decision.windows:
-        lines += [f"### {decision.dataset}, window {window.number} {_said(window)}", ""]
+        lines += [f"### {decision.dataset}, window {window.number} {_result_of(window)}", ""]
         lines += _table(window)
     if decision.quarantined:
         lines += [f"### {decision.dataset}: items that may not enter", ""]
@@ -81,5 +85,5 @@ def _table(window: Window) -> list[str]:
     ]
 
 
-def _said(window: Window) -> str:
+def _result_of(window: Window) -> str:
     return f"drifted: {', '.join(window.what)}" if window.drifted else "did not drift"

@@ -68,14 +68,14 @@ def _stamps(path: Path) -> list[list[str | int]]:
     """Return name, size and modification times of every file; links are followed."""
     if not path.is_dir():
         return [_stamp(path, path.name)]
-    found: list[list[str | int]] = []
+    stamps: list[list[str | int]] = []
     for folder, folders, files in os.walk(path, onerror=_refuse):
         folders.sort()
-        found += [
+        stamps += [
             _stamp(Path(folder) / name, str((Path(folder) / name).relative_to(path)))
             for name in sorted(files)
         ]
-    return found
+    return stamps
 
 
 def _stamp(path: Path, name: str) -> list[str | int]:

@@ -15,7 +15,7 @@ from genmint.common.file_lock import place_of
 from genmint.common.files import file_mode, read_json, write_json
 from genmint.common.project import Project
 from genmint.config.base import Frozen, from_json
-from genmint.drift.decision import Asked, Decision, Window
+from genmint.drift.decision import DriftCheck, RequestedRetraining, Window
 
 T = TypeVar("T", bound=Frozen)
 
@@ -25,7 +25,7 @@ _KEPT = 200
 _PATIENCE_SECONDS = 600.0
 
 
-class State(Frozen):
+class DriftState(Frozen):
     """State of the drift checks of a data set.
 
     Attributes:
@@ -47,14 +47,15 @@ class State(Frozen):
     items: int | None = None
     new: int | None = None
     gone: int | None = None
-    asked: Asked | None = None
+    # state.json has this key, so its name cannot change.
+    asked: RequestedRetraining | None = None
 
     def having(self, **changes: Any) -> Self:
         """Return a copy with changed attributes."""
         return self.model_copy(update=changes)
 
 
-class Shelf:
+class DriftStore:
     """Drift store of one data set: state.json, looks/, baseline/."""
 
     def __init__(self, home: Project, dataset: str) -> None:
@@ -81,20 +82,20 @@ class Shelf:
                 f"another drift check of {self.dataset} is running. Wait for it to end."
             ) from None
 
-    def state(self) -> State | None:
+    def state(self) -> DriftState | None:
         """Return the state, None before the first check.
 
         Raises:
             GenmintError: the file is damaged.
         """
         path = self.folder / "state.json"
-        return _read(path, State) if path.exists() else None
+        return _read(path, DriftState) if path.exists() else None
 
-    def keep(self, state: State) -> None:
+    def keep(self, state: DriftState) -> None:
         """Write the state."""
         write_json(self.folder / "state.json", state.model_dump(mode="json"))
 
-    def ask(self, asked: Asked) -> None:
+    def ask(self, requested: RequestedRetraining) -> None:
         """Record that a retraining was requested.
 
         Raises:
@@ -104,26 +105,26 @@ class Shelf:
             state = self.state()
             if state is None:
                 raise GenmintError(f"{self.dataset}: there was no drift check yet")
-            self.keep(state.having(asked=asked))
+            self.keep(state.having(asked=requested))
 
-    def record(self, decision: Decision) -> Path:
+    def record(self, decision: DriftCheck) -> Path:
         """Write the decision of a check, and remove the oldest decisions beyond the limit."""
-        looks = self.folder / "looks"
-        path = looks / f"{decision.at.replace(':', '').replace('-', '')}.json"
+        folder = self.folder / "looks"
+        path = folder / f"{decision.at.replace(':', '').replace('-', '')}.json"
         write_json(path, decision.model_dump(mode="json"))
-        for old in self._looks()[:-_KEPT]:
+        for old in self._records()[:-_KEPT]:
             old.unlink(missing_ok=True)
         return path
 
-    def decisions(self, latest: int) -> list[Decision]:
+    def decisions(self, latest: int) -> list[DriftCheck]:
         """Return the decisions of the latest checks, oldest first.
 
         Raises:
             GenmintError: a file is damaged.
         """
-        return [_read(path, Decision) for path in self._looks()[-latest:]]
+        return [_read(path, DriftCheck) for path in self._records()[-latest:]]
 
-    def _looks(self) -> list[Path]:
+    def _records(self) -> list[Path]:
         return sorted((self.folder / "looks").glob("*.json"))
 
 

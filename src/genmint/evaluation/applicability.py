@@ -43,7 +43,7 @@ def by_feature(dataset: str) -> tuple[str, ...]:
     return (*distances, "precision", "recall", "density", "coverage")
 
 
-def left_out(names: Iterable[str], reason: str) -> Reasons:
+def same_reason(names: Iterable[str], reason: str) -> Reasons:
     """Map each of these metrics to the same reason."""
     return dict.fromkeys(names, reason)
 
@@ -58,26 +58,28 @@ def words_left_out(text: str) -> Reasons:
     """
     unspaced = _unspaced(text)
     if unspaced:
-        return left_out(
+        return same_reason(
             BY_WORD,
             f"{unspaced}, so words cannot be told apart by their spaces; character_distance and "
             "bits_per_character do not need words",
         )
     if not words(text):
-        found = left_out(
+        reasons = same_reason(
             ("words_in_held_out", "word_distance"),
             "the test text has no word of three letters or more",
         )
         count = len(tokens(text))
         if count < 4:
-            found |= left_out(
+            reasons |= same_reason(
                 (*_SEQUENCES, "self_bleu"), f"the test text has {count} words, and this needs 4"
             )
-        return found
+        return reasons
     return {}
 
 
-def above_chance(said: npt.NDArray[np.int64], truth: npt.NDArray[np.int64], items: int) -> bool:
+def above_chance(
+    predictions: npt.NDArray[np.int64], truth: npt.NDArray[np.int64], items: int
+) -> bool:
     """Return whether predictions agree with the labels significantly more often than by chance.
 
     The accuracy must exceed the chance agreement by 2.33 standard errors. The chance agreement
@@ -85,16 +87,16 @@ def above_chance(said: npt.NDArray[np.int64], truth: npt.NDArray[np.int64], item
     constant prediction on items of a single class.
 
     Args:
-        said: predictions, int64, shape (N,).
+        predictions: predicted classes, int64, shape (N,).
         truth: labels, int64, shape (N,).
         items: number of independent items. It is below N if each item was classified in several
             transformed versions, because those predictions depend on each other.
     """
-    kinds = max(int(said.max()), int(truth.max())) + 1
-    shares = [np.bincount(values, minlength=kinds) / len(values) for values in (said, truth)]
+    kinds = max(int(predictions.max()), int(truth.max())) + 1
+    shares = [np.bincount(values, minlength=kinds) / len(values) for values in (predictions, truth)]
     chance = float(shares[0] @ shares[1])
     error = float(np.sqrt(chance * (1 - chance) / items))
-    return float((said == truth).mean()) > chance + _Z * error
+    return float((predictions == truth).mean()) > chance + _Z * error
 
 
 def _unspaced(text: str) -> str | None:

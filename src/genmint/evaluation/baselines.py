@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from genmint.common.array_types import Floats
 from genmint.config import Protocol
 from genmint.data.prepared import Prepared
 from genmint.data.views import tensors
@@ -11,7 +12,6 @@ from genmint.data.views.spec import Observation
 from genmint.evaluation.judge import GridJudge
 from genmint.evaluation.reference import Baseline
 from genmint.metrics.likelihood import (
-    Floats,
     bits_per_character,
     bits_per_symbol,
     character_blocks,
@@ -22,10 +22,10 @@ from genmint.metrics.likelihood import (
 from genmint.metrics.ngram import NGram
 from genmint.metrics.pixels import mean_plus_noise, pixel_bernoulli, pixel_histogram
 
-Scores = dict[str, dict[str, Baseline]]
+BaselineScores = dict[str, dict[str, Baseline]]
 
 
-def grid_baselines(judge: GridJudge, protocol: Protocol) -> Scores:
+def grid_baselines(judge: GridJudge, protocol: Protocol) -> BaselineScores:
     """Return the scores of trivial baselines on grids.
 
     `pixel_bernoulli` (binary pixels) and `pixel_histogram` (8-bit pixels) have exact likelihoods.
@@ -39,7 +39,7 @@ def grid_baselines(judge: GridJudge, protocol: Protocol) -> Scores:
     Returns:
         Baselines by metric and name.
     """
-    scores: Scores = {}
+    scores: BaselineScores = {}
     train, test = judge.train, judge.test
     dims = math.prod(test.shape[1:])
     likelihoods: dict[str, tuple[Observation, Floats]] = {
@@ -62,7 +62,7 @@ def grid_baselines(judge: GridJudge, protocol: Protocol) -> Scores:
     return scores
 
 
-def sequence_baselines(prepared: Prepared) -> Scores:
+def sequence_baselines(prepared: Prepared) -> BaselineScores:
     """Return the scores of n-gram baselines.
 
     `trigram` is the baseline for text, `order_1` for audio clips and for images in raster order.
@@ -89,9 +89,9 @@ def sequence_baselines(prepared: Prepared) -> Scores:
     return {"bits_per_dim": {"order_1": entry}}
 
 
-def merged(*scores: Scores) -> Scores:
+def merged(*scores: BaselineScores) -> BaselineScores:
     """Merge the baselines of several sources into one table."""
-    result: Scores = {}
+    result: BaselineScores = {}
     for table in scores:
         for metric, entries in table.items():
             result.setdefault(metric, {}).update(entries)

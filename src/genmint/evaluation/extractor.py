@@ -135,10 +135,10 @@ class Extractor(nn.Module):
         """
         logits = torch.cat([self(part) for part in parts(grids)])
         single = logits.to(torch.float64).softmax(dim=1)
-        told = single.reshape(-1, self.stack, single.shape[1])
-        joint = told[:, 0]
+        per_channel = single.reshape(-1, self.stack, single.shape[1])
+        joint = per_channel[:, 0]
         for channel in range(1, self.stack):
-            joint = (joint[:, :, None] * told[:, channel, None]).flatten(1)
+            joint = (joint[:, :, None] * per_channel[:, channel, None]).flatten(1)
         return joint.numpy()
 
     def _hidden(self, grids: Tensor) -> Tensor:
@@ -149,7 +149,7 @@ class Extractor(nn.Module):
         return hidden
 
 
-def answers(
+def predict(
     model: Extractor, grids: Tensor, labels: Tensor | None, task: Task
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the predictions of the extractor and the correct classes.
@@ -168,24 +168,24 @@ def answers(
     """
     if task == "labels":
         assert labels is not None
-        told = torch.cat([model(part).argmax(dim=1) for part in parts(grids)])
+        predicted = torch.cat([model(part).argmax(dim=1) for part in parts(grids)])
         truth = labels.flatten()
-        return told.numpy(), truth.numpy()
-    found = [
+        return predicted.numpy(), truth.numpy()
+    by_form = [
         torch.cat([model(transformed(part, form, task)).argmax(dim=1) for part in parts(grids)])
-        for form in range(classes_of(task))
+        for form in range(number_of_classes(task))
     ]
-    forms = np.repeat(np.arange(classes_of(task)), len(grids))
-    return torch.cat(found).numpy(), forms
+    forms = np.repeat(np.arange(number_of_classes(task)), len(grids))
+    return torch.cat(by_form).numpy(), forms
 
 
 def accuracy(model: Extractor, grids: Tensor, labels: Tensor | None, task: Task) -> float:
-    """Return the share of correct predictions, see `answers`."""
-    told, truth = answers(model, grids, labels, task)
-    return float((told == truth).mean())
+    """Return the share of correct predictions, see `predict`."""
+    predicted, truth = predict(model, grids, labels, task)
+    return float((predicted == truth).mean())
 
 
-def classes_of(task: Task, labels: tuple[str, ...] | None = None) -> int:
+def number_of_classes(task: Task, labels: tuple[str, ...] | None = None) -> int:
     """Return the number of classes of a task."""
     if task == "labels":
         return len(labels or ())

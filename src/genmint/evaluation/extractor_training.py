@@ -12,7 +12,14 @@ from torch.nn import functional
 
 from genmint.common.errors import DataError
 from genmint.config.datasets import SMALLEST_SIDE
-from genmint.evaluation.extractor import Extractor, Task, classes_of, part_size, parts, transformed
+from genmint.evaluation.extractor import (
+    Extractor,
+    Task,
+    number_of_classes,
+    part_size,
+    parts,
+    transformed,
+)
 from genmint.models.shared import eager_optimizer
 
 # Training budget in pixels: a thousand epochs on 1,000 digits of 8×8, but one and a half on MNIST,
@@ -43,7 +50,7 @@ def train_extractor(
     Args:
         grids: uint8 N×C×H×W, H and W at least 8.
         labels: int64 N for the task `labels`, of stacked grids N×C; otherwise None.
-        classes: number of labels; for other tasks see `genmint.evaluation.extractor.classes_of`.
+        classes: number of labels; for other tasks see `extractor.number_of_classes`.
         task: see above.
         epochs: passes over the grids; large sets stop after a fixed budget of pixels.
         seed: seed of weights, order and tasks.
@@ -139,9 +146,9 @@ def _examples(
     if task == "labels":
         assert labels is not None
         return grids, labels.flatten()
-    answers = torch.randint(0, classes_of(task), (len(grids),), generator=generator)
+    answers = torch.randint(0, number_of_classes(task), (len(grids),), generator=generator)
     x = grids.clone()
-    for answer in range(classes_of(task)):
+    for answer in range(number_of_classes(task)):
         chosen = answers == answer
         x[chosen] = transformed(grids[chosen], answer, task)
     return x, answers

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from genmint.common.array_types import Floats
 from genmint.config.metric_catalogue import frechet_infinite_name, frechet_name, kernel_name
 from genmint.data.prepared import Prepared, Split
 from genmint.data.views import tensors
@@ -34,7 +35,6 @@ from genmint.metrics.verbatim import LONGEST_TEXT, novel_4grams, text_memorisati
 from genmint.metrics.words import as_text, tokens, words, words_in_held_out
 
 Metrics = dict[str, float]
-Floats = npt.NDArray[np.float64]
 
 # Maximum number of samples for feature metrics. These compare pairs, and more samples would add no
 # information. Classes are counted in all samples: the rare ones of a thousand need many samples.
@@ -241,14 +241,14 @@ class TextJudge:
         Raises:
             DataError: there is only one text.
         """
-        found = [tokens(text) for text in texts]
+        token_lists = [tokens(text) for text in texts]
         metrics: Metrics = {}
         _put(metrics, "words_in_held_out", words_in_held_out(texts, self.test_text))
         for n in (1, 2, 3):
-            _put(metrics, f"distinct_{n}", distinct(found, n))
-        _put(metrics, "self_bleu", self_bleu(found))
-        _put(metrics, "repetition", repetition(found))
-        _put(metrics, "novel_4grams", novel_4grams(found, self._train_tokens))
+            _put(metrics, f"distinct_{n}", distinct(token_lists, n))
+        _put(metrics, "self_bleu", self_bleu(token_lists))
+        _put(metrics, "repetition", repetition(token_lists))
+        _put(metrics, "novel_4grams", novel_4grams(token_lists, self._train_tokens))
         _put(metrics, "character_distance", frequency_distance(texts, self.test_text))
         spoken = [words(text) for text in texts]
         _put(metrics, "word_distance", frequency_distance(spoken, self._test_words))

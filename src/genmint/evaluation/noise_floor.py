@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
+from genmint.common.array_types import Floats
 from genmint.metrics.frechet import frechet_distance, frechet_infinite
 from genmint.metrics.kernel import kernel_distance, mean_kernel
-
-Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
+from genmint.metrics.resampling import Rows
 
 _RESAMPLES = 9
 

@@ -43,7 +43,7 @@ _UNKNOWN, _DOCUMENT = 0, 1
 
 
 @dataclass(frozen=True)
-class Probe:
+class ProbeOutput:
     """Output of one version of a model for the probe set.
 
     Attributes:
@@ -80,7 +80,7 @@ class Probe:
         return "image" if self.clips is None else "audio"
 
 
-def draw_probe(model: Family, prepared: Prepared) -> Probe:
+def draw_probe(model: Family, prepared: Prepared) -> ProbeOutput:
     """Generate the probe set of a data set with a model that fits it; deterministic.
 
     Held-out items and prompts are selected by the hash of their content. A growing test split
@@ -107,7 +107,7 @@ def draw_probe(model: Family, prepared: Prepared) -> Probe:
     return probe if encoder is None else _with_items(probe, encoder, prepared, prefix)
 
 
-def write_probe(folder: Path, probe: Probe) -> None:
+def write_probe(folder: Path, probe: ProbeOutput) -> None:
     """Write probe.npz into `folder`; equal probes give identical bytes."""
     arrays: dict[str, Any] = {
         name: np.asarray(value) for name, value in vars(probe).items() if value is not None
@@ -115,7 +115,7 @@ def write_probe(folder: Path, probe: Probe) -> None:
     np.savez(folder / PROBE, allow_pickle=False, **arrays)
 
 
-def read_probe(path: Path) -> Probe:
+def read_probe(path: Path) -> ProbeOutput:
     """Read a file written by `write_probe`.
 
     Raises:
@@ -123,13 +123,13 @@ def read_probe(path: Path) -> Probe:
     """
     try:
         with np.load(path, allow_pickle=False) as stored:
-            found: dict[str, Any] = {name: stored[name] for name in stored.files}
+            arrays: dict[str, Any] = {name: stored[name] for name in stored.files}
         for name in ("ids", "prompts", "texts", "item_ids"):
-            if name in found:
-                found[name] = tuple(str(text) for text in found[name])
-        if "rate" in found:
-            found["rate"] = int(found["rate"])
-        return Probe(**found)
+            if name in arrays:
+                arrays[name] = tuple(str(text) for text in arrays[name])
+        if "rate" in arrays:
+            arrays["rate"] = int(arrays["rate"])
+        return ProbeOutput(**arrays)
     except FileNotFoundError:
         raise GenmintError(f"{path}: no such file. Run `dvc repro` to make it.") from None
     except DAMAGED as error:
@@ -138,7 +138,7 @@ def read_probe(path: Path) -> Probe:
         ) from None
 
 
-def common(first: Probe, second: Probe) -> tuple[Probe, Probe]:
+def common(first: ProbeOutput, second: ProbeOutput) -> tuple[ProbeOutput, ProbeOutput]:
     """Reduce two probes to the entries with ids in both, in the order of the first.
 
     A part without common ids (for example if the latent sizes differ) is kept whole in both.
@@ -146,7 +146,7 @@ def common(first: Probe, second: Probe) -> tuple[Probe, Probe]:
     return _only(first, second), _only(second, first, order=first)
 
 
-def _only(probe: Probe, other: Probe, order: Probe | None = None) -> Probe:
+def _only(probe: ProbeOutput, other: ProbeOutput, order: ProbeOutput | None = None) -> ProbeOutput:
     order = order or probe
     draws = _positions(probe.ids, other.ids, order.ids)
     items = _positions(probe.item_ids, other.item_ids, order.item_ids)
@@ -170,12 +170,12 @@ def _positions(own: tuple[str, ...], other: tuple[str, ...], order: tuple[str, .
     return [own.index(each) for each in shared] if shared else list(range(len(own)))
 
 
-def _shown(drawn: Tensor, spec: DataSpec, prepared: Prepared) -> Probe:
+def _shown(drawn: Tensor, spec: DataSpec, prepared: Prepared) -> ProbeOutput:
     """Return draws as images, or as audio clips with their spectrograms; without ids."""
     if spec.kind == "image":
         grids = drawn if spec.view == "grid" else tensors.from_symbols(drawn, spec)
         assert not isinstance(grids, list)
-        return Probe((), grids=grids.numpy())
+        return ProbeOutput((), grids=grids.numpy())
     rate = spec.sample_rate
     assert rate is not None
     if spec.view == "grid":
@@ -186,10 +186,10 @@ def _shown(drawn: Tensor, spec: DataSpec, prepared: Prepared) -> Probe:
         sound = tensors.from_symbols(drawn, spec)
         assert not isinstance(sound, list)
         grids, clips = to_grid(sound, prepared.meta.spectrogram or Spectrogram(), rate), sound
-    return Probe((), grids=grids.numpy(), clips=clips.numpy(), rate=rate)
+    return ProbeOutput((), grids=grids.numpy(), clips=clips.numpy(), rate=rate)
 
 
-def _with_items(probe: Probe, model: Encoder, prepared: Prepared, prefix: str) -> Probe:
+def _with_items(probe: ProbeOutput, model: Encoder, prepared: Prepared, prefix: str) -> ProbeOutput:
     """Add held-out items and their reconstructions."""
     array = prepared.array("test")
     chosen = _lowest(_ITEMS, array)
@@ -210,7 +210,7 @@ def _with_items(probe: Probe, model: Encoder, prepared: Prepared, prefix: str) -
     )
 
 
-def _continuations(model: Reader, prepared: Prepared, prefix: str) -> Probe:
+def _continuations(model: Reader, prepared: Prepared, prefix: str) -> ProbeOutput:
     """Generate continuations of held-out passages with a model of text."""
     # If no document is long enough, the whole test split is the only prompt.
     stream = prepared.array("test")
@@ -222,7 +222,7 @@ def _continuations(model: Reader, prepared: Prepared, prefix: str) -> Probe:
         tensors.from_symbols(prompts, model.spec),
         tensors.from_symbols(drawn, model.spec),
     )
-    return Probe(
+    return ProbeOutput(
         tuple(f"{prefix}/x{digest[-8:]}" for digest in chosen),
         prompts=tuple(shown),
         texts=tuple(written),

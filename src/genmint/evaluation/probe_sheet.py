@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from genmint.common.files import write_text
-from genmint.evaluation.probe import Probe, common
+from genmint.evaluation.probe import ProbeOutput, common
 from genmint.evaluation.sheets import (
     abreast,
     image_sheet,
@@ -25,7 +25,7 @@ _PICTURES, _CLIPS = 8, 2
 _LINE, _TEXTS = 58, 8
 
 
-def write_sheet(folder: Path, stem: str, parts: Sequence[tuple[str, Probe]]) -> list[Path]:
+def write_sheet(folder: Path, stem: str, parts: Sequence[tuple[str, ProbeOutput]]) -> list[Path]:
     """Write the files of a probe set into `folder` and return their paths.
 
     The files are STEM.png, for audio also STEM.wav, and for text also STEM.txt.
@@ -48,9 +48,9 @@ def write_sheet(folder: Path, stem: str, parts: Sequence[tuple[str, Probe]]) -> 
     if clips and probes[0].rate is not None:
         number = min(len(each) for each in clips)
         if len({each.shape[1] for each in clips}) == 1:
-            turns = np.stack([each[:number] for each in clips], axis=1)
+            rows = np.stack([each[:number] for each in clips], axis=1)
             strip = folder / f"{stem}.wav"
-            write_strip(strip, turns.reshape(-1, turns.shape[-1]), probes[0].rate, most=turns.size)
+            write_strip(strip, rows.reshape(-1, rows.shape[-1]), probes[0].rate, most=rows.size)
             written.append(strip)
     if probes[0].texts is not None:
         written.append(folder / f"{stem}.txt")
@@ -58,7 +58,7 @@ def write_sheet(folder: Path, stem: str, parts: Sequence[tuple[str, Probe]]) -> 
     return written
 
 
-def _sheet(heading: str, probe: Probe) -> Image.Image:
+def _sheet(heading: str, probe: ProbeOutput) -> Image.Image:
     draws = _captions(probe.ids)
     where = probe.ids[0].rpartition("/")[0]
     if probe.kind == "text":
@@ -82,7 +82,7 @@ def _sheet(heading: str, probe: Probe) -> Image.Image:
     return stacked(parts)
 
 
-def _pairs(probe: Probe) -> Image.Image:
+def _pairs(probe: ProbeOutput) -> Image.Image:
     """Return rows of held-out items, each above the row of their reconstructions."""
     assert probe.items is not None
     assert probe.reconstructions is not None
@@ -104,7 +104,7 @@ def _captions(ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(each.rpartition("/")[2] for each in ids)
 
 
-def _text(heading: str, probe: Probe) -> str:
+def _text(heading: str, probe: ProbeOutput) -> str:
     assert probe.prompts is not None
     assert probe.texts is not None
     rule = "─" * 72

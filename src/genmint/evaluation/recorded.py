@@ -12,7 +12,7 @@ from genmint.common.files import sha256_bytes, sha256_file
 from genmint.common.layout import CONFIG, WEIGHTS
 from genmint.common.project import Project
 from genmint.common.reading import parse_json
-from genmint.decision.evaluation import Evaluation, Source
+from genmint.decision.evaluation import Evaluation, GateInput
 
 
 def read_evaluation(
@@ -29,7 +29,7 @@ def read_evaluation(
     folder = project.model(name) if model is None else model
     root = project.root if model is None else model.parent
 
-    def json(path: Path, problem: Callable[[Any], str | None]) -> Source:
+    def json(path: Path, problem: Callable[[Any], str | None]) -> GateInput:
         return _parsed(project.root, path, lambda data: parse_json(data, path.name), problem)
 
     items = project.items(name)
@@ -42,7 +42,7 @@ def read_evaluation(
         protocol=json(project.protocol(name), _not_a_map),
         items=_parsed(project.root, items, _items, lambda _: None)
         if items.exists()
-        else Source(_relative(project.root, items)),
+        else GateInput(_relative(project.root, items)),
         resamples=json(project.resamples(name), _not_lists_of_numbers),
         cost=json(project.cost(name), _not_a_map),
         validation=json(project.validation(dataset), _not_a_map),
@@ -53,12 +53,12 @@ def _relative(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
-def _hashed(root: Path, path: Path) -> Source:
+def _hashed(root: Path, path: Path) -> GateInput:
     file = _relative(root, path)
     try:
-        return Source(file, sha256=sha256_file(path))
+        return GateInput(file, sha256=sha256_file(path))
     except OSError as error:
-        return Source(file, problem=_unreadable(file, error))
+        return GateInput(file, problem=_unreadable(file, error))
 
 
 def _parsed(
@@ -66,24 +66,24 @@ def _parsed(
     path: Path,
     parse: Callable[[bytes], Any],
     problem: Callable[[Any], str | None],
-) -> Source:
+) -> GateInput:
     """Read a file once, so that hash and content belong together."""
     file = _relative(root, path)
     try:
         data = path.read_bytes()
     except OSError as error:
-        return Source(file, problem=_unreadable(file, error))
+        return GateInput(file, problem=_unreadable(file, error))
     digest = sha256_bytes(data)
     try:
         content = parse(data)
     except GenmintError:
-        return Source(file, sha256=digest, problem=f"{file} is not valid JSON")
+        return GateInput(file, sha256=digest, problem=f"{file} is not valid JSON")
     except ValueError:
-        return Source(file, sha256=digest, problem=f"{file} does not hold values of items")
+        return GateInput(file, sha256=digest, problem=f"{file} does not hold values of items")
     found = problem(content)
     if found is not None:
-        return Source(file, sha256=digest, problem=f"{file} {found}")
-    return Source(file, sha256=digest, content=content)
+        return GateInput(file, sha256=digest, problem=f"{file} {found}")
+    return GateInput(file, sha256=digest, content=content)
 
 
 def _unreadable(file: str, error: OSError) -> str:

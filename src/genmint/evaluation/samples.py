@@ -126,14 +126,14 @@ class SampleJudge:
             if repeat:
                 return metrics
             known = self._prepared.meta.vocabulary or ()
-            numbers = tensors.between(samples.spec.vocabulary, known)
+            numbers = tensors.positions_in(samples.spec.vocabulary, known)
             # A character that is not in the training text gets a number that matches none in it.
             numbers = np.where(numbers < 0, len(known), numbers)
             return metrics | self._texts.memorisation(numbers[samples.drawn.numpy()])
         grids = self._grids_of(samples)
         labels = samples.labels
         if labels is not None:
-            numbers = tensors.between(samples.spec.labels, self._prepared.meta.labels)
+            numbers = tensors.positions_in(samples.spec.labels, self._prepared.meta.labels)
             labels = torch.from_numpy(numbers)[labels]
         metrics = self._grids.quality(grids, errors=not repeat, labels=labels)
         if not repeat:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from genmint.common.array_types import Floats
 from genmint.common.errors import DataError, GenmintError, MismatchError
 from genmint.common.files import sha256_file
 from genmint.data.prepared import Prepared, Split
@@ -22,7 +23,6 @@ from genmint.evaluation.judge import Metrics
 from genmint.evaluation.reference import REFERENCE, Reference, read_reference
 from genmint.evaluation.samples import SampleJudge, Samples, draw
 from genmint.metrics.likelihood import (
-    Floats,
     bits_per_character,
     bits_per_symbol,
     character_blocks,
@@ -201,16 +201,16 @@ def _likelihoods(
         return {}, {}
     protocol = reference.protocol
     data = tensors.load(prepared, split, model.spec)
-    found = model.likelihoods(
+    likelihoods = model.likelihoods(
         data,
         seed=protocol.seed,
         draws=protocol.importance_samples,
         batch_size=protocol.batch_size,
         labels=tensors.labels_for(model.config, prepared, split, model.spec.labels),
     )
-    items = {name: values.numpy() for name, values in found.items.items()}
+    items = {name: values.numpy() for name, values in likelihoods.items.items()}
     metrics: Metrics = {}
-    for name in found.means:
+    for name in likelihoods.means:
         metrics[name], metrics[f"{name}_stderr"] = mean_and_stderr(items[name])
     coded = next(iter(items))
     if model.spec.kind == "text":
@@ -218,7 +218,7 @@ def _likelihoods(
         lengths, items[coded] = _text_lengths(-items[coded], data, model.spec)
     else:
         lengths = _item_lengths(-items[coded], math.prod(data.shape[1:]), model.spec)
-    return metrics | lengths | dict(found.figures), items
+    return metrics | lengths | dict(likelihoods.figures), items
 
 
 def _item_lengths(nats: Floats, symbols: int, spec: DataSpec) -> Metrics:

@@ -21,7 +21,7 @@ from genmint.data.ingestion.sources import DESCRIPTIONS, own_files
 _SHOWN_FILES = 5
 
 
-def adopt(
+def copy_sources(
     home: Project,
     checkout: Project,
     params: Params,
@@ -75,7 +75,7 @@ def adopt_each(
     *,
     ignore_uncommitted: bool = False,
 ) -> dict[str, str]:
-    """Call `adopt` for each data set separately, so that a failure does not affect others.
+    """Call `copy_sources` for each data set separately, so that a failure does not affect others.
 
     Returns:
         The error message of each failed data set, by name.
@@ -87,7 +87,9 @@ def adopt_each(
     failures = {}
     for name in sorted(wanted):
         try:
-            adopt(home, checkout, params, fresh, (name,), ignore_uncommitted=ignore_uncommitted)
+            copy_sources(
+                home, checkout, params, fresh, (name,), ignore_uncommitted=ignore_uncommitted
+            )
         except GenmintError as error:
             failures[name] = str(error)
     return failures

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from genmint.common.errors import TemporaryError
 from genmint.common.project import Project
-from genmint.flow.stage import Crew, Say, StageError, run
-from genmint.flow.summary import Verdict
+from genmint.flow.stage import ProcessGroup, Say, StageError, run
+from genmint.flow.summary import ModelResult
 
 
 def champions(project: Project, names: Sequence[str]) -> dict[str, str | None]:
@@ -20,8 +20,10 @@ def champions(project: Project, names: Sequence[str]) -> dict[str, str | None]:
     """
     from genmint.registry.resolve import champion
 
-    found = {name: champion(project, name) for name in names}
-    return {name: None if version is None else version.version for name, version in found.items()}
+    versions = {name: champion(project, name) for name in names}
+    return {
+        name: None if version is None else version.version for name, version in versions.items()
+    }
 
 
 def refusals(project: Project, name: str) -> int:
@@ -48,9 +50,9 @@ def promote(
     checkout: Project,
     names: Sequence[str],
     before: Mapping[str, str | None],
-    crew: Crew,
+    process_group: ProcessGroup,
     say: Say,
-) -> list[Verdict]:
+) -> list[ModelResult]:
     """Run `genmint promote` with the checkout's code; return the result of each model.
 
     Raises:
@@ -64,14 +66,14 @@ def promote(
         (lines.append if line.startswith("[{") else say)(line)
 
     command = [sys.executable, "-m", "genmint", "promote", "--json", *names]
-    done = run(checkout, command, crew=crew, say=tell)
+    done = run(checkout, command, process_group=process_group, say=tell)
     if not lines:
         kinds, message = done.failure or ((), f"exit code {done.code}: {done.lines[-1:]}")
-        heals = TemporaryError.__name__ in kinds
-        raise StageError("promote", message, heals=heals, kinds=kinds)
+        is_transient = TemporaryError.__name__ in kinds
+        raise StageError("promote", message, is_transient=is_transient, kinds=kinds)
     after = champions(checkout, names)
     return [
-        Verdict(
+        ModelResult(
             name=each["name"],
             verdict=each["verdict"],
             reason=each["reason"],

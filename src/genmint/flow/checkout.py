@@ -40,9 +40,9 @@ def checked_out(home: Project, commit: str, name: str) -> Iterator[Project]:
         target = parent / name
         try:
             remove_worktree(home, target)
-            made = add_worktree(home, target, commit)
+            checkout = add_worktree(home, target, commit)
             fill_submodules(Path(git(home, "rev-parse", "--show-toplevel").strip()), target)
-            yield made
+            yield checkout
         finally:
             remove_worktree(home, target)
             lock.unlink(missing_ok=True)
@@ -92,9 +92,9 @@ def override(checkout: Project, values: Mapping[str, Any]) -> Params:
 
 def _sweep(home: Project, parent: Path) -> None:
     """Remove checkouts that no process uses; nothing outside `parent` is changed."""
-    found = {path.name.removesuffix(".lock") for path in parent.iterdir()}
-    found |= {path.name for path in worktrees_in(home, parent)}
-    for name in sorted(found):
+    names = {path.name.removesuffix(".lock") for path in parent.iterdir()}
+    names |= {path.name for path in worktrees_in(home, parent)}
+    for name in sorted(names):
         lock = parent / f"{name}.lock"
         with attempted(lock) as mine:
             if mine:

@@ -11,7 +11,7 @@ from genmint.common.dvc_lock import DATASET_STAGES, MODEL_STAGES
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.layout import GRAPH
 from genmint.common.project import Project
-from genmint.flow.stage import Crew, run
+from genmint.flow.stage import ProcessGroup, run
 
 # Runs in a child process, since DVC keeps global state and several flows may share a process.
 _READ = """
@@ -48,19 +48,21 @@ class Unit:
     model: str | None
 
 
-def read_graph(project: Project, crew: Crew) -> dict[str, list[str]]:
+def read_graph(project: Project, process_group: ProcessGroup) -> dict[str, list[str]]:
     """Read every stage with its direct dependencies from DVC.
 
     Raises:
         GenmintError: dvc.yaml cannot be read.
     """
     lines: list[str] = []
-    done = run(project, [sys.executable, "-c", _READ], crew=crew, say=lines.append)
+    done = run(
+        project, [sys.executable, "-c", _READ], process_group=process_group, say=lines.append
+    )
     for line in lines:
         if line.startswith("GRAPH"):
             return dict(json.loads(line.removeprefix("GRAPH")))
-    said = "; ".join(line for line in done.lines[-3:] if line)
-    raise GenmintError(f"{project.root / GRAPH}: DVC cannot read its stages: {said}")
+    message = "; ".join(line for line in done.lines[-3:] if line)
+    raise GenmintError(f"{project.root / GRAPH}: DVC cannot read its stages: {message}")
 
 
 def stages_for(graph: Mapping[str, list[str]], models: Iterable[str]) -> dict[str, list[str]]:
@@ -89,13 +91,13 @@ def units(graph: Mapping[str, list[str]]) -> list[Unit]:
     members: dict[str, list[str]] = {}
     for stage in _in_order(graph):
         members.setdefault(_unit_of(stage), []).append(stage)
-    found: list[Unit] = []
+    result: list[Unit] = []
     for name, stages in members.items():
         needs = {_unit_of(need) for stage in stages for need in graph[stage]} - {name}
         model = name if stages[0].partition("@")[0] in _ON_WORKER else None
-        found.append(Unit(name, tuple(stages), tuple(sorted(needs)), model))
-    order = _in_order({unit.name: list(unit.needs) for unit in found})
-    return sorted(found, key=lambda unit: order.index(unit.name))
+        result.append(Unit(name, tuple(stages), tuple(sorted(needs)), model))
+    order = _in_order({unit.name: list(unit.needs) for unit in result})
+    return sorted(result, key=lambda unit: order.index(unit.name))
 
 
 def weights(plan: Iterable[Unit], seconds: Mapping[str, float]) -> dict[str, float]:
@@ -105,13 +107,13 @@ def weights(plan: Iterable[Unit], seconds: Mapping[str, float]) -> dict[str, flo
         plan: units in topological order.
         seconds: training time of each model in seconds.
     """
-    found: dict[str, float] = {}
+    stage_seconds: dict[str, float] = {}
     for unit in reversed(list(plan)):
         own = 0.0 if unit.model is None else seconds[unit.model]
-        found[unit.name] = max(own, found.get(unit.name, 0.0))
+        stage_seconds[unit.name] = max(own, stage_seconds.get(unit.name, 0.0))
         for need in unit.needs:
-            found[need] = max(found[unit.name], found.get(need, 0.0))
-    return found
+            stage_seconds[need] = max(stage_seconds[unit.name], stage_seconds.get(need, 0.0))
+    return stage_seconds
 
 
 def data_unit(dataset: str) -> str:

@@ -18,8 +18,8 @@ def find_home() -> Project:
     Raises:
         ConfigError: neither is a genmint checkout.
     """
-    said = os.environ.get(HOME)
-    folder = Path(said) if said else Path(genmint.__file__).parents[2]
+    setting = os.environ.get(HOME)
+    folder = Path(setting) if setting else Path(genmint.__file__).parents[2]
     if not is_project(folder):
         raise ConfigError(
             f"{folder}: no params.yaml with a dvc.yaml beside it. Set {HOME} to the genmint "

@@ -21,7 +21,7 @@ from pathlib import Path
 
 # A training run saves its state on SIGTERM, which takes one step and a file write.
 _GRACE_SECONDS = 10.0
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -32,10 +32,10 @@ def main() -> int:
     sys.path.insert(0, str(Path(__file__).parents[2]))
     from genmint.common.process_parent import die_with_parent
 
-    asked: list[int] = []
+    signals: list[int] = []
     # A signal to this process is meant for the command.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: asked.append(number))
+        signal.signal(number, lambda number, _: signals.append(number))
     linux = sys.platform == "linux"
     if linux:
         # Orphans of the shell become children of this process and can be reaped.
@@ -49,8 +49,8 @@ def main() -> int:
     pipe = sys.stdin.fileno()
     watched = [pipe, *([os.pidfd_open(child.pid)] if linux else [])]
     while child.poll() is None:
-        ready, _, _ = select.select(watched, [], [], _LOOK_SECONDS)
-        if pipe in ready or asked:
+        ready, _, _ = select.select(watched, [], [], _POLL_SECONDS)
+        if pipe in ready or signals:
             _end(child)
             return 130
     # Remaining processes of the command must not outlive it.
@@ -63,7 +63,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     _signal(child.pid, signal.SIGTERM)
     deadline = time.monotonic() + _GRACE_SECONDS
     while time.monotonic() < deadline and _any_left(child):
-        time.sleep(_LOOK_SECONDS / 4)
+        time.sleep(_POLL_SECONDS / 4)
     _signal(child.pid, signal.SIGKILL)
     child.wait()
 

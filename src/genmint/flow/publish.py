@@ -203,8 +203,8 @@ def _branch_with(home: Project, tree: str) -> tuple[str, str] | None:
         f"refs/heads/{PREFIX}",
     )  # fmt: skip
     for line in listed.splitlines():
-        found, commit, branch = line.split(" ", 2)
-        if found == tree:
+        branch_tree, commit, branch = line.split(" ", 2)
+        if branch_tree == tree:
             return branch, commit
     return None
 

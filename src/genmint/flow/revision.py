@@ -33,7 +33,7 @@ class _RemoteBranch:
     tracking: str
 
 
-def resolve(home: Project, revision: str, *, ignore_uncommitted: bool) -> str:
+def resolve_revision(home: Project, revision: str, *, ignore_uncommitted: bool) -> str:
     """Return the commit of a revision of the home repository.
 
     A remote-tracking revision (`origin/main`, `@{upstream}`) is fetched first, and so is the hash
@@ -128,9 +128,9 @@ def _remote_branch(home: Project, revision: str) -> _RemoteBranch | None:
         tracking = f"{_TRACKING}{short}"
     if not tracking.startswith(_TRACKING):
         return None
-    found = _fetched_to(home, tracking)
-    if found is not None:
-        return found
+    fetched = _fetched_to(home, tracking)
+    if fetched is not None:
+        return fetched
     for remote in sorted(remotes, key=len, reverse=True):
         branch = tracking.removeprefix(f"{_TRACKING}{remote}/")
         if branch != tracking:
@@ -144,17 +144,17 @@ def _remote_branch(home: Project, revision: str) -> _RemoteBranch | None:
 def _full_name(home: Project, name: str) -> str | None:
     """Return the full ref of a name, such as refs/remotes/origin/main; None if it is not a ref."""
     try:
-        found = git(home, "rev-parse", "--quiet", "--symbolic-full-name", name, "--").split()
+        names = git(home, "rev-parse", "--quiet", "--symbolic-full-name", name, "--").split()
     except GitError as error:
         if error.unusable:
             raise
         return None
-    return found[0] if found and found[0].startswith("refs/") else None
+    return names[0] if names and names[0].startswith("refs/") else None
 
 
 def _fetched_to(home: Project, tracking: str) -> _RemoteBranch | None:
     """Return the branch that `git fetch` would write to a ref, from the configured refspecs."""
-    found: list[tuple[int, _RemoteBranch]] = []
+    candidates: list[tuple[int, _RemoteBranch]] = []
     for entry in git(home, "config", "--null", "--list").split("\0"):
         key, _, refspec = entry.partition("\n")
         source, colon, target = refspec.removeprefix("+").partition(":")
@@ -167,10 +167,10 @@ def _fetched_to(home: Project, tracking: str) -> _RemoteBranch | None:
             middle = tracking[len(before) : len(tracking) - len(after)]
             remote = key.removeprefix("remote.").removesuffix(".fetch")
             branch = _RemoteBranch(remote, source.replace("*", middle), tracking)
-            found.append((len(before), branch))
+            candidates.append((len(before), branch))
     # The most specific refspec: origin/fork/main is main of origin/fork rather than fork/main of
     # origin.
-    return max(found, key=lambda pair: pair[0])[1] if found else None
+    return max(candidates, key=lambda pair: pair[0])[1] if candidates else None
 
 
 def _fetch_branch(home: Project, branch: _RemoteBranch, revision: str) -> None:

@@ -18,7 +18,7 @@ class Slots:
     def __init__(self, count: int) -> None:
         """Admit `count` threads, 1 or more, at a time."""
         self._free = count
-        self._turn = threading.Condition()
+        self._slot_freed = threading.Condition()
         self._waiting: list[tuple[float, int]] = []
         self._number = itertools.count()
 
@@ -29,23 +29,23 @@ class Slots:
         Args:
             weight: priority: time in seconds of the work that depends on this thread.
         """
-        with self._turn:
+        with self._slot_freed:
             mine = (-weight, next(self._number))
             heapq.heappush(self._waiting, mine)
             try:
-                self._turn.wait_for(lambda: self._free > 0 and self._waiting[0] == mine)
+                self._slot_freed.wait_for(lambda: self._free > 0 and self._waiting[0] == mine)
             except BaseException:
                 self._waiting.remove(mine)
                 heapq.heapify(self._waiting)
-                self._turn.notify_all()
+                self._slot_freed.notify_all()
                 raise
             heapq.heappop(self._waiting)
             self._free -= 1
             # There may be a free slot for the next one, too.
-            self._turn.notify_all()
+            self._slot_freed.notify_all()
         try:
             yield
         finally:
-            with self._turn:
+            with self._slot_freed:
                 self._free += 1
-                self._turn.notify_all()
+                self._slot_freed.notify_all()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from genmint.common.dvc_rwlock import mend_rwlock
+from genmint.common.dvc_rwlock import repair_rwlock
 from genmint.common.errors import FAILURE_FILE, GenmintError, TemporaryError
 from genmint.common.files import scratch_dir
 from genmint.common.programs import clean_environment
@@ -35,7 +35,7 @@ _LOCK_SECONDS = 300.0
 _KEEPER = (sys.executable, "-I", keeper.__file__)
 _KEPT_LINES = 40
 
-_SAID: tuple[tuple[re.Pattern[str], Result], ...] = (
+_RESULT_LINES: tuple[tuple[re.Pattern[str], Result], ...] = (
     (re.compile(r"^Running stage '([^']+)'"), "ran"),
     (re.compile(r"^Stage '([^']+)' is cached - skipping run"), "cached"),
     (re.compile(r"^Stage '([^']+)' didn't change, skipping"), "unchanged"),
@@ -53,7 +53,7 @@ _KILLED = re.compile(r"exited with -\d+|exited with (?:130|137|143)\b")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StageOutcome:
     """What DVC did for a stage.
 
     Attributes:
@@ -73,31 +73,35 @@ class StageError(GenmintError):
     Attributes:
         stage: name of the stage.
         message: its error message, without its name.
-        heals: whether a retry may succeed: a lock, the network, the tracker, a kill.
+        is_transient: whether a retry may succeed: a lock, the network, the tracker, a kill.
         kinds: class names of the genmint error; empty for other errors.
     """
 
-    def __init__(self, stage: str, message: str, *, heals: bool, kinds: Sequence[str] = ()) -> None:
+    def __init__(
+        self, stage: str, message: str, *, is_transient: bool, kinds: Sequence[str] = ()
+    ) -> None:
         super().__init__(f"{stage}: {message}")
         self.stage = stage
         self.message = message
-        self.heals = heals
+        self.is_transient = is_transient
         self.kinds = tuple(kinds)
 
     def having(self, message: str) -> StageError:
         """Return the same failure with another message."""
-        return StageError(self.stage, message, heals=self.heals, kinds=self.kinds)
+        return StageError(self.stage, message, is_transient=self.is_transient, kinds=self.kinds)
 
 
-def heals(error: object) -> bool:
+def is_transient(error: object) -> bool:
     """Return whether a retry may succeed: a lock, the network, the tracker, a killed process.
 
     Bad data, a wrong configuration and a failed training run are not retried.
     """
-    return isinstance(error, TemporaryError) or (isinstance(error, StageError) and error.heals)
+    return isinstance(error, TemporaryError) or (
+        isinstance(error, StageError) and error.is_transient
+    )
 
 
-class Crew:
+class ProcessGroup:
     """Process group of the commands that a flow runs, so that all of them can be ended."""
 
     def __init__(self) -> None:
@@ -154,19 +158,19 @@ def reproduce(
     project: Project,
     stages: Sequence[str],
     *,
-    crew: Crew,
+    process_group: ProcessGroup,
     say: Say,
     force: Collection[str] = (),
     may_train: bool = True,
     pull: bool = False,
     threads: int | None = None,
-) -> list[Outcome]:
+) -> list[StageOutcome]:
     """Let DVC bring these stages up to date, without their dependencies.
 
     Args:
         project: the checkout.
         stages: stages in the order of their dependencies.
-        crew: process group of the command.
+        process_group: process group of the command.
         say: called with each line that DVC and the stages print.
         force: verbs of the stages that run even if nothing changed.
         may_train: if False, training results come from the DVC cache or the stage fails.
@@ -179,11 +183,13 @@ def reproduce(
     env = {} if may_train else {DEVICE: NO_DEVICE}
     if threads is not None:
         env["OMP_NUM_THREADS"] = str(threads)
-    outcomes: list[Outcome] = []
+    outcomes: list[StageOutcome] = []
     # DVC's --force applies to all given stages, so forced and other stages run separately.
     for forced, part in itertools.groupby(stages, lambda stage: stage.partition("@")[0] in force):
         options = [*(["--force"] if forced else []), *(["--pull"] if pull else [])]
-        outcomes += _brought_up_to_date(project, list(part), options, crew=crew, say=say, env=env)
+        outcomes += _brought_up_to_date(
+            project, list(part), options, process_group=process_group, say=say, env=env
+        )
     return outcomes
 
 
@@ -192,13 +198,13 @@ def _brought_up_to_date(
     stages: Sequence[str],
     options: Sequence[str],
     *,
-    crew: Crew,
+    process_group: ProcessGroup,
     say: Say,
     env: dict[str, str],
-) -> list[Outcome]:
+) -> list[StageOutcome]:
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", *options, *stages]
-    begun = time.monotonic()
-    deadline = begun + _LOCK_SECONDS
+    began = time.monotonic()
+    deadline = began + _LOCK_SECONDS
     results: dict[str, Result] = {}
     begins: dict[str, float] = {}
 
@@ -208,10 +214,10 @@ def _brought_up_to_date(
         say(line)
 
     while True:
-        mended = mend_rwlock(project)
-        if mended is not None:
-            say(mended)
-        done = run(project, command, crew=crew, env=env, say=hear)
+        repaired = repair_rwlock(project)
+        if repaired is not None:
+            say(repaired)
+        done = run(project, command, process_group=process_group, env=env, say=hear)
         # Stages that ran before DVC met another process are now reported as unchanged.
         ran = {stage: result for stage, result in results.items() if result == "ran"}
         results |= _results(done.lines) | ran
@@ -222,11 +228,11 @@ def _brought_up_to_date(
             raise failure
         time.sleep(random.uniform(0.1, 0.6))  # noqa: S311 - so that two do not meet again
     # DVC does not report the end of a stage, so the start of the next one is used.
-    ends = [begins.get(stage, begun) for stage in stages[1:]] + [time.monotonic()]
+    ends = [begins.get(stage, began) for stage in stages[1:]] + [time.monotonic()]
     outcomes = []
     for stage, end in zip(stages, ends, strict=True):
-        outcomes.append(Outcome(stage, results.get(stage, "unchanged"), max(0.0, end - begun)))
-        begun = max(begun, end)
+        outcomes.append(StageOutcome(stage, results.get(stage, "unchanged"), max(0.0, end - began)))
+        began = max(began, end)
     return outcomes
 
 
@@ -249,15 +255,15 @@ def run(
     project: Project,
     command: Sequence[str],
     *,
-    crew: Crew,
+    process_group: ProcessGroup,
     say: Say,
     env: dict[str, str] | None = None,
 ) -> Done:
     """Run a command with the code of a checkout; it ends when this process ends."""
     with scratch_dir() as scratch:
         failure = scratch / "failure.json"
-        known = environment(project) | (env or {}) | {FAILURE_FILE: str(failure)}
-        process = crew.start(project, command, known)
+        known = checkout_environment(project) | (env or {}) | {FAILURE_FILE: str(failure)}
+        process = process_group.start(project, command, known)
         telling: list[str] = []
         last: deque[str] = deque(maxlen=_KEPT_LINES)
         try:
@@ -268,11 +274,11 @@ def run(
                     say(line)
             code = process.wait()
         finally:
-            crew.forget(process)
+            process_group.forget(process)
         return Done(code, [*telling, *last], _read_failure(failure))
 
 
-def environment(project: Project) -> dict[str, str]:
+def checkout_environment(project: Project) -> dict[str, str]:
     """Return the environment for running a checkout's code instead of the installed one."""
     env = clean_environment()
     source = str(project.root / "src")
@@ -284,36 +290,38 @@ def environment(project: Project) -> dict[str, str]:
     return env
 
 
-def begun_stage(line: str) -> str | None:
+def started_stage(line: str) -> str | None:
     """Return the stage that DVC starts to run according to an output line, else None."""
     return next((stage for stage, result in _results([line]).items() if result == "ran"), None)
 
 
 def _results(lines: Sequence[str]) -> dict[str, Result]:
-    found: dict[str, Result] = {}
+    results: dict[str, Result] = {}
     for line in lines:
-        for known, result in _SAID:
+        for known, result in _RESULT_LINES:
             match = known.match(line)
             if match:
-                found[match.group(1)] = result
-    return found
+                results[match.group(1)] = result
+    return results
 
 
 def _failure(done: Done, stages: Sequence[str]) -> StageError:
-    begun = [stage for stage in stages if stage in _results(done.lines)]
-    stage = begun[-1] if begun else stages[0]
+    started = [stage for stage in stages if stage in _results(done.lines)]
+    stage = started[-1] if started else stages[0]
     if done.failure is not None:
         kinds, message = done.failure
-        return StageError(stage, message, heals=TemporaryError.__name__ in kinds, kinds=kinds)
+        return StageError(
+            stage, message, is_transient=TemporaryError.__name__ in kinds, kinds=kinds
+        )
     text = "\n".join(done.lines)
     errors = [line.removeprefix("ERROR: ") for line in done.lines if line.startswith("ERROR")]
-    said = "; ".join(errors) or (done.lines[-1] if done.lines else f"exit code {done.code}")
-    heals = _is_busy(done) or done.code in (130, 137, 143) or bool(_KILLED.search(text))
-    return StageError(stage, said, heals=heals)
+    reason = "; ".join(errors) or (done.lines[-1] if done.lines else f"exit code {done.code}")
+    is_transient = _is_busy(done) or done.code in (130, 137, 143) or bool(_KILLED.search(text))
+    return StageError(stage, reason, is_transient=is_transient)
 
 
 def _is_busy(done: Done) -> bool:
-    return any(said in line for line in done.lines for said in _BUSY)
+    return any(text in line for line in done.lines for text in _BUSY)
 
 
 def _read_failure(path: Path) -> tuple[tuple[str, ...], str] | None:

@@ -46,12 +46,12 @@ def fill_submodules(home: Path, checkout: Path) -> None:
 
 def _submodules(checkout: Path) -> list[tuple[str, str]]:
     """Return path and recorded commit of each submodule of a working tree."""
-    found = []
+    submodules = []
     for entry in git(Project(checkout), "ls-files", "--stage", "-z").split("\0"):
         fields, _, path = entry.partition("\t")
         if fields.startswith(f"{_SUBMODULE} "):
-            found.append((path, fields.split()[1]))
-    return found
+            submodules.append((path, fields.split()[1]))
+    return submodules
 
 
 def _check_out(source: Project, target: Project, commit: str, path: str) -> None:

@@ -10,14 +10,14 @@ from genmint.common.layout import SHEET
 from genmint.common.markdown import escape_markdown, markdown_table
 from genmint.common.project import Project
 from genmint.flow.publish import Published
-from genmint.flow.stage import Outcome
+from genmint.flow.stage import StageOutcome
 
 # Limits the size of the page, so that it loads fast.
 _PICTURE_BYTES = 400_000
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ModelResult:
     """Result of one model.
 
     Attributes:
@@ -38,7 +38,7 @@ class Verdict:
 
 
 @dataclass
-class Night:
+class FlowResult:
     """Result of one flow.
 
     Attributes:
@@ -52,10 +52,10 @@ class Night:
     """
 
     commit: str
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[StageOutcome] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
     where: dict[str, str] = field(default_factory=dict)
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: list[ModelResult] = field(default_factory=list)
     published: Published | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -82,24 +82,24 @@ class Night:
         return "; ".join(parts)
 
 
-def page(night: Night, checkout: Project, tracker: str) -> str:
+def flow_page(result: FlowResult, checkout: Project, tracker: str) -> str:
     """Return the summary page of a flow.
 
     Args:
-        night: result of the flow.
+        result: result of the flow.
         checkout: checkout with the samples of its models.
         tracker: address of MLflow; links are included only for a server.
     """
-    where = night.published
-    lines = [f"**{night.headline()}**", "", f"From commit `{night.commit[:12]}`"]
+    where = result.published
+    lines = [f"**{result.headline()}**", "", f"From commit `{result.commit[:12]}`"]
     if where is not None:
         pushed = f", pushed to {where.pushed}" if where.pushed else ""
         known = "" if where.new else " (an earlier flow made the very same)"
         lines[-1] += f"; results on branch `{where.branch}`{pushed}{known}"
-    lines += ["", *_failures(night.failures), *night.notes, ""]
-    lines += _verdicts(night.verdicts, tracker)
-    lines += _stages(night.outcomes, night.where)
-    lines += _pictures(checkout, [verdict.name for verdict in night.verdicts])
+    lines += ["", *_failures(result.failures), *result.notes, ""]
+    lines += _verdicts(result.verdicts, tracker)
+    lines += _stages(result.outcomes, result.where)
+    lines += _pictures(checkout, [verdict.name for verdict in result.verdicts])
     return "\n".join(lines)
 
 
@@ -109,7 +109,7 @@ def _failures(failures: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _verdicts(verdicts: Sequence[Verdict], tracker: str) -> list[str]:
+def _verdicts(verdicts: Sequence[ModelResult], tracker: str) -> list[str]:
     rows = []
     for each in verdicts:
         name = each.name
@@ -121,7 +121,7 @@ def _verdicts(verdicts: Sequence[Verdict], tracker: str) -> list[str]:
     return [*markdown_table(columns, rows), ""]
 
 
-def _stages(outcomes: Sequence[Outcome], where: Mapping[str, str]) -> list[str]:
+def _stages(outcomes: Sequence[StageOutcome], where: Mapping[str, str]) -> list[str]:
     rows = []
     for each in outcomes:
         verb, _, name = each.stage.partition("@")

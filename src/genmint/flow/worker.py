@@ -8,7 +8,7 @@ from genmint.common.errors import ConfigError
 from genmint.common.project import Project
 from genmint.config import load_params
 from genmint.flow.checkout import checked_out
-from genmint.flow.stage import Crew, Outcome, Say, reproduce
+from genmint.flow.stage import ProcessGroup, Say, StageOutcome, reproduce
 from genmint.flow.transfer import give_back, obtain, obtain_commit
 
 
@@ -31,7 +31,9 @@ class Order:
     force: tuple[str, ...] = ()
 
 
-def fulfil(home: Project, order: Order, name: str, crew: Crew, say: Say) -> list[Outcome]:
+def fulfil(
+    home: Project, order: Order, name: str, process_group: ProcessGroup, say: Say
+) -> list[StageOutcome]:
     """Train and evaluate in a checkout called `name`; results go to the DVC cache or remote.
 
     Raises:
@@ -46,7 +48,7 @@ def fulfil(home: Project, order: Order, name: str, crew: Crew, say: Say) -> list
         dataset = params.models[order.model].dataset
         say(f"inputs of {order.model} from {order.commit[:12]}")
         shared = obtain(checkout, [f"prepare@{dataset}", f"reference@{dataset}"], order.cache)
-        outcomes = train_and_evaluate(checkout, order.model, order.force, crew, say)
+        outcomes = train_and_evaluate(checkout, order.model, order.force, process_group, say)
         if not shared:
             say("results go to DVC's remote")
             give_back(checkout, [outcome.stage for outcome in outcomes])
@@ -57,10 +59,12 @@ def train_and_evaluate(
     checkout: Project,
     model: str,
     force: tuple[str, ...],
-    crew: Crew,
+    process_group: ProcessGroup,
     say: Say,
     threads: int | None = None,
-) -> list[Outcome]:
+) -> list[StageOutcome]:
     """Run both stages in this checkout; stages whose verb is in `force` run in any case."""
     stages = [f"{verb}@{model}" for verb in ("train", "evaluate")]
-    return reproduce(checkout, stages, crew=crew, say=say, force=force, threads=threads)
+    return reproduce(
+        checkout, stages, process_group=process_group, say=say, force=force, threads=threads
+    )

@@ -31,18 +31,18 @@ def grid_maps(
         float32 N×places×h×w at the resolution of the attention layer; each map sums to 1. None if
         the model has no attention.
     """
-    with _kept(model.encoder) as found:
-        if not found:
+    with _kept(model.encoder) as kept:
+        if not kept:
             return None
         shapes: list[tuple[int, int]] = []
-        hook = found[0].register_forward_pre_hook(
+        hook = kept[0].register_forward_pre_hook(
             lambda _, given: shapes.append((given[0].shape[2], given[0].shape[3]))
         )
         try:
             model.encode(items, labels=labels)
         finally:
             hook.remove()
-        weights = found[0].weights
+        weights = kept[0].weights
     assert weights is not None
     height, width = shapes[0]
     rows = [
@@ -64,11 +64,11 @@ def past_map(model: Reader, symbols: Tensor) -> Tensor | None:
         float32 T×T; row t covers the states up to t and sums to 1. None if the model has no
         attention.
     """
-    with _kept(model) as found:
-        if not found:
+    with _kept(model) as kept:
+        if not kept:
             return None
         model.read(symbols)
-        weights = found[0].weights
+        weights = kept[0].weights
     assert weights is not None
     return weights[0].cpu()
 
@@ -76,13 +76,13 @@ def past_map(model: Reader, symbols: Tensor) -> Tensor | None:
 @contextlib.contextmanager
 def _kept(where: nn.Module) -> Iterator[list[Attention]]:
     """Let the attentions of a network keep the weights of their pass."""
-    found = [one for one in where.modules() if isinstance(one, Attention)]
-    for one in found:
+    layers = [one for one in where.modules() if isinstance(one, Attention)]
+    for one in layers:
         one.keep = True
     try:
-        yield found
+        yield layers
     finally:
-        for one in found:
+        for one in layers:
             one.keep = False
             one.weights = None
 

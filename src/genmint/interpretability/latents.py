@@ -50,14 +50,14 @@ def effects(
     signals = model.health(data, seed=seed, labels=labels)
     means = model.encode(data, labels=labels)[:, :width]
     spread = means.double().std(dim=0, correction=0)
-    found = []
+    differences = []
     for latent in range(width):
         step = torch.zeros(width)
         step[latent] = float(spread[latent])
         above, below = (
             model.decode(means + sign * step, labels=labels).float() for sign in (1, -1)
         )
-        found.append(
+        differences.append(
             Effect(
                 latent=latent,
                 kl=signals[f"kl.{latent:03d}"],
@@ -66,7 +66,7 @@ def effects(
                 change=float((above - below).abs().mean() / 2),
             )
         )
-    return sorted(found, key=lambda effect: (-effect.kl, effect.latent))
+    return sorted(differences, key=lambda effect: (-effect.kl, effect.latent))
 
 
 def traversal(
@@ -91,7 +91,7 @@ def traversal(
     return model.decode(z, labels=None if label is None else label.expand(len(values)))
 
 
-def between(
+def interpolate(
     model: Decoder, starts: Tensor, ends: Tensor, steps: int, *, labels: Tensor | None = None
 ) -> Tensor:
     """Interpolate between pairs of latents.

@@ -37,7 +37,7 @@ from genmint.common.tags import (
     RECREATED_TAG,
 )
 from genmint.decision.gate_record import Record
-from genmint.lineage.history import recorded_in
+from genmint.lineage.commit_search import recorded_in
 from genmint.registry import signature
 from genmint.registry.championship import Championship
 from genmint.registry.journal_entries import previous
@@ -135,31 +135,31 @@ def _follow_signature(
     if not version.weights:
         lineage.unknown["signature"] = "it was not registered by genmint"
         return
-    found = signature.read(version.tags)
+    signed = signature.read(version.tags)
     if registry.key is None:
         lineage.unknown["signature"] = "the project's key is not on this machine"
         return
-    problem = signature.problem(registry.key, version.name, version.weights, version.tags)
-    if problem is None and found is not None and evaluation is not None:
-        problem = signature.other_evaluation(found[0], evaluation)
-    if problem is not None or found is None:
+    problem = signature.signature_problem(registry.key, version.name, version.weights, version.tags)
+    if problem is None and signed is not None and evaluation is not None:
+        problem = signature.other_evaluation(signed[0], evaluation)
+    if problem is not None or signed is None:
         lineage.broken.append(f"version {version.version}: {problem}")
         lineage.unknown["signature"] = str(problem)
         return
-    lineage.signature = {"key": registry.key.id, "code": found[0].code or None}
+    lineage.signature = {"key": registry.key.id, "code": signed[0].code or None}
 
 
 def _follow_run(lineage: Lineage, registry: Registry, version: Version) -> None:
-    found = None if version.run_id is None else _run(registry, version.run_id)
-    if found is None:
+    run = None if version.run_id is None else _run(registry, version.run_id)
+    if run is None:
         lineage.unknown["run"] = "the version names none, or the tracker has it no more"
         return
-    tags = found.data.tags
+    tags = run.data.tags
     recreated = tags.get(RECREATED_TAG) == "1"
     lineage.run = {
-        "id": str(found.info.run_id),
+        "id": str(run.info.run_id),
         # The start time of a recreated run is that of its files, not of the training run.
-        "started": None if recreated else _utc(found.info.start_time),
+        "started": None if recreated else _utc(run.info.start_time),
         "user": tags.get("mlflow.user"),
         "recreated": recreated,
         "environment": {
@@ -274,13 +274,13 @@ def _follow_stages(lineage: Lineage, stored: Project) -> Entries:
         return {}
     entries = {stage: lock[stage] for stage in wanted}
     outs = written(entries)
-    found = contradictions(entries)
-    found += [
+    problems = contradictions(entries)
+    problems += [
         f"{path}, as stored, is not what {stage} wrote by the stored dvc.lock"
         for path, stage in other_files(entries, stored.root, folders=False)
     ]
-    if found:
-        lineage.broken += found
+    if problems:
+        lineage.broken += problems
         lineage.unknown["stages"] = "the stored dvc.lock speaks of other files: stages ran by hand"
         return {}
     lineage.stages = {}
@@ -336,10 +336,10 @@ def _is_code(path: str, written: Mapping[str, Any]) -> bool:
 
 def _parameters(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of a stage by key of params.yaml, as JSON values."""
-    found: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     for values in (entry.get("params") or {}).values():
-        found |= values
-    plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
+        parameters |= values
+    plain: dict[str, Any] = json.loads(json.dumps(parameters, default=str))
     return plain
 
 

@@ -15,7 +15,7 @@ from genmint.lineage.links import Lineage
 _SHOWN = 12
 
 
-def show(lineage: Lineage) -> None:
+def print_lineage(lineage: Lineage) -> None:
     """Print a lineage; unknown links are yellow with the reason, contradictions red."""
     of = f" ({', '.join(lineage.aliases)})" if lineage.aliases else ""
     tree = Tree(Text(f"{lineage.model} version {lineage.version}{of}", style="bold"))
@@ -33,14 +33,14 @@ def show(lineage: Lineage) -> None:
 
 
 def _add_signature(tree: Tree, lineage: Lineage) -> None:
-    found = lineage.signature
-    if found is None:
+    signature = lineage.signature
+    if signature is None:
         _unknown(tree, "signature", lineage)
         return
     code = "weights, configuration, code and evaluation are what was registered"
-    if found["code"] is None:
+    if signature["code"] is None:
         code = "its code was stored before it was signed, and is unknown"
-    _add(tree, "signature", f"by key {found['key']}: {code}")
+    _add(tree, "signature", f"by key {signature['key']}: {code}")
 
 
 def _add_run(tree: Tree, lineage: Lineage) -> None:
@@ -81,7 +81,7 @@ def _add_stages(tree: Tree, lineage: Lineage) -> None:
         return
     branch = _add(tree, "stages", "with the beginnings of DVC's hashes")
     writers: dict[str, str] = {}
-    told: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     for stage, entry in lineage.stages.items():
         node = _add(branch, stage, "")
         _add(
@@ -102,33 +102,34 @@ def _add_stages(tree: Tree, lineage: Lineage) -> None:
             own = key == "gates" and isinstance(values, Mapping)
             shown = values.get(lineage.model) if own else values
             label = f"gates.{lineage.model}" if own else key
-            if key in told and told[key] == values:
+            if key in parameters and parameters[key] == values:
                 continue
-            told[key] = values
+            parameters[key] = values
             _add(node, label, _pairs(shown) if isinstance(shown, Mapping) else str(shown))
 
 
 def _add_validation(tree: Tree, lineage: Lineage) -> None:
-    found = lineage.validation
-    if found is None:
+    validation = lineage.validation
+    if validation is None:
         _unknown(tree, "validation", lineage)
         return
-    verdict = "let in" if found["passed"] == 1 else "refused"
+    verdict = "let in" if validation["passed"] == 1 else "refused"
     branch = _add(
         tree,
         "validation",
-        f"{found['dataset']} {verdict}, report {found['sha256'][:_SHOWN]}: {found['items']} items, "
-        f"{found['quarantined']} quarantined (at most {found['max_quarantined']} of them)",
+        f"{validation['dataset']} {verdict}, report {validation['sha256'][:_SHOWN]}: "
+        f"{validation['items']} items, {validation['quarantined']} quarantined "
+        f"(at most {validation['max_quarantined']} of them)",
     )
-    for item in found["expectations"]:
+    for item in validation["expectations"]:
         wanted = _pairs({k: v for k, v in item["arguments"].items() if k != "column"})
-        held = "holds" if item["passed"] else "fails"
-        found_what = (
+        outcome = "holds" if item["passed"] else "fails"
+        observed = (
             f"found {item['observed']}"
             if item["level"] == "set"
             else (f"{item['observed']} items fail it")
         )
-        _add(branch, item["name"], f"{f'({wanted}) ' if wanted else ''}{held}: {found_what}")
+        _add(branch, item["name"], f"{f'({wanted}) ' if wanted else ''}{outcome}: {observed}")
 
 
 def _add_gate(tree: Tree, lineage: Lineage) -> None:

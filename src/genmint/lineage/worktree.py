@@ -20,7 +20,7 @@ from genmint.common.git_worktrees import add_worktree, remove_worktree
 from genmint.common.programs import GitError, git, run_dvc
 from genmint.common.project import Project
 from genmint.common.reading import read_yaml
-from genmint.lineage.history import lock_of
+from genmint.lineage.commit_search import lock_of
 from genmint.lineage.links import Lineage
 
 _SHOWN_FILES = 5
@@ -170,11 +170,11 @@ def _differing(root: Project, name: str, entries: Entries) -> list[str]:
     """Check out the files that the cache has; return the inputs that differ from the version's."""
     gate = f"gate@{name}"
     run_dvc(root, "checkout", "--quiet", "--allow-missing", "--with-deps", gate)
-    found = json.loads(run_dvc(root, "status", "--json", *entries))
+    status = json.loads(run_dvc(root, "status", "--json", *entries))
     outs = written(entries)
     read = {path: md5 for entry in entries.values() for path, md5 in hashes(entry, "deps").items()}
     differing = []
-    for stage, changes in found.items():
+    for stage, changes in status.items():
         for change in changes:
             if not isinstance(change, dict):
                 differing.append(f"has another dvc.yaml ({stage}: {change})")

@@ -98,9 +98,9 @@ def class_kl(
     drawn = probabilities.argmax(axis=1)
 
     def divergence(rows: Rows) -> float:
-        found = _shares(drawn[rows], count)
-        present = found > 0
-        return float((found[present] * np.log(found[present] / expected[present])).sum())
+        shares = _shares(drawn[rows], count)
+        present = shares > 0
+        return float((shares[present] * np.log(shares[present] / expected[present])).sum())
 
     return divergence(np.arange(len(drawn))), jackknife_stderr(divergence, len(drawn))
 

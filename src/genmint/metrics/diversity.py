@@ -11,8 +11,8 @@ import numpy as np
 from genmint.common.errors import DataError
 from genmint.metrics.likelihood import mean_and_stderr
 from genmint.metrics.resampling import Rows, jackknife_stderr
+from genmint.metrics.words import Tokens
 
-Tokens = Sequence[str]
 Grams = Counter[tuple[str, ...]]
 
 _BLEU_ORDER = 4
@@ -54,7 +54,7 @@ def repetition(samples: Sequence[Tokens]) -> tuple[float, float]:
         0…1, and its standard error over the samples. 1 if no sample has four words.
     """
     grams = [_grams(sample, _REPEATED) for sample in samples]
-    shares = np.array([1 - len(found) / found.total() for found in grams if found])
+    shares = np.array([1 - len(counts) / counts.total() for counts in grams if counts])
     return mean_and_stderr(shares) if len(shares) else (1.0, 0.0)
 
 
@@ -98,8 +98,8 @@ def _precisions(samples: Sequence[Tokens], n: int) -> np.ndarray[tuple[int], np.
     grams = [_grams(sample, n) for sample in samples]
     first: dict[tuple[str, ...], tuple[int, int]] = {}
     second: dict[tuple[str, ...], int] = {}
-    for i, found in enumerate(grams):
-        for gram, count in found.items():
+    for i, counts in enumerate(grams):
+        for gram, count in counts.items():
             best, _ = first.get(gram, (0, -1))
             if count > best:
                 second[gram] = best
@@ -107,11 +107,11 @@ def _precisions(samples: Sequence[Tokens], n: int) -> np.ndarray[tuple[int], np.
             else:
                 second[gram] = max(second[gram], count)
     result = np.zeros(len(samples))
-    for i, found in enumerate(grams):
+    for i, counts in enumerate(grams):
         most = (
-            (count, second[g] if first[g][1] == i else first[g][0]) for g, count in found.items()
+            (count, second[g] if first[g][1] == i else first[g][0]) for g, count in counts.items()
         )
-        result[i] = sum(min(pair) for pair in most) / max(1, found.total())
+        result[i] = sum(min(pair) for pair in most) / max(1, counts.total())
     return result
 
 

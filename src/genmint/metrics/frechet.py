@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
+from genmint.common.array_types import Floats
 from genmint.common.errors import DataError
 from genmint.metrics.resampling import Rows, jackknife_stderr
-
-Array = npt.NDArray[np.float64]
 
 _REPLICATES = 100
 # Number of subset sizes between N/2 and N, and of permutations whose prefixes are the subsets.
@@ -18,7 +16,7 @@ _SIZES = 8
 _ORDERS = 16
 
 
-def frechet_distance(samples: Array, real: Array) -> float:
+def frechet_distance(samples: Floats, real: Floats) -> float:
     """Fréchet distance between the Gaussians fitted to two sets of features.
 
     ‖m₁ − m₂‖² + Tr(C₁ + C₂ − 2·(C₁C₂)^½) with covariances divided by N − 1 (Dowson and Landau 1982;
@@ -40,7 +38,7 @@ def frechet_distance(samples: Array, real: Array) -> float:
     return _distance(samples.mean(axis=0), _covariance(samples), real.mean(axis=0), _root(real))
 
 
-def frechet_stderr(samples: Array, real: Array, *, seed: int) -> float:
+def frechet_stderr(samples: Floats, real: Floats, *, seed: int) -> float:
     """Standard error of the Fréchet distance over the drawing of the samples.
 
     Bootstrap (Efron 1979) with 100 replicates of the samples. The real items are not resampled,
@@ -61,7 +59,7 @@ def frechet_stderr(samples: Array, real: Array, *, seed: int) -> float:
     return float(np.std(values, ddof=1))
 
 
-def frechet_infinite(samples: Array, real: Array, *, seed: int) -> float:
+def frechet_infinite(samples: Floats, real: Floats, *, seed: int) -> float:
     """Fréchet distance extrapolated to infinitely many samples.
 
     The distance of subsets of the samples is linear in 1/N. The result is the value of the fitted
@@ -84,7 +82,7 @@ def frechet_infinite(samples: Array, real: Array, *, seed: int) -> float:
     return _extrapolation(samples, real, seed)(np.arange(len(samples)))
 
 
-def frechet_infinite_stderr(samples: Array, real: Array, *, seed: int) -> float:
+def frechet_infinite_stderr(samples: Floats, real: Floats, *, seed: int) -> float:
     """Standard error of `frechet_infinite` over the drawing of the samples (jackknife).
 
     It is up to a third too large, since the choice of subsets adds variance.
@@ -95,7 +93,7 @@ def frechet_infinite_stderr(samples: Array, real: Array, *, seed: int) -> float:
     return jackknife_stderr(_extrapolation(samples, real, seed), len(samples))
 
 
-def _extrapolation(samples: Array, real: Array, seed: int) -> Callable[[Rows], float]:
+def _extrapolation(samples: Floats, real: Floats, seed: int) -> Callable[[Rows], float]:
     """Function that returns the value at 1/N = 0 for the samples with the given row numbers."""
     _check(samples, "the samples")
     if len(samples) < 2 * samples.shape[1]:
@@ -129,7 +127,7 @@ def _extrapolation(samples: Array, real: Array, seed: int) -> Callable[[Rows], f
     return value
 
 
-def _distance(mean: Array, covariance: Array, real_mean: Array, real_root: Array) -> float:
+def _distance(mean: Floats, covariance: Floats, real_mean: Floats, real_root: Floats) -> float:
     # Tr((C₁C₂)^½) = Tr((R·C₁·R)^½) with R = C₂^½. The matrix is symmetric, so its eigenvalues are
     # real and, except for rounding, not negative.
     product = real_root @ covariance @ real_root
@@ -139,20 +137,20 @@ def _distance(mean: Array, covariance: Array, real_mean: Array, real_root: Array
     return max(0.0, shift + traces - 2 * float(np.sqrt(eigenvalues).sum()))
 
 
-def _covariance(features: Array) -> Array:
+def _covariance(features: Floats) -> Floats:
     centred = features - features.mean(axis=0)
-    covariance: Array = centred.T @ centred / (len(features) - 1)
+    covariance: Floats = centred.T @ centred / (len(features) - 1)
     return covariance
 
 
-def _root(features: Array) -> Array:
+def _root(features: Floats) -> Floats:
     """Symmetric square root of the covariance."""
     eigenvalues, vectors = np.linalg.eigh(_covariance(features))
-    root: Array = (vectors * np.sqrt(eigenvalues.clip(min=0))) @ vectors.T
+    root: Floats = (vectors * np.sqrt(eigenvalues.clip(min=0))) @ vectors.T
     return root
 
 
-def _check(features: Array, whose: str) -> None:
+def _check(features: Floats, whose: str) -> None:
     if len(features) < 2:
         raise DataError(
             f"a distance needs at least two items, but there are {len(features)} of {whose}; "

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from genmint.common.array_types import Floats
 from genmint.common.errors import DataError
-
-Array = npt.NDArray[np.float64]
 
 # Pairs computed at a time: 16 MB. All pairs of 10,000 items would take 800 MB.
 _PAIRS = 2_000_000
 
 
 def kernel_distance(
-    samples: Array, real: Array, *, real_mean: float | None = None
+    samples: Floats, real: Floats, *, real_mean: float | None = None
 ) -> tuple[float, float]:
     """Unbiased squared maximum mean discrepancy with the kernel (x·y/D + 1)³, and its error.
 
@@ -55,14 +53,14 @@ def kernel_distance(
     return float(value), float(stderr)
 
 
-def mean_kernel(features: Array) -> float:
+def mean_kernel(features: Floats) -> float:
     """Mean of the kernel over all pairs of distinct rows of float64 M×D, M at least 2."""
     m = len(features)
     pairs = _kernel_sums(features, features) - _kernel_to_itself(features)
     return float(pairs.sum() / (m * (m - 1)))
 
 
-def _kernel_sums(a: Array, b: Array) -> Array:
+def _kernel_sums(a: Floats, b: Floats) -> Floats:
     """Sum of the kernel of each row of `a` with all rows of `b`."""
     rows = max(1, _PAIRS // len(b))
     sums = []
@@ -72,6 +70,6 @@ def _kernel_sums(a: Array, b: Array) -> Array:
     return np.concatenate(sums)
 
 
-def _kernel_to_itself(a: Array) -> Array:
-    norms: Array = ((a * a).sum(axis=1) / a.shape[1] + 1) ** 3
+def _kernel_to_itself(a: Floats) -> Floats:
+    norms: Floats = ((a * a).sum(axis=1) / a.shape[1] + 1) ** 3
     return norms

@@ -7,9 +7,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from genmint.common.array_types import Floats
 from genmint.common.errors import DataError
-
-Floats = npt.NDArray[np.float64]
 
 # Neighbouring characters are correlated, so the standard error is computed over blocks of this
 # many characters. Blocks of this length are nearly independent.

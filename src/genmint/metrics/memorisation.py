@@ -18,10 +18,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from genmint.common.array_types import Floats
 from genmint.common.errors import DataError
 from genmint.metrics.likelihood import mean_and_stderr
-
-Floats = npt.NDArray[np.float64]
 
 _NEIGHBOURS = 50
 _QUANTILE = 0.01
@@ -109,10 +108,10 @@ def grid_memorisation(
     groups = None if groups is None else groups[first]
     chosen = np.random.default_rng(seed).permutation(len(held_out))[:_ENOUGH]
     normal = nearest(held_out[torch.from_numpy(np.sort(chosen))], known, groups).closeness()
-    found = nearest(samples[:_ENOUGH], known, groups)
-    close, distance = found.closeness(), found.distances[:, 0]
+    neighbours = nearest(samples[:_ENOUGH], known, groups)
+    close, distance = neighbours.closeness(), neighbours.distances[:, 0]
     copy = distance == 0
-    apart = _apart(found.index, known, groups)
+    apart = _apart(neighbours.index, known, groups)
     shares = {
         "copied": (close < np.quantile(normal, _QUANTILE)) | copy,
         "near_duplicates": (distance < _NEAR * apart) | copy,
@@ -200,11 +199,11 @@ def nearest(items: Tensor, train: Tensor, groups: npt.NDArray[np.int64] | None =
 def _distances(items: Tensor, known: Tensor, near: Tensor) -> Tensor:
     """Distance of each item, float32 N×D, to its K training items; float64 N×K."""
     columns = max(1, _CELLS // (len(items) * items.shape[1]))
-    found = []
+    distances = []
     for chosen in near.split(columns, dim=1):
         difference = items[:, None, :] - known[chosen].to(torch.float32)
-        found.append(difference.double().square().sum(dim=2).sqrt())
-    return torch.cat(found, dim=1)
+        distances.append(difference.double().square().sum(dim=2).sqrt())
+    return torch.cat(distances, dim=1)
 
 
 def _apart(
@@ -212,10 +211,10 @@ def _apart(
 ) -> Floats:
     """Distance of each given training item to the nearest of another group; 0 if there is none."""
     hit, where = np.unique(index, return_inverse=True)
-    found = nearest(train[torch.from_numpy(hit)], train, groups).distances
-    if found.shape[1] == 1:
+    distances = nearest(train[torch.from_numpy(hit)], train, groups).distances
+    if distances.shape[1] == 1:
         return np.zeros(len(index))
-    apart: Floats = found[:, 1]
+    apart: Floats = distances[:, 1]
     return apart[where]
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from genmint.common.array_types import Floats
+
 Symbols = npt.NDArray[Any]
 Codes = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 # Counting in a table is faster than sorting while the table is at most 128 MB.
 _TABLE = 1 << 24
@@ -88,8 +89,8 @@ class NGram:
             table = np.zeros(size, dtype=np.int64)
             for rows in _in_parts(sequences):
                 table += np.bincount(self._codes(rows, k).ravel(), minlength=size)
-            found = np.flatnonzero(table)
-            return found, table[found]
+            codes_seen = np.flatnonzero(table)
+            return codes_seen, table[codes_seen]
         parts = [
             np.unique(self._codes(rows, k), return_counts=True) for rows in _in_parts(sequences)
         ]
@@ -125,8 +126,8 @@ class _Level:
 def _look_up(keys: Codes, values: Codes, wanted: Codes) -> Codes:
     """The value of each requested key; 0 if it is not among the ascending keys."""
     at = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
-    found: Codes = np.where(keys[at] == wanted, values[at], 0)
-    return found
+    values_at: Codes = np.where(keys[at] == wanted, values[at], 0)
+    return values_at
 
 
 def _in_parts(sequences: Symbols) -> Iterator[Symbols]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from genmint.common.array_types import Floats
 from genmint.metrics.likelihood import mean_and_stderr
-
-Floats = npt.NDArray[np.float64]
 
 LOWEST, HIGHEST = 60.0, 2000.0  # Hz: the range of voices and of most instruments' notes
 # Absolute threshold of de Cheveigné and Kawahara; frames with a minimum above 0.3 are unvoiced.
@@ -42,11 +41,11 @@ def fundamentals(clips: npt.NDArray[np.int16], sample_rate: int) -> Floats:
         return np.full(len(clips), np.nan)
     shortest = max(2, int(sample_rate / HIGHEST))
     part = max(1, min(_PART, _SAMPLES // clips.shape[1]))
-    found = [
+    pitches = [
         _of_part(clips[i : i + part], sample_rate, shortest, lags)
         for i in range(0, len(clips), part)
     ]
-    return np.concatenate(found) if found else np.empty(0)
+    return np.concatenate(pitches) if pitches else np.empty(0)
 
 
 def semitones(frequencies: Floats) -> Floats:

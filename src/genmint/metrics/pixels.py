@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from genmint.common.array_types import Floats
 from genmint.data.views.binarise import binarise
-
-Floats = npt.NDArray[np.float64]
 
 # Pixels processed at a time, since a histogram of all pixels of large images exhausts memory.
 _PIXELS = 4096
@@ -53,8 +51,8 @@ def pixel_histogram(train: Tensor, test: Tensor) -> Floats:
         float64 M, nats per item.
     """
     seen = train.flatten(1).numpy()
-    asked = test.flatten(1).numpy()
-    total = np.zeros(len(asked))
+    pixels = test.flatten(1).numpy()
+    total = np.zeros(len(pixels))
     for start in range(0, seen.shape[1], _PIXELS):
         part = seen[:, start : start + _PIXELS]
         width = part.shape[1]
@@ -63,7 +61,7 @@ def pixel_histogram(train: Tensor, test: Tensor) -> Floats:
             cells = rows.astype(np.int64) + 256 * np.arange(width)
             counts += np.bincount(cells.ravel(), minlength=256 * width).reshape(width, 256)
         logs = np.log((counts + 1) / (len(seen) + 256))
-        total += logs[np.arange(width), asked[:, start : start + width]].sum(axis=1)
+        total += logs[np.arange(width), pixels[:, start : start + width]].sum(axis=1)
     return total
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
+from genmint.common.array_types import Floats
 from genmint.common.errors import DataError
 from genmint.metrics.likelihood import mean_and_stderr
-
-Floats = npt.NDArray[np.float64]
 
 # k of Naeem et al. (2020), who use it for precision and recall as well.
 _NEIGHBOURS = 5

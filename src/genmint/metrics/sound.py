@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from genmint.common.array_types import Clips
 from genmint.common.errors import DataError
 from genmint.metrics.likelihood import mean_and_stderr
 from genmint.metrics.resampling import Rows, jackknife_stderr
-
-Clips = npt.NDArray[np.int16]
 
 _FULL_SCALE = 32767
 _SILENCE = 32768 * 1e-3  # −60 dB of full scale, as in the manifest

@@ -13,8 +13,7 @@ import numpy.typing as npt
 from genmint.common.errors import DataError
 from genmint.metrics.likelihood import mean_and_stderr
 from genmint.metrics.resampling import Rows, jackknife_stderr
-
-Tokens = Sequence[str]
+from genmint.metrics.words import Tokens
 
 _QUANTILE = 0.01
 # Maximum number of held-out pieces; more of them hardly improve the 99 % quantile.
@@ -112,11 +111,11 @@ def _windows(words: Tokens) -> zip[tuple[str, ...]]:
 
 def _squeezed(stream: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Remove each symbol that equals the three symbols before it."""
-    again = np.zeros(len(stream), dtype=bool)
+    repeated = np.zeros(len(stream), dtype=bool)
     k = _IN_A_ROW
     same = stream[1:] == stream[:-1]
-    again[k:] = np.logical_and.reduce([same[i : len(same) - k + 1 + i] for i in range(k)])
-    return stream[~again]
+    repeated[k:] = np.logical_and.reduce([same[i : len(same) - k + 1 + i] for i in range(k)])
+    return stream[~repeated]
 
 
 class _Text:

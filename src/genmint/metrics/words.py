@@ -13,6 +13,8 @@ from genmint.data.views import tensors
 from genmint.data.views.spec import DataSpec
 from genmint.metrics.resampling import Rows, jackknife_stderr
 
+Tokens = Sequence[str]
+
 # Letters only: neither digits nor underscores, in any script.
 _WORD = re.compile(r"[^\W\d_]+")
 _LAST = re.compile(r"[^\W\d_]+\Z")
@@ -48,14 +50,14 @@ def words_in_held_out(samples: Sequence[str], held_out: str) -> tuple[float, flo
         0…1, and its standard error (jackknife over samples); 0 if no word was generated.
     """
     known = set(words(held_out))
-    found = [words(_LAST.sub("", sample)) for sample in samples]
-    right = np.array([sum(w in known for w in sample) for sample in found])
-    all_ = np.array([len(sample) for sample in found])
+    sample_words = [words(_LAST.sub("", sample)) for sample in samples]
+    right = np.array([sum(w in known for w in sample) for sample in sample_words])
+    all_ = np.array([len(sample) for sample in sample_words])
 
     def share(rows: Rows) -> float:
         return float(right[rows].sum()) / max(1.0, float(all_[rows].sum()))
 
-    return share(np.arange(len(found))), jackknife_stderr(share, len(found))
+    return share(np.arange(len(sample_words))), jackknife_stderr(share, len(sample_words))
 
 
 def as_text(stream: npt.NDArray[np.int64], spec: DataSpec) -> str:

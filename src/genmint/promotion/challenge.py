@@ -20,11 +20,18 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from genmint.common.errors import GenmintError, MismatchError
 from genmint.common.files import scratch_dir
 from genmint.common.project import Project
-from genmint.common.project_key import Key
+from genmint.common.project_key import SigningKey
 from genmint.common.tags import COMPARISON_TAG, CONFIRMATION_TAG
 from genmint.config import ChampionRule, Params
 from genmint.config.metric_catalogue import Direction, metric
-from genmint.decision.comparison import Comparison, Ruling, Scores, block_hash, compare, confirm
+from genmint.decision.comparison import (
+    ChampionComparison,
+    Comparison,
+    Scores,
+    block_hash,
+    compare,
+    confirm,
+)
 from genmint.decision.evaluation import Evaluation
 from genmint.decision.gate_record import Record
 from genmint.evaluation.recorded import read_evaluation
@@ -40,7 +47,7 @@ from genmint.promotion.scores import (
 from genmint.registry.registry import Registry
 from genmint.registry.versions import Version
 
-_FOUND = TypeAdapter(dict[str, Comparison])
+_COMPARISONS = TypeAdapter(dict[str, Comparison])
 
 
 class _Kept(BaseModel):
@@ -48,6 +55,7 @@ class _Kept(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    # The tag has this key, so its name cannot change.
     found: dict[str, Comparison]
     signature: str
 
@@ -83,7 +91,9 @@ class Challenger:
         return self.evaluation.dataset
 
 
-def hold(registry: Registry, challenger: Challenger, version: Version, champion: Version) -> Ruling:
+def hold(
+    registry: Registry, challenger: Challenger, version: Version, champion: Version
+) -> ChampionComparison:
     """Compare a registered challenger with the champion and store the confirmation result.
 
     Args:
@@ -124,7 +134,7 @@ def hold(registry: Registry, challenger: Challenger, version: Version, champion:
                     confirmation = _confirm(challenger, where.project, rule, weights)
                 _keep(registry, version, {**kept, champion.weights: confirmation})
     left_out = "; ".join(where.left_out.values())
-    return Ruling(
+    return ChampionComparison(
         champion=champion.version, test=test, confirmation=confirmation, left_out=left_out
     )
 
@@ -181,13 +191,13 @@ def _measurable(champion: Version) -> Iterator[None]:
         ) from None
 
 
-def ruling_of(version: Version | None) -> Ruling | None:
+def latest_comparison(version: Version | None) -> ChampionComparison | None:
     """Return the latest comparison of a version; None if there is none."""
-    said = None if version is None else version.tags.get(COMPARISON_TAG)
-    if said is None:
+    text = None if version is None else version.tags.get(COMPARISON_TAG)
+    if text is None:
         return None
     try:
-        return Ruling.model_validate_json(said)
+        return ChampionComparison.model_validate_json(text)
     except ValidationError:
         # Another genmint version or a person wrote the tag; the next comparison replaces it.
         return None
@@ -209,21 +219,21 @@ def _same_data(challenger: Challenger) -> Iterator[None]:
 def _confirm(
     challenger: Challenger, project: Project, rule: ChampionRule, weights: Path
 ) -> Comparison:
-    name, found = challenger.name, []
+    name, measured = challenger.name, []
     for folder in (challenger.files.model(name), weights):
         scores = confirmation_scores(project, name, folder, rule.superior)
         if scores is None:
             raise GenmintError(
                 f"the confirmation split is empty. Run `dvc repro gate@{name}` to prepare it."
             )
-        found.append(scores)
-    return confirm(rule, _direction, *found)
+        measured.append(scores)
+    return confirm(rule, _direction, *measured)
 
 
-def _keep(registry: Registry, version: Version, found: Mapping[str, Comparison]) -> None:
+def _keep(registry: Registry, version: Version, comparisons: Mapping[str, Comparison]) -> None:
     assert registry.key is not None, "register() refuses without it"
-    signature = registry.key.sign("confirmation", _content(version, found))
-    kept = _Kept(found=dict(found), signature=signature)
+    signature = registry.key.sign("confirmation", _content(version, comparisons))
+    kept = _Kept(found=dict(comparisons), signature=signature)
     registry.tag(version, CONFIRMATION_TAG, json.dumps(kept.model_dump(mode="json")))
 
 
@@ -236,12 +246,14 @@ def resign_confirmation(registry: Registry, version: Version) -> None:
             _keep(registry, version, _Kept.model_validate_json(text).found)
             return
         with contextlib.suppress(ValidationError):
-            _keep(registry, version, _FOUND.validate_json(text))
+            _keep(registry, version, _COMPARISONS.validate_json(text))
 
 
-def _content(version: Version, found: Mapping[str, Comparison]) -> dict[str, Any]:
-    said = {weights: comparison.model_dump(mode="json") for weights, comparison in found.items()}
-    return {"name": version.name, "weights": version.weights, "found": said}
+def _content(version: Version, comparisons: Mapping[str, Comparison]) -> dict[str, Any]:
+    content = {
+        weights: comparison.model_dump(mode="json") for weights, comparison in comparisons.items()
+    }
+    return {"name": version.name, "weights": version.weights, "found": content}
 
 
 def _kept(registry: Registry, version: Version) -> dict[str, Comparison]:
@@ -254,16 +266,16 @@ def _kept(registry: Registry, version: Version) -> dict[str, Comparison]:
     if text is None:
         return {}
     assert registry.key is not None, "register() refuses without it"
-    found = _signed(registry.key, version, text)
-    if found is None:
+    stored = _signed(registry.key, version, text)
+    if stored is None:
         raise GenmintError(
             f"the tag {CONFIRMATION_TAG} of version {version.version} of {version.name} was not "
             "written by genmint with the current key. Delete it; the next comparison replaces it."
         )
-    return found
+    return stored
 
 
-def _signed(key: Key, version: Version, text: str) -> dict[str, Comparison] | None:
+def _signed(key: SigningKey, version: Version, text: str) -> dict[str, Comparison] | None:
     """Return the content of a tag; None if its signature does not match this version."""
     try:
         kept = _Kept.model_validate_json(text)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from genmint.decision.comparison import Ruling
+from genmint.decision.comparison import ChampionComparison
 from genmint.registry.journal_entries import RegistryState, rolled_back
 from genmint.registry.versions import Version
 
-Verdict = Literal[
+PromotionVerdict = Literal[
     "promoted",
     "is champion",
     "not better",
@@ -34,16 +34,16 @@ class Decision:
         alias: the alias that the version gets.
     """
 
-    verdict: Verdict
+    verdict: PromotionVerdict
     reason: str
     alias: Alias
 
 
-def decide(
+def decide_promotion(
     registry_state: RegistryState,
     champion: Version | None,
     version: Version,
-    compared: Callable[[Version], Ruling | str],
+    compared: Callable[[Version], ChampionComparison | str],
     *,
     dry: bool,
 ) -> Decision:
@@ -70,11 +70,11 @@ def _decide(
     registry_state: RegistryState,
     champion: Version | None,
     version: Version,
-    compared: Callable[[Version], Ruling | str],
+    compared: Callable[[Version], ChampionComparison | str],
 ) -> Decision:
     if champion is not None and champion.weights == version.weights:
         return Decision("is champion", "nothing moves", "none")
-    back = rolled_back(registry_state.written, version.weights, version.grounds)
+    back = rolled_back(registry_state.written, version.weights, version.gate_inputs)
     if back is not None:
         reason = f"journal entry {back.number} ({back.reason}), and its gate decided nothing new"
         return Decision("rolled back", reason, "keep")
@@ -82,10 +82,10 @@ def _decide(
         entry = "" if registry_state.entry is None else f" ({registry_state.entry})"
         reason = f"passed its gate, and there was no champion{entry}"
         return Decision("promoted", reason, "champion")
-    found = compared(champion)
-    if isinstance(found, str):
-        return Decision("not comparable", found, "challenger")
-    reason = f"against champion version {champion.version}: {found.reason}"
-    if found.better:
+    comparison = compared(champion)
+    if isinstance(comparison, str):
+        return Decision("not comparable", comparison, "challenger")
+    reason = f"against champion version {champion.version}: {comparison.reason}"
+    if comparison.better:
         return Decision("promoted", reason, "champion")
     return Decision("not better", reason, "challenger")

@@ -21,7 +21,9 @@ from genmint.models.shared import store
 from genmint.stages import gate
 
 
-def verify(project: Project, files: Project, params: Params, evaluation: Evaluation) -> Record:
+def verified_record(
+    project: Project, files: Project, params: Params, evaluation: Evaluation
+) -> Record:
     """Return the gate record of a model after checking that it matches the files on disk.
 
     The gate decision is a pure function, so it is repeated. Weights, configuration, metrics,
@@ -124,9 +126,9 @@ def _lock_problem(files: Project, name: str, dataset: str) -> str | None:
     if missing:
         return f"dvc.lock has no {missing[0]}: it did not run under DVC"
     entries = {stage: lock[stage] for stage in wanted}
-    found = contradictions(entries)
-    if found:
-        return f"by dvc.lock, {found[0]}"
+    problems = contradictions(entries)
+    if problems:
+        return f"by dvc.lock, {problems[0]}"
     others = other_files(entries, files.root, folders=True)
     if others:
         path, stage = others[0]

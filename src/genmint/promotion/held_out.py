@@ -80,17 +80,17 @@ def comparable(
         )
     trained = load_array(stored, "It is stored with the version.")
     out: dict[Split, Mask] = {}
-    said: dict[Split, str] = {}
+    problems: dict[Split, str] = {}
     for split in HELD_OUT:
         known = _trained_on(prepared, split, trained)
         other = _of_other_classes(prepared, split, classes)
         if known.any() or other.any():
             out[split] = known | other
             reasons = ((_TRAINED_ON, known), (_OTHER_CLASS, other & ~known))
-            said[split] = _counted(prepared, split, reasons)
+            problems[split] = _counted(prepared, split, reasons)
     if not out:
         return Comparable(project)
-    return Comparable(_without(project, prepared, out, folder), said)
+    return Comparable(_without(project, prepared, out, folder), problems)
 
 
 def _of_other_classes(prepared: Prepared, split: Split, classes: Sequence[str] | None) -> Mask:
@@ -112,9 +112,9 @@ def _trained_on(prepared: Prepared, split: Split, trained: Fingerprints) -> Mask
     origins = prepared.origins(split)
     # The challenger's training items count as well: a user's split rule may hold out one of them.
     known = np.union1d(trained, prepared.trained())
-    found = np.zeros(len(prepared.array(split)), dtype=bool)
-    found[origins[:, 0][fingerprints.contains(known, origins[:, 1])].astype(np.int64)] = True
-    return found
+    is_known = np.zeros(len(prepared.array(split)), dtype=bool)
+    is_known[origins[:, 0][fingerprints.contains(known, origins[:, 1])].astype(np.int64)] = True
+    return is_known
 
 
 def _counted(prepared: Prepared, split: Split, reasons: Sequence[tuple[str, Mask]]) -> str:
@@ -133,11 +133,11 @@ def _counted(prepared: Prepared, split: Split, reasons: Sequence[tuple[str, Mask
         left -= count
         if count:
             parts.append(f"{reason}: {count} of {total} {unit} of the split {split}")
-    said = ", ".join(parts)
+    counts = ", ".join(parts)
     needed = _FEWEST_BLOCKS * BLOCK if text else _FEWEST_ITEMS
     if left < needed:
-        raise MismatchError(f"left out, {said}, and a comparison without them needs {needed}.")
-    return said
+        raise MismatchError(f"left out, {counts}, and a comparison without them needs {needed}.")
+    return counts
 
 
 def _without(project: Project, prepared: Prepared, out: dict[Split, Mask], folder: Path) -> Project:
@@ -203,5 +203,5 @@ def _write_text(arrays: Writers, prepared: Prepared, split: Split, out: Mask) ->
     unknown = prepared.unknown(split)
     inside = unknown[kept[unknown[:, 0]]]
     moved = position[np.searchsorted(places, inside[:, 0])]
-    found = np.stack([moved, inside[:, 1]], axis=1)
-    arrays.add(f"{split}.unknown", found.shape, "<i8").write(found)
+    passages = np.stack([moved, inside[:, 1]], axis=1)
+    arrays.add(f"{split}.unknown", passages.shape, "<i8").write(passages)

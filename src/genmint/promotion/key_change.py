@@ -11,7 +11,7 @@ from genmint.common.errors import GenmintError
 from genmint.common.escaping import printable
 from genmint.common.files import write_text
 from genmint.common.project import Project
-from genmint.common.project_key import Key, create_key, key_file, load_key
+from genmint.common.project_key import SigningKey, create_key, key_file, load_key
 from genmint.common.tags import SIGNATURE_TAG
 from genmint.config import Params
 from genmint.promotion.challenge import resign_confirmation
@@ -44,10 +44,10 @@ def with_key(registry: Registry, names: Sequence[str]) -> Registry:
                 missing = no_key(registry.project)
                 raise GenmintError(f"the registry has versions of {name}, and {missing}")
             return registry.signing_with(key)
-    return registry.signing_with(_made(registry.project))
+    return registry.signing_with(_ensure_key(registry.project))
 
 
-def _made(project: Project) -> Key:
+def _ensure_key(project: Project) -> SigningKey:
     key = create_key(project)
     print(  # noqa: T201 - the user must see it
         f"signing key {key.id} created in {key.source}. Keep a copy: promotion needs it.",
@@ -74,11 +74,11 @@ class Signatures:
     others: list[str]
 
     def __str__(self) -> str:
-        said = f"{self.name}: {self.versions} versions and {self.entries} journal entries signed"
-        return "\n".join([said, *(f"  {other}" for other in self.others)])
+        text = f"{self.name}: {self.versions} versions and {self.entries} journal entries signed"
+        return "\n".join([text, *(f"  {other}" for other in self.others)])
 
 
-def show(project: Project, names: Sequence[str]) -> int:
+def print_signatures(project: Project, names: Sequence[str]) -> int:
     """Print the key and what is signed with it; return 1 if anything is unsigned, else 0.
 
     Raises:
@@ -88,18 +88,18 @@ def show(project: Project, names: Sequence[str]) -> int:
     registry = Registry.existing(project)
     if key is None:
         empty = registry is None or not any(_is_there(registry, name) for name in names)
-        made = (
+        origin = (
             "the first `genmint promote` creates one" if empty else "and the registry is not empty"
         )
-        print(f"no signing key here; {made}")  # noqa: T201
+        print(f"no signing key here; {origin}")  # noqa: T201
         return 0 if empty else 1
     print(f"signing key {key.id}, from {key.source}")  # noqa: T201
     if registry is None:
         return 0
-    found = [_look(registry, key, name) for name in names]
-    for signatures in found:
+    per_model = [_signatures_of(registry, key, name) for name in names]
+    for signatures in per_model:
         print(printable(str(signatures)))  # noqa: T201
-    return 1 if any(signatures.others for signatures in found) else 0
+    return 1 if any(signatures.others for signatures in per_model) else 0
 
 
 def _is_there(registry: Registry, name: str) -> bool:
@@ -127,23 +127,23 @@ def adopt(project: Project, params: Params, names: Sequence[str]) -> int:
     registry = Registry.existing(project)
     if registry is None:
         raise GenmintError("nothing is registered yet; `genmint promote` creates the key itself")
-    key = registry.key or _made(project)
+    key = registry.key or _ensure_key(project)
     registry = registry.signing_with(key)
     # While this file exists, an interrupted adoption may be resumed.
-    begun = key_file(project).with_name("adopting")
-    if not begun.exists():
+    unfinished = key_file(project).with_name("adopting")
+    if not unfinished.exists():
         for name in names:
             _refuse_signed(registry, name)
-        write_text(begun, f"{key.id}\n")
+        write_text(unfinished, f"{key.id}\n")
     left = 0
     for name in names:
         gate = params.gates.get(name)
         refused = _adopt_one(registry, key, name, overrides=bool(gate and gate.allow_overrides))
-        print(printable(str(_look(registry, key, name))))  # noqa: T201
+        print(printable(str(_signatures_of(registry, key, name))))  # noqa: T201
         for problem in refused:
             print(printable(f"  not signed: {problem}"))  # noqa: T201
         left += len(refused)
-    begun.unlink()
+    unfinished.unlink()
     return 1 if left else 0
 
 
@@ -156,7 +156,7 @@ def _refuse_signed(registry: Registry, name: str) -> None:
         )
 
 
-def _adopt_one(registry: Registry, key: Key, name: str, *, overrides: bool) -> list[str]:
+def _adopt_one(registry: Registry, key: SigningKey, name: str, *, overrides: bool) -> list[str]:
     refused = []
     client = registry.client
     with tracking.reaching(registry.address):
@@ -189,10 +189,10 @@ def _unfit(judge: Admission, entry: Entry) -> str | None:
     return judge.why_not(champion, whole=True)
 
 
-def _look(registry: Registry, key: Key, name: str) -> Signatures:
+def _signatures_of(registry: Registry, key: SigningKey, name: str) -> Signatures:
     others, signed = [], 0
     for version in registry.versions(name):
-        problem = signature.problem(key, name, version.weights, version.tags)
+        problem = signature.signature_problem(key, name, version.weights, version.tags)
         signed += problem is None
         if problem is not None:
             others.append(f"version {version.version}: {problem}")

@@ -17,12 +17,12 @@ from genmint.common.escaping import printable
 from genmint.common.project import Project
 from genmint.common.tags import COMPARISON_TAG, GATE_MODE_TAG
 from genmint.config import Params, load_params
-from genmint.decision.comparison import Ruling
+from genmint.decision.comparison import ChampionComparison
 from genmint.evaluation.recorded import read_evaluation
 from genmint.promotion import challenge, snapshot
 from genmint.promotion.challenge import Challenger
-from genmint.promotion.decision import Decision, Verdict, decide
-from genmint.promotion.evidence import verify
+from genmint.promotion.decision import Decision, PromotionVerdict, decide_promotion
+from genmint.promotion.evidence import verified_record
 from genmint.promotion.gate_changes import gate_changes
 from genmint.promotion.key_change import with_key
 from genmint.promotion.known_champions import had_champion, remember
@@ -41,7 +41,7 @@ from genmint.tracking.failures import without_password
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PromotionResult:
     """Result of promoting one model.
 
     Attributes:
@@ -52,7 +52,7 @@ class Outcome:
     """
 
     name: str
-    verdict: Verdict
+    verdict: PromotionVerdict
     version: str | None
     reason: str
 
@@ -71,7 +71,7 @@ class Outcome:
 
 def promote(
     project: Project, params: Params, names: Sequence[str], *, first: bool = False
-) -> list[Outcome]:
+) -> list[PromotionResult]:
     """Register each gated model, and make those champion that beat the current champion.
 
     Prints one line per model, to stderr if its files cannot be trusted, else to stdout. Manual
@@ -97,7 +97,7 @@ def promote(
         except GenmintError as error:
             if isinstance(error, RegistryError) and not isinstance(error, RegistryMissingError):
                 raise
-            outcome = Outcome(name, "not promoted", None, str(error))
+            outcome = PromotionResult(name, "not promoted", None, str(error))
         print(outcome, file=sys.stderr if outcome.exit_code else sys.stdout, flush=True)
         outcomes.append(outcome)
     return outcomes
@@ -107,14 +107,14 @@ def _verified(project: Project, files: Project, params: Params, name: str) -> Ch
     now = load_params(files.params)
     dataset = params.models[name].dataset
     if name not in now.models or now.models[name].dataset != dataset:
-        again = f"Run `genmint promote {name}` again."
-        raise GenmintError(f"{files.params}: changed meanwhile. {again}")
+        way_out = f"Run `genmint promote {name}` again."
+        raise GenmintError(f"{files.params}: changed meanwhile. {way_out}")
     evaluation = read_evaluation(files, name, dataset)
-    record = verify(project, files, now, evaluation)
+    record = verified_record(project, files, now, evaluation)
     return Challenger(project, files, now, evaluation, record, recorded_scores(evaluation))
 
 
-def _promote_one(registry: Registry, challenger: Challenger, *, first: bool) -> Outcome:
+def _promote_one(registry: Registry, challenger: Challenger, *, first: bool) -> PromotionResult:
     name, record = challenger.name, challenger.record
     championship = Championship(registry)
     # Fail before anything is written that a different key would make invalid.
@@ -133,7 +133,7 @@ def _promote_one(registry: Registry, challenger: Challenger, *, first: bool) -> 
         if record.mode == "enforce":
             # The record that was just stored may belong to the champion itself.
             settle_all(championship, challenger.params.gates.get(name), name)
-        return Outcome(name, "refused", version.version, gate.reasons(record))
+        return PromotionResult(name, "refused", version.version, gate.reasons(record))
     return retry_on_conflict(
         lambda: _attempt(championship, version, challenger, changes),
         lambda attempts: GenmintError(
@@ -163,7 +163,7 @@ def _register(registry: Registry, challenger: Challenger, values: Facts, run_id:
         weights=values.weights,
         run_id=run_id,
         tags=values.tags,
-        description=description(record, values.weights, challenge.ruling_of(known)),
+        description=description(record, values.weights, challenge.latest_comparison(known)),
         evaluation=evaluation_files(files, name, challenger.dataset),
     )
 
@@ -194,7 +194,7 @@ def _since_the_last(registry: Registry, challenger: Challenger) -> str:
 
 def _attempt(
     championship: Championship, version: Version, challenger: Challenger, changes: str
-) -> Outcome | None:
+) -> PromotionResult | None:
     """Read, decide and write once; return None if another process wrote in between.
 
     Args:
@@ -209,32 +209,32 @@ def _attempt(
     registry_state = championship.read(name, rule) if dry else settle_all(championship, rule, name)
     champion = _champion(championship, name, registry_state)
 
-    def compared(champion: Version) -> Ruling | str:
+    def compared(champion: Version) -> ChampionComparison | str:
         return _compared(registry, version, challenger, champion)
 
-    decision = decide(registry_state, champion, version, compared, dry=dry)
+    decision = decide_promotion(registry_state, champion, version, compared, dry=dry)
     if decision.verdict == "promoted" and champion is not None:
         changes = gate_changes(registry, champion, challenger.files.params)
     if decision.verdict == "promoted" and changes:
         decision = replace(decision, reason=f"{decision.reason}; {changes}")
     if not _apply(championship, version, challenger, decision, registry_state):
         return None
-    return Outcome(name, decision.verdict, version.version, decision.reason)
+    return PromotionResult(name, decision.verdict, version.version, decision.reason)
 
 
 def _compared(
     registry: Registry, version: Version, challenger: Challenger, champion: Version
-) -> Ruling | str:
+) -> ChampionComparison | str:
     """Compare with the champion, and show the result on the version's page."""
     try:
-        ruling = challenge.hold(registry, challenger, version, champion)
+        comparison = challenge.hold(registry, challenger, version, champion)
     except challenge.NotComparableError as error:
         log_beside(registry, champion, version)
         return str(error)
-    registry.tag(version, COMPARISON_TAG, ruling.model_dump_json())
-    registry.describe(version, description(challenger.record, version.weights, ruling))
+    registry.tag(version, COMPARISON_TAG, comparison.model_dump_json())
+    registry.describe(version, description(challenger.record, version.weights, comparison))
     log_beside(registry, champion, version)
-    return ruling
+    return comparison
 
 
 def _apply(

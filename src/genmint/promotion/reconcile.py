@@ -24,11 +24,11 @@ from genmint.config import Gate, Params
 from genmint.registry.championship import CHALLENGER, Championship
 from genmint.registry.conflicts import retry_on_conflict
 from genmint.registry.journal import CHAMPION, PREVIOUS
-from genmint.registry.journal_entries import Kind, RegistryState
+from genmint.registry.journal_entries import EntryKind, RegistryState
 from genmint.registry.registry import Registry
 from genmint.registry.versions import Version
 
-Verdict = Literal[
+ReconcileVerdict = Literal[
     "in order",
     "finished",
     "confirmed",
@@ -41,7 +41,7 @@ Verdict = Literal[
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ReconcileResult:
     """Result of reconciling one model's aliases.
 
     Attributes:
@@ -52,7 +52,7 @@ class Outcome:
     """
 
     name: str
-    verdict: Verdict
+    verdict: ReconcileVerdict
     champion: str | None
     reason: str
 
@@ -66,7 +66,7 @@ class Outcome:
         return printable(f"{self.name}: {self.verdict} ({champion}): {self.reason}")
 
 
-def reconcile(project: Project, params: Params, names: Sequence[str]) -> list[Outcome]:
+def reconcile(project: Project, params: Params, names: Sequence[str]) -> list[ReconcileResult]:
     """Reconcile aliases and journal of each model in one pass; idempotent.
 
     Completes the entries of interrupted writers, then handles manual changes of the aliases. Prints
@@ -81,14 +81,14 @@ def reconcile(project: Project, params: Params, names: Sequence[str]) -> list[Ou
     outcomes = []
     for name in names:
         if championship is None:
-            outcome = Outcome(name, "in order", None, "nothing is registered")
+            outcome = ReconcileResult(name, "in order", None, "nothing is registered")
         else:
             try:
                 outcome = _reconcile_one(championship, params.gates.get(name), name)
             except GenmintError as error:
                 if isinstance(error, RegistryError) and not isinstance(error, RegistryMissingError):
                     raise
-                outcome = Outcome(name, "not fixed", None, str(error))
+                outcome = ReconcileResult(name, "not fixed", None, str(error))
         print(outcome, file=sys.stderr if outcome.exit_code else sys.stdout, flush=True)
         outcomes.append(outcome)
     return outcomes
@@ -109,9 +109,9 @@ def settle_all(championship: Championship, gate: Gate | None, name: str) -> Regi
             if registry_state.forged:
                 print(f"{name}: {registry_state.forged}", file=sys.stderr, flush=True)  # noqa: T201
             return registry_state
-        settled = settle(championship, gate, name, registry_state)
-        if settled is not None:
-            print(settled, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
+        failure = resolve_manual_change(championship, gate, name, registry_state)
+        if failure is not None:
+            print(failure, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
         return None
 
     return retry_on_conflict(
@@ -122,9 +122,9 @@ def settle_all(championship: Championship, gate: Gate | None, name: str) -> Regi
     )
 
 
-def settle(
+def resolve_manual_change(
     championship: Championship, gate: Gate | None, name: str, registry_state: RegistryState
-) -> Outcome | None:
+) -> ReconcileResult | None:
     """Accept or revert a manual change, and remove the alias from an inadmissible version.
 
     Args:
@@ -147,7 +147,7 @@ def settle(
         assert registry_state.entry is not None
         championship.follow(name, registry_state.entry, gate)
         reason = f"`{PREVIOUS}` did not point to the champion to go back to"
-        return Outcome(name, "put back", registry_state.champion, reason)
+        return ReconcileResult(name, "put back", registry_state.champion, reason)
     assert registry_state.champion is not None
     version = championship.registry.get(name, registry_state.champion)
     if version is None:
@@ -166,17 +166,17 @@ def settle(
     return _put_back(championship, gate, name, version, registry_state, problem)
 
 
-def _reconcile_one(championship: Championship, gate: Gate | None, name: str) -> Outcome:
-    left = [entry.number for entry in championship.read(name, gate).unsettled]
+def _reconcile_one(championship: Championship, gate: Gate | None, name: str) -> ReconcileResult:
+    left = [entry.number for entry in championship.read(name, gate).unfinished]
     if gate is not None and gate.mode == "dry-run":
         return _dry(championship, gate, name)
 
-    def attempt() -> Outcome | None:
+    def attempt() -> ReconcileResult | None:
         # Promotion refuses to compare with modified weights; reconciliation removes their alias.
         registry_state = championship.stand(name, gate, whole=True)
         if registry_state.in_order:
             return _finished(championship, name, registry_state, left)
-        return settle(championship, gate, name, registry_state)
+        return resolve_manual_change(championship, gate, name, registry_state)
 
     return retry_on_conflict(
         attempt,
@@ -189,7 +189,7 @@ def _reconcile_one(championship: Championship, gate: Gate | None, name: str) -> 
 
 def _finished(
     championship: Championship, name: str, registry_state: RegistryState, left: list[int]
-) -> Outcome:
+) -> ReconcileResult:
     """Complete the last step of an interrupted writer, and return what was incomplete."""
     champion = registry_state.champion
     done = [f"entry {number} was half done" for number in left]
@@ -197,16 +197,16 @@ def _finished(
         championship.clear_challenger(name, champion)
         done.append(f"`{CHALLENGER}` was left on the champion")
     if done:
-        return Outcome(name, "finished", champion, "; ".join(done))
+        return ReconcileResult(name, "finished", champion, "; ".join(done))
     reason = "aliases and journal agree"
     if champion is None:
         reason += f"; {registry_state.why_none}"
     if registry_state.forged:
         reason += f"; {registry_state.forged}"
-    return Outcome(name, "in order", champion, reason)
+    return ReconcileResult(name, "in order", champion, reason)
 
 
-def _dry(championship: Championship, gate: Gate, name: str) -> Outcome:
+def _dry(championship: Championship, gate: Gate, name: str) -> ReconcileResult:
     """Report without writing: a dry-run gate moves no alias."""
     registry_state = championship.read(name, gate)
     if registry_state.by_hand:
@@ -217,9 +217,11 @@ def _dry(championship: Championship, gate: Gate, name: str) -> Outcome:
         )
         problem = "there is none" if version is None else championship.verdict(version)
         reason = f"the alias was moved by hand from {_champion_of(registry_state)}, and stays: "
-        return Outcome(name, "dry-run", registry_state.champion, reason + (problem or "it passed"))
+        return ReconcileResult(
+            name, "dry-run", registry_state.champion, reason + (problem or "it passed")
+        )
     reason = registry_state.problem or "nothing moves"
-    return Outcome(name, "dry-run", registry_state.champion, reason)
+    return ReconcileResult(name, "dry-run", registry_state.champion, reason)
 
 
 def _moved(
@@ -227,10 +229,10 @@ def _moved(
     gate: Gate | None,
     version: Version,
     registry_state: RegistryState,
-    kind: Kind,
-    verdict: Verdict,
+    kind: EntryKind,
+    verdict: ReconcileVerdict,
     reason: str,
-) -> Outcome | None:
+) -> ReconcileResult | None:
     """Record in the journal that a person moved the alias to `version`."""
     name = version.name
     moved = championship.move_champion(
@@ -242,7 +244,7 @@ def _moved(
         reason=reason,
         user=_found_by(),
     )
-    return Outcome(name, verdict, version.version, reason) if moved else None
+    return ReconcileResult(name, verdict, version.version, reason) if moved else None
 
 
 def _put_back(
@@ -252,7 +254,7 @@ def _put_back(
     version: Version | None,
     registry_state: RegistryState,
     problem: str,
-) -> Outcome | None:
+) -> ReconcileResult | None:
     """Restore the alias to the version of the journal, if that version may be champion.
 
     Args:
@@ -288,7 +290,7 @@ def _put_back(
         left=version if back is None else None,
     )
     champion = None if back is None else back.version
-    return Outcome(name, "put back", champion, reason) if moved else None
+    return ReconcileResult(name, "put back", champion, reason) if moved else None
 
 
 def _withdraw(
@@ -297,7 +299,7 @@ def _withdraw(
     name: str,
     registry_state: RegistryState,
     problem: str,
-) -> Outcome | None:
+) -> ReconcileResult | None:
     """Remove the champion, because the journal's version may no longer be champion."""
     entry = registry_state.entry
     assert entry is not None
@@ -320,12 +322,12 @@ def _withdraw(
         f". `genmint rollback {name} --reason …` goes back to an earlier champion, and "
         f"`genmint promote {name}` makes the next model that passes its gate champion"
     )
-    return Outcome(name, "withdrawn", None, reason + way_out) if moved else None
+    return ReconcileResult(name, "withdrawn", None, reason + way_out) if moved else None
 
 
 def _taken_away(
     championship: Championship, gate: Gate | None, name: str, registry_state: RegistryState
-) -> Outcome | None:
+) -> ReconcileResult | None:
     """Restore a deleted alias, unless an override on its version justifies the deletion."""
     entry = registry_state.entry
     assert entry is not None
@@ -347,7 +349,7 @@ def _taken_away(
             user=_found_by(),
             left=version,
         )
-        return Outcome(name, "overridden", None, reason) if moved else None
+        return ReconcileResult(name, "overridden", None, reason) if moved else None
     unfit = championship.why_not(name, entry.champion, gate)
     if unfit is not None:
         return _withdraw(championship, gate, name, registry_state, f"{entry.champion}: {unfit}")

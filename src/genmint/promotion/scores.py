@@ -45,16 +45,16 @@ def read_spread(project: Project, name: str) -> Spread | str:
     if not path.is_file():
         return f"what a change of seed does is not known: {way_out}"
     try:
-        found = Spread.model_validate_json(json.dumps(read_json(path)))
+        spread = Spread.model_validate_json(json.dumps(read_json(path)))
     except GenmintError:
         # The reason goes into the journal, which must not contain paths of this machine.
         return f"results/seed_spread/{name}.json does not hold (it is not valid JSON): {way_out}"
     except ValidationError as error:
-        said = first_problem(error)[1].removeprefix("Value error, ")
-        return f"results/seed_spread/{name}.json does not hold ({said}): {way_out}"
-    if found.model != name:
-        return f"results/seed_spread/{name}.json is of {found.model}: {way_out}"
-    return found
+        message = first_problem(error)[1].removeprefix("Value error, ")
+        return f"results/seed_spread/{name}.json does not hold ({message}): {way_out}"
+    if spread.model != name:
+        return f"results/seed_spread/{name}.json is of {spread.model}: {way_out}"
+    return spread
 
 
 def champion_scores(
@@ -101,10 +101,10 @@ def confirmation_scores(
     prepared = Prepared(project.prepared(dataset))
     if not prepared.meta.items.get("confirmation"):
         return None
-    found, items, resamples = score_on(
+    values, items, resamples = score_on(
         "confirmation", model, record, prepared, project.reference(dataset), metrics
     )
-    return Scores(found, {}, _lists(items), resamples)
+    return Scores(values, {}, _lists(items), resamples)
 
 
 def measured_scores(project: Project, name: str, weights: Path) -> Scores:
@@ -123,8 +123,8 @@ def measured_scores(project: Project, name: str, weights: Path) -> Scores:
 
     model, record = _load(name, weights)
     dataset = record.model.dataset
-    found = score(model, record, Prepared(project.prepared(dataset)), project.reference(dataset))
-    return Scores(found.metrics, found.protocol, _lists(found.items), found.resamples)
+    scored = score(model, record, Prepared(project.prepared(dataset)), project.reference(dataset))
+    return Scores(scored.metrics, scored.protocol, _lists(scored.items), scored.resamples)
 
 
 def _load(name: str, folder: Path) -> tuple[Family, ModelRecord]:

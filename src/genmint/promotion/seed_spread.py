@@ -61,8 +61,8 @@ def measure_spread(project: Project, params: Params, name: str, trainings: int) 
         path = kept / f"{seed}.json"
         if not path.is_file():
             print(f"{name}: training run {number} of {trainings}, seed {seed}")  # noqa: T201
-            found = measure_seed(project, name, config.model_copy(update={"seed": seed}))
-            write_json(path, {"values": found.values, "protocol": found.protocol})
+            scores = measure_seed(project, name, config.model_copy(update={"seed": seed}))
+            write_json(path, {"values": scores.values, "protocol": scores.protocol})
         measured.append(Measured(**read_json(path)))
     spread = _spread(name, config, tuple(seeds), measured)
     write_json(project.spread(name), spread.model_dump(mode="json"))
@@ -85,10 +85,10 @@ def measure_seed(project: Project, name: str, config: ModelConfig) -> Measured:
         train_apart(project, name, config, folder)
         model, record = store.load(folder)
         prepared = Prepared(project.prepared(config.dataset))
-        found = score(model, record, prepared, project.reference(config.dataset))
-    values = {key: value for key, value in found.metrics.items() if not key.endswith("_stderr")}
-    values |= {key: fmean(sets) for key, sets in found.resamples.items()}
-    return Measured(values, found.protocol)
+        scored = score(model, record, prepared, project.reference(config.dataset))
+    values = {key: value for key, value in scored.metrics.items() if not key.endswith("_stderr")}
+    values |= {key: fmean(sets) for key, sets in scored.resamples.items()}
+    return Measured(values, scored.protocol)
 
 
 def _kept(project: Project, name: str, config: ModelConfig) -> Path:
@@ -121,7 +121,7 @@ def _spread(
         seeds=seeds,
         protocol=measured[0].protocol,
         values=values,
-        standard_deviation={metric: stdev(found) for metric, found in values.items()},
+        standard_deviation={metric: stdev(column) for metric, column in values.items()},
     )
 
 

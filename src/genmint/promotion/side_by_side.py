@@ -8,7 +8,7 @@ from genmint import tracking
 from genmint.common.errors import GenmintError, RegistryUnreachableError
 from genmint.common.files import scratch_dir
 from genmint.common.project import RELATIVE, Project
-from genmint.evaluation.probe import PROBE, Probe, read_probe
+from genmint.evaluation.probe import PROBE, ProbeOutput, read_probe
 from genmint.evaluation.probe_sheet import write_sheet
 from genmint.registry import signature
 from genmint.registry.registry import Registry
@@ -17,7 +17,7 @@ from genmint.registry.versions import Version
 _FOLDER = "probe"
 
 
-def local_probe(project: Project, name: str) -> Probe | None:
+def local_probe(project: Project, name: str) -> ProbeOutput | None:
     """Read the probe set of the local model; None if there is none.
 
     Raises:
@@ -27,7 +27,7 @@ def local_probe(project: Project, name: str) -> Probe | None:
     return read_probe(path) if path.is_file() else None
 
 
-def version_probe(registry: Registry, version: Version) -> Probe | None:
+def version_probe(registry: Registry, version: Version) -> ProbeOutput | None:
     """Read the probe set that a version was registered with; None if there was none.
 
     Raises:
@@ -41,10 +41,10 @@ def version_probe(registry: Registry, version: Version) -> Probe | None:
         path = Project(evaluation).samples(version.name) / PROBE
         if path.is_file():
             return read_probe(path)
-    found = signature.read(version.tags)
+    signed = signature.read(version.tags)
     if (
-        found is not None
-        and (RELATIVE.samples(version.name) / PROBE).as_posix() in found[0].evaluation
+        signed is not None
+        and (RELATIVE.samples(version.name) / PROBE).as_posix() in signed[0].evaluation
     ):
         raise GenmintError(
             f"{version.name}/{version.version}: its {PROBE} is not the one that was registered"

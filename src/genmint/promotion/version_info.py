@@ -18,16 +18,16 @@ from genmint.common.tags import (
     DATASET_TAG,
     DVC_TAG,
     FAMILY_TAG,
+    GATE_INPUTS_TAG,
     GATE_MODE_TAG,
     GATE_RECORD_TAG,
     GATE_TAG,
     GIT_COMMIT_TAG,
-    GROUNDS_TAG,
     IDENTITY_TAG,
     PREPARED_TAG,
     PROTOCOL_TAG,
 )
-from genmint.decision.comparison import Contrast, Ruling
+from genmint.decision.comparison import ChampionComparison, Contrast
 from genmint.decision.evaluation import Evaluation
 from genmint.decision.gate_record import Record
 from genmint.evaluation.probe import PROBE
@@ -70,7 +70,7 @@ def facts(
         GATE_TAG: "passed" if record.passed else "refused",
         GATE_MODE_TAG: record.mode,
         GATE_RECORD_TAG: sha256_json(record.model_dump(mode="json")),
-        GROUNDS_TAG: grounds(record),
+        GATE_INPUTS_TAG: gate_inputs(record),
         PROTOCOL_TAG: json.dumps(evaluation.measured()["protocol"], sort_keys=True),
         PREPARED_TAG: model.prepared,
         IDENTITY_TAG: model.identity,
@@ -90,7 +90,7 @@ def refusals_in_a_row(versions: Sequence[Version]) -> int:
     return sum(1 for _ in itertools.takewhile(bool, refused))
 
 
-def grounds(record: Record) -> str:
+def gate_inputs(record: Record) -> str:
     """Return the hash of the gate's inputs without values that vary between measurements.
 
     Times and memory use are left out, so that measuring a model again does not count as a new
@@ -107,18 +107,18 @@ def grounds(record: Record) -> str:
     return sha256_json(decided)
 
 
-def description(record: Record, weights: str, ruling: Ruling | None) -> str:
+def description(record: Record, weights: str, comparison: ChampionComparison | None) -> str:
     """Render the summary of a version as Markdown.
 
     Args:
         record: gate record of the version.
         weights: sha256 of model.safetensors.
-        ruling: latest comparison with a champion, None if there was none.
+        comparison: latest comparison with a champion, None if there was none.
     """
     parts = [
         f"`{record.model}`, weights `{weights[:12]}`",
         gate.to_markdown(record),
-        "" if ruling is None else compared(ruling),
+        "" if comparison is None else compared(comparison),
         f'Load it: `genmint.load("{record.model}/VERSION")`; draw from it: '
         f"`genmint sample {record.model}/VERSION -n 64 --out FILE`. Both compare it with its "
         "signature. `mlflow models serve` and `mlflow.pyfunc.load_model` run the code that is "
@@ -134,38 +134,38 @@ def description(record: Record, weights: str, ruling: Ruling | None) -> str:
     return whole if len(whole) <= _LONGEST else whole[: _LONGEST - 1] + "…"
 
 
-def compared(ruling: Ruling) -> str:
+def compared(comparison: ChampionComparison) -> str:
     """Render a comparison with a champion as Markdown."""
-    verdict = "better" if ruling.better else "not better"
+    verdict = "better" if comparison.better else "not better"
     rows = [
         _contrast(split, one)
-        for split, found in (("test", ruling.test), ("confirmation", ruling.confirmation))
+        for split, found in (("test", comparison.test), ("confirmation", comparison.confirmation))
         if found is not None
         for one in found.contrasts
     ]
     numbers = ("new", "champion", "better by", "limits", "bound")
     lines = [
-        f"**Against champion version {ruling.champion}: {verdict}** (one-sided limits at "
-        f"{ruling.test.confidence:.0%})",
+        f"**Against champion version {comparison.champion}: {verdict}** (one-sided limits at "
+        f"{comparison.test.confidence:.0%})",
         "",
         *markdown_table(("split", "metric", "aim", *numbers, "verdict"), rows, numbers=numbers),
         "",
-        ruling.reason,
+        comparison.reason,
     ]
     return "\n".join(lines)
 
 
 def _contrast(split: str, one: Contrast) -> tuple[str, ...]:
-    limits = "–" if one.low is None else f"{one.low:.4g} … {gate.figure(one.high)}"
+    limits = "–" if one.low is None else f"{one.low:.4g} … {gate.format_check_value(one.high)}"
     return (
         split,
         f"`{one.metric}`",
         one.aim,
-        gate.figure(one.challenger),
-        gate.figure(one.champion),
-        gate.figure(one.difference),
+        gate.format_check_value(one.challenger),
+        gate.format_check_value(one.champion),
+        gate.format_check_value(one.difference),
         limits,
-        gate.figure(one.bound),
+        gate.format_check_value(one.bound),
         "yes" if one.passed else "**no**",
     )
 

@@ -18,7 +18,7 @@ from genmint.common.errors import GenmintError
 from genmint.common.files import sha256_bytes, sha256_file, sha256_json
 from genmint.common.layout import CONFIG, WEIGHTS
 from genmint.common.project import RELATIVE
-from genmint.common.project_key import Key
+from genmint.common.project_key import SigningKey
 from genmint.common.reading import parse_json
 from genmint.common.tags import GATE_MODE_TAG, GATE_RECORD_TAG, GATE_TAG
 from genmint.registry import signature, versions
@@ -32,7 +32,7 @@ class Judge(Protocol):
     """Decides whether a version may be champion."""
 
     @property
-    def key(self) -> Key | None:
+    def key(self) -> SigningKey | None:
         """Signing key of journal entries; None if signatures are not checked."""
         ...
 
@@ -60,7 +60,7 @@ class Admission:
         name: str,
         *,
         overrides: bool,
-        key: Key | None = None,
+        key: SigningKey | None = None,
     ) -> None:
         """Create the judge of the model `name`.
 
@@ -127,8 +127,8 @@ class Admission:
 
     def first_with(self, weights: str) -> Version | None:
         """Return the first version with these weights that carries the project's signature."""
-        found = versions.with_weights(self._client, self._name, weights)
-        return next((each for each in found if self.not_signed(each) is None), None)
+        matching = versions.with_weights(self._client, self._name, weights)
+        return next((each for each in matching if self.not_signed(each) is None), None)
 
     def other_files(self, version: Version) -> str | None:
         """Return why the stored model is not that of the version, None if it is.
@@ -169,7 +169,7 @@ class Admission:
                 weights=version.weights,
                 config=self._stored[files.source].config,
                 code="",
-                grounds=version.grounds,
+                grounds=version.gate_inputs,
                 folder=folder,
                 evaluation=evaluation,
             )
@@ -178,20 +178,20 @@ class Admission:
         """Return why a version does not carry the project's signature, None if it does."""
         if self.key is None:
             return None
-        return signature.problem(self.key, version.name, version.weights, version.tags)
+        return signature.signature_problem(self.key, version.name, version.weights, version.tags)
 
     def _find(self, named: NamedVersion) -> tuple[Version | None, str | None]:
         if not named.weights:
             return None, f"{named} cannot be identified, since its entry names no weights"
-        found = versions.get(self._client, self._name, named.version)
-        if found is None:
+        version = versions.get(self._client, self._name, named.version)
+        if version is None:
             return None, f"{named} does not exist any more"
-        if found.weights != named.weights:
+        if version.weights != named.weights:
             return None, (
                 f"{named} does not exist any more: that number now has "
-                f"{f'the weights {found.weights[:12]}' if found.weights else 'unknown weights'}"
+                f"{f'the weights {version.weights[:12]}' if version.weights else 'unknown weights'}"
             )
-        return found, None
+        return version, None
 
     def _own_verdict(self, version: Version, *, whole: bool) -> str | None:
         with open_files(self._client, self._address, version) as files:
@@ -210,11 +210,14 @@ class Admission:
                 return "no model is stored with it, so it was never gated"
             folder = files.whole()
             weights, config = (folder / STORED_WEIGHTS / name for name in (WEIGHTS, CONFIG))
-            said = _json(config.read_bytes(), CONFIG)
-            if said is None:
+            config_json = _json(config.read_bytes(), CONFIG)
+            if config_json is None:
                 return "the model that is stored with it is damaged"
             self._stored[files.source] = _Stored(
-                sha256_file(weights), sha256_file(config), code_of(folder), str(said.get("name"))
+                sha256_file(weights),
+                sha256_file(config),
+                code_of(folder),
+                str(config_json.get("name")),
             )
         stored = self._stored[files.source]
         if stored.model != version.name:
@@ -224,12 +227,12 @@ class Admission:
             )
         if stored.weights != version.weights:
             return "its weights are not those that passed the gate"
-        found = signature.read(version.tags)
-        if found is None:
+        signed = signature.read(version.tags)
+        if signed is None:
             return None
-        if found[0].config != stored.config:
+        if signed[0].config != stored.config:
             return f"its {CONFIG} is not the one that was registered"
-        if found[0].code not in ("", stored.code):
+        if signed[0].code not in ("", stored.code):
             return "the code stored with it is not the one that was registered"
         return None
 
@@ -254,22 +257,22 @@ def _by_record(version: Version, files: StoredFiles, config: str | None) -> str 
     problem, record, digest = _record_of(version, files)
     if problem is not None:
         return problem
-    said = {tag: version.tags.get(tag) for tag in (GATE_TAG, GATE_MODE_TAG)}
+    recorded = {tag: version.tags.get(tag) for tag in (GATE_TAG, GATE_MODE_TAG)}
     if _failed(record):
-        tags = ", whatever its tags say" if said[GATE_TAG] == "passed" else ""
+        tags = ", whatever its tags say" if recorded[GATE_TAG] == "passed" else ""
         return f"it failed its gate{tags}"
     if record.get("mode") != "enforce":
         return "its gate was in dry-run"
     for tag, expected in ((GATE_TAG, "passed"), (GATE_MODE_TAG, "enforce")):
-        if said[tag] not in (None, expected):
-            return f"its tag {tag} says {said[tag]}, and its gate record {expected}"
+        if recorded[tag] not in (None, expected):
+            return f"its tag {tag} says {recorded[tag]}, and its gate record {expected}"
     # A record of an earlier genmint does not list config.json.
     gated = _evidence(record).get((RELATIVE.model(version.name) / CONFIG).as_posix())
     if config is not None and gated is not None and gated != config:
         return f"its {CONFIG} is not the one that passed the gate"
-    found = signature.read(version.tags)
+    signed = signature.read(version.tags)
     stored = RELATIVE.gate_record(version.name).as_posix()
-    if found is not None and found[0].evaluation.get(stored) != digest:
+    if signed is not None and signed[0].evaluation.get(stored) != digest:
         return "the gate record stored with it is not the one that was signed"
     return None
 
@@ -327,7 +330,7 @@ def _evidence(record: dict[str, Any]) -> dict[str, Any]:
 def _json(content: bytes, name: str) -> dict[str, Any] | None:
     """Parse a JSON object, None if it is not one; own types would fail across genmint versions."""
     try:
-        found = parse_json(content, name)
+        content_value = parse_json(content, name)
     except GenmintError:
         return None
-    return found if isinstance(found, dict) else None
+    return content_value if isinstance(content_value, dict) else None

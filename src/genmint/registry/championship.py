@@ -13,7 +13,7 @@ from genmint.common.project_key import key_file
 from genmint.config import Gate
 from genmint.registry import entries, journal, signature, version_notes, versions
 from genmint.registry.admission import Admission
-from genmint.registry.journal_entries import Entry, Kind, Move, NamedVersion, RegistryState
+from genmint.registry.journal_entries import Entry, EntryKind, Move, NamedVersion, RegistryState
 from genmint.registry.registry import Registry
 from genmint.registry.versions import Version
 from genmint.tracking.write_conflicts import put
@@ -33,8 +33,8 @@ class Championship:
 
     def find_named(self, name: str, named: NamedVersion) -> Version | None:
         """Return a version by number, None unless it has these weights."""
-        found = self.registry.get(name, named.version)
-        return found if found is not None and found.named == named else None
+        version = self.registry.get(name, named.version)
+        return version if version is not None and version.named == named else None
 
     def stand(self, name: str, gate: Gate | None, *, whole: bool = False) -> RegistryState:
         """Return the registry state after completing unfinished moves; see `journal.stand`."""
@@ -100,8 +100,8 @@ class Championship:
     def _delete_champion(self, name: str, number: str | None, problem: str) -> None:
         if number is not None:
             put(self.registry.client.delete_registered_model_alias, name, journal.CHAMPION)
-            said = f"{name}: `champion` was taken away from version {number}: {problem}"
-            print(said, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
+            message = f"{name}: `champion` was taken away from version {number}: {problem}"
+            print(message, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
 
     def set_challenger(self, name: str, version: str) -> None:
         """Point `challenger` to a version, unless it already does."""
@@ -122,7 +122,7 @@ class Championship:
         gate: Gate | None,
         *,
         registry_state: RegistryState,
-        kind: Kind,
+        kind: EntryKind,
         reason: str,
         user: str,
         left: Version | None = None,
@@ -160,29 +160,31 @@ class Championship:
             user=user,
             left=None if left is None else left.version,
             weights="" if version is None else version.weights,
-            grounds="" if version is None else _grounds(version),
+            gate_inputs="" if version is None else _gate_inputs(version),
             left_weights="" if left is None else left.weights,
-            left_grounds="" if left is None else _grounds(left),
+            left_gate_inputs="" if left is None else _gate_inputs(left),
         )
         with tracking.reaching(self.registry.address):
             entry = entries.append(self.registry.client, name, registry_state, move, judge)
             if entry is None:
                 return False
-            journal.settle(self.registry.client, name, entry, judge)
+            journal.apply_journal(self.registry.client, name, entry, judge)
         if version is not None:
             self.clear_challenger(name, version.version)
         return True
 
     def follow(self, name: str, entry: Entry, gate: Gate | None) -> None:
-        """Make the aliases follow the journal again; see `journal.settle`."""
+        """Make the aliases follow the journal again; see `journal.apply_journal`."""
         with tracking.reaching(self.registry.address):
-            journal.settle(self.registry.client, name, entry, self.registry.judge(name, gate))
+            journal.apply_journal(
+                self.registry.client, name, entry, self.registry.judge(name, gate)
+            )
 
     def set_reverted(self, version: Version, reason: str) -> None:
         """State on a version's page why `champion` may not point to it."""
         with tracking.reaching(self.registry.address):
-            found = self.registry.client.get_model_version(version.name, version.version)
-            version_notes.set_reverted(self.registry.client, found, reason)
+            current = self.registry.client.get_model_version(version.name, version.version)
+            version_notes.set_reverted(self.registry.client, current, reason)
 
 
 def no_key(project: Project) -> str:
@@ -194,7 +196,7 @@ def no_key(project: Project) -> str:
     )
 
 
-def _grounds(version: Version) -> str:
+def _gate_inputs(version: Version) -> str:
     """Return the hash of the gate's inputs from the signature, because a tag can be edited."""
-    found = signature.read(version.tags)
-    return version.grounds if found is None else found[0].grounds
+    signed = signature.read(version.tags)
+    return version.gate_inputs if signed is None else signed[0].grounds

@@ -21,14 +21,14 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from genmint.common.errors import TemporaryError
-from genmint.common.project_key import Key
+from genmint.common.project_key import SigningKey
 from genmint.common.tags import (
     CLAIM_TAG,
     ENTRY_TEXT_TAGS,
     ENTRY_VERSION_TAGS,
+    FINALISED_TAG,
     JOURNAL_TAG,
     REASON_TAG,
-    SETTLED_TAG,
     SIGNATURE_TAG,
     TIME_TAG,
     VOID_TAG,
@@ -39,8 +39,8 @@ from genmint.registry.versions import as_version, create_if_missing, exists, sea
 from genmint.tracking.write_conflicts import put
 
 # Interval between polls of the other writers' progress, in seconds.
-SECONDS_BETWEEN_LOOKS = 0.1
-LOOKS = 400
+SECONDS_BETWEEN_READS = 0.1
+READS = 400
 
 _SUFFIX = ".journal"
 
@@ -55,7 +55,7 @@ def journal_name(name: str) -> str:
     return f"{name}{_SUFFIX}"
 
 
-def entries(client: MlflowClient, name: str, key: Key | None = None) -> list[Entry]:
+def entries(client: MlflowClient, name: str, key: SigningKey | None = None) -> list[Entry]:
     """Return all entries of a journal, including void ones, oldest first.
 
     Args:
@@ -70,7 +70,7 @@ def entries(client: MlflowClient, name: str, key: Key | None = None) -> list[Ent
     return sorted((_entry(name, each, key) for each in written), key=lambda entry: entry.number)
 
 
-def sign_entries(client: MlflowClient, name: str, key: Key, numbers: Sequence[int]) -> None:
+def sign_entries(client: MlflowClient, name: str, key: SigningKey, numbers: Sequence[int]) -> None:
     """Sign entries in their current state and replace existing signatures."""
     for version in _written(client, name):
         if int(version.version) in numbers:
@@ -87,12 +87,12 @@ def sign_entries(client: MlflowClient, name: str, key: Key, numbers: Sequence[in
 
 
 def _written(client: MlflowClient, name: str) -> list[ModelVersion]:
-    found = search_all(client, f"name = '{journal_name(name)}'")
-    if not found:
+    versions = search_all(client, f"name = '{journal_name(name)}'")
+    if not versions:
         # A search omits models that the user may not read; a direct request raises an error
         # instead.
         exists(client, journal_name(name))
-    return found
+    return versions
 
 
 def append(
@@ -120,7 +120,7 @@ def append(
         f"The journal of `{name}`: version N is entry N. Written by genmint only.",
     )
     values = _values(registry_state, move, judge)
-    for _ in range(LOOKS):
+    for _ in range(READS):
         written = entries(client, name, judge.key)
         if _last_move(written) != _last_move(registry_state.written):
             return None
@@ -131,15 +131,15 @@ def append(
             # This tag is for people who read the journal in MLflow; validity does not depend on it.
             _mark(client, name, entry, VOID_TAG)
         # A random delay breaks the lockstep of writers that keep voiding each other's entries.
-        time.sleep(random.uniform(0, SECONDS_BETWEEN_LOOKS))  # noqa: S311 - no secret
+        time.sleep(random.uniform(0, SECONDS_BETWEEN_READS))  # noqa: S311 - no secret
     raise TemporaryError(
         f"other processes keep writing the journal of {name}. Run the command again."
     )
 
 
-def mark_settled(client: MlflowClient, name: str, entry: Entry) -> None:
+def mark_finalised(client: MlflowClient, name: str, entry: Entry) -> None:
     """Mark an entry as finalised: aliases and version notes were seen to agree with it."""
-    _mark(client, name, entry, SETTLED_TAG)
+    _mark(client, name, entry, FINALISED_TAG)
 
 
 def _values(registry_state: RegistryState, move: Move, judge: Judge) -> dict[str, str]:
@@ -167,7 +167,7 @@ def _create(
     move: Move,
     values: dict[str, str],
     claim: int,
-    key: Key | None,
+    key: SigningKey | None,
 ) -> Entry | None:
     """Write an entry that claims a number; None if MLflow gave up because of other writers."""
     tags = {**values, CLAIM_TAG: str(claim)}
@@ -192,7 +192,7 @@ def _create(
     return _entry(name, created, key, tags)
 
 
-def _signature(name: str, tags: Mapping[str, str], key: Key) -> str:
+def _signature(name: str, tags: Mapping[str, str], key: SigningKey) -> str:
     return key.sign("entry", _content(name, tags))
 
 
@@ -216,7 +216,7 @@ def _mark(client: MlflowClient, name: str, entry: Entry, tag: str) -> None:
 
 
 def _entry(
-    name: str, version: ModelVersion, key: Key | None, tags: dict[str, str] | None = None
+    name: str, version: ModelVersion, key: SigningKey | None, tags: dict[str, str] | None = None
 ) -> Entry:
     values = tags if tags is not None else dict(version.tags)
     number = int(version.version)
@@ -232,7 +232,7 @@ def _entry(
         number=number,
         valid=claimed and forged is None,
         forged=forged if claimed else None,
-        settled=values.get(SETTLED_TAG) == "1",
+        finalised=values.get(FINALISED_TAG) == "1",
         version=numbers["version"],
         previous=numbers["previous"],
         left=numbers["left"],

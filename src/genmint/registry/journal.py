@@ -23,7 +23,7 @@ from genmint.common.errors import TemporaryError
 from genmint.registry import version_notes
 from genmint.registry.admission import Judge
 from genmint.registry.conflicts import retry_on_conflict
-from genmint.registry.entries import LOOKS, SECONDS_BETWEEN_LOOKS, entries, mark_settled
+from genmint.registry.entries import READS, SECONDS_BETWEEN_READS, entries, mark_finalised
 from genmint.registry.journal_entries import (
     Entry,
     NamedVersion,
@@ -49,7 +49,7 @@ def read(client: MlflowClient, name: str, judge: Judge) -> RegistryState:
 
     The champion's weights are not hashed, because that is slow on a remote store.
     """
-    return _judged(_look(client, name, judge), judge, whole=False)
+    return _judged(_read_state(client, name, judge), judge, whole=False)
 
 
 def stand(client: MlflowClient, name: str, judge: Judge, *, whole: bool) -> RegistryState:
@@ -67,24 +67,24 @@ def stand(client: MlflowClient, name: str, judge: Judge, *, whole: bool) -> Regi
     seen: RegistryState | None = None
     since = time.monotonic()
     while True:
-        registry_state = _look(client, name, judge)
+        registry_state = _read_state(client, name, judge)
         now = time.monotonic()
         # A single read may be inconsistent because of concurrent writes; two equal reads are not.
         if seen != registry_state:
             seen, since = registry_state, now
-        unsettled = registry_state.unsettled
+        unfinished = registry_state.unfinished
         by_hand = registry_state.by_hand or registry_state.previous_by_hand
-        if unsettled and now - since >= _GRACE_SECONDS:
-            for left in unsettled[:-1]:
-                _conclude(client, name, left, unsettled[-1], judge)
-            settle(client, name, unsettled[-1], judge)
-        elif not unsettled and (not by_hand or now - since >= _BY_HAND_SECONDS):
+        if unfinished and now - since >= _GRACE_SECONDS:
+            for left in unfinished[:-1]:
+                _conclude(client, name, left, unfinished[-1], judge)
+            apply_journal(client, name, unfinished[-1], judge)
+        elif not unfinished and (not by_hand or now - since >= _BY_HAND_SECONDS):
             return _judged(registry_state, judge, whole=whole)
         else:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+            time.sleep(SECONDS_BETWEEN_READS)
 
 
-def settle(client: MlflowClient, name: str, own: Entry, judge: Judge) -> None:
+def apply_journal(client: MlflowClient, name: str, own: Entry, judge: Judge) -> None:
     """Make the aliases follow the journal, as the writer of the entry `own`.
 
     Every writer reads the head again after moving an alias. The last one to read therefore leaves
@@ -94,7 +94,7 @@ def settle(client: MlflowClient, name: str, own: Entry, judge: Judge) -> None:
 
     def attempt() -> bool | None:
         try:
-            return _settled(client, name, own, judge) or None
+            return _finalised(client, name, own, judge) or None
         except MlflowException as error:
             # A version or an entry was deleted between the read and the write.
             if error.error_code not in MISSING:
@@ -106,12 +106,12 @@ def settle(client: MlflowClient, name: str, own: Entry, judge: Judge) -> None:
         lambda _: TemporaryError(
             f"other processes keep moving the aliases of {name}. Run the command again."
         ),
-        attempts=LOOKS,
-        seconds=SECONDS_BETWEEN_LOOKS,
+        attempts=READS,
+        seconds=SECONDS_BETWEEN_READS,
     )
 
 
-def _settled(client: MlflowClient, name: str, own: Entry, judge: Judge) -> bool:
+def _finalised(client: MlflowClient, name: str, own: Entry, judge: Judge) -> bool:
     """Move the aliases once; return False if another process wrote meanwhile."""
     written = entries(client, name, judge.key)
     entry = last_valid(written)
@@ -122,10 +122,10 @@ def _settled(client: MlflowClient, name: str, own: Entry, judge: Judge) -> bool:
         CHAMPION: _admitted(entry.champion, judge, whole=True),
     }
     _follow(client, name, targets)
-    again = last_valid(entries(client, name, judge.key))
+    latest = last_valid(entries(client, name, judge.key))
     current = aliases(client, name)
     agree = all(current.get(alias) == target for alias, target in targets.items())
-    if again is None or again.number != entry.number or not agree:
+    if latest is None or latest.number != entry.number or not agree:
         return False
     _conclude(client, name, own, entry, judge)
     return True
@@ -137,18 +137,18 @@ def aliases(client: MlflowClient, name: str) -> dict[str, str]:
     An empty search result is confirmed by a direct request. Neither an error nor an unreadable
     model is therefore taken for "none".
     """
-    found = client.search_registered_models(f"name = '{name}'", max_results=1)
-    if not found:
+    models = client.search_registered_models(f"name = '{name}'", max_results=1)
+    if not models:
         exists(client, name)
         return {}
-    return {str(alias): as_version(version) for alias, version in found[0].aliases.items()}
+    return {str(alias): as_version(version) for alias, version in models[0].aliases.items()}
 
 
-def _look(client: MlflowClient, name: str, judge: Judge) -> RegistryState:
+def _read_state(client: MlflowClient, name: str, judge: Judge) -> RegistryState:
     """Compare aliases and journal by identity, without evaluating the gate results."""
     written = tuple(entries(client, name, judge.key))
     entry = last_valid(written)
-    found = aliases(client, name)
+    pointed = aliases(client, name)
     champion = None if entry is None else entry.champion
     before = None if entry is None else previous(written, entry)
     problem = None if champion is None else judge.absent(champion)
@@ -157,10 +157,10 @@ def _look(client: MlflowClient, name: str, judge: Judge) -> RegistryState:
     expected_before = before.version if before and judge.absent(before) is None else None
     return RegistryState(
         written,
-        found.get(CHAMPION),
-        found.get(PREVIOUS),
-        by_hand=found.get(CHAMPION) != expected,
-        previous_by_hand=entry is not None and found.get(PREVIOUS) != expected_before,
+        pointed.get(CHAMPION),
+        pointed.get(PREVIOUS),
+        by_hand=pointed.get(CHAMPION) != expected,
+        previous_by_hand=entry is not None and pointed.get(PREVIOUS) != expected_before,
         problem=problem,
     )
 
@@ -202,10 +202,10 @@ def _version(
 ) -> ModelVersion | None:
     if judge.absent(named) is not None:
         return None
-    found = client.search_model_versions(
+    versions = client.search_model_versions(
         f"name = '{name}' AND version_number = {named.version}", max_results=1
     )
-    return found[0] if found else None
+    return versions[0] if versions else None
 
 
 def _conclude(client: MlflowClient, name: str, entry: Entry, head: Entry, judge: Judge) -> None:
@@ -222,4 +222,4 @@ def _conclude(client: MlflowClient, name: str, entry: Entry, head: Entry, judge:
         left = None if named == head.champion else _version(client, name, named, judge)
         if left is not None:
             version_notes.set_rolled_back(client, left, f"entry {entry.number}: {entry.reason}")
-    mark_settled(client, name, entry)
+    mark_finalised(client, name, entry)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-Kind = Literal["promotion", "rollback", "by-hand", "override", "reverted", "withdrawn"]
+EntryKind = Literal["promotion", "rollback", "by-hand", "override", "reverted", "withdrawn"]
 
 
 class NamedVersion(NamedTuple):
@@ -40,7 +40,7 @@ class Entry:
     Attributes:
         number: position in the journal; also the version of the registered model `NAME.journal`.
         valid: whether it got the number that it claimed and carries the project's signature.
-        settled: whether aliases and version notes were seen to agree with it.
+        finalised: whether aliases and version notes were seen to agree with it.
         kind: reason of the move. promotion: the version was better. rollback: a person went back.
             by-hand: a person moved the alias to a version that passed its gate. override: a person
             moved it elsewhere and policy allowed it. reverted: the alias was restored. withdrawn:
@@ -55,14 +55,14 @@ class Entry:
         weights: sha256 of the weights of `version`, "" if unknown.
         previous_weights: sha256 of the weights of `previous`, "" if unknown.
         forged: why it does not count although it got its number: its signature is invalid.
-        grounds: hash of the gate's inputs for `version`, "" if unknown.
+        gate_inputs: hash of the gate's inputs for `version`, "" if unknown.
         left_weights: sha256 of the weights of `left`, "" if unknown.
-        left_grounds: hash of the gate's inputs for `left`, "" if unknown.
+        left_gate_inputs: hash of the gate's inputs for `left`, "" if unknown.
     """
 
     number: int
     valid: bool
-    settled: bool
+    finalised: bool
     kind: str
     version: str | None
     previous: str | None
@@ -71,9 +71,9 @@ class Entry:
     user: str = ""
     left: str | None = None
     weights: str = ""
-    grounds: str = ""
+    gate_inputs: str = ""
     left_weights: str = ""
-    left_grounds: str = ""
+    left_gate_inputs: str = ""
     previous_weights: str = ""
     forged: str | None = None
 
@@ -90,15 +90,15 @@ class Entry:
 class Move:
     """Content of a new entry; the fields are those of `Entry`."""
 
-    kind: Kind
+    kind: EntryKind
     version: str | None
     reason: str
     user: str = ""
     left: str | None = None
     weights: str = ""
-    grounds: str = ""
+    gate_inputs: str = ""
     left_weights: str = ""
-    left_grounds: str = ""
+    left_gate_inputs: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,19 +128,19 @@ class RegistryState:
         return last_valid(self.written)
 
     @property
-    def unsettled(self) -> tuple[Entry, ...]:
+    def unfinished(self) -> tuple[Entry, ...]:
         """The valid entries whose writers may still be active."""
-        return tuple(entry for entry in self.written if entry.valid and not entry.settled)
+        return tuple(entry for entry in self.written if entry.valid and not entry.finalised)
 
     @property
     def forged(self) -> str:
         """Message about the entries with an invalid signature; "" if there are none."""
-        found = [entry for entry in self.written if entry.forged is not None]
-        if not found:
+        forgeries = [entry for entry in self.written if entry.forged is not None]
+        if not forgeries:
             return ""
-        numbers = ", ".join(str(entry.number) for entry in found)
+        numbers = ", ".join(str(entry.number) for entry in forgeries)
         return (
-            f"journal entries that do not count: {numbers} ({found[-1].forged}); "
+            f"journal entries that do not count: {numbers} ({forgeries[-1].forged}); "
             "`genmint keys` lists them, docs/security.md says what to do"
         )
 
@@ -170,7 +170,7 @@ def line(written: Sequence[Entry | Move]) -> list[NamedVersion]:
     A promotion appends its version. A rollback removes the version that it left and all versions
     after its target. Two rollbacks therefore go back two steps instead of back and forth.
     """
-    found: list[NamedVersion] = []
+    earlier: list[NamedVersion] = []
     for entry in written:
         if isinstance(entry, Entry) and not entry.valid:
             continue
@@ -178,13 +178,13 @@ def line(written: Sequence[Entry | Move]) -> list[NamedVersion]:
         if entry.version is not None:
             champion = NamedVersion(entry.version, entry.weights)
         if entry.kind == "rollback":
-            if found and found[-1] == (entry.left, entry.left_weights):
-                found.pop()
-            while champion in found and found[-1] != champion:
-                found.pop()
-        if champion is not None and found[-1:] != [champion]:
-            found.append(champion)
-    return found
+            if earlier and earlier[-1] == (entry.left, entry.left_weights):
+                earlier.pop()
+            while champion in earlier and earlier[-1] != champion:
+                earlier.pop()
+        if champion is not None and earlier[-1:] != [champion]:
+            earlier.append(champion)
+    return earlier
 
 
 def before(written: Sequence[Entry], move: Move) -> list[NamedVersion]:
@@ -212,10 +212,12 @@ def previous(written: Sequence[Entry], entry: Entry) -> NamedVersion | None:
     return NamedVersion(entry.previous, entry.previous_weights or next(known, ""))
 
 
-def rolled_back(written: Sequence[Entry], weights: str, grounds: str | None = None) -> Entry | None:
+def rolled_back(
+    written: Sequence[Entry], weights: str, gate_inputs: str | None = None
+) -> Entry | None:
     """Return the entry that rolled these weights back, None if they may be promoted.
 
-    Weights that became champion again since then are no longer rolled back. With `grounds`, the
+    Weights that became champion again since then are no longer rolled back. With `gate_inputs`, the
     weights are also free if their gate had other inputs than whenever they were champion. The
     comparison with the champion then decides.
     """
@@ -225,11 +227,11 @@ def rolled_back(written: Sequence[Entry], weights: str, grounds: str | None = No
             continue
         if entry.version is not None and entry.weights == weights:
             by = None
-            known.add(entry.grounds)
+            known.add(entry.gate_inputs)
         if bars(entry) and entry.left_weights == weights:
             by = entry
-            known.add(entry.left_grounds)
-    return by if grounds is None or grounds in known else None
+            known.add(entry.left_gate_inputs)
+    return by if gate_inputs is None or gate_inputs in known else None
 
 
 def bars(entry: Entry) -> bool:
@@ -255,7 +257,7 @@ def to_json(written: Sequence[Entry], known: Mapping[str, str]) -> str:
     return json.dumps(shown, indent=2, ensure_ascii=False)
 
 
-def show(name: str, written: Sequence[Entry], known: Mapping[str, str]) -> None:
+def print_entries(name: str, written: Sequence[Entry], known: Mapping[str, str]) -> None:
     """Print entries as a table, oldest first, and report which versions are gone."""
     if not written:
         Console().print(f"{name}: no entries; nothing was promoted yet", soft_wrap=True)

@@ -12,7 +12,7 @@ from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.files import scratch_dir
 from genmint.common.login import hand_on
 from genmint.common.project import Project
-from genmint.registry.model_ref import Target
+from genmint.registry.model_ref import ModelRef
 
 if TYPE_CHECKING:
     from genmint.models.shared.family import Family
@@ -30,7 +30,7 @@ def open_model(project: Project, target: str) -> Iterator[tuple[str, Family]]:
     """
     from genmint.models.shared import store
 
-    wanted = Target.parse(target)
+    wanted = ModelRef.parse(target)
     name = wanted.name
     if wanted.alias is None and wanted.version is None:
         folder = project.model(name)
@@ -53,10 +53,10 @@ def load(target: str, project: str | Path | None) -> Family:
     hand_on(os.environ)
     root = Path.cwd() if project is None else Path(project)
     try:
-        found = Project.find(root)
+        home = Project.find(root)
     except ConfigError:
         if "MLFLOW_TRACKING_URI" not in os.environ:
             raise
-        found = Project(root)
-    with open_model(found, target) as (_, model):
+        home = Project(root)
+    with open_model(home, target) as (_, model):
         return model

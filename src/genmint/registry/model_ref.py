@@ -12,7 +12,7 @@ _FORM = re.compile(r"(?P<name>[a-z][a-z0-9-]*)(?:@(?P<alias>[\w-]+)|/(?P<version
 
 
 @dataclass(frozen=True)
-class Target:
+class ModelRef:
     """A model with an alias or a version number; if both are None, the local model."""
 
     name: str
@@ -26,7 +26,7 @@ class Target:
         Raises:
             ConfigError: `text` has another form.
         """
-        found = _FORM.fullmatch(text)
-        if found is None:
+        match = _FORM.fullmatch(text)
+        if match is None:
             raise ConfigError(f"{text!r}: write NAME, NAME@alias or NAME/version")
-        return cls(**found.groupdict())
+        return cls(**match.groupdict())

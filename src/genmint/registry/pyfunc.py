@@ -51,8 +51,8 @@ from genmint.common.layout import CONFIG, WEIGHTS
 from genmint.common.reading import shortened
 from genmint.data.views import tensors
 from genmint.models.shared import store
-from genmint.models.shared.conditioning import asked_for
-from genmint.models.shared.family import SAID
+from genmint.models.shared.conditioning import labels_of_class
+from genmint.models.shared.family import SAMPLING_OPTIONS
 
 _MAX_SAMPLES = 1024
 _MAX_LENGTH = 100_000
@@ -157,24 +157,26 @@ class SamplingModel(PythonModel):  # type: ignore[misc]
 
     def _checked(self, request: dict[Any, Any]) -> dict[str, Any]:
         """Return the checked arguments of one row: n, seed, length, labels and sampling options."""
-        said = {str(key): value for key, value in request.items() if not _is_missing(value)}
+        options = {str(key): value for key, value in request.items() if not _is_missing(value)}
         spec = self._model.spec
-        n = _whole(said, "n", 1, _MAX_SAMPLES)
-        checked: dict[str, Any] = {"n": n, "seed": _whole(said, "seed", 0, _MAX_SEED)}
-        if spec.shape and "length" in said:
+        n = _whole(options, "n", 1, _MAX_SAMPLES)
+        checked: dict[str, Any] = {"n": n, "seed": _whole(options, "seed", 0, _MAX_SEED)}
+        if spec.shape and "length" in options:
             raise ConfigError(f"length: {spec.dataset} has items of a fixed length; leave it out")
-        said.setdefault("length", _TEXT_LENGTH)
-        checked["length"] = None if spec.shape else _whole(said, "length", 1, _MAX_LENGTH)
-        if "top_k" in said:
-            said["top_k"] = _whole(said, "top_k", 1, _MAX_TOP_K)
+        options.setdefault("length", _TEXT_LENGTH)
+        checked["length"] = None if spec.shape else _whole(options, "length", 1, _MAX_LENGTH)
+        if "top_k" in options:
+            options["top_k"] = _whole(options, "top_k", 1, _MAX_TOP_K)
         for key in ("prompt", "label"):
-            if not isinstance(said.get(key, ""), str):
-                raise ConfigError(f"{key}: {shortened(said[key])} is not text; write it in quotes")
-        if len(said.get("prompt", "")) > _MAX_LENGTH:
+            if not isinstance(options.get(key, ""), str):
+                raise ConfigError(
+                    f"{key}: {shortened(options[key])} is not text; write it in quotes"
+                )
+        if len(options.get("prompt", "")) > _MAX_LENGTH:
             raise ConfigError(f"prompt: more than {_MAX_LENGTH} characters")
-        limits = {key: said[key] for key in SAID if key in said}
-        checked["labels"] = asked_for(self._model.classes, said.get("label"), n)
-        return checked | self._model.asked(n, limits)
+        limits = {key: options[key] for key in SAMPLING_OPTIONS if key in options}
+        checked["labels"] = labels_of_class(self._model.classes, options.get("label"), n)
+        return checked | self._model.sampling_arguments(n, limits)
 
     def _draw(self, number: int, **how: Any) -> list[dict[str, Any]]:
         spec = self._model.spec
@@ -196,7 +198,7 @@ def signature() -> ModelSignature:
         inputs=Schema(
             [
                 ColSpec(AnyType(), name, required=name in ("n", "seed"))
-                for name in ("n", "seed", "length", *SAID, "label")
+                for name in ("n", "seed", "length", *SAMPLING_OPTIONS, "label")
             ]
         ),
         outputs=Schema(

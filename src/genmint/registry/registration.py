@@ -12,8 +12,8 @@ from mlflow.exceptions import MlflowException
 from genmint import tracking
 from genmint.common.errors import GenmintError
 from genmint.common.files import apply_umask, scratch_dir
-from genmint.common.project_key import Key
-from genmint.common.tags import GROUNDS_TAG, REGISTERED_TAG, SIGNATURE_TAG, WEIGHTS_TAG
+from genmint.common.project_key import SigningKey
+from genmint.common.tags import GATE_INPUTS_TAG, REGISTERED_TAG, SIGNATURE_TAG, WEIGHTS_TAG
 from genmint.registry import signature, versions
 from genmint.registry.championship import no_key
 from genmint.registry.registry import Registry
@@ -60,9 +60,9 @@ def register(
         if known is None:
             facts = {**tags, WEIGHTS_TAG: weights}
             return _create(registry, key, name, model, run_id, facts, description, evaluation)
-        found = signature.read(known.tags)
-        assert found is not None, "a version that carries the signature"
-        signed = found[0].again(evaluation, tags.get(GROUNDS_TAG, ""))
+        known_signature = signature.read(known.tags)
+        assert known_signature is not None, "a version that carries the signature"
+        signed = known_signature[0].with_evaluation(evaluation, tags.get(GATE_INPUTS_TAG, ""))
         facts = {**tags, SIGNATURE_TAG: signed.tag(key, name)}
         _update(registry, known, signed.folder, facts, description, evaluation)
         return replace(known, tags={**known.tags, **facts})
@@ -70,7 +70,7 @@ def register(
 
 def _create(
     registry: Registry,
-    key: Key,
+    key: SigningKey,
     name: str,
     model: Path,
     run_id: str,
@@ -90,7 +90,7 @@ def _create(
         pyfunc.save(model, packed)
         # MLflow copies file modes, and those of its temporary folders deny access to others.
         apply_umask(packed)
-        signed = Signed.of(packed, evaluation, tags.get(GROUNDS_TAG, ""))
+        signed = Signed.of(packed, evaluation, tags.get(GATE_INPUTS_TAG, ""))
         tracking.upload_folder(client, run_id, packed, folder)
     source = f"{client.get_run(run_id).info.artifact_uri}/{folder}"
     _log_evaluation(registry, run_id, f"{folder}/{signed.folder}", evaluation)

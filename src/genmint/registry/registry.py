@@ -21,7 +21,7 @@ from genmint.common.errors import GenmintError
 from genmint.common.files import sha256_file
 from genmint.common.layout import CONFIG
 from genmint.common.project import RELATIVE, Project
-from genmint.common.project_key import Key, load_key
+from genmint.common.project_key import SigningKey, load_key
 from genmint.config import Gate
 from genmint.registry import journal, signature, versions
 from genmint.registry.admission import Admission
@@ -30,7 +30,7 @@ from genmint.registry.stored_files import open_files
 from genmint.registry.versions import Version
 from genmint.tracking.write_conflicts import put
 
-_LOOK = "`genmint lineage` tells more; docs/security.md says what a signature covers."
+_ADVICE = "`genmint lineage` tells more; docs/security.md says what a signature covers."
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Registry:
     project: Project
     client: MlflowClient
     address: str
-    key: Key | None = None
+    key: SigningKey | None = None
     _judges: dict[tuple[str, bool], Admission] = field(default_factory=dict, compare=False)
 
     @classmethod
@@ -72,17 +72,17 @@ class Registry:
             return None
         return cls.open(project)
 
-    def signing_with(self, key: Key) -> Self:
+    def signing_with(self, key: SigningKey) -> Self:
         """Return the same registry with a key for writing."""
         return type(self)(self.project, self.client, self.address, key)
 
     def versions(self, name: str) -> list[Version]:
         """Return all versions of a model, oldest first; [] if it is not registered."""
         with tracking.reaching(self.address):
-            found = versions.search(self.client, f"name = '{name}'")
-            if not found:
+            stored = versions.search(self.client, f"name = '{name}'")
+            if not stored:
                 versions.exists(self.client, name)
-        return found
+        return stored
 
     def find(self, name: str, weights_sha256: str) -> Version | None:
         """Return the version with these weights; the first signed one if there are several."""
@@ -147,17 +147,19 @@ class Registry:
             folder = None if files is None else files.copy("", target)
         problem = "its files are gone" if folder is None else self.not_signed(version)
         if folder is None or problem is not None:
-            raise GenmintError(f"{name}: {problem}. {_LOOK}")
+            raise GenmintError(f"{name}: {problem}. {_ADVICE}")
         if self.key is None:
-            said = f"{name}: compared with its hashes alone; the project's signing key is not here"
-            print(said, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
+            message = (
+                f"{name}: compared with its hashes alone; the project's signing key is not here"
+            )
+            print(message, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
         evaluation = folder / signature.folder_of(version.tags)
-        found = signature.read(version.tags)
-        if found is not None:
-            problem = signature.other_model(found[0], folder)
+        signed = signature.read(version.tags)
+        if signed is not None:
+            problem = signature.other_model(signed[0], folder)
             if problem is not None:
-                raise GenmintError(f"{name}: {problem}. {_LOOK}")
-            _remove_unsigned(name, evaluation, found[0])
+                raise GenmintError(f"{name}: {problem}. {_ADVICE}")
+            _remove_unsigned(name, evaluation, signed[0])
         return folder / STORED_WEIGHTS, evaluation
 
     def evaluation(self, version: Version, target: Path, *, as_stored: bool = False) -> Path | None:
@@ -187,10 +189,10 @@ class Registry:
                 model = Project(folder).model(version.name)
                 model.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(stored / CONFIG, model / CONFIG)
-        found = signature.read(version.tags)
-        if found is not None and not as_stored:
-            config = {(RELATIVE.model(version.name) / CONFIG).as_posix(): found[0].config}
-            _remove_unsigned(f"{version.name}/{version.version}", folder, found[0], config)
+        signed = signature.read(version.tags)
+        if signed is not None and not as_stored:
+            config = {(RELATIVE.model(version.name) / CONFIG).as_posix(): signed[0].config}
+            _remove_unsigned(f"{version.name}/{version.version}", folder, signed[0], config)
         return folder
 
     def other_files(self, version: Version) -> str | None:

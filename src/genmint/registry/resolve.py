@@ -25,7 +25,7 @@ def champion(project: Project, name: str) -> Version | None:
     return None if registry is None or number is None else registry.get(name, number)
 
 
-def resolve(
+def resolve_version(
     project: Project, name: str, *, alias: str | None = None, version: str | None = None
 ) -> tuple[Registry, Version]:
     """Return the version for an alias or a number, and the registry that has it.
@@ -40,15 +40,15 @@ def resolve(
     if registry is None:
         raise GenmintError(f"{wanted}: nothing is registered yet. {way_out}")
     number = version if version is not None else registry.aliases(name).get(str(alias))
-    found = None if number is None else registry.get(name, number)
-    if found is None and number is not None and version is None:
+    resolved = None if number is None else registry.get(name, number)
+    if resolved is None and number is not None and version is None:
         raise GenmintError(
             f"{wanted}: the alias points to version {number}, which does not exist. "
             f"Run `genmint reconcile {name}`."
         )
-    if found is None:
+    if resolved is None:
         raise GenmintError(f"{wanted}: there is no such version. {way_out}")
-    return registry, found
+    return registry, resolved
 
 
 def download(
@@ -66,13 +66,13 @@ def download(
             not those that were registered.
         RegistryUnreachableError: the registry does not answer.
     """
-    registry, found = resolve(project, name, alias=alias, version=version)
-    folder, evaluation = registry.download(found, target)
-    for file, expected in _registered_as(found, Project(evaluation)).items():
+    registry, resolved = resolve_version(project, name, alias=alias, version=version)
+    folder, evaluation = registry.download(resolved, target)
+    for file, expected in _registered_as(resolved, Project(evaluation)).items():
         if expected != sha256_file(folder / file):
             raise GenmintError(
-                f"{name}/{found.version}: its {file} is not the one that was registered. "
-                f"Run `genmint reconcile {name}` and `genmint lineage {name}/{found.version}`."
+                f"{name}/{resolved.version}: its {file} is not the one that was registered. "
+                f"Run `genmint reconcile {name}` and `genmint lineage {name}/{resolved.version}`."
             )
     return folder
 

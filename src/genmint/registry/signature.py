@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from genmint.common.files import sha256_file, sha256_folder, sha256_json
 from genmint.common.layout import CONFIG, WEIGHTS
-from genmint.common.project_key import Key
+from genmint.common.project_key import SigningKey
 from genmint.common.tags import SIGNATURE_TAG
 
 # MLflow adds this file to a version when somebody loads it.
@@ -38,7 +38,8 @@ class Signed:
         config: hash of config.json, with vocabulary and classes.
         code: hash of everything else that MLflow loads the model with; "" if it was stored
             unsigned, so that its original state is unknown.
-        grounds: hash of the gate's inputs (see `promotion.version_info.grounds`).
+        grounds: hash of the gate's inputs (see
+            `promotion.version_info.gate_inputs`).
         folder: folder of the evaluation files. A new measurement or gate decision gets another
             folder, so the earlier one stays intact until the signature names the new one.
         evaluation: hashes of the evaluation files, by their path in a project.
@@ -47,44 +48,45 @@ class Signed:
     weights: str
     config: str
     code: str
+    # Stored and signed under this name, so it cannot be renamed.
     grounds: str
     folder: str
     evaluation: dict[str, str]
 
     @classmethod
-    def of(cls, packed: Path, evaluation: Mapping[str, Path], grounds: str) -> Self:
+    def of(cls, packed: Path, evaluation: Mapping[str, Path], gate_inputs: str) -> Self:
         """Hash the files of a version before they are stored.
 
         Args:
             packed: folder of the MLflow model.
             evaluation: files by their path in a project.
-            grounds: hash of the gate's inputs.
+            gate_inputs: hash of the gate's inputs.
         """
         weights = packed / STORED_WEIGHTS
         return cls(
             weights=sha256_file(weights / WEIGHTS),
             config=sha256_file(weights / CONFIG),
             code=code_of(packed),
-            grounds=grounds,
+            grounds=gate_inputs,
             folder=EVALUATION,
             evaluation=hashes_of(evaluation),
         )
 
-    def again(self, evaluation: Mapping[str, Path], grounds: str) -> Self:
+    def with_evaluation(self, evaluation: Mapping[str, Path], gate_inputs: str) -> Self:
         """Return the same model with a new evaluation; `self` if the evaluation is unchanged."""
         hashes = hashes_of(evaluation)
-        if (hashes, grounds) == (self.evaluation, self.grounds):
+        if (hashes, gate_inputs) == (self.evaluation, self.grounds):
             return self
         folder = f"{EVALUATION}-{sha256_json(hashes)[:8]}"
-        return replace(self, grounds=grounds, folder=folder, evaluation=hashes)
+        return replace(self, grounds=gate_inputs, folder=folder, evaluation=hashes)
 
-    def tag(self, key: Key, name: str) -> str:
+    def tag(self, key: SigningKey, name: str) -> str:
         """Sign the hashes for a version of the model `name`, and return the tag value."""
         parts = asdict(self)
         return json.dumps({**parts, "signature": key.sign(_WHAT, {"name": name, **parts})})
 
 
-class _Said(BaseModel):
+class _StoredSignature(BaseModel):
     """Content of the tag, as written by `Signed.tag`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -101,17 +103,17 @@ class _Said(BaseModel):
 def read(tags: Mapping[str, str]) -> tuple[Signed, str] | None:
     """Read hashes and signature from a version's tags; None if there is no valid tag."""
     try:
-        said = _Said.model_validate_json(tags.get(SIGNATURE_TAG, ""))
+        stored = _StoredSignature.model_validate_json(tags.get(SIGNATURE_TAG, ""))
     except ValidationError:
         return None
-    parts = said.model_dump(exclude={"signature"})
-    return Signed(**parts), said.signature
+    parts = stored.model_dump(exclude={"signature"})
+    return Signed(**parts), stored.signature
 
 
 def folder_of(tags: Mapping[str, str]) -> str:
     """Return the folder of a version's evaluation files, from its tags."""
-    found = read(tags)
-    return EVALUATION if found is None else found[0].folder
+    signed = read(tags)
+    return EVALUATION if signed is None else signed[0].folder
 
 
 def hashes_of(evaluation: Mapping[str, Path]) -> dict[str, str]:
@@ -119,7 +121,9 @@ def hashes_of(evaluation: Mapping[str, Path]) -> dict[str, str]:
     return {name: sha256_file(path) for name, path in evaluation.items()}
 
 
-def problem(key: Key, name: str, weights: str, tags: Mapping[str, str]) -> str | None:
+def signature_problem(
+    key: SigningKey, name: str, weights: str, tags: Mapping[str, str]
+) -> str | None:
     """Return why a version does not carry the project's signature, None if it does.
 
     Args:
@@ -128,10 +132,10 @@ def problem(key: Key, name: str, weights: str, tags: Mapping[str, str]) -> str |
         weights: sha256 that identifies the version.
         tags: tags of the version.
     """
-    found = read(tags)
-    if found is None:
+    stored = read(tags)
+    if stored is None:
         return "it is not signed" if SIGNATURE_TAG not in tags else "its signature is damaged"
-    signed, signature = found
+    signed, signature = stored
     wrong = key.problem(_WHAT, {"name": name, **asdict(signed)}, signature)
     if wrong is None and signed.weights != weights:
         wrong = "its signature is that of other weights"

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from genmint.common.tags import GROUNDS_TAG, OVERRIDE_TAG, WEIGHTS_TAG
+from genmint.common.tags import GATE_INPUTS_TAG, OVERRIDE_TAG, WEIGHTS_TAG
 from genmint.registry.journal_entries import NamedVersion
 
 # MLflow's error codes for a missing resource.
@@ -69,9 +69,9 @@ class Version:
         )
 
     @property
-    def grounds(self) -> str:
+    def gate_inputs(self) -> str:
         """Hash of the gate's inputs without costs; "" if unknown."""
-        return self.tags.get(GROUNDS_TAG, "")
+        return self.tags.get(GATE_INPUTS_TAG, "")
 
     @property
     def override(self) -> str:
@@ -119,26 +119,26 @@ def create_if_missing(
 
 def search(client: MlflowClient, query: str) -> list[Version]:
     """Return the versions that match an MLflow query, ordered by number."""
-    found = search_all(client, query)
-    return sorted((Version.of(item) for item in found), key=lambda v: int(v.version))
+    versions = search_all(client, query)
+    return sorted((Version.of(item) for item in versions), key=lambda v: int(v.version))
 
 
 def search_all(client: MlflowClient, query: str) -> list[ModelVersion]:
     """Return all pages of the versions that match an MLflow query, in MLflow's class."""
-    found: list[ModelVersion] = []
+    versions: list[ModelVersion] = []
     token = None
     while True:
         page = client.search_model_versions(query, max_results=_PAGE, page_token=token)
-        found += page
+        versions += page
         token = page.token
         if not token:
-            return found
+            return versions
 
 
 def get(client: MlflowClient, name: str, version: str) -> Version | None:
     """Return a version by its number, None if there is none."""
-    found = search(client, f"name = '{name}' AND version_number = {as_version(version)}")
-    return found[0] if found else None
+    versions = search(client, f"name = '{name}' AND version_number = {as_version(version)}")
+    return versions[0] if versions else None
 
 
 def with_weights(client: MlflowClient, name: str, weights: str) -> list[Version]:

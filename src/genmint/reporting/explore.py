@@ -73,7 +73,7 @@ def _of_items(model: Encoder, held_out: Tensor, labels: Tensor | None, seed: int
     import torch
 
     from genmint.interpretability.attention import enlarged, grid_maps
-    from genmint.interpretability.latents import between, effects, traversal
+    from genmint.interpretability.latents import effects, interpolate, traversal
 
     if len(held_out) < 2:
         raise GenmintError(f"{model.spec.dataset}: the test split has fewer than two items")
@@ -92,7 +92,7 @@ def _of_items(model: Encoder, held_out: Tensor, labels: Tensor | None, seed: int
         None if labels is None else labels[:number] for number in (2 * pairs, pairs, _ITEMS)
     )
     z = model.encode(held_out[: 2 * pairs], labels=of_pairs)[:, : model.latent]
-    ways = _sheet(between(model, z[:pairs], z[pairs:], _COLUMNS, labels=of_starts))
+    ways = _sheet(interpolate(model, z[:pairs], z[pairs:], _COLUMNS, labels=of_starts))
     items = held_out[:_ITEMS]
     maps = grid_maps(model, items, _PLACES, labels=of_items)
     picture = ""
@@ -100,18 +100,18 @@ def _of_items(model: Encoder, held_out: Tensor, labels: Tensor | None, seed: int
         large = (enlarged(maps, *items.shape[2:]) * 255).round().to(torch.uint8)[:, :, None]
         channels = large.expand(-1, -1, items.shape[1], -1, -1)
         picture = _sheet(torch.cat([items[:, None], channels], dim=1))
-    found = {"latents": latents, "ways": ways, "maps": picture}
-    return found | _analogies(model, z[:pairs])
+    parts = {"latents": latents, "ways": ways, "maps": picture}
+    return parts | _analogies(model, z[:pairs])
 
 
 def _of_samples(model: Decoder, seed: int) -> dict[str, Any]:
     """Latents that are drawn."""
-    from genmint.interpretability.latents import between
+    from genmint.interpretability.latents import interpolate
     from genmint.models.shared.blocks import prior
 
     z = prior(2 * _WAYS, model.latent, seed)
     labels = model.drawn_labels(_WAYS, seed)
-    ways = _sheet(between(model, z[:_WAYS], z[_WAYS:], _COLUMNS, labels=labels))
+    ways = _sheet(interpolate(model, z[:_WAYS], z[_WAYS:], _COLUMNS, labels=labels))
     return {"ways": ways, **_analogies(model, z[:_WAYS])}
 
 

@@ -44,7 +44,7 @@ def write_report(project: Project, params: Params) -> Path:
     page = render(
         "genmint.reporting",
         "report.html",
-        {"figure": figure},
+        {"figure": format_number},
         models=models,
         datasets=[_dataset(project, name) for name in params.datasets],
         registry_note=registry_note,
@@ -54,7 +54,7 @@ def write_report(project: Project, params: Params) -> Path:
     return target
 
 
-def figure(value: Any) -> str:
+def format_number(value: Any) -> str:
     """Format a number with four significant digits and thousands separators; text is unchanged."""
     if isinstance(value, str):
         # The first digits identify a hash.
@@ -74,10 +74,10 @@ def _champions(project: Project, names: list[str]) -> tuple[dict[str, Version], 
     from genmint.registry.resolve import champion
 
     try:
-        found = {name: champion(project, name) for name in names}
+        versions = {name: champion(project, name) for name in names}
     except GenmintError as error:
         return {}, f"The registry could not be asked: {error}"
-    return {name: version for name, version in found.items() if version is not None}, ""
+    return {name: version for name, version in versions.items() if version is not None}, ""
 
 
 def _probe(project: Project, name: str, champion: Version | None) -> dict[str, str]:

@@ -31,7 +31,7 @@ class SampleRequest:
         seed: the same seed gives the same samples.
         length: symbols of a text; None: as many as the data set's protocol says.
         label: class of the samples of a conditional model; None: all, with the shares of its data.
-        options: some of `genmint.models.shared.family.SAID`: a text begins with its prompt.
+        options: some of `family.SAMPLING_OPTIONS`; a text begins with its prompt.
     """
 
     n: int
@@ -55,7 +55,7 @@ def sample_to_file(
         raise ConfigError(f"{out}: end the name in .png, .wav, .txt or .npy")
     import torch
 
-    from genmint.models.shared.conditioning import asked_for
+    from genmint.models.shared.conditioning import labels_of_class
 
     with open_model(project, target) as (_, model):
         spec = model.spec
@@ -66,8 +66,8 @@ def sample_to_file(
         if length is None and not spec.shape:
             block = params.datasets.get(spec.dataset)
             length = block.protocol.text_length if block else Protocol().text_length
-        how = model.asked(request.n, request.options)
-        labels = asked_for(model.classes, request.label, request.n)
+        how = model.sampling_arguments(request.n, request.options)
+        labels = labels_of_class(model.classes, request.label, request.n)
         drawn = model.sample(request.n, seed=request.seed, length=length, labels=labels, **how)
         if "prompt" in how:
             drawn = torch.cat([how["prompt"], drawn], dim=1)

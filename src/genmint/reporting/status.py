@@ -25,7 +25,7 @@ from genmint.stages import gate
 
 
 @dataclass
-class State:
+class ModelStatus:
     """State of one model; each of the `problems` names the command that fixes it."""
 
     name: str
@@ -45,7 +45,7 @@ def status(project: Project, params: Params) -> int:
     registry, problem = _registry(project)
     states = []
     for name in params.models:
-        state = State(name)
+        state = ModelStatus(name)
         try:
             _describe(project, params, registry, state)
         except RegistryError as error:
@@ -82,7 +82,9 @@ def _registry(project: Project) -> tuple[Registry | None, str]:
         return None, f"registry: {error}"
 
 
-def _describe(project: Project, params: Params, registry: Registry | None, state: State) -> None:
+def _describe(
+    project: Project, params: Params, registry: Registry | None, state: ModelStatus
+) -> None:
     """Determine the state of one model."""
     name = state.name
     weights = project.model(name) / WEIGHTS
@@ -112,7 +114,7 @@ def _describe(project: Project, params: Params, registry: Registry | None, state
     )
 
 
-def _record(project: Project, params: Params, name: str, state: State) -> Record | None:
+def _record(project: Project, params: Params, name: str, state: ModelStatus) -> Record | None:
     """Return the gate record if it matches the current files, else add a problem."""
     if not project.gate_record(name).is_file():
         state.problems.append(f"is trained but not gated. Run `dvc repro gate@{name}`.")
@@ -133,7 +135,7 @@ def _record(project: Project, params: Params, name: str, state: State) -> Record
 
 
 def _compare_version(
-    registry: Registry, state: State, digest: str | None, record: Record | None
+    registry: Registry, state: ModelStatus, digest: str | None, record: Record | None
 ) -> Version | None:
     """Compare the current files with the version and the run of these weights."""
     name = state.name
@@ -158,7 +160,10 @@ def _compare_version(
 
 
 def _compare_champion(
-    state: State, registry_state: RegistryState, version: Version | None, record: Record | None
+    state: ModelStatus,
+    registry_state: RegistryState,
+    version: Version | None,
+    record: Record | None,
 ) -> None:
     """Compare aliases, journal and gate records."""
     name = state.name
@@ -176,20 +181,20 @@ def _compare_champion(
         state.problems.append(registry_state.forged)
     if registry_state.by_hand:
         says = f"version {entry.version}" if entry is not None and entry.version else "none"
-        found = f"version {registry_state.champion}" if registry_state.champion else "none"
-        state.problems.append(f"champion is {found}, but the journal says {says}. {way_out}")
+        current = f"version {registry_state.champion}" if registry_state.champion else "none"
+        state.problems.append(f"champion is {current}, but the journal says {says}. {way_out}")
     elif registry_state.problem is not None:
         return
-    elif registry_state.unsettled or registry_state.previous_by_hand:
+    elif registry_state.unfinished or registry_state.previous_by_hand:
         what = (
-            "a move is half done" if registry_state.unsettled else "`previous-champion` was moved"
+            "a move is half done" if registry_state.unfinished else "`previous-champion` was moved"
         )
         state.problems.append(f"{what}. {way_out}")
     elif registry_state.champion is None:
         if (
             version is not None
             and _may_move(record)
-            and rolled_back(registry_state.written, version.weights, version.grounds) is None
+            and rolled_back(registry_state.written, version.weights, version.gate_inputs) is None
         ):
             state.problems.append(
                 f"passed its gate, but there is no champion. Run `genmint promote {name}`."

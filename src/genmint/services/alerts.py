@@ -29,7 +29,7 @@ _RUN = (
 _MODEL = "{{ event.resource['prefect.resource.name'] }}: {{ event.payload.reason }}"
 
 
-def check(urls: Sequence[str]) -> None:
+def check_urls(urls: Sequence[str]) -> None:
     """Check that every alert URL can be used.
 
     Raises:

@@ -25,13 +25,13 @@ def send(client: SyncPrefectClient, method: str, path: str, body: Any = None) ->
 
 def every(client: SyncPrefectClient, path: str, **criteria: Any) -> list[dict[str, Any]]:
     """Return all objects that match a filter of the API (`/deployments/filter`), over all pages."""
-    found: list[dict[str, Any]] = []
+    items: list[dict[str, Any]] = []
     while True:
-        body = {**criteria, "limit": _PAGE, "offset": len(found)}
+        body = {**criteria, "limit": _PAGE, "offset": len(items)}
         page = send(client, "POST", path, body)
-        found += page
+        items += page
         if len(page) < _PAGE:
-            return found
+            return items
 
 
 def delete(client: SyncPrefectClient, path: str) -> None:

@@ -16,7 +16,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from genmint.common.tags import BEGAN_LABELS, CHAMPION_BEFORE_LABELS, FLOW_RUN_LABELS
-from genmint.flow.stage import Outcome, Say, begun_stage
+from genmint.flow.stage import Say, StageOutcome, started_stage
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -42,14 +42,16 @@ class Attempts:
         """
 
         def hear(line: str) -> None:
-            stage = begun_stage(line)
+            stage = started_stage(line)
             if stage is not None:
                 self._note({f"{BEGAN_LABELS}{stage}": "yes"})
             say(line)
 
         return hear
 
-    def over_all(self, outcomes: Sequence[Outcome], others: Collection[str] = ()) -> list[Outcome]:
+    def over_all(
+        self, outcomes: Sequence[StageOutcome], others: Collection[str] = ()
+    ) -> list[StageOutcome]:
         """Return the outcomes of the last attempt, with "ran" for stages that earlier ones started.
 
         `others` are stages started by runs that this run had requested.
@@ -66,8 +68,10 @@ class Attempts:
         """
         missing = [name for name in names if f"{CHAMPION_BEFORE_LABELS}{name}" not in self._labels]
         if missing:
-            found = ask(missing)
-            self._note({f"{CHAMPION_BEFORE_LABELS}{name}": found[name] or "" for name in missing})
+            versions = ask(missing)
+            self._note(
+                {f"{CHAMPION_BEFORE_LABELS}{name}": versions[name] or "" for name in missing}
+            )
         return {name: self._labels[f"{CHAMPION_BEFORE_LABELS}{name}"] or None for name in names}
 
     def _note(self, labels: Mapping[str, str]) -> None:

@@ -93,7 +93,7 @@ class Services:
         if not self.servers:
             self._check_remote()
         elif self.alerts:
-            alerts.check(self.alerts)
+            alerts.check_urls(self.alerts)
 
     def _check_remote(self) -> None:
         if self.store is not None:

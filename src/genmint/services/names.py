@@ -43,8 +43,8 @@ def claim(client: SyncPrefectClient, services: Services, names: Collection[str])
     from prefect.client.schemas.actions import VariableCreate, VariableUpdate
 
     variable, mine = _variable(services.machine), _owner(services)
-    found = client.read_variable_by_name(variable)
-    owner: Any = None if found is None else found.value
+    variable_value = client.read_variable_by_name(variable)
+    owner: Any = None if variable_value is None else variable_value.value
     if owner is not None and owner["id"] == mine["id"]:
         # Workers left by an earlier supervisor of this clone have been killed.
         return

@@ -11,13 +11,13 @@ from genmint.services import api
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
-_BEGUN = ("RUNNING", "PENDING", "CANCELLING", "PAUSED")
+_ACTIVE = ("RUNNING", "PENDING", "CANCELLING", "PAUSED")
 
 
-def begun(client: SyncPrefectClient, deployment: str) -> list[dict[str, Any]]:
+def active_runs(client: SyncPrefectClient, deployment: str) -> list[dict[str, Any]]:
     """Return the runs of a deployment that have started and not ended, including resumed ones."""
-    found = _runs(client, *_BEGUN, "SCHEDULED", deployment_id={"any_": [deployment]})
-    return [run for run in found if run["state_type"] != "SCHEDULED" or run["run_count"]]
+    runs = _runs(client, *_ACTIVE, "SCHEDULED", deployment_id={"any_": [deployment]})
+    return [run for run in runs if run["state_type"] != "SCHEDULED" or run["run_count"]]
 
 
 def remove_planned(client: SyncPrefectClient, is_ours: Callable[[dict[str, Any]], bool]) -> None:

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 CPU, GPU = "cpu", "gpu"
 # A lower number has precedence: interactive runs do not wait for nightly runs.
 QUEUES = {"person": 1, "nightly": 2}
-# Every flow run uses `mortal`, whichever worker starts it. `python` is that of the worker's
-# environment, first on its PATH, because machines share the pools.
-COMMAND = "python -m genmint.services.mortal python -m prefect.engine"
+# Every flow run uses `die_with_parent`, whichever worker starts it. `python` is that of the
+# worker's environment, first on its PATH, because machines share the pools.
+COMMAND = "python -m genmint.services.die_with_parent python -m prefect.engine"
 
 
 def create_pools(client: SyncPrefectClient) -> None:
@@ -41,9 +41,9 @@ def create_pools(client: SyncPrefectClient) -> None:
                 client.update_work_pool(pool, WorkPoolUpdate(base_job_template=template))
         for queue, priority in QUEUES.items():
             try:
-                found = client.read_work_queue_by_name(queue, work_pool_name=pool)
+                existing = client.read_work_queue_by_name(queue, work_pool_name=pool)
             except ObjectNotFound:
                 client.create_work_queue(queue, priority=priority, work_pool_name=pool)
             else:
-                if found.priority != priority:
-                    client.update_work_queue(found.id, priority=priority)
+                if existing.priority != priority:
+                    client.update_work_queue(existing.id, priority=priority)

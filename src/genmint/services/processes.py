@@ -18,8 +18,8 @@ import psutil
 MARK = "GENMINT_SERVICES"
 FLOW_RUN = "PREFECT__FLOW_RUN_ID"
 
-_LOOKS_WITHOUT_ANY = 3
-_SECONDS_BETWEEN_LOOKS = 0.1
+_POLLS_WITHOUT_ANY = 3
+_SECONDS_BETWEEN_POLLS = 0.1
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
 _LONGEST_LOG_BYTES = 50_000_000
 # After this run time a child counts as healthy, and its next restart is immediate.
@@ -72,7 +72,13 @@ class Child:
             options += ["--user", self.user]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "genmint.services.mortal", *options, *self.arguments],
+                [
+                    sys.executable,
+                    "-m",
+                    "genmint.services.die_with_parent",
+                    *options,
+                    *self.arguments,
+                ],
                 env=self.env,
                 cwd=self.cwd,
                 stdin=subprocess.DEVNULL,
@@ -126,7 +132,7 @@ class Child:
         self.process = None
 
 
-def start_warden(mark: str, settings: Path) -> subprocess.Popen[bytes]:
+def start_watchdog(mark: str, settings: Path) -> subprocess.Popen[bytes]:
     """Start the cleanup watchdog, which kills all processes with `mark` when this one dies.
 
     It then also removes the file `settings` (see that module).
@@ -134,7 +140,7 @@ def start_warden(mark: str, settings: Path) -> subprocess.Popen[bytes]:
     Closing its standard input has the same effect.
     """
     return subprocess.Popen(
-        [sys.executable, "-m", "genmint.services.warden", mark, str(settings)],
+        [sys.executable, "-m", "genmint.services.cleanup_watchdog", mark, str(settings)],
         stdin=subprocess.PIPE,
         start_new_session=True,
     )
@@ -173,12 +179,12 @@ def flow_runs(mark: str) -> tuple[set[str], set[str]]:
 def kill_marked(mark: str, flow_run: str | None = None) -> int:
     """Kill all processes with `mark` (of one flow run, if given); return their number."""
     killed, without_any = set(), 0
-    while without_any < _LOOKS_WITHOUT_ANY:
-        found = [p for p, env in marked(mark) if flow_run in (None, env.get(FLOW_RUN))]
-        without_any = 0 if found else without_any + 1
-        for process in found:
+    while without_any < _POLLS_WITHOUT_ANY:
+        processes = [p for p, env in marked(mark) if flow_run in (None, env.get(FLOW_RUN))]
+        without_any = 0 if processes else without_any + 1
+        for process in processes:
             killed.add(process.pid)
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        time.sleep(_SECONDS_BETWEEN_POLLS)
     return len(killed)

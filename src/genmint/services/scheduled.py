@@ -27,7 +27,7 @@ class ScheduledEvents:
     def __init__(self, client: SyncPrefectClient) -> None:
         """`client` is the client of the server that receives the events."""
         self._client = client
-        self._told: set[UUID] = set()
+        self._reported: set[UUID] = set()
 
     def tell_of(self, runs: list[FlowRun]) -> None:
         """Send the missing events of `runs`, which have left their first state.
@@ -36,9 +36,9 @@ class ScheduledEvents:
             httpx.HTTPError: Prefect's server does not respond, or rejects the request.
         """
         for run in runs:
-            if run.auto_scheduled and run.id not in self._told:
+            if run.auto_scheduled and run.id not in self._reported:
                 self._tell_of(run)
-                self._told.add(run.id)
+                self._reported.add(run.id)
 
     def _tell_of(self, run: FlowRun) -> None:
         from prefect.events.schemas.events import Event, Resource

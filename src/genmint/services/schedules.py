@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from genmint.services import api
-from genmint.services.declared import OFF, SLUG, slug_of
+from genmint.services.deployment_file import OFF, SLUG, slug_of
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 
 @dataclass
-class Plan:
+class ScheduleChanges:
     """Required changes of the schedules of one deployment.
 
     Attributes:
@@ -53,21 +53,23 @@ class Plan:
         ]
 
 
-def compare(wanted: list[dict[str, Any]], found: list[dict[str, Any]], *, adopt: bool) -> Plan:
+def plan_changes(
+    wanted: list[dict[str, Any]], current: list[dict[str, Any]], *, adopt: bool
+) -> ScheduleChanges:
     """Plan the changes that turn the server's schedules into those of the file.
 
     Args:
-        wanted: schedules of the file (see `declared`).
-        found: schedules on the server.
+        wanted: schedules of the file (see `deployment_file`).
+        current: schedules on the server.
         adopt: the deployment had no label so far. The origin of its schedules is then unknown, and
             all are replaced, as `prefect deploy` would do.
     """
-    plan, left = Plan(), list(found)
+    plan, left = ScheduleChanges(), list(current)
     for each in wanted:
         slug = slug_of(each)
         alike = [has for has in left if _agrees(each, has) and _may_be(has, slug, adopt=adopt)]
         if not alike:
-            plan.add.append(_made(each, slug))
+            plan.add.append(_new_schedule(each, slug))
             continue
         # The schedule with that slug takes precedence over an equal one added by hand.
         has = min(alike, key=lambda one: one["slug"] != slug)
@@ -89,7 +91,7 @@ def compare(wanted: list[dict[str, Any]], found: list[dict[str, Any]], *, adopt:
     return plan
 
 
-def remove(client: SyncPrefectClient, deployment: str, plan: Plan) -> None:
+def remove(client: SyncPrefectClient, deployment: str, plan: ScheduleChanges) -> None:
     """Delete the schedules that the plan removes; call this before `add`."""
     for each in plan.remove:
         delete(client, deployment, each["id"])
@@ -100,7 +102,7 @@ def delete(client: SyncPrefectClient, deployment: str, schedule: str) -> None:
     api.delete(client, f"/deployments/{deployment}/schedules/{schedule}")
 
 
-def add(client: SyncPrefectClient, deployment: str, plan: Plan) -> None:
+def add(client: SyncPrefectClient, deployment: str, plan: ScheduleChanges) -> None:
     """Create and update schedules according to the plan."""
     path = f"/deployments/{deployment}/schedules"
     for id_, changed in plan.update.items():
@@ -112,20 +114,20 @@ def add(client: SyncPrefectClient, deployment: str, plan: Plan) -> None:
 
 def shown(schedule: dict[str, Any]) -> str:
     """Return a schedule as text for people."""
-    said = schedule["schedule"]
-    if "cron" in said:
-        text = f"cron {said['cron']!r}"
-    elif "interval" in said:
-        text = f"every {said['interval']:g} s"
+    timing = schedule["schedule"]
+    if "cron" in timing:
+        text = f"cron {timing['cron']!r}"
+    elif "interval" in timing:
+        text = f"every {timing['interval']:g} s"
     else:
-        text = f"rrule {' '.join(str(said.get('rrule')).split())!r}"
-    zone = f" {said['timezone']}" if said.get("timezone") else ""
+        text = f"rrule {' '.join(str(timing.get('rrule')).split())!r}"
+    zone = f" {timing['timezone']}" if timing.get("timezone") else ""
     return f"{text}{zone}" + ("" if schedule["active"] is not False else ", paused")
 
 
 def _agrees(wanted: dict[str, Any], has: dict[str, Any]) -> bool:
-    said = wanted["schedule"]
-    same = all(has["schedule"].get(key) == value for key, value in said.items())
+    timing = wanted["schedule"]
+    same = all(has["schedule"].get(key) == value for key, value in timing.items())
     return same and (has["parameters"] or {}) == wanted["parameters"]
 
 
@@ -137,7 +139,7 @@ def _may_be(has: dict[str, Any], slug: str, *, adopt: bool) -> bool:
     return adopt or has["slug"] == slug or not _is_of_file(has)
 
 
-def _made(wanted: dict[str, Any], slug: str) -> dict[str, Any]:
+def _new_schedule(wanted: dict[str, Any], slug: str) -> dict[str, Any]:
     active = wanted["active"] is not False
     return {**wanted, "active": active, "slug": slug}
 
@@ -148,7 +150,7 @@ def _kept(has: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _keep_paused(wanted: list[dict[str, Any]], plan: Plan) -> None:
+def _keep_paused(wanted: list[dict[str, Any]], plan: ScheduleChanges) -> None:
     """Keep a schedule paused that was paused by hand and then changed in the file."""
     unsaid = {slug_of(each) for each in wanted if each["active"] is None}
     for each in plan.add:
@@ -159,10 +161,10 @@ def _keep_paused(wanted: list[dict[str, Any]], plan: Plan) -> None:
             each["active"] = False
 
 
-def _is_same(has: dict[str, Any], made: dict[str, Any]) -> bool:
+def _is_same(has: dict[str, Any], created: dict[str, Any]) -> bool:
     """Return whether one schedule replaces the other: same slug, or same name in the file."""
-    name = _name(made)
-    return bool(has["slug"] == made["slug"] or (name and _name(has) == name))
+    name = _name(created)
+    return bool(has["slug"] == created["slug"] or (name and _name(has) == name))
 
 
 def _name(schedule: dict[str, Any]) -> str:

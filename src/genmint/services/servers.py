@@ -33,7 +33,7 @@ _PREFECT_SUFFIX = "_prefect"
 _POLL_SECONDS = "1.5"
 
 
-def environment(services: Services) -> dict[str, str]:
+def services_environment(services: Services) -> dict[str, str]:
     """Return the common environment of servers, workers and flows; user settings are kept."""
     defaults = {
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -56,7 +56,7 @@ def environment(services: Services) -> dict[str, str]:
         "MLFLOW_TRACKING_URI": services.tracker,
     }
     # Only the servers need the passwords in these variables.
-    inherited = {name: said for name, said in clean_environment().items() if name not in _SECRET}
+    inherited = {name: value for name, value in clean_environment().items() if name not in _SECRET}
     return {**defaults, **inherited, **fixed}
 
 
@@ -141,7 +141,7 @@ def _text(url: URL) -> str:
 
 def mlflow_server(services: Services, backend: str) -> Child:
     """Return the MLflow server process on the store that `dvc repro` uses."""
-    env = server_environment(environment(services), backend, services.state / "mlflow")
+    env = server_environment(services_environment(services), backend, services.state / "mlflow")
     # With its own address the server would become its own client.
     del env["MLFLOW_TRACKING_URI"]
     if not services.is_loopback:
@@ -159,8 +159,8 @@ def mlflow_server(services: Services, backend: str) -> Child:
 
 def prefect_server(services: Services, backend: str) -> Child:
     """Return the process with Prefect's API, UI, scheduler and automations."""
-    known = environment(services)
-    env = {name: said for name, said in known.items() if name not in NOT_FOR_SERVERS}
+    known = services_environment(services)
+    env = {name: value for name, value in known.items() if name not in NOT_FOR_SERVERS}
     env["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = backend
     # The browser may run on another machine than the workers.
     env.setdefault("PREFECT_UI_API_URL", "/api")
@@ -202,13 +202,13 @@ def wait_until_healthy(
         if time.monotonic() > deadline:
             raise GenmintError(f"{name} does not answer at {address}: see {child.log}")
         tick()
-        if answers(address):
+        if responds(address):
             del knocks[name]
         else:
             time.sleep(_SECONDS_BETWEEN_KNOCKS)
 
 
-def answers(address: str) -> bool:
+def responds(address: str) -> bool:
     """Return whether `address` responds with HTTP status 2xx within two seconds."""
     try:
         return requests.get(address, timeout=2).ok

@@ -19,15 +19,15 @@ from genmint.common.file_lock import place_of
 from genmint.common.files import file_mode, write_json
 from genmint.common.login import VARIABLE as LOGIN
 from genmint.common.login import read_login
-from genmint.services import alerts, database, names, pools, warden
+from genmint.services import alerts, cleanup_watchdog, database, names, pools
 from genmint.services.config import Services
 from genmint.services.deploying import deploy_project
-from genmint.services.processes import Child, kill_marked, start_warden
+from genmint.services.processes import Child, kill_marked, start_watchdog
 from genmint.services.servers import (
-    environment,
     mlflow_server,
     orchestration_store,
     prefect_server,
+    services_environment,
     tracking_store,
     wait_until_healthy,
 )
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 _TICK_SECONDS = 0.5
-_SECONDS_BETWEEN_LOOKS = 2.0
+_SECONDS_BETWEEN_POLLS = 2.0
 _PATIENCE_SECONDS = 10.0
 _ANSWER_SECONDS = 10.0
-_WARDEN_SECONDS = 60.0
+_WATCHDOG_SECONDS = 60.0
 
 
 def serve(services: Services) -> int:
@@ -68,7 +68,9 @@ def serve(services: Services) -> int:
     try:
         # Wait for the cleanup watchdog of a killed supervisor.
         with FileLock(
-            place_of(services.state / warden.LOCK), timeout=_WARDEN_SECONDS, mode=file_mode()
+            place_of(services.state / cleanup_watchdog.LOCK),
+            timeout=_WATCHDOG_SECONDS,
+            mode=file_mode(),
         ):
             pass
         if left := kill_marked(services.mark):
@@ -84,11 +86,11 @@ class _Supervisor:
         self._children: dict[str, Child] = {}
         self._servers: list[str] = []
         self._workers: tuple[str, ...] = ()
-        self._warden: subprocess.Popen[bytes] | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
         self._silent = False
 
     def run(self) -> int:
-        self._warden = start_warden(self._services.mark, settings_file(self._services))
+        self._watchdog = start_watchdog(self._services.mark, settings_file(self._services))
         try:
             if self._services.servers:
                 self._start_servers()
@@ -108,11 +110,11 @@ class _Supervisor:
         if services.store is None:
             child, url = database.embedded(services)
             self._add(child)
-            database.wait_until_open(child, url, self._check_warden)
+            database.wait_until_open(child, url, self._check_watchdog)
         self._add(mlflow_server(services, tracking_store(services)))
         self._add(prefect_server(services, orchestration_store(services, url)))
         self._servers = list(self._children)
-        wait_until_healthy(services, self._children, self._check_warden)
+        wait_until_healthy(services, self._children, self._check_watchdog)
 
     def _set_up(self, client: SyncPrefectClient) -> None:
         import httpx
@@ -127,11 +129,11 @@ class _Supervisor:
                 "Start it, or correct PREFECT_API_URL"
             ) from error
         self._note()
-        found = write_settings(services)
+        settings = write_settings(services)
         _say(f"MLflow   {services.tracker}")
         _say(f"Prefect  {services.prefect_api.removesuffix('/api')}")
         _say(f"logs     {services.state / 'logs'}")
-        if not found:
+        if not settings:
             _say("prefect.toml is yours and stays: `prefect` needs PREFECT_API_URL")
         _say("Ctrl-C ends all. In other folders:")
         _say(f"  export PREFECT_API_URL={services.prefect_api}")
@@ -143,29 +145,29 @@ class _Supervisor:
     def _tell_prefect(self, client: SyncPrefectClient) -> None:
         services = self._services
         pools.create_pools(client)
-        found = workers(services)
-        names.claim(client, services, found)
-        self._workers = tuple(found)
+        expected = workers(services)
+        names.claim(client, services, expected)
+        self._workers = tuple(expected)
         if services.servers:
             alerts.install(client, services.alerts, services.refusals)
             # Deploy before the workers start, since they would take late runs of removed
             # deployments.
-            for line in deploy_project(services.project, client, environment(services)):
+            for line in deploy_project(services.project, client, services_environment(services)):
                 _say(line)
-        for child in found.values():
+        for child in expected.values():
             self._add(child)
 
     def _keep_running(self, client: SyncPrefectClient) -> NoReturn:
         """Restart children that end and watch flow runs until a signal arrives."""
         services = self._services
         watch = Watch(client, services.mark, self._workers, resumes=services.servers, say=_say)
-        next_look = 0.0
+        next_check = 0.0
         try:
             while True:
                 self._restart_the_dead()
-                if time.monotonic() >= next_look:
-                    self._ask_prefect(watch.look)
-                    next_look = time.monotonic() + _SECONDS_BETWEEN_LOOKS
+                if time.monotonic() >= next_check:
+                    self._ask_prefect(watch.check)
+                    next_check = time.monotonic() + _SECONDS_BETWEEN_POLLS
                 time.sleep(_TICK_SECONDS)
         except KeyboardInterrupt:
             _say("stopping; running flows resume at the next start")
@@ -196,7 +198,7 @@ class _Supervisor:
         self._silent = False
 
     def _restart_the_dead(self) -> None:
-        self._check_warden()
+        self._check_watchdog()
         for child in self._children.values():
             if (status := child.died()) is not None:
                 _say(f"{child.name} ended with {status}; see {child.log}")
@@ -205,10 +207,10 @@ class _Supervisor:
                 _say(f"{child.name} started again")
                 self._note()
 
-    def _check_warden(self) -> None:
-        assert self._warden is not None
-        if self._warden.poll() is not None:
-            self._warden = start_warden(self._services.mark, settings_file(self._services))
+    def _check_watchdog(self) -> None:
+        assert self._watchdog is not None
+        if self._watchdog.poll() is not None:
+            self._watchdog = start_watchdog(self._services.mark, settings_file(self._services))
 
     def _add(self, child: Child) -> None:
         child.start()
@@ -253,9 +255,9 @@ class _Supervisor:
         # Workers have ended or never started; the database stops last, after its clients.
         self._stop_children(name for name in self._children if name != "postgresql")
         self._stop_children(self._children)
-        if self._warden is not None and self._warden.stdin is not None:
-            self._warden.stdin.close()
-            self._warden.wait()
+        if self._watchdog is not None and self._watchdog.stdin is not None:
+            self._watchdog.stdin.close()
+            self._watchdog.wait()
         remove_settings(settings_file(self._services))
         (self._services.state / "state.json").unlink(missing_ok=True)
 

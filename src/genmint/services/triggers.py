@@ -37,8 +37,10 @@ def write(client: SyncPrefectClient, deployment: UUID, wanted: list[dict[str, An
     for each in wanted:
         trigger = TypeAdapter(DeploymentTriggerTypes).validate_python(each)
         trigger.set_deployment_id(deployment)
-        made = trigger.as_automation()
-        client.create_automation(made.model_copy(update={"tags": [*made.tags, _tag(each)]}))
+        automation = trigger.as_automation()
+        client.create_automation(
+            automation.model_copy(update={"tags": [*automation.tags, _tag(each)]})
+        )
 
 
 def remove(client: SyncPrefectClient, deployment: str) -> None:
@@ -50,8 +52,8 @@ def remove(client: SyncPrefectClient, deployment: str) -> None:
 
 def _ours(client: SyncPrefectClient, deployment: str) -> list[dict[str, Any]]:
     path = f"/automations/related-to/prefect.deployment.{deployment}"
-    found = api.send(client, "GET", path)
-    return [each for each in found if any(tag.startswith(_TAG) for tag in each["tags"])]
+    automations = api.send(client, "GET", path)
+    return [each for each in automations if any(tag.startswith(_TAG) for tag in each["tags"])]
 
 
 def _tag(wanted: dict[str, Any]) -> str:

@@ -15,9 +15,9 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from genmint.services.begun import forget, noted
 from genmint.services.names import is_online
 from genmint.services.processes import flow_runs, kill_marked
+from genmint.services.run_notes import forget, noted
 from genmint.services.scheduled import ScheduledEvents
 
 if TYPE_CHECKING:
@@ -68,10 +68,10 @@ class Watch:
         self._say = say
         self._missing: dict[UUID, float] = {}
         self._given_up: set[UUID] = set()
-        self._begun: dict[str, str] = {}
+        self._runs_here: dict[str, str] = {}
         self._scheduled = ScheduledEvents(client)
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Mark orphaned runs, kill processes of ended runs, and resume crashed runs.
 
         Raises:
@@ -98,7 +98,7 @@ class Watch:
         """Return all active runs of all machines, and read which of them started here."""
         from prefect.client.schemas.objects import StateType
 
-        self._begun = noted(self._mark)
+        self._runs_here = noted(self._mark)
         return self._runs(StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
 
     def _forget_ended(self, active: list[FlowRun], touched: set[str]) -> None:
@@ -106,7 +106,7 @@ class Watch:
         if len(active) == _MOST_RUNS:
             # The page is full, so there may be more active runs.
             return
-        for id_ in self._begun.keys() - touched - {str(run.id) for run in active}:
+        for id_ in self._runs_here.keys() - touched - {str(run.id) for run in active}:
             forget(self._mark, id_)
 
     def _runs(self, *types: object) -> list[FlowRun]:
@@ -138,8 +138,8 @@ class Watch:
         worker = run.labels.get(_WORKER_LABEL)
         if worker is None:
             return False
-        # The name alone does not prove that it started here: see `begun`.
-        return self._begun.get(str(run.id)) == worker or (
+        # The name alone does not prove that it started here: see `run_notes`.
+        return self._runs_here.get(str(run.id)) == worker or (
             run.state.is_pending() and worker in self._names
         )
 
@@ -224,7 +224,7 @@ class Watch:
             return ended_for.total_seconds() > _FINAL_GRACE_SECONDS
         if state.name == RESUMED:
             return True
-        ours = {None, self._begun.get(str(run.id)), *self._names}
+        ours = {None, self._runs_here.get(str(run.id)), *self._names}
         return state.is_running() and run.labels.get(_WORKER_LABEL) not in ours
 
     def _resume(self, crashed: list[FlowRun]) -> None:

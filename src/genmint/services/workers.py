@@ -7,11 +7,11 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from genmint.common.cores import THREADS, cores, threads_asked
+from genmint.common.cores import THREADS, cores, threads_setting
 from genmint.services.config import Services
 from genmint.services.pools import CPU, GPU
 from genmint.services.processes import Child
-from genmint.services.servers import environment
+from genmint.services.servers import services_environment
 
 # Flows mostly wait for their stages; each is a process of about 150 MB.
 _FLOWS_AT_ONCE = 10
@@ -63,21 +63,21 @@ def workers(services: Services) -> dict[str, Child]:
     results.
     """
     used = devices(services)
-    env = environment(services)
+    env = services_environment(services)
     # Two training runs that each use all cores slow each other down (a step took up to 40 times as
     # long).
-    env[THREADS] = str(threads_asked() or max(1, cores() // max(1, len(used))))
-    found: dict[str, Child] = {}
+    env[THREADS] = str(threads_setting() or max(1, cores() // max(1, len(used))))
+    children: dict[str, Child] = {}
     if services.servers:
-        found |= _worker(services, CPU, "cpu", env, _FLOWS_AT_ONCE)
+        children |= _worker(services, CPU, "cpu", env, _FLOWS_AT_ONCE)
     for device in used:
         mine = dict(env)
         if device.visible is not None:
             mine["CUDA_VISIBLE_DEVICES"] = device.visible
         if device.lock is not None:
             mine["GENMINT_DEVICE"] = device.lock
-        found |= _worker(services, GPU, device.label, mine, 1)
-    return found
+        children |= _worker(services, GPU, device.label, mine, 1)
+    return children
 
 
 def _worker(

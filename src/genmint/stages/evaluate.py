@@ -53,7 +53,7 @@ def run(project: Project, params: Params, name: str) -> None:
     prepared = Prepared(project.prepared(dataset))
     model, record = store.load(project.model(name))
     check_settings(project, params, name, record)
-    check_data(record, prepared)
+    check_same_data(record, prepared)
     prepared.check()
     reference = project.reference(dataset)
     result = score(model, record, prepared, reference)
@@ -95,17 +95,17 @@ def check_settings(project: Project, params: Params, name: str, record: ModelRec
         f"Run `dvc repro -f train@{name}`.",
     )
     reference = read_reference(project.reference(dataset))
-    made: dict[str, Any] = {"protocol": reference.protocol.model_dump(mode="json")}
+    recorded: dict[str, Any] = {"protocol": reference.protocol.model_dump(mode="json")}
     wanted: dict[str, Any] = {"protocol": block.protocol.model_dump(mode="json")}
     if reference.settings is not None:
-        made["reference"] = reference.settings.model_dump(mode="json")
+        recorded["reference"] = reference.settings.model_dump(mode="json")
         wanted["reference"] = block.reference.model_dump(mode="json")
     path = project.reference(dataset) / REFERENCE
     way_out = f"Run `dvc repro -f reference@{dataset}`."
-    agreement.refuse_difference(path, made, wanted, f"datasets.{dataset}", way_out)
+    agreement.refuse_difference(path, recorded, wanted, f"datasets.{dataset}", way_out)
 
 
-def check_data(record: ModelRecord, prepared: Prepared) -> None:
+def check_same_data(record: ModelRecord, prepared: Prepared) -> None:
     """Reject a model that was trained on other data than the prepared data.
 
     Raises:
@@ -175,16 +175,18 @@ def _training_health(folder: Path) -> dict[str, float]:
     counted = sum(row.get("nonfinite", 0.0) for row in rows)
     way_out = f"Run `dvc repro -f train@{folder.name}`."
     health = read_json(folder / HEALTH, way_out)
-    found = {"nonfinite": counted + sum(not math.isfinite(v) for row in rows for v in row.values())}
+    signals = {
+        "nonfinite": counted + sum(not math.isfinite(v) for row in rows for v in row.values())
+    }
     try:
-        found["recoveries"] = float(len(health["recoveries"]))
+        signals["recoveries"] = float(len(health["recoveries"]))
         if len(health["seeds"]) > 1:
-            found["seed_spread"] = float(health["seed_spread"])
+            signals["seed_spread"] = float(health["seed_spread"])
     except (KeyError, TypeError, ValueError):
         raise GenmintError(
             f"{folder / HEALTH}: not the health of a training run. {way_out}"
         ) from None
-    return found
+    return signals
 
 
 def _train_seconds(project: Project, weights: str) -> dict[str, float]:

@@ -15,7 +15,7 @@ from genmint.common.markdown import escape_cell, markdown_table
 from genmint.common.project import Project
 from genmint.config import Params
 from genmint.decision.evaluation import Evaluation
-from genmint.decision.gate import decide
+from genmint.decision.gate import decide_gate
 from genmint.decision.gate_record import Check, Record
 from genmint.evaluation.recorded import read_evaluation
 
@@ -29,13 +29,13 @@ def run(project: Project, params: Params, name: str) -> bool:
     evaluation = read_evaluation(project, name, params.models[name].dataset)
     record = judge(evaluation, params)
     write_json(project.gate_record(name), record.model_dump(mode="json"))
-    show(record)
+    print_record(record)
     return record.passed == 1
 
 
 def judge(evaluation: Evaluation, params: Params) -> Record:
     """Decide on a model from its evaluation, without writing anything."""
-    return decide(params.gates.get(evaluation.name), evaluation)
+    return decide_gate(params.gates.get(evaluation.name), evaluation)
 
 
 def read_record(project: Project, name: str) -> Record:
@@ -52,7 +52,7 @@ def read_record(project: Project, name: str) -> Record:
         raise GenmintError(f"{path}: not a gate record. Run `dvc repro -f gate@{name}`.") from None
 
 
-def show(record: Record) -> None:
+def print_record(record: Record) -> None:
     """Print a record as a table, and the result in one line."""
     table = Table(
         Column("check", overflow="fold"),
@@ -70,7 +70,7 @@ def show(record: Record) -> None:
         table.add_row(
             check.name,
             _with_error(check),
-            figure(check.bound),
+            format_check_value(check.bound),
             verdict,
             _escape(check.reason),
         )
@@ -114,7 +114,7 @@ def to_markdown(record: Record, *, only_failed: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
-def figure(value: float | str | None) -> str:
+def format_check_value(value: float | str | None) -> str:
     """Format the value of a check: six digits of a number, twelve of a hash."""
     if value is None:
         return "–"
@@ -123,7 +123,7 @@ def figure(value: float | str | None) -> str:
     return f"{value:.6g}" if math.isfinite(value) else str(value)
 
 
-def interval(check: Check) -> str:
+def format_interval(check: Check) -> str:
     """Format the confidence interval of a check's value."""
     if check.low is None or check.high is None:
         return "–"
@@ -133,16 +133,16 @@ def interval(check: Check) -> str:
 def _with_error(check: Check) -> str:
     """Format a value and half the width of its interval; both ends do not fit on a terminal."""
     if check.low is None or check.high is None:
-        return figure(check.value)
-    return f"{figure(check.value)} ± {(check.high - check.low) / 2:.2g}"
+        return format_check_value(check.value)
+    return f"{format_check_value(check.value)} ± {(check.high - check.low) / 2:.2g}"
 
 
 def _row(check: Check) -> tuple[str, ...]:
     return (
         f"`{check.name}`",
-        figure(check.value),
-        interval(check),
-        figure(check.bound),
+        format_check_value(check.value),
+        format_interval(check),
+        format_check_value(check.bound),
         "yes" if check.passed else "**no**",
         escape_cell(check.reason),
     )

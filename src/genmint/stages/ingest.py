@@ -7,12 +7,12 @@ from genmint.common.files import atomic_dir, atomic_path
 from genmint.common.project import Project
 from genmint.config import ImageDataset, Params
 from genmint.data import agreement, manifest
+from genmint.data.ingestion.final_reader import final_reader, needs_final_reader, remarks
 from genmint.data.ingestion.items import FileItems, check_groups
 from genmint.data.ingestion.left_out import sentence
 from genmint.data.ingestion.official import check_split_folders
 from genmint.data.ingestion.progress import counted
 from genmint.data.ingestion.readers import reader_of
-from genmint.data.ingestion.settled import remarks, settled_reader, unsettled
 from genmint.data.ingestion.sources import open_source
 
 
@@ -37,21 +37,21 @@ def run(project: Project, params: Params, name: str) -> None:
         made_with = agreement.settings_of_items(dataset)
         columns = manifest.schema(reader, items.groups, made_with, items.left_out)
         pieces = counted(items.describe(), f"reading {name}")
-        found, readable = manifest.write(table, pieces, columns)
+        count, readable = manifest.write(table, pieces, columns)
         if readable == 0:
             raise DataError(
-                f"datasets.{name}: none of {found} items can be read; "
+                f"datasets.{name}: none of {count} items can be read; "
                 f"the first is {manifest.first_error(table)}"
             )
         lines: list[str] = []
         if isinstance(dataset, ImageDataset):
             lines = remarks(name, dataset, table)
-            settled = settled_reader(name, dataset, table)
-            if unsettled(dataset, table):
-                items = items.read_by(settled)
+            reader = final_reader(name, dataset, table)
+            if needs_final_reader(dataset, table):
+                items = items.read_by(reader)
                 pieces = counted(items.describe(), f"reading {name} again")
                 manifest.write(table, pieces, columns)
-    unread = f", {found - readable} of them unreadable" if found > readable else ""
+    unread = f", {count - readable} of them unreadable" if count > readable else ""
     others = sentence(items.left_out)
-    first = f"{name}: {found} items{unread}{f'; {others}' if others else ''}"
+    first = f"{name}: {count} items{unread}{f'; {others}' if others else ''}"
     print(*(first, *lines), sep="\n")  # noqa: T201

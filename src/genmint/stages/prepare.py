@@ -18,10 +18,10 @@ from genmint.common.layout import META
 from genmint.common.project import Project
 from genmint.config import AudioDataset, Dataset, ImageDataset, Params, Stack, TextDataset
 from genmint.data import agreement, manifest, packing, quarantine, stacking
+from genmint.data.ingestion.final_reader import final_reader
 from genmint.data.ingestion.items import Items
-from genmint.data.ingestion.settled import settled_reader
 from genmint.data.ingestion.sources import open_source
-from genmint.data.packing import Plan, Segment
+from genmint.data.packing import PackingPlan, Segment
 from genmint.data.prepared import SPLITS, Meta, Split
 from genmint.data.splitting import assignment, duplicates
 
@@ -44,7 +44,7 @@ def run(project: Project, params: Params, name: str) -> None:
         if isinstance(dataset, TextDataset):
             meta = _prepare_text(folder, name, dataset, table, items)
         else:
-            reader = settled_reader(name, dataset, project.manifest(name))
+            reader = final_reader(name, dataset, project.manifest(name))
             meta = _prepare_items(folder, name, dataset, table, items.read_by(reader), reader.shape)
         settings = agreement.settings_of_arrays(dataset)
         meta = meta.model_copy(update={"settings": settings})
@@ -66,15 +66,15 @@ def _refuse_unvalidated(project: Project, name: str, dataset: Dataset) -> None:
     if report.get("manifest") != sha256_file(project.manifest(name)):
         raise DataError(f"{path}: is of another manifest than {project.manifest(name)}. {way_out}")
     key = "max_quarantined"
-    made, wanted = {key: report.get(key)}, {key: dataset.max_quarantined}
-    again = f"Run `dvc repro -f validate@{name}`."
-    agreement.refuse_difference(path, made, wanted, f"datasets.{name}", again)
+    recorded, wanted = {key: report.get(key)}, {key: dataset.max_quarantined}
+    validate_again = f"Run `dvc repro -f validate@{name}`."
+    agreement.refuse_difference(path, recorded, wanted, f"datasets.{name}", validate_again)
     counted = [report.get("items"), report.get("quarantined")]
     lies = [manifest.rows(project.manifest(name)), len(quarantine.read(project.quarantine(name)))]
     if counted != lies:
         raise DataError(
             f"{path}: {counted[1]} of {counted[0]} items were quarantined, and "
-            f"{project.quarantine(name)} names {lies[1]} of {lies[0]}. {again}"
+            f"{project.quarantine(name)} names {lies[1]} of {lies[0]}. {validate_again}"
         )
 
 
@@ -134,7 +134,7 @@ def _numbers(table: pa.Table, classes: dict[str, int]) -> npt.NDArray[np.int64] 
 
 def plan_of(
     name: str, table: pa.Table, dataset: ImageDataset | AudioDataset, classes: dict[str, int]
-) -> Plan:
+) -> PackingPlan:
     """Return the assignment of items to splits.
 
     Args:
@@ -147,11 +147,11 @@ def plan_of(
         DataError: a split would be empty, or the split rule does not fit the data set.
     """
     near = assignment.near_duplicates(table, dataset)
-    found = assignment.assign(name, table, dataset, near)
-    return Plan(
+    assigned = assignment.assign(name, table, dataset, near)
+    return PackingPlan(
         table["path"],
         table["sha256"],
-        found,
+        assigned,
         _numbers(table, classes),
         assignment.counts_of(table),
         near.clips if duplicates.redundant(near.clips) else None,
@@ -210,7 +210,7 @@ def _prepare_stacks(
     name: str,
     resolution: int,
     stack: Stack,
-    plan: Plan,
+    plan: PackingPlan,
     items: Items,
     classes: dict[str, int],
 ) -> Meta:
@@ -266,6 +266,6 @@ def _cut_text(
         left += 0 if part else row["characters"]
         for split, start, stop in part:
             segments[split].append(Segment(document, start, stop, classes.get(row["label"])))
-    cut = sum(part.stop - part.start for found in segments.values() for part in found)
+    cut = sum(part.stop - part.start for segment in segments.values() for part in segment)
     _account(name, pc.sum(table["characters"]).as_py() or 0, cut, left, "characters")
     return segments

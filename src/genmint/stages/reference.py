@@ -25,7 +25,7 @@ from genmint.evaluation.applicability import (
     Reasons,
     above_chance,
     by_feature,
-    left_out,
+    same_reason,
     words_left_out,
 )
 from genmint.evaluation.baselines import grid_baselines, merged, sequence_baselines
@@ -33,8 +33,8 @@ from genmint.evaluation.extractor import (
     Extractor,
     ExtractorInfo,
     Task,
-    answers,
-    classes_of,
+    number_of_classes,
+    predict,
     save_extractor,
 )
 from genmint.evaluation.extractor_training import train_extractor
@@ -46,9 +46,10 @@ from genmint.evaluation.judge import (
     grid_judge,
     text_judge,
 )
-from genmint.evaluation.noise_floor import Rows, distance_floors, share_floors
+from genmint.evaluation.noise_floor import distance_floors, share_floors
 from genmint.evaluation.reference import FrozenExtractor, Reference, write_reference
 from genmint.metrics.pitch import fundamentals, in_tune, reference_pitches
+from genmint.metrics.resampling import Rows
 from genmint.metrics.sound import log_spectral_distance
 from genmint.metrics.words import as_text
 
@@ -184,8 +185,8 @@ def _extractor(
     for task in tasks:
         extractor = _trained(prepared, config, train, task)
         labels = _labels(prepared, "test") if task == "labels" else None
-        said, truth = answers(extractor, test, labels, task)
-        reached = float((said == truth).mean())
+        predicted, truth = predict(extractor, test, labels, task)
+        reached = float((predicted == truth).mean())
         if reached < config.min_accuracy:
             raise DataError(
                 f"datasets.{meta.dataset}.reference: the extractor tells {reached:.1%} of the test "
@@ -193,14 +194,16 @@ def _extractor(
                 "its features would mean little. Raise epochs, check the labels, or lower "
                 "min_accuracy."
             )
-        told = above_chance(said, truth, truth.size if task == "labels" else len(test))
-        if told:
+        is_above_chance = above_chance(
+            predicted, truth, truth.size if task == "labels" else len(test)
+        )
+        if is_above_chance:
             break
         problem = f"the extractor tells {reached:.1%} right ({task}), no better than chance"
         if task == "labels":
-            reasons = left_out(BY_CLASS, f"the labels cannot be told: {problem}")
-    if not told:
-        reasons |= left_out(by_feature(meta.dataset), f"the features mean nothing: {problem}")
+            reasons = same_reason(BY_CLASS, f"the labels cannot be told: {problem}")
+    if not is_above_chance:
+        reasons |= same_reason(by_feature(meta.dataset), f"the features mean nothing: {problem}")
     info = ExtractorInfo(
         name=f"{meta.dataset.replace('-', '_')}_cnn",
         task=task,
@@ -213,7 +216,7 @@ def _extractor(
 
 
 def _answers(prepared: Prepared, task: Task) -> int:
-    return classes_of(task, prepared.meta.stacked or prepared.meta.labels)
+    return number_of_classes(task, prepared.meta.stacked or prepared.meta.labels)
 
 
 def _trained(prepared: Prepared, config: ReferenceConfig, train: Tensor, task: Task) -> Extractor:
@@ -240,13 +243,13 @@ def _trained(prepared: Prepared, config: ReferenceConfig, train: Tensor, task: T
 
 def _classes_left_out(prepared: Prepared) -> Reasons:
     """Return the class metrics as left out if labels are missing or all equal; else nothing."""
-    dataset, found = prepared.meta.dataset, _labels(prepared, "train")
-    if found is None:
-        return left_out(BY_CLASS, f"datasets.{dataset} has no labels")
-    for split, labels in (("training", found), ("test", _labels(prepared, "test"))):
+    dataset, train_labels = prepared.meta.dataset, _labels(prepared, "train")
+    if train_labels is None:
+        return same_reason(BY_CLASS, f"datasets.{dataset} has no labels")
+    for split, labels in (("training", train_labels), ("test", _labels(prepared, "test"))):
         assert labels is not None
         if len(labels.unique()) < 2:
-            return left_out(
+            return same_reason(
                 BY_CLASS,
                 f"all items of the {split} split of datasets.{dataset} have one label, so there is "
                 "nothing to tell apart; the set is treated as unlabelled",
@@ -267,13 +270,15 @@ def _labels(prepared: Prepared, split: Split) -> Tensor | None:
 def _floors(judge: GridJudge, sets: Sequence[Tensor], protocol: Protocol) -> Metrics:
     """Return the noise floor of each metric of grids, computed from the grids of these sets."""
     pool, seed = _pool(sum(len(one) for one in sets), protocol), protocol.seed
-    found = judge.extractor.features_at(sets, pool)
-    told = judge.extractor.probabilities_at(sets, pool) if judge.task == "labels" else None
+    features = judge.extractor.features_at(sets, pool)
+    probabilities = judge.extractor.probabilities_at(sets, pool) if judge.task == "labels" else None
     # Copying is possible because spectrograms are small, unlike images.
     sounds = None if judge.dynamic_range is None else torch.cat(list(sets))[pool]
 
     def scores(rows: Rows) -> Metrics:
-        values = judge.shares(found[rows], None if told is None else told[rows])
+        values = judge.shares(
+            features[rows], None if probabilities is None else probabilities[rows]
+        )
         if sounds is not None and judge.dynamic_range is not None:
             grids = sounds[torch.from_numpy(rows)]
             distance, _ = log_spectral_distance(grids, judge.test, judge.dynamic_range)
@@ -284,7 +289,7 @@ def _floors(judge: GridJudge, sets: Sequence[Tensor], protocol: Protocol) -> Met
     if not judge.features_mean_something:
         return floors
     compared = min(protocol.samples, COMPARED_SAMPLES)
-    frechet, infinite, kernel = distance_floors(found, judge.real, compared, seed=seed)
+    frechet, infinite, kernel = distance_floors(features, judge.real, compared, seed=seed)
     floors[frechet_name(judge.dataset)] = frechet
     floors[kernel_name(judge.dataset)] = kernel
     if infinite is not None:
@@ -327,8 +332,8 @@ def _of_clips(
 def _summary(name: str, reference: Reference) -> str:
     parts = []
     if reference.extractor is not None:
-        told = reference.extractor
-        parts.append(f"{told.name} tells {told.accuracy:.1%} right ({told.task})")
+        info = reference.extractor
+        parts.append(f"{info.name} tells {info.accuracy:.1%} right ({info.task})")
     for metric, entries in reference.baselines.items():
         values = ", ".join(f"{key} {entry.value:.4g}" for key, entry in entries.items())
         parts.append(f"{metric}: {values}")

@@ -26,14 +26,14 @@ from genmint.models.shared import store
 from genmint.models.shared.record import ModelRecord
 from genmint.tracking.reporter import RunReporter
 from genmint.training.checkpoints import Checkpoint, source_hash, unfinished
-from genmint.training.device_lock import held
+from genmint.training.device_lock import lock_devices
 from genmint.training.devices import choose_device, resolve_compile, resolve_precision, share_cores
 from genmint.training.distributed import Ranks, join, leave
-from genmint.training.hardware import describe, unused_gpu
+from genmint.training.hardware import describe_device, unused_gpu
 from genmint.training.history import write_history
-from genmint.training.launch import asked_for, end_with_first, end_with_parent, first_of, speaks
+from genmint.training.launch import end_with_first, end_with_parent, first_of, process_count, speaks
 from genmint.training.loop import TrainingOptions, fit
-from genmint.training.seeds import Trained, best_of, spread
+from genmint.training.seeds import Trained, best_of, loss_deviation
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def run(project: Project, params: Params, name: str) -> None:
         agreement.check_prepared(
             Prepared(project.prepared(dataset)), dataset, params.datasets[dataset]
         )
-        with first_of(asked_for(), ["-m", "genmint", "train", name]):
+        with first_of(process_count(), ["-m", "genmint", "train", name]):
             _run_as_one(project, name, params.models[name], project.model(name), reports=True)
     except (GenmintError, KeyboardInterrupt):
         if speaks():
@@ -115,7 +115,7 @@ def _run_as_one(
     device = choose_device()
     if speaks():
         _say_device(name, device)
-    with held(device, name):
+    with lock_devices(device, name):
         ranks = join(device)
         try:
             resolved = {
@@ -136,7 +136,7 @@ def _run_as_one(
 
 def _say_device(name: str, device: torch.device) -> None:
     """Print the device of a training run before its first step."""
-    print(f"{name}: trains on {describe(device)}", flush=True)  # noqa: T201 - names the device
+    print(f"{name}: trains on {describe_device(device)}", flush=True)  # noqa: T201 - names the device
     unused = unused_gpu()
     if unused is not None:
         print(f"{name}: {unused}", file=sys.stderr, flush=True)  # noqa: T201 - may cost hours
@@ -252,13 +252,13 @@ def _one_seed(
 
 def _write(job: _Job, best: Trained, trained: list[Trained]) -> ModelRecord:
     health = {
-        "recoveries": [dataclasses.asdict(found) for found in best.outcome.recoveries],
+        "recoveries": [dataclasses.asdict(event) for event in best.outcome.recoveries],
         "steps": best.outcome.steps,
         "seeds": [
             {"seed": one.seed, "best_step": one.outcome.best_step, "loss": one.outcome.best_loss}
             for one in trained
         ],
-        "seed_spread": spread(trained),
+        "seed_spread": loss_deviation(trained),
     }
     described: dict[str, Any] = {
         "name": job.name,

@@ -20,7 +20,7 @@ from genmint.data.ingestion.left_out import sentence
 from genmint.data.quarantine import Quarantined
 from genmint.data.splitting import assignment, duplicates
 from genmint.data.splitting.duplicates import SIMILARITY, NearDuplicates
-from genmint.data.validation import Finding
+from genmint.data.validation import RuleResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,19 +45,19 @@ def run(project: Project, params: Params, name: str) -> None:
     path = project.manifest(name)
     agreement.check_manifest(path, manifest.settings(path), name, dataset)
     suite = validation.read_suite(project.suite(dataset.kind))
-    found = manifest.read(path)
-    near = _near_duplicates(found, dataset)
-    table = found.drop_columns(["sketch"]).to_pandas()
+    rows = manifest.read(path)
+    near = _near_duplicates(rows, dataset)
+    table = rows.drop_columns(["sketch"]).to_pandas()
     table["duplicate_of"] = duplicates.copies(table)
     table["near_duplicate_of"] = duplicates.representatives(table, near.rows)
     # The report is written last and an earlier one removed, so that an interrupted run leaves none.
     project.validation(name).unlink(missing_ok=True)
-    verdict = validation.validate(table, suite)
-    reasons = verdict.reasons
+    suite_result = validation.validate(table, suite)
+    reasons = suite_result.reasons
     if dataset.split == "official":
         reasons = dict(sorted((reasons | _beside_official(table, near, reasons)).items()))
     alike = _alike(table, near, dataset, reasons)
-    problems = _problems(table, dataset, verdict.findings, reasons, alike)
+    problems = _problems(table, dataset, suite_result.results, reasons, alike)
     items, quarantined = len(table), len(reasons)
     left_out = manifest.left_out(path)
     others = sentence(left_out)
@@ -72,12 +72,12 @@ def run(project: Project, params: Params, name: str) -> None:
         "near_duplicates": alike,
         "left_out": [each.as_json() for each in left_out],
         "manifest": sha256_file(path),
-        "expectations": [finding.as_json() for finding in verdict.findings],
+        "expectations": [result.as_json() for result in suite_result.results],
     }
-    rows = list(_quarantined(table, reasons))
-    quarantine.write(project.quarantine(name), rows)
+    listed = list(_quarantined(table, reasons))
+    quarantine.write(project.quarantine(name), listed)
     notes = [_near_duplicates_note(table, near, dataset), *([others] if others else [])]
-    page = validation_page.render(report, verdict.findings, problems, rows, notes)
+    page = validation_page.render(report, suite_result.results, problems, listed, notes)
     write_text(project.validation_page(name), page)
     write_json(project.validation(name), report)
     entering = f"{items - quarantined} of {items} items may enter"
@@ -98,16 +98,16 @@ def _announce(project: Project, name: str, entering: str, problems: list[str], o
 def _problems(
     table: pd.DataFrame,
     dataset: Dataset,
-    findings: tuple[Finding, ...],
+    results: tuple[RuleResult, ...],
     reasons: dict[int, str],
     alike: dict[str, Any],
 ) -> list[str]:
     """Return why the data set is refused; empty if it is accepted."""
     items, quarantined = len(table), len(reasons)
     problems = [
-        f"{finding.rule.name} ({_with(finding.rule.arguments)}) found {finding.observed}"
-        for finding in findings
-        if finding.level == "set" and not finding.passed
+        f"{result.rule.name} ({_with(result.rule.arguments)}) found {result.observed}"
+        for result in results
+        if result.level == "set" and not result.passed
     ]
     if not items or quarantined / items > dataset.max_quarantined:
         first = next(iter(reasons))
@@ -128,11 +128,11 @@ def _problems(
     return problems
 
 
-def _near_duplicates(found: pa.Table, dataset: Dataset) -> NearDuplicates:
+def _near_duplicates(table: pa.Table, dataset: Dataset) -> NearDuplicates:
     """Return the group of each row of a manifest; an unreadable item is a group of its own."""
-    readable = pc.is_null(found["error"]).to_numpy(zero_copy_only=False)
-    inside = assignment.near_duplicates(found.filter(pc.is_null(found["error"])), dataset)
-    rows = np.arange(len(found))
+    readable = pc.is_null(table["error"]).to_numpy(zero_copy_only=False)
+    inside = assignment.near_duplicates(table.filter(pc.is_null(table["error"])), dataset)
+    rows = np.arange(len(table))
     rows[readable] = np.flatnonzero(readable)[inside.rows]
     return replace(inside, rows=rows)
 

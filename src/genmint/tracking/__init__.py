@@ -3,7 +3,7 @@
 from genmint.tracking.provenance import (
     DatasetInfo,
     data_hashes,
-    environment,
+    environment_tags,
     flatten,
     git_state,
     model_hashes,
@@ -13,7 +13,7 @@ from genmint.tracking.recreate import recreate_run
 from genmint.tracking.reporter import RunReporter, start_run
 from genmint.tracking.store import (
     EXPERIMENT,
-    check,
+    check_tracker,
     configure,
     connect,
     create_store,
@@ -30,13 +30,13 @@ __all__ = [
     "EXPERIMENT",
     "DatasetInfo",
     "RunReporter",
-    "check",
+    "check_tracker",
     "configure",
     "connect",
     "create_store",
     "data_hashes",
     "database",
-    "environment",
+    "environment_tags",
     "experiment_id",
     "find_run",
     "flatten",

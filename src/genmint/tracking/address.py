@@ -25,15 +25,15 @@ def named_address(project: Project) -> str | None:
         ConfigError: the address does not persist anything, or names a folder, which MLflow refuses;
             or `MLFLOW_REGISTRY_URI` names a different store for the registry.
     """
-    said = os.environ.get(TRACKING)
-    found = _absolute(said, project, TRACKING) if said else None
+    setting = os.environ.get(TRACKING)
+    address = _absolute(setting, project, TRACKING) if setting else None
     registry = os.environ.get(_REGISTRY)
-    if registry and _absolute(registry, project, _REGISTRY) != found:
+    if registry and _absolute(registry, project, _REGISTRY) != address:
         raise ConfigError(
             f"{_REGISTRY}={registry}: genmint keeps runs and registry in one store. Set it and "
             f"{TRACKING} to the one whose registered models count."
         )
-    return found
+    return address
 
 
 def database_of(address: str) -> Path | None:
@@ -42,13 +42,13 @@ def database_of(address: str) -> Path | None:
     return Path(match[2]) if match and match[2] else None
 
 
-def _absolute(said: str, project: Project, variable: str) -> str:
-    match = _SQLITE.fullmatch(said)
+def _absolute(setting: str, project: Project, variable: str) -> str:
+    match = _SQLITE.fullmatch(setting)
     if match is None:
-        if _WITH_SCHEME.match(said) and not said.lower().startswith("file:"):
-            return said
+        if _WITH_SCHEME.match(setting) and not setting.lower().startswith("file:"):
+            return setting
         raise ConfigError(
-            f"{variable}={said}: MLflow keeps no runs in folders any more. Name a server "
+            f"{variable}={setting}: MLflow keeps no runs in folders any more. Name a server "
             "(http://…) or a database (sqlite:////absolute/path.db); `mlflow migrate-filestore` "
             "puts into one what the folder holds. If it holds nothing, unset the variable: the "
             f"store is then {project.home / 'mlflow.db'}."
@@ -56,7 +56,7 @@ def _absolute(said: str, project: Project, variable: str) -> str:
     scheme, path, query = match[1], match[2] or "", match[3] or ""
     if not path or path.startswith((":", "file:")) or path.endswith("/"):
         raise ConfigError(
-            f"{variable}={said}: names no file that outlives the process. Write "
+            f"{variable}={setting}: names no file that outlives the process. Write "
             "sqlite:////absolute/path.db, or a path relative to the checkout."
         )
     whole = os.path.normpath(project.home / Path(path).expanduser())

@@ -31,12 +31,12 @@ def attach(
     Raises:
         MlflowException: the tracker failed; the call may be repeated.
     """
-    found = _of_training(client, name, token)
-    if not found:
+    existing = _of_training(client, name, token)
+    if not existing:
         marked = {**tags, MODEL_TAG: name, TRAINING_TAG: token}
         return client.create_run(experiment_id(client), start_ms, marked), False
     # All but one are empty duplicates, see `delete_copies`.
-    run = max(found, key=lambda each: (len(each.data.metrics), len(each.data.params)))
+    run = max(existing, key=lambda each: (len(each.data.metrics), len(each.data.params)))
     if run.info.status != "RUNNING":
         client.update_run(run.info.run_id, status="RUNNING")
     if ERROR_TAG in run.data.tags:
@@ -44,7 +44,7 @@ def attach(
     return run, True
 
 
-def describe(
+def log_description(
     client: MlflowClient, run: Run, params: Mapping[str, Any], dataset: DatasetInfo | None
 ) -> None:
     """Log the parameters (flattened) and the data set that `run` lacks.

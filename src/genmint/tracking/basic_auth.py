@@ -79,8 +79,8 @@ def write_users(login: Login, folder: Path) -> None:
         store.update_user(login.user, login.password, is_admin=True)
     else:
         store.create_user(login.user, login.password, is_admin=True)
-    said = _INI.format(user=login.user, database=database, seconds=_CACHE_SECONDS)
-    write_text(_ini(folder), said)
+    text = _INI.format(user=login.user, database=database, seconds=_CACHE_SECONDS)
+    write_text(_ini(folder), text)
 
 
 def _ini(folder: Path) -> Path:
@@ -88,6 +88,6 @@ def _ini(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    found = read_login()
-    assert found is not None, "protect() is called where there is a login"
-    write_users(found, Path(sys.argv[1]))
+    login = read_login()
+    assert login is not None, "protect() is called where there is a login"
+    write_users(login, Path(sys.argv[1]))

@@ -67,7 +67,7 @@ class Sent(NamedTuple):
         return f"{self.name} of {self.size:,} bytes"
 
 
-def explained(address: str, error: Exception, sent: Sent | None = None) -> RegistryError:
+def as_registry_error(address: str, error: Exception, sent: Sent | None = None) -> RegistryError:
     """Convert an error of MLflow, its HTTP client or its database into a RegistryError.
 
     Args:

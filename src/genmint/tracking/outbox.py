@@ -23,7 +23,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self._queue: deque[Metric] = deque()
-        self._held: dict[str, set[int]] = {}
+        self._stored_steps: dict[str, set[int]] = {}
         self._refused: dict[str, str] = {}
         self._dropped = 0
 
@@ -49,7 +49,7 @@ class Outbox:
             wanted = [metric for metric in batch if metric.key not in self._refused]
             if resumed:
                 self._ask(client, run_id, wanted)
-                wanted = [each for each in wanted if each.step not in self._held[each.key]]
+                wanted = [each for each in wanted if each.step not in self._stored_steps[each.key]]
             self._log(client, run_id, wanted)
             for metric in batch:
                 self._queue.popleft()
@@ -65,9 +65,9 @@ class Outbox:
 
     def _ask(self, client: MlflowClient, run_id: str, metrics: list[Metric]) -> None:
         for metric in metrics:
-            if metric.key not in self._held:
+            if metric.key not in self._stored_steps:
                 history = client.get_metric_history(run_id, metric.key)
-                self._held[metric.key] = {each.step for each in history}
+                self._stored_steps[metric.key] = {each.step for each in history}
 
     def _log(self, client: MlflowClient, run_id: str, metrics: list[Metric]) -> None:
         try:

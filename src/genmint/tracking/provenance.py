@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from genmint.common.cores import threads_asked
+from genmint.common.cores import threads_setting
 from genmint.common.dvc_lock import DATASET_STAGES, MODEL_STAGES, read_lock
 from genmint.common.programs import GitError, git, has_git
 from genmint.common.project import Project
@@ -98,11 +98,11 @@ def model_hashes(project: Project, name: str, dataset: str) -> dict[str, str]:
     return {**data_hashes(project, dataset), **own}
 
 
-def environment() -> dict[str, str]:
+def environment_tags() -> dict[str, str]:
     """Return tags that describe the software and hardware of a run."""
     import torch
 
-    threads = str(threads_asked() or torch.get_num_threads())
+    threads = str(threads_setting() or torch.get_num_threads())
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     found = {
         "python": platform.python_version(),

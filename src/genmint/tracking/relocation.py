@@ -73,14 +73,14 @@ def relocate(database: Path, artifacts: Path) -> list[Path]:
 
 def elsewhere(database: Path, artifacts: Path) -> list[Elsewhere]:
     """Return the roots of other checkouts in which a store expects artefacts; read-only."""
-    found: dict[Path, int] = {}
+    counts: dict[Path, int] = {}
     with _opened(database) as store:
         for table, column in (_WHERE_NEW_ONES_GO, *_COLUMNS):
             for address in _addresses(store, table, column):
                 root = _root(address)
                 if root is not None and root != artifacts:
-                    found[root] = found.get(root, 0) + 1
-    return [Elsewhere(root, count) for root, count in sorted(found.items())]
+                    counts[root] = counts.get(root, 0) + 1
+    return [Elsewhere(root, count) for root, count in sorted(counts.items())]
 
 
 @contextlib.contextmanager

@@ -20,9 +20,9 @@ from genmint.common.errors import GenmintError, RegistryError, TemporaryError
 from genmint.common.layout import HISTORY
 from genmint.common.project import Project
 from genmint.common.tags import DVC_TAGS, ERROR_TAG, WEIGHTS_TAG
-from genmint.tracking.attach import attach, delete_copies, describe
+from genmint.tracking.attach import attach, delete_copies, log_description
 from genmint.tracking.outbox import Outbox
-from genmint.tracking.provenance import DatasetInfo, data_hashes, environment, git_state, user
+from genmint.tracking.provenance import DatasetInfo, data_hashes, environment_tags, git_state, user
 from genmint.tracking.store import connect, reaching, uri
 from genmint.tracking.transfer import upload
 from genmint.tracking.transfer_time import seconds_for
@@ -67,7 +67,7 @@ class RunReporter:
         self._start = time.time_ns() // 1_000_000
         self._outbox = Outbox()
         self._end: _End | None = None
-        self._begun = 0
+        self._started = 0
         self._deadline = 0.0
         self._run_id: str | None = None
         self._resumed = False
@@ -198,14 +198,14 @@ class RunReporter:
 
     def _grant_time(self, number: int, path: Path) -> None:
         """Extend the deadline for a file whose upload starts for the first time."""
-        if number > self._begun:
-            self._begun = number
+        if number > self._started:
+            self._started = number
             seconds = max(_PATIENCE_SECONDS, seconds_for(path.stat().st_size))
             self._deadline = time.monotonic() + seconds
 
     def _attach(self, client: MlflowClient) -> str:
         run, self._resumed = attach(client, self._name, self._token, self._start, self._all_tags())
-        describe(client, run, self._params, self._dataset)
+        log_description(client, run, self._params, self._dataset)
         # Set last: if an attempt fails before, the next one starts over and finds the run.
         self._run_id = str(run.info.run_id)
         return self._run_id
@@ -217,7 +217,7 @@ class RunReporter:
             "mlflow.source.name": f"genmint train {self._name}",
             "mlflow.source.type": "LOCAL",
             **git_state(self._project),
-            **environment(),
+            **environment_tags(),
             **self._tags,
         }
         if "DVC_EXP_NAME" in os.environ:

@@ -64,12 +64,12 @@ def _moved(address: str, location: str) -> str | None:
 
 def _check_certificates() -> None:
     for name in (AUTHORITY, CLIENT):
-        said = os.environ.get(name)
-        if said == "":
+        setting = os.environ.get(name)
+        if setting == "":
             # MLflow would take it for a request not to verify the server.
             del os.environ[name]
-        if said and not Path(said).exists():
-            raise ConfigError(f"{name}={said}: no such file")
+        if setting and not Path(setting).exists():
+            raise ConfigError(f"{name}={setting}: no such file")
     if os.environ.get(AUTHORITY) and MLFLOW_TRACKING_INSECURE_TLS.get():
         raise ConfigError(
             f"{MLFLOW_TRACKING_INSECURE_TLS.name} and {AUTHORITY} are both set: unset the first, "

@@ -27,7 +27,7 @@ from genmint.common.layout import ARTIFACTS
 from genmint.common.loopback import bypass_proxies
 from genmint.common.project import HOME, Project
 from genmint.tracking.address import TRACKING, database_of, named_address
-from genmint.tracking.failures import explained, without_password
+from genmint.tracking.failures import as_registry_error, without_password
 from genmint.tracking.relocation import relocate
 from genmint.tracking.request import knock
 
@@ -112,7 +112,7 @@ def reaching(address: str) -> Iterator[None]:
         yield
     except _FAILURES as error:
         _full_disk(error, address)
-        raise explained(address, error) from error
+        raise as_registry_error(address, error) from error
 
 
 def _full_disk(error: Exception, address: str) -> None:
@@ -160,7 +160,7 @@ def connect(project: Project) -> MlflowClient:
     return client
 
 
-def check(project: Project) -> str:
+def check_tracker(project: Project) -> str:
     """Return a line with the tracker's address after contacting it; creates no store.
 
     Raises:
@@ -276,17 +276,17 @@ def _known_experiment(client: MlflowClient) -> str | None:
     Raises:
         RegistryMissingError: the experiment was deleted.
     """
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is None:
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
         return None
-    if found.lifecycle_stage != "active":
+    if experiment.lifecycle_stage != "active":
         shown = without_password(str(client.tracking_uri))
         raise RegistryMissingError(
             f"{shown}: the experiment `{EXPERIMENT}` was deleted in MLflow, and its runs with it. "
             f"Restore it: `MLFLOW_TRACKING_URI={shown} mlflow experiments restore "
-            f"--experiment-id {found.experiment_id}`."
+            f"--experiment-id {experiment.experiment_id}`."
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def find_run(client: MlflowClient, name: str, weights_sha256: str) -> str | None:

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from genmint.common.errors import ConfigError, RegistryError
-from genmint.tracking.failures import Sent, explained, is_unanswered
+from genmint.tracking.failures import Sent, as_registry_error, is_unanswered
 from genmint.tracking.request import knock
 from genmint.tracking.transfer_time import time_for
 
@@ -34,7 +34,7 @@ def upload(client: MlflowClient, run_id: str, path: Path, folder: str = "") -> N
                 raise
             answers = is_unanswered(error) and _answers(address)
             name = str(PurePosixPath(folder, path.name))
-            raise explained(address, error, Sent(name, size, answers, seconds)) from error
+            raise as_registry_error(address, error, Sent(name, size, answers, seconds)) from error
 
 
 def upload_folder(client: MlflowClient, run_id: str, source: Path, folder: str) -> None:

@@ -80,7 +80,7 @@ def server_environment(base: Mapping[str, str], backend: str, users: Path) -> di
     own = {} if read_login() is None else protect(users)
     # MLflow's job execution starts several processes, and genmint does not use it.
     jobs = "MLFLOW_SERVER_ENABLE_JOB_EXECUTION"
-    kept = {name: said for name, said in base.items() if name not in NOT_FOR_SERVERS}
+    kept = {name: value for name, value in base.items() if name not in NOT_FOR_SERVERS}
     return {jobs: "false", **kept, **own, "MLFLOW_BACKEND_STORE_URI": backend}
 
 

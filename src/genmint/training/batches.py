@@ -145,7 +145,7 @@ class Grids(Batches):
         self._indices.restore(state)
 
 
-class Items(Batches):
+class SequenceBatches(Batches):
     """Random batches of N×T sequences, in successive segments of `bptt` symbols.
 
     The first symbol of each sequence is predicted from the symbol `start`. Only the first segment
@@ -268,10 +268,10 @@ class Stream(Batches):
 
     def state(self) -> dict[str, Any]:
         """Return the position, as tensors and numbers."""
-        held: dict[str, Any] = {"epoch": self._epoch, "begin": self._begin}
+        position: dict[str, Any] = {"epoch": self._epoch, "begin": self._begin}
         if self._offsets is not None:
-            held |= {"offset": self._offset, "offsets": self._offsets.get_state()}
-        return held
+            position |= {"offset": self._offset, "offsets": self._offsets.get_state()}
+        return position
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore a position returned by `state`."""
@@ -326,4 +326,4 @@ def batches(
         return Grids(data, indices, rank, world, labels=labels)
     assert bptt is not None
     assert spec.symbols is not None
-    return Items(data, indices, bptt, spec.symbols, rank, world, labels=labels)
+    return SequenceBatches(data, indices, bptt, spec.symbols, rank, world, labels=labels)

@@ -54,19 +54,19 @@ _DAMAGED = (RuntimeError, ValueError, EOFError, LookupError, TypeError, Attribut
             pickle.UnpicklingError, zipfile.BadZipFile)  # fmt: skip
 
 
-def interval() -> float:
+def checkpoint_seconds() -> float:
     """Return the seconds between two checkpoints: `GENMINT_CHECKPOINT_SECONDS`, or 30.
 
     Raises:
         ConfigError: the value is not a number from 0 on.
     """
-    said = os.environ.get("GENMINT_CHECKPOINT_SECONDS")
+    setting = os.environ.get("GENMINT_CHECKPOINT_SECONDS")
     try:
-        seconds = SECONDS if said is None else float(said)
+        seconds = SECONDS if setting is None else float(setting)
     except ValueError:
         seconds = -1.0
     if not seconds >= 0:
-        raise ConfigError(f"GENMINT_CHECKPOINT_SECONDS={said}: give seconds, 0 for every step")
+        raise ConfigError(f"GENMINT_CHECKPOINT_SECONDS={setting}: give seconds, 0 for every step")
     return seconds
 
 
@@ -89,7 +89,7 @@ class Checkpoint:
         # The round trip yields plain types; torch.load rejects a file with a subclass of str.
         self._about = json.loads(json.dumps(about))
         self._writes = writes
-        self._interval = interval()
+        self._interval = checkpoint_seconds()
         self._last = time.monotonic()
 
     @contextlib.contextmanager
@@ -146,8 +146,8 @@ class Checkpoint:
         path = self.folder / _STATE
         try:
             _check_sums(path)
-            held = torch.load(path, map_location="cpu", weights_only=True)
-            about, state = held["about"], cast(dict[str, Any], held["state"])
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            about, state = content["about"], cast(dict[str, Any], content["state"])
         except FileNotFoundError:
             return None
         except PermissionError as error:
@@ -228,7 +228,7 @@ def unfinished(
     Returns:
         Folder, first differing key, its value in the checkpoint and its current value.
     """
-    found = []
+    names = []
     for path in sorted(parent.glob(f"*/{_ABOUT}")):
         there = read_json(path)
         seed = there.pop("seed", None) if isinstance(there, dict) else None
@@ -237,8 +237,8 @@ def unfinished(
             difference = ("seed", seed, seeds.start)
         alive = path.parent.suffix != _GONE and (path.parent / _STATE).exists()
         if difference is not None and alive:
-            found.append((path.parent, *difference))
-    return found
+            names.append((path.parent, *difference))
+    return names
 
 
 def first_difference(before: Any, now: Any, key: str = "") -> tuple[str, Any, Any] | None:
@@ -249,9 +249,9 @@ def first_difference(before: Any, now: Any, key: str = "") -> tuple[str, Any, An
     if isinstance(before, dict) and isinstance(now, dict):
         for part in [*now, *(name for name in before if name not in now)]:
             inner = f"{key}.{part}" if key else str(part)
-            found = first_difference(before.get(part), now.get(part), inner)
-            if found is not None:
-                return found
+            difference = first_difference(before.get(part), now.get(part), inner)
+            if difference is not None:
+                return difference
         return None
     return None if before == now else (key, before, now)
 

@@ -37,7 +37,7 @@ def refuse_elsewhere(name: str) -> None:
 
 
 @contextlib.contextmanager
-def held(device: torch.device, name: str) -> Iterator[None]:
+def lock_devices(device: torch.device, name: str) -> Iterator[None]:
     """Lock the devices of this machine for a training run; wait for them with a message.
 
     Of several processes, the first one on each machine locks the devices of all, always in the same
@@ -55,7 +55,7 @@ def held(device: torch.device, name: str) -> Iterator[None]:
         return
     with contextlib.ExitStack() as locks:
         for each in sorted(_names(device)):
-            locks.enter_context(file_lock.held(lock_folder() / f"{each}.lock", name, each))
+            locks.enter_context(file_lock.hold_lock(lock_folder() / f"{each}.lock", name, each))
         yield
 
 
@@ -66,9 +66,9 @@ def _names(device: torch.device) -> list[str]:
     that a manually started training run without the variable conflicts with one of a worker.
     """
     names = []
-    said = os.environ.get(DEVICE)
-    if said:
-        names.append("".join(sign if sign.isalnum() or sign in "._-" else "_" for sign in said))
+    setting = os.environ.get(DEVICE)
+    if setting:
+        names.append("".join(sign if sign.isalnum() or sign in "._-" else "_" for sign in setting))
     if device.type == "cuda":
         import torch
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from genmint.common.cores import share, threads_asked
+from genmint.common.cores import share, threads_setting
 from genmint.common.errors import ConfigError
 from genmint.config import ModelConfig
 
@@ -55,7 +55,7 @@ def share_cores() -> int:
         ConfigError: `GENMINT_WORKERS` or `OMP_NUM_THREADS` is not an integer from 1 on.
     """
     threads = share(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    if threads_asked() is not None and "TORCHELASTIC_RUN_ID" not in os.environ:
+    if threads_setting() is not None and "TORCHELASTIC_RUN_ID" not in os.environ:
         return torch.get_num_threads()
     torch.set_num_threads(threads)
     return threads
@@ -145,8 +145,8 @@ def resolve_compile(config: ModelConfig, device: torch.device) -> bool:
 
 def has_compiler(device: torch.device) -> bool:
     """Return whether the C or C++ compiler and Python headers for torch.compile are installed."""
-    found = any(shutil.which(name) is not None for name in _compilers(device))
-    return found and (Path(sysconfig.get_path("include")) / "Python.h").exists()
+    is_installed = any(shutil.which(name) is not None for name in _compilers(device))
+    return is_installed and (Path(sysconfig.get_path("include")) / "Python.h").exists()
 
 
 def _compilers(device: torch.device) -> list[str]:

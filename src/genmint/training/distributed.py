@@ -66,9 +66,9 @@ class Ranks:
         """Return the values of all processes, in the order of rank."""
         if self.world == 1:
             return [mine]
-        found: list[Any] = [None] * self.world
-        torch.distributed.all_gather_object(found, mine)
-        return found
+        gathered: list[Any] = [None] * self.world
+        torch.distributed.all_gather_object(gathered, mine)
+        return gathered
 
 
 def join(device: torch.device) -> Ranks:
@@ -87,7 +87,7 @@ def leave(ranks: Ranks) -> None:
         torch.distributed.destroy_process_group()
 
 
-class _Turns(nn.Module):
+class _LossModule(nn.Module):
     """Module whose forward is `Family.loss`, as DistributedDataParallel requires."""
 
     def __init__(self, model: Family) -> None:
@@ -103,12 +103,12 @@ class _Turns(nn.Module):
 
 def objective(model: Family, ranks: Ranks) -> Objective:
     """Return the loss function, whose gradients are averaged over all processes."""
-    turns = _Turns(model)
+    module = _LossModule(model)
     if ranks.world == 1:
-        return cast(Objective, turns)
+        return cast(Objective, module)
     # A phase of one parameter group gives the other groups no gradients.
     several = len(model.optimisers()) > 1
-    joined = DistributedDataParallel(turns, find_unused_parameters=several)
+    joined = DistributedDataParallel(module, find_unused_parameters=several)
     # Buffers are equal without broadcasting. Set as an attribute, since the argument's name differs
     # between torch versions.
     joined.broadcast_buffers = False

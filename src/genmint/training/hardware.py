@@ -12,7 +12,7 @@ import torch
 ROOT = Path("/")
 
 
-def describe(device: torch.device) -> str:
+def describe_device(device: torch.device) -> str:
     """Return device, torch build and, on a CPU, the number of threads as text."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device}), torch {torch.__version__}"
@@ -30,14 +30,14 @@ def unused_gpu() -> str | None:
     traces = _traces()
     if not traces:
         return None
-    found = f"this machine has an NVIDIA GPU ({traces[0]}), and torch {torch.__version__}"
+    message = f"this machine has an NVIDIA GPU ({traces[0]}), and torch {torch.__version__}"
     if torch.version.cuda is None:
         return (
-            f"{found} is a build without CUDA: remove .venv and run `make setup` without "
+            f"{message} is a build without CUDA: remove .venv and run `make setup` without "
             "TORCH=cpu, or set CUDA_VISIBLE_DEVICES=-1 to train on the CPU on purpose"
         )
     return (
-        f"{found} (CUDA {torch.version.cuda}) cannot use it: see whether `nvidia-smi` works and "
+        f"{message} (CUDA {torch.version.cuda}) cannot use it: see whether `nvidia-smi` works and "
         "whether the driver is new enough, or set CUDA_VISIBLE_DEVICES=-1 to train on the CPU on "
         "purpose"
     )
@@ -45,8 +45,8 @@ def unused_gpu() -> str | None:
 
 def _traces() -> list[str]:
     """Return evidence of an NVIDIA GPU: device files, the driver's folder, its tool."""
-    found = sorted(str(path) for path in (ROOT / "dev").glob("nvidia[0-9]*"))
+    nodes = sorted(str(path) for path in (ROOT / "dev").glob("nvidia[0-9]*"))
     if (ROOT / "proc" / "driver" / "nvidia" / "version").exists():
-        found.append(str(ROOT / "proc" / "driver" / "nvidia"))
+        nodes.append(str(ROOT / "proc" / "driver" / "nvidia"))
     tool = shutil.which("nvidia-smi")
-    return [*found, tool] if tool else found
+    return [*nodes, tool] if tool else nodes

@@ -21,10 +21,10 @@ def layer_norms(model: nn.Module, parameters: list[nn.Parameter]) -> dict[str, f
 
     A layer is a module with parameters of its own. Layers without a gradient are left out.
     """
-    asked = {id(parameter) for parameter in parameters}
+    chosen = {id(parameter) for parameter in parameters}
     squares: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():
-        if id(parameter) in asked and parameter.grad is not None:
+        if id(parameter) in chosen and parameter.grad is not None:
             layer = name.rpartition(".")[0]
             norm = torch.linalg.vector_norm(parameter.grad.detach(), dtype=torch.float64)
             square = norm.square()
@@ -59,17 +59,17 @@ class Explosions:
         return False
 
 
-class Probe:
+class NonFiniteFinder:
     """Finds the first layer with an output or gradient that is not finite.
 
     Attributes:
-        found: description of the layer, None if all was finite.
+        location: description of the layer, None if all was finite.
     """
 
     def __init__(self, model: nn.Module) -> None:
         """Prepare a search in the layers of `model`."""
         self._model = model
-        self.found: str | None = None
+        self.location: str | None = None
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -85,28 +85,28 @@ class Probe:
             for hook in hooks:
                 hook.remove()
 
-    def look_at_gradients(self) -> None:
+    def check_gradients(self) -> None:
         """Check the current gradients, from the output layer backwards."""
-        if self.found is None:
+        if self.location is None:
             for name, parameter in reversed(list(self._model.named_parameters())):
                 if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()):
-                    self.found = f"the gradient of {name}"
+                    self.location = f"the gradient of {name}"
                     return
 
-    def look_at_weights(self) -> None:
+    def check_weights(self) -> None:
         """Check the current parameters after a step."""
-        if self.found is None:
+        if self.location is None:
             for name, parameter in self._model.named_parameters():
                 if not bool(torch.isfinite(parameter).all()):
-                    self.found = f"the weights of {name}"
+                    self.location = f"the weights of {name}"
                     return
 
     def _hook(self, name: str) -> Any:
-        def look(module: nn.Module, _: Any, output: Any) -> None:
-            if self.found is None and not _finite(output):
-                self.found = f"the output of {name} ({type(module).__name__})"
+        def check_output(module: nn.Module, _: Any, output: Any) -> None:
+            if self.location is None and not _finite(output):
+                self.location = f"the output of {name} ({type(module).__name__})"
 
-        return look
+        return check_output
 
 
 def _finite(value: Any) -> bool:

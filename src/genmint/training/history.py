@@ -8,10 +8,10 @@ from pathlib import Path
 from genmint.common.errors import GenmintError
 from genmint.common.reading import read_table
 
-Row = dict[str, float]
+HistoryRow = dict[str, float]
 
 
-def write_history(path: Path, rows: list[Row]) -> None:
+def write_history(path: Path, rows: list[HistoryRow]) -> None:
     """Write one line per validation with numbers in full precision. All rows have the same keys."""
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
@@ -20,7 +20,7 @@ def write_history(path: Path, rows: list[Row]) -> None:
             writer.writerow(repr(value) for value in row.values())
 
 
-def read_history(path: Path) -> list[Row]:
+def read_history(path: Path) -> list[HistoryRow]:
     """Read a history; every value as float.
 
     Raises:

@@ -20,11 +20,11 @@ class Interruption:
     In a thread other than the main one signals cannot be handled, and nothing changes.
 
     Attributes:
-        asked: whether an interruption was requested.
+        requested: whether an interruption was requested.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -48,6 +48,6 @@ class Interruption:
         self._before = {}
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True

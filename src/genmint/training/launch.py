@@ -18,21 +18,21 @@ from genmint.common.process_parent import die_with_parent
 _PROCESSES = "GENMINT_PROCESSES"
 _HELPER = "GENMINT_HELPER"
 
-_SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_BETWEEN_POLLS = 0.5
 # Seconds that helper processes may take to end after training.
 _PATIENCE_SECONDS = 30.0
 
 
-def asked_for() -> int:
+def process_count() -> int:
     """Return the number of processes to launch (`GENMINT_PROCESSES`); 1 in a launched process.
 
     Raises:
         ConfigError: the value is not an integer from 1 on.
     """
-    said = os.environ.get(_PROCESSES, "1")
-    if not said.isdecimal() or int(said) < 1:
-        raise ConfigError(f"{_PROCESSES}={said}: give the number of processes, 1 or more")
-    return 1 if "RANK" in os.environ else int(said)
+    setting = os.environ.get(_PROCESSES, "1")
+    if not setting.isdecimal() or int(setting) < 1:
+        raise ConfigError(f"{_PROCESSES}={setting}: give the number of processes, 1 or more")
+    return 1 if "RANK" in os.environ else int(setting)
 
 
 @contextlib.contextmanager
@@ -65,7 +65,7 @@ def first_of(processes: int, arguments: Sequence[str]) -> Iterator[None]:
                     helper.wait(_PATIENCE_SECONDS)
         except RuntimeError:
             # Raised by a collective operation if another process has died.
-            loss = _loss(helpers, _SECONDS_BETWEEN_LOOKS)
+            loss = _loss(helpers, _SECONDS_BETWEEN_POLLS)
             if loss is None:
                 raise
             raise GenmintError(loss) from None
@@ -99,7 +99,7 @@ def end_with_first() -> None:
     error of a collective operation should not be reported.
     """
     if _HELPER in os.environ:
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        time.sleep(_SECONDS_BETWEEN_POLLS)
 
 
 def _start(arguments: Sequence[str], place: dict[str, str], rank: int) -> subprocess.Popen[bytes]:
@@ -117,7 +117,7 @@ def _start(arguments: Sequence[str], place: dict[str, str], rank: int) -> subpro
 
 def _watch(helpers: list[subprocess.Popen[bytes]], over: threading.Event) -> None:
     while not over.is_set():
-        loss = _loss(helpers, _SECONDS_BETWEEN_LOOKS)
+        loss = _loss(helpers, _SECONDS_BETWEEN_POLLS)
         if loss is not None and not over.wait(_PATIENCE_SECONDS):
             for helper in helpers:
                 helper.kill()
@@ -137,7 +137,7 @@ def _loss(helpers: list[subprocess.Popen[bytes]], seconds: float) -> str | None:
                 )
         if time.monotonic() >= deadline:
             return None
-        time.sleep(_SECONDS_BETWEEN_LOOKS / 10)
+        time.sleep(_SECONDS_BETWEEN_POLLS / 10)
 
 
 @contextlib.contextmanager

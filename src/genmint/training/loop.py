@@ -16,12 +16,12 @@ from genmint.models.shared.family import Family
 from genmint.training.checkpoints import Checkpoint
 from genmint.training.devices import keep_memory
 from genmint.training.distributed import Ranks
-from genmint.training.health import Explosions, Probe
-from genmint.training.history import Row
+from genmint.training.health import Explosions, NonFiniteFinder
+from genmint.training.history import HistoryRow
 from genmint.training.interruption import Interrupted, Interruption
 from genmint.training.progress import TrainingProgress
 from genmint.training.reporter import Reporter
-from genmint.training.state import State, on_cpu
+from genmint.training.state import LoopState, on_cpu
 from genmint.training.stepper import Stepper
 
 # Steps between checks of the losses, and of interruptions if several processes must agree.
@@ -32,7 +32,7 @@ _VALIDATION_SEED = 0
 
 
 @dataclass(frozen=True)
-class Recovery:
+class RecoveryEvent:
     """One return to the last good state.
 
     Attributes:
@@ -51,7 +51,7 @@ class Recovery:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingResult:
     """Result of a training run, besides the weights in the model.
 
     Attributes:
@@ -63,12 +63,12 @@ class Outcome:
         recoveries: recoveries in chronological order.
     """
 
-    history: list[Row]
+    history: list[HistoryRow]
     best_step: int
     best_loss: float
     steps: int
     seconds: float
-    recoveries: list[Recovery]
+    recoveries: list[RecoveryEvent]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def fit(
     *,
     labels: tuple[Tensor, Tensor] | None = None,
     options: TrainingOptions | None = None,
-) -> Outcome:
+) -> TrainingResult:
     """Train `model` on its device, and leave it with its best weights by validation loss.
 
     Args:
@@ -151,13 +151,13 @@ class _Training:
         self.ranks = options.ranks
         self.reporter = options.reporter if options.ranks.leads else None
         self.checkpoint = options.checkpoint
-        self.state = State(explosions=Explosions(self.config.recovery.explosion))
-        self.recoveries: list[Recovery] = []
+        self.state = LoopState(explosions=Explosions(self.config.recovery.explosion))
+        self.recoveries: list[RecoveryEvent] = []
         self.lost = 0
         self.good = self._capture()
         self.seconds_before = 0.0
 
-    def run(self) -> Outcome:
+    def run(self) -> TrainingResult:
         self._resume()
         unit = "symbols" if self.model.spec.view == "sequence" else "items"
         self.model.train()
@@ -179,7 +179,7 @@ class _Training:
             seconds = self.seconds_before + progress.seconds
         self._save(seconds)
         self.model.load_state_dict(state.best)
-        return Outcome(
+        return TrainingResult(
             state.history, state.best_step, state.best_loss, state.step, seconds, self.recoveries
         )
 
@@ -237,7 +237,7 @@ class _Training:
             return
         signals = judged.health(data, seed=_VALIDATION_SEED, labels=labels)
         self.model.train()
-        row: Row = {"step": state.step, "epoch": self.stepper.epoch}
+        row: HistoryRow = {"step": state.step, "epoch": self.stepper.epoch}
         row |= {f"train_{k}": v for k, v in self.stepper.window.means(self.ranks).items()}
         row |= {f"validation_{key}": value for key, value in scores.items()}
         row |= {"nonfinite": self.lost, "recoveries": len(self.recoveries)}
@@ -254,7 +254,7 @@ class _Training:
             state.without_improvement += 1
         self.good = self._capture()
 
-    def _report(self, row: Row) -> None:
+    def _report(self, row: HistoryRow) -> None:
         if self.reporter is not None:
             values = {key: float(value) for key, value in row.items() if key != "step"}
             self.reporter.metrics(int(row["step"]), values)
@@ -273,29 +273,29 @@ class _Training:
             self._restore(self.good)
         settings = self.config.recovery
         factor = settings.lr_factor ** (len(self.recoveries) + 1)
-        found = Recovery(step, what, began_in, self.state.step, factor)
+        event = RecoveryEvent(step, what, began_in, self.state.step, factor)
         if len(self.recoveries) >= settings.attempts:
             if self.checkpoint is not None:
                 self.checkpoint.delete()
-            raise GenmintError(self._advice(found))
-        self.recoveries.append(found)
+            raise GenmintError(self._advice(event))
+        self.recoveries.append(event)
         self.stepper.lr_factor = factor
         if self.ranks.leads:
             print(  # noqa: T201 - a training says what it does to itself
                 f"{self.label}: at step {step} {what}; it began in {began_in}. Back to step "
-                f"{found.back_to}, learning rates times {factor:g} from there."
+                f"{event.back_to}, learning rates times {factor:g} from there."
             )
 
     def _diagnose(self, step: int) -> str:
-        probe = Probe(self.model)
+        probe = NonFiniteFinder(self.model)
         with probe.watching(), torch.compiler.set_stance("force_eager"):
             while self.state.step < step:
                 self.stepper.step(self.state.step, probe=probe)
                 self.state.step += 1
-        found = next((where for where in self.ranks.gather(probe.found) if where), None)
-        return found or "no layer: with the same steps done again all was finite"
+        layer = next((where for where in self.ranks.gather(probe.location) if where), None)
+        return layer or "no layer: with the same steps done again all was finite"
 
-    def _advice(self, last: Recovery) -> str:
+    def _advice(self, last: RecoveryEvent) -> str:
         block = f"models.{self.name}"
         tried = len(self.recoveries)
         before = f" after {tried} recoveries with lower learning rates" if tried else ""
@@ -308,12 +308,12 @@ class _Training:
     def _save_or_end(self, interruption: Interruption, progress: TrainingProgress) -> None:
         """Save a checkpoint if it is due, or if an interruption was requested."""
         if self.ranks.world == 1:
-            ends = interruption.asked
+            ends = interruption.requested
             due = self.checkpoint is not None and self.checkpoint.due()
         elif self._checks(self.state.step):
             # All processes must take the same decision in the same step.
             device = self.model.device
-            ends = self.ranks.any(interruption.asked, device)
+            ends = self.ranks.any(interruption.requested, device)
             mine = self.checkpoint is not None and self.checkpoint.due()
             due = self.ranks.same(float(mine), device) > 0
         else:
@@ -336,7 +336,7 @@ class _Training:
             {
                 "now": self._capture(),
                 "good": self.good,
-                "recoveries": [dataclasses.asdict(found) for found in self.recoveries],
+                "recoveries": [dataclasses.asdict(event) for event in self.recoveries],
                 "lost": self.lost,
                 "seconds": seconds,
             }
@@ -353,14 +353,14 @@ class _Training:
         self.model.train()
 
     def _resume(self) -> None:
-        held = None if self.checkpoint is None else self.checkpoint.load()
-        if held is None:
+        content = None if self.checkpoint is None else self.checkpoint.load()
+        if content is None:
             return
-        self.good = held["good"]
-        self.recoveries = [Recovery(**found) for found in held["recoveries"]]
-        self.lost = held["lost"]
-        self.seconds_before = held["seconds"]
-        self._restore(held["now"])
+        self.good = content["good"]
+        self.recoveries = [RecoveryEvent(**event) for event in content["recoveries"]]
+        self.lost = content["lost"]
+        self.seconds_before = content["seconds"]
+        self._restore(content["now"])
         if self.recoveries:
             self.stepper.lr_factor = self.recoveries[-1].lr_factor
         for row in self.state.history:

@@ -32,7 +32,7 @@ class Descent:
         self.settings = settings
         self.parameters = parameters
         self.steps = steps
-        self.optimiser = build(settings, parameters)
+        self.optimiser = build_optimiser(settings, parameters)
         self.scaler = torch.amp.GradScaler(
             parameters[0].device.type, init_scale=_FIRST_SCALE, enabled=scaled
         )
@@ -80,7 +80,7 @@ class Descent:
         self.scaler.load_state_dict(state["scaler"])
 
 
-def build(settings: Optimiser, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+def build_optimiser(settings: Optimiser, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     """Return the optimiser for `settings` over `parameters`.
 
     It is fused, with one kernel for all tensors, since small models are otherwise limited by kernel

@@ -6,7 +6,7 @@ import statistics
 from dataclasses import dataclass
 
 from genmint.models.shared.family import Family
-from genmint.training.loop import Outcome
+from genmint.training.loop import TrainingResult
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Trained:
 
     seed: int
     model: Family
-    outcome: Outcome
+    outcome: TrainingResult
 
 
 def best_of(trained: list[Trained]) -> Trained:
@@ -29,7 +29,7 @@ def best_of(trained: list[Trained]) -> Trained:
     return min(trained, key=lambda one: one.outcome.best_loss)
 
 
-def spread(trained: list[Trained]) -> float:
+def loss_deviation(trained: list[Trained]) -> float:
     """Return the sample standard deviation of the best validation losses; 0 for a single run."""
     losses = [one.outcome.best_loss for one in trained]
     return statistics.stdev(losses) if len(losses) > 1 else 0.0

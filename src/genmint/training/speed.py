@@ -27,7 +27,7 @@ from genmint.training.devices import (
     resolve_precision,
     share_cores,
 )
-from genmint.training.hardware import describe, unused_gpu
+from genmint.training.hardware import describe_device, unused_gpu
 from genmint.training.stepper import Stepper
 
 # Settings are timed in alternating rounds, so that a slowdown of the machine affects all of them.
@@ -38,7 +38,7 @@ _MARGIN = 1.05
 
 
 @dataclass(frozen=True)
-class Setting:
+class SpeedOptions:
     """A combination of training settings.
 
     Attributes:
@@ -53,8 +53,8 @@ class Setting:
 
     def __str__(self) -> str:
         """Return the settings as written in params.yaml."""
-        said = f"precision: {self.precision}, compile: {str(self.compile).lower()}"
-        return f"{said}, channels_last: true" if self.channels_last else said
+        text = f"precision: {self.precision}, compile: {str(self.compile).lower()}"
+        return f"{text}, channels_last: true" if self.channels_last else text
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,11 @@ def bench(project: Project, params: Params, name: str, seconds: float) -> None:
     device = choose_device()
     threads = share_cores()
     keep_memory()
-    print(f"{name}: is timed on {describe(device)}", flush=True)  # noqa: T201
+    print(f"{name}: is timed on {describe_device(device)}", flush=True)  # noqa: T201
     unused = unused_gpu()
     if unused is not None:
         print(f"{name}: {unused}", file=sys.stderr, flush=True)  # noqa: T201
-    present = Setting(
+    present = SpeedOptions(
         resolve_precision(config, device), resolve_compile(config, device), config.channels_last
     )
     settings = [present, *(s for s in _settings(config, spec, device) if s != present)]
@@ -116,13 +116,13 @@ def measure(
     config: ModelConfig,
     spec: DataSpec,
     train: torch.Tensor,
-    settings: list[Setting],
+    settings: list[SpeedOptions],
     device: torch.device,
     seconds: float,
     tell: Callable[[str], object] = lambda _: None,
     *,
     labels: torch.Tensor | None = None,
-) -> dict[Setting, Timing]:
+) -> dict[SpeedOptions, Timing]:
     """Time each setting.
 
     Args:
@@ -151,41 +151,43 @@ def measure(
         for _ in range(_WARM_UP):
             next(steps)
         runs[setting] = (steps, start)
-    rates: dict[Setting, list[tuple[float, float]]] = {setting: [] for setting in settings}
+    rates: dict[SpeedOptions, list[tuple[float, float]]] = {setting: [] for setting in settings}
     for number in range(_ROUNDS):
         for setting, (steps, _) in runs.items():
             tell(f"round {number + 1} of {_ROUNDS}: {setting}")
             rates[setting].append(_timed(steps, seconds / _ROUNDS, device))
     return {
         setting: Timing(
-            statistics.median(amount for amount, _ in found),
+            statistics.median(amount for amount, _ in times),
             runs[setting][1],
-            statistics.median(steps for _, steps in found),
+            statistics.median(steps for _, steps in times),
         )
-        for setting, found in rates.items()
+        for setting, times in rates.items()
     }
 
 
-def advice(name: str, config: ModelConfig, present: Setting, timings: dict[Setting, Timing]) -> str:
+def advice(
+    name: str, config: ModelConfig, present: SpeedOptions, timings: dict[SpeedOptions, Timing]
+) -> str:
     """What to set, in a line or two; counts the start of every setting over all of its steps."""
 
-    def total(setting: Setting) -> float:
+    def total(setting: SpeedOptions) -> float:
         timing = timings[setting]
         return timing.start + config.steps / timing.steps
 
     fastest = min(timings, key=total)
     if total(present) / total(fastest) < _MARGIN:
         return f"models.{name}: nothing to gain here; leave it as it is."
-    said = (
+    text = (
         f"models.{name}: set {fastest}: {config.steps} steps in about {total(fastest):.0f} s "
         f"instead of {total(present):.0f} s here."
     )
     if fastest.precision != present.precision:
-        said += f" {fastest.precision} changes the weights: compare the metrics before you keep it."
-    return said
+        text += f" {fastest.precision} changes the weights: compare the metrics before you keep it."
+    return text
 
 
-def _settings(config: ModelConfig, spec: DataSpec, device: torch.device) -> Iterator[Setting]:
+def _settings(config: ModelConfig, spec: DataSpec, device: torch.device) -> Iterator[SpeedOptions]:
     offered = ["fp32", "bf16", "fp16"] if device.type == "cuda" else ["fp32", "bf16"]
     precisions = [name for name in offered if can_compute(config, name, device)]
     compiles = [False]
@@ -199,7 +201,7 @@ def _settings(config: ModelConfig, spec: DataSpec, device: torch.device) -> Iter
     for precision in precisions:
         for compiled in compiles:
             for layout in layouts:
-                yield Setting(precision, compiled, layout)
+                yield SpeedOptions(precision, compiled, layout)
 
 
 def _steps(stepper: Stepper, window: int) -> Iterator[int]:
@@ -231,7 +233,11 @@ def _wait(device: torch.device) -> None:
 
 
 def _table(
-    title: str, unit: str, config: ModelConfig, present: Setting, timings: dict[Setting, Timing]
+    title: str,
+    unit: str,
+    config: ModelConfig,
+    present: SpeedOptions,
+    timings: dict[SpeedOptions, Timing],
 ) -> Table:
     table = Table(title=title, box=None, padding=(0, 2), title_justify="left")
     for heading in ("setting", unit, "ratio", "start, s", f"{config.steps} steps, s"):

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from genmint.training.health import Explosions
-from genmint.training.history import Row
+from genmint.training.history import HistoryRow
 
 
 @dataclass
-class State:
+class LoopState:
     """State of the loop; `Stepper.capture` returns the rest of the training state.
 
     Attributes:
@@ -31,7 +31,7 @@ class State:
     explosions: Explosions
     step: int = 0
     validated: int = 0
-    history: list[Row] = field(default_factory=list)
+    history: list[HistoryRow] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     best_step: int = 0
     best_loss: float = math.inf

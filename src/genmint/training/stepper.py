@@ -17,15 +17,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from genmint.common.errors import ConfigError
 from genmint.config import ModelConfig
 from genmint.models.shared.blocks import seeded
-from genmint.models.shared.family import Family, Turn
+from genmint.models.shared.family import Family, OptimizerPhase
 from genmint.models.shared.noise import Noise
 from genmint.training.augmentation import augmented
 from genmint.training.batches import Batch, batches
 from genmint.training.distributed import Ranks, objective, synchronise
-from genmint.training.health import Probe, layer_norms
+from genmint.training.health import NonFiniteFinder, layer_norms
 from genmint.training.optimisers import Descent
 from genmint.training.state import on_cpu, on_device
-from genmint.training.window import Window
+from genmint.training.window import LossWindow
 
 # Seed purposes: order of the data, and the model's noise. Another constant is used for initial
 # weights.
@@ -96,7 +96,7 @@ class Stepper:
             group: Descent(settings, parameters, config.steps, scaled=precision == "fp16")
             for group, (settings, parameters) in model.optimisers().items()
         }
-        self._turns = model.turns()
+        self._phases = model.phases()
         self.window = self._new_window()
         self._ranks = ranks
         self._batch: Batch | None = None
@@ -105,10 +105,10 @@ class Stepper:
         self.epoch = 0.0
         self.lr_factor = 1.0
 
-    def _new_window(self) -> Window:
-        turns = Counter(turn.group for turn in self._turns)
-        per_step = {group: turns[group] for group in self._descents}
-        return Window(per_step, self.config.validate_every, self._device)
+    def _new_window(self) -> LossWindow:
+        phases = Counter(phase.group for phase in self._phases)
+        per_step = {group: phases[group] for group in self._descents}
+        return LossWindow(per_step, self.config.validate_every, self._device)
 
     @property
     def judged(self) -> Family:
@@ -117,7 +117,9 @@ class Stepper:
             return self.model
         return cast(Family, self._average.module)
 
-    def step(self, step: int, *, measure: bool = False, probe: Probe | None = None) -> int:
+    def step(
+        self, step: int, *, measure: bool = False, probe: NonFiniteFinder | None = None
+    ) -> int:
         """Run step `step`, counted from 0.
 
         Args:
@@ -130,39 +132,41 @@ class Stepper:
         """
         amount = 0
         self.model.begin(step)
-        for turn in self._turns:
-            amount += self._turn(turn, step, measure, probe)
+        for phase in self._phases:
+            amount += self._phase(phase, step, measure, probe)
         if self._average is not None:
             self._average.update_parameters(self.model)
         return amount
 
-    def _turn(self, turn: Turn, step: int, measure: bool, probe: Probe | None) -> int:
-        descent = self._descents[turn.group]
+    def _phase(
+        self, phase: OptimizerPhase, step: int, measure: bool, probe: NonFiniteFinder | None
+    ) -> int:
+        descent = self._descents[phase.group]
         descent.clear()
         parts = self.config.accumulate
         total: Tensor | None = None
         amount = 0
         for part in range(parts):
-            if turn.data or self._batch is None:
+            if phase.data or self._batch is None:
                 self._batch = self._next()
                 amount += self._batch.amount
             with self._reduces(last=part == parts - 1):
-                value, scalars = self._loss(turn.group, self._batch)
+                value, scalars = self._loss(phase.group, self._batch)
                 descent.backward(value if parts == 1 else value / parts)
-            held = value.detach() / parts
-            total = held if total is None else total + held
+            mean = value.detach() / parts
+            total = mean if total is None else total + mean
             self.window.count(scalars)
         assert total is not None
         if measure or probe is not None:
             descent.unscale()
         if measure:
-            self._measure(turn)
+            self._measure(phase)
         if probe is not None:
-            probe.look_at_gradients()
+            probe.check_gradients()
         descent.step(step, self.lr_factor)
         if probe is not None:
-            probe.look_at_weights()
-        self.window.add(turn.group, total)
+            probe.check_weights()
+        self.window.add(phase.group, total)
         return amount
 
     def _next(self) -> Batch:
@@ -189,14 +193,14 @@ class Stepper:
             with self._objective.no_sync():
                 yield
 
-    def _measure(self, turn: Turn) -> None:
+    def _measure(self, phase: OptimizerPhase) -> None:
         """Measure the gradient norms of this phase before clipping."""
-        found = layer_norms(self.model, self._descents[turn.group].parameters)
-        if self.scaled and self._layers.keys() >= found.keys():
+        norms = layer_norms(self.model, self._descents[phase.group].parameters)
+        if self.scaled and self._layers.keys() >= norms.keys():
             # float16 loss scaling overflows occasionally; such a step is skipped and is not
             # informative.
-            found = {name: value for name, value in found.items() if math.isfinite(value)}
-        self._layers |= found
+            norms = {name: value for name, value in norms.items() if math.isfinite(value)}
+        self._layers |= norms
 
     @property
     def norms(self) -> dict[str, float]:

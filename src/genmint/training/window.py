@@ -29,14 +29,14 @@ class Bad:
     count: int
 
 
-class Window:
+class LossWindow:
     """Losses and scalars on the device, since reading a loss would synchronise in every step."""
 
-    def __init__(self, turns: dict[str, int], size: int, device: torch.device) -> None:
-        """Allocate `size` steps; `turns` gives the optimizer phases of each group per step."""
-        self._turns = turns
-        self._losses = {group: torch.zeros(size * n, device=device) for group, n in turns.items()}
-        self._last = list(turns)[-1]
+    def __init__(self, phases: dict[str, int], size: int, device: torch.device) -> None:
+        """Allocate `size` steps; `phases` gives the optimizer phases of each group per step."""
+        self._phases = phases
+        self._losses = {group: torch.zeros(size * n, device=device) for group, n in phases.items()}
+        self._last = list(phases)[-1]
         self.clear()
 
     def clear(self) -> None:
@@ -53,10 +53,10 @@ class Window:
     def count(self, scalars: dict[str, Tensor]) -> None:
         """Add scalars to their means."""
         for key, scalar in scalars.items():
-            held = self._totals.get(key)
+            total = self._totals.get(key)
             # float64, since the rounding error of a mean would otherwise depend on the window
             # length.
-            self._totals[key] = scalar.double() if held is None else held + scalar
+            self._totals[key] = scalar.double() if total is None else total + scalar
             self._added[key] = self._added.get(key, 0) + 1
 
     def last_loss(self) -> float:
@@ -70,7 +70,7 @@ class Window:
 
     def first_bad(self, ranks: Ranks) -> Bad | None:
         """Return the earliest loss that is not finite, in any process; None if all are finite."""
-        found = None
+        first = None
         count = 0
         for group, losses in self._losses.items():
             seen = ranks.mean(losses[: self._counts[group]])
@@ -80,10 +80,10 @@ class Window:
                 continue
             bad = (~torch.isfinite(seen)).nonzero()
             count += len(bad)
-            step = int(bad[0]) // self._turns[group] + 1
-            if found is None or step < found.step:
-                found = Bad(group, step, float(seen[bad[0]]), 0)
-        return None if found is None else Bad(found.group, found.step, found.value, count)
+            step = int(bad[0]) // self._phases[group] + 1
+            if first is None or step < first.step:
+                first = Bad(group, step, float(seen[bad[0]]), 0)
+        return None if first is None else Bad(first.group, first.step, first.value, count)
 
     def state(self) -> dict[str, Any]:
         """Return the content of the window."""

@@ -42,7 +42,7 @@ def as_jpeg(image, quality):
 
 
 def found(sketches, kind="image", similarity=None):
-    return duplicates.find(
+    return duplicates.find_near_duplicates(
         [str(number) for number in range(len(sketches))],
         [None if sketch is None else sketch.tobytes() for sketch in sketches],
         np.ones(len(sketches), dtype=np.int64),

@@ -59,7 +59,7 @@ def test_hash_keeps_the_shares(share):
 
 @given(st.integers(0, 5000), shares, st.sampled_from([1, 64]))
 def test_position_cuts_in_order_and_loses_nothing(length, share, unit):
-    parts = splits.cut(length, share, unit)
+    parts = splits.cut_by_position(length, share, unit)
     assert [start for _, start, _ in parts] == [0, *(stop for _, _, stop in parts)][: len(parts)]
     assert sum(stop - start for _, start, stop in parts) == length
     assert all(one[0] != other[0] for one, other in itertools.pairwise(parts))
@@ -73,7 +73,7 @@ def test_position_cuts_in_order_and_loses_nothing(length, share, unit):
 @given(st.integers(0, 3000), st.integers(0, 3000), shares, st.sampled_from([1, 64]))
 def test_what_trained_by_position_is_never_held_out_when_more_is_added(length, more, share, unit):
     def by_place(length):
-        return [split for split, start, stop in splits.cut(length, share, unit)
+        return [split for split, start, stop in splits.cut_by_position(length, share, unit)
                 for _ in range(start, stop)]  # fmt: skip
 
     for before, after in zip(by_place(length), by_place(length + more), strict=False):
@@ -90,11 +90,11 @@ def test_position_comes_near_the_shares(length):
 
 def test_position_cuts_where_arithmetic_says():
     # Sections end at 8, 12, 18, 27, …; a tenth of each validates, as far as whole items can.
-    assert splits.cut(20, Shares(0.1, 0.1)) == [
+    assert splits.cut_by_position(20, Shares(0.1, 0.1)) == [
         ("validation", 0, 1), ("train", 1, 12), ("validation", 12, 13), ("train", 13, 18),
         ("test", 18, 20),
     ]  # fmt: skip
-    found = splits.cut(1_115_394, Shares(0.1, 0.1, 0.02), 64)
+    found = splits.cut_by_position(1_115_394, Shares(0.1, 0.1, 0.02), 64)
     assert found[-1] == ("test", 1_003_854, 1_115_394)
     # The test split goes on where training ended.
     assert found[-2][0] == "train"

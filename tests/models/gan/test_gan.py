@@ -33,13 +33,13 @@ def noise(seed=0):
 def test_each_turn_moves_its_own_network_only(grid, form, changes):
     model = build(config(loss=form, **changes), grid(1, 8, 8))
     source, seen = noise(), []
-    for turn in model.turns():
+    for phase in model.phases():
         model.zero_grad(set_to_none=True)
-        model.loss(turn.group, pixels(16, 1, 8, 8), source, fresh=True).value.backward()
+        model.loss(phase.group, pixels(16, 1, 8, 8), source, fresh=True).value.backward()
         with_gradient = {
             name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None
         }
-        seen.append((turn.group, with_gradient))
+        seen.append((phase.group, with_gradient))
     discriminators = changes.get("discriminator_steps", 1)
     assert seen == [
         *[("discriminator", {"discriminator"})] * discriminators,
@@ -63,7 +63,7 @@ def test_the_generator_sees_the_discriminator_after_its_step(grid, steps):
 
 def test_only_the_discriminator_asks_for_new_data(grid):
     model = build(config(discriminator_steps=3), grid(1, 8, 8))
-    assert [(turn.group, turn.data) for turn in model.turns()] == [
+    assert [(phase.group, phase.data) for phase in model.phases()] == [
         *[("discriminator", True)] * 3,
         ("generator", False),
     ]
@@ -85,8 +85,8 @@ class Counted(Noise):
 def test_one_batch_of_samples_serves_both_turns_where_each_has_one(grid, changes, draws):
     model = build(config(**changes), grid(1, 8, 8))
     source = Counted()
-    for turn in model.turns():
-        model.loss(turn.group, pixels(16, 1, 8, 8), source, fresh=True)
+    for phase in model.phases():
+        model.loss(phase.group, pixels(16, 1, 8, 8), source, fresh=True)
     assert source.draws == draws
 
 
@@ -123,8 +123,8 @@ def test_the_discriminator_reports_how_sure_it_is(grid):
 def test_any_shape(grid, network, shape):
     model = build(config(network=network), grid(*shape))
     data = pixels(6, *shape)
-    for turn in model.turns():
-        model.loss(turn.group, data, noise(), fresh=True).value.backward()
+    for phase in model.phases():
+        model.loss(phase.group, data, noise(), fresh=True).value.backward()
     samples = model.sample(3, seed=0)
     assert samples.shape == (3, *shape)
     assert samples.dtype == torch.uint8
@@ -148,13 +148,13 @@ EVERYTHING = {
 def test_any_shape_with_every_remedy(grid, network, shape, precision):
     model = build(config(network=network, **EVERYTHING), grid(*shape))
     data = pixels(6, *shape)
-    for turn in model.turns():
+    for phase in model.phases():
         model.zero_grad(set_to_none=True)
         with torch.autocast("cpu", precision, enabled=precision != torch.float32):
-            loss = model.loss(turn.group, data, noise(), fresh=True).value
+            loss = model.loss(phase.group, data, noise(), fresh=True).value
         loss.backward()
         for name, parameter in model.named_parameters():
-            if name.startswith(turn.group):
+            if name.startswith(phase.group):
                 assert torch.isfinite(parameter.grad).all(), name
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
     assert model.sample(3, seed=0).shape == (3, *shape)

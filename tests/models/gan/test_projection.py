@@ -61,8 +61,8 @@ def test_real_and_fake_are_of_the_same_labels():
     model.discriminator.register_forward_pre_hook(lambda _, given: judged.append(given[1]))
     batch, labels = torch.zeros(8, 1, 1, 2, dtype=torch.uint8), torch.arange(8) % 3
     source = Noise(torch.Generator().manual_seed(0))
-    for turn in model.turns():
-        model.loss(turn.group, batch, source, fresh=True, labels=labels)
+    for phase in model.phases():
+        model.loss(phase.group, batch, source, fresh=True, labels=labels)
     assert begun[0][:, 2:].argmax(1).tolist() == labels.tolist()
     # Real, fake, between them for the penalty; and in the generator's turn.
     assert len(judged) == 4

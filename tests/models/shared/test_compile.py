@@ -73,10 +73,10 @@ def turned(model):
     """Losses and gradients of every turn of a step."""
     source, found = Noise(torch.Generator().manual_seed(0)), []
     batch = torch.arange(8 * 64).mul(37).remainder(256).to(torch.uint8).view(8, 1, 8, 8)
-    for turn in model.turns():
+    for phase in model.phases():
         model.zero_grad(set_to_none=True)
         labels = torch.arange(8) % 3 if model.config.conditional else None
-        loss = model.loss(turn.group, batch, source, fresh=True, labels=labels)
+        loss = model.loss(phase.group, batch, source, fresh=True, labels=labels)
         loss.value.backward()
         found += [loss.value.detach(), *loss.scalars.values()]
         found += [p.grad for p in model.parameters() if p.grad is not None]

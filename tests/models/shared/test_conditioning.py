@@ -7,7 +7,7 @@ from genmint.common.errors import ConfigError
 from genmint.config import parse_model
 from genmint.data.views.spec import DataSpec
 from genmint.models.shared import store
-from genmint.models.shared.conditioning import Classes, asked_for, one_hot
+from genmint.models.shared.conditioning import Classes, labels_of_class, one_hot
 from genmint.models.shared.noise import Noise
 
 NAMES = ("one", "two", "three")
@@ -72,13 +72,13 @@ def test_a_label_as_an_input():
 
 def test_a_class_is_asked_for_by_name():
     classes = Classes(NAMES)
-    assert asked_for(classes, "two", 3).tolist() == [1, 1, 1]
-    assert asked_for(classes, None, 3) is None
-    assert asked_for(None, None, 3) is None
+    assert labels_of_class(classes, "two", 3).tolist() == [1, 1, 1]
+    assert labels_of_class(classes, None, 3) is None
+    assert labels_of_class(None, None, 3) is None
     with pytest.raises(ConfigError, match="label 'four': there is none; known: one, two, three"):
-        asked_for(classes, "four", 3)
+        labels_of_class(classes, "four", 3)
     with pytest.raises(ConfigError, match="label 'two': only a model with conditional: true"):
-        asked_for(None, "two", 3)
+        labels_of_class(None, "two", 3)
 
 
 def test_without_labels_there_is_nothing_to_be_conditional_on(grid, text):
@@ -113,13 +113,13 @@ def test_the_shares_are_stored_with_the_weights(model, tmp_path):
 
 def test_the_label_reaches_every_network_and_learns(model):
     items, labels = batch(model, 8)
-    for turn in model.turns():
+    for phase in model.phases():
         model.zero_grad(set_to_none=True)
-        before = model.loss(turn.group, items, noise(), fresh=True, labels=labels).value.detach()
-        loss = model.loss(turn.group, items, noise(), fresh=True, labels=(labels + 1) % 3)
+        before = model.loss(phase.group, items, noise(), fresh=True, labels=labels).value.detach()
+        loss = model.loss(phase.group, items, noise(), fresh=True, labels=(labels + 1) % 3)
         assert loss.value.detach() != before
         loss.value.backward()
-        reached = model.optimisers()[turn.group][1]
+        reached = model.optimisers()[phase.group][1]
         assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in reached)
     found, labels = data(model, 70)
     scores = model.validation(found, seed=0, batch_size=8, labels=labels)

@@ -83,14 +83,14 @@ def test_every_question_has_an_answer(name):
 
 def test_a_family_that_says_nothing_has_no_abilities():
     class Plain(Family):
-        optimisers = turns = loss = health = validation = sample = None
+        optimisers = phases = loss = health = validation = sample = None
 
     plain = Plain()
     plain.config = parse_model({"family": "gan", "dataset": "d", "steps": 1})
     plain.spec = DataSpec(dataset="d", kind="image", view="grid", shape=(1, 4, 4))
     assert plain.as_encoder is plain.as_decoder is plain.as_reader is plain.observation is None
     assert plain.noise_name == "u16"
-    assert plain.asked(1, {}) == {}
+    assert plain.sampling_arguments(1, {}) == {}
     with pytest.raises(NotImplementedError, match="a gan has no likelihood"):
         plain.likelihoods(None, seed=0, draws=1, batch_size=1)
 

@@ -56,7 +56,7 @@ def read_table(
     """
     text = decoded(read_bytes(path, _BYTES, way_out, error), str(path), way_out, error)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    found: list[dict[str, str]] = []
+    rows: list[dict[str, str]] = []
     header: list[str] = []
     try:
         for fields in reader:
@@ -64,14 +64,14 @@ def read_table(
                 header = fields
                 _check_header(header, columns)
             else:
-                found.append(_row(header, fields))
+                rows.append(_row(header, fields))
     except (csv.Error, ValueError) as problem:
         line = f" line {reader.line_num}:" if reader.line_num else ""
         advice = conflict(text) or f" {way_out}"
         raise error(f"{path}:{line} not {what} ({problem}).{advice}".strip()) from None
     if not header:
         raise error(f"{path}: not {what} (an empty file). {way_out}".strip())
-    return found
+    return rows
 
 
 def _row(header: Sequence[str], fields: Sequence[str]) -> dict[str, str]:

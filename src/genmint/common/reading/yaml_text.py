@@ -103,15 +103,15 @@ def parse_yaml(
     except MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         at = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
-        said = " ".join(f"{problem.context or ''} {problem.problem or ''}".split())
-        said = said.replace("found character '\\t'", "found a tab, where only blanks indent,")
-        raise error(f"{where}:{at} not valid YAML: {_with_advice(said, text)}") from None
+        message = " ".join(f"{problem.context or ''} {problem.problem or ''}".split())
+        message = message.replace("found character '\\t'", "found a tab, where only blanks indent,")
+        raise error(f"{where}:{at} not valid YAML: {_with_advice(message, text)}") from None
     except YAMLError as problem:
         raise error(f"{where}: {_unprintable(problem, text)}") from None
     except (ValueError, OverflowError, AssertionError) as problem:
         # Raised by the parser for an escape beyond Unicode or an invalid version.
-        said = " ".join(str(problem).split())
-        raise error(f"{where}: not valid YAML: {said}") from None
+        message = " ".join(str(problem).split())
+        raise error(f"{where}: not valid YAML: {message}") from None
     return builder.document
 
 
@@ -202,10 +202,10 @@ class _Builder:
                     done.value.setdefault(key, value)
             done.value.update(own)
         nodes, characters = self._nodes - done.nodes, self._characters - done.characters
-        found = _Value(done.value, nodes, characters, done.height + 1)
+        closed = _Value(done.value, nodes, characters, done.height + 1)
         if done.event.anchor:
-            self._anchors[done.event.anchor] = found
-        self._add(done.event, found)
+            self._anchors[done.event.anchor] = closed
+        self._add(done.event, closed)
 
     def _alias(self, event: Any) -> None:
         shown = f"*{shortened(event.anchor)[1:-1]}"
@@ -213,14 +213,14 @@ class _Builder:
             _refuse(event, f"the key {shown} is an alias; write the key")
         if event.anchor not in self._anchors:
             _refuse(event, f"the alias {shown} names no anchor")
-        found = self._anchors[event.anchor]
-        if found is None:
+        value = self._anchors[event.anchor]
+        if value is None:
             _refuse(event, f"the alias {shown} stands within what it names")
-        self._aliased += found.nodes
+        self._aliased += value.nodes
         if self._aliased > self._limits.aliased:
             _refuse(event, f"aliases stand for more than {self._limits.aliased} values")
-        self._count(event, found.nodes, found.characters, found.height)
-        self._add(event, found)
+        self._count(event, value.nodes, value.characters, value.height)
+        self._add(event, value)
 
     def _scalar(self, event: Any) -> None:
         tag = self._tag(event)
@@ -228,10 +228,10 @@ class _Builder:
         if self._expects_key():
             self._take_key(event, tag)
             return
-        found = _Value(_plain(event, tag), characters=len(event.value))
+        value = _Value(_plain(event, tag), characters=len(event.value))
         if event.anchor:
-            self._anchors[event.anchor] = found
-        self._add(event, found)
+            self._anchors[event.anchor] = value
+        self._add(event, value)
 
     def _tag(self, event: Any) -> str:
         """Return the tag of a value without its common prefix, such as `int`."""
@@ -268,23 +268,23 @@ class _Builder:
             _refuse(event, f"the key {shortened(event.value)} occurs twice in one map")
         top.key = event.value
 
-    def _add(self, event: Any, found: _Value) -> None:
+    def _add(self, event: Any, value: _Value) -> None:
         if not self._stack:
-            self.document = found.value
+            self.document = value.value
             return
         top = self._stack[-1]
-        top.height = max(top.height, found.height)
+        top.height = max(top.height, value.height)
         if isinstance(top.value, list):
-            top.value.append(found.value)
+            top.value.append(value.value)
         elif top.merge:
-            maps = found.value if isinstance(found.value, list) else [found.value]
+            maps = value.value if isinstance(value.value, list) else [value.value]
             if not maps or not all(isinstance(each, dict) for each in maps):
                 _refuse(event, "<< takes a map, or a list of maps")
             top.merged += maps
             top.merge = False
         else:
             assert top.key is not None
-            top.value[top.key] = found.value
+            top.value[top.key] = value.value
             top.key = None
 
     def _count(self, event: Any, nodes: int, characters: int = 0, height: int = 0) -> None:
@@ -343,9 +343,9 @@ def _real(text: str) -> float:
 
 
 def _check_characters(event: Any) -> None:
-    found = _CONTROL.search(event.value)
-    if found is not None:
-        _refuse(event, f"the control character U+{ord(found.group()):04X} in a text")
+    control = _CONTROL.search(event.value)
+    if control is not None:
+        _refuse(event, f"the control character U+{ord(control.group()):04X} in a text")
 
 
 def _refuse(event: Any, reason: str) -> NoReturn:

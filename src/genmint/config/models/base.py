@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from genmint.config.base import Frozen, PositiveFloat, PositiveInt, Seed
+from genmint.config.base import Frozen, Kind, PositiveFloat, PositiveInt, Seed
 
-Kind = Literal["image", "audio", "text"]
 View = Literal["grid", "sequence"]
 Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from genmint.config.base import Frozen, PositiveInt, Share
-from genmint.config.models.base import Batching, Kind, ModelConfig, Optimiser
+from genmint.config.base import Frozen, Kind, PositiveInt, Share
+from genmint.config.models.base import Batching, ModelConfig, Optimiser
 
 
 class SamplingConfig(Frozen):

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from genmint.config.base import Frozen, PositiveInt
-from genmint.config.models.base import GridConfig, Kind, Optimiser, Widths
+from genmint.config.base import Frozen, Kind, PositiveInt
+from genmint.config.models.base import GridConfig, Optimiser, Widths
 
 
 class KLWarmup(Frozen):

@@ -24,8 +24,8 @@ def content_stores(project: Project, source: Path) -> Callable[[], tuple[Path, .
 
     @cache
     def stores() -> tuple[Path, ...]:
-        found = (_repository(path) for path in (project.root, project.home, source))
-        roots = dict.fromkeys(root for root in found if root is not None)
+        repositories = (_repository(path) for path in (project.root, project.home, source))
+        roots = dict.fromkeys(root for root in repositories if root is not None)
         annexed = (folder / ".git/annex/objects" for folder in (source, *source.parents))
         all_stores = [*map(cache_dir, roots), *(store for store in annexed if store.is_dir())]
         return tuple(dict.fromkeys(Path(os.path.realpath(store)) for store in all_stores))

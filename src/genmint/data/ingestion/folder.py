@@ -19,7 +19,8 @@ from genmint.common.errors import DataError, GenmintError
 from genmint.common.escaping import escape_name, is_utf8, unescape_name
 from genmint.common.files import write_json
 from genmint.common.reading import parse_json
-from genmint.data.ingestion.left_out import Kind, LeftOut, Reason, count, made_by_system
+from genmint.config.base import Kind
+from genmint.data.ingestion.left_out import LeftOut, Reason, count, made_by_system
 from genmint.data.ingestion.pointers import Keeper, keeper_of, missing_item, way_out
 from genmint.data.ingestion.readers import UnreadableError
 
@@ -98,7 +99,7 @@ class Folder:
                 continue
             shown = not any(part.startswith(".") for part in folder.split("/"))
             if shown and sort == "file" and name.endswith((".dvc", ".icloud")):
-                missing: tuple[str, Keeper] | None = self._asked(missing_item, path, suffixes)
+                missing: tuple[str, Keeper] | None = self._answer(missing_item, path, suffixes)
                 if missing is not None:
                     absent[escape_name(f"{folder}/{missing[0]}".lstrip("/"))] = missing[1]
             if not shown or name.startswith("."):
@@ -107,7 +108,7 @@ class Folder:
                 paths.append(escape_name(path))
                 keeper: Keeper | None = None
                 if sort == "file":
-                    keeper = self._asked(keeper_of, path)
+                    keeper = self._answer(keeper_of, path)
                 if keeper is not None:
                     absent[paths[-1]] = keeper
             else:
@@ -149,23 +150,23 @@ class Folder:
         Raises:
             DataError: a folder cannot be listed.
         """
-        found = []
+        problems = []
         for path, sort in self._entries():
             shown, file = escape_name(path), self.root / path
             if shown in self._not_copied and not os.path.lexists(file):
                 continue
             if not is_utf8(path):
-                found.append(f"{shown}: {_BAD_NAME}")
+                problems.append(f"{shown}: {_BAD_NAME}")
             elif path.rpartition("/")[2] == ".dvcignore":
-                found.append(f"{shown}: {_DVCIGNORE}")
+                problems.append(f"{shown}: {_DVCIGNORE}")
             elif file.is_symlink() and not file.exists():
                 keeper = keeper_of(file)
                 bring = f". {way_out(keeper, self.root)}" if keeper else ""
-                found.append(f"{shown}: symbolic link to nothing{bring}")
+                problems.append(f"{shown}: symbolic link to nothing{bring}")
             elif sort == "special" and (special := _special(file)) is not None:
-                found.append(f"{shown}: {special}")
-        more = len(found) - _SHOWN
-        return [*sorted(found)[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+                problems.append(f"{shown}: {special}")
+        more = len(problems) - _SHOWN
+        return [*sorted(problems)[:_SHOWN], *([f"and {more} more"] if more > 0 else [])]
 
     def copy(self, target: Path) -> None:
         """Copy the readable files into a new folder, with a record of the others.
@@ -195,7 +196,7 @@ class Folder:
         if refused:
             write_json(target / NOT_COPIED, dict(sorted(refused.items())))
 
-    def _asked(self, ask: Callable[..., Answer | None], path: str, *more: Any) -> Answer | None:
+    def _answer(self, ask: Callable[..., Answer | None], path: str, *more: Any) -> Answer | None:
         """Call `ask` for a file; None if it is unreadable, which its manifest row reports."""
         try:
             return ask(self.root / path, *more)

@@ -25,7 +25,7 @@ from genmint.data.ingestion.official import split_named
 from genmint.data.ingestion.pointers import Keeper, keeper_of
 from genmint.data.ingestion.readers import ItemReader, UnreadableError, item_reader_of, reader_of
 
-Row = dict[str, Any]
+ManifestRow = dict[str, Any]
 
 # Items described or loaded at a time, which limits memory use.
 CHUNK = 512
@@ -48,7 +48,7 @@ class Items(Protocol):
     def left_out(self) -> tuple[LeftOut, ...]:
         """Counts of files in the source that are not items."""
 
-    def describe(self) -> Iterator[list[Row]]:
+    def describe(self) -> Iterator[list[ManifestRow]]:
         """Yield manifest rows in chunks; `error` of an unreadable item holds the reason."""
 
     def load(self, paths: Sequence[str], hashes: Sequence[str]) -> npt.NDArray[Any]:
@@ -67,7 +67,7 @@ class Items(Protocol):
 
 
 @dataclass(frozen=True)
-class Part:
+class ArrayPart:
     """A generated array: rows of equal shape with their labels and split.
 
     Attributes:
@@ -87,7 +87,7 @@ class Part:
 class ArrayItems:
     """Rows of arrays, as in built-in and named data sets."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[ArrayPart, ...]
     reader: ItemReader
     groups: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
@@ -96,7 +96,7 @@ class ArrayItems:
         """Return the same rows with another reader."""
         return dataclasses.replace(self, reader=reader)
 
-    def describe(self) -> Iterator[list[Row]]:
+    def describe(self) -> Iterator[list[ManifestRow]]:
         """Yield manifest rows; rows of generated arrays are always readable."""
         for part in self.parts:
             width = len(str(len(part.rows) - 1))
@@ -178,7 +178,7 @@ class FileItems:
         """Return the relative paths with suffixes of this kind, escaped (`escape_name`), sorted."""
         return self._listing.paths
 
-    def describe(self) -> Iterator[list[Row]]:
+    def describe(self) -> Iterator[list[ManifestRow]]:
         """Yield manifest rows in the order of the paths; decoding runs in threads."""
         paths = self.paths()
         with ThreadPoolExecutor(max_workers=cores()) as pool:
@@ -212,8 +212,8 @@ class FileItems:
             raise _changed(path, "changed")
         return file
 
-    def _row(self, path: str) -> Row:
-        row: Row = {"id": path, "path": path, "sha256": None, "bytes": 0}
+    def _row(self, path: str) -> ManifestRow:
+        row: ManifestRow = {"id": path, "path": path, "sha256": None, "bytes": 0}
         try:
             file = self._folder.file(path)
             row["bytes"] = file.stat().st_size
@@ -237,9 +237,9 @@ class FileItems:
             return Listing((name,), (), {} if keeper is None else {name: keeper})
         return self._folder.listing(reader_of(self.dataset).suffixes, self.dataset.kind)
 
-    def _named(self, path: str) -> Row:
+    def _named(self, path: str) -> ManifestRow:
         """Return label, official split and groups from the folder and name of a file."""
-        found: Row = {}
+        columns: ManifestRow = {}
         pattern = self.dataset.filename_pattern
         if pattern is not None:
             name = unescape_name(path)
@@ -251,15 +251,15 @@ class FileItems:
                 raise UnreadableError("name does not match filename_pattern")
             if None in matched.groupdict().values():
                 raise UnreadableError("name leaves a group of filename_pattern empty")
-            found = {group: escape_name(value) for group, value in matched.groupdict().items()}
-        label = found.pop(_LABEL_GROUP, None)
-        if _SPLIT_GROUP in found:
-            found[_SPLIT_GROUP] = split_named(found[_SPLIT_GROUP]) or found[_SPLIT_GROUP]
+            columns = {group: escape_name(value) for group, value in matched.groupdict().items()}
+        label = columns.pop(_LABEL_GROUP, None)
+        if _SPLIT_GROUP in columns:
+            columns[_SPLIT_GROUP] = split_named(columns[_SPLIT_GROUP]) or columns[_SPLIT_GROUP]
         if self.dataset.labels == "folder":
             label, slash, _ = path.partition("/")
             if not slash:
                 raise UnreadableError("lies in no sub-folder, so it has no label")
-        return {**found, "label": label if self.dataset.labels != "none" else None}
+        return {**columns, "label": label if self.dataset.labels != "none" else None}
 
 
 def _changed(path: str, how: str) -> DataError:

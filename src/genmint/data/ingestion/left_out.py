@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from genmint.common.escaping import escape_name
+from genmint.config.base import Kind
 from genmint.data.ingestion.readers import AudioReader, ImageReader, TextReader
 
-Kind = Literal["image", "audio", "text"]
 Reason = Literal["hidden", "other ending", "made by the system"]
 
 # Number of suffixes that are counted separately, most frequent first; the rest is one count.
@@ -122,11 +122,11 @@ def made_by_system(path: str) -> str | None:
     return known or _FILE_NAMES.get(name)
 
 
-def count(found: Iterable[tuple[Reason, str]], kind: Kind) -> tuple[LeftOut, ...]:
+def count(names: Iterable[tuple[Reason, str]], kind: Kind) -> tuple[LeftOut, ...]:
     """Count files that were left out.
 
     Args:
-        found: reason and name of each file; for files made by the system, their well-known name.
+        names: reason and name of each file; for files made by the system, their well-known name.
         kind: kind of the data set.
 
     Returns:
@@ -135,7 +135,7 @@ def count(found: Iterable[tuple[Reason, str]], kind: Kind) -> tuple[LeftOut, ...
     counts: dict[Reason, Counter[str]] = {
         "other ending": Counter(), "hidden": Counter(), "made by the system": Counter()
     }  # fmt: skip
-    for reason, name in found:
+    for reason, name in names:
         by_system = reason == "made by the system"
         counts[reason][escape_name(name) if by_system else _ending(name)] += 1
     result = []

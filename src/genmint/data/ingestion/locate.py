@@ -35,14 +35,14 @@ def source_path(project: Project, name: str, path: str) -> Path:
         ConfigError: the path is outside the repository, or in a folder that stages write.
     """
     key = f"datasets.{name}.path: {path}"
-    found = Path(os.path.normpath(project.root / path))
+    location = Path(os.path.normpath(project.root / path))
     if not Path(path).is_absolute() and not _is_in_repository(project, path):
         meant = os.path.normpath(project.home / path)
         raise ConfigError(
             f"{key}: leads out of the repository, so it would name another folder in each checkout "
             f"of it. Write the absolute path ({meant}), or put the data at data/own/{name}."
         )
-    real, root = Path(os.path.realpath(found)), Path(os.path.realpath(project.root))
+    real, root = Path(os.path.realpath(location)), Path(os.path.realpath(project.root))
     if root.is_relative_to(real):
         raise ConfigError(
             f"{key}: holds this project, and with it what the stages write. Put the data at "
@@ -54,7 +54,7 @@ def source_path(project: Project, name: str, path: str) -> Path:
                 f"{key}: {folder} is written by the stages, git or DVC. Put the data at "
                 f"data/own/{name}."
             )
-    return found
+    return location
 
 
 def existing_source(project: Project, name: str, path: str) -> Path:
@@ -64,36 +64,36 @@ def existing_source(project: Project, name: str, path: str) -> Path:
         ConfigError: as `source_path`.
         DataError: the path does not exist on this machine, or is neither a file nor a folder.
     """
-    found = source_path(project, name, path)
+    location = source_path(project, name, path)
     key = f"datasets.{name}.path"
     way_out = "Put the data there, or correct the path in params.yaml."
-    real = Path(os.path.realpath(found))
+    real = Path(os.path.realpath(location))
     try:
         real.stat()
     except (FileNotFoundError, NotADirectoryError):
-        if found.is_symlink():
-            keeper = keeper_of(found)
-            bring = way_out if keeper is None else pointers.way_out(keeper, found.parent)
-            raise DataError(f"{key}: {found}: symbolic link to nothing. {bring}") from None
-        if found.with_name(f"{found.name}.dvc").is_file():
+        if location.is_symlink():
+            keeper = keeper_of(location)
+            bring = way_out if keeper is None else pointers.way_out(keeper, location.parent)
+            raise DataError(f"{key}: {location}: symbolic link to nothing. {bring}") from None
+        if location.with_name(f"{location.name}.dvc").is_file():
             raise DataError(
-                f"{key}: {found}: not on this machine; DVC keeps it. Run `dvc pull {path}`."
+                f"{key}: {location}: not on this machine; DVC keeps it. Run `dvc pull {path}`."
             ) from None
         raise DataError(
-            f"{key}: {found}: no such file or folder on this machine. {way_out}"
+            f"{key}: {location}: no such file or folder on this machine. {way_out}"
         ) from None
     except OSError as error:
-        raise DataError(f"{key}: {found}: {error.strerror}. {way_out}") from None
+        raise DataError(f"{key}: {location}: {error.strerror}. {way_out}") from None
     if not real.is_dir() and not real.is_file():
-        raise DataError(f"{key}: {found}: neither a file nor a folder. {way_out}")
+        raise DataError(f"{key}: {location}: neither a file nor a folder. {way_out}")
     return real
 
 
 def _is_in_repository(project: Project, path: str) -> bool:
     """Return whether a relative path is inside the git working tree, or without git the project."""
     root = project.root.resolve()
-    found = Path(os.path.normpath(root / path))
-    if found.is_relative_to(root):
+    location = Path(os.path.normpath(root / path))
+    if location.is_relative_to(root):
         return True
     tree = working_tree(root)
-    return tree is not None and found.is_relative_to(tree.top)
+    return tree is not None and location.is_relative_to(tree.top)

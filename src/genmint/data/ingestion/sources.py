@@ -23,7 +23,7 @@ from genmint.data.arrays import load_array
 from genmint.data.ingestion import notes
 from genmint.data.ingestion.content_store import content_stores
 from genmint.data.ingestion.fetch import RemoteFile, fetch
-from genmint.data.ingestion.items import ArrayItems, FileItems, Items, Part
+from genmint.data.ingestion.items import ArrayItems, ArrayPart, FileItems, Items
 from genmint.data.ingestion.left_out import sentence
 from genmint.data.ingestion.locate import existing_source
 from genmint.data.ingestion.pointers import refuse_absent
@@ -125,9 +125,9 @@ def own_files(path: Path, dataset: Dataset, stores: Stores) -> FileItems:
         DataError: some items are absent: only their pointers exist.
     """
     root, only = (path, None) if path.is_dir() else (path.parent, path.name)
-    found = FileItems(root, dataset, stores, only=only)
-    refuse_absent(path, found.absent, f"{dataset.kind} files")
-    return found
+    items = FileItems(root, dataset, stores, only=only)
+    refuse_absent(path, items.absent, f"{dataset.kind} files")
+    return items
 
 
 def read_description(path: Path) -> Description:
@@ -198,15 +198,15 @@ class OwnFiles:
         suffixes = reader_of(self.dataset).suffixes
         if self.path.is_file() and self.path.suffix.lower() not in suffixes:
             raise DataError(f"{self.path}: not one of {', '.join(suffixes)}")
-        found = own_files(self.path, self.dataset, self.stores)
-        if not found.paths():
-            others = sentence(found.left_out)
+        files = own_files(self.path, self.dataset, self.stores)
+        if not files.paths():
+            others = sentence(files.left_out)
             raise DataError(
                 f"{self.path}: no {self.dataset.kind} files in this folder "
                 f"({', '.join(suffixes)}){f'; {others}' if others else ''}. "
                 "Put some there, or correct the path in params.yaml."
             )
-        return found
+        return files
 
 
 @dataclass(frozen=True)
@@ -219,10 +219,10 @@ class Digits:
         """Write digits.npy (uint8 N×8×8) and labels.npy."""
         from sklearn.datasets import load_digits
 
-        found = load_digits()
+        digits = load_digits()
         # Scales 0…16 to 0…255; exact, since 255/16 is exact in binary.
-        pixels = np.rint(found.images * (255 / 16)).astype(np.uint8)
-        _save_arrays(folder, "digits", pixels, [str(target) for target in found.target])
+        pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+        _save_arrays(folder, "digits", pixels, [str(target) for target in digits.target])
 
     def items(self, folder: Path) -> ArrayItems:
         """Return the rows of digits.npy."""
@@ -327,7 +327,7 @@ class Mnist:
             if self.dataset.labels != "none":
                 labels = read_idx(folder / f"{prefix}-labels-idx1-ubyte").astype(np.str_)
             images = read_idx(folder / f"{prefix}-images-idx3-ubyte")
-            parts.append(Part(split, images, labels, split))
+            parts.append(ArrayPart(split, images, labels, split))
         return ArrayItems(tuple(parts), item_reader_of(self.dataset))
 
 
@@ -358,5 +358,5 @@ def _array_items(folder: Path, name: str, dataset: ImageDataset | AudioDataset) 
     way_out = f"Run `dvc repro -f ingest@{folder.name}`."
     rows = load_array(folder / f"{name}.npy", way_out, mapped=True)
     labels = load_array(folder / "labels.npy", way_out)
-    part = Part(name, rows, labels if dataset.labels == "source" else None, None)
+    part = ArrayPart(name, rows, labels if dataset.labels == "source" else None, None)
     return ArrayItems((part,), item_reader_of(dataset))

@@ -48,7 +48,7 @@ _WAYS: tuple[dict[str, Any], ...] = (
 
 def near_duplicates(table: pa.Table, dataset: Dataset) -> NearDuplicates:
     """Return the near-duplicate groups of manifest rows, from their `item` and `sketch`."""
-    return duplicates.find(
+    return duplicates.find_near_duplicates(
         table["item"].to_pylist(),
         table["sketch"].to_pylist(),
         counts_of(table),
@@ -77,13 +77,13 @@ def assign(name: str, table: pa.Table, dataset: Dataset, near: NearDuplicates) -
             settings.
     """
     try:
-        found = _assigned(table, dataset, near)
-        inside = found[found != LEFT_OUT]
+        numbers = _assigned(table, dataset, near)
+        inside = numbers[numbers != LEFT_OUT]
         counts = np.bincount(inside, minlength=len(SPLITS))
         _refuse_small({split: int(counts[k]) for k, split in enumerate(SPLITS)}, dataset)
     except DataError as error:
         raise DataError(_explained(str(error), name, table, dataset, near)) from None
-    return found
+    return numbers
 
 
 def cut_texts(name: str, table: pa.Table, dataset: TextDataset, near: NearDuplicates) -> Parts:
@@ -110,8 +110,8 @@ def _assigned(table: pa.Table, dataset: Dataset, near: NearDuplicates) -> Assign
         return _together(_numbers(splits.by_position(len(owners), shares)), owners, near.rows)
     if dataset.split == "position:file":
         each = [_numbers(splits.by_position(int(count), shares)) for count in counts]
-        found = np.concatenate(each) if each else np.zeros(0, dtype=np.int8)
-        return _together(found, owners, near.rows)
+        numbers = np.concatenate(each) if each else np.zeros(0, dtype=np.int8)
+        return _together(numbers, owners, near.rows)
     return np.repeat(_whole(table, dataset, near), counts)
 
 
@@ -164,28 +164,28 @@ def _text_parts(table: pa.Table, dataset: TextDataset, near: NearDuplicates) -> 
         ]
     shares, begin = _shares(dataset), 0
     alone = np.bincount(near.rows, minlength=len(table))[near.rows] == 1
-    borders = splits.cut(sum(lengths), shares, _UNIT)
+    borders = splits.cut_by_position(sum(lengths), shares, _UNIT)
     parts: Parts = []
     for length, uncopied in zip(lengths, alone.tolist(), strict=True):
         if dataset.split == "position:file":
-            begin, borders = 0, splits.cut(length, shares, _UNIT)
+            begin, borders = 0, splits.cut_by_position(length, shares, _UNIT)
         inside = (
             (split, max(low - begin, 0), min(high - begin, length)) for split, low, high in borders
         )
-        found = [(split, low, high) for split, low, high in inside if low < high]
+        segments = [(split, low, high) for split, low, high in inside if low < high]
         # Otherwise the test part of one text would be in the training part of its near-duplicate.
-        parts.append(found if uncopied else [("train", 0, length)])
+        parts.append(segments if uncopied else [("train", 0, length)])
         begin += length
     return parts
 
 
-def _together(found: Assigned, owners: Numbers, groups: Numbers) -> Assigned:
+def _together(numbers: Assigned, owners: Numbers, groups: Numbers) -> Assigned:
     """Put near-duplicates into one split when items are cut by position.
 
     Groups that contain a cut recording go to train entirely, since each recording has parts in
     every split.
     """
-    result = found.copy()
+    result = numbers.copy()
     of_items = groups[owners]
     several = np.flatnonzero(np.bincount(groups, minlength=len(groups)) > 1)
     by_group: dict[int, list[int]] = defaultdict(list)
@@ -194,9 +194,9 @@ def _together(found: Assigned, owners: Numbers, groups: Numbers) -> Assigned:
     for members in by_group.values():
         chosen = np.array(members)
         rows = len(np.unique(owners[chosen]))
-        pairs = len(np.unique(np.stack([owners[chosen], found[chosen]]), axis=1).T)
+        pairs = len(np.unique(np.stack([owners[chosen], numbers[chosen]]), axis=1).T)
         cut = pairs > rows
-        inside = [SPLITS[k] for k in found[chosen].tolist()]
+        inside = [SPLITS[k] for k in numbers[chosen].tolist()]
         kept = "train" if cut else splits.least_held_out(inside, [0] * len(inside))[0]
         result[chosen] = SPLITS.index(kept)
     return result
@@ -212,23 +212,23 @@ def _merged(column: Sequence[str | None], groups: Numbers, shares: Shares) -> li
     same = [(first.setdefault(value, row), row) for row, value in enumerate(column)]
     copies = np.stack([groups, np.arange(len(groups))], axis=1)
     edges = np.concatenate([np.array(same, dtype=np.int64).reshape(-1, 2), copies])
-    found = duplicates.components(len(column), edges)
+    components = duplicates.components(len(column), edges)
     names: dict[int, set[str]] = defaultdict(set)
-    for value, group in zip(column, found.tolist(), strict=True):
+    for value, group in zip(column, components.tolist(), strict=True):
         if value is None:
             return list(column)  # the split rule rejects it with its own message
         names[group].add(value)
 
     def held_out(name: str) -> tuple[int, str]:
-        split = splits.drawn(sha256_bytes(name.encode()), shares)
+        split = splits.split_of_hash(sha256_bytes(name.encode()), shares)
         return splits.LEAST_HELD_OUT.index(split), name
 
     kept = {group: min(members, key=held_out) for group, members in names.items()}
-    return [kept[group] for group in found.tolist()]
+    return [kept[group] for group in components.tolist()]
 
 
-def _numbers(found: Sequence[Split]) -> Assigned:
-    return np.array([SPLITS.index(split) for split in found], dtype=np.int8)
+def _numbers(assigned: Sequence[Split]) -> Assigned:
+    return np.array([SPLITS.index(split) for split in assigned], dtype=np.int8)
 
 
 def _shares(dataset: Dataset) -> Shares:
@@ -291,8 +291,8 @@ def _try(table: pa.Table, dataset: Dataset, near: NearDuplicates) -> None:
         counts = np.maximum(clips, counts_of(table)).astype(np.int64)
         place = table.column_names.index("windows")
         table = table.set_column(place, "windows", pa.array(counts))
-    found = _assigned(table, dataset, near)
-    inside = np.bincount(found[found != LEFT_OUT], minlength=len(SPLITS))
+    numbers = _assigned(table, dataset, near)
+    inside = np.bincount(numbers[numbers != LEFT_OUT], minlength=len(SPLITS))
     _refuse_small({split: int(inside[k]) for k, split in enumerate(SPLITS)}, dataset)
 
 

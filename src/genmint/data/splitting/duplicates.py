@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from genmint.config.base import Kind
 from genmint.data.splitting.sketches import LUMINANCE, MINHASHES, Sketches
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Numbers = npt.NDArray[np.int64]
-Kind = Literal["image", "audio", "text"]
 
 # Similarity from which two items count as near-duplicates: correlation of thumbnails and of
 # spectrograms, fraction of common shingles. docs/data.md has the measurements behind these values.
@@ -63,11 +63,11 @@ def copies(table: pd.DataFrame) -> pd.Series[Any]:
     ranked = table.assign(order=order).sort_values(["order", "id"], kind="stable")
     ranked = ranked[ranked["error"].isna()]
     kept = ranked.groupby("item", sort=False)["id"].transform("first")
-    found = kept[kept != ranked["id"]]
-    return found.reindex(table.index).astype(object).where(lambda ids: ids.notna(), None)
+    copies_of = kept[kept != ranked["id"]]
+    return copies_of.reindex(table.index).astype(object).where(lambda ids: ids.notna(), None)
 
 
-def find(
+def find_near_duplicates(
     items: Sequence[str],
     sketches: Sequence[bytes | None],
     counts: Numbers,
@@ -116,8 +116,8 @@ def components(count: int, pairs: Numbers) -> Numbers:
     edges = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), (count, count))
     labels = connected_components(edges, directed=False)[1]
     first = np.unique(labels, return_index=True)[1]
-    found: Numbers = first[labels].astype(np.int64)
-    return found
+    component: Numbers = first[labels].astype(np.int64)
+    return component
 
 
 def representatives(table: pd.DataFrame, groups: Numbers) -> pd.Series[Any]:
@@ -130,8 +130,8 @@ def representatives(table: pd.DataFrame, groups: Numbers) -> pd.Series[Any]:
     ranked = table.assign(order=order, group=groups)[table["error"].isna()]
     ranked = ranked.sort_values(["order", "id"], kind="stable")
     first = ranked.groupby("group", sort=False)["id"].transform("first")
-    found = first[first != ranked["id"]]
-    return found.reindex(table.index).astype(object).where(lambda ids: ids.notna(), None)
+    others = first[first != ranked["id"]]
+    return others.reindex(table.index).astype(object).where(lambda ids: ids.notna(), None)
 
 
 def redundant(groups: Numbers) -> int:
@@ -182,14 +182,14 @@ def _signs(shades: Sketches) -> npt.NDArray[np.uint64]:
     width = shades.shape[1]
     balanced = np.resize(np.array([-1, 1], dtype=np.float32), width)
     generator = np.random.default_rng(0)
-    found = np.zeros((_ORDERS, len(shades)), dtype=np.uint64)
+    signs = np.zeros((_ORDERS, len(shades)), dtype=np.uint64)
     for order in range(_ORDERS):
         planes = np.stack([generator.permutation(balanced) for _ in range(_BITS)], axis=1)
         for start in range(0, len(shades), _ROWS):
             rows = slice(start, start + _ROWS)
             bits = shades[rows].astype(np.float32) @ planes > 0
-            found[order, rows] = np.packbits(bits, axis=1).view(">u8").ravel()
-    return found
+            signs[order, rows] = np.packbits(bits, axis=1).view(">u8").ravel()
+    return signs
 
 
 def _neighbours(signs: npt.NDArray[np.uint64], similarity: float) -> Numbers:
@@ -197,21 +197,21 @@ def _neighbours(signs: npt.NDArray[np.uint64], similarity: float) -> Numbers:
     share = math.acos(similarity) / math.pi
     # Four standard deviations above the expected number at the threshold.
     most = _BITS * share + 4 * math.sqrt(_BITS * share * (1 - share)) + 1
-    found = []
+    pairs = []
     for keys in signs:
         order = np.argsort(keys, kind="stable")
         for step in range(1, _NEIGHBOURS + 1):
             one, other = order[:-step], order[step:]
             near = np.bitwise_count(keys[one] ^ keys[other]) <= most
-            found.append((one[near], other[near]))
-    return _distinct(found, signs.shape[1])
+            pairs.append((one[near], other[near]))
+    return _distinct(pairs, signs.shape[1])
 
 
 def _similar_texts(sketches: Sketches, similarity: float) -> Numbers:
     """Return pairs of texts that share at least a fraction `similarity` of shingles; int64 P×2."""
     hashes = np.ascontiguousarray(sketches).view("<u4")
     width = MINHASHES // _BANDS
-    found = []
+    candidates = []
     for band in range(_BANDS):
         part = np.ascontiguousarray(hashes[:, band * width : (band + 1) * width])
         keys = np.unique(part, axis=0, return_inverse=True)[1].ravel()
@@ -219,8 +219,8 @@ def _similar_texts(sketches: Sketches, similarity: float) -> Numbers:
         for step in range(1, _SAME_BAND + 1):
             one, other = order[:-step], order[step:]
             near = keys[one] == keys[other]
-            found.append((one[near], other[near]))
-    pairs = _distinct(found, len(hashes))
+            candidates.append((one[near], other[near]))
+    pairs = _distinct(candidates, len(hashes))
     close = [(hashes[part[:, 0]] == hashes[part[:, 1]]).mean(axis=1) >= similarity
              for part in _pieces(pairs)]  # fmt: skip
     return pairs[np.concatenate(close)] if close else pairs
@@ -233,8 +233,8 @@ def _correlation(shades: Sketches, pairs: Numbers) -> npt.NDArray[np.float64]:
     n = shades.shape[1]
     both = n * (one * other).sum(axis=1) - one.sum(axis=1) * other.sum(axis=1)
     spreads = [n * (x * x).sum(axis=1) - x.sum(axis=1) ** 2 for x in (one, other)]
-    found: npt.NDArray[np.float64] = both / np.sqrt(spreads[0] * spreads[1])
-    return found
+    correlation: npt.NDArray[np.float64] = both / np.sqrt(spreads[0] * spreads[1])
+    return correlation
 
 
 def _distinct(pairs: list[tuple[Numbers, Numbers]], count: int) -> Numbers:

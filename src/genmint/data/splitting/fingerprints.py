@@ -38,14 +38,14 @@ def of_text(pieces: Iterable[npt.NDArray[np.uint32]]) -> Fingerprints:
     Args:
         pieces: code points of the text, in order. An incomplete window at the end is left out.
     """
-    found = [np.zeros(0, dtype=np.uint64)]
+    prints = [np.zeros(0, dtype=np.uint64)]
     rest = np.zeros(0, dtype=np.uint32)
     for piece in pieces:
         codes = np.concatenate([rest, piece])
         whole = len(codes) // WINDOW * WINDOW
         rest = codes[whole:]
-        found.append(_hashed(codes[:whole].reshape(-1, WINDOW).T))
-    return np.concatenate(found)
+        prints.append(_hashed(codes[:whole].reshape(-1, WINDOW).T))
+    return np.concatenate(prints)
 
 
 def copied(codes: npt.NDArray[np.uint32], known: Fingerprints) -> Mask:
@@ -58,7 +58,7 @@ def copied(codes: npt.NDArray[np.uint32], known: Fingerprints) -> Mask:
         codes: code points, N of them.
         known: fingerprints of the known text, sorted.
     """
-    starts = [at + np.flatnonzero(found) for at, found in _windows(codes, known)]
+    starts = [at + np.flatnonzero(hits) for at, hits in _windows(codes, known)]
     places = np.concatenate([*starts, np.zeros(0, dtype=np.int64)])
     result = np.zeros(len(codes), dtype=bool)
     runs = np.isin(places, places - WINDOW * (_WINDOWS_IN_A_ROW - 1))
@@ -81,8 +81,8 @@ def contains(known: Fingerprints, wanted: Fingerprints) -> Mask:
     if len(known) == 0:
         return np.zeros(len(wanted), dtype=bool)
     places = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    found: Mask = known[places] == wanted
-    return found
+    hits: Mask = known[places] == wanted
+    return hits
 
 
 def _hashed(windows: npt.NDArray[np.uint32]) -> Fingerprints:

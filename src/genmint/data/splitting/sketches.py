@@ -72,7 +72,7 @@ def clip_sketches(clips: npt.NDArray[np.int16], sample_rate: int) -> Sketches | 
     points = 1 << (length - 1).bit_length()
     window = np.hanning(length + 1)[:length]
     bank = _mel_bank(points, sample_rate)
-    found = []
+    sketches = []
     for first in range(0, len(clips), _CLIPS):
         part = clips[first : first + _CLIPS].astype(np.float64)
         frames = np.stack([part[:, start : start + length] for start in starts], axis=1)
@@ -80,8 +80,8 @@ def clip_sketches(clips: npt.NDArray[np.int16], sample_rate: int) -> Sketches | 
         loudest = power.max(axis=(1, 2), keepdims=True)
         level = 10 * np.log10(np.maximum(power, 1e-9) / np.maximum(loudest, 1e-9))
         scaled = np.rint(255 * np.clip(1 + level / _DYNAMIC_RANGE, 0, 1))
-        found.append(scaled.astype(np.uint8).reshape(len(part), -1))
-    return np.concatenate(found) if found else np.zeros((0, _FRAMES * _BANDS), np.uint8)
+        sketches.append(scaled.astype(np.uint8).reshape(len(part), -1))
+    return np.concatenate(sketches) if sketches else np.zeros((0, _FRAMES * _BANDS), np.uint8)
 
 
 class TextSketch:
@@ -149,8 +149,8 @@ def _averages(planes: npt.NDArray[np.float64], cells: int, scale: int) -> Sketch
     height, width = planes.shape[1:]
     down, across = _overlaps(height, cells), _overlaps(width, cells)
     means = np.rint(down @ planes @ across.T / (height * width * scale))
-    found: Sketches = means.clip(0, 255).astype(np.uint8).reshape(len(planes), -1)
-    return found
+    averages: Sketches = means.clip(0, 255).astype(np.uint8).reshape(len(planes), -1)
+    return averages
 
 
 @functools.cache
@@ -159,8 +159,8 @@ def _overlaps(pixels: int, cells: int) -> npt.NDArray[np.float64]:
     first = np.arange(pixels) * cells
     start = (np.arange(cells) * pixels)[:, np.newaxis]
     shared = np.minimum(first + cells, start + pixels) - np.maximum(first, start)
-    found: npt.NDArray[np.float64] = np.maximum(shared, 0).astype(np.float64)
-    return found
+    overlaps: npt.NDArray[np.float64] = np.maximum(shared, 0).astype(np.float64)
+    return overlaps
 
 
 @functools.cache

@@ -30,15 +30,17 @@ def by_hash(hashes: Iterable[str], shares: Shares) -> list[Split]:
         hashes: sha256 of each item, hex.
         shares: fractions of the splits.
     """
-    return [drawn(value, shares) for value in hashes]
+    return [split_of_hash(value, shares) for value in hashes]
 
 
 def by_position(items: int, shares: Shares) -> list[Split]:
-    """Split by order, with the latest items as test; see `cut`."""
-    return [split for split, start, stop in cut(items, shares) for _ in range(start, stop)]
+    """Split by order, with the latest items as test; see `cut_by_position`."""
+    return [
+        split for split, start, stop in cut_by_position(items, shares) for _ in range(start, stop)
+    ]
 
 
-def cut(length: int, shares: Shares, unit: int = 1) -> list[tuple[Split, int, int]]:
+def cut_by_position(length: int, shares: Shares, unit: int = 1) -> list[tuple[Split, int, int]]:
     """Cut a sequence by position, so that training data are never held out later.
 
     The end is the test split, so testing continues the training data as in later use. The part
@@ -121,7 +123,7 @@ def official(splits: Sequence[str | None], hashes: Iterable[str], shares: Shares
         confirmation=0.0 if "confirmation" in splits else shares.confirmation,
     )
     return [
-        drawn(value, lacking) if split == "train" else _known(split)
+        split_of_hash(value, lacking) if split == "train" else _known(split)
         for split, value in zip(splits, hashes, strict=True)
     ]
 
@@ -167,22 +169,22 @@ def by_group(groups: Sequence[str | None], shares: Shares) -> list[Split]:
     counts: dict[Split, int] = {
         "test": test, "validation": validation, "train": train, "confirmation": confirmation,
     }  # fmt: skip
-    found = [split for split, count in counts.items() for _ in range(count)]
-    assigned = dict(zip(ordered, found, strict=True))
+    pool = [split for split, count in counts.items() for _ in range(count)]
+    assigned = dict(zip(ordered, pool, strict=True))
     return [assigned[group] for group in groups]
 
 
-def least_held_out(found: Sequence[Split], groups: Sequence[int]) -> list[Split]:
+def least_held_out(splits: Sequence[Split], groups: Sequence[int]) -> list[Split]:
     """Give each group the least held-out split of its members.
 
     A group in the training split stays there when others join it.
 
     Args:
-        found: split of each member.
+        splits: split of each member.
         groups: group of each member.
     """
     kept: dict[int, Split] = {}
-    for split, group in zip(found, groups, strict=True):
+    for split, group in zip(splits, groups, strict=True):
         kept[group] = min(kept.get(group, split), split, key=LEAST_HELD_OUT.index)
     return [kept[group] for group in groups]
 
@@ -204,7 +206,7 @@ def refuse_empty(counts: Mapping[Split, int], rule: str, *, confirmation: bool) 
             raise DataError(f"{rule} would leave the split {split} empty ({shown})")
 
 
-def drawn(sha256: str, shares: Shares) -> Split:
+def split_of_hash(sha256: str, shares: Shares) -> Split:
     """Return the split for a hash, hex."""
     return _drawn_at(_place(sha256), shares)
 
@@ -256,9 +258,10 @@ def refuse_too_short(counts: Mapping[Split, int], length: int) -> None:
         DataError: a split is too short; the message gives its length and a sample length that fits.
     """
     for split, times in _LENGTHS.items():
-        found = counts.get(split, 0)
-        if found < times * length:
+        available = counts.get(split, 0)
+        if available < times * length:
             raise DataError(
-                f"the split {split} would have {found} characters, and samples of {length} need "
-                f"{times * length} (protocol.sample_length: {max(1, found // times)} would do)"
+                f"the split {split} would have {available} characters, and samples of {length} "
+                f"need {times * length} (protocol.sample_length: "
+                f"{max(1, available // times)} would do)"
             )

@@ -6,9 +6,9 @@ from typing import Literal, Self
 
 from pydantic import model_validator
 
-from genmint.config.base import Frozen, PositiveInt
+from genmint.config.base import Frozen, Kind, PositiveInt
 from genmint.config.datasets import Spectrogram
-from genmint.config.models.base import Kind, View
+from genmint.config.models.base import View
 
 # What the likelihood of a pixel is of: whether it is on or off, or its value of 8 bits.
 Observation = Literal["binary", "8bit"]

@@ -68,7 +68,9 @@ def _encoded(prepared: Prepared, split: Split, vocabulary: Sequence[str]) -> npt
     return np.where(prepared.array(split) == _START, _START, tokens).astype(np.int64)
 
 
-def between(names: Sequence[str] | None, others: Sequence[str] | None) -> npt.NDArray[np.int64]:
+def positions_in(
+    names: Sequence[str] | None, others: Sequence[str] | None
+) -> npt.NDArray[np.int64]:
     """Return the index of each of `names` in `others`, −1 if it is missing; int64 N."""
     numbers = {name: number for number, name in enumerate(others or ())}
     return np.array([numbers.get(name, -1) for name in names or ()], dtype=np.int64)
@@ -103,8 +105,8 @@ def labels_for(
     """
     if not config.conditional:
         return None
-    found = None if prepared.meta.kind == "text" else prepared.labels(split)
-    if found is None:
+    labels = None if prepared.meta.kind == "text" else prepared.labels(split)
+    if labels is None:
         raise DataError(
             f"conditional: {prepared.path} holds no labels of items. Say where they come from in "
             f"datasets.{prepared.path.name}.labels and run `dvc repro prepare@"
@@ -116,13 +118,13 @@ def labels_for(
             "condition on; set conditional to false."
         )
     if known is not None and tuple(known) != prepared.meta.labels:
-        found = between(prepared.meta.labels, known)[found]
-        if (found < 0).any():
+        labels = positions_in(prepared.meta.labels, known)[labels]
+        if (labels < 0).any():
             raise MismatchError(
-                f"{(found < 0).sum()} items of {prepared.path} have classes that the model was "
+                f"{(labels < 0).sum()} items of {prepared.path} have classes that the model was "
                 "not trained on"
             )
-    return torch.from_numpy(np.array(found))
+    return torch.from_numpy(np.array(labels))
 
 
 def to_symbols(text: str, spec: DataSpec) -> Tensor:

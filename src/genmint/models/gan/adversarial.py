@@ -108,12 +108,12 @@ def penalise(
         Two scalars. The second, ‖∇D‖ in scores per unit of distance, has no graph.
     """
     if penalty.name == "wgan-gp":
-        found = slopes(judge, torch.lerp(real, fake, noise.uniform(len(real), 1, 1, 1)))
-        value = penalty.weight * (found - 1).square().mean()
+        gradients = slopes(judge, torch.lerp(real, fake, noise.uniform(len(real), 1, 1, 1)))
+        value = penalty.weight * (gradients - 1).square().mean()
     else:
-        found = slopes(judge, real)
-        value = penalty.weight / 2 * found.square().mean()
-    return value * penalty.every, found.detach().mean()
+        gradients = slopes(judge, real)
+        value = penalty.weight / 2 * gradients.square().mean()
+    return value * penalty.every, gradients.detach().mean()
 
 
 def slopes(judge: Callable[[Tensor], Tensor], grid: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from genmint.models.gan.projection import Projection
 from genmint.models.shared.abilities import Decoder
 from genmint.models.shared.blocks import in_labelled_blocks, prior, to_bytes
 from genmint.models.shared.conditioning import classes_of, with_label
-from genmint.models.shared.family import Loss, Turn, evaluating
+from genmint.models.shared.family import Loss, OptimizerPhase, evaluating
 from genmint.models.shared.networks import Norm, decoder, encoder, spectral
 from genmint.models.shared.noise import Noise
 
@@ -101,10 +101,10 @@ class GAN(Decoder):
         penalty = self.config.penalty
         self._penalised = penalty.name != "none" and step % penalty.every == 0
 
-    def turns(self) -> tuple[Turn, ...]:
+    def phases(self) -> tuple[OptimizerPhase, ...]:
         """Optimizer phases: the discriminator's, each on new data, then the generator's."""
-        return (Turn("discriminator"),) * self.config.discriminator_steps + (
-            Turn("generator", data=False),
+        return (OptimizerPhase("discriminator"),) * self.config.discriminator_steps + (
+            OptimizerPhase("generator", data=False),
         )
 
     def loss(
@@ -116,10 +116,10 @@ class GAN(Decoder):
             ConfigError: the batch of this process is not a multiple of the items judged together.
         """
         if group == "discriminator":
-            return self._discriminator_turn(batch, noise, labels)
+            return self._discriminator_phase(batch, noise, labels)
         fake = self._drawn
         if fake is None:
-            fake = self._generate(self._begun(noise, len(batch), labels))
+            fake = self._generate(self._generator_input(noise, len(batch), labels))
         self._drawn = None
         # The generator's step needs no gradient of the discriminator's weights.
         self.discriminator.requires_grad_(False)
@@ -139,8 +139,8 @@ class GAN(Decoder):
         samples. Discriminator accuracy and margin are among the scalars of the losses.
         """
         real = data[:_COVERED].to(self.device)
-        asked = None if labels is None else labels[:_COVERED]
-        fake = self.sample(len(real), seed=seed, labels=asked)
+        sample_labels = None if labels is None else labels[:_COVERED]
+        fake = self.sample(len(real), seed=seed, labels=sample_labels)
         return {"coverage": coverage(real, fake.to(self.device))}
 
     def validation(
@@ -155,22 +155,24 @@ class GAN(Decoder):
         """
         real = data[:_MAX_ITEMS].cpu()
         times = math.ceil(_MIN_SAMPLES / len(real))
-        asked = None if labels is None else labels[:_MAX_ITEMS].cpu().repeat(times)
-        fake = self.sample(len(real) * times, seed=seed, batch_size=batch_size, labels=asked)
-        if asked is None:
+        sample_labels = None if labels is None else labels[:_MAX_ITEMS].cpu().repeat(times)
+        fake = self.sample(
+            len(real) * times, seed=seed, batch_size=batch_size, labels=sample_labels
+        )
+        if sample_labels is None:
             return {"loss": float(sliced_wasserstein(real, fake, seed=seed))}
-        of_real = asked[: len(real)]
+        of_real = sample_labels[: len(real)]
         distances = [
             (of_real == one).sum()
-            * sliced_wasserstein(real[of_real == one], fake[asked == one], seed=seed)
+            * sliced_wasserstein(real[of_real == one], fake[sample_labels == one], seed=seed)
             for one in of_real.unique()
         ]
         return {"loss": float(torch.stack(distances).sum() / len(real))}
 
-    def _discriminator_turn(self, batch: Tensor, noise: Noise, labels: Tensor | None) -> Loss:
+    def _discriminator_phase(self, batch: Tensor, noise: Noise, labels: Tensor | None) -> Loss:
         real = batch.to(torch.float32) / 127.5 - 1
         with torch.set_grad_enabled(self._share):
-            fake = self._generate(self._begun(noise, len(batch), labels))
+            fake = self._generate(self._generator_input(noise, len(batch), labels))
         self._drawn = fake if self._share else None
         real, fake = self._shown(real, noise), self._shown(fake.detach(), noise)
         on_real = self._judge(real, labels)
@@ -213,7 +215,7 @@ class GAN(Decoder):
         grid: Tensor = self.generator(z).float()
         return grid.tanh()
 
-    def _begun(self, noise: Noise, rows: int, labels: Tensor | None) -> Tensor:
+    def _generator_input(self, noise: Noise, rows: int, labels: Tensor | None) -> Tensor:
         """Input of the generator in training."""
         return with_label(noise.normal(rows, self.config.latent), labels, self.classes)
 
@@ -221,9 +223,9 @@ class GAN(Decoder):
         return self._scores(grid, labels).float()
 
     def _scores(self, grid: Tensor, labels: Tensor | None) -> Tensor:
-        found: Tensor
-        found = self.discriminator(grid) if labels is None else self.discriminator(grid, labels)
-        return found
+        scores: Tensor
+        scores = self.discriminator(grid) if labels is None else self.discriminator(grid, labels)
+        return scores
 
     def sample(
         self,
@@ -243,8 +245,8 @@ class GAN(Decoder):
         parts = []
         with evaluating(self):
             for rows, block, of in in_labelled_blocks(z, labels, self.device, self.pass_rows):
-                begun = with_label(block, of, self.classes)
-                unit = self.generator(begun).float().tanh() * 0.5 + 0.5
+                latents = with_label(block, of, self.classes)
+                unit = self.generator(latents).float().tanh() * 0.5 + 0.5
                 parts.append(to_bytes(unit[: rows.stop - rows.start]).cpu())
         return torch.cat(parts)
 

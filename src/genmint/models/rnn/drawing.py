@@ -31,30 +31,30 @@ class Limits(TypedDict, total=False):
     top_p: float | None
 
 
-def asked(spec: DataSpec, n: int, said: Mapping[str, Any]) -> dict[str, Any]:
+def sampling_arguments(spec: DataSpec, n: int, options: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of `RNN.sample` from the sampling options of a user.
 
     Args:
         spec: of the model.
         n: number of samples.
-        said: a subset of `genmint.models.shared.family.SAID`: the prompt, and values that override
-            the model entry's `sampling`.
+        options: a subset of `genmint.models.shared.family.SAMPLING_OPTIONS`: the prompt, and
+            values that override the model entry's `sampling`.
 
     Raises:
         ConfigError: an option is not supported by this model, or out of range.
     """
-    limits = {key: value for key, value in said.items() if key != "prompt"}
+    limits = {key: value for key, value in options.items() if key != "prompt"}
     try:
         valid = SamplingConfig.model_validate(limits)
     except ValidationError as error:
         key, problem = first_problem(error)
-        raise ConfigError(f"{key} {shortened(said[key])}: {problem.lower()}") from None
+        raise ConfigError(f"{key} {shortened(options[key])}: {problem.lower()}") from None
     named: dict[str, Any] = {key: getattr(valid, key) for key in limits}
-    if "prompt" in said:
+    if "prompt" in options:
         if spec.kind != "text":
             raise ConfigError(f"prompt: {spec.dataset} is {spec.kind}; only texts have one")
         try:
-            symbols = tensors.to_symbols(said["prompt"], spec)
+            symbols = tensors.to_symbols(options["prompt"], spec)
         except ConfigError as error:
             raise ConfigError(f"prompt: {error}") from None
         named["prompt"] = symbols.expand(n, -1)

@@ -17,11 +17,11 @@ from genmint.config import Optimiser, RNNConfig, SamplingConfig
 from genmint.data.views.spec import DataSpec, Observation
 from genmint.models.rnn import drawing, recurrent, states, weight_noise
 from genmint.models.rnn.network import RecurrentNetwork
-from genmint.models.rnn.states import Part, State
+from genmint.models.rnn.states import BatchPart, RecurrentState
 from genmint.models.rnn.weight_noise import Posterior
 from genmint.models.shared.abilities import Reader
 from genmint.models.shared.blocks import ROWS, in_labelled_blocks, seeded
-from genmint.models.shared.family import Likelihoods, Loss, Turn, evaluating, in_mode
+from genmint.models.shared.family import Likelihoods, Loss, OptimizerPhase, evaluating, in_mode
 from genmint.models.shared.noise import Noise
 
 _DRAWS = 5
@@ -56,16 +56,16 @@ class RNN(RecurrentNetwork, Reader):
             if config.weight_noise
             else None
         )
-        self._carried: State | None = None
+        self._carried: RecurrentState | None = None
         self._seen = 1
 
     def optimisers(self) -> dict[str, tuple[Optimiser, list[nn.Parameter]]]:
         """One group, `rnn`."""
         return {"rnn": (self.config.optimiser, list(self.parameters()))}
 
-    def turns(self) -> tuple[Turn, ...]:
+    def phases(self) -> tuple[OptimizerPhase, ...]:
         """One optimizer phase per step."""
-        return (Turn("rnn"),)
+        return (OptimizerPhase("rnn"),)
 
     def learns_from(self, train: Tensor, labels: Tensor | None = None) -> None:
         """Store the number of training symbols, the divisor of `complexity`, and the labels."""
@@ -84,14 +84,16 @@ class RNN(RecurrentNetwork, Reader):
         rows, length = len(batch), batch.shape[1] - 1
         symbols = rows * length
 
-        def nats(part: Part) -> tuple[Tensor, State]:
+        def nats(part: BatchPart) -> tuple[Tensor, RecurrentState]:
             logits, after = self._logits(part._replace(symbols=part.symbols[:, :-1]))
             targets = part.symbols[:, 1:].flatten()
             loss = functional.cross_entropy(logits.flatten(0, 1), targets, reduction="sum")
             return loss / symbols, states.detached(after)
 
-        whole = Part(batch, state, self._masks(noise, rows, length), labels)
-        parts = states.cut(whole, recurrent.parts_of(rows, length, batch.device), len(self.layers))
+        whole = BatchPart(batch, state, self._masks(noise, rows, length), labels)
+        parts = states.split_rows(
+            whole, recurrent.parts_of(rows, length, batch.device), len(self.layers)
+        )
         with weight_noise.in_place_of(self, self._drawn_weights(noise)):
             loss, after = recurrent.summed(nats, parts, list(self._means().values()))
         self._carried = states.joined(after, len(self.layers))
@@ -101,11 +103,11 @@ class RNN(RecurrentNetwork, Reader):
             loss, scalars["complexity"] = loss + complexity, complexity.detach()
         return Loss(loss, scalars)
 
-    def carried(self) -> State | None:
+    def carried(self) -> RecurrentState | None:
         """State after the last batch."""
         return self._carried
 
-    def carry(self, carried: State | None) -> None:
+    def carry(self, carried: RecurrentState | None) -> None:
         """Set the state that the next batch continues from."""
         self._carried = carried
 
@@ -196,9 +198,9 @@ class RNN(RecurrentNetwork, Reader):
         """Generate `length` symbols after each prompt, int64 N×P; int64 N×`length`."""
         return self.sample(len(prompt), seed=seed, length=length, prompt=prompt)
 
-    def asked(self, n: int, said: Mapping[str, Any]) -> dict[str, Any]:
-        """A prompt, and overrides of the model entry's `sampling`, see `drawing.asked`."""
-        return drawing.asked(self.spec, n, said)
+    def sampling_arguments(self, n: int, options: Mapping[str, Any]) -> dict[str, Any]:
+        """A prompt, and overrides of the model entry's `sampling`, see `drawing`."""
+        return drawing.sampling_arguments(self.spec, n, options)
 
     def sample(
         self,
@@ -234,24 +236,24 @@ class RNN(RecurrentNetwork, Reader):
         with evaluating(self):
             for first in range(0, n, ROWS):
                 noise = torch.rand(rows, length, generator=noise_of, dtype=torch.float64)
-                begun = torch.full((rows, 1), self.start)
+                prefix = torch.full((rows, 1), self.start)
                 # The last block is padded, so that every pass has the same shape.
                 which = torch.arange(first, first + rows).clamp_(max=n - 1)
                 if prompt is not None:
-                    begun = torch.cat([begun, prompt.cpu()[which]], dim=1)
+                    prefix = torch.cat([prefix, prompt.cpu()[which]], dim=1)
                 of = None if labels is None else labels.cpu()[which].to(self.device)
-                begun, noise = begun.to(self.device), noise.to(self.device)
-                parts.append(self._draw(noise, settings, begun, of).cpu())
+                prefix, noise = prefix.to(self.device), noise.to(self.device)
+                parts.append(self._draw(noise, settings, prefix, of).cpu())
         return torch.cat(parts)[:n]
 
     def _draw(
-        self, noise: Tensor, settings: SamplingConfig, begun: Tensor, labels: Tensor | None
+        self, noise: Tensor, settings: SamplingConfig, prefix: Tensor, labels: Tensor | None
     ) -> Tensor:
-        """Symbols N×T that follow `begun` (N×P), for uniform noise N×T."""
+        """Symbols N×T that follow `prefix` (N×P), for uniform noise N×T."""
         rows, length = noise.shape
         drawn = torch.empty(rows, length, dtype=torch.int64, device=noise.device)
-        state: State | None = None
-        given, symbol = begun[:, :-1], begun[:, -1:]
+        state: RecurrentState | None = None
+        given, symbol = prefix[:, :-1], prefix[:, -1:]
         for first in range(0, given.shape[1], _PASS):
             _, state = self(given[:, first : first + _PASS], state, labels)
         for t in range(length):
@@ -283,7 +285,7 @@ class RNN(RecurrentNetwork, Reader):
     ) -> Iterator[tuple[slice, Tensor]]:
         """Nats of every symbol of N×(T+1) except the first, in blocks of rows; float64 rows×T."""
         for rows, block, of in in_labelled_blocks(sequences, labels, self.device):
-            state: State | None = None
+            state: RecurrentState | None = None
             parts = []
             for start in range(0, block.shape[1] - 1, _PASS):
                 piece = block[:, start : start + _PASS + 1]

@@ -23,7 +23,7 @@ from genmint.data.views.spec import DataSpec
 from genmint.models.rnn import recurrent, states
 from genmint.models.rnn.attention import PastAttention
 from genmint.models.rnn.levels import smooth_levels
-from genmint.models.rnn.states import Part, State
+from genmint.models.rnn.states import BatchPart, RecurrentState
 from genmint.models.shared.conditioning import classes_of
 from genmint.models.shared.noise import Noise
 
@@ -112,8 +112,8 @@ class RecurrentNetwork(nn.Module):
         self._start_weights()
 
     def forward(
-        self, inputs: Tensor, state: State | None, labels: Tensor | None = None
-    ) -> tuple[Tensor, State]:
+        self, inputs: Tensor, state: RecurrentState | None, labels: Tensor | None = None
+    ) -> tuple[Tensor, RecurrentState]:
         """Logits of the next symbol after each of `inputs`.
 
         Args:
@@ -126,12 +126,12 @@ class RecurrentNetwork(nn.Module):
         Returns:
             float32 N×T×symbols and the state after the last symbol. Dropout is not applied.
         """
-        whole = Part(inputs, state, {}, labels)
+        whole = BatchPart(inputs, state, {}, labels)
         count = recurrent.parts_of(len(inputs), inputs.shape[1], inputs.device)
         if count == 1 or torch.is_grad_enabled():
             return self._logits(whole)
         depth = len(self.layers)
-        found = recurrent.at_once(self._logits, states.cut(whole, count, depth))
+        found = recurrent.at_once(self._logits, states.split_rows(whole, count, depth))
         return torch.cat([one for one, _ in found]), states.joined([one for _, one in found], depth)
 
     def _start_weights(self) -> None:
@@ -176,7 +176,7 @@ class RecurrentNetwork(nn.Module):
             self.output.weight.copy_(smooth_levels(self.symbols, _OUTPUT_FEATURES) @ mix * spread)
 
     def _masks(self, noise: Noise, rows: int, length: int) -> dict[int, Tensor]:
-        """Dropout masks by layer, see `states.Part`; empty without dropout.
+        """Dropout masks by layer, see `states.BatchPart`; empty without dropout.
 
         Each value between layers is dropped independently (Zaremba et al. 2014). With
         `variational_dropout` a mask is shared by all symbols of the batch, and is also applied at
@@ -212,8 +212,8 @@ class RecurrentNetwork(nn.Module):
         return self.output(hidden)  # type: ignore[no-any-return]
 
     def _unroll(
-        self, x: Tensor, state: State | None, masks: Mapping[int, Tensor]
-    ) -> tuple[Tensor, State]:
+        self, x: Tensor, state: RecurrentState | None, masks: Mapping[int, Tensor]
+    ) -> tuple[Tensor, RecurrentState]:
         """Input of `output`, N×T×hidden, for embedded symbols N×T×embedding; and the state after.
 
         With `residual` a layer adds its output to its input (Kim et al. 2017, section 2.1.2). With
@@ -222,7 +222,7 @@ class RecurrentNetwork(nn.Module):
         """
         depth = len(self.layers)
         before: Sequence[Any] = [None] * (depth + 2) if state is None else state
-        after: State = []
+        after: RecurrentState = []
         if self.window is not None:
             past = before[depth]
             if past is None:
@@ -233,8 +233,8 @@ class RecurrentNetwork(nn.Module):
             read = self.norms[i - 1](x) if i > 0 and self.config.layer_norm else x
             if i in masks:
                 read = read * masks[i]
-            found, layer_state = layer(read, before[i])
-            x = x + found if i > 0 and self.config.residual else found
+            outputs, layer_state = layer(read, before[i])
+            x = x + outputs if i > 0 and self.config.residual else outputs
             after.append(layer_state)
         if self.window is not None:
             after.append(seen[:, 1 - self.config.context :])
@@ -245,7 +245,7 @@ class RecurrentNetwork(nn.Module):
             after.append(states_seen)
         return x * masks[depth] if depth in masks else x, after
 
-    def _logits(self, part: Part) -> tuple[Tensor, State]:
+    def _logits(self, part: BatchPart) -> tuple[Tensor, RecurrentState]:
         x = self._embedded(part.symbols, part.labels)
         hidden, after = self._unroll(x, part.state, part.masks)
         return self._read_out(hidden.contiguous()).float(), after

@@ -86,10 +86,10 @@ class _Summed(torch.autograd.Function):
                 loss, rest = work(part)
             return loss, rest
 
-        found = at_once(run, parts)
-        ctx.losses = [loss for loss, _ in found]
+        results = at_once(run, parts)
+        ctx.losses = [loss for loss, _ in results]
         ctx.weights = weights
-        rests.extend(rest for _, rest in found)
+        rests.extend(rest for _, rest in results)
         return torch.stack([loss.detach() for loss in ctx.losses]).sum()
 
     @staticmethod
@@ -98,9 +98,9 @@ class _Summed(torch.autograd.Function):
             of_weights: tuple[Tensor, ...] = torch.autograd.grad(loss, ctx.weights, gradients[0])
             return of_weights
 
-        found = at_once(run, ctx.losses)
+        results = at_once(run, ctx.losses)
         ctx.losses = None
-        sums = [sum(column[1:], start=column[0]) for column in zip(*found, strict=True)]
+        sums = [sum(column[1:], start=column[0]) for column in zip(*results, strict=True)]
         return None, None, None, *sums
 
 

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-State = list[Tensor | tuple[Tensor, Tensor]]
+RecurrentState = list[Tensor | tuple[Tensor, Tensor]]
 
 
-class Part(NamedTuple):
+class BatchPart(NamedTuple):
     """Rows of a batch.
 
     Attributes:
@@ -28,16 +28,16 @@ class Part(NamedTuple):
     """
 
     symbols: Tensor
-    state: State | None
+    state: RecurrentState | None
     masks: dict[int, Tensor]
     labels: Tensor | None = None
 
 
-def cut(whole: Part, count: int, layers: int) -> list[Part]:
+def split_rows(whole: BatchPart, count: int, layers: int) -> list[BatchPart]:
     """Split a batch into `count` parts with about the same number of rows, in order."""
     if count == 1:
         return [whole]
-    states: list[State | None] = [None] * count
+    states: list[RecurrentState | None] = [None] * count
     if whole.state is not None:
         cuts = [
             list(zip(*(_rows(t, count, 1) for t in part), strict=True))
@@ -50,12 +50,14 @@ def cut(whole: Part, count: int, layers: int) -> list[Part]:
     masks = {place: mask.tensor_split(count) for place, mask in whole.masks.items()}
     labels = [None] * count if whole.labels is None else whole.labels.tensor_split(count)
     return [
-        Part(symbols[i], states[i], {place: found[i] for place, found in masks.items()}, labels[i])
+        BatchPart(
+            symbols[i], states[i], {place: parts[i] for place, parts in masks.items()}, labels[i]
+        )
         for i in range(count)
     ]
 
 
-def joined(states: Sequence[State], layers: int) -> State:
+def joined(states: Sequence[RecurrentState], layers: int) -> RecurrentState:
     """Concatenate the states of the parts to the state of the batch."""
     if len(states) == 1:
         return states[0]
@@ -64,12 +66,12 @@ def joined(states: Sequence[State], layers: int) -> State:
         dim = int(i < layers)
         pairs = isinstance(parts[0], tuple)
         columns = zip(*parts, strict=True) if pairs else [parts]
-        found = [torch.cat(list(column), dim) for column in columns]
-        whole.append(tuple(found) if pairs else found[0])
+        tensors = [torch.cat(list(column), dim) for column in columns]
+        whole.append(tuple(tensors) if pairs else tensors[0])
     return whole
 
 
-def detached(state: State) -> State:
+def detached(state: RecurrentState) -> RecurrentState:
     """The same state, detached from the graph."""
     return [
         (part[0].detach(), part[1].detach()) if isinstance(part, tuple) else part.detach()

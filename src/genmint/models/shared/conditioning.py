@@ -71,7 +71,7 @@ def classes_of(config: ModelConfig, spec: DataSpec) -> Classes | None:
     return Classes(spec.labels)
 
 
-def asked_for(classes: Classes | None, name: str | None, n: int) -> Tensor | None:
+def labels_of_class(classes: Classes | None, name: str | None, n: int) -> Tensor | None:
     """Labels of n samples of one class, int64 n; None if `name` is None.
 
     Raises:

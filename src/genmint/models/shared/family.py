@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from genmint.models.shared.abilities import Decoder, Encoder, Reader
 
 # Sampling options of a user besides number, seed, length and label.
-SAID = ("prompt", "temperature", "top_k", "top_p")
+SAMPLING_OPTIONS = ("prompt", "temperature", "top_k", "top_p")
 
 
 @dataclass(frozen=True)
-class Turn:
+class OptimizerPhase:
     """One optimizer phase: a gradient step of one parameter group within a training step.
 
     Attributes:
@@ -115,7 +115,7 @@ class Trainable(nn.Module, abc.ABC):
         """
 
     @abc.abstractmethod
-    def turns(self) -> tuple[Turn, ...]:
+    def phases(self) -> tuple[OptimizerPhase, ...]:
         """Optimizer phases of one training step, in order; every group has at least one."""
 
     @abc.abstractmethod
@@ -204,18 +204,18 @@ class Family(Trainable):
             has no fixed length), on the CPU.
         """
 
-    def asked(self, n: int, said: Mapping[str, Any]) -> dict[str, Any]:
+    def sampling_arguments(self, n: int, options: Mapping[str, Any]) -> dict[str, Any]:
         """Additional arguments of `sample`, from the sampling options of a user.
 
         Args:
             n: number of samples.
-            said: options, a subset of SAID.
+            options: a subset of SAMPLING_OPTIONS.
 
         Raises:
             ConfigError: an option is not supported by this model, or out of range.
         """
-        if said:
-            key = next(iter(said))
+        if options:
+            key = next(iter(options))
             raise ConfigError(f"{key}: only an RNN draws symbol by symbol; leave it out")
         return {}
 

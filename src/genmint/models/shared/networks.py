@@ -288,7 +288,7 @@ def decoder(
 
 def attentions(module: nn.Module) -> Iterable[SelfAttention]:
     """All self-attention layers of a network, outermost first."""
-    return (found for found in module.modules() if isinstance(found, SelfAttention))
+    return (layer for layer in module.modules() if isinstance(layer, SelfAttention))
 
 
 def halvings(side: tuple[int, int], times: int) -> list[tuple[int, int]]:

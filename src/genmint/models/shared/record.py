@@ -66,9 +66,9 @@ def load_record(folder: Path) -> ModelRecord:
     name = folder.name
     raw = read_json(path, f"Run `dvc repro train@{name}` to make it.")
     if not isinstance(raw, dict) or raw.get("format") != 1:
-        found = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
+        version = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
         raise GenmintError(
-            f"{path}: format {found!r}, where this version reads 1. "
+            f"{path}: format {version!r}, where this version reads 1. "
             f"Run `dvc repro -f train@{name}`, or use the version of genmint that wrote it."
         )
     way_out = f"Restore it with `dvc checkout`, or run `dvc repro -f train@{name}`."

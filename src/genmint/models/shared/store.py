@@ -83,15 +83,17 @@ def _state(model: Family) -> dict[str, Tensor]:
 
 
 def _check_shapes(
-    path: Path, expected: dict[str, Tensor], found: dict[str, Tensor], way_out: str
+    path: Path, expected: dict[str, Tensor], tensors: dict[str, Tensor], way_out: str
 ) -> None:
-    missing = sorted(set(expected) - set(found))
-    surplus = sorted(set(found) - set(expected))
+    missing = sorted(set(expected) - set(tensors))
+    surplus = sorted(set(tensors) - set(expected))
     if missing or surplus:
-        said = f"lacks {missing[0]}" if missing else f"holds {surplus[0]}, which is not the model's"
-        raise GenmintError(f"{path}: {said}. {way_out}")
+        problem = (
+            f"lacks {missing[0]}" if missing else f"holds {surplus[0]}, which is not the model's"
+        )
+        raise GenmintError(f"{path}: {problem}. {way_out}")
     for name, value in expected.items():
-        other = found[name]
+        other = tensors[name]
         if other.shape != value.shape or other.dtype != value.dtype:
             raise GenmintError(
                 f"{path}: {name} is {_described(other)}, and the model of {CONFIG} needs "

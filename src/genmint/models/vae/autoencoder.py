@@ -15,7 +15,7 @@ from genmint.models.shared.conditioning import classes_of, with_label
 from genmint.models.shared.family import evaluating
 from genmint.models.shared.networks import decoder, encoder
 from genmint.models.vae.labelled import LabelledEncoder
-from genmint.models.vae.latents import Gaussian, Latents, Prior, active, drawn
+from genmint.models.vae.latents import Gaussian, Latents, Prior, active, reparameterised
 from genmint.models.vae.likelihoods import likelihood_of
 
 
@@ -77,7 +77,7 @@ class Autoencoder(Encoder):
         """Posterior means, float32 N×L, of uint8 N×C×H×W; a second level follows the first.
 
         A model of binary pixels gets the grey values, which are its expected pixels; nothing is
-        drawn.
+        reparameterised.
         """
         means = []
         with evaluating(self):
@@ -134,4 +134,4 @@ class Autoencoder(Encoder):
 
     def _first(self, q: Gaussian, noise: Tensor) -> Tensor:
         """A draw of the first level, from the `noise` of all levels."""
-        return drawn(q, noise[..., : self.config.latent])
+        return reparameterised(q, noise[..., : self.config.latent])

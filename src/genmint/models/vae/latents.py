@@ -40,7 +40,7 @@ def log_normal(z: Tensor, of: Gaussian) -> Tensor:
     return -0.5 * (math.log(2 * math.pi) + log_variance + deviation)
 
 
-def drawn(of: Gaussian, noise: Tensor) -> Tensor:
+def reparameterised(of: Gaussian, noise: Tensor) -> Tensor:
     """Reparameterised draw for `noise` from N(0, I); gradients reach mean and log-variance."""
     mean, log_variance = of
     return mean + (0.5 * log_variance).exp() * noise
@@ -105,7 +105,7 @@ class Mixture:
         """Draws for N×(L + 1): noise from N(0, I), and the number of the component."""
         which = draw[:, -1].long()
         mean, log_variance = self.components
-        return drawn((mean[which], log_variance[which]), draw[:, :-1])
+        return reparameterised((mean[which], log_variance[which]), draw[:, :-1])
 
     def log_ratio(self, q: Gaussian, z: Tensor, noise: Tensor) -> Tensor:
         """Log-ratio log p(z) − log q(z) in nats for z = `drawn(q, noise)`, …×L to …."""
@@ -127,7 +127,7 @@ class Mixture:
 Prior = StandardNormal | Mixture
 
 
-class SecondLevel(nn.Module):
+class SecondLevelNetworks(nn.Module):
     """q(z2|z1) and p(z1|z2) of two stochastic layers (Burda et al. 2016, section 5)."""
 
     def __init__(self, config: VAEConfig) -> None:
@@ -161,7 +161,7 @@ class Latents(nn.Module):
         """Create the modules; `shape` is (C, H, W) of the data."""
         super().__init__()
         self.first = config.latent
-        self.second = SecondLevel(config) if config.second_level is not None else None
+        self.second = SecondLevelNetworks(config) if config.second_level is not None else None
         top = config.second_level.latent if config.second_level is not None else 0
         self.width = config.latent + top
         self.pseudo_inputs: nn.Parameter | None = None
@@ -197,7 +197,7 @@ class Latents(nn.Module):
         if self.second is None:
             return prior.kl(q, z)
         q2 = self.second.posterior(z)
-        z2 = drawn(q2, noise[:, self.first :])
+        z2 = reparameterised(q2, noise[:, self.first :])
         return torch.cat([self._kl_below(q, z, z2), prior.kl(q2, z2)], dim=1)
 
     def marginal_kl(self, q: Gaussian, z: Tensor, noise: Tensor, prior: Prior) -> Tensor:
@@ -205,7 +205,7 @@ class Latents(nn.Module):
         if self.second is None:
             return prior.marginal_kl(q, z)
         q2 = self.second.posterior(z)
-        z2 = drawn(q2, noise[:, self.first :])
+        z2 = reparameterised(q2, noise[:, self.first :])
         return torch.cat([self._kl_below(q, z, z2), prior.marginal_kl(q2, z2)], dim=1)
 
     def log_ratio(self, q: Gaussian, z: Tensor, noise: Tensor, prior: Prior) -> Tensor:
@@ -218,7 +218,7 @@ class Latents(nn.Module):
             return prior.log_ratio(q, z, noise)
         flat = z.flatten(0, 1)
         q2, noise2 = self.second.posterior(flat), noise[..., self.first :].flatten(0, 1)
-        z2 = drawn(q2, noise2)
+        z2 = reparameterised(q2, noise2)
         above = prior.log_ratio(q2, z2, noise2) + log_normal(flat, self.second.below(z2)).sum(1)
         return above.view(z.shape[:-1]) - log_normal(z, q).sum(-1)
 
@@ -244,7 +244,7 @@ class Latents(nn.Module):
         if self.second is None:
             return prior.drawn(draws)
         z2 = prior.drawn(draws[:, self.first :])
-        return drawn(self.second.below(z2), draws[:, : self.first])
+        return reparameterised(self.second.below(z2), draws[:, : self.first])
 
     def _kl_below(self, q: Gaussian, z: Tensor, z2: Tensor) -> Tensor:
         assert self.second is not None

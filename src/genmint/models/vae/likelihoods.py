@@ -139,11 +139,11 @@ class DiscretisedLogisticMixture(DiscretisedLogistic):
     def mean(self, parameters: Tensor) -> Tensor:
         """Expected value, with component centres clipped to the range; 0…1, N×C×H×W."""
         logits, centre, _, slopes = self._components(parameters)
-        found = centre[:, :, :1].clamp(-1, 1)
+        channels = centre[:, :, :1].clamp(-1, 1)
         for channel in range(1, self.channels):
-            moved = self._moved(channel, centre, slopes, found).clamp(-1, 1)
-            found = torch.cat([found, moved.unsqueeze(2)], dim=2)
-        return (logits.softmax(1).unsqueeze(2) * found).sum(1) * 0.5 + 0.5
+            moved = self._moved(channel, centre, slopes, channels).clamp(-1, 1)
+            channels = torch.cat([channels, moved.unsqueeze(2)], dim=2)
+        return (logits.softmax(1).unsqueeze(2) * channels).sum(1) * 0.5 + 0.5
 
     def _components(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Logits N×K×H×W; centres, log-scales and linear coefficients N×K×…×H×W."""

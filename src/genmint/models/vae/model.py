@@ -20,7 +20,7 @@ from genmint.config import Optimiser, VAEConfig
 from genmint.data.views.binarise import binarise
 from genmint.data.views.spec import DataSpec
 from genmint.models.shared.blocks import in_labelled_blocks, seeded
-from genmint.models.shared.family import Likelihoods, Loss, Turn, evaluating
+from genmint.models.shared.family import Likelihoods, Loss, OptimizerPhase, evaluating
 from genmint.models.shared.noise import Noise
 from genmint.models.vae.autoencoder import Autoencoder
 from genmint.models.vae.latents import Gaussian, Prior, active, kl_weight, with_free_bits
@@ -52,9 +52,9 @@ class VAE(Autoencoder):
         """Set the KL weight of this step: β times the warm-up weight."""
         self._weight = self.config.beta * kl_weight(self.config.kl_warmup, step)
 
-    def turns(self) -> tuple[Turn, ...]:
+    def phases(self) -> tuple[OptimizerPhase, ...]:
         """One optimizer phase per step."""
-        return (Turn("vae"),)
+        return (OptimizerPhase("vae"),)
 
     def loss(
         self, group: str, batch: Tensor, noise: Noise, *, fresh: bool, labels: Tensor | None = None
@@ -107,9 +107,9 @@ class VAE(Autoencoder):
                 kl = self.latents.marginal_kl(q, self._first(q, noise), noise, prior)
                 means.append(self.latents.means(q)[:count].cpu())
                 totals += kl[:count].double().sum(0).cpu()
-        found = torch.cat(means)
-        signals = {"active_units": float(active(found))}
-        for i, total in enumerate((totals / len(found)).tolist()):
+        mean = torch.cat(means)
+        signals = {"active_units": float(active(mean))}
+        for i, total in enumerate((totals / len(mean)).tolist()):
             signals[f"kl.{i:03d}"] = total
         return signals
 

@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from genmint.config.models.base import GridConfig, Kind, Optimiser
+from genmint.config.base import Kind
+from genmint.config.models.base import GridConfig, Optimiser
 
 
 class ToyConfig(GridConfig):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from genmint.models.shared.blocks import seeded
-from genmint.models.shared.family import Family, Likelihoods, Loss, Turn, evaluating
+from genmint.models.shared.family import Family, Likelihoods, Loss, OptimizerPhase, evaluating
 
 _DRAWS = 90
 # Beyond all levels, yet finite: infinity has no gradient.
@@ -30,8 +30,8 @@ class Toy(Family):
     def optimisers(self):
         return {"toy": (self.config.optimiser, list(self.parameters()))}
 
-    def turns(self):
-        return (Turn("toy"),)
+    def phases(self):
+        return (OptimizerPhase("toy"),)
 
     def log_prob(self, data):
         """Nats of uint8 N×C×H×W, float N."""

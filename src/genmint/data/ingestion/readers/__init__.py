@@ -2,15 +2,15 @@
 
 from genmint.config import AudioDataset, Dataset, ImageDataset, TextDataset
 from genmint.data.ingestion.readers.audio import AudioReader
-from genmint.data.ingestion.readers.base import ItemReader, Reader, Statistics, UnreadableError
+from genmint.data.ingestion.readers.base import FileReader, ItemReader, Statistics, UnreadableError
 from genmint.data.ingestion.readers.image import ImageReader
 from genmint.data.ingestion.readers.text import TextReader, codepoints
 
 __all__ = [
     "AudioReader",
+    "FileReader",
     "ImageReader",
     "ItemReader",
-    "Reader",
     "Statistics",
     "TextReader",
     "UnreadableError",
@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 
-def reader_of(dataset: Dataset) -> Reader:
+def reader_of(dataset: Dataset) -> FileReader:
     """Return the reader that describes the files of a data set."""
     if isinstance(dataset, TextDataset):
         return TextReader(dataset)

@@ -18,7 +18,7 @@ from genmint.config import AudioDataset
 from genmint.data.ingestion.readers import flac, wave
 from genmint.data.ingestion.readers.base import Statistics, UnreadableError, as_float, refuse_empty
 from genmint.data.ingestion.readers.finished import FULL_SCALE, SILENCE, audible, describe_clips
-from genmint.data.ingestion.readers.sound import Recording, Samples
+from genmint.data.ingestion.readers.sound import Recording, RecordingStream
 
 _FULL_SCALE_32 = np.float32(2**31)
 _BLOCK = 1 << 18
@@ -230,7 +230,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Recording]]:
             raise UnreadableError("not a wav or flac file")
     if recording.rate not in _RATES:
         raise UnreadableError(f"a sample rate of {recording.rate} Hz is not to be believed")
-    with contextlib.closing(Samples(path, recording)) as samples:
+    with contextlib.closing(RecordingStream(path, recording)) as samples:
         try:
             stream = soundfile.SoundFile(samples)
         except soundfile.SoundFileError as error:

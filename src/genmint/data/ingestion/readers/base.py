@@ -16,7 +16,7 @@ class UnreadableError(Exception):
     """Reason why one item is unreadable; stored as its `error` in the manifest."""
 
 
-class Reader(Protocol):
+class FileReader(Protocol):
     """Describes files of one kind for the manifest.
 
     Attributes:
@@ -35,7 +35,7 @@ class Reader(Protocol):
         """
 
 
-class ItemReader(Reader, Protocol):
+class ItemReader(FileReader, Protocol):
     """Also loads files as items of the prepared shape; texts are streamed instead."""
 
     @property
@@ -80,10 +80,10 @@ def read_exactly(stream: BinaryIO, count: int, what: str, *, kind: str) -> bytes
     Raises:
         UnreadableError: the file ends before.
     """
-    found = stream.read(count)
-    if len(found) < count:
+    data = stream.read(count)
+    if len(data) < count:
         raise UnreadableError(f"damaged {kind}: cut short within {what}")
-    return found
+    return data
 
 
 def as_float(values: npt.NDArray[Any]) -> list[float]:

@@ -49,21 +49,21 @@ def to_srgb(image: Image.Image, profile: bytes, why_not: str = "") -> tuple[Imag
     """
     if not profile:
         return image, ""
-    found = _read(profile)
-    if found is None:
+    parsed = _read(profile)
+    if parsed is None:
         return image, "unreadable profile: not applied"
     alpha = image.mode in ("LA", "RGBA") or "transparency" in image.info
     if image.mode in ("P", "PA") or (alpha and image.mode not in ("LA", "RGBA")):
         image = image.convert("RGBA" if alpha or image.mode == "PA" else "RGB")
         alpha = image.mode == "RGBA"
     base = image.mode.removesuffix("A") if alpha else image.mode
-    if base != found.mode:
-        why_not = why_not or f"it is for {found.mode or 'other'} images, not for {base}"
+    if base != parsed.mode:
+        why_not = why_not or f"it is for {parsed.mode or 'other'} images, not for {base}"
     if why_not:
-        return image, f"{found.name}: not applied, {why_not}"
-    if found.transform is None:
-        return image, f"{found.name}: is sRGB, unchanged"
-    return _applied(image, found.transform, alpha=alpha), f"{found.name}: converted to sRGB"
+        return image, f"{parsed.name}: not applied, {why_not}"
+    if parsed.transform is None:
+        return image, f"{parsed.name}: is sRGB, unchanged"
+    return _applied(image, parsed.transform, alpha=alpha), f"{parsed.name}: converted to sRGB"
 
 
 def _applied(

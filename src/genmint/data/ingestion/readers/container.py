@@ -88,9 +88,9 @@ def orientation_of(exif: bytes) -> int:
         with warnings.catch_warnings():
             # Pillow warns about damaged EXIF data, for which the result is 1.
             warnings.simplefilter("ignore")
-            found = Image.Exif()
-            found.load(exif if exif.startswith(b"Exif\0\0") else b"Exif\0\0" + exif)
-            value = found.get(_ORIENTATION, 1)
+            tags = Image.Exif()
+            tags.load(exif if exif.startswith(b"Exif\0\0") else b"Exif\0\0" + exif)
+            value = tags.get(_ORIENTATION, 1)
     except (*DAMAGED, AttributeError):
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

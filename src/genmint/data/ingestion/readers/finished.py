@@ -9,11 +9,10 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
+from genmint.common.array_types import Clips
 from genmint.common.files import sha256_bytes
 from genmint.data.ingestion.readers.base import Statistics, as_float
 from genmint.data.splitting.sketches import clip_sketches, image_sketches
-
-Clips = npt.NDArray[np.int16]
 
 FULL_SCALE = 32768.0
 SILENCE = 1e-3  # −60 dB of full scale
@@ -59,8 +58,12 @@ def describe_clips(clips: Iterable[Clips], total: int, sample_rate: int) -> Stat
         loud = np.abs(piece.astype(np.float32)) / FULL_SCALE
         quietest = min(quietest, float(loud.max(axis=1).min()))
         silent += float((loud < SILENCE).mean(axis=1).sum())
-        found = clip_sketches(piece, sample_rate)
-        sketches = None if found is None or sketches is None else [*sketches, found.tobytes()]
+        piece_sketches = clip_sketches(piece, sample_rate)
+        sketches = (
+            None
+            if piece_sketches is None or sketches is None
+            else [*sketches, piece_sketches.tobytes()]
+        )
         count += len(piece)
     peak, silence = as_float(np.array([quietest, silent / count]))
     return {
@@ -79,13 +82,13 @@ def audible(clips: Iterable[Clips]) -> Iterator[Clips]:
     That clip keeps the file in the manifest, where the expectation suite reports it as silent.
     """
     first: Clips | None = None
-    found = False
+    is_audible = False
     for clip in clips:
         first = clip if first is None else first
         if np.abs(clip.astype(np.float32)).max() >= SILENCE * FULL_SCALE:
-            found = True
+            is_audible = True
             yield clip
-    if first is not None and not found:
+    if first is not None and not is_audible:
         yield first
 
 

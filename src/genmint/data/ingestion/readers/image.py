@@ -125,7 +125,7 @@ class ImageReader:
             "frames": 1,
             "colour_profile": "",
         }
-        found = zip(
+        described = zip(
             flat.min(axis=1).tolist(),
             flat.max(axis=1).tolist(),
             colour.tolist(),
@@ -135,7 +135,7 @@ class ImageReader:
         finished = describe_images(self.load_rows(rows))
         return [
             {**constant, **dict(zip(names, each, strict=True)), **item}
-            for each, item in zip(found, finished, strict=True)
+            for each, item in zip(described, finished, strict=True)
         ]
 
     def load_rows(self, rows: Pixels) -> Pixels:
@@ -236,8 +236,8 @@ def _range(image: Image.Image) -> tuple[int, int]:
     """Return lowest and highest value without transparency; of colours if there is a palette."""
     if image.mode not in (*_LEVELS, "1"):
         image = image.convert("RGBA")
-    found: Any = image.getextrema()
-    bands = [found] if isinstance(found[0], int | float) else list(found)
+    extrema: Any = image.getextrema()
+    bands = [extrema] if isinstance(extrema[0], int | float) else list(extrema)
     if image.mode in ("LA", "RGBA"):
         bands = bands[:-1]
     return int(min(low for low, _ in bands)), int(max(high for _, high in bands))
@@ -270,9 +270,9 @@ def _read_16(container: Container, image: ImageFile.ImageFile) -> npt.NDArray[np
         return np.asarray(image).clip(0, 65535).astype(np.uint16)
     # Pillow's big-endian colour decoders keep the upper byte of each value. Its little-endian ones,
     # given the same data, keep the lower byte. Grey with alpha has four bytes per pixel, like RGBA.
-    with Image.open(io.BytesIO(container.content), formats=("PNG",)) as again:
-        again.tile = [each._replace(args=_LOWER_16[rawmode]) for each in again.tile]
-        lower = np.asarray(again)
+    with Image.open(io.BytesIO(container.content), formats=("PNG",)) as reopened:
+        reopened.tile = [each._replace(args=_LOWER_16[rawmode]) for each in reopened.tile]
+        lower = np.asarray(reopened)
     if rawmode == "LA;16B":
         upper, lower = lower[..., 0], lower[..., 1]
     else:

@@ -35,7 +35,7 @@ _ATTEMPTS = 24
 
 
 @dataclass
-class _Found:
+class _JpegContent:
     """Parsed content of a file.
 
     Attributes:
@@ -78,17 +78,17 @@ def verify(container: Container) -> None:
     """
     import io
 
-    found, _ = _read(io.BytesIO(container.content[2:]), container.width * container.height)
-    content = bytes(found.content)
+    parsed, _ = _read(io.BytesIO(container.content[2:]), container.width * container.height)
+    content = bytes(parsed.content)
     whole = decoded_hash(content, "JPEG")
-    if whole is None or found.frame in _ARITHMETIC:
+    if whole is None or parsed.frame in _ARITHMETIC:
         return  # the decoder reports the error; arithmetic coding has no defined end
-    longer = b"".join(_with_noise(content, found.ends))
+    longer = b"".join(_with_noise(content, parsed.ends))
     if decoded_hash(longer, "JPEG") != whole:
         raise UnreadableError("damaged image: its image data end early")
-    if found.scans > 1:
+    if parsed.scans > 1:
         return
-    end = found.ends[-1]
+    end = parsed.ends[-1]
     start = end
     for _ in range(_TAIL):
         start -= 2 if content[start - 2 : start] == b"\xff\x00" else 1
@@ -109,8 +109,8 @@ def _with_noise(content: bytes, ends: list[int]) -> Iterator[bytes]:
     yield content[start:]
 
 
-def _read(stream: BinaryIO, max_pixels: int) -> tuple[_Found, Container]:
-    found = _Found(bytearray(b"\xff\xd8"))
+def _read(stream: BinaryIO, max_pixels: int) -> tuple[_JpegContent, Container]:
+    content = _JpegContent(bytearray(b"\xff\xd8"))
     while True:
         marker = _marker(stream)
         if marker == _EOI:
@@ -121,35 +121,37 @@ def _read(stream: BinaryIO, max_pixels: int) -> tuple[_Found, Container]:
         if length < 2:
             raise UnreadableError("damaged image: a JPEG segment of impossible length")
         data = read_exactly(stream, length - 2, "its JPEG segments")
-        if marker == _APP1 and data.startswith(b"Exif\0") and not found.exif:
-            found.exif = data
+        if marker == _APP1 and data.startswith(b"Exif\0") and not content.exif:
+            content.exif = data
         if marker == _APP2 and data.startswith(_ICC) and len(data) > len(_ICC) + 2:
-            found.profile.setdefault(data[len(_ICC)], data[len(_ICC) + 2 :])
-            found.profile_parts = data[len(_ICC) + 1]
+            content.profile.setdefault(data[len(_ICC)], data[len(_ICC) + 2 :])
+            content.profile_parts = data[len(_ICC) + 1]
         if marker in (0xE0, _APP14) or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
-            found.content += struct.pack(">BBH", 0xFF, marker, length) + data
+            content.content += struct.pack(">BBH", 0xFF, marker, length) + data
         if marker in _FRAMES:
-            _frame(found, marker, data, max_pixels)
+            _frame(content, marker, data, max_pixels)
         elif marker == _DRI and len(data) == 2:
-            (found.interval,) = struct.unpack(">H", data)
+            (content.interval,) = struct.unpack(">H", data)
         elif marker == _SOS:
-            _scan(found, stream, data)
-    if not found.scans:
+            _scan(content, stream, data)
+    if not content.scans:
         raise UnreadableError("damaged image: a JPEG file without image data")
-    found.content += b"\xff\xd9"
-    orientation = orientation_of(found.exif) if found.exif else 1
-    size = (found.width, found.height)
-    return found, Container("JPEG", *size, 8, 1, orientation, bytes(found.content), _profile(found))
+    content.content += b"\xff\xd9"
+    orientation = orientation_of(content.exif) if content.exif else 1
+    size = (content.width, content.height)
+    return content, Container(
+        "JPEG", *size, 8, 1, orientation, bytes(content.content), _profile(content)
+    )
 
 
-def _profile(found: _Found) -> bytes:
+def _profile(content: _JpegContent) -> bytes:
     """Return the colour profile; an invalid byte if a part is missing."""
-    if not found.profile:
+    if not content.profile:
         return b""
-    parts = range(1, found.profile_parts + 1)
-    if set(found.profile) != set(parts):
+    parts = range(1, content.profile_parts + 1)
+    if set(content.profile) != set(parts):
         return b"?"
-    return b"".join(found.profile[number] for number in parts)
+    return b"".join(content.profile[number] for number in parts)
 
 
 def _marker(stream: BinaryIO) -> int:
@@ -161,68 +163,68 @@ def _marker(stream: BinaryIO) -> int:
     return byte[0]
 
 
-def _frame(found: _Found, marker: int, data: bytes, max_pixels: int) -> None:
-    if found.frame:
+def _frame(content: _JpegContent, marker: int, data: bytes, max_pixels: int) -> None:
+    if content.frame:
         raise UnreadableError("damaged image: two JPEG frames in one file")
     if marker not in (*_SEQUENTIAL, *_PROGRESSIVE):
         raise UnreadableError("a lossless or hierarchical JPEG; save it as a common JPEG or PNG")
     if len(data) < 6 or len(data) != 6 + 3 * data[5] or data[5] == 0:
         raise UnreadableError("damaged image: a JPEG frame header of impossible length")
-    precision, found.height, found.width = struct.unpack(">BHH", data[:5])
+    precision, content.height, content.width = struct.unpack(">BHH", data[:5])
     if precision != 8:
         raise UnreadableError(f"a JPEG of {precision} bits a value; save it as a 16-bit PNG")
-    refuse_too_large(found.width, found.height, max_pixels)
-    found.frame = marker
+    refuse_too_large(content.width, content.height, max_pixels)
+    content.frame = marker
     for start in range(6, len(data), 3):
         across, down = data[start + 1] >> 4, data[start + 1] & 15
         if not (1 <= across <= 4 and 1 <= down <= 4):
             raise UnreadableError("damaged image: an impossible JPEG sampling factor")
-        found.sampling[data[start]] = (across, down)
+        content.sampling[data[start]] = (across, down)
 
 
-def _scan(found: _Found, stream: BinaryIO, header: bytes) -> None:
+def _scan(content: _JpegContent, stream: BinaryIO, header: bytes) -> None:
     """Read the entropy-coded data of a scan and count its restart intervals."""
-    if not found.frame:
+    if not content.frame:
         raise UnreadableError("damaged image: a JPEG scan before the frame header")
     if not header or not header[0] or len(header) != 4 + 2 * header[0]:
         raise UnreadableError("damaged image: a JPEG scan header of impossible length")
     components = [header[1 + 2 * k] for k in range(header[0])]
-    if any(component not in found.sampling for component in components):
+    if any(component not in content.sampling for component in components):
         raise UnreadableError("damaged image: a JPEG scan of a component that is not there")
-    data = _entropy(found, stream)
-    units, blocks = _units(found, components)
+    data = _entropy(content, stream)
+    units, blocks = _units(content, components)
     # A block has at least two bits: a code for its mean and one for its end.
-    least = (2 if found.frame in _SEQUENTIAL else 1 if header[-3] == 0 else 0) * units * blocks
-    if found.frame not in _ARITHMETIC and found.scans == 0 and 8 * len(data) < least:
+    least = (2 if content.frame in _SEQUENTIAL else 1 if header[-3] == 0 else 0) * units * blocks
+    if content.frame not in _ARITHMETIC and content.scans == 0 and 8 * len(data) < least:
         raise UnreadableError("damaged image: its image data end early")
-    found.scans += 1
+    content.scans += 1
     restarts = [match.start() for match in _RESTART.finditer(data)]
-    expected = -(-units // found.interval) - 1 if found.interval else 0
+    expected = -(-units // content.interval) - 1 if content.interval else 0
     numbers = [data[position + 1] & 7 for position in restarts]
     if numbers != [number % 8 for number in range(expected)]:
         raise UnreadableError("damaged image: JPEG restart markers are missing or out of order")
-    begin = len(found.content)
-    found.ends += [begin + position for position in (*restarts, len(data))]
-    found.content += data
+    begin = len(content.content)
+    content.ends += [begin + position for position in (*restarts, len(data))]
+    content.content += data
 
 
-def _units(found: _Found, components: list[int]) -> tuple[int, int]:
+def _units(content: _JpegContent, components: list[int]) -> tuple[int, int]:
     """Return the number of coded units (MCUs) of a scan, and of blocks per unit."""
-    across = max(factors[0] for factors in found.sampling.values())
-    down = max(factors[1] for factors in found.sampling.values())
+    across = max(factors[0] for factors in content.sampling.values())
+    down = max(factors[1] for factors in content.sampling.values())
     if len(components) == 1:
-        own = found.sampling[components[0]]
-        columns = -(-found.width * own[0] // across)
-        rows = -(-found.height * own[1] // down)
+        own = content.sampling[components[0]]
+        columns = -(-content.width * own[0] // across)
+        rows = -(-content.height * own[1] // down)
         return -(-columns // 8) * -(-rows // 8), 1
-    units = -(-found.width // (8 * across)) * -(-found.height // (8 * down))
-    return units, sum(a * d for a, d in (found.sampling[each] for each in components))
+    units = -(-content.width // (8 * across)) * -(-content.height // (8 * down))
+    return units, sum(a * d for a, d in (content.sampling[each] for each in components))
 
 
-def _entropy(found: _Found, stream: BinaryIO) -> bytes:
+def _entropy(content: _JpegContent, stream: BinaryIO) -> bytes:
     """Read the data up to the next marker, where the stream is left."""
     # Noise at the best quality takes about three bytes per pixel.
-    most = 4 * found.width * found.height * max(1, len(found.sampling)) + 65_536
+    most = 4 * content.width * content.height * max(1, len(content.sampling)) + 65_536
     start = stream.tell()
     data = stream.read(most)
     match = _END_OF_SCAN.search(data)

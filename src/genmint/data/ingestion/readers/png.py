@@ -39,7 +39,7 @@ _MOST_CHUNKS = 100_000
 
 
 @dataclass
-class _Found:
+class _PngContent:
     header: bytes = b""
     palette: bytes = b""
     transparency: bytes = b""
@@ -59,43 +59,45 @@ def read(stream: BinaryIO, max_pixels: int) -> Container:
     Raises:
         UnreadableError: the file is damaged, truncated or too large.
     """
-    found = _Found()
+    content = _PngContent()
     for _ in range(_MOST_CHUNKS):
         length, kind = struct.unpack(">I4s", read_exactly(stream, 8, "its list of chunks"))
-        if not found.header and kind != b"IHDR":
+        if not content.header and kind != b"IHDR":
             raise UnreadableError("damaged image: a PNG file that does not begin with its header")
         if kind == b"IEND":
             _chunk(stream, kind, length, 0)
-            return _container(found)
-        _take(found, stream, kind, length, max_pixels)
+            return _container(content)
+        _take(content, stream, kind, length, max_pixels)
     raise UnreadableError(f"damaged image: more than {_MOST_CHUNKS} chunks")
 
 
-def _take(found: _Found, stream: BinaryIO, kind: bytes, length: int, max_pixels: int) -> None:
+def _take(
+    content: _PngContent, stream: BinaryIO, kind: bytes, length: int, max_pixels: int
+) -> None:
     if kind == b"IHDR":
-        if found.header:
+        if content.header:
             raise UnreadableError("damaged image: two PNG headers in one file")
-        found.header = _chunk(stream, kind, length, 13)
-        width, height = struct.unpack(">II", found.header[:8])
+        content.header = _chunk(stream, kind, length, 13)
+        width, height = struct.unpack(">II", content.header[:8])
         refuse_too_large(width, height, max_pixels)
-        _raw_size(found.header)
+        _raw_size(content.header)
     elif kind == b"PLTE":
-        found.palette = _chunk(stream, kind, length, 768)
+        content.palette = _chunk(stream, kind, length, 768)
     elif kind == b"tRNS":
-        found.transparency = _chunk(stream, kind, length, 256)
+        content.transparency = _chunk(stream, kind, length, 256)
     elif kind == b"IDAT":
-        raw = _raw_size(found.header)
+        raw = _raw_size(content.header)
         # Deflate adds less than 1 % to incompressible data.
-        found.data.append(_chunk(stream, kind, length, raw + raw // 100 + 65_536 - found.size))
-        found.size += length
+        content.data.append(_chunk(stream, kind, length, raw + raw // 100 + 65_536 - content.size))
+        content.size += length
     elif kind == b"eXIf":
-        found.exif = _chunk(stream, kind, length, 1 << 24)
+        content.exif = _chunk(stream, kind, length, 1 << 24)
     elif kind == b"iCCP":
         start = stream.tell()
         _skip(stream, kind, length)
-        found.profile = _profile(stream, start, length)
+        content.profile = _profile(stream, start, length)
     elif kind == b"acTL" and length == 8:
-        found.frames = max(1, _frames(stream))
+        content.frames = max(1, _frames(stream))
     else:
         _skip(stream, kind, length)
 
@@ -157,26 +159,26 @@ def _skip(stream: BinaryIO, kind: bytes, length: int) -> None:
         raise UnreadableError(f"damaged image: wrong checksum of its {name} chunk")
 
 
-def _container(found: _Found) -> Container:
-    if not found.data:
+def _container(content: _PngContent) -> Container:
+    if not content.data:
         raise UnreadableError("damaged image: a PNG file without image data")
-    width, height, depth, colour = struct.unpack(">IIBB", found.header[:10])
-    if colour == _INDEXED and not found.palette:
+    width, height, depth, colour = struct.unpack(">IIBB", content.header[:10])
+    if colour == _INDEXED and not content.palette:
         raise UnreadableError("damaged image: a palette image without palette")
-    parts = [SIGNATURE, _packed(b"IHDR", found.header)]
-    parts += [_packed(b"PLTE", found.palette)] if found.palette else []
-    parts += [_packed(b"tRNS", found.transparency)] if found.transparency else []
+    parts = [SIGNATURE, _packed(b"IHDR", content.header)]
+    parts += [_packed(b"PLTE", content.palette)] if content.palette else []
+    parts += [_packed(b"tRNS", content.transparency)] if content.transparency else []
     # A chunk may have 2 GB; the limit on the image data keeps the total below.
-    parts += [_packed(b"IDAT", b"".join(found.data)), _packed(b"IEND", b"")]
+    parts += [_packed(b"IDAT", b"".join(content.data)), _packed(b"IEND", b"")]
     return Container(
         "PNG",
         width,
         height,
         bits=16 if depth == 16 else 8,
-        frames=found.frames,
-        orientation=orientation_of(found.exif) if found.exif else 1,
+        frames=content.frames,
+        orientation=orientation_of(content.exif) if content.exif else 1,
         content=b"".join(parts),
-        profile=found.profile,
+        profile=content.profile,
     )
 
 

@@ -38,7 +38,7 @@ class Recording:
     md5: bytes | None = None
 
 
-class Samples(io.RawIOBase):
+class RecordingStream(io.RawIOBase):
     """File-like object of a `Recording`: its head, then its samples from disk."""
 
     def __init__(self, path: Path, recording: Recording) -> None:

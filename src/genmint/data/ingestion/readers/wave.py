@@ -47,21 +47,23 @@ def read(stream: BinaryIO) -> Recording:
     end = size if declared in (0, *_UNKNOWN) else min(size, declared + 8)
     if form != b"WAVE":
         raise UnreadableError("not a wav or flac file")
-    found: _Format | None = None
+    wave_format: _Format | None = None
     fact, long = b"", None
     for _ in range(_MOST_CHUNKS):
         kind, length = struct.unpack(f"{order}4sI", read_exactly(stream, 8, "its list of chunks"))
         if kind == b"data":
-            if found is None:
+            if wave_format is None:
                 raise UnreadableError("damaged audio file: its samples come before their format")
             length = long if long is not None and length == 0xFFFFFFFF else length
             length = _data(stream, length, size, end)
-            return _recording(order, found, fact, length, stream.tell())
+            return _recording(order, wave_format, fact, length, stream.tell())
         if not all(32 <= byte < 127 for byte in kind):
             raise UnreadableError("damaged audio file: its list of chunks is broken")
         start = stream.tell()
         if kind == b"fmt ":
-            found = _format(read_exactly(stream, min(length, _MOST_FORMAT), "its header"), order)
+            wave_format = _format(
+                read_exactly(stream, min(length, _MOST_FORMAT), "its header"), order
+            )
         elif kind == b"fact" and length <= _MOST_FORMAT:
             fact = read_exactly(stream, length, "its header")
         elif kind == b"ds64" and length >= 16:
@@ -131,16 +133,16 @@ def _check_rest(stream: BinaryIO, position: int, end: int) -> None:
         )
 
 
-def _recording(order: str, found: _Format, fact: bytes, length: int, start: int) -> Recording:
+def _recording(order: str, wave_format: _Format, fact: bytes, length: int, start: int) -> Recording:
     frames = None
-    if found.frame:
-        frames, rest = divmod(length, found.frame)
+    if wave_format.frame:
+        frames, rest = divmod(length, wave_format.frame)
         if rest:
             raise UnreadableError(
                 f"damaged audio file: {length} bytes of samples are no whole number of samples of "
-                f"{found.frame} bytes"
+                f"{wave_format.frame} bytes"
             )
-    chunks = [(b"fmt ", found.raw), *([(b"fact", fact)] if fact else [])]
+    chunks = [(b"fmt ", wave_format.raw), *([(b"fact", fact)] if fact else [])]
     form, total, written = b"RIFX" if order == ">" else b"RIFF", 0, length
     if length > _MOST_BYTES:
         form, total, written = b"RF64", 0xFFFFFFFF, 0xFFFFFFFF
@@ -152,4 +154,4 @@ def _recording(order: str, found: _Format, fact: bytes, length: int, start: int)
     total = total or 12 + len(body) + length
     head = struct.pack(f"{order}4sI4s", form, total, b"WAVE")
     head += body + struct.pack(f"{order}4sI", b"data", written)
-    return Recording("WAV", head, start, length, frames, found.rate)
+    return Recording("WAV", head, start, length, frames, wave_format.rate)

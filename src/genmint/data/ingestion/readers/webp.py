@@ -76,13 +76,13 @@ def verify(container: Container) -> None:
         UnreadableError: a part of the data is unused, which indicates damage.
     """
     content = container.content
-    position, found = 12, (b"", 0, 0)
+    position, chunk = 12, (b"", 0, 0)
     while position + 8 <= len(content):
         kind, length = struct.unpack("<4sI", content[position : position + 8])
         if kind in _TAILS:
-            found = (kind, position + 8, length)
+            chunk = (kind, position + 8, length)
         position += 8 + length + (length & 1)
-    kind, start, length = found
+    kind, start, length = chunk
     if container.frames > 1 or not kind:
         return
     tail, attempts = _TAILS[kind]

@@ -1,9 +1,9 @@
-"""`python -m genmint.services.mortal [--parent PID] [--user NAME] PROGRAM ARGUMENTS`.
+"""`python -m genmint.services.die_with_parent [--parent PID] [--user NAME] PROGRAM ARGUMENTS`.
 
 Replace this process by PROGRAM, which the kernel kills when its parent dies (Linux). On other
-systems only the cleanup watchdog (`warden`) does so. Every server, worker and flow run is started
-this way (see `processes` and `pools`). As process 1 of a container, it starts PROGRAM as a child
-and reaps orphaned processes.
+systems only the `cleanup_watchdog` does so. Every server, worker and flow run is started this way
+(see `processes` and `pools`). As process 1 of a container, it starts PROGRAM as a child and reaps
+orphaned processes.
 
 PID is the parent's process id, given by the parent itself. Without it, the death of the parent
 before this process has started is not noticed here; `watch` notices it for flow runs.
@@ -15,7 +15,7 @@ import os
 import sys
 
 from genmint.common.process_parent import die_with_parent, leave_process_one
-from genmint.services import begun
+from genmint.services import run_notes
 
 # Prefect's default of 180 s exceeds the silence after which `alerts` marks a run Crashed. Manually
 # started workers need the shorter interval too.
@@ -35,7 +35,7 @@ def main() -> None:
     # After the change of user, which would cancel the setting.
     die_with_parent(parent)
     os.environ.setdefault(_HEARTBEAT, _HEARTBEAT_SECONDS)
-    begun.note(os.environ)
+    run_notes.note(os.environ)
     os.execvp(words[0], words)  # noqa: S606 - a list, no shell
 
 

@@ -13,16 +13,24 @@ from genmint.common.project import Project
 from genmint.config import Dataset, Params
 from genmint.config.drift import DriftRule
 from genmint.drift import baseline as baselines
-from genmint.drift import source, stock
-from genmint.drift.baseline import Baseline, Origin
+from genmint.drift import source, source_items
+from genmint.drift.baseline import DriftBaseline, Origin
 from genmint.drift.columns import Untested
-from genmint.drift.decision import Asked, Decision, Verdict, Window, close, decide
+from genmint.drift.decision import (
+    DriftCheck,
+    DriftVerdict,
+    RequestedRetraining,
+    Window,
+    close,
+    decide_drift,
+)
 from genmint.drift.source import Place
-from genmint.drift.state import Shelf, State, now
+from genmint.drift.source_items import SourceItems
+from genmint.drift.state import DriftState, DriftStore, now
 from genmint.flow import publish
 from genmint.flow.checkout import checked_out
 from genmint.flow.committed import object_at, params_at
-from genmint.flow.revision import fetch_branches, resolve
+from genmint.flow.revision import fetch_branches, resolve_revision
 
 # State of a requested retraining.
 Progress = Literal["running", "completed", "failed"]
@@ -34,20 +42,20 @@ def watched(
     """Return the data sets with an entry in `drift`, at a revision.
 
     Raises:
-        ConfigError: as `look`.
+        ConfigError: as `check_drift`.
     """
-    commit = resolve(home, revision, ignore_uncommitted=ignore_uncommitted)
+    commit = resolve_revision(home, revision, ignore_uncommitted=ignore_uncommitted)
     return list(params_at(home, commit).drift)
 
 
-def look(
+def check_drift(
     home: Project,
     name: str,
     *,
     revision: str = "HEAD",
     ignore_uncommitted: bool = False,
-    progress: Callable[[Asked], Progress] | None = None,
-) -> Decision:
+    progress: Callable[[RequestedRetraining], Progress] | None = None,
+) -> DriftCheck:
     """Run one drift check of a data set and record the decision.
 
     Data that fail validation give the result `stopped`, not an exception. The user's working tree,
@@ -66,7 +74,7 @@ def look(
             entry for the data set.
         GenmintError: git or DVC fail, the baseline is not available, or another check is running.
     """
-    commit = resolve(home, revision, ignore_uncommitted=ignore_uncommitted)
+    commit = resolve_revision(home, revision, ignore_uncommitted=ignore_uncommitted)
     params = params_at(home, commit)
     rule = params.drift.get(name)
     if rule is None:
@@ -74,18 +82,18 @@ def look(
             f"params.yaml (commit {commit[:12]}) has no entry drift.{name}; add `{name}: {{}}` "
             "under drift to watch it"
         )
-    shelf = Shelf(home, name)
+    store = DriftStore(home, name)
     old = fetch_branches(home, publish.PREFIX)
-    with shelf.alone():
-        decision = _Look(home, commit, params, name, rule, shelf, progress).take()
+    with store.alone():
+        decision = _Check(home, commit, params, name, rule, store, progress).take()
         if old is not None:
-            told = f"{decision.reason} (what other machines trained may be unknown here: {old})"
-            decision = decision.model_copy(update={"reason": told})
-        shelf.record(decision)
+            reason = f"{decision.reason} (what other machines trained may be unknown here: {old})"
+            decision = decision.model_copy(update={"reason": reason})
+        store.record(decision)
     return decision
 
 
-class _Look:
+class _Check:
     """Shared state of the steps of a drift check."""
 
     def __init__(
@@ -95,19 +103,19 @@ class _Look:
         params: Params,
         name: str,
         rule: DriftRule,
-        shelf: Shelf,
-        progress: Callable[[Asked], Progress] | None,
+        store: DriftStore,
+        progress: Callable[[RequestedRetraining], Progress] | None,
     ) -> None:
         self.home, self.commit, self.params, self.name = home, commit, params, name
-        self.rule, self.shelf, self.progress = rule, shelf, progress
+        self.rule, self.store, self.progress = rule, store, progress
         self.quarantined: tuple[str, ...] = ()
 
     @property
     def block(self) -> Dataset:
         return self.params.datasets[self.name]
 
-    def take(self) -> Decision:
-        origin = baselines.find(self.home, self.name, self.commit)
+    def take(self) -> DriftCheck:
+        origin = baselines.find_origin(self.home, self.name, self.commit)
         if origin is None:
             return self._decision(
                 "no baseline",
@@ -127,17 +135,17 @@ class _Look:
             place = source.place(self.home, self.commit, self.name, self.block)
             fingerprint = self._fingerprint(place, origin)
             if fingerprint != state.fingerprint:
-                state = self._take_stock(place, origin, state).having(fingerprint=fingerprint)
+                state = self._read_source(place, origin, state).having(fingerprint=fingerprint)
         except TemporaryError:
             raise
         except (DataError, ConfigError) as error:
             # The fingerprint is kept, so that the next check tries again and reports the error
             # again.
             return self._decision("stopped", str(error), origin, state)
-        self.shelf.keep(state)
-        verdict, reason = decide(state.windows, self.rule, state.waiting)
+        self.store.keep(state)
+        verdict, reason = decide_drift(state.windows, self.rule, state.waiting)
         if verdict == "drift" and state.asked is not None:
-            verdict, reason = self._asked(state.asked, reason)
+            verdict, reason = self._after_request(state.asked, reason)
         return self._decision(verdict, reason, origin, state)
 
     def _comparable(self, origin: Origin) -> bool:
@@ -145,11 +153,11 @@ class _Look:
         then = baselines.block(self.home, origin, self.name)
         return then is not None and _reading(then) == _reading(self.block)
 
-    def _state(self, origin: Origin) -> State:
+    def _state(self, origin: Origin) -> DriftState:
         """Return the stored state; a new one if models were trained on other data since."""
-        state = self.shelf.state()
+        state = self.store.state()
         if state is None or state.baseline != origin.key:
-            return State(baseline=origin.key)
+            return DriftState(baseline=origin.key)
         return state
 
     def _fingerprint(self, place: Place, origin: Origin) -> str:
@@ -158,64 +166,78 @@ class _Look:
         rule = self.rule.model_dump(mode="json")
         return sha256_json([place.path, place.content, block, suite, origin.key, rule])
 
-    def _take_stock(self, place: Place, origin: Origin, state: State) -> State:
+    def _read_source(self, place: Place, origin: Origin, state: DriftState) -> DriftState:
         baseline = baselines.load(self.home, origin, self.name)
         learned = set(baseline.items["sha256"])
         with checked_out(self.home, self.commit, f"drift-{self.name}") as checkout:
-            stopped = self.shelf.folder / "stopped"
-            found = stock.take(checkout, self.params, self.name, place, learned, stopped)
-            self.quarantined = found.quarantined
+            stopped = self.store.folder / "stopped"
+            source_set = source_items.read_items(
+                checkout, self.params, self.name, place, learned, stopped
+            )
+            self.quarantined = source_set.quarantined
             tested = {item for window in state.windows for item in window.items}
-            cut, waiting = stock.cut(found.table, learned | tested, self.rule.window)
+            cut, waiting = source_items.cut_windows(
+                source_set.table, learned | tested, self.rule.window
+            )
             windows = list(state.windows)
             for rows in cut:
                 # A decision considers at most the latest `of` windows.
                 counts = len(state.windows) + len(cut) - len(windows) <= self.rule.of
                 windows.append(
-                    self._test(len(windows) + 1, rows, found, baseline if counts else None)
+                    self._test(len(windows) + 1, rows, source_set, baseline if counts else None)
                 )
-        present = set(found.table["sha256"])
+        present = set(source_set.table["sha256"])
         return state.having(
             windows=tuple(windows),
             waiting=waiting,
-            items=len(found.table),
+            items=len(source_set.table),
             new=len(present - learned),
             gone=len(learned - present),
         )
 
     def _test(
-        self, number: int, rows: pd.DataFrame, found: stock.Stock, baseline: Baseline | None
+        self,
+        number: int,
+        rows: pd.DataFrame,
+        source_set: SourceItems,
+        baseline: DriftBaseline | None,
     ) -> Window:
         items = list(rows["sha256"])
         if baseline is None:
             untested = [Untested("all", f"{self.rule.of} later windows came with it")]
             return close(number, now(), items, [], untested, self.rule.alpha)
-        findings, untested = stock.compare_window(
+        findings, untested = source_items.compare_window(
             baseline,
             rows,
-            found.items,
+            source_set.items,
             self.block,
             alpha=self.rule.alpha,
             max_categories=self.rule.max_categories,
         )
         return close(number, now(), items, findings, untested, self.rule.alpha)
 
-    def _asked(self, asked: Asked, reason: str) -> tuple[Verdict, str]:
+    def _after_request(
+        self, requested: RequestedRetraining, reason: str
+    ) -> tuple[DriftVerdict, str]:
         """Return the result for drift after a retraining was already requested."""
-        found = "running" if self.progress is None else self.progress(asked)
-        said = f"the retraining asked for at {asked.at} (flow run {asked.run})"
-        if found == "running":
-            return "retraining", f"{said} is not over; {reason}"
-        if found == "failed":
-            return "drift", f"{said} failed, so it is asked for again; {reason}"
+        progress = "running" if self.progress is None else self.progress(requested)
+        request = f"the retraining asked for at {requested.at} (flow run {requested.run})"
+        if progress == "running":
+            return "retraining", f"{request} is not over; {reason}"
+        if progress == "failed":
+            return "drift", f"{request} failed, so it is asked for again; {reason}"
         # Results are published before the flow ends, and then become the baseline.
-        return "drift", f"{said} published nothing newer, so it is asked for again; {reason}"
+        return "drift", f"{request} published nothing newer, so it is asked for again; {reason}"
 
     def _decision(
-        self, verdict: Verdict, reason: str, origin: Origin | None, state: State | None = None
-    ) -> Decision:
-        about = state or State(baseline="")
-        return Decision(
+        self,
+        verdict: DriftVerdict,
+        reason: str,
+        origin: Origin | None,
+        state: DriftState | None = None,
+    ) -> DriftCheck:
+        about = state or DriftState(baseline="")
+        return DriftCheck(
             dataset=self.name,
             at=now(),
             verdict=verdict,

@@ -9,8 +9,8 @@ from genmint.config import load_params
 from genmint.data import manifest
 from genmint.data.ingestion.sources import open_source
 from genmint.data.prepared import Prepared
-from genmint.drift import baseline, stock
-from genmint.drift.baseline import Baseline
+from genmint.drift import baseline, source_items
+from genmint.drift.baseline import DriftBaseline
 from genmint.evaluation.extractor import ExtractorInfo, save_extractor
 from genmint.evaluation.extractor_training import train_extractor
 from genmint.stages import prepare
@@ -40,11 +40,11 @@ def sounds(data_project):
     return data_project
 
 
-def learned(project: DataProject, folder) -> Baseline:
+def learned(project: DataProject, folder) -> DriftBaseline:
     folder.mkdir()
     baseline._extract(project.project, "own", folder)
     loaded = [np.load(folder / f"{name}.npy") for name in ("features", "groups")]
-    return Baseline(manifest.read(folder / "items.parquet").to_pandas(), *loaded, folder)
+    return DriftBaseline(manifest.read(folder / "items.parquet").to_pandas(), *loaded, folder)
 
 
 def rows_of(project):
@@ -73,7 +73,7 @@ def test_a_window_of_recordings_is_tested_by_columns_and_distance(sounds, tmp_pa
     known = learned(sounds, tmp_path / "baseline")
     block, table, items = rows_of(sounds)
     settings = {"alpha": 0.05, "max_categories": 50}
-    findings, untested = stock.compare_window(known, table[:30], items, block, **settings)
+    findings, untested = source_items.compare_window(known, table[:30], items, block, **settings)
     names = [finding.name for finding in findings]
     assert names[-1] == "frechet_own_cnn"
     assert {"peak", "rms", "bytes"} & {*names, *(each.name for each in untested)}
@@ -82,7 +82,7 @@ def test_a_window_of_recordings_is_tested_by_columns_and_distance(sounds, tmp_pa
     other = block.model_copy(update={"seconds": 0.25})
     items = open_source(sounds.project, "own", other).items(sounds.project.raw("own"))
     table = table.assign(windows=2)
-    findings, untested = stock.compare_window(known, table[:30], items, other, **settings)
+    findings, untested = source_items.compare_window(known, table[:30], items, other, **settings)
     assert not any(finding.name.startswith("frechet") for finding in findings)
     assert untested[-1].reason.startswith("grids of 1×32×")
 
@@ -93,8 +93,8 @@ def test_text_is_tested_by_its_columns(data_project):
     data_project.ingest()
     data_project.admit()
     block, table, items = rows_of(data_project)
-    known = Baseline(table.assign(characters=table["characters"] * 3), None, None, None)
-    findings, untested = stock.compare_window(
+    known = DriftBaseline(table.assign(characters=table["characters"] * 3), None, None, None)
+    findings, untested = source_items.compare_window(
         known, table, items, block, alpha=0.01, max_categories=50
     )
     found = {finding.name: finding.p for finding in findings}
@@ -107,9 +107,11 @@ def test_windows_are_cut_by_chance_and_what_is_left_waits():
     table = pd.DataFrame(
         {"sha256": [f"{(k * 7919) % 1000:064d}" for k in range(100)], "label": range(100)}
     )
-    windows, waiting = stock.cut(table, {table["sha256"][0]}, 30)
+    windows, waiting = source_items.cut_windows(table, {table["sha256"][0]}, 30)
     assert ([len(window) for window in windows], waiting) == ([30, 30, 30], 9)
     labels = [np.array(window["label"]) for window in windows]
     assert all(part.min() < 40 and part.max() > 60 for part in labels)
-    again, _ = stock.cut(table.sample(frac=1.0, random_state=1), {table["sha256"][0]}, 30)
+    again, _ = source_items.cut_windows(
+        table.sample(frac=1.0, random_state=1), {table["sha256"][0]}, 30
+    )
     assert [list(a["sha256"]) for a in again] == [list(w["sha256"]) for w in windows]

@@ -14,13 +14,13 @@ from genmint.common.errors import DataError
 from genmint.common.project import Project
 from genmint.config import Dataset, Params, TextDataset
 from genmint.data import manifest, quarantine
+from genmint.data.ingestion.final_reader import final_reader
 from genmint.data.ingestion.items import Items
 from genmint.data.ingestion.locate import source_path
-from genmint.data.ingestion.settled import settled_reader
 from genmint.data.ingestion.sources import open_source
 from genmint.data.views.spectrogram import to_grid
-from genmint.drift.baseline import Baseline
-from genmint.drift.columns import Finding, Untested, compare
+from genmint.drift.baseline import DriftBaseline
+from genmint.drift.columns import DriftTest, Untested, compare_columns
 from genmint.drift.features import frechet_drift
 from genmint.drift.source import Place
 from genmint.evaluation.extractor import load_extractor
@@ -32,7 +32,7 @@ _SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Stock:
+class SourceItems:
     """Valid items of a source.
 
     Attributes:
@@ -46,9 +46,9 @@ class Stock:
     quarantined: tuple[str, ...]
 
 
-def take(
+def read_items(
     checkout: Project, params: Params, name: str, place: Place, known: set[str], kept: Path
-) -> Stock:
+) -> SourceItems:
     """Run ingest and validate in a checkout, without changing the user's files.
 
     Args:
@@ -77,11 +77,11 @@ def take(
     table = prepare.entering(checkout, name, block, columns).to_pandas()
     items = open_source(checkout, name, block).items(checkout.raw(name))
     if not isinstance(block, TextDataset):
-        items = items.read_by(settled_reader(name, block, checkout.manifest(name)))
-    return Stock(table, items, _newly_quarantined(checkout, name, known))
+        items = items.read_by(final_reader(name, block, checkout.manifest(name)))
+    return SourceItems(table, items, _newly_quarantined(checkout, name, known))
 
 
-def cut(table: pd.DataFrame, known: set[str], size: int) -> tuple[list[pd.DataFrame], int]:
+def cut_windows(table: pd.DataFrame, known: set[str], size: int) -> tuple[list[pd.DataFrame], int]:
     """Divide new items into windows of `size` items; the remainder waits.
 
     Items are sorted by hash, which is a random order. Files that arrive together are often sorted
@@ -97,14 +97,14 @@ def cut(table: pd.DataFrame, known: set[str], size: int) -> tuple[list[pd.DataFr
 
 
 def compare_window(
-    baseline: Baseline,
+    baseline: DriftBaseline,
     rows: pd.DataFrame,
     items: Items,
     dataset: Dataset,
     *,
     alpha: float,
     max_categories: int,
-) -> tuple[list[Finding], list[Untested]]:
+) -> tuple[list[DriftTest], list[Untested]]:
     """Test a window: every column of the manifest, and the distance in feature space.
 
     Raises:
@@ -112,7 +112,7 @@ def compare_window(
     """
     seed = int(rows["sha256"].iloc[0][:8], 16)
     group = dataset.group_column
-    findings, untested = compare(
+    findings, untested = compare_columns(
         baseline.items,
         rows,
         leave_out=[] if group is None else [group],
@@ -131,7 +131,7 @@ def compare_window(
         return findings, [*untested, Untested("frechet", f"grids of {shown[0]}, not {shown[1]}")]
     counts = rows["windows"].to_numpy() if "windows" in rows.columns else 1
     owners = np.repeat(np.arange(len(rows)), np.zeros(len(rows), dtype=np.int64) + counts)
-    found = frechet_drift(
+    distance = frechet_drift(
         baseline.features,
         extractor.features(grids),
         groups=(baseline.groups, owners),
@@ -139,7 +139,7 @@ def compare_window(
         seed=seed,
         name=f"frechet_{info.name}",
     )
-    return [*findings, found], untested
+    return [*findings, distance], untested
 
 
 def _newly_quarantined(checkout: Project, name: str, known: set[str]) -> tuple[str, ...]:

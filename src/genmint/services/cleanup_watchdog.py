@@ -1,6 +1,6 @@
-"""`python -m genmint.services.warden MARK SETTINGS`: cleanup watchdog of the supervisor.
+"""`python -m genmint.services.cleanup_watchdog MARK SETTINGS`: cleanup watchdog of the supervisor.
 
-If the supervisor is killed, the kernel ends its direct children (`mortal`) but not their
+If the supervisor is killed, the kernel ends its direct children (`die_with_parent`) but not their
 descendants. The watchdog waits for the end of its standard input, whose other end only the
 supervisor holds. It then kills every process with the mark and removes the settings file that
 points to the servers.
@@ -19,6 +19,7 @@ from genmint.common.files import file_mode
 from genmint.services.processes import kill_marked
 from genmint.services.settings import remove_settings
 
+# The earlier name stays: a supervisor of an earlier version may hold the lock.
 LOCK = "warden.lock"
 
 

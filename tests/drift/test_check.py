@@ -7,39 +7,41 @@ import pytest
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.files import read_json
 from genmint.common.programs import git, run_dvc
-from genmint.drift import baseline, stock
-from genmint.drift.decision import Asked, Decision
-from genmint.drift.look import look
-from genmint.drift.look import watched as watched_sets
-from genmint.drift.state import Shelf
-from genmint.flow.adoption import adopt
+from genmint.drift import baseline, source_items
+from genmint.drift.check import check_drift
+from genmint.drift.check import watched as watched_sets
+from genmint.drift.decision import DriftCheck, RequestedRetraining
+from genmint.drift.state import DriftStore
+from genmint.flow.adoption import copy_sources
 from genmint.flow.checkout import checked_out
 from genmint.flow.committed import params_at
 from genmint.flow.publish import publish
 
-ASKED = Asked(run="00000000-0000-4000-8000-000000000000", at="2026-01-01T00:00:00Z", revision="x")
+ASKED = RequestedRetraining(
+    run="00000000-0000-4000-8000-000000000000", at="2026-01-01T00:00:00Z", revision="x"
+)
 
 
 def test_nothing_new_is_seen_without_reading(watched, monkeypatch):
-    first = look(watched.home, "shapes")
+    first = check_drift(watched.home, "shapes")
     assert (first.verdict, first.items, first.new, first.gone) == ("nothing new", 150, 0, 0)
 
     def never(*_):
         raise AssertionError("stock was taken though nothing had moved")
 
-    monkeypatch.setattr(stock, "take", never)
-    assert look(watched.home, "shapes").verdict == "nothing new"
+    monkeypatch.setattr(source_items, "read_items", never)
+    assert check_drift(watched.home, "shapes").verdict == "nothing new"
     watched.deliver(1000, 1)
     with pytest.raises(AssertionError):
-        look(watched.home, "shapes")
+        check_drift(watched.home, "shapes")
 
 
 def test_new_pictures_like_the_old_make_windows_and_no_drift(watched):
     watched.deliver(1000, 12)
-    collecting = look(watched.home, "shapes")
+    collecting = check_drift(watched.home, "shapes")
     assert (collecting.verdict, collecting.new, collecting.waiting) == ("collecting", 12, 12)
     watched.deliver(1012, 24)
-    steady = look(watched.home, "shapes")
+    steady = check_drift(watched.home, "shapes")
     assert (steady.verdict, steady.waiting) == ("steady", 6)
     (window,) = steady.windows
     assert len(window.items) == 30
@@ -47,10 +49,10 @@ def test_new_pictures_like_the_old_make_windows_and_no_drift(watched):
     assert ("width", "always 8") in {(each.name, each.reason) for each in window.skipped}
     # Of five windows, only those are tested that a decision can look at.
     watched.deliver(1036, 120)
-    many = look(watched.home, "shapes")
+    many = check_drift(watched.home, "shapes")
     assert (many.verdict, many.waiting, many.new) == ("steady", 6, 156)
     assert [window.number for window in many.windows] == [3, 4, 5]
-    kept = Shelf(watched.home, "shapes").state().windows
+    kept = DriftStore(watched.home, "shapes").state().windows
     assert [bool(window.tests) for window in kept] == [True, False, True, True, True]
 
 
@@ -58,7 +60,7 @@ def test_drift_is_found_said_and_leaves_the_users_files_alone(watched):
     before = watched.everything()
     watched.deliver(1000, 60, bright=150)
     delivered = watched.everything()
-    decision = look(watched.home, "shapes")
+    decision = check_drift(watched.home, "shapes")
     assert decision.verdict == "drift"
     assert decision.reason.startswith("2 of the latest 2 windows drifted, the latest among them: ")
     assert {"mean", "frechet_shapes_cnn"} <= set(decision.windows[-1].what)
@@ -67,7 +69,7 @@ def test_drift_is_found_said_and_leaves_the_users_files_alone(watched):
     assert watched.everything()[1:] == before[1:]
     assert list((watched.home.root / ".genmint" / "checkouts").glob("*")) == []
     (record,) = (watched.home.root / ".genmint" / "drift" / "shapes" / "looks").glob("*.json")
-    assert Decision.model_validate_json(record.read_text()) == decision
+    assert DriftCheck.model_validate_json(record.read_text()) == decision
 
     # What people see of it.
     shown = watched.checkout.run("genmint", "drift", "shapes").stdout
@@ -80,23 +82,23 @@ def test_drift_is_found_said_and_leaves_the_users_files_alone(watched):
 def test_a_retraining_is_asked_for_once_and_then_its_data_are_what_is_known(watched):
     watched.deliver(1000, 60, bright=150)
     delivered = watched.everything()
-    decision = look(watched.home, "shapes")
+    decision = check_drift(watched.home, "shapes")
     # Asked for once, and again only where it failed.
-    Shelf(watched.home, "shapes").ask(ASKED)
-    assert look(watched.home, "shapes").verdict == "retraining"
-    running = look(watched.home, "shapes", progress=lambda _: "running")
+    DriftStore(watched.home, "shapes").ask(ASKED)
+    assert check_drift(watched.home, "shapes").verdict == "retraining"
+    running = check_drift(watched.home, "shapes", progress=lambda _: "running")
     assert running.verdict == "retraining"
-    failed = look(watched.home, "shapes", progress=lambda _: "failed")
+    failed = check_drift(watched.home, "shapes", progress=lambda _: "failed")
     assert failed.verdict == "drift"
     assert "failed, so it is asked for again" in failed.reason
 
     # Retrained on the new data, as the flow `retrain` publishes it: they are what is known now.
     commit = git(watched.home, "rev-parse", "HEAD").strip()
     with checked_out(watched.home, commit, "retraining") as checkout:
-        adopt(watched.home, checkout, params_at(watched.home, commit), ("shapes",))
+        copy_sources(watched.home, checkout, params_at(watched.home, commit), ("shapes",))
         run_dvc(checkout, "repro", "--quiet", "reference@shapes")
         assert publish(watched.home, checkout, commit, "abc", "retrained", models=[])
-    after = look(watched.home, "shapes")
+    after = check_drift(watched.home, "shapes")
     assert (after.verdict, after.new, after.windows) == ("nothing new", 0, ())
     assert after.baseline != decision.baseline
     assert watched.everything() == delivered
@@ -106,7 +108,7 @@ def test_bad_files_are_stopped_by_great_expectations_until_they_are_gone(watched
     watched.deliver(1000, 60, bright=150)
     watched.deliver_bad(20)
     for _ in range(2):
-        stopped = look(watched.home, "shapes")
+        stopped = check_drift(watched.home, "shapes")
         assert stopped.verdict == "stopped"
         assert "shapes may not enter: 20 of 230 items are bad" in stopped.reason
         # What it refers to outlives the checkout.
@@ -120,19 +122,19 @@ def test_bad_files_are_stopped_by_great_expectations_until_they_are_gone(watched
     assert "stopped" in shown.stdout
     for path in watched.folder.glob("bad-*"):
         path.unlink()
-    assert look(watched.home, "shapes").verdict == "drift"
+    assert check_drift(watched.home, "shapes").verdict == "drift"
 
 
 def test_a_folder_that_is_gone_is_said(watched):
     watched.folder.rename(watched.folder.with_name("elsewhere"))
-    stopped = look(watched.home, "shapes")
+    stopped = check_drift(watched.home, "shapes")
     assert stopped.verdict == "stopped"
     assert "datasets.shapes.path" in stopped.reason
     assert "no such file or folder on this machine" in stopped.reason
 
 
 def test_a_baseline_that_nobody_has_is_an_error_not_a_verdict(watched):
-    look(watched.home, "shapes")
+    check_drift(watched.home, "shapes")
     baseline_folder = watched.home.root / ".genmint" / "drift" / "shapes" / "baseline"
     assert read_json(baseline_folder / "about.json")["commit"]
     import shutil
@@ -141,54 +143,54 @@ def test_a_baseline_that_nobody_has_is_an_error_not_a_verdict(watched):
     shutil.rmtree(watched.home.root / ".dvc" / "cache" / "files")
     watched.deliver(1000, 1)
     with pytest.raises(GenmintError, match=r"not in DVC's cache, and there is no remote"):
-        look(watched.home, "shapes")
+        check_drift(watched.home, "shapes")
 
 
 def test_without_a_training_there_is_nothing_to_compare_with(watched):
     watched.checkout.run("git", "rm", "-q", "--cached", "dvc.lock")
     watched.checkout.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org",
                          "commit", "-qm", "without")  # fmt: skip
-    decision = look(watched.home, "shapes")
+    decision = check_drift(watched.home, "shapes")
     assert decision.verdict == "no baseline"
     assert "dvc repro reference@shapes" in decision.reason
 
 
 def test_one_look_at_a_time(watched):
     with (
-        Shelf(watched.home, "shapes").alone(),
+        DriftStore(watched.home, "shapes").alone(),
         pytest.raises(GenmintError, match="another drift check of shapes is running"),
     ):
-        look(watched.home, "shapes")
+        check_drift(watched.home, "shapes")
 
 
 def test_what_is_not_committed_is_refused_by_name_unless_told_otherwise(watched):
     path = watched.home.params
     path.write_text(path.read_text().replace("window: 30", "window: 40"))
     with pytest.raises(ConfigError, match=r"params\.yaml"):
-        look(watched.home, "shapes")
-    decision = look(watched.home, "shapes", ignore_uncommitted=True)
+        check_drift(watched.home, "shapes")
+    decision = check_drift(watched.home, "shapes", ignore_uncommitted=True)
     assert decision.rule.window == 30
     assert watched_sets(watched.home, ignore_uncommitted=True) == ["shapes"]
     with pytest.raises(ConfigError, match=r"no entry drift\.other"):
-        look(watched.home, "other", ignore_uncommitted=True)
+        check_drift(watched.home, "other", ignore_uncommitted=True)
 
 
 def test_a_damaged_state_is_named(watched):
-    shelf = Shelf(watched.home, "shapes")
-    shelf.folder.mkdir(parents=True)
-    (shelf.folder / "state.json").write_text('{"baseline": 3}')
+    store = DriftStore(watched.home, "shapes")
+    store.folder.mkdir(parents=True)
+    (store.folder / "state.json").write_text('{"baseline": 3}')
     with pytest.raises(GenmintError, match=r"state\.json: baseline: .* Remove it"):
-        look(watched.home, "shapes")
+        check_drift(watched.home, "shapes")
 
 
 def test_a_commit_that_only_changes_code_keeps_the_baseline(watched):
     commit = git(watched.home, "rev-parse", "HEAD").strip()
-    found = baseline.find(watched.home, "shapes", commit)
+    found = baseline.find_origin(watched.home, "shapes", commit)
     assert found is not None
     (watched.checkout.root / "README.md").write_text("changed\n")
     watched.checkout.commit("words")
     later = git(watched.home, "rev-parse", "HEAD").strip()
-    assert baseline.find(watched.home, "shapes", later).key == found.key
+    assert baseline.find_origin(watched.home, "shapes", later).key == found.key
 
 
 def test_items_that_are_read_otherwise_are_not_compared(watched):
@@ -196,6 +198,6 @@ def test_items_that_are_read_otherwise_are_not_compared(watched):
     path.write_text(path.read_text().replace("resolution: 8", "resolution: 16"))
     watched.checkout.commit("larger")
     watched.deliver(1000, 60, bright=150)
-    decision = look(watched.home, "shapes")
+    decision = check_drift(watched.home, "shapes")
     assert decision.verdict == "no baseline"
     assert "datasets.shapes is another than when models were trained" in decision.reason

@@ -34,24 +34,24 @@ _NOBODY = UUID(int=0)
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeploymentFile:
     """Content of a prefect.yaml.
 
     Attributes:
-        file: path of the file.
+        path: path of the file.
         project: its `name`, which identifies the project's deployments.
         formerly: earlier names of the project.
         deployments: full name (flow/deployment) to `fields` (as in Prefect's API), `paused` (null
             if not given), `schedules` and `triggers`.
     """
 
-    file: Path
+    path: Path
     project: str
     formerly: frozenset[str]
     deployments: dict[str, dict[str, Any]]
 
 
-def read_declared(root: Path, environment: Mapping[str, str], cache: Path) -> Declared:
+def read_deployment_file(root: Path, environment: Mapping[str, str], cache: Path) -> DeploymentFile:
     """Read and check prefect.yaml of a project.
 
     Args:
@@ -70,24 +70,24 @@ def read_declared(root: Path, environment: Mapping[str, str], cache: Path) -> De
     key = _key(file, text)
     known = read_json(cache) if key is not None and cache.exists() else {}
     if known.get("of") == key and key is not None:
-        found = known["deployments"]
+        deployments = known["deployments"]
     else:
-        found = _load(file, environment)
-        write_json(cache, {"of": key, "deployments": found})
-    return _declared(file, project, formerly, found)
+        deployments = _load(file, environment)
+        write_json(cache, {"of": key, "deployments": deployments})
+    return _declared(file, project, formerly, deployments)
 
 
 def _declared(
-    file: Path, project: str, formerly: frozenset[str], found: list[dict[str, Any]]
-) -> Declared:
+    file: Path, project: str, formerly: frozenset[str], loaded: list[dict[str, Any]]
+) -> DeploymentFile:
     deployments: dict[str, dict[str, Any]] = {}
-    for each in found:
+    for each in loaded:
         if each["name"] in deployments:
             raise ConfigError(
                 f"{file}: {each['name']} occurs twice; names within a flow must differ"
             )
         deployments[each["name"]] = each
-    return Declared(file, project, formerly, deployments)
+    return DeploymentFile(file, project, formerly, deployments)
 
 
 def _key(file: Path, text: dict[str, Any]) -> str | None:
@@ -106,7 +106,7 @@ def _load(file: Path, environment: Mapping[str, str]) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="genmint-") as folder:
         out = Path(folder) / "declared.json"
         done = subprocess.run(
-            [sys.executable, "-m", "genmint.services.declared", str(file), str(out)],
+            [sys.executable, "-m", "genmint.services.deployment_file", str(file), str(out)],
             cwd=file.parent,
             env=dict(environment),
             capture_output=True,
@@ -115,8 +115,8 @@ def _load(file: Path, environment: Mapping[str, str]) -> list[dict[str, Any]]:
         )
         if done.returncode != 0:
             raise ConfigError(f"{file}: {_reason(done.stderr)}")
-        found: list[dict[str, Any]] = read_json(out)
-    return found
+        deployments: list[dict[str, Any]] = read_json(out)
+    return deployments
 
 
 def _check(file: Path, text: Any) -> tuple[str, frozenset[str]]:
@@ -137,23 +137,23 @@ def _check(file: Path, text: Any) -> tuple[str, frozenset[str]]:
     return project, frozenset(formerly)
 
 
-def _check_deployment(file: Path, number: int, said: Any) -> None:
+def _check_deployment(file: Path, number: int, entry: Any) -> None:
     from prefect.cli.deploy._models import DeploymentConfig
 
     where = f"{file}: deployment {number}"
-    if not isinstance(said, dict):
+    if not isinstance(entry, dict):
         raise ConfigError(f"{where}: a map of keys is expected")
     for key in ("name", "entrypoint"):
-        if not isinstance(said.get(key), str) or not said[key]:
-            raise ConfigError(f"{where} ({said.get('name')}): `{key}` is missing")
-    unknown = sorted(set(said) - set(DeploymentConfig.model_fields))
+        if not isinstance(entry.get(key), str) or not entry[key]:
+            raise ConfigError(f"{where} ({entry.get('name')}): `{key}` is missing")
+    unknown = sorted(set(entry) - set(DeploymentConfig.model_fields))
     if unknown:
         raise ConfigError(
-            f"{where} ({said['name']}): no such key: {', '.join(unknown)}. "
+            f"{where} ({entry['name']}): no such key: {', '.join(unknown)}. "
             f"There are: {', '.join(DeploymentConfig.model_fields)}"
         )
-    if said.get("sla"):
-        raise ConfigError(f"{where} ({said['name']}): `sla` is for Prefect Cloud only")
+    if entry.get("sla"):
+        raise ConfigError(f"{where} ({entry['name']}): `sla` is for Prefect Cloud only")
 
 
 def _reason(stderr: str) -> str:
@@ -161,8 +161,8 @@ def _reason(stderr: str) -> str:
     lines = [line for line in stderr.splitlines() if line.strip()]
     steps = [line.removeprefix(_STEP) for line in lines if line.startswith(_STEP)]
     # pydantic states the cause of a validation error in the last line but one.
-    told = [line for line in lines if "errors.pydantic.dev" not in line]
-    last = told[-1].strip() if told else "Prefect refused it"
+    messages = [line for line in lines if "errors.pydantic.dev" not in line]
+    last = messages[-1].strip() if messages else "Prefect refused it"
     return f"{steps[-1]}: {last}" if steps else last
 
 
@@ -181,10 +181,10 @@ async def _read(file: Path) -> list[dict[str, Any]]:
 
     console = Console(file=StringIO())
     configured, actions = _config._load_deploy_configs_and_actions(file, console=console)
-    said = read_yaml(file)["deployments"]
-    if len(configured) != len(said):
+    declarations = read_yaml(file)["deployments"]
+    if len(configured) != len(declarations):
         raise ConfigError(" ".join(console.file.getvalue().split()))  # type: ignore[attr-defined]
-    with _intercepted(_core) as found:
+    with _intercepted(_core) as recorded:
         async with get_client() as client:
             for each in configured:
                 sys.stderr.write(f"{_STEP}{each['name']}\n")
@@ -197,28 +197,28 @@ async def _read(file: Path) -> list[dict[str, Any]]:
                     is_interactive=lambda: False,
                 )
                 # Prefect turns an absent value into False.
-                found[-1]["paused"] = each.get("paused")
-                await _check_values(client, found[-1])
-    return found
+                recorded[-1]["paused"] = each.get("paused")
+                await _check_values(client, recorded[-1])
+    return recorded
 
 
 @contextlib.contextmanager
 def _intercepted(core: Any) -> Iterator[list[dict[str, Any]]]:
     """Replace the two writing steps of Prefect's deployment; yield the list of their arguments."""
-    found: list[dict[str, Any]] = []
+    recorded: list[dict[str, Any]] = []
     original = core.RunnerDeployment, core._create_deployment_triggers
 
     class Recorded(core.RunnerDeployment):  # type: ignore[misc]
         async def apply(self, schedules: list[dict[str, Any]] | None = None) -> UUID:
-            found.append(_described(self, schedules or []))
+            recorded.append(_described(self, schedules or []))
             return _NOBODY
 
     async def record(_client: object, _id: UUID, triggers: list[Any]) -> None:
-        found[-1]["triggers"] = [_bare(trigger.model_dump(mode="json")) for trigger in triggers]
+        recorded[-1]["triggers"] = [_bare(trigger.model_dump(mode="json")) for trigger in triggers]
 
     core.RunnerDeployment, core._create_deployment_triggers = Recorded, record
     try:
-        yield found
+        yield recorded
     finally:
         core.RunnerDeployment, core._create_deployment_triggers = original
 
@@ -251,19 +251,21 @@ def _described(deployment: Any, schedules: list[dict[str, Any]]) -> dict[str, An
     }
 
 
-def _schedule(said: dict[str, Any]) -> dict[str, Any]:
+def _schedule(schedule: dict[str, Any]) -> dict[str, Any]:
     """Return the relevant fields of a schedule; a default anchor date is removed."""
     from prefect.client.schemas.actions import DeploymentScheduleCreate
 
-    given = said["schedule"].model_fields_set
-    made = DeploymentScheduleCreate(schedule=said["schedule"]).schedule.model_dump(mode="json")
+    given = schedule["schedule"].model_fields_set
+    complete = DeploymentScheduleCreate(schedule=schedule["schedule"]).schedule.model_dump(
+        mode="json"
+    )
     if "anchor_date" not in given:
-        made.pop("anchor_date", None)
+        complete.pop("anchor_date", None)
     return {
-        "schedule": made,
-        "active": said.get("active"),
-        "parameters": said.get("parameters") or {},
-        "slug": said.get("slug"),
+        "schedule": complete,
+        "active": schedule.get("active"),
+        "parameters": schedule.get("parameters") or {},
+        "slug": schedule.get("slug"),
     }
 
 

@@ -20,7 +20,7 @@ _COLUMNS = ("error", "bits", "range_low", "range_high", "colour", "frames")
 _UNUSED = 1
 
 
-def settled_reader(name: str, dataset: ImageDataset | AudioDataset, table: Path) -> ItemReader:
+def final_reader(name: str, dataset: ImageDataset | AudioDataset, table: Path) -> ItemReader:
     """Return a reader that gives all items of a data set one shape and one scale.
 
     Args:
@@ -33,32 +33,32 @@ def settled_reader(name: str, dataset: ImageDataset | AudioDataset, table: Path)
     """
     if isinstance(dataset, AudioDataset):
         return AudioReader(dataset)
-    found = _readable(table)
-    if dataset.stack is not None and dataset.mode is None and (coloured := _coloured(found)):
+    items = _readable(table)
+    if dataset.stack is not None and dataset.mode is None and (coloured := _coloured(items)):
         raise ConfigError(
             f"datasets.{name}.mode: stack makes channels of grey images, and {coloured} of "
-            f"{len(found)} have colours: set mode: grey to drop them, or leave stack out"
+            f"{len(items)} have colours: set mode: grey to drop them, or leave stack out"
         )
-    channels = {"grey": 1, "rgb": 3, None: 3 if _coloured(found) else 1}[dataset.mode]
-    return ImageReader(dataset, channels, ranges_of(found))
+    channels = {"grey": 1, "rgb": 3, None: 3 if _coloured(items) else 1}[dataset.mode]
+    return ImageReader(dataset, channels, ranges_of(items))
 
 
-def unsettled(dataset: ImageDataset, table: Path) -> bool:
+def needs_final_reader(dataset: ImageDataset, table: Path) -> bool:
     """Return whether the manifest's descriptions differ from those of the final reader.
 
     The value range and the presence of colours are known only after all files were read.
     """
     if dataset.bits == "set":
         return True
-    found = _readable(table)
-    return dataset.mode is None and 0 < _coloured(found) < len(found)
+    items = _readable(table)
+    return dataset.mode is None and 0 < _coloured(items) < len(items)
 
 
-def ranges_of(found: pa.Table) -> dict[int, tuple[int, int]]:
+def ranges_of(items: pa.Table) -> dict[int, tuple[int, int]]:
     """Return lowest and highest value of a data set, by the bits of its files' values."""
-    if not len(found):
+    if not len(items):
         return {}
-    grouped = found.group_by("bits").aggregate([("range_low", "min"), ("range_high", "max")])
+    grouped = items.group_by("bits").aggregate([("range_low", "min"), ("range_high", "max")])
     return {
         row["bits"]: (row["range_low_min"], row["range_high_max"]) for row in grouped.to_pylist()
     }
@@ -70,16 +70,16 @@ def remarks(name: str, dataset: ImageDataset, table: Path) -> list[str]:
     Raises:
         ConfigError: the images use a small part of their range, and `bits` is not set.
     """
-    found = _readable(table)
-    ranges = ranges_of(found)
+    items = _readable(table)
+    ranges = ranges_of(items)
     if dataset.bits is None:
-        _refuse_unused(name, ranges, found)
+        _refuse_unused(name, ranges, items)
     lines = [
         f"{name}: values {low} to {high} of {bits}-bit files become 0 to 255 (bits: set)"
         for bits, (low, high) in sorted(ranges.items())
         if dataset.bits == "set"
     ]
-    coloured, total = _coloured(found), len(found)
+    coloured, total = _coloured(items), len(items)
     if dataset.mode is None and total:
         taken = "3 channels (rgb)" if coloured else "1 channel (grey)"
         lines.append(
@@ -91,12 +91,12 @@ def remarks(name: str, dataset: ImageDataset, table: Path) -> list[str]:
     return lines
 
 
-def _refuse_unused(name: str, ranges: dict[int, tuple[int, int]], found: pa.Table) -> None:
+def _refuse_unused(name: str, ranges: dict[int, tuple[int, int]], items: pa.Table) -> None:
     for bits, (_, high) in ranges.items():
         used = max(1, high.bit_length())
         if high == 0 or used + _UNUSED >= bits:
             continue
-        count = pc.sum(pc.equal(found["bits"], bits)).as_py()
+        count = pc.sum(pc.equal(items["bits"], bits)).as_py()
         raise ConfigError(
             f"datasets.{name}.bits: not set, and the {count} files of {bits} bits a value use "
             f"values up to {high:,} of {2**bits - 1:,} only, so the images would be nearly black. "
@@ -105,8 +105,8 @@ def _refuse_unused(name: str, ranges: dict[int, tuple[int, int]], found: pa.Tabl
         )
 
 
-def _coloured(found: pa.Table) -> int:
-    return pc.sum(pc.greater(found["colour"], COLOURLESS)).as_py() or 0
+def _coloured(items: pa.Table) -> int:
+    return pc.sum(pc.greater(items["colour"], COLOURLESS)).as_py() or 0
 
 
 def _readable(table: Path) -> Any:
