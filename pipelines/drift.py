@@ -77,7 +77,7 @@ def drift(
     asked = None
     if drifted and retrain:
         asked = ask(home, drifted, ignore_uncommitted)
-        say.info("asked for a retraining: flow run %s", asked.run)
+        say.info("requested a retraining: flow run %s", asked.run)
     create_markdown_artifact(page(decisions, failures, asked), key="drift")
     if failures:
         said = (why if name in why else f"{name}: {why}" for name, why in failures.items())

@@ -207,7 +207,7 @@ def _bring_up_to_date(work: Work, night: summary.Night, plan: list[Unit]) -> Non
         if unit.name in night.failures:
             continue
         if missing := [need for need in unit.needs if need in night.failures]:
-            night.failures[unit.name] = f"not tried, since {', '.join(missing)} failed"
+            night.failures[unit.name] = f"not run, since {', '.join(missing)} failed"
             continue
         futures[unit.name].wait()
         state = futures[unit.name].state
@@ -355,7 +355,7 @@ def _on_worker(work: Work, unit: Unit) -> list[Outcome]:
         transfer.take_back(work.checkout)
         found = _found(work, unit, pull=True)
     if found is None:
-        raise GenmintError(f"its results did not come back from {place}: DVC's cache has none")
+        raise GenmintError(f"its results were not transferred from {place}: DVC's cache has none")
     seconds = time.monotonic() - begun
     return work.attempts.over_all([
         Outcome(each.stage, "ran" if f"{each.stage} ran" in did else "cached", seconds)
@@ -396,7 +396,7 @@ def _ask(work: Work, name: str, order: dict[str, Any], key: str) -> tuple[str, s
         before |= began(asked.id)
         if crashes == _WORKER_ATTEMPTS:
             break
-        get_run_logger().warning("%s: %s; another worker is asked", name, said)
+        get_run_logger().warning("%s: %s; trying another worker", name, said)
     raise GenmintError(f"its run crashed {_WORKER_ATTEMPTS} times on workers: {said}")
 
 

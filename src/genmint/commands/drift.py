@@ -18,7 +18,7 @@ def drift(
         ),
     ] = None,
     look: Annotated[bool, typer.Option("--look", help="Check now.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The records, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
 ) -> int:
     """Show whether new data drifted from what the models learned, and why.
 
@@ -38,7 +38,7 @@ def drift(
 
     project = Project.find()
     known = watched(project, ignore_uncommitted=True)
-    what = "block under drift (as committed) for"
+    what = "entry under drift (as committed) for"
     found = []
     for name in [known_entry(name, known, what) for name in names or ()] or known:
         if look:

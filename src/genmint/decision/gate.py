@@ -118,7 +118,9 @@ def _data(validation: Source, dataset: str) -> list[Check]:
     if not problem and of != dataset:
         problem = f"{validation.file} is about {of!r}, not {dataset!r}"
     passed = not problem and verdict == 1
-    reason = problem or ("the data set may enter" if passed else "the data set was refused")
+    reason = problem or (
+        "the data set passed its validation" if passed else "the data set failed its validation"
+    )
     return [_check("data.validated", verdict, 1, passed, reason)]
 
 
@@ -139,7 +141,7 @@ def _belong_together(name: str, dataset: str, sources: Sources) -> list[Check]:
             protocol.sha256,
             None,
             problem is None,
-            problem or "the protocol is this model's",
+            problem or "the protocol belongs to this model",
         )
     ]
     for key, source in (
@@ -163,14 +165,14 @@ def _as_measured(key: str, source: Source, expected: Any, none: bool, protocol: 
         reason = source.problem
     elif none:
         passed = source.sha256 is None
-        reason = f"{source.file} {'does not exist' if passed else 'was not there when measured'}"
+        reason = f"{source.file} {'does not exist' if passed else 'did not exist when measured'}"
     elif bound is None:
         reason = f"{protocol} does not say which {key} were measured"
     elif source.sha256 is None:
         reason = f"{source.file} is missing"
     else:
         passed = source.sha256 == bound
-        reason = f"{source.file} {'is' if passed else 'is not'} what was measured"
+        reason = f"{source.file} {'is' if passed else 'is not'} the measured file"
     return _check(f"evidence.{key}", source.sha256, bound, passed, reason)
 
 

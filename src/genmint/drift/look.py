@@ -118,8 +118,8 @@ class _Look:
         if not self._comparable(origin):
             return self._decision(
                 "no baseline",
-                f"datasets.{self.name} is another than when models were trained (commit "
-                f"{origin.commit[:12]}): after the next training there is one",
+                f"datasets.{self.name} was changed after models were trained (commit "
+                f"{origin.commit[:12]}): the next training run gives a baseline",
                 origin,
             )
         state = self._state(origin)
@@ -188,7 +188,7 @@ class _Look:
     ) -> Window:
         items = list(rows["sha256"])
         if baseline is None:
-            untested = [Untested("all", f"{self.rule.of} later windows came with it")]
+            untested = [Untested("all", f"{self.rule.of} later windows arrived at the same time")]
             return close(number, now(), items, [], untested, self.rule.alpha)
         findings, untested = stock.compare_window(
             baseline,
@@ -203,13 +203,13 @@ class _Look:
     def _asked(self, asked: Asked, reason: str) -> tuple[Verdict, str]:
         """Return the result for drift after a retraining was already requested."""
         found = "running" if self.progress is None else self.progress(asked)
-        said = f"the retraining asked for at {asked.at} (flow run {asked.run})"
+        said = f"the retraining requested at {asked.at} (flow run {asked.run})"
         if found == "running":
-            return "retraining", f"{said} is not over; {reason}"
+            return "retraining", f"{said} is still running; {reason}"
         if found == "failed":
-            return "drift", f"{said} failed, so it is asked for again; {reason}"
+            return "drift", f"{said} failed, so it is requested again; {reason}"
         # Results are published before the flow ends, and then become the baseline.
-        return "drift", f"{said} published nothing newer, so it is asked for again; {reason}"
+        return "drift", f"{said} published no newer results, so it is requested again; {reason}"
 
     def _decision(
         self, verdict: Verdict, reason: str, origin: Origin | None, state: State | None = None

@@ -29,7 +29,7 @@ def page(decisions: Sequence[Decision], failures: Mapping[str, str], asked: Aske
     lines += [f"- {name}: **failed**: {markdown(why)}" for name, why in failures.items()
               if name not in known]  # fmt: skip
     if asked is not None:
-        lines += ["", f"Asked for a retraining: flow run `{asked.run}`", ""]
+        lines += ["", f"Requested a retraining: flow run `{asked.run}`", ""]
     for each in decisions:
         lines += _details(each)
     return "\n".join(lines)
@@ -59,7 +59,7 @@ def _details(decision: Decision) -> list[str]:
         lines += [f"### {decision.dataset}, window {window.number} {_said(window)}", ""]
         lines += _table(window)
     if decision.quarantined:
-        lines += [f"### {decision.dataset}: items that may not enter", ""]
+        lines += [f"### {decision.dataset}: items that failed validation", ""]
         lines += [f"- {markdown(reason)}" for reason in decision.quarantined]
     return [*lines, ""] if lines else []
 

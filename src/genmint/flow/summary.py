@@ -93,7 +93,7 @@ def page(night: Night, checkout: Project, tracker: str) -> str:
     lines = [f"**{night.headline()}**", "", f"From commit `{night.commit[:12]}`"]
     if where is not None:
         pushed = f", pushed to {where.pushed}" if where.pushed else ""
-        known = "" if where.new else " (an earlier flow made the very same)"
+        known = "" if where.new else " (identical to that of an earlier flow)"
         lines[-1] += f"; results on branch `{where.branch}`{pushed}{known}"
     lines += ["", *_failures(night.failures), *night.notes, ""]
     lines += _verdicts(night.verdicts, tracker)

@@ -36,7 +36,7 @@ Verdict = Literal[
     "finished",
     "confirmed",
     "overridden",
-    "put back",
+    "reverted",
     "withdrawn",
     "dry-run",
     "not fixed",
@@ -145,7 +145,7 @@ def settle(
         assert registry_state.entry is not None
         Championship(registry).follow(name, registry_state.entry, gate)
         reason = f"`{PREVIOUS}` did not point to the champion to go back to"
-        return Outcome(name, "put back", registry_state.champion, reason)
+        return Outcome(name, "reverted", registry_state.champion, reason)
     assert registry_state.champion is not None
     version = registry.get(name, registry_state.champion)
     if version is None:
@@ -188,10 +188,10 @@ def _finished(
 ) -> Outcome:
     """Complete the last step of an interrupted writer, and return what was incomplete."""
     champion = registry_state.champion
-    done = [f"entry {number} was half done" for number in left]
+    done = [f"entry {number} was incomplete" for number in left]
     if champion is not None and registry.aliases(name).get(CHALLENGER) == champion:
         Championship(registry).clear_challenger(name, champion)
-        done.append(f"`{CHALLENGER}` was left on the champion")
+        done.append(f"`{CHALLENGER}` still pointed to the champion")
     if done:
         return Outcome(name, "finished", champion, "; ".join(done))
     reason = "aliases and journal agree"
@@ -212,7 +212,7 @@ def _dry(registry: Registry, gate: Gate, name: str) -> Outcome:
         problem = "there is none" if version is None else Championship(registry).verdict(version)
         reason = f"the alias was moved by hand from {_champion_of(registry_state)}, and stays: "
         return Outcome(name, "dry-run", registry_state.champion, reason + (problem or "it passed"))
-    reason = registry_state.problem or "nothing moves"
+    reason = registry_state.problem or "no alias moves"
     return Outcome(name, "dry-run", registry_state.champion, reason)
 
 
@@ -264,11 +264,11 @@ def _put_back(
         if unfit is None:
             back = Championship(registry).find_named(name, named)
         else:
-            why = f"; it cannot go back to version {named.version}: {unfit}"
+            why = f"; it cannot be reverted to version {named.version}: {unfit}"
     if version is not None:
-        to = "away from it" if back is None else f"back to version {back.version}"
+        done = "removed" if back is None else f"reverted to version {back.version}"
         Championship(registry).set_reverted(
-            version, f"`{CHAMPION}` was moved here by hand and was put {to}: {problem}."
+            version, f"`{CHAMPION}` was moved here by hand and was {done}: {problem}."
         )
     reason = f"moved by hand to version {registry_state.champion}: {problem}{why}"
     moved = Championship(registry).move_champion(
@@ -282,7 +282,7 @@ def _put_back(
         left=version if back is None else None,
     )
     champion = None if back is None else back.version
-    return Outcome(name, "put back", champion, reason) if moved else None
+    return Outcome(name, "reverted", champion, reason) if moved else None
 
 
 def _withdraw(
@@ -295,9 +295,9 @@ def _withdraw(
     version = Championship(registry).find_named(name, entry.champion)
     if version is not None:
         Championship(registry).set_reverted(
-            version, f"`{CHAMPION}` was taken away from here: {problem}."
+            version, f"`{CHAMPION}` was removed from here: {problem}."
         )
-    reason = f"{entry.kind} of entry {entry.number} no longer holds: {problem}"
+    reason = f"{entry.kind} of entry {entry.number} is no longer valid: {problem}"
     moved = Championship(registry).move_champion(
         name,
         None,
@@ -327,7 +327,7 @@ def _taken_away(
         return None
     if version.override and gate is not None and gate.allow_overrides:
         reason = (
-            f"{version.override} (the alias was taken away by hand from version {version.version})"
+            f"{version.override} (the alias was removed by hand from version {version.version})"
         )
         moved = Championship(registry).move_champion(
             name,
@@ -343,8 +343,8 @@ def _taken_away(
     unfit = Championship(registry).why_not(name, entry.champion, gate)
     if unfit is not None:
         return _withdraw(registry, gate, name, registry_state, f"{entry.champion}: {unfit}")
-    reason = "taken away by hand" + _no_override(version, gate)
-    return _moved(registry, gate, version, registry_state, "reverted", "put back", reason)
+    reason = "removed by hand" + _no_override(version, gate)
+    return _moved(registry, gate, version, registry_state, "reverted", "reverted", reason)
 
 
 def _champion_of(registry_state: RegistryState) -> str:

@@ -55,17 +55,17 @@ def read_spread(project: Project, name: str) -> Spread | str:
     path = project.spread(name)
     way_out = f"run `genmint spread {name}`"
     if not path.is_file():
-        return f"what a change of seed does is not known: {way_out}"
+        return f"the spread between seeds is not known: {way_out}"
     try:
         found = Spread.model_validate_json(json.dumps(read_json(path)))
     except GenmintError:
         # The reason goes into the journal, which must not contain paths of this machine.
-        return f"results/seed_spread/{name}.json does not hold (it is not valid JSON): {way_out}"
+        return f"results/seed_spread/{name}.json is invalid (not valid JSON): {way_out}"
     except ValidationError as error:
         said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        return f"results/seed_spread/{name}.json does not hold ({said}): {way_out}"
+        return f"results/seed_spread/{name}.json is invalid ({said}): {way_out}"
     if found.model != name:
-        return f"results/seed_spread/{name}.json is of {found.model}: {way_out}"
+        return f"results/seed_spread/{name}.json belongs to {found.model}: {way_out}"
     return found
 
 

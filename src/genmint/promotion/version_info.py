@@ -155,7 +155,7 @@ def _contrast(split: str, one: Contrast) -> str:
         gate.figure(one.difference),
         limits,
         gate.figure(one.bound),
-        "yes" if one.passed else "**no**",
+        "passed" if one.passed else "**failed**",
     )
     return f"| {' | '.join(cells)} |"
 

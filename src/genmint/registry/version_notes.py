@@ -16,7 +16,8 @@ from genmint.tracking.write_conflicts import put
 ROLLED_BACK = "genmint.rolled_back"
 REVERTED = "genmint.reverted"
 
-_NOTE = re.compile(r"\A> \*\*Alias put back\.\*\*[^\n]*\n\n?")
+# Earlier versions of genmint wrote "put back".
+_NOTE = re.compile(r"\A> \*\*Alias (?:reverted|put back)\.\*\*[^\n]*\n\n?")
 
 
 def set_rolled_back(client: MlflowClient, version: ModelVersion, text: str) -> None:
@@ -49,7 +50,7 @@ def clear(client: MlflowClient, version: ModelVersion) -> None:
 def with_note(description: str, reason: str) -> str:
     """Put the reason at the start of a description, and replace an older one."""
     line = " ".join(reason.split())
-    return f"> **Alias put back.** {line}\n\n{without_note(description)}"
+    return f"> **Alias reverted.** {line}\n\n{without_note(description)}"
 
 
 def without_note(description: str) -> str:

@@ -124,7 +124,7 @@ def _record(project: Project, params: Params, name: str, state: State) -> Record
     if record != gate.judge(project, params, name):
         state.gated = "outdated"
         state.problems.append(
-            f"the gate record is not that of these files. Run `dvc repro gate@{name}`."
+            f"the gate record does not match these files. Run `dvc repro gate@{name}`."
         )
         return None
     return record
@@ -149,9 +149,7 @@ def _compare_version(
             state.problems.append(str(error))
         else:
             if known is None:
-                state.problems.append(
-                    f"the tracker knows no run that made these weights. {way_out}"
-                )
+                state.problems.append(f"the tracker has no run with these weights. {way_out}")
     return version
 
 
@@ -180,7 +178,9 @@ def _compare_champion(
         return
     elif registry_state.unsettled or registry_state.previous_by_hand:
         what = (
-            "a move is half done" if registry_state.unsettled else "`previous-champion` was moved"
+            "a move of the champion is incomplete"
+            if registry_state.unsettled
+            else "`previous-champion` was moved"
         )
         state.problems.append(f"{what}. {way_out}")
     elif registry_state.champion is None:

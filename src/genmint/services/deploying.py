@@ -38,7 +38,7 @@ def deploy_project(
         httpx.HTTPError: the server does not respond.
     """
     if not (project.root / "prefect.yaml").exists():
-        return ["no prefect.yaml: what is deployed stays"]
+        return ["no prefect.yaml: deployments are unchanged"]
     cache = project.home / ".genmint" / "services" / "declared.json"
     declared = read_declared(project.root, environment, cache)
     return deploy(client, declared, dry_run=dry_run) or ["prefect.yaml: deployed, no differences"]

@@ -80,7 +80,7 @@ def show(record: Record) -> None:
     )
     for check in record.checks:
         colour = "green" if check.passed else "red"
-        verdict = f"[{colour}]{'yes' if check.passed else 'no'}[/{colour}]"
+        verdict = f"[{colour}]{'passed' if check.passed else 'failed'}[/{colour}]"
         table.add_row(
             check.name,
             _with_error(check),
@@ -155,7 +155,7 @@ def _row(check: Check) -> str:
         figure(check.value),
         interval(check),
         figure(check.bound),
-        "yes" if check.passed else "**no**",
+        "passed" if check.passed else "**failed**",
         check.reason.replace("|", "\\|").replace("\n", " "),
     )
     return f"| {' | '.join(cells)} |"

@@ -187,19 +187,21 @@ def _extractor(
         reached = float((said == truth).mean())
         if reached < config.min_accuracy:
             raise DataError(
-                f"datasets.{meta.dataset}.reference: the extractor tells {reached:.1%} of the test "
-                f"split right ({task}), below min_accuracy {config.min_accuracy:.1%}; distances in "
-                "its features would mean little. Raise epochs, check the labels, or lower "
-                "min_accuracy."
+                f"datasets.{meta.dataset}.reference: the extractor classifies {reached:.1%} of the "
+                f"test split correctly ({task}), below min_accuracy {config.min_accuracy:.1%}; "
+                "distances in its features would not be meaningful. "
+                "Raise epochs, check the labels, or lower min_accuracy."
             )
         told = above_chance(said, truth, truth.size if task == "labels" else len(test))
         if told:
             break
-        problem = f"the extractor tells {reached:.1%} right ({task}), no better than chance"
+        problem = (
+            f"the extractor classifies {reached:.1%} correctly ({task}), no better than chance"
+        )
         if task == "labels":
-            reasons = left_out(BY_CLASS, f"the labels cannot be told: {problem}")
+            reasons = left_out(BY_CLASS, f"the labels cannot be predicted: {problem}")
     if not told:
-        reasons |= left_out(by_feature(meta.dataset), f"the features mean nothing: {problem}")
+        reasons |= left_out(by_feature(meta.dataset), f"the features are not meaningful: {problem}")
     info = ExtractorInfo(
         name=f"{meta.dataset.replace('-', '_')}_cnn",
         task=task,
@@ -248,7 +250,7 @@ def _classes_left_out(prepared: Prepared) -> Reasons:
             return left_out(
                 BY_CLASS,
                 f"all items of the {split} split of datasets.{dataset} have one label, so there is "
-                "nothing to tell apart; the set is treated as unlabelled",
+                "nothing to distinguish; the set is treated as unlabelled",
             )
     return {}
 
@@ -327,7 +329,7 @@ def _summary(name: str, reference: Reference) -> str:
     parts = []
     if reference.extractor is not None:
         told = reference.extractor
-        parts.append(f"{told.name} tells {told.accuracy:.1%} right ({told.task})")
+        parts.append(f"{told.name} has accuracy {told.accuracy:.1%} ({told.task})")
     for metric, entries in reference.baselines.items():
         values = ", ".join(f"{key} {entry.value:.4g}" for key, entry in entries.items())
         parts.append(f"{metric}: {values}")

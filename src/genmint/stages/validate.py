@@ -69,7 +69,7 @@ def run(project: Project, params: Params, name: str) -> None:
         first = next(iter(reasons))
         problems.insert(
             0,
-            f"{quarantined} of {items} items are bad, more than max_quarantined "
+            f"{quarantined} of {items} items failed validation, more than max_quarantined "
             f"({dataset.max_quarantined:g}) allows; the first is {table['id'][first]}: "
             f"{reasons[first]}",
         )
@@ -102,10 +102,10 @@ def run(project: Project, params: Params, name: str) -> None:
     if problems:
         problems += [others] if others else []
         raise DataError(
-            f"{name} may not enter: {'; '.join(problems)}. See {project.quarantine(name)} and "
-            f"{project.data_docs(name) / 'index.html'}."
+            f"{name} failed its validation: {'; '.join(problems)}. See "
+            f"{project.quarantine(name)} and {project.data_docs(name) / 'index.html'}."
         )
-    entering = f"{items - quarantined} of {items} items may enter"
+    entering = f"{items - quarantined} of {items} items passed validation"
     print(f"{name}: {entering}{f'; {others}' if others else ''}")  # noqa: T201
 
 

@@ -279,7 +279,7 @@ class _Training:
                 self.stepper.step(self.state.step, probe=probe)
                 self.state.step += 1
         found = next((where for where in self.ranks.gather(probe.found) if where), None)
-        return found or "no layer: with the same steps done again all was finite"
+        return found or "no layer: all values were finite when the same steps were repeated"
 
     def _advice(self, last: Recovery) -> str:
         block = f"models.{self.name}"
@@ -309,9 +309,9 @@ class _Training:
         self._save(self.seconds_before + progress.seconds)
         if ends:
             kept = (
-                "The same command goes on from here."
+                "The same command resumes from here."
                 if self.checkpoint is not None
-                else "Nothing was kept."
+                else "There is no checkpoint."
             )
             raise Interrupted(f"stopped after step {self.state.step}. {kept}")
 
@@ -353,5 +353,5 @@ class _Training:
             self._report(row)
         if self.ranks.leads:
             print(  # noqa: T201 - what the user waits to hear after a kill
-                f"{self.label}: goes on from step {self.state.step} of {self.config.steps}"
+                f"{self.label}: resumes from step {self.state.step} of {self.config.steps}"
             )

@@ -44,7 +44,7 @@ def source_path(project: Project, name: str, path: str) -> Path:
     real, root = Path(os.path.realpath(found)), Path(os.path.realpath(project.root))
     if root.is_relative_to(real):
         raise ConfigError(
-            f"{key}: holds this project, and with it what the stages write. Put the data at "
+            f"{key}: contains this project and the outputs of its stages. Put the data at "
             f"data/own/{name}."
         )
     for folder in _WRITTEN:
@@ -73,7 +73,7 @@ def existing_source(project: Project, name: str, path: str) -> Path:
         if found.is_symlink():
             keeper = keeper_of(found)
             bring = way_out if keeper is None else pointers.way_out(keeper, found.parent)
-            raise DataError(f"{key}: {found}: symbolic link to nothing. {bring}") from None
+            raise DataError(f"{key}: {found}: broken symbolic link. {bring}") from None
         if found.with_name(f"{found.name}.dvc").is_file():
             raise DataError(
                 f"{key}: {found}: not on this machine; DVC keeps it. Run `dvc pull {path}`."
