@@ -137,7 +137,7 @@ def test_a_project_there_works_after_what_doctor_says(share):
     with checked_out(project, "HEAD", "run") as checkout:
         run_dvc(checkout, "repro")
         with (
-            pytest.raises(TemporaryError, match="another process works there"),
+            pytest.raises(TemporaryError, match="in use by another process"),
             checked_out(project, "HEAD", "run"),
         ):
             pass

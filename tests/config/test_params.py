@@ -99,7 +99,7 @@ def test_blocks_cannot_change_after_they_were_read():
         ("gates:\n  a:", "gates:\n  size:", "gates.size: the name 'size' cannot be used"),
         ("{elbo: {min: -10.0}}", "{size: {min: -10.0}}", "gates.a.thresholds.size: the name 'size' cannot be used"),
         ("gates:", "gate:", "gate: unknown key; did you mean 'gates'?"),
-        ("resolution: 16}", "resolution: 16, stack: {items: 9}}", "datasets.faces: stack makes its classes of the labels of single pictures, and labels is none"),
+        ("resolution: 16}", "resolution: 16, stack: {items: 9}}", "datasets.faces: stack derives its classes from the labels of single images; labels is none"),
         ("resolution: 16}", "resolution: 16, labels: folder, mode: rgb, stack: {items: 9}}", "datasets.faces: stack makes channels of grey images: set mode: grey"),
         ("resolution: 16}", "resolution: 16, labels: folder, stack: {itms: 9}}", "datasets.faces.stack.itms: unknown key; did you mean 'items'?"),
         ("resolution: 16}", "resolution: 16, labels: folder, stack: {items: 9, channels: 2}}", "datasets.faces.stack.channels: Input should be 3"),
@@ -144,7 +144,7 @@ def test_blocks_cannot_change_after_they_were_read():
         ("    champion:", "    health: {max_recoveries: -1}\n    champion:", "gates.a.health.max_recoveries"),
         ("{elbo: {min: -10.0}}", "{elbo: {min: 1.1}}", "gates.a.thresholds.elbo: can never pass: elbo is at most 0"),
         ("{elbo: {min: -10.0}}", "{confident: {min: 1.1}}", "gates.a.thresholds.confident: can never pass: confident lies between 0 and 1"),
-        ("{elbo: {min: -10.0}}", "{confident: {min: 0.0}}", "gates.a.thresholds.confident: always passes, so it asks nothing: confident lies between 0 and 1"),
+        ("{elbo: {min: -10.0}}", "{confident: {min: 0.0}}", "gates.a.thresholds.confident: always passes, so it checks nothing: confident lies between 0 and 1"),
         ("{elbo: {min: -10.0}}", "{self_bleu: {max: 1.0}}", "gates.a.thresholds.self_bleu: always passes"),
         ("{elbo: {min: -10.0}}", "{perplexity: {max: 0.9}}", "can never pass: perplexity is at least 1"),
         ("{elbo: {min: -10.0}}", "{frechet_faces_cnn: {max: -1.0}}", "can never pass: frechet_faces_cnn is at least 0"),
@@ -251,4 +251,4 @@ def test_stacked_sets_are_not_watched_for_drift():
     params = parse_params(stacked, Path("params.yaml"))
     assert params.datasets["faces"].stack.model_dump() == {"channels": 3, "items": 9, "seed": 0}
     said = refusal(stacked + "drift: {faces: {}}\n")
-    assert "drift.faces: new items are single pictures, and those of faces are stacked" in said
+    assert "drift.faces: new items are single images, and those of faces are stacked" in said

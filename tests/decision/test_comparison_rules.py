@@ -73,7 +73,7 @@ def test_without_a_spread_nothing_is_superior():
 @pytest.mark.parametrize(
     ("known", "block", "said"),
     [
-        (spread(), block(family="gan"), "is of other settings of the model"),
+        (spread(), block(family="gan"), "was measured with other settings of the model"),
         (spread(metrics=("elbo",)), BLOCK, "does not have frechet"),
         (spread(protocol={**PROTOCOL, "samples": 32}), BLOCK, "another protocol (samples)"),
         (spread(protocol={"seed": 1, "data": "d"}), BLOCK, "another protocol (samples)"),
@@ -144,7 +144,7 @@ def test_a_ruling_needs_both_splits():
     assert ruling(yes, refuted).better is False
     assert "; but not confirmed on a second split: frechet: worse" in ruling(yes, refuted).reason
     assert ruling(yes, None).better is True
-    assert "not confirmed on a second split, which is switched off" in ruling(yes, None).reason
+    assert "not confirmed on a second split, since there is none" in ruling(yes, None).reason
     assert ruling(no, None).better is False
     assert ruling(no, None).reason == no.reason
 

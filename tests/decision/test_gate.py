@@ -233,10 +233,10 @@ def test_no_gate_is_a_refusal():
 @pytest.mark.parametrize(
     ("validation", "reason"),
     [
-        ({"dataset": "digits", "passed": 0}, "the data set was refused"),
+        ({"dataset": "digits", "passed": 0}, "the data set failed its validation"),
         ({"dataset": "digits", "passed": True}, "not a number"),
         ({"dataset": "digits", "passed": "1"}, "not a number"),
-        ({"dataset": "digits", "passed": 2}, "the data set was refused"),
+        ({"dataset": "digits", "passed": 2}, "the data set failed its validation"),
         ({"dataset": "digits"}, "passed is missing"),
         ({"dataset": "notes", "passed": 1}, "is about 'notes', not 'digits'"),
         (None, "passed is missing"),
@@ -305,7 +305,7 @@ def test_a_model_without_a_likelihood_has_no_items_and_says_so():
     }
     assert reasons == {
         "samples/vae/items.npy is missing",
-        "samples/vae/items.npy was not there when measured",
+        "samples/vae/items.npy did not exist when measured",
         "metrics/vae.protocol.json does not say which items were measured",
     }
 

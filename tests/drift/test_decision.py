@@ -49,7 +49,7 @@ def test_the_reason_names_what_drifted_and_what_is_waiting():
     assert verdict == "drift"
     assert reason == (
         "2 of the latest 3 windows drifted, the latest among them: mean; "
-        "7 of 100 items of the next window are there"
+        "7 of 100 items of the next window have arrived"
     )
     assert decide(windows("x"), RULE, 0)[1] == (
         "1 of the latest 1 windows drifted, and it takes 2 of 3"
@@ -60,7 +60,7 @@ def test_the_reason_names_what_drifted_and_what_is_waiting():
 def test_items_that_make_no_window_wait():
     assert decide([], RULE, 12) == (
         "collecting",
-        "12 new items of the 100 that make a window",
+        "12 of the 100 new items of a window have arrived",
     )
 
 

@@ -88,7 +88,7 @@ def test_a_retraining_is_asked_for_once_and_then_its_data_are_what_is_known(watc
     assert running.verdict == "retraining"
     failed = look(watched.home, "shapes", progress=lambda _: "failed")
     assert failed.verdict == "drift"
-    assert "failed, so it is asked for again" in failed.reason
+    assert "failed, so it is requested again" in failed.reason
 
     # Retrained on the new data, as the flow `retrain` publishes it: they are what is known now.
     commit = git(watched.home, "rev-parse", "HEAD").strip()
@@ -198,4 +198,4 @@ def test_items_that_are_read_otherwise_are_not_compared(watched):
     watched.deliver(1000, 60, bright=150)
     decision = look(watched.home, "shapes")
     assert decision.verdict == "no baseline"
-    assert "datasets.shapes is another than when models were trained" in decision.reason
+    assert "datasets.shapes was changed after models were trained" in decision.reason

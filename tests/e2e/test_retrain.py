@@ -119,7 +119,7 @@ def test_a_round_and_then_nothing_to_do(home, running):
     assert "**nothing changed, so nothing was trained**" in page
     assert "| ran |" not in page
     assert page.count("| is champion | version 1 | version 1 |") == 3
-    assert f"`{branch}` (an earlier flow made the very same)" in page
+    assert f"`{branch}` (identical to that of an earlier flow)" in page
     assert users(home) == before
     nothing_is_left(home, running)
 
@@ -151,7 +151,7 @@ def test_data_that_are_not_there_stop_their_models_only_and_at_once(home, runnin
     message = run_of(running, run).state.message
     assert "ingest@nothing: " in message
     assert "data/own/nothing" in message
-    assert "symbolic link to nothing" in message
+    assert "broken symbolic link" in message
     # Too few images may enter; what the message names is there, though the checkout is gone.
     assert "validate@few: few may not enter" in message
     named = re.findall(r"\S+/quarantine\.csv|\S+/index\.html", message)
@@ -159,7 +159,7 @@ def test_data_that_are_not_there_stop_their_models_only_and_at_once(home, runnin
     assert all(Path(path).is_file() for path in named)
     page = page_of(running, run)
     (line,) = [line for line in page.splitlines() if line.startswith("- gate@orphan: ")]
-    assert re.search(r": \*\*failed\*\*: not tried, since .*orphan\b.* failed$", line)
+    assert re.search(r": \*\*failed\*\*: not run, since .*orphan\b.* failed$", line)
     # The other model is done nevertheless.
     assert "/#/models/one/versions/1) |" in page
     assert "| gate@one | " in page

@@ -15,7 +15,7 @@ def night(**changed):
     made.where = {"a": "host-1, gpu-0"}
     made.verdicts = [
         Verdict("a", "promoted", "better | than\nbefore", "2", "1", "2"),
-        Verdict("b", "is champion", "nothing moves", "1", "1", "1"),
+        Verdict("b", "is champion", "no alias moves", "1", "1", "1"),
     ]
     for name, value in changed.items():
         setattr(made, name, value)
@@ -46,7 +46,7 @@ def test_where_the_results_are_and_what_failed(tmp_path):
     assert "results on branch `retrain/x`, pushed to origin" in text
     assert "- b: **failed**: bad row" in text
     known = Published("retrain/x", "d" * 40, None, new=False)
-    assert "an earlier flow made the very same" in page(
+    assert "identical to that of an earlier flow" in page(
         night(published=known), Project(tmp_path), ""
     )
 

@@ -79,7 +79,7 @@ def test_a_refused_one_is_registered_with_its_reasons_and_without_alias(workshop
     assert aliases(workshop) == {}
     (version,) = versions(workshop)
     assert version.tags["genmint.gate"] == "refused"
-    assert "**no**" in version.description
+    assert "**failed**" in version.description
     assert entries.entries(client(workshop), "tiny") == []
 
 
@@ -176,14 +176,14 @@ def config_of_another_model(workshop):
         (flip_a_byte, "models/tiny/model.safetensors is not the file that was gated"),
         (remove_a_metric, "metrics/tiny.json is not the file that was gated"),
         (write_nan, "metrics/tiny.json is not the file that was gated"),
-        (nan_and_gated, "metrics/tiny.json is not what was measured"),
+        (nan_and_gated, "metrics/tiny.json is not the measured file"),
         (record_of_other_weights, "model.safetensors is not the file that was gated"),
         (no_validation_report, "reports/data/dots.json is missing"),
         (no_record, "no such file"),
-        (forged_record, "not what params.yaml and the metrics lead to"),
-        (laxer_gate_than_recorded, "not what params.yaml and the metrics lead to"),
+        (forged_record, "does not follow from params.yaml and the metrics"),
+        (laxer_gate_than_recorded, "does not follow from params.yaml and the metrics"),
         (no_gate, "params.yaml has no gates.tiny"),
-        (refused_data, "the data set was refused"),
+        (refused_data, "the data set failed its validation"),
         (config_of_another_model, "models/tiny/config.json is not the file that was gated"),
     ],
 )
@@ -281,7 +281,7 @@ def test_an_alias_that_a_person_took_away_is_put_back_and_compared_with(workshop
     outcome = one(workshop)
     assert (outcome.verdict, outcome.version) == ("not better", "2"), outcome
     assert aliases(workshop) == {"champion": "1", "challenger": "2"}
-    assert "tiny: put back (champion is version 1): taken away by hand" in capsys.readouterr().err
+    assert "tiny: reverted (champion is version 1): removed by hand" in capsys.readouterr().err
 
 
 def test_an_alias_moved_to_a_version_that_failed_is_put_back_and_compared_with(stocked):
@@ -331,7 +331,7 @@ def test_the_same_weights_are_registered_once_though_their_gate_changes(workshop
     assert (outcome.verdict, outcome.version) == ("promoted", "1")
     (version,) = versions(workshop)
     assert version.tags["genmint.gate"] == "passed"
-    assert "**no**" not in version.description
+    assert "**failed**" not in version.description
     (entry,) = entries.entries(client(workshop), "tiny")
     assert entry.reason.endswith(
         "there was no champion; its gate is another than that of version 1: "

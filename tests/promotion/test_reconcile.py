@@ -87,12 +87,12 @@ def test_moved_to_one_that_failed_is_put_back_with_the_reason_on_its_page(stocke
     before = page(stocked, "3")[1]
     move(stocked, "3")
     outcome = one(stocked)
-    assert (outcome.verdict, outcome.champion, outcome.exit_code) == ("put back", "2", 0), outcome
+    assert (outcome.verdict, outcome.champion, outcome.exit_code) == ("reverted", "2", 0), outcome
     assert aliases(stocked) == ("2", "1")
     tags, description = page(stocked, "3")
-    reason = "`champion` was moved here by hand and was put back to version 2: it failed its gate."
+    reason = "`champion` was moved here by hand and was reverted to version 2: it failed its gate."
     assert tags["genmint.reverted"] == reason
-    assert description == f"> **Alias put back.** {reason}\n\n{before}"
+    assert description == f"> **Alias reverted.** {reason}\n\n{before}"
     entry = entries.entries(client(stocked), "tiny")[-1]
     assert (entry.kind, entry.version, entry.previous) == ("reverted", "2", "1")
     assert entry.reason == "moved by hand to version 3: it failed its gate"
@@ -201,7 +201,7 @@ def test_what_does_not_bear_out_that_it_passed_is_put_back(stocked, make, proble
     version = make(stocked).version
     move(stocked, version)
     outcome = one(stocked)
-    assert outcome.verdict == "put back", outcome
+    assert outcome.verdict == "reverted", outcome
     assert problem in outcome.reason
     assert aliases(stocked) == ("2", "1")
     tags, description = page(stocked, version)
@@ -252,7 +252,7 @@ def test_an_override_does_not_count_without_policy(stocked):
     client(stocked).set_model_version_tag("tiny", "3", "override", "the fair is tomorrow")
     move(stocked, "3")
     outcome = one(stocked)
-    assert outcome.verdict == "put back"
+    assert outcome.verdict == "reverted"
     assert "does not count while gates.tiny.allow_overrides is false" in outcome.reason
     assert aliases(stocked) == ("2", "1")
 
@@ -263,13 +263,13 @@ def test_an_override_without_a_reason_is_none(stocked, said):
     if said is not None:
         client(stocked).set_model_version_tag("tiny", "3", "override", said)
     move(stocked, "3")
-    assert one(stocked).verdict == "put back"
+    assert one(stocked).verdict == "reverted"
 
 
 def test_an_alias_taken_away_is_put_back(stocked):
     client(stocked).delete_registered_model_alias("tiny", "champion")
     outcome = one(stocked)
-    assert (outcome.verdict, outcome.champion) == ("put back", "2"), outcome
+    assert (outcome.verdict, outcome.champion) == ("reverted", "2"), outcome
     assert aliases(stocked) == ("2", "1")
     assert entries.entries(client(stocked), "tiny")[-1].kind == "reverted"
 
@@ -299,7 +299,7 @@ def test_previous_champion_is_put_back(stocked, to):
         client(stocked).delete_registered_model_alias("tiny", "previous-champion")
     else:
         move(stocked, to, "previous-champion")
-    assert one(stocked).verdict == "put back"
+    assert one(stocked).verdict == "reverted"
     assert aliases(stocked) == ("2", "1")
     assert one(stocked).verdict == "in order"
 
@@ -308,7 +308,7 @@ def test_a_killed_writers_move_is_finished(stocked):
     stocked.write_entry("4")
     outcome = one(stocked)
     assert (outcome.verdict, outcome.champion) == ("finished", "4"), outcome
-    assert outcome.reason == "entry 3 was half done; `challenger` was left on the champion"
+    assert outcome.reason == "entry 3 was incomplete; `challenger` still pointed to the champion"
     assert aliases(stocked) == ("4", "2")
     assert "challenger" not in journal.aliases(client(stocked), "tiny")
     assert one(stocked).verdict == "in order"
@@ -319,7 +319,7 @@ def test_without_a_journal_a_champion_that_failed_is_none(stocked):
     move(stocked, "3")
     client(stocked).delete_registered_model_alias("tiny", "previous-champion")
     outcome = one(stocked)
-    assert (outcome.verdict, outcome.champion) == ("put back", None), outcome
+    assert (outcome.verdict, outcome.champion) == ("reverted", None), outcome
     assert aliases(stocked) == (None, None)
     assert "was put away from it" in page(stocked, "3")[0]["genmint.reverted"]
     assert one(stocked).verdict == "in order"

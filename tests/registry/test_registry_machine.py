@@ -198,7 +198,7 @@ class Machine(RuleBasedStateMachine):
                 self.forget(version)
                 self.client.delete_model_version_tag("tiny", version.version, f"genmint.{key}")
 
-    @rule(number=ANY, text=st.sampled_from(["", "mine", "> **Alias put back.** no"]))
+    @rule(number=ANY, text=st.sampled_from(["", "mine", "> **Alias reverted.** no"]))
     def describe(self, number, text):
         with self.by_hand("describe"):
             if version := self.one(number):
@@ -330,7 +330,7 @@ class Machine(RuleBasedStateMachine):
         outcome = self.ours("reconcile", lambda w: reconcile(*w, ["tiny"])[0])
         assert not isinstance(outcome, GenmintError), outcome
         # Nobody can tell an attack from another machine's key: nothing but an unfit champion moves.
-        unknown = "no entry of its journal counts" in outcome.reason
+        unknown = "no entry of its journal is valid" in outcome.reason
         assert outcome.exit_code == int(unknown), outcome
         champion = self.check()
         if unknown:

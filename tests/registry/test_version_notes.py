@@ -10,7 +10,7 @@ TABLE = "`tiny`\n\n**Gate: refused**\n\n> **quoted**\n"
 @pytest.mark.parametrize("description", ["", TABLE])
 def test_a_note_comes_and_goes(description):
     noted = with_note(description, "it failed\nits gate")
-    assert noted.startswith("> **Alias put back.** it failed its gate\n\n")
+    assert noted.startswith("> **Alias reverted.** it failed its gate\n\n")
     assert noted.endswith(description)
     assert without_note(noted) == description
 

@@ -100,8 +100,8 @@ def test_links_out_of_the_folder_are_not_followed(data_project, tmp_path):
     )
     assert rows["out.png"]["sha256"] is None
     assert rows["folder"]["error"].startswith("symbolic link to a folder, which DVC does not")
-    assert rows["dead.png"]["error"] == "symbolic link to nothing"
-    assert rows["loop.png"]["error"] == "symbolic link to nothing"
+    assert rows["dead.png"]["error"] == "broken symbolic link"
+    assert rows["loop.png"]["error"] == "broken symbolic link"
     assert rows["within.png"]["error"] is None
 
 

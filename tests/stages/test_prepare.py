@@ -133,12 +133,12 @@ def test_no_report_of_this_manifest_no_entry(data_project):
     data_project.validate()
     data_project.pictures(1, start=1000)
     data_project.ingest()
-    with pytest.raises(DataError, match="is of another manifest"):
+    with pytest.raises(DataError, match="was made from another manifest"):
         data_project.prepare()
     data_project.validate()
     path = data_project.project.validation("own")
     path.write_text(json.dumps({**json.loads(path.read_text()), "passed": True and "yes"}))
-    with pytest.raises(DataError, match="did not pass"):
+    with pytest.raises(DataError, match="failed its validation"):
         data_project.prepare()
     assert not data_project.project.prepared("own").exists()
 
@@ -218,9 +218,9 @@ def test_an_item_that_is_in_no_split_is_not_lost_without_a_word(data_project, mo
     assign, cut_texts = assignment.assign, assignment.cut_texts
     monkeypatch.setattr(assignment, "assign", losing)
     monkeypatch.setattr(assignment, "cut_texts", shortening)
-    with pytest.raises(DataError, match="60 items may enter, but 59 would be prepared and 0 left"):
+    with pytest.raises(DataError, match="60 items passed validation, but 59 would be prepared"):
         data_project.run()
-    with pytest.raises(DataError, match=r"\d+ characters may enter, but \d+ would be prepared"):
+    with pytest.raises(DataError, match=r"\d+ characters passed validation, but \d+ would"):
         data_project.run("words")
 
 

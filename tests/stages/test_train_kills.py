@@ -217,7 +217,7 @@ def test_ctrl_c_ends_a_training_with_130_and_a_second_process_is_refused_before(
     training.start()
     try:
         training.wait_until(training.state)
-        with pytest.raises(GenmintError, match="another process runs the same training"):
+        with pytest.raises(GenmintError, match="in use by another process of the same"):
             train.run(project, load_params(project.params), "vae")
         training.process.send_signal(signal.SIGINT)
         training.wait_until(training.over, 60)
@@ -226,7 +226,7 @@ def test_ctrl_c_ends_a_training_with_130_and_a_second_process_is_refused_before(
     assert training.process.returncode == 130
     said = training.said()
     assert "genmint train: stopped after step " in said
-    assert "The same command goes on from here." in said
+    assert "The same command resumes from here." in said
     assert "Traceback" not in said
     assert not project.model("vae").exists()
     assert not list(project.root.glob("models/.*"))
@@ -267,7 +267,7 @@ def killed_one_by_one(training, two):
     os.kill(helper, signal.SIGKILL)
     training.wait_until(training.over, 60)
     assert training.process.returncode == 1
-    assert "process 1 of the training ended with -9. The same command goes on" in training.said()
+    assert "process 1 of the training run ended with -9. The same command" in training.said()
 
     helper = helper_at_work(training, two)
     training.kill()

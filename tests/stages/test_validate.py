@@ -90,7 +90,7 @@ def test_too_many_bad_items_stop_the_pipeline_before_prepare(data_project):
     assert report(data_project)["passed"] == 0
     assert len(quarantined(data_project)) == 10
     assert (data_project.project.data_docs("own") / "index.html").is_file()
-    with pytest.raises(DataError, match="did not pass its validation"):
+    with pytest.raises(DataError, match="failed its validation"):
         data_project.prepare()
     assert not data_project.project.prepared("own").exists()
 
@@ -211,7 +211,7 @@ def test_a_suite_can_be_edited(data_project):
         ("rows", {"expectation": "expect_table_row_count_to_be_between", "min_value": 1},
          "move it to the list set"),
         ("rows", {"expectation": "expect_column_values_to_be_of_type", "column": "width",
-                  "type_": "int"}, r"to_be_of_type: width does not judge single rows; move it"),
+                  "type_": "int"}, r"to_be_of_type: width does not check single rows; move it"),
         ("set", {"expectation": "expect_column_max_to_be_between", "colum": "width"}, "colum"),
         ("set", {"column": "width"}, "give it a key `expectation`"),
     ],
@@ -271,7 +271,7 @@ def test_files_that_are_no_items_are_said_and_reported(data_project, capsys):
     others = "140 files were left out: 140 .heic (convert to png or jpg)"
     assert capsys.readouterr().out.splitlines() == [
         f"own: 40 items; {others}",
-        f"own: 40 of 40 items may enter; {others}",
+        f"own: 40 of 40 items passed validation; {others}",
     ]
     assert report(data_project)["left_out"] == [
         {

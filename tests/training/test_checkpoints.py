@@ -226,7 +226,7 @@ def test_a_folder_that_somebody_deletes_meanwhile_is_no_failure(folder):
 def test_a_second_training_of_the_same_is_refused(folder):
     with (
         Checkpoint(folder, {}).locked(),
-        pytest.raises(GenmintError, match="another process runs the same training"),
+        pytest.raises(GenmintError, match="in use by another process of the same training run"),
         Checkpoint(folder, {}).locked(),
     ):
         pass

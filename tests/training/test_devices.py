@@ -58,7 +58,7 @@ def test_an_lstm_that_the_processor_does_not_have_is_refused(case, gpu, monkeypa
     gpu()
     config = case("rnn-stream", precision=asked)[0]
     before = torch.get_rng_state()
-    with pytest.raises(ConfigError, match=f"precision: {asked}: this processor has no LSTM in it"):
+    with pytest.raises(ConfigError, match=f"precision: {asked}: this processor has no LSTM"):
         resolve_precision(config, CPU)
     assert tried == [(True, {"bf16": torch.bfloat16, "fp16": torch.float16}[asked])]
     assert torch.equal(torch.get_rng_state(), before)
@@ -256,7 +256,7 @@ def test_too_few_gpus_are_said_in_every_process(gpu, monkeypatch, rank):
     gpu(gpus=2)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
     monkeypatch.setenv("LOCAL_RANK", str(rank))
-    with pytest.raises(ConfigError, match="3 processes need a GPU each, and here are 2"):
+    with pytest.raises(ConfigError, match="3 processes need a GPU each, and there are 2"):
         choose_device()
 
 

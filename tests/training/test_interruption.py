@@ -46,7 +46,7 @@ def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(case, signalled, tmp
     signalled({6: [number]})
     with pytest.raises(Interrupted) as raised:
         run(case, checkpoint)
-    assert str(raised.value) == "stopped after step 7. The same command goes on from here."
+    assert str(raised.value) == "stopped after step 7. The same command resumes from here."
     assert isinstance(raised.value, KeyboardInterrupt)
     assert checkpoint.load()["now"]["training"]["step"] == 7
     assert run(case, checkpoint) == wanted
@@ -54,7 +54,7 @@ def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(case, signalled, tmp
 
 def test_without_a_checkpoint_it_does_not_promise_one(case, signalled):
     signalled({6: [signal.SIGINT]})
-    with pytest.raises(Interrupted, match=r"stopped after step 7\. Nothing was kept"):
+    with pytest.raises(Interrupted, match=r"stopped after step 7\. There is no checkpoint"):
         run(case)
 
 

@@ -103,7 +103,7 @@ def test_a_lost_connection_is_told_by_the_process_that_died():
             time.sleep(0.3)
             raise RuntimeError("connection closed by peer")
 
-    with pytest.raises(GenmintError, match=r"process 1 of the training ended with 3\. The same"):
+    with pytest.raises(GenmintError, match=r"process 1 of the training run ended with 3\."):
         fail()
 
 
@@ -123,8 +123,8 @@ def test_a_first_that_waits_for_a_dead_one_is_ended():
     )  # fmt: skip
     assert first.returncode == 1
     assert first.stderr == (
-        "genmint: process 1 of the training ended with 3. "
-        "The same command goes on from the last checkpoint.\n"
+        "genmint: process 1 of the training run ended with 3. "
+        "The same command resumes from the last checkpoint.\n"
     )
 
 

@@ -247,7 +247,7 @@ def test_a_validation_loss_that_is_not_finite_is_rolled_back(case, monkeypatch):
     (found,) = outcome.recoveries
     assert (found.step, found.back_to) == (10, 5)
     assert found.what == "the validation loss became inf"
-    assert found.began_in == "no layer: with the same steps done again all was finite"
+    assert found.began_in == "no layer: all values were finite when the same steps were repeated"
     assert [row["step"] for row in outcome.history] == [5, 10, 12]
 
 
