@@ -168,7 +168,7 @@ def test_a_document_that_vanished_is_named(tmp_path):
 def test_items_that_are_not_as_many_as_announced_are_an_error(tmp_path):
     rows = np.random.default_rng(0).integers(0, 256, (5, 8, 8), dtype=np.uint8)
     plan = dataclasses.replace(plan_of(rows, [0, 1, 2, 0, 0]), counts=np.array([1, 1, 1, 2, 1]))
-    with pytest.raises(DataError, match="5 items instead of 6: the manifest is of other settings"):
+    with pytest.raises(DataError, match="5 items instead of 6: the manifest was made with"):
         packing.pack_items(tmp_path, plan, items_of(rows), (1, 8, 8), "|u1")
 
 

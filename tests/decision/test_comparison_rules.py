@@ -140,9 +140,9 @@ def test_a_ruling_needs_both_splits():
     refuted = confirm(rule(), direction, *reversed(CLEARLY))
     assert [one.better for one in (yes, no, confirmed, refuted)] == [True, False, True, False]
     assert ruling(yes, confirmed).better is True
-    assert "; confirmed on a second split: frechet: better" in ruling(yes, confirmed).reason
+    assert "; confirmed on a second split: frechet: improved" in ruling(yes, confirmed).reason
     assert ruling(yes, refuted).better is False
-    assert "; but not confirmed on a second split: frechet: worse" in ruling(yes, refuted).reason
+    assert "; but not confirmed on a second split: frechet: worsened" in ruling(yes, refuted).reason
     assert ruling(yes, None).better is True
     assert "not confirmed on a second split, since there is none" in ruling(yes, None).reason
     assert ruling(no, None).better is False

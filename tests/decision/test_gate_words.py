@@ -87,7 +87,7 @@ def test_a_bad_record_to_the_last_word():
     for name, value, bound, reason in GOOD_RECORD:
         key = name.split(".")[1] if "." in name else name
         if name.startswith("evidence.") and key != "protocol":
-            row = (name, value, "x" * 64, reason.replace(" is what", " is not what"))
+            row = (name, value, "x" * 64, reason.replace(" is the", " is not the"))
         elif name == "data.validated":
             row = (name, 0.0, 1.0, "the data set failed its validation")
         elif key in BAD_VALUES | BAD_COST:

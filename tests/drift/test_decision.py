@@ -52,7 +52,7 @@ def test_the_reason_names_what_drifted_and_what_is_waiting():
         "7 of 100 items of the next window have arrived"
     )
     assert decide(windows("x"), RULE, 0)[1] == (
-        "1 of the latest 1 windows drifted, and it takes 2 of 3"
+        "1 of the latest 1 windows drifted; 2 of 3 are needed"
     )
     assert decide(windows("xx."), RULE, 0)[1].startswith("the latest window did not drift (2 of")
 

@@ -108,7 +108,7 @@ def test_bad_files_are_stopped_by_great_expectations_until_they_are_gone(watched
     for _ in range(2):
         stopped = look(watched.home, "shapes")
         assert stopped.verdict == "stopped"
-        assert "shapes may not enter: 20 of 230 items are bad" in stopped.reason
+        assert "shapes failed its validation: 20 of 230 items failed validation" in stopped.reason
         # What it refers to outlives the checkout.
         kept = watched.home.root / ".genmint" / "drift" / "shapes" / "stopped"
         assert f"See {kept / 'quarantine.csv'} and {kept / 'docs' / 'index.html'}" in stopped.reason

@@ -146,7 +146,8 @@ def test_stages_that_read_and_wrote_different_data_contradict_each_other(reposit
     found, _ = repository.trace(tmp_path)
     assert found.broken == [
         "version 1: its dvc.lock is not the one that was registered",
-        "train@tiny read another data/prepared/dots/meta.json than prepare@dots wrote",
+        "train@tiny read a data/prepared/dots/meta.json that differs from the output of "
+        "prepare@dots",
     ]
 
 
@@ -154,8 +155,11 @@ def test_stages_that_read_and_wrote_different_data_contradict_each_other(reposit
     ("file", "said"),
     [
         ("reports/gates/tiny.json", "is not the one that the version names"),
-        ("reports/data/dots.json", "reports/data/dots.json, as stored, is not what the gate"),
-        ("metrics/tiny.json", "metrics/tiny.json, as stored, is not what the gate"),
+        (
+            "reports/data/dots.json",
+            "reports/data/dots.json, as stored, differs from the file",
+        ),
+        ("metrics/tiny.json", "metrics/tiny.json, as stored, differs from the file that the gate"),
     ],
 )
 def test_stored_files_that_were_changed_are_a_contradiction(repository, tmp_path, file, said):

@@ -145,7 +145,7 @@ def test_what_the_cache_lacks_is_no_difference_and_is_named(repository, tmp_path
     repository.promote()
     exact = repository.commit("results")
     restored, _ = restore(repository, tmp_path, target=tmp_path / "before")
-    assert restored.next_step("tiny") == "`dvc repro --pull gate@tiny` there runs nothing"
+    assert restored.next_step("tiny") == "`dvc repro --pull gate@tiny` there has nothing to run"
     # As `dvc gc` does: without the weights, and with all else.
     weights = repository.root / "models/tiny/model.safetensors"
     digest = hashlib.md5(weights.read_bytes()).hexdigest()  # noqa: S324 - DVC's hash

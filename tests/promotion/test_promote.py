@@ -334,7 +334,7 @@ def test_the_same_weights_are_registered_once_though_their_gate_changes(workshop
     assert "**failed**" not in version.description
     (entry,) = entries.entries(client(workshop), "tiny")
     assert entry.reason.endswith(
-        "there was no champion; its gate is another than that of version 1: "
+        "there was no champion; its gate differs from that of version 1: "
         "thresholds.elbo.min -30.0 → -36.0"
     )
 
@@ -346,7 +346,7 @@ def test_a_weaker_gate_than_the_champions_stands_in_the_journal(workshop):
     workshop.make(seed=1, elbo=-15.0)
     assert one(workshop).verdict == "promoted"
     assert entries.entries(client(workshop), "tiny")[-1].reason.endswith(
-        "; its gate is another than that of version 1: thresholds.elbo.baseline pixel_bernoulli → "
+        "; its gate differs from that of version 1: thresholds.elbo.baseline pixel_bernoulli → "
         "none, thresholds.elbo.margin 1.0 → none, thresholds.elbo.min -30.0 → -99.0"
     )
 

@@ -203,7 +203,7 @@ def test_somebody_else_was_quicker(stocked, monkeypatch):
         return registry_state
 
     monkeypatch.setattr(journal, "stand", stale)
-    with pytest.raises(GenmintError, match="somebody else moved the champion meanwhile"):
+    with pytest.raises(GenmintError, match="another process moved the champion meanwhile"):
         back(stocked)
     assert aliases(stocked)[0] == "4"
 

@@ -142,7 +142,7 @@ def test_a_run_that_the_tracker_does_not_know(workshop, told):
     client(workshop).delete_run(version.run_id)
     code, said = told()
     assert code == 1
-    assert "knows no run that made these weights. Run `genmint promote tiny`." in said
+    assert "has no run with these weights. Run `genmint promote tiny`." in said
     promote(workshop.project, workshop.params, ["tiny"])
     assert told()[0] == 0
 

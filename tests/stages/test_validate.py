@@ -85,7 +85,7 @@ def test_too_many_bad_items_stop_the_pipeline_before_prepare(data_project):
         data_project.write(f"bad{number}.png").write_text("x")
     data_project.block(**PICTURES)
     data_project.ingest()
-    with pytest.raises(DataError, match=r"10 of 50 items are bad.*bad0\.png: not a png"):
+    with pytest.raises(DataError, match=r"10 of 50 items failed validation.*bad0\.png: not a png"):
         data_project.validate()
     assert report(data_project)["passed"] == 0
     assert len(quarantined(data_project)) == 10
@@ -144,7 +144,7 @@ def test_nothing_left_fails_every_expectation_on_the_set(data_project):
         soundfile.write(data_project.write(f"{number}.wav"), silent, 8000, subtype="FLOAT")
     data_project.block(**{**SOUNDS, "max_quarantined": 1.0})
     data_project.ingest()
-    with pytest.raises(DataError, match="own may not enter"):
+    with pytest.raises(DataError, match="own failed its validation"):
         data_project.validate()
     found = report(data_project)
     assert found["passed"] == 0

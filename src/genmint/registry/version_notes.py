@@ -16,7 +16,7 @@ from genmint.tracking.write_conflicts import put
 ROLLED_BACK = "genmint.rolled_back"
 REVERTED = "genmint.reverted"
 
-# Earlier versions of genmint wrote "put back".
+# Pages written by earlier versions of genmint use the second wording.
 _NOTE = re.compile(r"\A> \*\*Alias (?:reverted|put back)\.\*\*[^\n]*\n\n?")
 
 
