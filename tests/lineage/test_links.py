@@ -214,7 +214,7 @@ def test_the_tree_has_every_link(repository, tmp_path, capsys):
     for said in (
         "tiny version 1 (champion)", found.weights[:12], found.run["id"], commit[:12],
         "code/train.py", "what prepare@dots wrote", "models.tiny: ", "family vae",
-        "dots let in", "100 items, 3 quarantined", "(min_value 30) holds: found 100",
+        "dots passed", "100 items, 3 quarantined", "(min_value 30) holds: found 100",
         f"record {found.gate['sha256'][:12]}", "entry 1: promotion of version 1",
     ):  # fmt: skip
         assert said in shown, said
@@ -267,7 +267,10 @@ def test_damaged_files_of_a_version_are_not_taken_for_missing_ones(repository, t
     ("file", "words"),
     [
         ("model.safetensors", "version 1: its weights are not those that passed the gate"),
-        ("config.json", "config.json, as stored, differs from the file that the gate read"),
+        (
+            "config.json",
+            "models/tiny/config.json, as stored, differs from the file that the gate read",
+        ),
     ],
 )
 def test_a_stored_model_that_was_changed_is_a_contradiction(repository, tmp_path, file, words):

@@ -35,7 +35,7 @@ def test_the_first_that_passes_becomes_champion(workshop):
     assert version.tags["genmint.weights"] == weights
     assert version.tags["genmint.gate"] == "passed"
     assert json.loads(version.tags["genmint.protocol"])["observation"] == "binary"
-    assert "| `thresholds.elbo.min` | -20 | -20.2 … -19.8 | -30 | yes |" in version.description
+    assert "| `thresholds.elbo.min` | -20 | -20.2 … -19.8 | -30 | passed |" in version.description
     run_ = client(workshop).get_run(version.run_id)
     assert run_.data.metrics["elbo"] == -20.0
 
@@ -301,7 +301,7 @@ def test_a_copy_that_a_person_made_champion_is_measured_by_its_files(stocked):
     stocked.make(seed=9, elbo=-18.0)
     outcome = one(stocked)
     assert (outcome.verdict, outcome.version) == ("promoted", "6"), outcome
-    assert "against champion version 5: elbo: better by 2" in outcome.reason
+    assert "against champion version 5: elbo: improved by 2" in outcome.reason
 
 
 def test_a_version_that_nothing_identifies_is_no_champion_even_by_override(stocked):

@@ -321,7 +321,7 @@ def test_without_a_journal_a_champion_that_failed_is_none(stocked):
     outcome = one(stocked)
     assert (outcome.verdict, outcome.champion) == ("reverted", None), outcome
     assert aliases(stocked) == (None, None)
-    assert "was put away from it" in page(stocked, "3")[0]["genmint.reverted"]
+    assert "was moved here by hand and was removed" in page(stocked, "3")[0]["genmint.reverted"]
     assert one(stocked).verdict == "in order"
 
 
