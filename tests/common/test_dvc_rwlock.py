@@ -87,7 +87,7 @@ def test_while_a_dvc_runs_it_holds_its_locks_and_the_table_is_left(project):
     assert doctor.check(project, "dvc locks")[0] == "ok"
 
 
-def test_our_own_calls_of_dvc_mend_it(project):
+def test_our_own_calls_of_dvc_repair_it(project):
     path = damage(project)
     run_dvc(project, "status")
     assert not path.exists() or damaged_rwlock(project) is None

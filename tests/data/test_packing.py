@@ -122,7 +122,7 @@ def peak_of(action):
         tracemalloc.stop()
 
 
-def test_packing_pictures_takes_no_more_memory_for_more_of_them(tmp_path):
+def test_packing_images_takes_no_more_memory_for_more_of_them(tmp_path):
     def peak(count):
         path = tmp_path / f"{count}.npy"
         np.save(path, np.random.default_rng(0).integers(0, 256, (count, 64, 64), dtype=np.uint8))

@@ -90,7 +90,7 @@ def test_a_spread_that_does_not_hold_here_makes_nothing_superior(known, block, s
 @pytest.mark.parametrize(
     "key", ["data", "extractor", "seed", "batch_size", "temperature", "top_k", "top_p"]
 )
-def test_a_spread_holds_on_the_data_of_the_next_night(key):
+def test_a_seed_spread_is_valid_on_the_data_of_the_next_nightly_run(key):
     known = spread(protocol={**PROTOCOL, key: "tonight's"})
     assert judge(*CLEARLY, known=known).better is True
 
@@ -133,7 +133,7 @@ def ruling(test, confirmation):
     return Ruling(champion="3", test=test, confirmation=confirmation)
 
 
-def test_a_ruling_needs_both_splits():
+def test_a_comparison_needs_both_splits():
     yes = judge(*CLEARLY)
     no = judge(*reversed(CLEARLY))
     confirmed = confirm(rule(), direction, *CLEARLY)

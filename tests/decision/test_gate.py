@@ -214,7 +214,7 @@ def test_an_optional_check_is_asked_only_where_configured(section, key):
     assert f"{section}.{key}" not in record.verdicts
 
 
-def test_a_gate_may_ask_for_nothing_but_a_threshold():
+def test_a_gate_may_consist_of_one_threshold():
     block = gate(health={}, memorisation=None, cost={})
     asked = [check.name for check in judge(block).checks if "." in check.name]
     assert [name for name in asked if name.startswith(("health", "memorisation", "cost"))] == [

@@ -146,7 +146,7 @@ def test_a_baseline_must_be_beaten_downwards_too():
     assert check.name == "thresholds.frechet_digits_cnn.mean_plus_noise"
 
 
-def test_files_about_something_else_are_told_apart_by_name():
+def test_files_about_something_else_are_distinguished_by_name():
     def reason(**protocol):
         (check,) = judge(protocol={**PROTOCOL, **protocol}).failed()
         return check.reason

@@ -34,7 +34,7 @@ def test_nothing_new_is_seen_without_reading(watched, monkeypatch):
         look(watched.home, "shapes")
 
 
-def test_new_pictures_like_the_old_make_windows_and_no_drift(watched):
+def test_new_images_like_the_old_make_windows_and_no_drift(watched):
     watched.deliver(1000, 12)
     collecting = look(watched.home, "shapes")
     assert (collecting.verdict, collecting.new, collecting.waiting) == ("collecting", 12, 12)
@@ -144,7 +144,7 @@ def test_a_baseline_that_nobody_has_is_an_error_not_a_verdict(watched):
         look(watched.home, "shapes")
 
 
-def test_without_a_training_there_is_nothing_to_compare_with(watched):
+def test_without_a_training_run_there_is_nothing_to_compare_with(watched):
     watched.checkout.run("git", "rm", "-q", "--cached", "dvc.lock")
     watched.checkout.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org",
                          "commit", "-qm", "without")  # fmt: skip
@@ -153,7 +153,7 @@ def test_without_a_training_there_is_nothing_to_compare_with(watched):
     assert "dvc repro reference@shapes" in decision.reason
 
 
-def test_one_look_at_a_time(watched):
+def test_one_drift_check_at_a_time(watched):
     with (
         Shelf(watched.home, "shapes").alone(),
         pytest.raises(GenmintError, match="another drift check of shapes is running"),

@@ -66,7 +66,7 @@ def nothing_is_left(home, running):
     assert home.run("git", "worktree", "list").stdout.count("\n") == 1
 
 
-def test_never_two_trainings_on_a_device_and_a_person_goes_first(home, running):
+def test_never_two_training_runs_on_a_device_and_a_person_goes_first(home, running):
     """Acceptance: sampled every 100 ms from the process table."""
     home.run("dvc", "repro", "reference@digits")
     (home.root / ".gitignore").write_text(
@@ -254,7 +254,7 @@ def test_what_was_trained_before_a_crash_is_told_at_the_end(home, running, victi
     nothing_is_left(home, running)
 
 
-def test_a_cancelled_flow_takes_the_training_with_it(home, running):
+def test_a_cancelled_flow_takes_the_training_run_with_it(home, running):
     from prefect.states import Cancelling
 
     run = ask(running, "retrain/now", models=["one"],

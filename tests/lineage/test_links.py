@@ -89,7 +89,7 @@ def test_the_commit_of_a_re_created_run_is_found_only_by_its_very_hashes(reposit
     }  # fmt: skip
 
 
-def test_uncommitted_changes_at_the_training_are_told_but_not_those_of_the_lock(
+def test_uncommitted_changes_at_the_training_run_are_told_but_not_those_of_the_lock(
     repository, tmp_path
 ):
     repository.run()

@@ -273,7 +273,7 @@ def test_it_compares_with_the_champion_that_a_person_chose(workshop):
     assert aliases(workshop)["champion"] == "3"
 
 
-def test_an_alias_that_a_person_took_away_is_put_back_and_compared_with(workshop, capsys):
+def test_an_alias_that_a_person_took_away_is_reverted_and_compared_with(workshop, capsys):
     workshop.make()
     one(workshop)
     workshop.make(seed=1, elbo=-25.0)
@@ -284,7 +284,7 @@ def test_an_alias_that_a_person_took_away_is_put_back_and_compared_with(workshop
     assert "tiny: reverted (champion is version 1): removed by hand" in capsys.readouterr().err
 
 
-def test_an_alias_moved_to_a_version_that_failed_is_put_back_and_compared_with(stocked):
+def test_an_alias_moved_to_a_version_that_failed_is_reverted_and_compared_with(stocked):
     client(stocked).set_registered_model_alias("tiny", "champion", "3")
     stocked.make(seed=9, elbo=-16.0)
     outcome = one(stocked)

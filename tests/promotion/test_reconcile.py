@@ -83,7 +83,7 @@ def test_moved_to_one_that_passed_is_confirmed(stocked, to):
     assert len(kinds(stocked)) == 3
 
 
-def test_moved_to_one_that_failed_is_put_back_with_the_reason_on_its_page(stocked):
+def test_moved_to_one_that_failed_is_reverted_with_the_reason_on_its_page(stocked):
     before = page(stocked, "3")[1]
     move(stocked, "3")
     outcome = one(stocked)
@@ -197,7 +197,7 @@ def files_gone(stocked):
         (files_gone, "its files are gone"),
     ],
 )
-def test_what_does_not_bear_out_that_it_passed_is_put_back(stocked, make, problem):
+def test_an_alias_without_evidence_of_a_passed_gate_is_reverted(stocked, make, problem):
     version = make(stocked).version
     move(stocked, version)
     outcome = one(stocked)
@@ -266,7 +266,7 @@ def test_an_override_without_a_reason_is_none(stocked, said):
     assert one(stocked).verdict == "reverted"
 
 
-def test_an_alias_taken_away_is_put_back(stocked):
+def test_an_alias_taken_away_is_reverted(stocked):
     client(stocked).delete_registered_model_alias("tiny", "champion")
     outcome = one(stocked)
     assert (outcome.verdict, outcome.champion) == ("reverted", "2"), outcome
@@ -294,7 +294,7 @@ def test_an_alias_taken_away_with_an_override_stays_away(stocked):
 
 
 @pytest.mark.parametrize("to", ["4", None])
-def test_previous_champion_is_put_back(stocked, to):
+def test_previous_champion_is_reverted(stocked, to):
     if to is None:
         client(stocked).delete_registered_model_alias("tiny", "previous-champion")
     else:
@@ -335,7 +335,7 @@ def test_a_gate_in_dry_run_moves_no_alias(stocked):
     assert kinds(stocked) == ["promotion", "promotion"]
 
 
-def test_one_model_that_cannot_be_mended_does_not_stop_the_others(stocked, monkeypatch, capsys):
+def test_one_model_that_cannot_be_reconciled_does_not_stop_the_others(stocked, monkeypatch, capsys):
     """Somebody who moves the champion faster than we can look."""
     move(stocked, "3")
     monkeypatch.setattr("genmint.promotion.reconcile._ATTEMPTS", 2)

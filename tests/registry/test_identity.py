@@ -330,7 +330,7 @@ def dangling(stocked):
 
 
 @pytest.mark.parametrize("alias", ["champion", "previous-champion"])
-def test_an_alias_on_a_version_that_does_not_exist_is_put_back(
+def test_an_alias_on_a_version_that_does_not_exist_is_reverted(
     stocked, dangling, said, alias, monkeypatch, capsys
 ):
     dangling(alias, 9)

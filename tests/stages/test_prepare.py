@@ -13,7 +13,7 @@ from genmint.data.prepared import SPLITS
 from genmint.data.splitting import assignment
 
 
-def test_pictures_land_in_their_splits_with_their_labels(data_project):
+def test_images_land_in_their_splits_with_their_labels(data_project):
     data_project.pictures(30, folder="cats/")
     data_project.pictures(30, start=30, folder="dogs/")
     data_project.block(**PICTURES, labels="folder")
@@ -234,7 +234,7 @@ def test_without_a_quarantine_list_nothing_enters(data_project):
         data_project.prepare()
 
 
-def test_pictures_by_position_are_cut_in_the_order_of_their_paths(data_project):
+def test_images_by_position_are_cut_in_the_order_of_their_paths(data_project):
     data_project.pictures(50)
     data_project.block(**{**PICTURES, "split": "position"})
     data_project.run()
@@ -260,7 +260,7 @@ def test_texts_can_have_labels(data_project):
     assert set(found.labels("train").tolist()) == {0, 1}
 
 
-def test_a_damaged_manifest_is_an_error_with_the_way_out(data_project):
+def test_a_damaged_manifest_is_an_error_with_the_remedy(data_project):
     data_project.pictures(60)
     data_project.block(**PICTURES)
     data_project.ingest()
@@ -274,7 +274,7 @@ def test_a_damaged_manifest_is_an_error_with_the_way_out(data_project):
         data_project.prepare()
 
 
-def test_a_manifest_of_another_version_is_an_error_with_the_way_out(data_project):
+def test_a_manifest_of_another_version_is_an_error_with_the_remedy(data_project):
     data_project.pictures(60)
     data_project.block(**PICTURES)
     data_project.ingest()

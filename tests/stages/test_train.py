@@ -128,7 +128,7 @@ def test_data_of_another_set_are_refused(project):
         run(project)
 
 
-def test_data_that_are_not_prepared_name_the_way_out(project):
+def test_data_that_are_not_prepared_name_the_remedy(project):
     shutil.rmtree(project.prepared("dots"))
     with pytest.raises(GenmintError, match="prepare@dots"):
         run(project)
@@ -158,7 +158,7 @@ def test_after_a_success_nothing_is_left_to_go_on_from(project):
     assert left(project) == []
 
 
-def test_a_training_that_failed_leaves_nothing_to_go_on_from(project):
+def test_a_training_run_that_failed_leaves_nothing_to_go_on_from(project):
     """It would fail in the same way again."""
     project.params.write_text(PARAMS.replace("name: adam, lr: 1e-3", "name: sgd, lr: 1e9"))
     with pytest.raises(GenmintError):

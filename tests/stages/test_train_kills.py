@@ -198,7 +198,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(pair, name, kinds):
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", ["vae", "gan", "rnn"])
-def test_killed_twenty_times_a_training_ends_as_an_undisturbed_one(pair, name):
+def test_killed_twenty_times_a_training_run_ends_as_an_undisturbed_one(pair, name):
     quiet, project = pair(600)
     training = Training(project, name)
     kinds = ["start", *["step"] * 8, "start", *["step"] * 8, "end", "end"]
@@ -211,7 +211,7 @@ def test_killed_twenty_times_a_training_ends_as_an_undisturbed_one(pair, name):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_a_training_with_130_and_a_second_process_is_refused_before(pair):
+def test_ctrl_c_ends_a_training_run_with_130_and_a_second_process_is_refused_before(pair):
     _, project = pair(2_000_000)
     training = Training(project, "vae")
     training.start()

@@ -255,7 +255,7 @@ def test_no_suite_is_an_error(data_project):
         data_project.validate()
 
 
-def test_no_manifest_is_an_error_with_the_way_out(data_project):
+def test_no_manifest_is_an_error_with_the_remedy(data_project):
     data_project.block(**PICTURES)
     with pytest.raises(DataError, match="dvc repro -f ingest@own"):
         data_project.validate()

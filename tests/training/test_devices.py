@@ -126,7 +126,7 @@ def programs(monkeypatch):
     ],
 )
 @pytest.mark.parametrize("device", [CPU, GPU])
-def test_auto_compiles_long_trainings_of_small_layers(
+def test_auto_compiles_long_training_runs_of_small_layers(
     case, programs, name, changes, wanted, device
 ):
     assert resolve_compile(case(name, **changes)[0], device) is wanted
@@ -192,7 +192,7 @@ def cores(monkeypatch):
         ({"OMP_NUM_THREADS": "1", "TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "2"}, 6),
     ],
 )
-def test_trainings_and_processes_share_the_cores(cores, monkeypatch, said, threads):
+def test_training_runs_and_processes_share_the_cores(cores, monkeypatch, said, threads):
     for name, value in said.items():
         monkeypatch.setenv(name, value)
     assert share_cores() == threads
@@ -234,7 +234,7 @@ def test_omp_num_threads_has_the_last_word(cores, monkeypatch):
 
 
 @pytest.mark.parametrize("said", ["0", "-1", "two", "1.5", ""])
-def test_a_number_of_trainings_that_is_none_is_refused(monkeypatch, said):
+def test_a_number_of_training_runs_that_is_none_is_refused(monkeypatch, said):
     monkeypatch.setenv("GENMINT_WORKERS", said)
     with pytest.raises(ConfigError, match=f"GENMINT_WORKERS={said}: give the number of concurrent"):
         share_cores()

@@ -88,7 +88,7 @@ def test_a_signal_that_was_ignored_from_the_start_stays_ignored(case, signalled)
         signal.signal(signal.SIGINT, before)
 
 
-def test_signals_are_given_back(case):
+def test_signal_handlers_are_restored(case):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with Interruption() as interruption:
         assert signal.getsignal(signal.SIGTERM) != before[1]

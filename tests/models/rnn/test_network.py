@@ -187,6 +187,6 @@ def test_health_looks_through_every_switch(items, name):
         ({"sampling": {"top_p": 1.1}}, "sampling.top_p"),
     ],
 )
-def test_what_does_not_go_together_is_refused_with_the_way_out(said, words):
+def test_what_does_not_go_together_is_refused_with_the_remedy(said, words):
     with pytest.raises(ConfigError, match=words):
         parse_model({**BLOCK, "cell": "lstm", **said})
