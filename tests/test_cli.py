@@ -137,9 +137,7 @@ def test_wrong_configuration_names_file_key_and_nearest(checkout):
     )
 
 
-def test_a_forbidden_training_run_is_refused_before_heavy_imports(
-    checkout,
-):
+def test_a_forbidden_training_run_is_refused_before_heavy_imports(checkout):
     failure = checkout / "failure.json"
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "genmint", "train", "image-vae"],
