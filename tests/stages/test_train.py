@@ -124,7 +124,7 @@ def test_changed_data_are_refused(project):
 def test_data_of_another_set_are_refused(project):
     path = project.prepared("dots") / "meta.json"
     write_json(path, {**json.loads(path.read_text()), "dataset": "other"})
-    with pytest.raises(DataError, match="is of 'other'"):
+    with pytest.raises(DataError, match="belongs to 'other'"):
         run(project)
 
 
