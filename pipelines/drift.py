@@ -3,7 +3,7 @@
 Every data set with an entry under `drift` in params.yaml is checked: new or changed data go
 through ingest and Great Expectations, and windows of new items are compared with the training data
 of the models (docs/drift.md). The decisions and their reasons are on the flow's page, in its log,
-and in .genmint/drift/NAME/looks. If data may not enter, the flow fails, so that an alert is sent.
+and in .genmint/drift/NAME/looks. If data fail their validation, the flow fails, so that an alert is sent.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def drift(
 
     Raises:
         ConfigError: a parameter names something that does not exist, or files are not committed.
-        GenmintError: data may not enter, or a check failed; the other data sets were checked.
+        GenmintError: data failed their validation, or a check failed; the other data sets were checked.
     """
     home = find_home()
     # Once, so that all checks of a flow use the same commit.
@@ -78,7 +78,7 @@ def drift(
     requested = None
     if drifted and retrain:
         requested = ask(home, drifted, ignore_uncommitted)
-        say.info("asked for a retraining: flow run %s", requested.run)
+        say.info("requested a retraining: flow run %s", requested.run)
     create_markdown_artifact(drift_page(decisions, failures, requested), key="drift")
     if failures:
         messages = (why if name in why else f"{name}: {why}" for name, why in failures.items())

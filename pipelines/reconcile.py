@@ -46,7 +46,7 @@ def reconcile(models: list[str] | None = None, revision: str = "HEAD") -> str:
     outcomes = reconcile_models(find_home(), models or [], revision)
     for outcome in outcomes:
         get_run_logger().info(str(outcome))
-        if outcome.verdict in ("put back", "withdrawn"):
+        if outcome.verdict in ("reverted", "withdrawn"):
             _tell_put_back(outcome)
     create_table_artifact(
         [

@@ -181,7 +181,7 @@ def _bring_up_to_date(work: Work, result: summary.FlowResult, plan: list[Unit]) 
         if unit.name in result.failures:
             continue
         if missing := [need for need in unit.needs if need in result.failures]:
-            result.failures[unit.name] = f"not tried, since {', '.join(missing)} failed"
+            result.failures[unit.name] = f"not run, since {', '.join(missing)} failed"
             continue
         futures[unit.name].wait()
         state = futures[unit.name].state
@@ -328,7 +328,7 @@ def _on_worker(work: Work, unit: Unit) -> list[StageOutcome]:
         transfer.take_back(work.checkout)
         outcomes = _from_cache(work, unit, pull=True)
     if outcomes is None:
-        raise GenmintError(f"its results did not come back from {place}: DVC's cache has none")
+        raise GenmintError(f"its results were not transferred from {place}: DVC's cache has none")
     seconds = time.monotonic() - start
     return work.attempts.over_all([
         StageOutcome(each.stage, "ran" if f"{each.stage} ran" in did else "cached", seconds)

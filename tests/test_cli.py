@@ -101,7 +101,7 @@ def test_wrong_usage_is_2(arguments):
         (["add", "mnist-vea"], "did you mean 'mnist-vae'?"),
     ],
 )
-def test_a_wrong_name_or_value_is_2_with_the_way_out(arguments, words):
+def test_a_wrong_name_or_value_is_2_with_the_remedy(arguments, words):
     done = genmint(*arguments)
     assert done.returncode == 2
     assert words in done.stderr
@@ -137,7 +137,7 @@ def test_wrong_configuration_names_file_key_and_nearest(checkout):
     )
 
 
-def test_a_training_that_may_not_run_here_is_refused_before_anything_heavy_is_imported(checkout):
+def test_a_forbidden_training_run_is_refused_before_heavy_imports(checkout):
     failure = checkout / "failure.json"
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "genmint", "train", "image-vae"],

@@ -17,7 +17,7 @@ from PIL import Image
 TEXT = "Ordinary words of an ordinary document, number {}.\n"
 OUT = "symbolic link that leads out of the folder"
 LINKED_FOLDER = "symbolic link to a folder"
-DANGLING = "symbolic link to nothing"
+DANGLING = "broken symbolic link"
 NAME = "name is not UTF-8"
 PIPE = "named pipe (FIFO)"
 
@@ -318,7 +318,7 @@ FOLDERS: dict[str, Awkward] = {
         refused={
             "control": PIPE,
             "link": f"symbolic link to a {PIPE}",
-            "sub/feed.pdf": f"{PIPE}, not a regular file: DVC waits for it for ever; remove it",
+            "sub/feed.pdf": f"{PIPE}, not a regular file: DVC waits for it forever; remove it",
         },
         left_out=1,
         says=("1 file was left out: 1 hidden",),

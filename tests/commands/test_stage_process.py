@@ -137,7 +137,7 @@ def test_a_stage_whose_dvc_is_killed_before_it_looks_does_not_begin(project):
     finally:
         with contextlib.suppress(psutil.NoSuchProcess):
             left.kill()
-    said = "train@tiny: not begun, since the `dvc` that started it has ended"
+    said = "train@tiny: not started: the `dvc` that started it has ended"
     assert said in (project.root / "log").read_text()
 
 
@@ -147,7 +147,7 @@ def test_a_stage_whose_dvc_ends_while_it_is_looked_for_does_not_begin(tmp_path, 
     monkeypatch.setenv("DVC_STAGE", "ingest@dots")
     monkeypatch.setattr(os, "getppid", lambda: gone.pid)
     with (
-        pytest.raises(GenmintError, match="ingest@dots: not begun, since the `dvc`"),
+        pytest.raises(GenmintError, match="ingest@dots: not started: the `dvc`"),
         stage_process.running(Project(tmp_path), "ingest@dots"),
     ):
         pytest.fail("began")

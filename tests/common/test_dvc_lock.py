@@ -40,7 +40,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("kind", DAMAGED)
-def test_each_damage_is_one_line_with_a_way_out(kind):
+def test_each_damage_is_one_line_with_a_remedy(kind):
     text, words = DAMAGED[kind]
     with pytest.raises(GenmintError, match=words) as caught:
         parse_lock(text, "dvc.lock")

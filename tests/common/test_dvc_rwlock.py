@@ -40,7 +40,7 @@ def test_what_dvc_cannot_read_is_removed_and_dvc_works(project, content):
     assert "rwlock" in failed.stderr.lower()
     assert damaged_rwlock(project) == path
     said = repair_rwlock(project)
-    assert said == f"{path}: was damaged by a kill, and no DVC runs here: removed"
+    assert said == f"{path}: damaged by a killed process; removed, since no DVC is running here"
     subprocess.run([*DVC, "repro", "-q"], cwd=project.root, check=True)
     assert repair_rwlock(project) is None
 
@@ -72,7 +72,7 @@ def test_while_a_dvc_runs_it_holds_its_locks_and_the_table_is_left(project):
         assert holds_lock(project, running.pid)
         assert not holds_lock(project, os.getpid())
         path = damage(project)
-        assert f"process {running.pid} of DVC runs here" in repair_rwlock(project)
+        assert f"DVC process {running.pid} is running here" in repair_rwlock(project)
         assert path.exists()
         mark, text = doctor.check(project, "dvc locks")
         assert (mark, str(running.pid) in text) == ("failed", True)
@@ -87,7 +87,7 @@ def test_while_a_dvc_runs_it_holds_its_locks_and_the_table_is_left(project):
     assert doctor.check(project, "dvc locks")[0] == "ok"
 
 
-def test_our_own_calls_of_dvc_mend_it(project):
+def test_our_own_calls_of_dvc_repair_it(project):
     path = damage(project)
     run_dvc(project, "status")
     assert not path.exists() or damaged_rwlock(project) is None

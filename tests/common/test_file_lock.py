@@ -137,7 +137,7 @@ def test_a_project_there_works_after_what_doctor_says(share):
     with checked_out(project, "HEAD", "run") as checkout:
         run_dvc(checkout, "repro")
         with (
-            pytest.raises(TemporaryError, match="another process works there"),
+            pytest.raises(TemporaryError, match="in use by another process"),
             checked_out(project, "HEAD", "run"),
         ):
             pass
@@ -151,5 +151,5 @@ def test_a_project_there_works_after_what_doctor_says(share):
     assert "use this checkout on one machine at a time" in text
 
 
-def test_doctor_is_content_where_there_are_locks():
+def test_doctor_reports_no_problem_where_there_are_locks():
     assert doctor.check(Project(Path(__file__).parents[2]), "file locks")[0] == "ok"

@@ -77,7 +77,7 @@ def test_nan_is_never_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_reading_tells_the_way_out(tmp_path):
+def test_reading_tells_the_remedy(tmp_path):
     with pytest.raises(GenmintError, match=r"a.json: no such file. Run that."):
         read_json(tmp_path / "a.json", "Run that.")
     (tmp_path / "a.json").write_text("{")

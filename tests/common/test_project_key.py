@@ -26,11 +26,11 @@ def test_a_signature_holds_for_what_was_signed_alone():
     assert KEY.problem("entry", {"a": "1"}, signature) is None
     for what, content in (("version", {"a": "1"}), ("entry", {"a": "2"}), ("entry", {})):
         assert KEY.problem(what, content, signature) == (
-            "its signature does not hold: somebody changed it"
+            "its signature is invalid: it was changed after it was signed"
         )
     assert KEY.problem("entry", {"a": "1"}, "") == "it is not signed"
     for damaged in ("x", ":", signature[:-1], signature.upper(), f"{KEY.id}:é"):
-        assert "does not hold" in KEY.problem("entry", {"a": "1"}, damaged)
+        assert "is invalid" in KEY.problem("entry", {"a": "1"}, damaged)
 
 
 def test_another_key_is_said_by_name():

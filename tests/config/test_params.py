@@ -99,7 +99,7 @@ def test_blocks_cannot_change_after_they_were_read():
         ("gates:\n  a:", "gates:\n  size:", "gates.size: the name 'size' cannot be used"),
         ("{elbo: {min: -10.0}}", "{size: {min: -10.0}}", "gates.a.thresholds.size: the name 'size' cannot be used"),
         ("gates:", "gate:", "gate: unknown key; did you mean 'gates'?"),
-        ("resolution: 16}", "resolution: 16, stack: {items: 9}}", "datasets.faces: stack makes its classes of the labels of single pictures, and labels is none"),
+        ("resolution: 16}", "resolution: 16, stack: {items: 9}}", "datasets.faces: stack derives its classes from the labels of single images; labels is none"),
         ("resolution: 16}", "resolution: 16, labels: folder, mode: rgb, stack: {items: 9}}", "datasets.faces: stack makes channels of grey images: set mode: grey"),
         ("resolution: 16}", "resolution: 16, labels: folder, stack: {itms: 9}}", "datasets.faces.stack.itms: unknown key; did you mean 'items'?"),
         ("resolution: 16}", "resolution: 16, labels: folder, stack: {items: 9, channels: 2}}", "datasets.faces.stack.channels: Input should be 3"),
@@ -123,12 +123,12 @@ def test_blocks_cannot_change_after_they_were_read():
         ("  faces:", "  Faces:", "lower-case letters, digits and hyphens"),
         ("  a: {family", "  a.journal: {family", "lower-case letters, digits and hyphens"),
         ("kind: image, resolution: 16", "kind: image, resolution: 16, split: randomly", "use hash, group:COLUMN, official, position or position:file"),
-        ("kind: image, resolution: 16", "kind: image, resolution: 16, test: 0.95", "nothing is left"),
+        ("kind: image, resolution: 16", "kind: image, resolution: 16, test: 0.95", "no items are left"),
         ("kind: image, resolution: 16", "kind: image, resolution: 16, test: 0.0", "datasets.faces.test"),
         ("kind: image, resolution: 16", "kind: image, resolution: 100000", "datasets.faces.resolution"),
         ("kind: image, resolution: 16", "kind: image, resolution: 16, labels: filename", "filename_pattern"),
         ("kind: image, resolution: 16", "kind: image, resolution: 16, filename_pattern: '('", "not a regular expression"),
-        ("kind: image, resolution: 16", "kind: image, resolution: 16, confirmation: 0.85", "nothing is left"),
+        ("kind: image, resolution: 16", "kind: image, resolution: 16, confirmation: 0.85", "no items are left"),
         ("kind: image, resolution: 16", "kind: image, resolution: 16, confirmation: -0.1", "datasets.faces.confirmation"),
         ("kind: image, resolution: 16", "kind: image, resolution: 16, protocol: {resamples: 1}", "datasets.faces.protocol.resamples"),
         ("{superior: [elbo]}", "{metric: elbo}", "gates.a.champion.superior: is missing"),
@@ -138,13 +138,13 @@ def test_blocks_cannot_change_after_they_were_read():
         ("{superior: [elbo]}", "{superior: [elbo], non_inferior: [elbo]}", "names elbo twice"),
         ("{superior: [elbo]}", "{superior: [elbo], confidence: 0.5}", "gates.a.champion.confidence"),
         ("{superior: [elbo]}", "{superior: [elbo], confidence: 1.0}", "gates.a.champion.confidence"),
-        ("    champion:", "    memorisation: {}\n    champion:", "gates.a.memorisation: asks nothing"),
+        ("    champion:", "    memorisation: {}\n    champion:", "gates.a.memorisation: has no bound"),
         ("    champion:", "    memorisation: {max_copied: 1.1}\n    champion:", "gates.a.memorisation.max_copied"),
         ("    champion:", "    health: {min_coverage: 1.1}\n    champion:", "gates.a.health.min_coverage"),
         ("    champion:", "    health: {max_recoveries: -1}\n    champion:", "gates.a.health.max_recoveries"),
         ("{elbo: {min: -10.0}}", "{elbo: {min: 1.1}}", "gates.a.thresholds.elbo: can never pass: elbo is at most 0"),
         ("{elbo: {min: -10.0}}", "{confident: {min: 1.1}}", "gates.a.thresholds.confident: can never pass: confident lies between 0 and 1"),
-        ("{elbo: {min: -10.0}}", "{confident: {min: 0.0}}", "gates.a.thresholds.confident: always passes, so it asks nothing: confident lies between 0 and 1"),
+        ("{elbo: {min: -10.0}}", "{confident: {min: 0.0}}", "gates.a.thresholds.confident: always passes, so it checks nothing: confident lies between 0 and 1"),
         ("{elbo: {min: -10.0}}", "{self_bleu: {max: 1.0}}", "gates.a.thresholds.self_bleu: always passes"),
         ("{elbo: {min: -10.0}}", "{perplexity: {max: 0.9}}", "can never pass: perplexity is at least 1"),
         ("{elbo: {min: -10.0}}", "{frechet_faces_cnn: {max: -1.0}}", "can never pass: frechet_faces_cnn is at least 0"),
@@ -251,4 +251,4 @@ def test_stacked_sets_are_not_watched_for_drift():
     params = parse_params(stacked, Path("params.yaml"))
     assert params.datasets["faces"].stack.model_dump() == {"channels": 3, "items": 9, "seed": 0}
     said = refusal(stacked + "drift: {faces: {}}\n")
-    assert "drift.faces: new items are single pictures, and those of faces are stacked" in said
+    assert "drift.faces: new items are single images, and those of faces are stacked" in said

@@ -77,7 +77,7 @@ def test_data_of_another_kind_or_name_are_refused(tmp_path):
     data = prepared(tmp_path / "d", entry("image"))
     with pytest.raises(DataError, match=r"kind: image, and datasets\.d has kind: text"):
         agreement.check_prepared(data, "d", entry("text"))
-    with pytest.raises(DataError, match="is of 'd', not of 'e'"):
+    with pytest.raises(DataError, match="belongs to 'd', not to 'e'"):
         agreement.check_prepared(data, "e", entry("image"))
 
 

@@ -122,7 +122,7 @@ def peak_of(action):
         tracemalloc.stop()
 
 
-def test_packing_pictures_takes_no_more_memory_for_more_of_them(tmp_path):
+def test_packing_images_takes_no_more_memory_for_more_of_them(tmp_path):
     def peak(count):
         path = tmp_path / f"{count}.npy"
         np.save(path, np.random.default_rng(0).integers(0, 256, (count, 64, 64), dtype=np.uint8))
@@ -168,7 +168,7 @@ def test_a_document_that_vanished_is_named(tmp_path):
 def test_items_that_are_not_as_many_as_announced_are_an_error(tmp_path):
     rows = np.random.default_rng(0).integers(0, 256, (5, 8, 8), dtype=np.uint8)
     plan = dataclasses.replace(plan_of(rows, [0, 1, 2, 0, 0]), counts=np.array([1, 1, 1, 2, 1]))
-    with pytest.raises(DataError, match="5 items instead of 6: the manifest is of other settings"):
+    with pytest.raises(DataError, match="5 items instead of 6: the manifest was made with"):
         packing.pack_items(tmp_path, plan, items_of(rows), (1, 8, 8), "|u1")
 
 

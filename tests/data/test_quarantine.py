@@ -40,7 +40,7 @@ NAMES = st.one_of(
 @given(st.lists(st.tuples(*[st.text(st.characters(exclude_categories=["Cs"]))] * 3)))
 @example([("\r", "\n", ""), ("a\0", "x" * 100_000, '","')])
 @settings(max_examples=100, deadline=None)
-def test_a_table_gives_back_what_was_written(rows):
+def test_a_table_returns_what_was_written(rows):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.csv"
         write_table(path, Quarantined._fields, rows)

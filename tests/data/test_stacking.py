@@ -56,7 +56,7 @@ def pack(singles, folder, *, items=900, seed=0):
     return {split: np.load(folder / f"{split}.npy") for split in SPLITS}
 
 
-def test_every_channel_is_a_picture_of_the_same_split(singles, tmp_path):
+def test_every_channel_is_an_image_of_the_same_split(singles, tmp_path):
     found = pack(singles, tmp_path / "a")
     for split, n in SIZES.items():
         known = np.load(singles.folder / f"{split}.npy")
@@ -67,7 +67,7 @@ def test_every_channel_is_a_picture_of_the_same_split(singles, tmp_path):
         }
 
 
-def test_a_stack_says_which_pictures_it_is_made_of(singles, tmp_path):
+def test_a_stack_says_which_images_it_is_made_of(singles, tmp_path):
     found = pack(singles, tmp_path / "a")
     origins = np.load(tmp_path / "a" / "test.origins.npy")
     for row, stack in enumerate(found["test"]):
@@ -145,7 +145,7 @@ def test_more_classes_than_can_be_counted_are_refused():
     st.integers(0, 10_000),
     st.integers(1, 10_000),
 )
-def test_other_splits_get_as_many_a_picture_as_train(train, test, items):
+def test_other_splits_get_as_many_items_per_image_as_train(train, test, items):
     singles = {"train": train, "validation": 1, "test": test, "confirmation": 0}
     found = stacking.stacks_of(singles, items)
     assert (found["train"], found["confirmation"]) == (items, 0)

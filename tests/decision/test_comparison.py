@@ -35,16 +35,17 @@ def test_a_metric_of_samples_is_superior_if_its_lower_limit_is_above_the_margin(
             assert contrast.bound == pytest.approx(MARGIN)
             assert contrast.challenger == pytest.approx(5 + sign * by)
             assert contrast.champion == pytest.approx(5.0)
-            word = "superior" if better else "not superior"
-            assert contrast.reason.endswith(f": {word} by the margin {MARGIN:.4g}")
-            assert f"better by {by:.4g}, surely above {by - REACH:.4g}" in contrast.reason
+            word = "above" if better else "not above"
+            assert contrast.reason.endswith(f": {word} the margin {MARGIN:.4g}")
+            bound = f"(95 % lower confidence bound {by - REACH:.4g})"
+            assert f"improved by {by:.4g} {bound}" in contrast.reason
 
 
 @pytest.mark.parametrize("worse", [0.0, 0.5, 5.0])
 def test_what_is_no_better_is_not_superior(worse):
     found = only(judge(sampled(frechet=5 + worse), sampled(frechet=5.0)))
     assert found.passed is False
-    said = "not different" if worse == 0 else f"worse by {worse:.4g}"
+    said = "unchanged" if worse == 0 else f"worsened by {worse:.4g}"
     assert found.reason.startswith(said)
 
 
@@ -146,7 +147,7 @@ def test_items_of_another_likelihood_do_not_count():
     ]
     found = only(judge(*renamed, rule(("importance_weighted_bound",))))
     assert found.passed is False
-    assert "items.npy has no likelihoods of single items" in found.reason
+    assert "items.npy has no likelihoods per item" in found.reason
 
 
 def test_items_that_the_metric_is_not_the_mean_of_are_refused():
@@ -155,7 +156,7 @@ def test_items_that_the_metric_is_not_the_mean_of_are_refused():
     for new, champion in ((forged, old), (old, forged)):
         found = only(judge(new, champion, rule(("elbo",))))
         assert found.passed is False
-        assert "items.npy is not what elbo is the mean of" in found.reason
+        assert "elbo is not the mean of items.npy" in found.reason
 
 
 @pytest.mark.parametrize(

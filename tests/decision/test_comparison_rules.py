@@ -79,7 +79,7 @@ def test_without_a_spread_nothing_is_superior():
 @pytest.mark.parametrize(
     ("known", "block", "said"),
     [
-        (spread(), block(family="gan"), "is of other settings of the model"),
+        (spread(), block(family="gan"), "was measured with other settings of the model"),
         (spread(metrics=("elbo",)), BLOCK, "does not have frechet"),
         (spread(protocol={**PROTOCOL, "samples": 32}), BLOCK, "another protocol (samples)"),
         (spread(protocol={"seed": 1, "data": "d"}), BLOCK, "another protocol (samples)"),
@@ -96,7 +96,7 @@ def test_a_spread_that_does_not_hold_here_makes_nothing_superior(known, block, s
 @pytest.mark.parametrize(
     "key", ["data", "extractor", "seed", "batch_size", "temperature", "top_k", "top_p"]
 )
-def test_a_spread_holds_on_the_data_of_the_next_night(key):
+def test_a_seed_spread_is_valid_on_the_data_of_the_next_nightly_run(key):
     known = spread(protocol={**PROTOCOL, key: "tonight's"})
     assert judge(*CLEARLY, known=known).better is True
 
@@ -139,23 +139,23 @@ def compared_with(test, confirmation):
     return ChampionComparison(champion="3", test=test, confirmation=confirmation)
 
 
-def test_a_ruling_needs_both_splits():
+def test_a_comparison_needs_both_splits():
     yes = judge(*CLEARLY)
     no = judge(*reversed(CLEARLY))
     confirmed = confirm(rule(), direction, *CLEARLY)
     refuted = confirm(rule(), direction, *reversed(CLEARLY))
     assert [one.better for one in (yes, no, confirmed, refuted)] == [True, False, True, False]
     assert compared_with(yes, confirmed).better is True
-    assert "; confirmed on a second split: frechet: better" in compared_with(yes, confirmed).reason
+    assert (
+        "; confirmed on a second split: frechet: improved" in compared_with(yes, confirmed).reason
+    )
     assert compared_with(yes, refuted).better is False
     assert (
-        "; but not confirmed on a second split: frechet: worse"
+        "; but not confirmed on a second split: frechet: worsened"
         in compared_with(yes, refuted).reason
     )
     assert compared_with(yes, None).better is True
-    assert (
-        "not confirmed on a second split, which is switched off" in compared_with(yes, None).reason
-    )
+    assert "not confirmed on a second split, since there is none" in compared_with(yes, None).reason
     assert compared_with(no, None).better is False
     assert compared_with(no, None).reason == no.reason
 

@@ -214,7 +214,7 @@ def test_an_optional_check_is_asked_only_where_configured(section, key):
     assert f"{section}.{key}" not in record.verdicts
 
 
-def test_a_gate_may_ask_for_nothing_but_a_threshold():
+def test_a_gate_may_consist_of_one_threshold():
     block = gate(health={}, memorisation=None, cost={})
     asked = [check.name for check in judge(block).checks if "." in check.name]
     assert [name for name in asked if name.startswith(("health", "memorisation", "cost"))] == [
@@ -233,10 +233,10 @@ def test_no_gate_is_a_refusal():
 @pytest.mark.parametrize(
     ("validation", "reason"),
     [
-        ({"dataset": "digits", "passed": 0}, "the data set was refused"),
+        ({"dataset": "digits", "passed": 0}, "the data set failed its validation"),
         ({"dataset": "digits", "passed": True}, "not a number"),
         ({"dataset": "digits", "passed": "1"}, "not a number"),
-        ({"dataset": "digits", "passed": 2}, "the data set was refused"),
+        ({"dataset": "digits", "passed": 2}, "the data set failed its validation"),
         ({"dataset": "digits"}, "passed is missing"),
         ({"dataset": "notes", "passed": 1}, "is about 'notes', not 'digits'"),
         (None, "passed is missing"),
@@ -305,7 +305,7 @@ def test_a_model_without_a_likelihood_has_no_items_and_says_so():
     }
     assert reasons == {
         "samples/vae/items.npy is missing",
-        "samples/vae/items.npy was not there when measured",
+        "samples/vae/items.npy did not exist when measured",
         "metrics/vae.protocol.json does not say which items were measured",
     }
 

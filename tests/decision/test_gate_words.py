@@ -10,13 +10,13 @@ from genmint.decision.gate import GateInput
 # Every word of a record is read by people and by other programs, so every word is held here.
 GOOD_RECORD = [
     ("configured", None, None, "gates.vae"),
-    ("data.validated", 1.0, 1.0, "the data set may enter"),
-    ("evidence.protocol", "p" * 64, None, "the protocol is this model's"),
-    ("evidence.weights", "w" * 64, "w" * 64, "models/vae/model.safetensors is what was measured"),
-    ("evidence.config", "g" * 64, "g" * 64, "models/vae/config.json is what was measured"),
-    ("evidence.metrics", "m" * 64, "m" * 64, "metrics/vae.json is what was measured"),
-    ("evidence.items", "i" * 64, "i" * 64, "samples/vae/items.npy is what was measured"),
-    ("evidence.resamples", "r" * 64, "r" * 64, "samples/vae/resamples.json is what was measured"),
+    ("data.validated", 1.0, 1.0, "the data set passed its validation"),
+    ("evidence.protocol", "p" * 64, None, "the protocol belongs to this model"),
+    ("evidence.weights", "w" * 64, "w" * 64, "models/vae/model.safetensors is the measured file"),
+    ("evidence.config", "g" * 64, "g" * 64, "models/vae/config.json is the measured file"),
+    ("evidence.metrics", "m" * 64, "m" * 64, "metrics/vae.json is the measured file"),
+    ("evidence.items", "i" * 64, "i" * 64, "samples/vae/items.npy is the measured file"),
+    ("evidence.resamples", "r" * 64, "r" * 64, "samples/vae/resamples.json is the measured file"),
     ("metrics.finite", None, None, "all 11 metrics are finite"),
     ("thresholds.elbo.min", -20.0, -30.0, "is at least -30"),
     ("thresholds.elbo.pixel_bernoulli", -20.0, -39.0, "is above pixel_bernoulli (-40) by 1"),
@@ -87,9 +87,9 @@ def test_a_bad_record_to_the_last_word():
     for name, value, bound, reason in GOOD_RECORD:
         key = name.split(".")[1] if "." in name else name
         if name.startswith("evidence.") and key != "protocol":
-            row = (name, value, "x" * 64, reason.replace(" is what", " is not what"))
+            row = (name, value, "x" * 64, reason.replace(" is the", " is not the"))
         elif name == "data.validated":
-            row = (name, 0.0, 1.0, "the data set was refused")
+            row = (name, 0.0, 1.0, "the data set failed its validation")
         elif key in BAD_VALUES | BAD_COST:
             row = (name, (BAD_VALUES | BAD_COST)[key], bound, reason.replace("is ", "is not ", 1))
         else:
@@ -146,7 +146,7 @@ def test_a_baseline_must_be_beaten_downwards_too():
     assert check.name == "thresholds.frechet_digits_cnn.mean_plus_noise"
 
 
-def test_files_about_something_else_are_told_apart_by_name():
+def test_files_about_something_else_are_distinguished_by_name():
     def reason(**protocol):
         (check,) = judge(protocol={**PROTOCOL, **protocol}).failed()
         return check.reason

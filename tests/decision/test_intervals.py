@@ -104,7 +104,7 @@ def test_the_seed_margin_is_a_prediction_limit():
     assert intervals.seed_margin(1.0, 20, 0.95) < intervals.seed_margin(1.0, 5, 0.95)
 
 
-def test_two_further_trainings_exceed_it_as_often_as_it_says():
+def test_two_further_training_runs_exceed_it_as_often_as_stated():
     rng = np.random.default_rng(0)
     trainings = rng.normal(3.0, 2.0, (20_000, 7))
     margins = np.array(

@@ -163,7 +163,7 @@ def test_a_pipe_in_a_folder_of_data_is_named_before_dvc_waits_for_it(project):
     assert text == (
         "`dvc repro` stops, or waits for ever, at files that .dvcignore does not list: "
         "datasets.texts.path: data/own/texts/control: named pipe (FIFO), not a regular file: DVC "
-        "waits for it for ever; remove it, or move it out of the folder"
+        "waits for it forever; remove it, or move it out of the folder"
     )
     (folder / "control").unlink()
     assert said(project, "data")[0] == "ok"

@@ -36,7 +36,7 @@ def test_nothing_new_is_seen_without_reading(watched, monkeypatch):
         check_drift(watched.home, "shapes")
 
 
-def test_new_pictures_like_the_old_make_windows_and_no_drift(watched):
+def test_new_images_like_the_old_make_windows_and_no_drift(watched):
     watched.deliver(1000, 12)
     collecting = check_drift(watched.home, "shapes")
     assert (collecting.verdict, collecting.new, collecting.waiting) == ("collecting", 12, 12)
@@ -90,7 +90,7 @@ def test_a_retraining_is_asked_for_once_and_then_its_data_are_what_is_known(watc
     assert running.verdict == "retraining"
     failed = check_drift(watched.home, "shapes", progress=lambda _: "failed")
     assert failed.verdict == "drift"
-    assert "failed, so it is asked for again" in failed.reason
+    assert "failed, so it is requested again" in failed.reason
 
     # Retrained on the new data, as the flow `retrain` publishes it: they are what is known now.
     commit = git(watched.home, "rev-parse", "HEAD").strip()
@@ -110,7 +110,7 @@ def test_bad_files_are_stopped_by_great_expectations_until_they_are_gone(watched
     for _ in range(2):
         stopped = check_drift(watched.home, "shapes")
         assert stopped.verdict == "stopped"
-        assert "shapes may not enter: 20 of 230 items are bad" in stopped.reason
+        assert "shapes failed its validation: 20 of 230 items failed validation" in stopped.reason
         # What it refers to outlives the checkout.
         kept = watched.home.root / ".genmint" / "drift" / "shapes" / "stopped"
         assert f"See {kept / 'quarantine.csv'} and {kept / 'validation.html'}" in stopped.reason
@@ -146,7 +146,7 @@ def test_a_baseline_that_nobody_has_is_an_error_not_a_verdict(watched):
         check_drift(watched.home, "shapes")
 
 
-def test_without_a_training_there_is_nothing_to_compare_with(watched):
+def test_without_a_training_run_there_is_nothing_to_compare_with(watched):
     watched.checkout.run("git", "rm", "-q", "--cached", "dvc.lock")
     watched.checkout.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org",
                          "commit", "-qm", "without")  # fmt: skip
@@ -155,7 +155,7 @@ def test_without_a_training_there_is_nothing_to_compare_with(watched):
     assert "dvc repro reference@shapes" in decision.reason
 
 
-def test_one_look_at_a_time(watched):
+def test_one_drift_check_at_a_time(watched):
     with (
         DriftStore(watched.home, "shapes").alone(),
         pytest.raises(GenmintError, match="another drift check of shapes is running"),
@@ -200,4 +200,4 @@ def test_items_that_are_read_otherwise_are_not_compared(watched):
     watched.deliver(1000, 60, bright=150)
     decision = check_drift(watched.home, "shapes")
     assert decision.verdict == "no baseline"
-    assert "datasets.shapes is another than when models were trained" in decision.reason
+    assert "datasets.shapes was changed after models were trained" in decision.reason

@@ -112,7 +112,7 @@ def test_what_cannot_be_tested_is_named_with_its_reason():
     assert findings == []
     assert {each.name: each.reason for each in untested} == {
         "width": "always 8",
-        "speaker": "groups are new by their nature",
+        "speaker": "new items always bring new groups",
         "take": "60 different values",
         "gone": "the new items have no such column",
     }

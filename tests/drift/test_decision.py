@@ -49,10 +49,10 @@ def test_the_reason_names_what_drifted_and_what_is_waiting():
     assert verdict == "drift"
     assert reason == (
         "2 of the latest 3 windows drifted, the latest among them: mean; "
-        "7 of 100 items of the next window are there"
+        "7 of 100 items of the next window have arrived"
     )
     assert decide_drift(windows("x"), RULE, 0)[1] == (
-        "1 of the latest 1 windows drifted, and it takes 2 of 3"
+        "1 of the latest 1 windows drifted; 2 of 3 are needed"
     )
     assert decide_drift(windows("xx."), RULE, 0)[1].startswith(
         "the latest window did not drift (2 of"
@@ -62,7 +62,7 @@ def test_the_reason_names_what_drifted_and_what_is_waiting():
 def test_items_that_make_no_window_wait():
     assert decide_drift([], RULE, 12) == (
         "collecting",
-        "12 new items of the 100 that make a window",
+        "12 of the 100 new items of a window have arrived",
     )
 
 

@@ -84,7 +84,7 @@ def test_new_files_are_retrained_on_and_bad_ones_are_told_of(
     assert len(asked_for(running)) == 1
 
     watched.deliver_bad(20)
-    heard = listener.wait_for("/hook", "shapes may not enter: 20 of 230 items are bad", seconds=90)
+    heard = listener.wait_for("/hook", "shapes failed its validation: 20 of 230 items", seconds=90)
     assert heard["alert"] == "a flow failed"
     assert len(asked_for(running)) == 1
     for path in watched.folder.glob("bad-*"):

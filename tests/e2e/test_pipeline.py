@@ -107,7 +107,7 @@ def test_every_threshold_beats_the_trivial_baseline_by_its_margin(finished, name
 
 
 @SOAK
-def test_a_tenth_of_the_training_fails_the_gate(finished, tmp_path):
+def test_a_tenth_of_the_training_steps_fails_the_gate(finished, tmp_path):
     checkout = finished.clone(tmp_path / "tenth", cache=True)
     checkout.run("dvc", "checkout", "-q")
     models = load_params(checkout.root / "params.yaml").models
@@ -219,7 +219,7 @@ def test_promotion_compares_with_the_champion_there_is(finished, tmp_path):
     assert "by-hand" in journal
 
 
-def test_a_lost_registry_is_noticed_and_the_mending_command_mends_once_it_is_reached(
+def test_a_lost_registry_is_noticed_and_the_repair_command_repairs_once_it_is_reached(
     finished, tmp_path
 ):
     checkout = finished.copy(tmp_path / "copy")

@@ -101,9 +101,9 @@ def test_a_person_moves_the_champion(stocked, ui, browser, tmp_path, monkeypatch
 
     # To one that failed: back, with the reason on its page.
     move(3, "Gate: refused")
-    assert "put back (champion is version 2)" in reconcile()
-    said = "champion was moved here by hand and was put back to version 2: it failed its gate."
-    browser.open(f"{ui}/tiny/versions/3", f"Alias put back. {said}", "genmint.reverted")
+    assert "reverted (champion is version 2)" in reconcile()
+    said = "champion was moved here by hand and was reverted to version 2: it failed its gate."
+    browser.open(f"{ui}/tiny/versions/3", f"Alias reverted. {said}", "genmint.reverted")
     assert "@ champion" not in browser.ask(TEXT)
     browser.picture(tmp_path / "registry-reverted.png")
     browser.open(f"{ui}/tiny/versions/2", "@ champion")
@@ -116,10 +116,10 @@ def test_a_person_moves_the_champion(stocked, ui, browser, tmp_path, monkeypatch
     browser.until("location.href.endsWith('/tiny/versions/5')")
     move(5, "genmint.gate")
     assert "it is a copy of a version of other, and was never gated as tiny" in reconcile()
-    browser.open(f"{ui}/tiny/versions/5", "Alias put back.", "it is a copy of a version of other")
+    browser.open(f"{ui}/tiny/versions/5", "Alias reverted.", "it is a copy of a version of other")
 
     # To one that passed: confirmed.
     move(1, "Gate: passed")
     assert "confirmed (champion is version 1)" in reconcile()
     browser.open(f"{ui}/tiny/versions/1", "@ champion")
-    assert "Alias put back." not in browser.ask(TEXT)
+    assert "Alias reverted." not in browser.ask(TEXT)

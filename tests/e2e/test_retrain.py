@@ -66,7 +66,7 @@ def nothing_is_left(home, running):
     assert home.run("git", "worktree", "list").stdout.count("\n") == 1
 
 
-def test_never_two_trainings_on_a_device_and_a_person_goes_first(home, running):
+def test_never_two_training_runs_on_a_device_and_a_person_goes_first(home, running):
     """Acceptance: sampled every 100 ms from the process table."""
     home.run("dvc", "repro", "reference@digits")
     (home.root / ".gitignore").write_text(
@@ -119,7 +119,7 @@ def test_a_round_and_then_nothing_to_do(home, running):
     assert "**nothing changed, so nothing was trained**" in page
     assert "| ran |" not in page
     assert page.count("| is champion | version 1 | version 1 |") == 3
-    assert f"`{branch}` (an earlier flow made the very same)" in page
+    assert f"`{branch}` (identical to that of an earlier flow)" in page
     assert users(home) == before
     nothing_is_left(home, running)
 
@@ -151,15 +151,15 @@ def test_data_that_are_not_there_stop_their_models_only_and_at_once(home, runnin
     message = run_of(running, run).state.message
     assert "ingest@nothing: " in message
     assert "data/own/nothing" in message
-    assert "symbolic link to nothing" in message
-    # Too few images may enter; what the message names is there, though the checkout is gone.
-    assert "validate@few: few may not enter" in message
+    assert "broken symbolic link" in message
+    # Too few images pass validation; what the message names is there, though the checkout is gone.
+    assert "validate@few: few failed its validation" in message
     named = re.findall(r"\S+/quarantine\.csv|\S+/index\.html", message)
     assert len(named) == 2
     assert all(Path(path).is_file() for path in named)
     page = page_of(running, run)
     (line,) = [line for line in page.splitlines() if line.startswith("- gate@orphan: ")]
-    assert re.search(r": \*\*failed\*\*: not tried, since .*orphan\b.* failed$", line)
+    assert re.search(r": \*\*failed\*\*: not run, since .*orphan\b.* failed$", line)
     # The other model is done nevertheless.
     assert "/#/models/one/versions/1) |" in page
     assert "| gate@one | " in page
@@ -254,7 +254,7 @@ def test_what_was_trained_before_a_crash_is_told_at_the_end(home, running, victi
     nothing_is_left(home, running)
 
 
-def test_a_cancelled_flow_takes_the_training_with_it(home, running):
+def test_a_cancelled_flow_takes_the_training_run_with_it(home, running):
     from prefect.states import Cancelling
 
     run = ask(running, "retrain/now", models=["one"],

@@ -101,7 +101,7 @@ def test_a_schedule_fires_by_itself_and_trains_on_the_worker(project, running, s
 @pytest.mark.soak
 @pytest.mark.browser
 @pytest.mark.parametrize("store", ["default"], indirect=True)
-def test_prefects_page_shows_the_night_and_what_came_of_it(project, running, browser, tmp_path):
+def test_prefects_page_shows_the_nightly_run_and_its_results(project, running, browser, tmp_path):
     (night, *_) = wait_for(lambda: done(running), 300, "a night ends well")
     page = f"http://127.0.0.1:{running.prefect_port}"
     browser.open(f"{page}/runs/flow-run/{night.id}", "Completed", night.name)

@@ -177,7 +177,7 @@ def test_comes_back_from_disk_as_it_was(model, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "other network", "no weights", "no info", "odd info"])
-def test_damaged_files_are_refused_with_the_way_out(model, tmp_path, damage):
+def test_damaged_files_are_refused_with_the_remedy(model, tmp_path, damage):
     folder = tmp_path / "shapes"
     folder.mkdir()
     save_extractor(folder, model, info())

@@ -5,7 +5,7 @@ import numpy as np
 from genmint.evaluation import sheets
 
 
-def test_every_picture_of_an_image_sheet_keeps_its_pixels():
+def test_every_tile_of_an_image_sheet_keeps_its_pixels():
     grids = np.random.default_rng(0).integers(0, 256, (10, 1, 8, 8), dtype=np.uint8)
     sheet = np.array(sheets.image_sheet(grids))
     # Four columns; each pixel is a square.
@@ -18,7 +18,7 @@ def test_every_picture_of_an_image_sheet_keeps_its_pixels():
     assert np.array_equal(second[side // 2 :: side, side // 2 :: side, 0], grids[1, 0])
 
 
-def test_colour_pictures_stay_colourful():
+def test_colour_images_stay_colourful():
     grids = np.zeros((2, 3, 8, 8), dtype=np.uint8)
     grids[:, 0] = 255
     assert (np.array(sheets.image_sheet(grids))[20, 20] == [255, 0, 0]).all()

@@ -88,7 +88,7 @@ def test_two_flows_of_one_name_do_not_share_it(repository):
     base = repository.git("rev-parse", "HEAD")
     with (
         checked_out(repository.project, base, "run"),
-        pytest.raises(TemporaryError, match="another process works there"),
+        pytest.raises(TemporaryError, match="in use by another process"),
         checked_out(repository.project, base, "run"),
     ):
         pass
@@ -237,7 +237,7 @@ def test_a_source_that_cannot_be_had_stops_no_other(repository):
         found = override(checkout, {})
         failures = adopt_each(repository.project, checkout, found, (), found.datasets)
         assert list(failures) == ["dangling"]
-        assert "symbolic link to nothing" in failures["dangling"]
+        assert "broken symbolic link" in failures["dangling"]
         assert (checkout.root / "data/own/nested/things/1.png").read_bytes() == b"one"
         published = publish(repository.project, checkout, base, "run", "retrain", models=[])
     kept = repository.git("ls-tree", "-r", "--name-only", published.branch)

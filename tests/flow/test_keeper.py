@@ -71,7 +71,7 @@ def test_without_a_keeper_it_lives_on():
     os.kill(worker, signal.SIGKILL)
 
 
-def test_asked_to_end_it_asks_first_so_that_a_training_can_save():
+def test_sigterm_is_passed_on_first_so_that_a_training_run_can_save():
     script = "trap 'echo saved; exit 130' TERM; echo ready; while :; do sleep 0.05; done"
     kept = start(script)
     assert kept.stdout.readline() == "ready\n"

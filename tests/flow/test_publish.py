@@ -166,7 +166,7 @@ def test_without_its_data_no_branch_goes_out(repository, shared, tmp_path):
     assert not [branch for branch in heads(shared) if branch.startswith("retrain")]
 
 
-def test_a_remote_that_does_not_answer_may_heal_and_the_branch_is_kept(repository, tmp_path):
+def test_a_remote_that_does_not_answer_is_transient_and_the_branch_is_kept(repository, tmp_path):
     repository.git("remote", "add", "origin", str(tmp_path / "gone.git"))
     with pytest.raises(TemporaryError, match=r"The branch retrain/.*-one is here: `git push"):
         retrain(repository, "one")

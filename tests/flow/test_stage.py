@@ -58,7 +58,7 @@ def test_each_stage_has_its_own_seconds(repository):
          "train@a: bad row", False),
     ],
 )  # fmt: skip
-def test_what_failed_is_said_and_whether_it_may_heal(repository, train, says, again):
+def test_a_failure_says_what_failed_and_whether_it_is_transient(repository, train, says, again):
     repository.write_stages(a=train)
     with pytest.raises(StageError, match=says) as caught:
         do(repository, UP_TO_TRAIN)
@@ -66,7 +66,7 @@ def test_what_failed_is_said_and_whether_it_may_heal(repository, train, says, ag
     assert is_transient(caught.value) is again
 
 
-def test_errors_of_ours_that_heal_are_those_of_lock_network_and_tracker():
+def test_transient_errors_of_genmint_are_those_of_lock_network_and_tracker():
     assert is_transient(RegistryUnreachableError("x"))
     assert not any(
         is_transient(kind("x")) for kind in (GenmintError, ConfigError, DataError, ValueError)
@@ -128,7 +128,7 @@ def test_where_nothing_may_train_dvc_still_finds_what_is_cached(repository):
     assert results(do(repository, ["train@a"], may_train=False)) == {"train@a": "cached"}
 
 
-def test_an_ended_crew_ends_its_stages_and_starts_no_more(repository):
+def test_an_ended_process_group_ends_its_stages_and_starts_no_more(repository):
     repository.write_stages(a="touch begun && sleep 300")
     process_group = ProcessGroup()
     do(repository, ["ingest@d", "prepare@d"])

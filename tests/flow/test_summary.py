@@ -15,7 +15,7 @@ def result(**changed):
     made.where = {"a": "host-1, gpu-0"}
     made.verdicts = [
         ModelResult("a", "promoted", "better | than\nbefore", "2", "1", "2"),
-        ModelResult("b", "is champion", "nothing moves", "1", "1", "1"),
+        ModelResult("b", "is champion", "no alias moves", "1", "1", "1"),
     ]
     for name, value in changed.items():
         setattr(made, name, value)
@@ -46,7 +46,7 @@ def test_where_the_results_are_and_what_failed(tmp_path):
     assert "results on branch `retrain/x`, pushed to origin" in text
     assert "- b: **failed**: bad row" in text
     known = Published("retrain/x", "d" * 40, None, new=False)
-    assert "an earlier flow made the very same" in flow_page(
+    assert "identical to that of an earlier flow" in flow_page(
         result(published=known), Project(tmp_path), ""
     )
 

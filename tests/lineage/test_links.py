@@ -89,7 +89,7 @@ def test_the_commit_of_a_re_created_run_is_found_only_by_its_very_hashes(reposit
     }  # fmt: skip
 
 
-def test_uncommitted_changes_at_the_training_are_told_but_not_those_of_the_lock(
+def test_uncommitted_changes_at_the_training_run_are_told_but_not_those_of_the_lock(
     repository, tmp_path
 ):
     repository.run()
@@ -146,7 +146,8 @@ def test_stages_that_read_and_wrote_different_data_contradict_each_other(reposit
     found, _ = repository.trace(tmp_path)
     assert found.broken == [
         "version 1: its dvc.lock is not the one that was registered",
-        "train@tiny read another data/prepared/dots/meta.json than prepare@dots wrote",
+        "train@tiny read a data/prepared/dots/meta.json that differs from the output of "
+        "prepare@dots",
     ]
 
 
@@ -154,8 +155,11 @@ def test_stages_that_read_and_wrote_different_data_contradict_each_other(reposit
     ("file", "said"),
     [
         ("reports/gates/tiny.json", "is not the one that the version names"),
-        ("reports/data/dots.json", "reports/data/dots.json, as stored, is not what the gate"),
-        ("metrics/tiny.json", "metrics/tiny.json, as stored, is not what the gate"),
+        (
+            "reports/data/dots.json",
+            "reports/data/dots.json, as stored, differs from the file",
+        ),
+        ("metrics/tiny.json", "metrics/tiny.json, as stored, differs from the file that the gate"),
     ],
 )
 def test_stored_files_that_were_changed_are_a_contradiction(repository, tmp_path, file, said):
@@ -210,7 +214,7 @@ def test_the_tree_has_every_link(repository, tmp_path, capsys):
     for said in (
         "tiny version 1 (champion)", found.weights[:12], found.run["id"], commit[:12],
         "code/train.py", "what prepare@dots wrote", "models.tiny: ", "family vae",
-        "dots let in", "100 items, 3 quarantined", "(min_value 30) holds: found 100",
+        "dots passed", "100 items, 3 quarantined", "(min_value 30) holds: found 100",
         f"record {found.gate['sha256'][:12]}", "entry 1: promotion of version 1",
     ):  # fmt: skip
         assert said in shown, said
@@ -263,7 +267,10 @@ def test_damaged_files_of_a_version_are_not_taken_for_missing_ones(repository, t
     ("file", "words"),
     [
         ("model.safetensors", "version 1: its weights are not those that passed the gate"),
-        ("config.json", "models/tiny/config.json, as stored, is not what the gate looked at"),
+        (
+            "config.json",
+            "models/tiny/config.json, as stored, differs from the file that the gate read",
+        ),
     ],
 )
 def test_a_stored_model_that_was_changed_is_a_contradiction(repository, tmp_path, file, words):

@@ -145,7 +145,7 @@ def test_what_the_cache_lacks_is_no_difference_and_is_named(repository, tmp_path
     repository.promote()
     exact = repository.commit("results")
     restored, _ = restore(repository, tmp_path, target=tmp_path / "before")
-    assert restored.next_step("tiny") == "`dvc repro --pull gate@tiny` there runs nothing"
+    assert restored.next_step("tiny") == "`dvc repro --pull gate@tiny` there has nothing to run"
     # As `dvc gc` does: without the weights, and with all else.
     weights = repository.root / "models/tiny/model.safetensors"
     digest = hashlib.md5(weights.read_bytes()).hexdigest()  # noqa: S324 - DVC's hash
@@ -154,14 +154,14 @@ def test_what_the_cache_lacks_is_no_difference_and_is_named(repository, tmp_path
     assert restored.commit == exact
     assert restored.missing == ("models/tiny/model.safetensors",)
     assert not (target / "models/tiny/model.safetensors").exists()
-    assert "no default remote: `dvc repro --pull gate@tiny` there makes them again" in (
+    assert "no default remote: `dvc repro --pull gate@tiny` there recomputes them" in (
         restored.next_step("tiny")
     )
     # A remote of this checkout, also a local one, is known to the worktree.
     local = repository.root / ".dvc" / "config.local"
     local.write_text("[core]\n    remote = r\n['remote \"r\"']\n    url = /r\n")
     restored, _ = restore(repository, tmp_path, target=tmp_path / "after")
-    assert "there fetches what DVC's remote has" in restored.next_step("tiny")
+    assert "there fetches files from DVC's remote" in restored.next_step("tiny")
 
 
 def test_a_folder_that_holds_something_is_refused(repository, tmp_path):

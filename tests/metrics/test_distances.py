@@ -159,7 +159,7 @@ def test_kernel_distance_is_unbiased_and_its_error_is_honest():
 
 
 @pytest.mark.parametrize("measure", [frechet_distance, kernel_distance])
-def test_one_sample_is_refused_with_the_way_out(measure):
+def test_one_sample_is_refused_with_the_remedy(measure):
     real = np.random.default_rng(0).normal(size=(10, 3))
     with pytest.raises(DataError, match=r"protocol\.samples"):
         measure(real[:1], real)

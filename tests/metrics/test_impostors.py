@@ -163,7 +163,7 @@ def test_noise_is_no_copy_and_like_nothing(digits):
     assert vetoes(found, IMAGE_MEMORISATION) == set()
 
 
-def test_a_dead_posterior_has_no_active_units(project):
+def test_a_collapsed_posterior_has_no_active_units(project):
     """A VAE whose KL costs fifty times its due learns the mean picture, and nothing of an item."""
     prepared = Prepared(project.prepared("digits"))
     train = tensors.load(prepared, "train", prepared.spec("grid"))

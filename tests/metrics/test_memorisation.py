@@ -86,7 +86,7 @@ def test_the_share_counts_the_copies(blobs):
     assert found["copying_z"] < -2
 
 
-def test_a_mean_picture_is_no_copy(blobs):
+def test_a_mean_image_is_no_copy(blobs):
     train, held_out = blobs[:300], blobs[300:450]
     mean = train.float().mean(dim=0, keepdim=True).to(torch.uint8)
     found = judged(mean, train, held_out)
@@ -99,7 +99,7 @@ def test_exact_copies_count_even_where_held_out_items_are_copies_too(blobs):
     assert judged(train[:10], train, train)["copied"] == 1.0
 
 
-def test_a_set_of_one_picture_is_all_copies():
+def test_a_set_of_one_image_is_all_copies():
     same = torch.full((20, 1, 8, 8), 7, dtype=torch.uint8)
     found = judged(same[:3], same, same)
     assert found["copied"] == found["near_duplicates"] == 1.0
@@ -115,7 +115,7 @@ def test_closeness_by_hand():
     assert nearest(items, train).closeness() == pytest.approx([0.0, 1 / ((2 + 1 + 8) / 3)])
 
 
-def test_large_pictures_are_compared_exactly(monkeypatch):
+def test_large_images_are_compared_exactly(monkeypatch):
     rng = np.random.default_rng(0)
     train = torch.from_numpy(rng.integers(200, 256, (60, 3, 64, 64), dtype=np.uint8))
     monkeypatch.setattr(memorisation, "_CELLS", 1)

@@ -103,7 +103,7 @@ def test_more_dimensions_than_samples_have_an_answer():
 
 
 @pytest.mark.parametrize("one", ["samples", "real"])
-def test_one_item_is_refused_with_the_way_out(features, one):
+def test_one_item_is_refused_with_the_remedy(features, one):
     given = dict(zip(("samples", "real"), features, strict=True))
     given[one] = given[one][:1]
     with pytest.raises(DataError, match=r"protocol\.samples"):

@@ -53,7 +53,7 @@ def test_a_test_split_shorter_than_a_sample_is_refused(text):
         text_memorisation(text[:200].reshape(1, 200), text, text[:100])
 
 
-def test_no_samples_are_refused_with_the_way_out(text):
+def test_no_samples_are_refused_with_the_remedy(text):
     with pytest.raises(DataError, match=r"protocol\.samples"):
         text_memorisation(text[:0].reshape(0, 100), text, text)
 

@@ -247,7 +247,7 @@ def test_a_champion_whose_training_items_are_not_known_is_not_compared_with(nigh
     made.train(1, steps=300)
     outcome = made.promote()
     assert outcome.verdict == "not comparable"
-    assert "what it was trained on is not stored with it" in outcome.reason
+    assert "the list of its training items is not stored with it" in outcome.reason
 
 
 def test_a_new_character_ends_no_comparison(nights):

@@ -58,7 +58,7 @@ def test_an_edited_configuration_fails_the_gate(workshop):
     assert workshop.gate() is False
     outcome = one(workshop)
     assert (outcome.verdict, outcome.exit_code) == ("not promoted", 1)
-    assert "models/tiny/config.json is not what was measured" in outcome.reason
+    assert "models/tiny/config.json is not the measured file" in outcome.reason
 
 
 def test_a_configuration_that_was_edited_in_the_registry_is_no_champion(workshop):
@@ -112,12 +112,12 @@ def data_of_another_stage(workshop):
     [
         (without_entry, "dvc.lock has no evaluate@tiny: it did not run under DVC"),
         (without_lock, "dvc.lock has no ingest@dots: it did not run under DVC"),
-        (forged_metrics, "metrics/tiny.json is not what evaluate@tiny wrote by dvc.lock"),
-        (a_sample_of_another_model, "samples/tiny is not what evaluate@tiny wrote by dvc.lock"),
+        (forged_metrics, "metrics/tiny.json is not the output of evaluate@tiny"),
+        (a_sample_of_another_model, "samples/tiny is not the output of evaluate@tiny"),
         (settings_that_it_was_not_trained_with,
-         "models.tiny of params.yaml is not what train@tiny ran with"),
+         "models.tiny of params.yaml is not the value that train@tiny ran with"),
         (data_of_another_stage,
-         "by dvc.lock, train@tiny read another reports/data/dots.json than validate@dots wrote"),
+         "train@tiny read a reports/data/dots.json that differs from the output of validate@dots"),
     ],
 )  # fmt: skip
 def test_what_dvc_lock_contradicts_promotes_nothing(workshop, break_it, reason):
@@ -209,7 +209,7 @@ def test_params_that_change_meanwhile_are_those_of_the_copy(workshop, monkeypatc
     monkeypatch.setattr(snapshot, "_files", files)
     outcome = one(workshop)
     assert (outcome.verdict, outcome.exit_code) == ("not promoted", 1)
-    assert "the gate record is not what params.yaml and the metrics lead to" in outcome.reason
+    assert "the gate record does not follow from params.yaml and the metrics" in outcome.reason
 
 
 def test_a_file_that_may_not_be_read_is_named(workshop, monkeypatch):

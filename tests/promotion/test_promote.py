@@ -35,7 +35,7 @@ def test_the_first_that_passes_becomes_champion(workshop):
     assert version.tags["genmint.weights"] == weights
     assert version.tags["genmint.gate"] == "passed"
     assert json.loads(version.tags["genmint.protocol"])["observation"] == "binary"
-    assert "| `thresholds.elbo.min` | -20 | -20.2 … -19.8 | -30 | yes |" in version.description
+    assert "| `thresholds.elbo.min` | -20 | -20.2 … -19.8 | -30 | passed |" in version.description
     run_ = client(workshop).get_run(version.run_id)
     assert run_.data.metrics["elbo"] == -20.0
 
@@ -79,7 +79,7 @@ def test_a_refused_one_is_registered_with_its_reasons_and_without_alias(workshop
     assert aliases(workshop) == {}
     (version,) = versions(workshop)
     assert version.tags["genmint.gate"] == "refused"
-    assert "**no**" in version.description
+    assert "**failed**" in version.description
     assert entries.entries(client(workshop), "tiny") == []
 
 
@@ -176,14 +176,14 @@ def config_of_another_model(workshop):
         (flip_a_byte, "models/tiny/model.safetensors is not the file that was gated"),
         (remove_a_metric, "metrics/tiny.json is not the file that was gated"),
         (write_nan, "metrics/tiny.json is not the file that was gated"),
-        (nan_and_gated, "metrics/tiny.json is not what was measured"),
+        (nan_and_gated, "metrics/tiny.json is not the measured file"),
         (record_of_other_weights, "model.safetensors is not the file that was gated"),
         (no_validation_report, "reports/data/dots.json is missing"),
         (no_record, "no such file"),
-        (forged_record, "not what params.yaml and the metrics lead to"),
-        (laxer_gate_than_recorded, "not what params.yaml and the metrics lead to"),
+        (forged_record, "does not follow from params.yaml and the metrics"),
+        (laxer_gate_than_recorded, "does not follow from params.yaml and the metrics"),
         (no_gate, "params.yaml has no gates.tiny"),
-        (refused_data, "the data set was refused"),
+        (refused_data, "the data set failed its validation"),
         (config_of_another_model, "models/tiny/config.json is not the file that was gated"),
     ],
 )
@@ -273,7 +273,7 @@ def test_it_compares_with_the_champion_that_a_person_chose(workshop):
     assert aliases(workshop)["champion"] == "3"
 
 
-def test_an_alias_that_a_person_took_away_is_put_back_and_compared_with(workshop, capsys):
+def test_an_alias_that_a_person_took_away_is_reverted_and_compared_with(workshop, capsys):
     workshop.make()
     one(workshop)
     workshop.make(seed=1, elbo=-25.0)
@@ -281,10 +281,10 @@ def test_an_alias_that_a_person_took_away_is_put_back_and_compared_with(workshop
     outcome = one(workshop)
     assert (outcome.verdict, outcome.version) == ("not better", "2"), outcome
     assert aliases(workshop) == {"champion": "1", "challenger": "2"}
-    assert "tiny: put back (champion is version 1): taken away by hand" in capsys.readouterr().err
+    assert "tiny: reverted (champion is version 1): removed by hand" in capsys.readouterr().err
 
 
-def test_an_alias_moved_to_a_version_that_failed_is_put_back_and_compared_with(stocked):
+def test_an_alias_moved_to_a_version_that_failed_is_reverted_and_compared_with(stocked):
     client(stocked).set_registered_model_alias("tiny", "champion", "3")
     stocked.make(seed=9, elbo=-16.0)
     outcome = one(stocked)
@@ -301,7 +301,7 @@ def test_a_copy_that_a_person_made_champion_is_measured_by_its_files(stocked):
     stocked.make(seed=9, elbo=-18.0)
     outcome = one(stocked)
     assert (outcome.verdict, outcome.version) == ("promoted", "6"), outcome
-    assert "against champion version 5: elbo: better by 2" in outcome.reason
+    assert "against champion version 5: elbo: improved by 2" in outcome.reason
 
 
 def test_a_version_that_nothing_identifies_is_no_champion_even_by_override(stocked):
@@ -331,10 +331,10 @@ def test_the_same_weights_are_registered_once_though_their_gate_changes(workshop
     assert (outcome.verdict, outcome.version) == ("promoted", "1")
     (version,) = versions(workshop)
     assert version.tags["genmint.gate"] == "passed"
-    assert "**no**" not in version.description
+    assert "**failed**" not in version.description
     (entry,) = entries.entries(client(workshop), "tiny")
     assert entry.reason.endswith(
-        "there was no champion; its gate is another than that of version 1: "
+        "there was no champion; its gate differs from that of version 1: "
         "thresholds.elbo.min -30.0 → -36.0"
     )
 
@@ -346,7 +346,7 @@ def test_a_weaker_gate_than_the_champions_stands_in_the_journal(workshop):
     workshop.make(seed=1, elbo=-15.0)
     assert one(workshop).verdict == "promoted"
     assert entries.entries(client(workshop), "tiny")[-1].reason.endswith(
-        "; its gate is another than that of version 1: thresholds.elbo.baseline pixel_bernoulli → "
+        "; its gate differs from that of version 1: thresholds.elbo.baseline pixel_bernoulli → "
         "none, thresholds.elbo.margin 1.0 → none, thresholds.elbo.min -30.0 → -99.0"
     )
 

@@ -31,7 +31,9 @@ def test_a_better_one_needs_to_be_better_by_more_than_a_change_of_seed(workshop)
     workshop.make(seed=1, elbo=-19.0)
     outcome = one(workshop)
     assert outcome.verdict == "not better"
-    assert "better by 1, surely above 1: not superior by the margin 1.5" in outcome.reason
+    assert (
+        "improved by 1 (95 % lower confidence bound 1): not above the margin 1.5" in outcome.reason
+    )
     workshop.spread(deviation=0.1)
     assert one(workshop).verdict == "promoted"
 
@@ -39,17 +41,17 @@ def test_a_better_one_needs_to_be_better_by_more_than_a_change_of_seed(workshop)
 @pytest.mark.parametrize(
     ("break_it", "reason"),
     [
-        (lambda w: w.project.spread("tiny").unlink(), "what a change of seed does is not known"),
+        (lambda w: w.project.spread("tiny").unlink(), "the spread between seeds is not known"),
         (
             lambda w: w.project.spread("tiny").write_text("{"),
-            "tiny.json does not hold",
+            "tiny.json is invalid",
         ),
-        (lambda w: w.spread(seeds=[1, 2]), "tiny.json does not hold"),
+        (lambda w: w.spread(seeds=[1, 2]), "tiny.json is invalid"),
         (lambda w: w.spread(standard_deviation={"elbo": 0.0}), "is not that of its values"),
-        (lambda w: w.spread(model="other"), "results/seed_spread/tiny.json is of other"),
-        (lambda w: w.spread(block="0" * 64), "is of other settings of the model"),
+        (lambda w: w.spread(model="other"), "results/seed_spread/tiny.json belongs to other"),
+        (lambda w: w.spread(block="0" * 64), "was measured with other settings of the model"),
         (lambda w: w.spread(protocol={"samples": 4}), "another protocol (observation, samples)"),
-        (lambda w: w.edit("steps: 10}\n  other", "steps: 11}\n  other"), "of other settings"),
+        (lambda w: w.edit("steps: 10}\n  other", "steps: 11}\n  other"), "with other settings"),
     ],
 )
 def test_without_a_spread_that_holds_nothing_replaces_a_champion(workshop, break_it, reason):
@@ -76,7 +78,7 @@ def test_a_version_says_how_it_compared(workshop):
     assert found["test"]["contrasts"][0]["passed"] is True
     assert found["test"]["contrasts"][0]["bound"] == pytest.approx(1.507, abs=1e-3)
     assert found["confirmation"] is None
-    assert "not confirmed on a second split, which is switched off" in second.description
+    assert "not confirmed on a second split, since there is none" in second.description
     # Its gate changes and it is described anew: what it was compared with stays.
     workshop.edit("min: -30.0", "min: -31.0")
     workshop.gate()

@@ -1,4 +1,4 @@
-"""What a person does to the aliases in MLflow: honoured where the gate said yes, else put back."""
+"""What a person does to the aliases in MLflow: kept if the version passed its gate, else reverted."""
 
 import json
 import shutil
@@ -83,16 +83,16 @@ def test_moved_to_one_that_passed_is_confirmed(stocked, to):
     assert len(kinds(stocked)) == 3
 
 
-def test_moved_to_one_that_failed_is_put_back_with_the_reason_on_its_page(stocked):
+def test_moved_to_one_that_failed_is_reverted_with_the_reason_on_its_page(stocked):
     before = page(stocked, "3")[1]
     move(stocked, "3")
     outcome = one(stocked)
-    assert (outcome.verdict, outcome.champion, outcome.exit_code) == ("put back", "2", 0), outcome
+    assert (outcome.verdict, outcome.champion, outcome.exit_code) == ("reverted", "2", 0), outcome
     assert aliases(stocked) == ("2", "1")
     tags, description = page(stocked, "3")
-    reason = "`champion` was moved here by hand and was put back to version 2: it failed its gate."
+    reason = "`champion` was moved here by hand and was reverted to version 2: it failed its gate."
     assert tags["genmint.reverted"] == reason
-    assert description == f"> **Alias put back.** {reason}\n\n{before}"
+    assert description == f"> **Alias reverted.** {reason}\n\n{before}"
     entry = entries.entries(client(stocked), "tiny")[-1]
     assert (entry.kind, entry.version, entry.previous) == ("reverted", "2", "1")
     assert entry.reason == "moved by hand to version 3: it failed its gate"
@@ -197,11 +197,11 @@ def files_gone(stocked):
         (files_gone, "its files are gone"),
     ],
 )
-def test_what_does_not_bear_out_that_it_passed_is_put_back(stocked, make, problem):
+def test_an_alias_without_evidence_of_a_passed_gate_is_reverted(stocked, make, problem):
     version = make(stocked).version
     move(stocked, version)
     outcome = one(stocked)
-    assert outcome.verdict == "put back", outcome
+    assert outcome.verdict == "reverted", outcome
     assert problem in outcome.reason
     assert aliases(stocked) == ("2", "1")
     tags, description = page(stocked, version)
@@ -252,7 +252,7 @@ def test_an_override_does_not_count_without_policy(stocked):
     client(stocked).set_model_version_tag("tiny", "3", "override", "the fair is tomorrow")
     move(stocked, "3")
     outcome = one(stocked)
-    assert outcome.verdict == "put back"
+    assert outcome.verdict == "reverted"
     assert "does not count while gates.tiny.allow_overrides is false" in outcome.reason
     assert aliases(stocked) == ("2", "1")
 
@@ -263,13 +263,13 @@ def test_an_override_without_a_reason_is_none(stocked, said):
     if said is not None:
         client(stocked).set_model_version_tag("tiny", "3", "override", said)
     move(stocked, "3")
-    assert one(stocked).verdict == "put back"
+    assert one(stocked).verdict == "reverted"
 
 
-def test_an_alias_taken_away_is_put_back(stocked):
+def test_an_alias_taken_away_is_reverted(stocked):
     client(stocked).delete_registered_model_alias("tiny", "champion")
     outcome = one(stocked)
-    assert (outcome.verdict, outcome.champion) == ("put back", "2"), outcome
+    assert (outcome.verdict, outcome.champion) == ("reverted", "2"), outcome
     assert aliases(stocked) == ("2", "1")
     assert entries.entries(client(stocked), "tiny")[-1].kind == "reverted"
 
@@ -294,12 +294,12 @@ def test_an_alias_taken_away_with_an_override_stays_away(stocked):
 
 
 @pytest.mark.parametrize("to", ["4", None])
-def test_previous_champion_is_put_back(stocked, to):
+def test_previous_champion_is_reverted(stocked, to):
     if to is None:
         client(stocked).delete_registered_model_alias("tiny", "previous-champion")
     else:
         move(stocked, to, "previous-champion")
-    assert one(stocked).verdict == "put back"
+    assert one(stocked).verdict == "reverted"
     assert aliases(stocked) == ("2", "1")
     assert one(stocked).verdict == "in order"
 
@@ -308,7 +308,7 @@ def test_a_killed_writers_move_is_finished(stocked):
     stocked.write_entry("4")
     outcome = one(stocked)
     assert (outcome.verdict, outcome.champion) == ("finished", "4"), outcome
-    assert outcome.reason == "entry 3 was half done; `challenger` was left on the champion"
+    assert outcome.reason == "entry 3 was incomplete; `challenger` still pointed to the champion"
     assert aliases(stocked) == ("4", "2")
     assert "challenger" not in journal.aliases(client(stocked), "tiny")
     assert one(stocked).verdict == "in order"
@@ -319,9 +319,9 @@ def test_without_a_journal_a_champion_that_failed_is_none(stocked):
     move(stocked, "3")
     client(stocked).delete_registered_model_alias("tiny", "previous-champion")
     outcome = one(stocked)
-    assert (outcome.verdict, outcome.champion) == ("put back", None), outcome
+    assert (outcome.verdict, outcome.champion) == ("reverted", None), outcome
     assert aliases(stocked) == (None, None)
-    assert "was put away from it" in page(stocked, "3")[0]["genmint.reverted"]
+    assert "was moved here by hand and was removed" in page(stocked, "3")[0]["genmint.reverted"]
     assert one(stocked).verdict == "in order"
 
 
@@ -335,7 +335,7 @@ def test_a_gate_in_dry_run_moves_no_alias(stocked):
     assert kinds(stocked) == ["promotion", "promotion"]
 
 
-def test_one_model_that_cannot_be_mended_does_not_stop_the_others(stocked, monkeypatch, capsys):
+def test_one_model_that_cannot_be_reconciled_does_not_stop_the_others(stocked, monkeypatch, capsys):
     """Somebody who moves the champion faster than we can look."""
     move(stocked, "3")
     monkeypatch.setattr("genmint.registry.conflicts._ATTEMPTS", 2)

@@ -190,7 +190,7 @@ def test_a_move_by_hand_is_judged_first(stocked, capsys):
     assert aliases(stocked) == ("1", None)
     kinds = [entry.kind for entry in entries.entries(client(stocked), "tiny")]
     assert kinds == ["promotion", "promotion", "reverted", "rollback"]
-    assert "tiny: put back" in capsys.readouterr().err
+    assert "tiny: reverted" in capsys.readouterr().err
 
 
 def test_somebody_else_was_quicker(stocked, monkeypatch):
@@ -203,7 +203,7 @@ def test_somebody_else_was_quicker(stocked, monkeypatch):
         return registry_state
 
     monkeypatch.setattr(journal, "stand", stale)
-    with pytest.raises(GenmintError, match="somebody else moved the champion meanwhile"):
+    with pytest.raises(GenmintError, match="another process moved the champion meanwhile"):
         back(stocked)
     assert aliases(stocked)[0] == "4"
 

@@ -177,9 +177,9 @@ def test_figures_of_the_same_protocol_are_read_not_measured(workshop, measured):
     make(workshop, knows=0.9)
     outcome = one(workshop)
     assert (outcome.verdict, outcome.version) == ("promoted", "2"), outcome
-    assert "surely above" in outcome.reason
-    assert "superior by the margin" in outcome.reason
-    assert "; confirmed on a second split: bits_per_character: better by" in outcome.reason
+    assert "lower confidence bound" in outcome.reason
+    assert "above the margin" in outcome.reason
+    assert "; confirmed on a second split: bits_per_character: improved by" in outcome.reason
     assert measured == []
 
 
@@ -224,7 +224,7 @@ def test_a_champion_with_a_flipped_byte_stops_promotion(workshop, measured):
     make(workshop, knows=0.9)
     outcome = one(workshop)
     assert (outcome.verdict, outcome.exit_code) == ("not promoted", 1)
-    assert "the champion, version 1, cannot be measured as the new one was" in outcome.reason
+    assert "the champion, version 1, cannot be evaluated like the new one" in outcome.reason
 
 
 def test_a_model_is_evaluated_only_on_its_own_data(workshop, measured):
@@ -272,8 +272,8 @@ def test_luck_with_the_test_split_is_found_out_once(workshop, measured, confirme
     make(workshop, knows=0.9)
     outcome = one(workshop)
     assert (outcome.verdict, outcome.exit_code) == ("not better", 0), outcome
-    assert "superior by the margin" in outcome.reason
-    assert "; but not confirmed on a second split: bits_per_character: worse by" in outcome.reason
+    assert "above the margin" in outcome.reason
+    assert "but not confirmed on a second split: bits_per_character: worsened" in outcome.reason
     assert [split for split, _ in confirmed] == ["confirmation", "confirmation"]
     (kept,) = confirmation_of(workshop, 2)["found"].values()
     assert kept["better"] is False
@@ -315,7 +315,7 @@ def test_a_confirmation_that_is_switched_off_is_said(workshop, measured, confirm
     make(workshop, knows=0.9)
     outcome = one(workshop)
     assert outcome.verdict == "promoted"
-    assert "not confirmed on a second split, which is switched off" in outcome.reason
+    assert "not confirmed on a second split, since there is none" in outcome.reason
     assert confirmed == []
 
 
@@ -379,4 +379,4 @@ def test_figures_of_other_code_than_what_is_here_promote_nothing(workshop, measu
     monkeypatch.setattr(genmint.promotion.evidence, "code_sha256", lambda family: "c" * 64)
     outcome = one(workshop)
     assert (outcome.verdict, outcome.exit_code) == ("not promoted", 1)
-    assert "metrics/tiny.json was measured by other code of genmint" in outcome.reason
+    assert "metrics/tiny.json was measured with other code of genmint" in outcome.reason

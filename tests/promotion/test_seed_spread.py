@@ -145,7 +145,7 @@ def test_a_block_that_keeps_the_best_of_several_takes_as_many_for_each(words, mo
     assert measure(words).seeds == (3, 5, 7, 9, 11)
 
 
-def test_too_few_trainings_are_refused(words):
+def test_too_few_training_runs_are_refused(words):
     with pytest.raises(ConfigError, match=r"--trainings 4: 5 or more"):
         measure(words, trainings=4)
 

@@ -91,4 +91,4 @@ def test_the_report_says_why_the_champion_cannot_be_shown(workshop):
     for path in (workshop.root / "mlartifacts").rglob(PROBE):
         path.write_bytes(b"damaged")
     page = write_report(workshop.project, workshop.params).read_text()
-    assert "not beside the champion" in page
+    assert "no comparison with the champion" in page

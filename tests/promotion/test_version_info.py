@@ -67,7 +67,7 @@ def test_refusals_count_up_to_the_latest_version_that_passed():
 
 def test_all_is_shown_where_there_is_room():
     text = description(record([check("one"), check("two")]), WEIGHTS, ruling())
-    assert "| `one` | 1 | 0.9 … 1.1 | 1 | yes | is at least 1 |" in text
+    assert "| `one` | 1 | 0.9 … 1.1 | 1 | passed | is at least 1 |" in text
     assert "| `two` |" in text
     assert "`aaaaaaaaaaaa`" in text
     assert compared(ruling()) in text
@@ -77,10 +77,10 @@ def test_all_is_shown_where_there_is_room():
 def test_a_comparison_shows_both_splits_with_limits_and_bounds():
     text = compared(ruling())
     assert "**Against champion version 3: not better** (one-sided limits at 90%)" in text
-    row = "| `elbo` | superior | -19 | -20 | 1 | 0.75 … 1.25 | 0.5 | yes |"
+    row = "| `elbo` | superior | -19 | -20 | 1 | 0.75 … 1.25 | 0.5 | passed |"
     assert f"| test {row}" in text
     assert f"| confirmation {row}" in text
-    assert "| confirmation | `confident` | non-inferior | – | – | – | – | – | **no** |" in text
+    assert "| confirmation | `confident` | non-inferior | – | – | – | – | – | **failed** |" in text
     assert ruling().reason in text
 
 
@@ -93,7 +93,7 @@ def test_what_passed_is_left_out_where_there_is_no_room():
     refused = check("the.reason", passed=False, reason="is not at least 2")
     text = description(record([*checks, refused]), WEIGHTS, ruling())
     assert len(text) <= 5000
-    assert "**no** | is not at least 2" in text
+    assert "**failed** | is not at least 2" in text
     assert "check.1" not in text
     assert "The checks that passed are in the gate record" in text
     assert compared(ruling()) in text

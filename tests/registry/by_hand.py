@@ -102,7 +102,7 @@ class Versions(Registered):
                 self.forget(version)
                 self.client.delete_model_version_tag("tiny", version.version, f"genmint.{key}")
 
-    @rule(number=ANY, text=st.sampled_from(["", "mine", "> **Alias put back.** no"]))
+    @rule(number=ANY, text=st.sampled_from(["", "mine", "> **Alias reverted.** no"]))
     def describe(self, number, text):
         with self.by_hand("describe"):
             if version := self.one(number):

@@ -77,7 +77,7 @@ def test_a_failed_version_whose_record_was_forged_whole(stocked, client):
     tag(client, 3, record=digest, gate="passed")
     client.set_registered_model_alias("tiny", "champion", "3")
     outcome = reconciled(stocked)
-    assert (outcome.verdict, outcome.champion) == ("put back", "2"), outcome
+    assert (outcome.verdict, outcome.champion) == ("reverted", "2"), outcome
     assert "not the one that was signed" in outcome.reason
     with pytest.raises(GenmintError, match="not the one that was signed"):
         rollback(stocked.project, stocked.params, "tiny", "attack", "3")
@@ -92,8 +92,8 @@ def test_a_forged_record_with_hashes_to_match(stocked, client):
     tag(client, 3, record=digest, gate="passed", signature=json.dumps(said))
     client.set_registered_model_alias("tiny", "champion", "3")
     outcome = reconciled(stocked)
-    assert (outcome.verdict, outcome.champion) == ("put back", "2"), outcome
-    assert "its signature does not hold" in outcome.reason
+    assert (outcome.verdict, outcome.champion) == ("reverted", "2"), outcome
+    assert "its signature is invalid" in outcome.reason
 
 
 def test_a_version_that_was_made_through_the_tracker(stocked, client, tmp_path):
@@ -110,12 +110,12 @@ def test_a_version_that_was_made_through_the_tracker(stocked, client, tmp_path):
     made = client.create_model_version("tiny", (tmp_path / "copy").as_uri(), tags=tags)
     client.set_registered_model_alias("tiny", "champion", made.version)
     outcome = reconciled(stocked)
-    assert (outcome.verdict, outcome.champion) == ("put back", "2"), outcome
+    assert (outcome.verdict, outcome.champion) == ("reverted", "2"), outcome
     unsigned = {key: value for key, value in tags.items() if key != SIGNATURE_TAG}
     made = client.create_model_version("tiny", (tmp_path / "copy").as_uri(), tags=unsigned)
     client.set_registered_model_alias("tiny", "champion", made.version)
     outcome = reconciled(stocked)
-    assert (outcome.verdict, outcome.champion) == ("put back", "2"), outcome
+    assert (outcome.verdict, outcome.champion) == ("reverted", "2"), outcome
     assert "it is not signed" in outcome.reason or "not the one" in outcome.reason
 
 
@@ -133,18 +133,15 @@ def test_an_entry_that_was_made_through_the_tracker(stocked, client, settled, ca
     outcome = reconciled(stocked)
     written = entries.entries(client, "tiny", load_key(stocked.project))
     assert not written[2].valid
-    assert written[2].forged == "its signature does not hold: somebody changed it"
+    assert written[2].forged == "its signature is invalid: it was changed after it was signed"
     if settled:
         # A person may move the alias to a version that passed; it is said that one did.
         assert (outcome.verdict, outcome.champion) == ("confirmed", "1")
     else:
         assert (outcome.verdict, outcome.champion) == ("in order", "2")
-        assert "journal entries that do not count: 3" in outcome.reason
+        assert "invalid journal entries: 3" in outcome.reason
     assert status(stocked.project, stocked.params) == 1
-    assert (
-        "journal entries that do not count: 3 (its signature does not hold"
-        in capsys.readouterr().out
-    )
+    assert "invalid journal entries: 3 (its signature is invalid" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("key", ["version", "weights", "kind", "left", "reason", "time"])
@@ -204,7 +201,7 @@ def test_items_of_the_champion_that_were_replaced(stocked, client, capsys):
     stocked.make(seed=7, elbo=-14.0)
     (outcome,) = promote(stocked.project, stocked.params, ["tiny"])
     assert (outcome.verdict, outcome.exit_code) == ("not promoted", 1), outcome
-    assert "the champion, version 2, cannot be measured as the new one was" in outcome.reason
+    assert "the champion, version 2, cannot be evaluated like the new one" in outcome.reason
     said = capsys.readouterr().err
     assert "tiny/2: its items.npy is not the one that was registered, and is not used" in said
     assert champion(client) == "2"
@@ -241,7 +238,7 @@ def test_a_machine_with_another_key_changes_nothing(stocked, client, monkeypatch
     stocked.make(seed=5, elbo=-5.0)
     (outcome,) = promote(stocked.project, stocked.params, ["tiny"])
     assert outcome.exit_code == 1
-    assert "no entry of its journal counts (it is signed with key" in outcome.reason
+    assert "no entry of its journal is valid (it is signed with key" in outcome.reason
     outcome = reconciled(stocked)
     assert outcome.exit_code == 1
     assert champion(client) == "2"
@@ -289,7 +286,7 @@ def test_what_does_not_pass_the_checks_is_not_adopted(stocked, client, capsys):
 def test_nothing_is_adopted_beside_what_is_signed(stocked, client):
     """Whoever can write tags could else have their own work signed."""
     client.set_model_version_tag("tiny", "2", SIGNATURE_TAG, "x")
-    with pytest.raises(GenmintError, match="was written past genmint, or changed"):
+    with pytest.raises(GenmintError, match="were not written by genmint, or were changed"):
         adopt(stocked.project, stocked.params, ["tiny"])
     assert client.get_model_version("tiny", "2").tags[SIGNATURE_TAG] == "x"
 
@@ -304,7 +301,7 @@ def test_a_journal_without_any_signature_is_not_followed(stocked, client, capsys
     client.set_registered_model_alias("tiny", "champion", "3")
     assert reconciled(stocked).exit_code == 1
     assert champion(client) is None
-    assert "`champion` was taken away from version 3: it failed its gate" in capsys.readouterr().err
+    assert "`champion` was removed from version 3: it failed its gate" in capsys.readouterr().err
 
 
 def test_files_at_an_address_of_somebody_elses_are_not_asked_for(stocked, client, monkeypatch):
@@ -320,7 +317,7 @@ def test_files_at_an_address_of_somebody_elses_are_not_asked_for(stocked, client
         made = client.create_model_version("tiny", source, tags=tags)
         client.set_registered_model_alias("tiny", "champion", made.version)
         outcome = reconciled(stocked)
-        assert (outcome.verdict, outcome.champion) == ("put back", "2"), outcome
+        assert (outcome.verdict, outcome.champion) == ("reverted", "2"), outcome
         with pytest.raises(GenmintError, match="its files are gone"):
             genmint.load(f"tiny/{made.version}", stocked.root)
     assert heard == []

@@ -161,7 +161,7 @@ def test_a_model_that_takes_the_name_of_another_is_none_of_its_versions(stocked,
         store.rename_registered_model(name, name.replace("other", "tiny"))
     outcome = reconciled(stocked)
     assert (outcome.verdict, outcome.champion) == ("not fixed", None), outcome
-    assert "no entry of its journal counts (its signature does not hold" in outcome.reason
+    assert "no entry of its journal is valid (its signature is invalid" in outcome.reason
     said = capsys.readouterr().err
     assert "it is a copy of a version of other, and was never gated as tiny" in said
     assert aliases(stocked)[0] is None
@@ -178,13 +178,13 @@ def test_a_champion_that_fails_a_stricter_gate_is_none(stocked, said, capsys):
     stricter(stocked)
     outcome = promoted(stocked)
     assert (outcome.verdict, outcome.version) == ("refused", "2"), outcome
-    assert "tiny: withdrawn (no champion): promotion of entry 2 no longer holds" in (
+    assert "tiny: withdrawn (no champion): promotion of entry 2 is no longer valid" in (
         capsys.readouterr().err
     )
     assert aliases(stocked) == (None, "1")
     assert (last(stocked).kind, last(stocked).version) == ("withdrawn", None)
     page = client(stocked).get_model_version("tiny", "2")
-    assert page.tags["genmint.reverted"].startswith("`champion` was taken away from here: ")
+    assert page.tags["genmint.reverted"].startswith("`champion` was removed from here: ")
     assert page.tags["genmint.reverted"].endswith("it failed its gate.")
     assert reconciled(stocked).verdict == "in order"
     assert "there is no champion: journal entry 3 (withdrawn: " in said()[1]
@@ -233,7 +233,7 @@ def test_no_way_back_leads_to_a_version_that_failed_since(stocked, monkeypatch):
         with pytest.raises(GenmintError, match="it failed its gate"):
             rollback(stocked.project, stocked.params, "tiny", "test", to)
     client(stocked).set_registered_model_alias("tiny", "previous-champion", "1")
-    assert reconciled(stocked).verdict == "put back"
+    assert reconciled(stocked).verdict == "reverted"
     assert aliases(stocked) == ("2", None)
 
 
@@ -278,7 +278,7 @@ def test_a_hash_written_into_a_tag_by_hand_makes_no_champion(stocked):
     client(stocked).set_model_version_tag("tiny", "3", "genmint.weights", weights)
     client(stocked).set_registered_model_alias("tiny", "champion", "3")
     outcome = reconciled(stocked)
-    assert outcome.verdict == "put back", outcome
+    assert outcome.verdict == "reverted", outcome
     assert "its weights are not those that passed the gate" in outcome.reason
     # Nor does it keep the model that has them from being registered.
     outcome = promoted(stocked)
@@ -298,7 +298,7 @@ def test_an_older_record_of_the_same_weights_does_not_count(stocked, tmp_path):
     promoted(stocked)
     store.set_registered_model_alias("tiny", "champion", copy.version)
     outcome = reconciled(stocked)
-    assert outcome.verdict == "put back", outcome
+    assert outcome.verdict == "reverted", outcome
     assert "version 2 has the same weights, and it failed its gate" in outcome.reason
     assert aliases(stocked)[0] is None
 
@@ -330,7 +330,7 @@ def dangling(stocked):
 
 
 @pytest.mark.parametrize("alias", ["champion", "previous-champion"])
-def test_an_alias_on_a_version_that_does_not_exist_is_put_back(
+def test_an_alias_on_a_version_that_does_not_exist_is_reverted(
     stocked, dangling, said, alias, monkeypatch, capsys
 ):
     dangling(alias, 9)
@@ -343,7 +343,7 @@ def test_an_alias_on_a_version_that_does_not_exist_is_put_back(
         found = capsys.readouterr().err
         assert "points to version 9, which does not exist. Run `genmint reconcile tiny`." in found
     outcome = reconciled(stocked)
-    assert (outcome.verdict, outcome.champion) == ("put back", "2"), outcome
+    assert (outcome.verdict, outcome.champion) == ("reverted", "2"), outcome
     if alias == "champion":
         assert outcome.reason == "moved by hand to version 9: there is no version 9"
     assert aliases(stocked) == ("2", "1")

@@ -243,7 +243,7 @@ def test_what_a_person_does_to_the_alias_is_seen_and_left(client, to):
     assert journal.aliases(client, "tiny").get("champion") == to
 
 
-def test_a_look_that_was_overtaken_is_no_move_by_hand(client, monkeypatch):
+def test_a_read_that_was_overtaken_is_no_move_by_hand(client, monkeypatch):
     """A reader so slow that another promotion came and went between entries and aliases."""
     monkeypatch.setattr(journal, "_BY_HAND_SECONDS", 0.2)
     move(client, "1")

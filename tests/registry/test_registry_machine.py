@@ -78,7 +78,7 @@ class Machine(Aliases, Names, Versions, Entries, Store):
         outcome = self.ours("reconcile", lambda w: reconcile(*w, ["tiny"])[0])
         assert not isinstance(outcome, GenmintError), outcome
         # Nobody can tell an attack from another machine's key: nothing but an unfit champion moves.
-        unknown = "no entry of its journal counts" in outcome.reason
+        unknown = "no entry of its journal is valid" in outcome.reason
         assert outcome.exit_code == int(unknown), outcome
         champion = self.check()
         if unknown:

@@ -10,10 +10,16 @@ TABLE = "`tiny`\n\n**Gate: refused**\n\n> **quoted**\n"
 @pytest.mark.parametrize("description", ["", TABLE])
 def test_a_note_comes_and_goes(description):
     noted = with_note(description, "it failed\nits gate")
-    assert noted.startswith("> **Alias put back.** it failed its gate\n\n")
+    assert noted.startswith("> **Alias reverted.** it failed its gate\n\n")
     assert noted.endswith(description)
     assert without_note(noted) == description
 
 
 def test_a_new_note_replaces_the_old_one():
     assert with_note(with_note(TABLE, "first"), "second") == with_note(TABLE, "second")
+
+
+def test_a_note_of_an_earlier_genmint_is_replaced_and_removed():
+    noted = f"> **Alias put back.** it failed its gate\n\n{TABLE}"
+    assert without_note(noted) == TABLE
+    assert with_note(noted, "again") == with_note(TABLE, "again")

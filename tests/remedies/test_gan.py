@@ -83,7 +83,7 @@ def test_least_squares_pull_samples_that_pass_for_data_but_lie_far_away(block):
 
 
 @pytest.mark.switch("gan.loss")
-def test_hinge_leaves_alone_what_is_told_apart_by_the_margin(block):
+def test_hinge_ignores_items_classified_by_the_margin(block):
     model = made(block("gan", loss="hinge", batch_size=4), 1, 1, 1)
     for weight, moves in ((1.1, False), (0.9, True)):
         model.zero_grad(set_to_none=True)
@@ -224,7 +224,7 @@ def dots(source, n):
 
 @pytest.mark.switch("gan.diffaug")
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_discriminator_learns_few_items_by_heart_unless_they_are_changed(block, seed):
+def test_a_discriminator_memorises_few_items_unless_they_are_augmented(block, seed):
     """Zhao et al. 2020, figure 1: where samples are as good as data, all it could learn is which.
 
     It is the scores of data it has not seen that tell.

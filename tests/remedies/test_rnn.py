@@ -267,7 +267,7 @@ def assert_narrowed(plain, dropped):
 
 @pytest.mark.switch("rnn.variational_dropout")
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_single_layer_learns_less_by_heart_with_masks_at_its_input_and_output(rnn, seed):
+def test_a_single_layer_memorises_less_with_masks_at_its_input_and_output(rnn, seed):
     block = small(hidden=32, steps=150, seed=seed)
     said = {"dropout": 0.5, "variational_dropout": True}
     assert_narrowed(losses(rnn(**block), 400), losses(rnn(**block, **said), 400))
@@ -275,14 +275,14 @@ def test_a_single_layer_learns_less_by_heart_with_masks_at_its_input_and_output(
 
 @pytest.mark.switch("rnn.recurrent_dropout")
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_single_layer_learns_less_by_heart_without_some_of_its_weights(rnn, seed):
+def test_a_single_layer_memorises_less_without_some_of_its_weights(rnn, seed):
     block = small(hidden=32, steps=150, seed=seed)
     assert_narrowed(losses(rnn(**block), 400), losses(rnn(**block, recurrent_dropout=0.5), 400))
 
 
 @pytest.mark.switch("rnn.weight_noise")
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_small_text_is_not_learnt_by_heart_with_weight_noise(rnn, seed):
+def test_a_small_text_is_not_memorised_with_weight_noise(rnn, seed):
     block = small(cell="tanh", steps=600)
     plain = losses(rnn(seed=seed, **block), 600)
     noisy = losses(rnn(seed=seed, weight_noise=0.075, **block), 600)

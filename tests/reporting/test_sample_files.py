@@ -93,7 +93,7 @@ def test_what_is_said_once_goes_before_the_block(draw):
         ("dots", {"label": "a"}, "label 'a': there is none; known: small, large"),
     ],
 )
-def test_what_the_model_does_not_know_is_refused_with_the_way_out(draw, name, said, words):
+def test_what_the_model_does_not_know_is_refused_with_the_remedy(draw, name, said, words):
     with pytest.raises(ConfigError, match=words):
         draw(name, {"words": ".txt", "clips": ".wav", "dots": ".png"}[name], **said)
 

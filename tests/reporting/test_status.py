@@ -99,7 +99,7 @@ def test_a_record_of_other_files(workshop, told):
     workshop.make(seed=1, gate=False)
     code, said = told()
     assert code == 1
-    assert "the gate record is not that of these files. Run `dvc repro gate@tiny`." in said
+    assert "the gate record does not match these files. Run `dvc repro gate@tiny`." in said
 
 
 @pytest.mark.parametrize("to", ["1", None])
@@ -125,7 +125,8 @@ def test_a_move_that_a_killed_writer_left(stocked, capsys):
     for alias in ("previous-champion", "champion"):
         store.set_registered_model_alias("tiny", alias, "2" if alias != "champion" else "4")
     assert status(stocked.project, stocked.params) == 1
-    assert "tiny: a move is half done. Run `genmint reconcile tiny`." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "tiny: a move of the champion is incomplete. Run `genmint reconcile tiny`." in said
 
 
 def test_a_previous_champion_moved_by_hand(stocked, capsys):
@@ -141,7 +142,7 @@ def test_a_run_that_the_tracker_does_not_know(workshop, told):
     client(workshop).delete_run(version.run_id)
     code, said = told()
     assert code == 1
-    assert "knows no run that made these weights. Run `genmint promote tiny`." in said
+    assert "has no run with these weights. Run `genmint promote tiny`." in said
     promote(workshop.project, workshop.params, ["tiny"])
     assert told()[0] == 0
 

@@ -75,7 +75,7 @@ def test_a_server_that_does_not_start_is_told_of_with_its_log(services):
         database.wait_until_open(child, url, lambda: None)
 
 
-def test_what_root_may_not_share_is_refused_with_the_way_out(tmp_path):
+def test_what_root_may_not_share_is_refused_with_the_remedy(tmp_path):
     closed = tmp_path / "closed" / "bin"
     closed.mkdir(parents=True)
     closed.parent.chmod(0o700)
@@ -83,7 +83,7 @@ def test_what_root_may_not_share_is_refused_with_the_way_out(tmp_path):
         database._check_way(closed, "nobody")
 
 
-def test_missing_binaries_are_refused_with_the_way_out(services, monkeypatch):
+def test_missing_binaries_are_refused_with_the_remedy(services, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(ConfigError, match="STORE=sqlite"):
         database.embedded(services)

@@ -136,7 +136,7 @@ def test_a_kill_changes_nothing_in_the_end(night, victim, moment):
     logs = night.running.state / "logs"
     text = "".join(path.read_text() for path in logs.glob("worker-*"))
     if victim in ("worker", "training flow") and moment == "train":
-        assert "goes on from step" in text
+        assert "resumes from step" in text
     wait_for(lambda: not night.engine("train-model"), 60, "the worker is free")
     night.check_clean()
 

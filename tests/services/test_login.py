@@ -153,7 +153,7 @@ def test_workers_and_flows_have_it(guarded):
     guarded.wait_until(run, "Completed", 90)
 
 
-def test_people_hear_of_what_failed(guarded, listener):
+def test_people_are_notified_of_failures(guarded, listener):
     run = guarded.ask("retrain/failing", fail=True, seconds=[0])
     guarded.wait_until(run, "Failed", 90)
     listener.wait_for("/guarded", "a flow failed", str(run))

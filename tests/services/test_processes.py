@@ -42,7 +42,7 @@ def nap(mark):
     return start
 
 
-def test_a_killed_parent_takes_a_mortal_with_it(tmp_path):
+def test_a_process_dies_with_its_killed_parent(tmp_path):
     code = f"""
         import subprocess, sys, time
         start = [sys.executable, "-m", "genmint.services.die_with_parent"]
@@ -85,7 +85,7 @@ def test_a_killed_supervisor_leaves_nothing(mark):
     wait_for_count(mark, 0)
 
 
-def test_the_processes_of_one_flow_run_are_told_apart(mark, nap):
+def test_the_processes_of_one_flow_run_are_distinguished(mark, nap):
     mine, other = nap(NEST, **{FLOW_RUN: "a"}), nap(**{FLOW_RUN: "b"})
     wait_for_count(mark, 3)
     assert kill_marked(mark, flow_run="a") == 2

@@ -39,7 +39,7 @@ RUN = {
         "export MLFLOW_TRACKING_URI": "e2e/test_retrain_clones.py::test_two_clones",
         "export GENMINT_LOGIN": "services/test_login.py::guarded",
         "genmint services --host": "services/test_login.py::guarded",
-        "ALERTS": "services/test_services.py::test_people_hear_of_what_failed",
+        "ALERTS": "services/test_services.py::test_people_are_notified_of_failures",
         "prefect deployment run": "services/test_container.py::test_process_one_trains",
         "STORE": CLUSTER,
         "PREFECT_API_URL": "services/test_lost_host.py::test_the_run_of_a_lost_host",

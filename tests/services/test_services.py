@@ -76,7 +76,7 @@ def test_pools_queues_and_deployments_are_there(running):
         running.wait_for(both, 120, "both workers are known")
 
 
-def test_automations_are_mended(running, listener):
+def test_automations_are_repaired(running, listener):
     before = automations_of(running)
     api = f"http://127.0.0.1:{running.prefect_port}/api"
     with temporary_settings({PREFECT_API_URL: api}), running.client as client:
@@ -170,7 +170,7 @@ def test_a_run_outlives_its_own_process(running, tmp_path):
     assert len(begun(out)) == 2
 
 
-def test_people_hear_of_what_failed(running, listener):
+def test_people_are_notified_of_failures(running, listener):
     """By a plain webhook and by Apprise; a flow that is not ours is nobody's affair."""
     run = running.ask("retrain/failing", fail=True, seconds=[0])
     other = running.ask("nap/gpu", fail=True, seconds=[0])
@@ -226,7 +226,7 @@ def test_people_hear_at_once_of_what_a_young_schedule_runs(running, listener):
         assert total("prefect.flow-run.Scheduled", f"prefect.flow-run.{run.id}") == 1
 
 
-def test_people_hear_of_gates_and_reverted_aliases(running, listener):
+def test_people_are_notified_of_gates_and_reverted_aliases(running, listener):
     emit = """
 import sys
 from prefect.events import emit_event

@@ -41,7 +41,7 @@ def test_there_are_forty_and_more():
 
 
 @pytest.mark.parametrize("image", images.images(), ids=lambda image: image.name)
-def test_what_becomes_of_it(run, reasons, image):
+def test_result_of_each_case(run, reasons, image):
     if image.reason is not None:
         assert image.reason in reasons.get(image.name, "it enters")
         return

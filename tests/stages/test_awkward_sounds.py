@@ -48,7 +48,7 @@ def test_there_are_thirty_and_more():
 
 
 @pytest.mark.parametrize("sound", sounds.sounds(), ids=lambda sound: sound.name)
-def test_what_becomes_of_it(run, reasons, sound):
+def test_result_of_each_case(run, reasons, sound):
     if sound.reason is not None:
         assert sound.reason in reasons.get(sound.name, "it enters")
         return

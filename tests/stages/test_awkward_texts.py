@@ -39,7 +39,7 @@ def test_there_are_twenty_and_more():
 
 
 @pytest.mark.parametrize("text", texts.TEXTS, ids=lambda text: text.name)
-def test_what_becomes_of_it(run, text):
+def test_result_of_each_case(run, text):
     with run.project.quarantine("own").open(newline="", encoding="utf-8") as stream:
         reasons = {row["id"]: row["reason"] for row in csv.DictReader(stream)}
     if text.reason is not None:

@@ -291,7 +291,7 @@ def test_cost_is_measured_and_training_time_is_taken_from_where_train_left_it(pr
     assert json.loads(project.cost("vae").read_text())["train_seconds"] == 12.5
 
 
-def test_nonfinite_values_of_the_training_are_counted(project):
+def test_nonfinite_values_of_the_training_run_are_counted(project):
     history = project.model("vae") / "history.csv"
     history.write_text("step,validation_loss,nonfinite\n1,nan,2\n2,inf,1\n3,1.0,0\n")
     assert run(project)["nonfinite"] == 5.0

@@ -177,5 +177,5 @@ def test_a_damaged_note_on_a_copy_is_named(data_project, text):
     data_project.block(kind="text")
     note = data_project.folder / NOT_COPIED
     note.write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(DataError, match=r"genmint-not-copied\.json: .*(not a note|cannot be read)"):
+    with pytest.raises(DataError, match=r"genmint-not-copied\.json: .*(not a record|cannot be)"):
         data_project.ingest()

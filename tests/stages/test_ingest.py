@@ -36,7 +36,7 @@ def test_manifest_has_the_columns_of_its_kind(data_project):
     assert row["std"] > 0
 
 
-def test_bad_pictures_are_rows_with_reasons(data_project):
+def test_bad_images_are_rows_with_reasons(data_project):
     data_project.pictures(2)
     good = (data_project.folder / "0000.png").read_bytes()
     data_project.write("truncated.png").write_bytes(good[: len(good) // 2])
@@ -56,7 +56,7 @@ def test_bad_pictures_are_rows_with_reasons(data_project):
     assert len(rows) == 6
 
 
-def test_bad_sounds_are_rows_with_reasons(data_project):
+def test_bad_audio_files_are_rows_with_reasons(data_project):
     data_project.sounds(2)
     soundfile.write(
         data_project.write("nan.wav"), np.array([0.1, np.nan, 0.2]), 8000, subtype="FLOAT"
@@ -100,8 +100,8 @@ def test_links_out_of_the_folder_are_not_followed(data_project, tmp_path):
     )
     assert rows["out.png"]["sha256"] is None
     assert rows["folder"]["error"].startswith("symbolic link to a folder, which DVC does not")
-    assert rows["dead.png"]["error"] == "symbolic link to nothing"
-    assert rows["loop.png"]["error"] == "symbolic link to nothing"
+    assert rows["dead.png"]["error"] == "broken symbolic link"
+    assert rows["loop.png"]["error"] == "broken symbolic link"
     assert rows["within.png"]["error"] is None
 
 

@@ -132,7 +132,7 @@ def test_a_source_that_dvc_keeps_and_that_is_not_here_names_dvc_pull(data_projec
     with pytest.raises(DataError, match=r"DVC keeps it\. Run `dvc pull data/own/things`"):
         data_project.ingest()
     data_project.folder.symlink_to(".git/annex/objects/x")
-    with pytest.raises(DataError, match=r"link to nothing\. Run `git annex get \.` in"):
+    with pytest.raises(DataError, match=r"broken symbolic link\. Run `git annex get \.` in"):
         data_project.ingest()
 
 

@@ -13,7 +13,7 @@ from genmint.data.prepared import SPLITS
 from genmint.data.splitting import assignment
 
 
-def test_pictures_land_in_their_splits_with_their_labels(data_project):
+def test_images_land_in_their_splits_with_their_labels(data_project):
     data_project.pictures(30, folder="cats/")
     data_project.pictures(30, start=30, folder="dogs/")
     data_project.block(**PICTURES, labels="folder")
@@ -133,12 +133,12 @@ def test_no_report_of_this_manifest_no_entry(data_project):
     data_project.validate()
     data_project.pictures(1, start=1000)
     data_project.ingest()
-    with pytest.raises(DataError, match="is of another manifest"):
+    with pytest.raises(DataError, match="was made from another manifest"):
         data_project.prepare()
     data_project.validate()
     path = data_project.project.validation("own")
     path.write_text(json.dumps({**json.loads(path.read_text()), "passed": True and "yes"}))
-    with pytest.raises(DataError, match="did not pass"):
+    with pytest.raises(DataError, match="failed its validation"):
         data_project.prepare()
     assert not data_project.project.prepared("own").exists()
 
@@ -218,9 +218,9 @@ def test_an_item_that_is_in_no_split_is_not_lost_without_a_word(data_project, mo
     assign, cut_texts = assignment.assign, assignment.cut_texts
     monkeypatch.setattr(assignment, "assign", losing)
     monkeypatch.setattr(assignment, "cut_texts", shortening)
-    with pytest.raises(DataError, match="60 items may enter, but 59 would be prepared and 0 left"):
+    with pytest.raises(DataError, match="60 items passed validation, but 59 would be prepared"):
         data_project.run()
-    with pytest.raises(DataError, match=r"\d+ characters may enter, but \d+ would be prepared"):
+    with pytest.raises(DataError, match=r"\d+ characters passed validation, but \d+ would"):
         data_project.run("words")
 
 
@@ -234,7 +234,7 @@ def test_without_a_quarantine_list_nothing_enters(data_project):
         data_project.prepare()
 
 
-def test_pictures_by_position_are_cut_in_the_order_of_their_paths(data_project):
+def test_images_by_position_are_cut_in_the_order_of_their_paths(data_project):
     data_project.pictures(50)
     data_project.block(**{**PICTURES, "split": "position"})
     data_project.run()
@@ -260,7 +260,7 @@ def test_texts_can_have_labels(data_project):
     assert set(found.labels("train").tolist()) == {0, 1}
 
 
-def test_a_damaged_manifest_is_an_error_with_the_way_out(data_project):
+def test_a_damaged_manifest_is_an_error_with_the_remedy(data_project):
     data_project.pictures(60)
     data_project.block(**PICTURES)
     data_project.ingest()
@@ -274,7 +274,7 @@ def test_a_damaged_manifest_is_an_error_with_the_way_out(data_project):
         data_project.prepare()
 
 
-def test_a_manifest_of_another_version_is_an_error_with_the_way_out(data_project):
+def test_a_manifest_of_another_version_is_an_error_with_the_remedy(data_project):
     data_project.pictures(60)
     data_project.block(**PICTURES)
     data_project.ingest()

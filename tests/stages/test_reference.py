@@ -164,7 +164,7 @@ def test_unlabelled_images_are_told_by_rotation(project):
     }  # fmt: skip
 
 
-def test_sounds_that_play_notes_are_told_by_order_and_judged_by_pitch(project):
+def test_clips_of_notes_are_classified_by_order_and_judged_by_pitch(project):
     block(project, "audio")
     notes = np.array([200.0, 300.0, 450.0])
     sounds(project, lambda rng, n: rng.choice(notes, n))
@@ -179,7 +179,7 @@ def test_sounds_that_play_notes_are_told_by_order_and_judged_by_pitch(project):
     assert 0 < found.baselines["bits_per_sample"]["order_1"].value < 8
 
 
-def test_sounds_that_glide_are_not_judged_by_pitch(project):
+def test_clips_that_glide_are_not_judged_by_pitch(project):
     block(project, "audio")
     sounds(project, lambda rng, n: 150 * 2 ** rng.uniform(0, 2, n))
     found = run(project)
@@ -254,7 +254,7 @@ def test_items_that_are_all_the_same_are_refused_by_name(project):
 
 
 @pytest.mark.parametrize("content", ["{", "{}", '{"dataset": "d", "data": 3}'])
-def test_a_damaged_reference_is_refused_with_the_way_out(project, content):
+def test_a_damaged_reference_is_refused_with_the_remedy(project, content):
     folder = project.reference("d")
     folder.mkdir(parents=True)
     (folder / "reference.json").write_text(content)

@@ -124,11 +124,11 @@ def test_changed_data_are_refused(project):
 def test_data_of_another_set_are_refused(project):
     path = project.prepared("dots") / "meta.json"
     write_json(path, {**json.loads(path.read_text()), "dataset": "other"})
-    with pytest.raises(DataError, match="is of 'other'"):
+    with pytest.raises(DataError, match="belongs to 'other'"):
         run(project)
 
 
-def test_data_that_are_not_prepared_name_the_way_out(project):
+def test_data_that_are_not_prepared_name_the_remedy(project):
     shutil.rmtree(project.prepared("dots"))
     with pytest.raises(GenmintError, match="prepare@dots"):
         run(project)
@@ -158,7 +158,7 @@ def test_after_a_success_nothing_is_left_to_go_on_from(project):
     assert left(project) == []
 
 
-def test_a_training_that_failed_leaves_nothing_to_go_on_from(project):
+def test_a_training_run_that_failed_leaves_nothing_to_go_on_from(project):
     """It would fail in the same way again."""
     project.params.write_text(PARAMS.replace("name: adam, lr: 1e-3", "name: sgd, lr: 1e9"))
     with pytest.raises(GenmintError):
@@ -275,16 +275,16 @@ def test_an_unfinished_training_of_other_settings_is_named_with_the_key(
     project.params.write_text(PARAMS.replace("lr: 1e-3", "lr: 2e-3"))
     run(project)
     assert (
-        f"tiny: does not go on from {folder}: model.optimiser.lr was 0.001 and is 0.002. "
-        "Set it back to go on from there, or delete the folder."
+        f"tiny: does not resume from {folder}: model.optimiser.lr was 0.001 and is 0.002. "
+        "Restore that value to resume, or delete the folder."
     ) in capsys.readouterr().err
     project.params.write_text(PARAMS.replace("steps: 20", "steps: 20\n    seed: 3"))
     run(project)
-    assert f"does not go on from {folder}: seed was 0 and is 3" in capsys.readouterr().err
+    assert f"does not resume from {folder}: seed was 0 and is 3" in capsys.readouterr().err
     # It is left alone, and found again when the settings are what they were.
     project.params.write_text(PARAMS)
     run(project)
-    assert "tiny: goes on from step 12 of 20" in capsys.readouterr().out
+    assert "tiny: resumes from step 12 of 20" in capsys.readouterr().out
     assert left(project) == []
 
 
@@ -310,7 +310,7 @@ def test_after_a_damaged_checkpoint_it_begins_anew_and_says_so(project, monkeypa
     run(project)
     said = capsys.readouterr()
     assert f"{folder}/state.pt: damaged (File is not a zip file)" in said.err
-    assert "goes on from" not in said.out
+    assert "resumes from" not in said.out
     assert {name: sha256_file(project.model("tiny") / name) for name in OUTS} == wanted
     assert left(project) == []
 

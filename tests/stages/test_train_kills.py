@@ -198,7 +198,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(pair, name, kinds):
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", ["vae", "gan", "rnn"])
-def test_killed_twenty_times_a_training_ends_as_an_undisturbed_one(pair, name):
+def test_killed_twenty_times_a_training_run_ends_as_an_undisturbed_one(pair, name):
     quiet, project = pair(600)
     training = Training(project, name)
     kinds = ["start", *["step"] * 8, "start", *["step"] * 8, "end", "end"]
@@ -211,13 +211,13 @@ def test_killed_twenty_times_a_training_ends_as_an_undisturbed_one(pair, name):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_a_training_with_130_and_a_second_process_is_refused_before(pair):
+def test_ctrl_c_ends_a_training_run_with_130_and_a_second_process_is_refused_before(pair):
     _, project = pair(2_000_000)
     training = Training(project, "vae")
     training.start()
     try:
         training.wait_until(training.state)
-        with pytest.raises(GenmintError, match="another process runs the same training"):
+        with pytest.raises(GenmintError, match="in use by another process of the same"):
             train.run(project, load_params(project.params), "vae")
         training.process.send_signal(signal.SIGINT)
         training.wait_until(training.over, 60)
@@ -226,7 +226,7 @@ def test_ctrl_c_ends_a_training_with_130_and_a_second_process_is_refused_before(
     assert training.process.returncode == 130
     said = training.said()
     assert "genmint train: stopped after step " in said
-    assert "The same command goes on from here." in said
+    assert "The same command resumes from here." in said
     assert "Traceback" not in said
     assert not project.model("vae").exists()
     assert not list(project.root.glob("models/.*"))
@@ -267,7 +267,7 @@ def killed_one_by_one(training, two):
     os.kill(helper, signal.SIGKILL)
     training.wait_until(training.over, 60)
     assert training.process.returncode == 1
-    assert "process 1 of the training ended with -9. The same command goes on" in training.said()
+    assert "process 1 of the training run ended with -9. The same command" in training.said()
 
     helper = helper_at_work(training, two)
     training.kill()

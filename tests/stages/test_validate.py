@@ -67,7 +67,7 @@ def test_the_page_shows_every_expectation_and_what_is_quarantined(data_project):
     assert "duplicate_of values must be null." in page
     assert "mean mean must be greater than or equal to 5.0 and less than or equal to 250.0." in page
     assert "<td>broken.png</td><td>not a png, jpg, webp or bmp image</td>" in page
-    assert "40 of 41 items may enter; 1 are quarantined" in page
+    assert "40 of 41 items passed validation; 1 are quarantined" in page
 
 
 def test_the_report_and_the_page_are_the_same_twice(data_project):
@@ -98,11 +98,11 @@ def test_too_many_bad_items_stop_the_pipeline_before_prepare(data_project):
         data_project.write(f"bad{number}.png").write_text("x")
     data_project.block(**PICTURES)
     data_project.ingest()
-    with pytest.raises(DataError, match=r"10 of 50 items are bad.*bad0\.png: not a png"):
+    with pytest.raises(DataError, match=r"10 of 50 items failed validation.*bad0\.png: not a png"):
         data_project.validate()
     assert report(data_project)["passed"] == 0
     assert len(quarantined(data_project)) == 10
-    assert "items are bad" in data_project.project.validation_page("own").read_text()
+    assert "items failed validation" in data_project.project.validation_page("own").read_text()
     with pytest.raises(DataError, match="did not pass its validation"):
         data_project.prepare()
     assert not data_project.project.prepared("own").exists()
@@ -157,7 +157,7 @@ def test_nothing_left_fails_every_expectation_on_the_set(data_project):
         soundfile.write(data_project.write(f"{number}.wav"), silent, 8000, subtype="FLOAT")
     data_project.block(**{**SOUNDS, "max_quarantined": 1.0})
     data_project.ingest()
-    with pytest.raises(DataError, match="own may not enter"):
+    with pytest.raises(DataError, match="own failed its validation"):
         data_project.validate()
     found = report(data_project)
     assert found["passed"] == 0
@@ -224,7 +224,7 @@ def test_a_suite_can_be_edited(data_project):
         ("rows", {"expectation": "expect_table_row_count_to_be_between", "min_value": 1},
          "move it to the list set"),
         ("rows", {"expectation": "expect_column_values_to_be_of_type", "column": "width",
-                  "type_": "int"}, r"to_be_of_type: width does not judge single rows; move it"),
+                  "type_": "int"}, r"to_be_of_type: width does not check single rows; move it"),
         ("set", {"expectation": "expect_column_max_to_be_between", "colum": "width"}, "colum"),
         ("set", {"column": "width"}, "give it a key `expectation`"),
     ],
@@ -268,7 +268,7 @@ def test_no_suite_is_an_error(data_project):
         data_project.validate()
 
 
-def test_no_manifest_is_an_error_with_the_way_out(data_project):
+def test_no_manifest_is_an_error_with_the_remedy(data_project):
     data_project.block(**PICTURES)
     with pytest.raises(DataError, match="dvc repro -f ingest@own"):
         data_project.validate()
@@ -284,7 +284,7 @@ def test_files_that_are_no_items_are_said_and_reported(data_project, capsys):
     others = "140 files were left out: 140 .heic (convert to png or jpg)"
     assert capsys.readouterr().out.splitlines() == [
         f"own: 40 items; {others}",
-        f"own: 40 of 40 items may enter; {others}",
+        f"own: 40 of 40 items passed validation; {others}",
     ]
     assert report(data_project)["left_out"] == [
         {

@@ -40,7 +40,7 @@ def test_recordings_that_begin_with_silence_do_not_train_silence(data_project):
     recordings(data_project, 40, late=18)
     data_project.block(**AUDIO)
     data_project.ingest()
-    with pytest.raises(DataError, match=r"18 of 40 items are bad.*the clip that models get is sil"):
+    with pytest.raises(DataError, match=r"18 of 40 items failed.*the clip that models get is sil"):
         data_project.validate()
     assert len(reasons(data_project)) == 18
     assert "set windows to all" in reasons(data_project)["00.wav"]

@@ -46,7 +46,7 @@ def test_a_relative_address_is_taken_against_the_home(said, meant, project, monk
 @pytest.mark.parametrize(
     "said", ["./mlruns", "mlruns", "/abs/mlruns", "file:./mlruns", "file:///abs/mlruns"]
 )
-def test_a_folder_is_refused_with_the_way_out(said, project, monkeypatch):
+def test_a_folder_is_refused_with_the_remedy(said, project, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", said)
     with pytest.raises(ConfigError, match=r"no runs in folders any more\. Name a server") as caught:
         tracking.connect(project)

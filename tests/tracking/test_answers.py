@@ -148,7 +148,7 @@ def test_a_champion_whose_run_was_removed_for_good(workshop, client, capsys):
     capsys.readouterr()
     assert status(workshop.project, workshop.params) == 1
     said = " ".join(capsys.readouterr().out.split())
-    assert "its files are gone, so that nothing shows that it passed its gate" in said
+    assert "its files are gone, so there is no evidence that it passed its gate" in said
     (outcome,) = reconcile(workshop.project, workshop.params, ["tiny"])
     assert (outcome.verdict, outcome.champion) == ("withdrawn", None)
     (outcome,) = promote(workshop.project, workshop.params, ["tiny"])

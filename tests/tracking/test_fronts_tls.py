@@ -109,7 +109,7 @@ def test_a_server_that_has_another_address_says_which(workshop, fronts, authorit
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Redirect) as here:
         threading.Thread(target=here.serve_forever, args=(0.02,), daemon=True).start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{here.server_port}")
-        with pytest.raises(RegistryRefusedError, match=f"clients on to {there.address}. Set"):
+        with pytest.raises(RegistryRefusedError, match=f"its clients to {there.address}. Set"):
             tracking.connect(workshop.project)
         here.shutdown()
 

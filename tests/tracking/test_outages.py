@@ -129,7 +129,7 @@ def test_finish_does_not_wait_for_ever(workshop, proxy, token, wait_until, monke
     assert not run._thread.is_alive()
 
 
-def test_a_training_that_failed_does_not_wait_and_points_at_no_history(
+def test_a_training_run_that_failed_does_not_wait_and_points_at_no_history(
     workshop, proxy, token, wait_until, capsys
 ):
     def fail():

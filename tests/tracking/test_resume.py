@@ -14,7 +14,7 @@ def once(*keys, steps):
 
 
 @pytest.mark.parametrize("where", ["embedded", "server"])
-def test_each_step_is_there_once_however_often_the_training_is_killed(
+def test_each_step_is_there_once_however_often_the_training_run_is_killed(
     workshop, nursery, token, wait_until, where, request
 ):
     proxy = request.getfixturevalue("proxy") if where == "server" else None
@@ -40,7 +40,7 @@ def test_each_step_is_there_once_however_often_the_training_is_killed(
 @pytest.mark.parametrize(
     ("failing", "described"), [("runs/log-batch", (0, 0)), ("runs/log-inputs", (2, 0))]
 )
-def test_a_training_killed_before_its_run_was_described_describes_it_later(
+def test_a_training_run_killed_before_its_run_was_described_describes_it_later(
     workshop, nursery, proxy, token, wait_until, failing, described
 ):
     task = {"root": str(workshop.root), "uri": proxy.address, "token": token, "steps": 20}
@@ -89,7 +89,7 @@ def test_what_a_run_says_of_its_start_stays(workshop, own_store, client, token):
     assert own_store.runs(token) == [(run.run_id, "FINISHED")]
 
 
-def test_without_a_token_each_training_has_a_new_run(workshop, client):
+def test_without_a_token_each_training_run_has_a_new_run(workshop, client):
     made = set()
     for _ in range(2):
         with tracking.start_run(workshop.project, "tiny", BLOCK, ABOUT) as run:
@@ -134,7 +134,7 @@ def test_of_several_runs_the_fullest_goes_on_and_the_empty_ones_go(
     assert sorted(own_store.runs(token)) == sorted([(ids[1], "FINISHED"), (ids[2], "RUNNING")])
 
 
-def test_a_run_that_appears_late_is_gone_when_the_training_ends(
+def test_a_run_that_appears_late_is_gone_when_the_training_run_ends(
     workshop, own_store, client, token, wait_until
 ):
     with tracking.start_run(workshop.project, "tiny", BLOCK, token=token) as run:

@@ -132,7 +132,7 @@ def test_a_run_tells_what_where_from_and_with_what(workshop):
     assert tracking.find_run(client, "other", weights) is None
 
 
-def test_a_training_that_fails_or_is_interrupted_leaves_no_run_running(workshop):
+def test_a_training_run_that_fails_or_is_interrupted_leaves_no_run_running(workshop):
     for error, status in ((ValueError("lost"), "FAILED"), (KeyboardInterrupt(), "KILLED")):
         with (
             pytest.raises(type(error)),

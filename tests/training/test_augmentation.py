@@ -58,7 +58,7 @@ def test_a_flip_is_left_to_right_and_every_second():
 
 
 @pytest.mark.parametrize(("height", "width"), [(33, 33), (41, 21)])
-def test_a_turn_keeps_distances_whatever_the_sides(height, width):
+def test_a_rotation_keeps_distances_for_all_shapes(height, width):
     """A blob stays as far from the middle, and turns by at most the angle asked for."""
     x = torch.arange(width) - (width - 1) / 2
     y = torch.arange(height) - (height - 1) / 2

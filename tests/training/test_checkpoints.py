@@ -145,7 +145,7 @@ def about(**changes):
     return {"model": {"latent": 2, **changes}, "code": "abc"}
 
 
-def test_unfinished_trainings_of_other_settings_are_found(tmp_path):
+def test_unfinished_training_runs_of_other_settings_are_found(tmp_path):
     for name, held in (
         ("mine", {**about(), "seed": 0}),
         ("brother", {**about(), "seed": 2}),
@@ -228,10 +228,10 @@ def test_a_folder_that_somebody_deletes_meanwhile_is_no_failure(folder):
         checkpoint.delete()
 
 
-def test_a_second_training_of_the_same_is_refused(folder):
+def test_a_second_training_run_of_the_same_is_refused(folder):
     with (
         Checkpoint(folder, {}).locked(),
-        pytest.raises(GenmintError, match="another process runs the same training"),
+        pytest.raises(GenmintError, match="in use by another process of the same training run"),
         Checkpoint(folder, {}).locked(),
     ):
         pass

@@ -65,7 +65,7 @@ def holders(folder):
     return found
 
 
-def test_three_trainings_on_two_devices_the_third_waits_and_all_end(folder):
+def test_three_training_runs_on_two_devices_the_third_waits_and_all_end(folder):
     with trainings({"one": "gpu-0", "two": "gpu-1"}) as first, contextlib.ExitStack() as later:
         for process in first.values():
             assert process.stdout.readline() == "holds\n"
@@ -129,7 +129,7 @@ def test_a_folder_of_somebody_else_is_refused(folder, monkeypatch):
         lock_folder()
 
 
-def test_where_nothing_may_train_a_training_is_refused(monkeypatch):
+def test_where_nothing_may_train_a_training_run_is_refused(monkeypatch):
     refuse_elsewhere("one")
     monkeypatch.setenv("GENMINT_DEVICE", "none")
     with pytest.raises(TrainsElsewhereError, match="one: GENMINT_DEVICE=none"):

@@ -58,7 +58,7 @@ def test_an_lstm_that_the_processor_does_not_have_is_refused(case, gpu, monkeypa
     gpu()
     config = case("rnn-stream", precision=asked)[0]
     before = torch.get_rng_state()
-    with pytest.raises(ConfigError, match=f"precision: {asked}: this processor has no LSTM in it"):
+    with pytest.raises(ConfigError, match=f"precision: {asked}: this processor has no LSTM"):
         resolve_precision(config, CPU)
     assert tried == [(True, {"bf16": torch.bfloat16, "fp16": torch.float16}[asked])]
     assert torch.equal(torch.get_rng_state(), before)
@@ -127,7 +127,7 @@ def programs(monkeypatch):
     ],
 )
 @pytest.mark.parametrize("device", [CPU, GPU])
-def test_auto_compiles_long_trainings_of_small_layers(
+def test_auto_compiles_long_training_runs_of_small_layers(
     case, programs, name, changes, wanted, device
 ):
     assert resolve_compile(case(name, **changes)[0], device) is wanted
@@ -193,7 +193,7 @@ def cores(monkeypatch):
         ({"OMP_NUM_THREADS": "1", "TORCHELASTIC_RUN_ID": "x", "LOCAL_WORLD_SIZE": "2"}, 6),
     ],
 )
-def test_trainings_and_processes_share_the_cores(cores, monkeypatch, said, threads):
+def test_training_runs_and_processes_share_the_cores(cores, monkeypatch, said, threads):
     for name, value in said.items():
         monkeypatch.setenv(name, value)
     assert share_cores() == threads
@@ -235,7 +235,7 @@ def test_omp_num_threads_has_the_last_word(cores, monkeypatch):
 
 
 @pytest.mark.parametrize("said", ["0", "-1", "two", "1.5", ""])
-def test_a_number_of_trainings_that_is_none_is_refused(monkeypatch, said):
+def test_a_number_of_training_runs_that_is_none_is_refused(monkeypatch, said):
     monkeypatch.setenv("GENMINT_WORKERS", said)
     with pytest.raises(ConfigError, match=f"GENMINT_WORKERS={said}: give the number of concurrent"):
         share_cores()
@@ -257,7 +257,7 @@ def test_too_few_gpus_are_said_in_every_process(gpu, monkeypatch, rank):
     gpu(gpus=2)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
     monkeypatch.setenv("LOCAL_RANK", str(rank))
-    with pytest.raises(ConfigError, match="3 processes need a GPU each, and here are 2"):
+    with pytest.raises(ConfigError, match="3 processes need a GPU each, and there are 2"):
         choose_device()
 
 

@@ -115,7 +115,7 @@ def assert_close(found, wanted):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_two_processes_train_what_one_trains(case, labels, pair, name, monkeypatch):
+def test_two_processes_train_the_same_model_as_one(case, labels, pair, name, monkeypatch):
     found, other = pair(name)
     assert_close(found, alone(case, labels, name, monkeypatch))
     # All processes decide alike, to the last digit.

@@ -79,7 +79,7 @@ def test_a_gradient_after_none_at_all_is_no_explosion():
     assert not explosions.add(1e-3)
 
 
-def test_what_is_usual_changes_with_the_training():
+def test_what_is_usual_changes_with_the_training_run():
     explosions = Explosions(10.0)
     explosions.norms = [1.0] * 100
     for _ in range(100):

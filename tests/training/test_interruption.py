@@ -47,7 +47,7 @@ def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(case, signalled, tmp
     signalled({6: [number]})
     with pytest.raises(Interrupted) as raised:
         run(case, checkpoint)
-    assert str(raised.value) == "stopped after step 7. The same command goes on from here."
+    assert str(raised.value) == "stopped after step 7. The same command resumes from here."
     assert isinstance(raised.value, KeyboardInterrupt)
     assert checkpoint.load()["now"]["training"]["step"] == 7
     assert run(case, checkpoint) == wanted
@@ -55,7 +55,7 @@ def test_a_signal_ends_the_step_saves_and_says_how_to_go_on(case, signalled, tmp
 
 def test_without_a_checkpoint_it_does_not_promise_one(case, signalled):
     signalled({6: [signal.SIGINT]})
-    with pytest.raises(Interrupted, match=r"stopped after step 7\. Nothing was kept"):
+    with pytest.raises(Interrupted, match=r"stopped after step 7\. There is no checkpoint"):
         run(case)
 
 
@@ -89,7 +89,7 @@ def test_a_signal_that_was_ignored_from_the_start_stays_ignored(case, signalled)
         signal.signal(signal.SIGINT, before)
 
 
-def test_signals_are_given_back(case):
+def test_signal_handlers_are_restored(case):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with Interruption() as interruption:
         assert signal.getsignal(signal.SIGTERM) != before[1]

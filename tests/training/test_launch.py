@@ -60,7 +60,7 @@ def lives(pid):
         return False
 
 
-def test_every_process_knows_its_place_and_only_the_first_hears_ctrl_c(tmp_path):
+def test_every_process_has_its_rank_and_only_the_first_receives_ctrl_c(tmp_path):
     before = signal.getsignal(signal.SIGINT)
     with first_of(3, ["-c", TELL, str(tmp_path / "of"), *PLACE[:5]]):
         assert [os.environ[key] for key in PLACE[:5]] == ["0", "0", "3", "3", "127.0.0.1"]
@@ -97,13 +97,13 @@ def test_the_others_end_when_the_first_fails(monkeypatch):
     assert [process.returncode for process in started] == [-signal.SIGKILL]
 
 
-def test_a_lost_connection_is_told_by_the_process_that_died():
+def test_a_lost_connection_is_reported_as_the_process_that_died():
     def fail():
         with first_of(2, ["-c", "import sys; sys.exit(3)"]):
             time.sleep(0.3)
             raise RuntimeError("connection closed by peer")
 
-    with pytest.raises(GenmintError, match=r"process 1 of the training ended with 3\. The same"):
+    with pytest.raises(GenmintError, match=r"process 1 of the training run ended with 3\."):
         fail()
 
 
@@ -116,15 +116,15 @@ def test_an_error_of_the_first_alone_is_its_own():
         fail()
 
 
-def test_a_first_that_waits_for_a_dead_one_is_ended():
+def test_process_0_is_ended_if_it_waits_for_a_dead_process():
     first = subprocess.run(
         [sys.executable, "-c", FIRST, "import sys; sys.exit(3)"],
         capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert first.returncode == 1
     assert first.stderr == (
-        "genmint: process 1 of the training ended with 3. "
-        "The same command goes on from the last checkpoint.\n"
+        "genmint: process 1 of the training run ended with 3. "
+        "The same command resumes from the last checkpoint.\n"
     )
 
 
@@ -138,7 +138,7 @@ def test_the_others_die_with_a_first_that_is_killed(tmp_path):
     until(lambda: not lives(int(told.read_text())))
 
 
-def test_the_number_of_processes_is_asked_of_the_environment(monkeypatch):
+def test_the_number_of_processes_is_read_from_the_environment(monkeypatch):
     assert process_count() == 1
     monkeypatch.setenv("GENMINT_PROCESSES", "3")
     assert process_count() == 3

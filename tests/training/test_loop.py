@@ -172,7 +172,7 @@ def test_history_has_a_row_a_validation_and_the_mean_of_its_steps(case):
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_step(case, bad, monkeypatch):
+def test_a_non_finite_loss_stops_the_training_run_and_names_the_step(case, bad, monkeypatch):
     config, spec, train, validation = case("gan", validate_every=6, recovery={"attempts": 0})
     model = build(config, spec)
     calls = []

@@ -91,7 +91,7 @@ def test_the_cosine_begins_where_the_warm_up_ends():
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
-def test_a_warm_up_longer_than_the_training_never_reaches_the_rate(schedule):
+def test_a_warm_up_longer_than_the_training_run_never_reaches_the_rate(schedule):
     assert rates(4, schedule=schedule, warmup=8) == pytest.approx([1 / 8, 2 / 8, 3 / 8, 4 / 8])
 
 

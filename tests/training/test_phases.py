@@ -79,7 +79,7 @@ def test_the_discriminator_has_its_turns_on_new_data_and_the_generator_one(case,
     assert done == {"discriminator": {2 * n}, "generator": {2}}
 
 
-def test_every_turn_accumulates_its_own_batches(case, asked):
+def test_every_optimizer_phase_accumulates_its_own_batches(case, asked):
     trained = stepper(case, "gan", accumulate=2)
     assert trained.step(0) == 16
     assert [group for group, _ in asked] == ["discriminator"] * 2 + ["generator"] * 2

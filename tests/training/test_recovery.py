@@ -93,7 +93,7 @@ def test_a_nan_in_a_layer_is_named_rolled_back_and_recorded(case, poison, name, 
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_training_that_does_not_recover_fails_clearly(case, poison, name, tmp_path):
+def test_a_training_run_that_does_not_recover_fails_clearly(case, poison, name, tmp_path):
     checkpoint = Checkpoint(tmp_path / "c", {})
     with pytest.raises(GenmintError) as raised, checkpoint.locked():
         poisoned(case, poison, name, 0.0, checkpoint=checkpoint, recovery={"attempts": 2})
@@ -123,7 +123,7 @@ def test_after_two_returns_to_one_state_it_is_still_that_state(case, poison, nam
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_recovery_is_the_same_whenever_the_training_is_killed(
+def test_recovery_is_the_same_whenever_the_training_run_is_killed(
     case, poison, name, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(loop, "CHECK_EVERY", 3)
@@ -249,7 +249,7 @@ def test_a_validation_loss_that_is_not_finite_is_rolled_back(case, monkeypatch):
     (found,) = outcome.recoveries
     assert (found.step, found.back_to) == (10, 5)
     assert found.what == "the validation loss became inf"
-    assert found.began_in == "no layer: with the same steps done again all was finite"
+    assert found.began_in == "no layer: all values were finite when the same steps were repeated"
     assert [row["step"] for row in outcome.history] == [5, 10, 12]
 
 

@@ -23,5 +23,5 @@ def test_the_spread_is_the_sample_standard_deviation():
     assert loss_deviation(trained(1.0, 2.0, 6.0)) == math.sqrt(7.0)
 
 
-def test_one_training_has_no_spread():
+def test_one_training_run_has_no_spread():
     assert loss_deviation(trained(5.0)) == 0.0

@@ -85,7 +85,7 @@ def test_it_says_what_it_compared_and_writes_nothing(project, capsys):
     assert sorted(project.root.rglob("*")) == before
 
 
-def test_without_data_it_names_the_way_out(project):
+def test_without_data_it_names_the_remedy(project):
     for path in project.prepared("dots").iterdir():
         path.unlink()
     with pytest.raises(GenmintError, match="prepare@dots"):

@@ -108,7 +108,7 @@ def end(case, labels, name, changes, checkpoint=None, reporter=None):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_training_killed_after_every_step_ends_as_an_undisturbed_one(
+def test_a_training_run_killed_after_every_step_ends_as_an_undisturbed_one(
     ended, tmp_path, name, monkeypatch
 ):
     monkeypatch.setattr(loop, "CHECK_EVERY", 3)

@@ -13,7 +13,7 @@ from genmint.common.errors import ConfigError
 def bench(
     name: Model,
     seconds: Annotated[
-        float, typer.Option("--seconds", help="Per setting, besides its start.")
+        float, typer.Option("--seconds", help="Per setting, without its start-up.")
     ] = 10.0,
 ) -> None:
     """Time what could make a model's training faster here, and say what to set.

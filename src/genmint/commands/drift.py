@@ -18,14 +18,14 @@ def drift(
         ),
     ] = None,
     check_now: Annotated[bool, typer.Option("--look", help="Check now.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The records, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
 ) -> int:
     """Show whether new data drifted from what the models learned, and why.
 
     Shows the latest drift check of each data set with an entry under drift in params.yaml. With
     --look it checks now, as the flow `drift` does on a schedule: new data go through ingest and
     Great Expectations in a checkout of their own, and windows of new items are tested. Nothing is
-    retrained. Exit code 1 where data may not enter.
+    retrained. Exit code 1 if data fail their validation.
 
     \b
       genmint drift --look faces
@@ -37,7 +37,7 @@ def drift(
 
     project = Project.find()
     known = watched(project, ignore_uncommitted=True)
-    what = "block under drift (as committed) for"
+    what = "entry under drift (as committed) for"
     decisions = []
     for name in [known_entry(name, known, what) for name in names or ()] or known:
         if check_now:

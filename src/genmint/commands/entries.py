@@ -31,7 +31,7 @@ ModelRefArgument = Annotated[
 Insecure = Annotated[
     bool,
     typer.Option(
-        "--insecure", help="Let other machines in without a login, where GENMINT_LOGIN is not set."
+        "--insecure", help="Accept other machines without a login if GENMINT_LOGIN is not set."
     ),
 ]
 

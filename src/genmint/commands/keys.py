@@ -15,8 +15,8 @@ def keys(
         bool,
         typer.Option(
             "--adopt",
-            help="Sign with this key what is not signed and passes every other check; the key is "
-            "made if there is none.",
+            help="Sign every unsigned version and journal entry that passes all other checks. "
+            "Creates the key if there is none.",
         ),
     ] = False,
 ) -> int:

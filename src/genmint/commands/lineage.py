@@ -17,7 +17,7 @@ def lineage(
             metavar="MODEL", help="NAME (its champion), NAME@alias or NAME/3 (a version)."
         ),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     checkout: Annotated[
         Path | None,
         typer.Option(

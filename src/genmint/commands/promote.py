@@ -19,12 +19,12 @@ def promote(
         bool,
         typer.Option(
             "--first",
-            help="Start anew in a registry without a journal, though a champion was seen from "
-            "here.",
+            help="Start a new journal in this registry, although this checkout has seen a "
+            "champion of the model.",
         ),
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the outcome of each model, for programs.")
+        bool, typer.Option("--json", help="Print the outcome of each model as JSON.")
     ] = False,
 ) -> int:
     """Register what was gated, and make it champion where it is better.

@@ -37,7 +37,7 @@ def rollback(
     project, params = open_project()
     known_entry(name, params.models, "model")
     if not reason.strip():
-        raise ConfigError("--reason: say why, for those who read the journal")
+        raise ConfigError("--reason: give the reason for the journal")
     if to is not None and not (to.isdecimal() and int(to) > 0):
         raise ConfigError(f"--to {to}: the number of a version, such as 3")
     number = None if to is None else str(int(to))

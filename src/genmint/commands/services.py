@@ -38,21 +38,23 @@ def services(
     ] = None,
     workers: Annotated[
         int,
-        typer.Option("--workers", metavar="N", help="CPU workers that train; 0: other machines."),
+        typer.Option("--workers", metavar="N", help="CPU workers; 0: other machines train."),
     ] = 1,
     alert: Annotated[
         list[str] | None,
         typer.Option(
             "--alert",
             metavar="URL",
-            help="Webhook or Apprise URL that receives failures; may be given again.",
+            help="Webhook or Apprise URL that receives alerts; may be repeated.",
             show_default="the variable ALERTS, separated by blanks",
         ),
     ] = None,
     refusals: Annotated[
         int,
         typer.Option(
-            "--refusals", metavar="N", help="Failed gates of a model in a row that make an alert."
+            "--refusals",
+            metavar="N",
+            help="Consecutive failed gates of a model that trigger an alert.",
         ),
     ] = 3,
     name: Annotated[

@@ -12,10 +12,10 @@ from genmint.commands.entries import known_entry, open_project
 from genmint.common.dvc_preflight import check_output_folders, runs_under_dvc
 
 DATASET_STAGES = {
-    "ingest": "Make the manifest of a data set; fetch it if it is a named one.",
-    "validate": "Let Great Expectations decide whether a data set may enter.",
+    "ingest": "Write the manifest of a data set; download it if it is a named set.",
+    "validate": "Validate a data set with Great Expectations.",
     "prepare": "Pack a data set into memory-mapped arrays of its splits.",
-    "reference": "Make what models are compared with: extractor, baselines, noise floors.",
+    "reference": "Compute feature extractor, baselines and noise floors of a data set.",
 }
 MODEL_STAGES = {
     "train": "Train a model and report the run to MLflow.",

@@ -65,7 +65,7 @@ def _ended_with_dvc(project: Project, stage: str) -> Iterator[None]:
         return
     dvc = _starter(project)
     if dvc is None:
-        raise GenmintError(f"{stage}: not begun, since the `dvc` that started it has ended")
+        raise GenmintError(f"{stage}: not started: the `dvc` that started it has ended")
     over = threading.Event()
     threading.Thread(target=_watch, args=(dvc, stage, over), daemon=True).start()
     try:
@@ -103,7 +103,7 @@ def _watch(dvc: psutil.Process, stage: str, over: threading.Event) -> None:
             pass
         # Whoever read its output, a terminal or a program, may have ended together with `dvc`.
         with contextlib.suppress(OSError, ValueError):
-            print(f"{stage}: ends, since the `dvc` that started it has ended",
+            print(f"{stage}: stopped: the `dvc` that started it has ended",
                   file=sys.stderr, flush=True)  # fmt: skip
         os.kill(os.getpid(), signal.SIGTERM)
         if not over.wait(_GRACE_SECONDS):

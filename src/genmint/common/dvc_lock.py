@@ -110,7 +110,7 @@ def contradictions(entries: Entries) -> list[str]:
     """Return which stages read a file version other than the one written by an earlier stage."""
     outs = written(entries)
     return [
-        f"{stage} read another {path} than {outs[path][1]} wrote"
+        f"{stage} read a {path} that differs from the output of {outs[path][1]}"
         for stage, entry in entries.items()
         for path, digest in hashes(entry, "deps").items()
         if path in outs and outs[path][0] != digest

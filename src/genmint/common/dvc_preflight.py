@@ -24,9 +24,9 @@ def check_output_folders(project: Project) -> None:
         folder = project.root / name
         if folder.is_symlink():
             raise ConfigError(
-                f"{folder} is a link to {folder.readlink()}: DVC keeps no outputs behind links "
-                "and would fail when the stage has ended. Make it a folder again. To use another "
-                "drive, move the whole checkout there, or DVC's cache: "
+                f"{folder} is a link to {folder.readlink()}: DVC stores no outputs behind "
+                "links and would fail at the end of the stage. Replace the link by a folder. "
+                "To use another drive, move the whole checkout there, or DVC's cache: "
                 "`dvc cache dir --local FOLDER`."
             )
 

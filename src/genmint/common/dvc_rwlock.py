@@ -66,12 +66,12 @@ def repair_rwlock(project: Project) -> str | None:
     running = _running(path.parents[2])
     if running is not None:
         return (
-            f"{path}: damaged, so that DVC refuses to work, and process {running} of DVC runs "
-            "here. Wait for its end, and run the command again."
+            f"{path}: damaged, so DVC refuses to run, and DVC process {running} is running "
+            "here. Wait until it ends, then run the command again."
         )
     # A DVC process that starts meanwhile also rejects the file and writes nothing.
     path.unlink(missing_ok=True)
-    return f"{path}: was damaged by a kill, and no DVC runs here: removed"
+    return f"{path}: damaged by a killed process; removed, since no DVC is running here"
 
 
 def _path(project: Project) -> Path | None:

@@ -110,7 +110,7 @@ def exhaustion_error(
     if number is not None:
         return DiskFullError(_line(number, _path_of(error)))
     if not isinstance(error, GenmintError) and _is_memory(error):
-        lower = _LOWER.get(verb, "what it works on at once").format(name=name or "NAME")
+        lower = _LOWER.get(verb, "the amount of data processed at once").format(name=name or "NAME")
         return MemoryFullError(
             f"out of memory ({_first_line(error)}). Lower {lower}, or use a machine with more "
             "memory; nothing was written"

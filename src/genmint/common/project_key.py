@@ -70,7 +70,7 @@ class SigningKey:
         other = signature.partition(":")[0]
         if other != self.id and re.fullmatch(f"[0-9a-f]{{{_ID_LENGTH}}}", other):
             return f"it is signed with key {other}, and the key here is {self.id}"
-        return "its signature does not hold: somebody changed it"
+        return "its signature is invalid: it was changed after it was signed"
 
 
 def key_file(project: Project) -> Path:
@@ -97,7 +97,7 @@ def load_key(project: Project) -> SigningKey | None:
     except (FileNotFoundError, PermissionError):
         return None
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError(f"{path}: others may read it (mode {mode:04o}). Run `chmod 600 {path}`.")
+        raise ConfigError(f"{path}: readable by others (mode {mode:04o}). Run `chmod 600 {path}`.")
     return _key(text, str(path))
 
 
@@ -122,5 +122,5 @@ def create_key(project: Project) -> SigningKey:
 
 def _key(text: str, source: str) -> SigningKey:
     if not _HEX.fullmatch(text.strip()):
-        raise ConfigError(f"{source}: holds no signing key, which is 64 hex digits. {_MAKE_ONE}")
+        raise ConfigError(f"{source}: contains no signing key (64 hex digits). {_MAKE_ONE}")
     return SigningKey(bytes.fromhex(text.strip()), source)

@@ -103,7 +103,7 @@ class Memorisation(Frozen):
     @model_validator(mode="after")
     def _asks(self) -> Self:
         if all(value is None for value in self.model_dump().values()):
-            raise ValueError("asks nothing: give it a bound, or leave it out")
+            raise ValueError("has no bound: set one, or remove it")
         return self
 
 

@@ -54,7 +54,7 @@ METRICS: tuple[Metric, ...] = (
         "perplexity",
         "",
         "lower",
-        "As many equally likely characters would be as hard to predict: 2 to the bits",
+        "Perplexity per character: 2 to the power of bits_per_character",
         low=1.0,
     ),
     Metric("bits_per_sample", "bits", "lower", "Code length per μ-law sample of held-out clips"),
@@ -112,7 +112,7 @@ METRICS: tuple[Metric, ...] = (
         "label_accuracy",
         "share",
         "higher",
-        "Samples of a conditional model classified as the label that they were asked for",
+        "Samples of a conditional model classified as the requested label",
         high=1.0,
     ),
     Metric("classes", "classes", "higher", "Classes that occur among the samples", low=1.0),
@@ -130,8 +130,8 @@ METRICS: tuple[Metric, ...] = (
         "Kullback-Leibler divergence of the samples' class shares from those of the training data",
     ),
     Metric("log_spectral_distance", "dB", "lower", "Between mean log-mel spectra, RMS over bands"),
-    Metric("clipping", "share", "lower", "Of the sound at full scale", high=1.0),
-    Metric("silence", "share", "lower", "Of the sound below -60 dB of full scale", high=1.0),
+    Metric("clipping", "share", "lower", "Share of the audio at full scale", high=1.0),
+    Metric("silence", "share", "lower", "Share of the audio below -60 dB of full scale", high=1.0),
     Metric(
         "words_in_held_out",
         "share",
@@ -240,7 +240,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("active_units", "units", "higher", "Latent dimensions that the encoder uses"),
     Metric("nonfinite", "values", "lower", "NaN or infinite values in the training history"),
-    Metric("recoveries", "", "lower", "Returns to the last good state while it was trained"),
+    Metric("recoveries", "", "lower", "Returns to the last good state during training"),
     Metric(
         "seed_spread",
         "",
@@ -300,7 +300,7 @@ def always_held(name: str, *, least: float | None = None, most: float | None = N
     known = metric(name)
     above = most is not None and most >= known.high
     below = least is not None and least <= known.low
-    return f"always passes, so it asks nothing: {range_of(name)}" if above or below else None
+    return f"always passes, so it checks nothing: {range_of(name)}" if above or below else None
 
 
 def range_of(name: str) -> str:

@@ -159,7 +159,7 @@ def _drift_problem(params: Params, name: str) -> str | None:
         return f"drift.{name}: there is no data set {name!r}{near}"
     if isinstance(dataset, ImageDataset) and dataset.stack is not None:
         return (
-            f"drift.{name}: new items are single pictures, and those of {name} are stacked: watch "
+            f"drift.{name}: new items are single images, and those of {name} are stacked: watch "
             "a data set of the same path without stack"
         )
     return None

@@ -67,7 +67,7 @@ def check_prepared(prepared: Prepared, name: str, dataset: Dataset) -> None:
     path, meta = prepared.path / META, prepared.meta
     way_out = f"Run `dvc repro -f prepare@{name}`."
     if meta.dataset != name:
-        raise DataError(f"{path}: is of {meta.dataset!r}, not of {name!r}. {way_out}")
+        raise DataError(f"{path}: belongs to {meta.dataset!r}, not to {name!r}. {way_out}")
     wanted = settings_of_arrays(dataset)
     recorded: dict[str, Any] = {"kind": meta.kind, "shape": list(meta.shape)}
     expected: dict[str, Any] = {"kind": dataset.kind, "shape": _shape(dataset, meta.shape)}

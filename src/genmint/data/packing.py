@@ -206,7 +206,7 @@ def pack_items(
             if len(loaded) != sizes.sum():
                 raise DataError(
                     f"{paths[0]} to {paths[-1]}: {len(loaded)} items instead of {sizes.sum()}: "
-                    "the manifest is of other settings. Run `dvc repro`."
+                    "the manifest was made with other settings. Run `dvc repro`."
                 )
             place = slice(ends[piece.start], ends[piece.stop])
             where = plan.splits[place]

@@ -171,7 +171,7 @@ def _read_rules(path: Path, level: Level, entries: Any) -> tuple[Rule, ...]:
         rule = Rule(place, entry["expectation"], arguments, "")
         if level == "row" and not _judges_rows(rule):
             raise ConfigError(
-                f"{place}: {rule.name} does not judge single rows; move it to the list set"
+                f"{place}: {rule.name} does not check single rows; move it to the list set"
             )
         otherwise = f"{', '.join(rule.columns)} is {{value}}: {rule.expectation}"
         rules.append(replace(rule, reason=str(entry.get("reason", otherwise))))

@@ -178,7 +178,7 @@ class ChampionComparison(Frozen):
         if not self.test.better:
             return self.test.reason
         if self.confirmation is None:
-            return f"{self.test.reason}; not confirmed on a second split, which is switched off"
+            return f"{self.test.reason}; not confirmed on a second split, since there is none"
         word = "confirmed" if self.confirmation.better else "but not confirmed"
         return f"{self.test.reason}; {word} on a second split: {self.confirmation.reason}"
 
@@ -214,7 +214,7 @@ def compare(
     for name, aim in aims:
         contrast = _measured(name, aim, direction(name), challenger, champion, rule.confidence)
         margin = _margin(name, spread, block, challenger.protocol, rule.confidence)
-        contrasts.append(_contrast_against(contrast, margin))
+        contrasts.append(_contrast_against(contrast, margin, rule.confidence))
     return _comparison(rule, contrasts)
 
 
@@ -232,7 +232,9 @@ def confirm(
     """
     contrasts = [
         _contrast_against(
-            _measured(name, "superior", direction(name), challenger, champion, rule.confidence), 0.0
+            _measured(name, "superior", direction(name), challenger, champion, rule.confidence),
+            0.0,
+            rule.confidence,
         )
         for name in rule.superior
     ]
@@ -292,7 +294,8 @@ def _measured(
         values.append(value)
     differing = incomparable(metric, challenger.protocol, champion.protocol)
     if differing:
-        reason = f"measured under another protocol ({', '.join(differing)}): no number compares"
+        keys = ", ".join(differing)
+        reason = f"measured under another protocol ({keys}): the values cannot be compared"
         return result.model_copy(update={"reason": reason})
     if metric in _ITEMS:
         contrast = _paired(metric, values, challenger, champion, confidence)
@@ -322,7 +325,7 @@ def _paired(
     for scores in (challenger, champion):
         kept = [scores.items[name] for name in _ITEMS[metric] if name in scores.items]
         if not kept:
-            return f"items.npy has no likelihoods of single items that {metric} is the mean of"
+            return f"items.npy has no likelihoods per item for {metric}"
         items.append(kept[0])
     new, old = items
     if len(new) != len(old) or len(new) < 2:
@@ -331,11 +334,11 @@ def _paired(
         return "the likelihood of an item is not finite"
     means = fmean(new), fmean(old)
     if means[0] == 0 or means[1] == 0:
-        return "the items have a mean likelihood of 0, which gives no unit"
+        return "the items have a mean likelihood of 0, so the unit cannot be derived"
     # Factor from nats per item to the unit of the metric, for example bits per symbol.
     unit = values[1] / means[1]
     if not math.isclose(values[0], means[0] * unit, rel_tol=_ROUNDING):
-        return f"items.npy is not what {metric} is the mean of"
+        return f"{metric} is not the mean of items.npy"
     low, high = intervals.bootstrap([a - b for a, b in zip(new, old, strict=True)], confidence)
     return values[0], values[1], (min(low * unit, high * unit), max(low * unit, high * unit))
 
@@ -366,30 +369,34 @@ def _margin(
         f"run `genmint spread {spread.model}`",
     )
     if spread.block != block:
-        return f"{file} is of other settings of the model: {way_out}"
+        return f"{file} was measured with other settings of the model: {way_out}"
     differing = _differing(spread.protocol, protocol, _NIGHTLY)
     if differing:
-        return f"{file} holds for another protocol ({', '.join(differing)}): {way_out}"
+        return f"{file} was measured under another protocol ({', '.join(differing)}): {way_out}"
     deviation = spread.standard_deviation.get(metric)
     if deviation is None:
         return f"{file} does not have {metric}: {way_out}"
     return intervals.seed_margin(deviation, len(spread.seeds), confidence)
 
 
-def _contrast_against(contrast: Contrast, margin: float | str) -> Contrast:
+def _contrast_against(contrast: Contrast, margin: float | str, confidence: float) -> Contrast:
     """Test a difference against the margin and return the contrast with its result."""
     if contrast.low is None or contrast.difference is None:
         return contrast
-    how = f"better by {contrast.difference:.4g}"
+    how = f"improved by {contrast.difference:.4g}"
     if contrast.difference < 0:
-        how = f"worse by {-contrast.difference:.4g}"
+        how = f"worsened by {-contrast.difference:.4g}"
     if contrast.difference == 0:
-        how = "not different"
-    sure = f"{how}, surely above {contrast.low:.4g}"
+        how = "unchanged"
+    bounded = f"{how} ({100 * confidence:g} % lower confidence bound {contrast.low:.4g})"
     if isinstance(margin, str):
-        return contrast.model_copy(update={"reason": f"{sure}, but {margin}"})
+        return contrast.model_copy(update={"reason": f"{bounded}, but {margin}"})
     bound = margin if contrast.aim == "superior" else -margin
     # Of two equal models neither is superior and neither is inferior, whatever the margin.
     passed = contrast.low > bound if contrast.aim == "superior" else contrast.low >= bound
-    reason = f"{sure}: {'' if passed else 'not '}{contrast.aim} by the margin {margin:.4g}"
+    if contrast.aim == "superior":
+        held = f"{'above' if passed else 'not above'} the margin {margin:.4g}"
+    else:
+        held = f"{'within' if passed else 'outside'} the margin {margin:.4g}"
+    reason = f"{bounded}: {held}"
     return contrast.model_copy(update={"bound": bound, "passed": passed, "reason": reason})

@@ -75,7 +75,9 @@ def _data(validation: GateInput, dataset: str) -> list[Check]:
     if not problem and of != dataset:
         problem = f"{validation.file} is about {of!r}, not {dataset!r}"
     passed = not problem and verdict == 1
-    reason = problem or ("the data set may enter" if passed else "the data set was refused")
+    reason = problem or (
+        "the data set passed its validation" if passed else "the data set failed its validation"
+    )
     return [_check("data.validated", verdict, 1, passed, reason)]
 
 
@@ -91,7 +93,7 @@ def _right_protocol(evaluation: Evaluation) -> Check:
             problem = f"{source.file} is about {prefix}{content.get(key)!r}, not {expected!r}"
     if problem is None and not isinstance(content.get("protocol"), dict):
         problem = f"{source.file} does not say how the model was measured"
-    reason = problem or "the protocol is this model's"
+    reason = problem or "the protocol belongs to this model"
     return _check("evidence.protocol", source.sha256, None, problem is None, reason)
 
 
@@ -120,14 +122,14 @@ def _as_measured(key: str, source: GateInput, expected: Any, none: bool, protoco
         reason = source.problem
     elif none:
         passed = source.sha256 is None
-        reason = f"{source.file} {'does not exist' if passed else 'was not there when measured'}"
+        reason = f"{source.file} {'does not exist' if passed else 'did not exist when measured'}"
     elif bound is None:
         reason = f"{protocol} does not say which {key} were measured"
     elif source.sha256 is None:
         reason = f"{source.file} is missing"
     else:
         passed = source.sha256 == bound
-        reason = f"{source.file} {'is' if passed else 'is not'} what was measured"
+        reason = f"{source.file} {'is' if passed else 'is not'} the measured file"
     return _check(f"evidence.{key}", source.sha256, bound, passed, reason)
 
 

@@ -126,8 +126,8 @@ class _Check:
         if not self._comparable(origin):
             return self._decision(
                 "no baseline",
-                f"datasets.{self.name} is another than when models were trained (commit "
-                f"{origin.commit[:12]}): after the next training there is one",
+                f"datasets.{self.name} was changed after models were trained (commit "
+                f"{origin.commit[:12]}): the next training run gives a baseline",
                 origin,
             )
         state = self._state(origin)
@@ -204,7 +204,7 @@ class _Check:
     ) -> Window:
         items = list(rows["sha256"])
         if baseline is None:
-            untested = [Untested("all", f"{self.rule.of} later windows came with it")]
+            untested = [Untested("all", f"{self.rule.of} later windows arrived at the same time")]
             return close(number, now(), items, [], untested, self.rule.alpha)
         findings, untested = source_items.compare_window(
             baseline,
@@ -221,13 +221,13 @@ class _Check:
     ) -> tuple[DriftVerdict, str]:
         """Return the result for drift after a retraining was already requested."""
         progress = "running" if self.progress is None else self.progress(requested)
-        request = f"the retraining asked for at {requested.at} (flow run {requested.run})"
+        request = f"the retraining requested at {requested.at} (flow run {requested.run})"
         if progress == "running":
-            return "retraining", f"{request} is not over; {reason}"
+            return "retraining", f"{request} is still running; {reason}"
         if progress == "failed":
-            return "drift", f"{request} failed, so it is asked for again; {reason}"
+            return "drift", f"{request} failed, so it is requested again; {reason}"
         # Results are published before the flow ends, and then become the baseline.
-        return "drift", f"{request} published nothing newer, so it is asked for again; {reason}"
+        return "drift", f"{request} published no newer results, so it is requested again; {reason}"
 
     def _decision(
         self,

@@ -85,7 +85,7 @@ def compare_columns(
         if name in _NAMES:
             continue
         if name in leave_out:
-            untested.append(Untested(name, "groups are new by their nature"))
+            untested.append(Untested(name, "new items always bring new groups"))
         elif name not in window.columns:
             untested.append(Untested(name, "the new items have no such column"))
         else:

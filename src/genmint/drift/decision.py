@@ -163,17 +163,20 @@ def decide_drift(
         rule: drift rule of the data set.
         waiting: number of new items that do not fill a window yet.
     """
-    rest = f"; {waiting} of {rule.window} items of the next window are there" if waiting else ""
+    rest = f"; {waiting} of {rule.window} items of the next window have arrived" if waiting else ""
     if not windows:
         if waiting:
-            return "collecting", f"{waiting} new items of the {rule.window} that make a window"
-        return "nothing new", "every item was there when the models were trained"
+            return (
+                "collecting",
+                f"{waiting} of the {rule.window} new items of a window have arrived",
+            )
+        return "nothing new", "all items were present when the models were trained"
     latest = windows[-rule.of :]
     agreeing = [window for window in latest if window.drifted]
     share = f"{len(agreeing)} of the latest {len(latest)} windows drifted"
     if not latest[-1].drifted:
         return "steady", f"the latest window did not drift ({share}){rest}"
     if len(agreeing) < rule.agree:
-        return "steady", f"{share}, and it takes {rule.agree} of {rule.of}{rest}"
+        return "steady", f"{share}; {rule.agree} of {rule.of} are needed{rest}"
     what = dict.fromkeys(name for window in agreeing for name in window.what)
     return "drift", f"{share}, the latest among them: {', '.join(what)}{rest}"

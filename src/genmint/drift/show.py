@@ -32,7 +32,7 @@ def drift_page(
     lines += [f"- {name}: **failed**: {escape_markdown(why)}" for name, why in failures.items()
               if name not in known]  # fmt: skip
     if requested is not None:
-        lines += ["", f"Asked for a retraining: flow run `{requested.run}`", ""]
+        lines += ["", f"Requested a retraining: flow run `{requested.run}`", ""]
     for each in decisions:
         lines += _details(each)
     return "\n".join(lines)
@@ -62,7 +62,7 @@ def _details(decision: DriftCheck) -> list[str]:
         lines += [f"### {decision.dataset}, window {window.number} {_result_of(window)}", ""]
         lines += _table(window)
     if decision.quarantined:
-        lines += [f"### {decision.dataset}: items that may not enter", ""]
+        lines += [f"### {decision.dataset}: items that failed validation", ""]
         lines += [f"- {escape_markdown(reason)}" for reason in decision.quarantined]
     return [*lines, ""] if lines else []
 

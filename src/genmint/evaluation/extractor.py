@@ -227,7 +227,7 @@ def load_extractor(folder: Path) -> tuple[Extractor, ExtractorInfo]:
         raise DataError(f"{path}: no such file. {way_out}") from None
     except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
         first = str(error).splitlines()[0]
-        raise DataError(f"{path}: not the extractor it should be ({first}). {way_out}") from None
+        raise DataError(f"{path}: not the expected extractor ({first}). {way_out}") from None
     return model.eval().requires_grad_(False), info
 
 

@@ -67,7 +67,7 @@ def _sheet(heading: str, probe: ProbeOutput) -> Image.Image:
         sheet = text_sheet(
             probe.texts, _TEXTS, _LINE, captions=probe.ids, prompts=probe.prompts, width=_WIDTH
         )
-        return stacked([(f"{heading}: grey text was given", sheet)])
+        return stacked([(f"{heading}: the prompt is grey", sheet)])
     assert probe.grids is not None
     if probe.clips is not None:
         assert probe.rate is not None
@@ -78,7 +78,7 @@ def _sheet(heading: str, probe: ProbeOutput) -> Image.Image:
         sheet = image_sheet(probe.grids, columns=_PICTURES, captions=draws, width=_WIDTH)
     parts = [(f"{heading}: {where}/…", sheet)]
     if probe.items is not None and probe.reconstructions is not None:
-        parts.append(("held-out items, and below each what the model makes of it", _pairs(probe)))
+        parts.append(("held-out items, and below each its reconstruction", _pairs(probe)))
     return stacked(parts)
 
 

@@ -179,7 +179,7 @@ def _check_fit(record: ModelRecord, prepared: Prepared, reference: Reference, fo
     dataset = prepared.path.name
     if reference.data != prepared.sha256:
         raise DataError(
-            f"{folder / REFERENCE}: is of other data than {prepared.path}. "
+            f"{folder / REFERENCE}: was made from other data than {prepared.path}. "
             f"Run `dvc repro reference@{dataset}`."
         )
     expected = prepared.spec(record.model.view)

@@ -143,8 +143,8 @@ def _adopt(
     if pointers and pointers != [pointer]:
         shown = ", ".join(os.path.relpath(each, checkout.root) for each in pointers[:_SHOWN_FILES])
         raise ConfigError(
-            f"datasets.{name}.path: {dataset.path}: DVC keeps it by {shown}, so a flow cannot take "
-            "it as it lies here. Run `dvc add` on what changed, commit the pointer, and do not "
+            f"datasets.{name}.path: {dataset.path}: DVC keeps it by {shown}, so a flow cannot use "
+            "its uncommitted state. Run `dvc add` on what changed, commit the pointer, and do not "
             f"name {name} in fresh."
         )
     if not pointers and target.exists():

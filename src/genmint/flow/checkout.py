@@ -36,7 +36,7 @@ def checked_out(home: Project, commit: str, name: str) -> Iterator[Project]:
     lock = parent / f"{name}.lock"
     with attempted(lock) as mine:
         if not mine:
-            raise TemporaryError(f"{parent / name}: another process works there. Wait for it.")
+            raise TemporaryError(f"{parent / name}: in use by another process. Wait until it ends.")
         target = parent / name
         try:
             remove_worktree(home, target)

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 
 from genmint.common.dvc_lock import DATASET_STAGES, MODEL_STAGES
 from genmint.common.errors import ConfigError, GenmintError
@@ -89,15 +90,21 @@ def units(graph: Mapping[str, list[str]]) -> list[Unit]:
     Train and evaluate of a model form one unit, and so do all stages of a data set.
     """
     members: dict[str, list[str]] = {}
-    for stage in _in_order(graph):
+    for stage in TopologicalSorter(graph).static_order():
         members.setdefault(_unit_of(stage), []).append(stage)
-    result: list[Unit] = []
-    for name, stages in members.items():
-        needs = {_unit_of(need) for stage in stages for need in graph[stage]} - {name}
-        model = name if stages[0].partition("@")[0] in _ON_WORKER else None
-        result.append(Unit(name, tuple(stages), tuple(sorted(needs)), model))
-    order = _in_order({unit.name: list(unit.needs) for unit in result})
-    return sorted(result, key=lambda unit: order.index(unit.name))
+    needs = {
+        name: {_unit_of(need) for stage in stages for need in graph[stage]} - {name}
+        for name, stages in members.items()
+    }
+    return [
+        Unit(
+            name,
+            tuple(members[name]),
+            tuple(sorted(needs[name])),
+            name if members[name][0].partition("@")[0] in _ON_WORKER else None,
+        )
+        for name in TopologicalSorter(needs).static_order()
+    ]
 
 
 def weights(plan: Iterable[Unit], seconds: Mapping[str, float]) -> dict[str, float]:
@@ -126,18 +133,3 @@ def _unit_of(stage: str) -> str:
     if verb in DATASET_STAGES:
         return data_unit(name)
     return name if verb in _ON_WORKER else stage
-
-
-def _in_order(graph: Mapping[str, list[str]]) -> list[str]:
-    """Return the nodes in topological order; otherwise the given order is kept."""
-    order: list[str] = []
-
-    def visit(node: str) -> None:
-        if node not in order:
-            for need in graph[node]:
-                visit(need)
-            order.append(node)
-
-    for node in graph:
-        visit(node)
-    return order

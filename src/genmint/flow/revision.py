@@ -136,8 +136,8 @@ def _remote_branch(home: Project, revision: str) -> _RemoteBranch | None:
         if branch != tracking:
             return _RemoteBranch(remote, f"refs/heads/{branch}", tracking)
     raise ConfigError(
-        f"{home.root}: {revision} is what a remote had, and git has no such remote now, so that "
-        "nothing tells how old it is. Run `git remote add`, or name a commit by its hash."
+        f"{home.root}: {revision} is of a remote that git does not have any more, so its age "
+        "is unknown. Run `git remote add`, or name a commit by its hash."
     )
 
 
@@ -185,8 +185,8 @@ def _fetch_branch(home: Project, branch: _RemoteBranch, revision: str) -> None:
         git(home, *_FETCH, branch.remote, f"+{branch.source}:{branch.tracking}")
     except GitError as error:
         known = _commit(home, revision)
-        last = "Nothing of it was ever fetched." if known is None else (
-            f"This clone last saw {described(home, known)}; to train that commit all the same, "
+        last = "It was never fetched." if known is None else (
+            f"This clone last saw {described(home, known)}; to train that commit anyway, "
             f"give revision={known[:_SHOWN_DIGITS]}."
         )  # fmt: skip
         try:

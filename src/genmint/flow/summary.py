@@ -94,7 +94,7 @@ def flow_page(result: FlowResult, checkout: Project, tracker: str) -> str:
     lines = [f"**{result.headline()}**", "", f"From commit `{result.commit[:12]}`"]
     if where is not None:
         pushed = f", pushed to {where.pushed}" if where.pushed else ""
-        known = "" if where.new else " (an earlier flow made the very same)"
+        known = "" if where.new else " (identical to that of an earlier flow)"
         lines[-1] += f"; results on branch `{where.branch}`{pushed}{known}"
     lines += ["", *_failures(result.failures), *result.notes, ""]
     lines += _verdicts(result.verdicts, tracker)

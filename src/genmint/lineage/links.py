@@ -118,7 +118,7 @@ def trace(registry: Registry, version: Version, evaluation: Path | None) -> Line
     _follow_run(lineage, registry, version)
     if evaluation is None or lineage.dataset is None:
         for link in ("commit", "stages", "validation", "gate"):
-            lineage.unknown.setdefault(link, "nothing of it was stored: not registered by genmint")
+            lineage.unknown.setdefault(link, "nothing was stored: not registered by genmint")
     else:
         stored = Project(evaluation)
         record = _follow_gate(lineage, version, stored)
@@ -152,7 +152,7 @@ def _follow_signature(
 def _follow_run(lineage: Lineage, registry: Registry, version: Version) -> None:
     run = None if version.run_id is None else _run(registry, version.run_id)
     if run is None:
-        lineage.unknown["run"] = "the version names none, or the tracker has it no more"
+        lineage.unknown["run"] = "the version names no run, or the tracker no longer has it"
         return
     tags = run.data.tags
     recreated = tags.get(RECREATED_TAG) == "1"
@@ -215,7 +215,9 @@ def _follow_gate(lineage: Lineage, version: Version, stored: Project) -> Record 
             path = stored.root / item.file
             actual = sha256_file(path) if path.is_file() else None
         if actual != item.sha256:
-            lineage.broken.append(f"{item.file}, as stored, is not what the gate looked at")
+            lineage.broken.append(
+                f"{item.file}, as stored, differs from the file that the gate read"
+            )
     return record
 
 
@@ -241,7 +243,7 @@ def _follow_validation(lineage: Lineage, stored: Project, record: Record | None)
         _note_damage(lineage, "validation", path, GenmintError("not a report of a validation"))
         return
     if record is None:
-        lineage.unknown["validation"] = "no gate record says which report it was judged by"
+        lineage.unknown["validation"] = "no gate record names the report that was used"
         return
     lineage.validation = {
         "dataset": lineage.dataset,
@@ -281,7 +283,7 @@ def _follow_stages(lineage: Lineage, stored: Project) -> Entries:
     ]
     if problems:
         lineage.broken += problems
-        lineage.unknown["stages"] = "the stored dvc.lock speaks of other files: stages ran by hand"
+        lineage.unknown["stages"] = "the stored dvc.lock lists other files: stages were run by hand"
         return {}
     lineage.stages = {}
     for stage, entry in entries.items():

@@ -37,7 +37,7 @@ def _add_signature(tree: Tree, lineage: Lineage) -> None:
     if signature is None:
         _unknown(tree, "signature", lineage)
         return
-    code = "weights, configuration, code and evaluation are what was registered"
+    code = "weights, configuration, code and evaluation are unchanged"
     if signature["code"] is None:
         code = "its code was stored before it was signed, and is unknown"
     _add(tree, "signature", f"by key {signature['key']}: {code}")
@@ -113,7 +113,7 @@ def _add_validation(tree: Tree, lineage: Lineage) -> None:
     if validation is None:
         _unknown(tree, "validation", lineage)
         return
-    verdict = "let in" if validation["passed"] == 1 else "refused"
+    verdict = "passed" if validation["passed"] == 1 else "refused"
     branch = _add(
         tree,
         "validation",
@@ -150,7 +150,7 @@ def _add_gate(tree: Tree, lineage: Lineage) -> None:
 
 
 def _add_journal(tree: Tree, lineage: Lineage) -> None:
-    branch = _add(tree, "journal", "" if lineage.journal else "it never was champion")
+    branch = _add(tree, "journal", "" if lineage.journal else "it was never champion")
     for entry in lineage.journal:
         before = f", before it version {entry['previous']}" if entry["previous"] else ""
         _add(

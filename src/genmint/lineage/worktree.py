@@ -44,14 +44,14 @@ class Restored:
         """Return what `dvc repro` will do in the worktree."""
         command = f"`dvc repro --pull gate@{model}` there"
         if not self.missing:
-            return f"{command} runs nothing"
+            return f"{command} has nothing to run"
         shown = ", ".join(self.missing[:_SHOWN_FILES])
         if len(self.missing) > _SHOWN_FILES:
             shown += f" and {len(self.missing) - _SHOWN_FILES} more"
-        gone = f"DVC's cache lacks {shown} (deleted by `dvc gc`, or never made here)"
+        gone = f"DVC's cache lacks {shown} (deleted by `dvc gc`, or never computed here)"
         if self.has_remote:
-            return f"{gone}: {command} fetches what DVC's remote has, and makes the rest again"
-        return f"{gone}, and DVC has no default remote: {command} makes them again"
+            return f"{gone}: {command} fetches files from DVC's remote and recomputes the others"
+        return f"{gone}, and DVC has no default remote: {command} recomputes them"
 
 
 def check_out(

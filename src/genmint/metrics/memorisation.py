@@ -140,18 +140,16 @@ def copying_z(samples: Floats, held_out: Floats) -> float:
         samples are copies it is −√(3NM / (N + M + 1)), and slightly larger with ties. 0 if all
         distances are equal.
     """
+    # A function-level import, since scipy.stats takes half a second to import.
+    from scipy.stats import rankdata, tiecorrect
+
     n, m = len(samples), len(held_out)
-    both = np.concatenate([samples, held_out])
-    _, which, ties = np.unique(both, return_inverse=True, return_counts=True)
-    # Equal distances get the mean of their ranks.
-    ranks = np.cumsum(ties) - (ties - 1) / 2
-    above = float(ranks[which[:n]].sum()) - n * (n + 1) / 2
-    ties = ties.astype(np.float64)
-    total = n + m
-    spread = total + 1 - float((ties**3 - ties).sum()) / (total * (total - 1))
-    if spread <= 0:
+    ranks = rankdata(np.concatenate([samples, held_out]))
+    correction = float(tiecorrect(ranks))
+    if correction == 0:
         return 0.0
-    return (above - n * m / 2) / math.sqrt(n * m / 12 * spread)
+    above = float(ranks[:n].sum()) - n * (n + 1) / 2
+    return (above - n * m / 2) / math.sqrt(n * m * (n + m + 1) / 12 * correction)
 
 
 def nearest(items: Tensor, train: Tensor, groups: npt.NDArray[np.int64] | None = None) -> Nearest:

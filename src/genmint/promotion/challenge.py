@@ -186,7 +186,7 @@ def _measurable(champion: Version) -> Iterator[None]:
         ) from None
     except GenmintError as error:
         raise GenmintError(
-            f"the champion, version {champion.version}, cannot be measured as the new one was: "
+            f"the champion, version {champion.version}, cannot be evaluated like the new one: "
             f"{error}"
         ) from None
 

@@ -73,10 +73,13 @@ def _decide(
     compared: Callable[[Version], ChampionComparison | str],
 ) -> Decision:
     if champion is not None and champion.weights == version.weights:
-        return Decision("is champion", "nothing moves", "none")
+        return Decision("is champion", "no alias moves", "none")
     back = rolled_back(registry_state.written, version.weights, version.gate_inputs)
     if back is not None:
-        reason = f"journal entry {back.number} ({back.reason}), and its gate decided nothing new"
+        reason = (
+            f"journal entry {back.number} ({back.reason}), and the inputs of its gate have not "
+            "changed since"
+        )
         return Decision("rolled back", reason, "keep")
     if champion is None:
         entry = "" if registry_state.entry is None else f" ({registry_state.entry})"

@@ -60,7 +60,9 @@ def verified_record(
         raise GenmintError(f"{problem}. {way_out}")
     code = code_sha256(params.models[name].family)
     if evaluation.measured()["protocol"].get("code") != code:
-        raise GenmintError(f"metrics/{name}.json was measured by other code of genmint. {way_out}")
+        raise GenmintError(
+            f"metrics/{name}.json was measured with other code of genmint. {way_out}"
+        )
     if project.prepared(dataset).exists() or project.reference(dataset).exists():
         check_data(project, files, evaluation)
     return record
@@ -99,7 +101,7 @@ def _difference(record: Record, now: Record) -> str:
         return f"{changed.file} {what}"
     if record.model != now.model:
         return f"the gate record is that of {record.model}"
-    return "the gate record is not what params.yaml and the metrics lead to"
+    return "the gate record does not follow from params.yaml and the metrics"
 
 
 def _damage_in_cache(project: Project, record: Record, now: Record) -> str | None:
@@ -128,11 +130,11 @@ def _lock_problem(files: Project, name: str, dataset: str) -> str | None:
     entries = {stage: lock[stage] for stage in wanted}
     problems = contradictions(entries)
     if problems:
-        return f"by dvc.lock, {problems[0]}"
+        return f"according to dvc.lock, {problems[0]}"
     others = other_files(entries, files.root, folders=True)
     if others:
         path, stage = others[0]
-        return f"{path} is not what {stage} wrote by dvc.lock"
+        return f"{path} is not the output of {stage} that dvc.lock records"
     return _other_settings(entries, read_yaml(files.params))
 
 
@@ -142,7 +144,7 @@ def _other_settings(entries: Entries, settings: Any) -> str | None:
             # The gate decision was already repeated with current settings, and `gates` covers all
             # models.
             if key != "gates" and _value(settings, key) != value:
-                return f"{key} of params.yaml is not what {stage} ran with"
+                return f"{key} of params.yaml is not the value that {stage} ran with"
     return None
 
 

@@ -32,11 +32,11 @@ def gate_changes(registry: Registry, earlier: Version, params: Path) -> str:
     with scratch_dir() as scratch:
         evaluation = registry.evaluation(earlier, scratch)
         if evaluation is None or not Project(evaluation).params.is_file():
-            return f"by which gate version {earlier.version} was judged is not known"
+            return f"the gate that judged version {earlier.version} is not known"
         try:
             before = _gate(Project(evaluation).params, earlier.name)
         except GenmintError:
-            return f"by which gate version {earlier.version} was judged cannot be read"
+            return f"the gate that judged version {earlier.version} cannot be read"
     after = _gate(params, earlier.name)
     changed = [
         f"{key} {before.get(key, 'none')} → {after.get(key, 'none')}"
@@ -45,7 +45,7 @@ def gate_changes(registry: Registry, earlier: Version, params: Path) -> str:
     ]
     if not changed:
         return ""
-    return f"its gate is another than that of version {earlier.version}: {', '.join(changed)}"
+    return f"its gate differs from that of version {earlier.version}: {', '.join(changed)}"
 
 
 def _gate(params: Path, name: str) -> dict[str, str]:

@@ -75,8 +75,8 @@ def comparable(
     stored = Project(evaluation).trained(champion.data.dataset)
     if not stored.is_file():
         raise MismatchError(
-            "its data were others, and what it was trained on is not stored with it, so items of "
-            "today's test split may be among them."
+            "it was trained on other data, and the list of its training items is not stored with "
+            "it, so they may include items of the current test split."
         )
     trained = load_array(stored, "It is stored with the version.")
     out: dict[Split, Mask] = {}

@@ -151,8 +151,8 @@ def _refuse_signed(registry: Registry, name: str) -> None:
     versions = [each for each in registry.versions(name) if registry.not_signed(each) is None]
     if versions or any(entry.valid for entry in Championship(registry).entries(name)):
         raise GenmintError(
-            f"{name}: something of it is signed with the key that is here. What is not was written "
-            "past genmint, or changed: `genmint keys` lists it. Delete it in MLflow."
+            f"{name}: parts of it are signed with the current key. The others were not written by "
+            "genmint, or were changed: `genmint keys` lists them. Delete them in MLflow."
         )
 
 

@@ -34,7 +34,7 @@ def had_champion(project: Project, name: str) -> str | None:
     way_out = f"Delete it to start anew with `genmint promote --first {name}`."
     seen = read_json(path, way_out)
     if not isinstance(seen, dict):
-        raise GenmintError(f"{path}: does not say who was champion. {way_out}")
+        raise GenmintError(f"{path}: does not name a champion. {way_out}")
     return f"version {seen.get('version')} of {seen.get('registry')}"
 
 

@@ -33,7 +33,7 @@ ReconcileVerdict = Literal[
     "finished",
     "confirmed",
     "overridden",
-    "put back",
+    "reverted",
     "withdrawn",
     "dry-run",
     "not fixed",
@@ -147,7 +147,7 @@ def resolve_manual_change(
         assert registry_state.entry is not None
         championship.follow(name, registry_state.entry, gate)
         reason = f"`{PREVIOUS}` did not point to the champion to go back to"
-        return ReconcileResult(name, "put back", registry_state.champion, reason)
+        return ReconcileResult(name, "reverted", registry_state.champion, reason)
     assert registry_state.champion is not None
     version = championship.registry.get(name, registry_state.champion)
     if version is None:
@@ -192,10 +192,10 @@ def _finished(
 ) -> ReconcileResult:
     """Complete the last step of an interrupted writer, and return what was incomplete."""
     champion = registry_state.champion
-    done = [f"entry {number} was half done" for number in left]
+    done = [f"entry {number} was incomplete" for number in left]
     if champion is not None and championship.registry.aliases(name).get(CHALLENGER) == champion:
         championship.clear_challenger(name, champion)
-        done.append(f"`{CHALLENGER}` was left on the champion")
+        done.append(f"`{CHALLENGER}` still pointed to the champion")
     if done:
         return ReconcileResult(name, "finished", champion, "; ".join(done))
     reason = "aliases and journal agree"
@@ -220,7 +220,7 @@ def _dry(championship: Championship, gate: Gate, name: str) -> ReconcileResult:
         return ReconcileResult(
             name, "dry-run", registry_state.champion, reason + (problem or "it passed")
         )
-    reason = registry_state.problem or "nothing moves"
+    reason = registry_state.problem or "no alias moves"
     return ReconcileResult(name, "dry-run", registry_state.champion, reason)
 
 
@@ -272,11 +272,11 @@ def _put_back(
         if unfit is None:
             back = championship.find_named(name, named)
         else:
-            why = f"; it cannot go back to version {named.version}: {unfit}"
+            why = f"; it cannot be reverted to version {named.version}: {unfit}"
     if version is not None:
-        to = "away from it" if back is None else f"back to version {back.version}"
+        done = "removed" if back is None else f"reverted to version {back.version}"
         championship.set_reverted(
-            version, f"`{CHAMPION}` was moved here by hand and was put {to}: {problem}."
+            version, f"`{CHAMPION}` was moved here by hand and was {done}: {problem}."
         )
     reason = f"moved by hand to version {registry_state.champion}: {problem}{why}"
     moved = championship.move_champion(
@@ -290,7 +290,7 @@ def _put_back(
         left=version if back is None else None,
     )
     champion = None if back is None else back.version
-    return ReconcileResult(name, "put back", champion, reason) if moved else None
+    return ReconcileResult(name, "reverted", champion, reason) if moved else None
 
 
 def _withdraw(
@@ -306,8 +306,8 @@ def _withdraw(
     assert entry.champion is not None
     version = championship.find_named(name, entry.champion)
     if version is not None:
-        championship.set_reverted(version, f"`{CHAMPION}` was taken away from here: {problem}.")
-    reason = f"{entry.kind} of entry {entry.number} no longer holds: {problem}"
+        championship.set_reverted(version, f"`{CHAMPION}` was removed from here: {problem}.")
+    reason = f"{entry.kind} of entry {entry.number} is no longer valid: {problem}"
     moved = championship.move_champion(
         name,
         None,
@@ -337,7 +337,7 @@ def _taken_away(
         return None
     if version.override and gate is not None and gate.allow_overrides:
         reason = (
-            f"{version.override} (the alias was taken away by hand from version {version.version})"
+            f"{version.override} (the alias was removed by hand from version {version.version})"
         )
         moved = championship.move_champion(
             name,
@@ -353,8 +353,8 @@ def _taken_away(
     unfit = championship.why_not(name, entry.champion, gate)
     if unfit is not None:
         return _withdraw(championship, gate, name, registry_state, f"{entry.champion}: {unfit}")
-    reason = "taken away by hand" + _no_override(version, gate)
-    return _moved(championship, gate, version, registry_state, "reverted", "put back", reason)
+    reason = "removed by hand" + _no_override(version, gate)
+    return _moved(championship, gate, version, registry_state, "reverted", "reverted", reason)
 
 
 def _champion_of(registry_state: RegistryState) -> str:

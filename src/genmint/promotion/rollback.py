@@ -60,8 +60,8 @@ def rollback(
     )
     if not moved:
         raise GenmintError(
-            f"{name}: somebody else moved the champion meanwhile, and nothing was changed. "
-            f"Look at `genmint journal {name}`, then run it again."
+            f"{name}: another process moved the champion meanwhile, and nothing was changed. "
+            f"See `genmint journal {name}`, then run it again."
         )
     return f"{name}: rolled back from {left} to version {target.version}: {reason}"
 

@@ -43,17 +43,17 @@ def read_spread(project: Project, name: str) -> Spread | str:
     path = project.spread(name)
     way_out = f"run `genmint spread {name}`"
     if not path.is_file():
-        return f"what a change of seed does is not known: {way_out}"
+        return f"the spread between seeds is not known: {way_out}"
     try:
         spread = Spread.model_validate_json(json.dumps(read_json(path)))
     except GenmintError:
         # The reason goes into the journal, which must not contain paths of this machine.
-        return f"results/seed_spread/{name}.json does not hold (it is not valid JSON): {way_out}"
+        return f"results/seed_spread/{name}.json is invalid (not valid JSON): {way_out}"
     except ValidationError as error:
         message = first_problem(error)[1].removeprefix("Value error, ")
-        return f"results/seed_spread/{name}.json does not hold ({message}): {way_out}"
+        return f"results/seed_spread/{name}.json is invalid ({message}): {way_out}"
     if spread.model != name:
-        return f"results/seed_spread/{name}.json is of {spread.model}: {way_out}"
+        return f"results/seed_spread/{name}.json belongs to {spread.model}: {way_out}"
     return spread
 
 

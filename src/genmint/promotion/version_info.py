@@ -166,7 +166,7 @@ def _contrast(split: str, one: Contrast) -> tuple[str, ...]:
         gate.format_check_value(one.difference),
         limits,
         gate.format_check_value(one.bound),
-        "yes" if one.passed else "**no**",
+        "passed" if one.passed else "**failed**",
     )
 
 

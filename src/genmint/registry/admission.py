@@ -196,7 +196,7 @@ class Admission:
     def _own_verdict(self, version: Version, *, whole: bool) -> str | None:
         with open_files(self._client, self._address, version) as files:
             if files is None:
-                return "its files are gone, so that nothing shows that it passed its gate"
+                return "its files are gone, so there is no evidence that it passed its gate"
             problem = self._others(version, files) if whole else None
             if problem is None:
                 config = self._stored[files.source].config if whole else None

@@ -84,8 +84,8 @@ class Championship:
         forged = [each.forged for each in written if each.forged is not None]
         if forged and not any(each.valid for each in written):
             raise GenmintError(
-                f"{name}: no entry of its journal counts ({forged[-1]}). If it was signed with "
-                f"another key, set {KEY_VARIABLE} to that; docs/security.md tells what else to do."
+                f"{name}: no entry of its journal is valid ({forged[-1]}). If it was signed with "
+                f"another key, set {KEY_VARIABLE} to that; docs/security.md names other remedies."
             )
 
     def _take_from_unfit(self, name: str) -> None:
@@ -100,7 +100,7 @@ class Championship:
     def _delete_champion(self, name: str, number: str | None, problem: str) -> None:
         if number is not None:
             put(self.registry.client.delete_registered_model_alias, name, journal.CHAMPION)
-            message = f"{name}: `champion` was taken away from version {number}: {problem}"
+            message = f"{name}: `champion` was removed from version {number}: {problem}"
             print(message, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
 
     def set_challenger(self, name: str, version: str) -> None:

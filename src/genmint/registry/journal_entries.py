@@ -140,7 +140,7 @@ class RegistryState:
             return ""
         numbers = ", ".join(str(entry.number) for entry in forgeries)
         return (
-            f"journal entries that do not count: {numbers} ({forgeries[-1].forged}); "
+            f"invalid journal entries: {numbers} ({forgeries[-1].forged}); "
             "`genmint keys` lists them, docs/security.md says what to do"
         )
 
@@ -297,6 +297,6 @@ def print_entries(name: str, written: Sequence[Entry], known: Mapping[str, str])
     for entry in written:
         if entry.forged is not None:
             console.print(
-                Text(f"entry {entry.number} does not count: {entry.forged} (docs/security.md)"),
+                Text(f"entry {entry.number} is invalid: {entry.forged} (docs/security.md)"),
                 soft_wrap=True,
             )

@@ -14,7 +14,8 @@ from mlflow.entities.model_registry import ModelVersion
 from genmint.common.tags import REVERTED_TAG, ROLLED_BACK_TAG
 from genmint.tracking.write_conflicts import put
 
-_NOTE = re.compile(r"\A> \*\*Alias put back\.\*\*[^\n]*\n\n?")
+# Pages written by earlier versions of genmint use the second wording.
+_NOTE = re.compile(r"\A> \*\*Alias (?:reverted|put back)\.\*\*[^\n]*\n\n?")
 
 
 def set_rolled_back(client: MlflowClient, version: ModelVersion, text: str) -> None:
@@ -47,7 +48,7 @@ def clear(client: MlflowClient, version: ModelVersion) -> None:
 def with_note(description: str, reason: str) -> str:
     """Put the reason at the start of a description, and replace an older one."""
     line = " ".join(reason.split())
-    return f"> **Alias put back.** {line}\n\n{without_note(description)}"
+    return f"> **Alias reverted.** {line}\n\n{without_note(description)}"
 
 
 def without_note(description: str) -> str:

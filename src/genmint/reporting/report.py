@@ -76,7 +76,7 @@ def _champions(project: Project, names: list[str]) -> tuple[dict[str, Version], 
     try:
         versions = {name: champion(project, name) for name in names}
     except GenmintError as error:
-        return {}, f"The registry could not be asked: {error}"
+        return {}, f"The registry could not be read: {error}"
     return {name: version for name, version in versions.items() if version is not None}, ""
 
 
@@ -97,7 +97,7 @@ def _probe(project: Project, name: str, champion: Version | None) -> dict[str, s
         try:
             other = version_probe(Registry.open(project), champion)
         except GenmintError as error:
-            other, heading = None, f"Probe set (not beside the champion's: {error})"
+            other, heading = None, f"Probe set (no comparison with the champion: {error})"
         if other is not None and other.kind == probe.kind:
             parts = [(f"champion, version {champion.version}", other), (f"models/{name}", probe)]
             heading = f"Probe set: champion, version {champion.version}, beside models/{name}"

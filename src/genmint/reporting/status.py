@@ -128,7 +128,7 @@ def _record(project: Project, params: Params, name: str, state: ModelStatus) -> 
     if record != gate.judge(evaluation, params):
         state.gated = "outdated"
         state.problems.append(
-            f"the gate record is not that of these files. Run `dvc repro gate@{name}`."
+            f"the gate record does not match these files. Run `dvc repro gate@{name}`."
         )
         return None
     return record
@@ -153,9 +153,7 @@ def _compare_version(
             state.problems.append(str(error))
         else:
             if known is None:
-                state.problems.append(
-                    f"the tracker knows no run that made these weights. {way_out}"
-                )
+                state.problems.append(f"the tracker has no run with these weights. {way_out}")
     return version
 
 
@@ -187,7 +185,9 @@ def _compare_champion(
         return
     elif registry_state.unfinished or registry_state.previous_by_hand:
         what = (
-            "a move is half done" if registry_state.unfinished else "`previous-champion` was moved"
+            "a move of the champion is incomplete"
+            if registry_state.unfinished
+            else "`previous-champion` was moved"
         )
         state.problems.append(f"{what}. {way_out}")
     elif registry_state.champion is None:

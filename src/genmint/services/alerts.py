@@ -53,7 +53,7 @@ def lost_hosts() -> AutomationCore:
 
     return AutomationCore(
         name="genmint: lost host",
-        description="A flow run whose heartbeats stopped is marked Crashed, and goes on elsewhere.",
+        description="Marks a flow run without heartbeats as Crashed; it resumes on another host.",
         trigger=EventTrigger(
             after={"prefect.flow-run.heartbeat"},
             expect={"prefect.flow-run.*"},

@@ -87,7 +87,7 @@ class Attempts:
             except (httpx.TransportError, PrefectHTTPStatusError) as error:
                 # Missing labels only affect the summary after a crash, which does not justify a
                 # failure.
-                self._warn("labels of the run are not written: %s", error)
+                self._warn("labels of the run could not be written: %s", error)
 
 
 def began(run: UUID) -> set[str]:

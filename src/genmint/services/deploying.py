@@ -40,7 +40,7 @@ def deploy_project(
         httpx.HTTPError: the server does not respond.
     """
     if not (project.root / DEPLOYMENTS).exists():
-        return ["no prefect.yaml: what is deployed stays"]
+        return ["no prefect.yaml: deployments are unchanged"]
     cache = services_state(project) / "declared.json"
     file = read_deployment_file(project.root, environment, cache)
     return deploy(client, file, dry_run=dry_run) or ["prefect.yaml: deployed, no differences"]

@@ -60,7 +60,11 @@ class Change:
         """Return the changes, and what stays although the file lacks it, as lines for people."""
         if self.wanted is None:
             runs = ", ".join(self.waits_for)
-            waits = f": its schedules; the rest at a deploy after {runs} has ended" if runs else ""
+            waits = (
+                f": its schedules; the deployment itself at a deploy after {runs} has ended"
+                if runs
+                else ""
+            )
             had = self.current["schedules"] if self.current else []
             return [f"removed {self.name}{waits}", *(f"  - {schedules.shown(has)}" for has in had)]
         schedule_lines = [f"  {line}" for line in self.plan.lines()]

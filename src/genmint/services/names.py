@@ -113,7 +113,7 @@ def _refusal(machine: str, worker: Worker, owner: Any) -> str:
     silence = datetime.datetime.now(datetime.UTC) - worker.last_heartbeat_time
     whose = "" if owner is None else f" by {owner['folder']} on {owner['host']}"
     return (
-        f"--name {machine}: worker {worker.name} is in use{whose}, heard "
+        f"--name {machine}: worker {worker.name} is in use{whose}, last heartbeat "
         f"{max(0, round(silence.total_seconds()))} s ago. Give another --name, or wait until it "
         "has been silent for three of its heartbeats (90 s)"
     )

@@ -134,7 +134,7 @@ class _Supervisor:
         _say(f"Prefect  {services.prefect_api.removesuffix('/api')}")
         _say(f"logs     {services.state / 'logs'}")
         if not settings:
-            _say("prefect.toml is yours and stays: `prefect` needs PREFECT_API_URL")
+            _say("prefect.toml is not of genmint and is kept: `prefect` needs PREFECT_API_URL")
         _say("Ctrl-C ends all. In other folders:")
         _say(f"  export PREFECT_API_URL={services.prefect_api}")
         _say(f"  export MLFLOW_TRACKING_URI={services.tracker}")

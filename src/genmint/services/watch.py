@@ -246,8 +246,8 @@ class Watch:
             # Remaining processes would block its device.
             kill_marked(self._mark, flow_run=str(run.id))
             pause = _FIRST_PAUSE_SECONDS * 2 ** (crashes - 1)
-            self._schedule(run, f"goes on after crash {crashes}", pause)
-            self._say(f"{run.name}: goes on after crash {crashes}")
+            self._schedule(run, f"resumes after crash {crashes}", pause)
+            self._say(f"{run.name}: resumes after crash {crashes}")
 
     def _has_deployment(self, run: FlowRun) -> bool:
         from prefect.exceptions import ObjectNotFound

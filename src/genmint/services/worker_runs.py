@@ -85,7 +85,7 @@ class WorkerRuns:
             before |= began(run)
             if crashes == _WORKER_ATTEMPTS:
                 break
-            get_run_logger().warning("%s: %s; another worker is asked", name, said)
+            get_run_logger().warning("%s: %s; trying another worker", name, said)
         raise GenmintError(f"its run crashed {_WORKER_ATTEMPTS} times on workers: {said}")
 
     def stop(self) -> None:

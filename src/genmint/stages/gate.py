@@ -66,7 +66,7 @@ def print_record(record: Record) -> None:
     )
     for check in record.checks:
         colour = "green" if check.passed else "red"
-        verdict = f"[{colour}]{'yes' if check.passed else 'no'}[/{colour}]"
+        verdict = f"[{colour}]{'passed' if check.passed else 'failed'}[/{colour}]"
         table.add_row(
             check.name,
             _with_error(check),
@@ -143,7 +143,7 @@ def _row(check: Check) -> tuple[str, ...]:
         format_check_value(check.value),
         format_interval(check),
         format_check_value(check.bound),
-        "yes" if check.passed else "**no**",
+        "passed" if check.passed else "**failed**",
         escape_cell(check.reason),
     )
 

@@ -62,9 +62,11 @@ def _refuse_unvalidated(project: Project, name: str, dataset: Dataset) -> None:
     way_out = f"Run `dvc repro validate@{name}`."
     report = read_json(path, way_out)
     if not isinstance(report, dict) or report.get("passed") != 1:
-        raise DataError(f"{path}: {name} did not pass its validation, so it may not enter")
+        raise DataError(f"{path}: {name} failed its validation")
     if report.get("manifest") != sha256_file(project.manifest(name)):
-        raise DataError(f"{path}: is of another manifest than {project.manifest(name)}. {way_out}")
+        raise DataError(
+            f"{path}: was made from another manifest than {project.manifest(name)}. {way_out}"
+        )
     key = "max_quarantined"
     recorded, wanted = {key: report.get(key)}, {key: dataset.max_quarantined}
     validate_again = f"Run `dvc repro -f validate@{name}`."
@@ -198,8 +200,8 @@ def _account(name: str, entering: int, prepared: int, left_out: int, unit: str) 
     """
     if entering != prepared + left_out:
         raise DataError(
-            f"{name}: {entering} {unit} may enter, but {prepared} would be prepared and {left_out} "
-            "left out: this is a fault of genmint, please report it"
+            f"{name}: {entering} {unit} passed validation, but {prepared} would be prepared and "
+            f"{left_out} left out: this is an error in genmint, please report it"
         )
     if left_out:
         print(f"{name}: {left_out} {unit} left out: near-duplicates of official test items")  # noqa: T201

@@ -189,21 +189,25 @@ def _extractor(
         reached = float((predicted == truth).mean())
         if reached < config.min_accuracy:
             raise DataError(
-                f"datasets.{meta.dataset}.reference: the extractor tells {reached:.1%} of the test "
-                f"split right ({task}), below min_accuracy {config.min_accuracy:.1%}; distances in "
-                "its features would mean little. Raise epochs, check the labels, or lower "
-                "min_accuracy."
+                f"datasets.{meta.dataset}.reference: the extractor classifies {reached:.1%} of the "
+                f"test split correctly ({task}), below min_accuracy {config.min_accuracy:.1%}; "
+                "distances in its features would not be meaningful. "
+                "Raise epochs, check the labels, or lower min_accuracy."
             )
         is_above_chance = above_chance(
             predicted, truth, truth.size if task == "labels" else len(test)
         )
         if is_above_chance:
             break
-        problem = f"the extractor tells {reached:.1%} right ({task}), no better than chance"
+        problem = (
+            f"the extractor classifies {reached:.1%} correctly ({task}), no better than chance"
+        )
         if task == "labels":
-            reasons = same_reason(BY_CLASS, f"the labels cannot be told: {problem}")
+            reasons = same_reason(BY_CLASS, f"the labels cannot be predicted: {problem}")
     if not is_above_chance:
-        reasons |= same_reason(by_feature(meta.dataset), f"the features mean nothing: {problem}")
+        reasons |= same_reason(
+            by_feature(meta.dataset), f"the features are not meaningful: {problem}"
+        )
     info = ExtractorInfo(
         name=f"{meta.dataset.replace('-', '_')}_cnn",
         task=task,
@@ -252,7 +256,7 @@ def _classes_left_out(prepared: Prepared) -> Reasons:
             return same_reason(
                 BY_CLASS,
                 f"all items of the {split} split of datasets.{dataset} have one label, so there is "
-                "nothing to tell apart; the set is treated as unlabelled",
+                "nothing to distinguish; the set is treated as unlabelled",
             )
     return {}
 
@@ -333,7 +337,7 @@ def _summary(name: str, reference: Reference) -> str:
     parts = []
     if reference.extractor is not None:
         info = reference.extractor
-        parts.append(f"{info.name} tells {info.accuracy:.1%} right ({info.task})")
+        parts.append(f"{info.name} has accuracy {info.accuracy:.1%} ({info.task})")
     for metric, entries in reference.baselines.items():
         values = ", ".join(f"{key} {entry.value:.4g}" for key, entry in entries.items())
         parts.append(f"{metric}: {values}")

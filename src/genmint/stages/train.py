@@ -107,7 +107,7 @@ def _run_as_one(
     prepared = Prepared(project.prepared(config.dataset))
     if prepared.meta.dataset != config.dataset:
         raise DataError(
-            f"{prepared.path / META}: is of {prepared.meta.dataset!r}. "
+            f"{prepared.path / META}: belongs to {prepared.meta.dataset!r}. "
             f"Run `dvc repro -f prepare@{config.dataset}`."
         )
     prepared.check()
@@ -199,8 +199,8 @@ def _checkpoint(job: _Job, seed: int) -> Checkpoint:
     if job.ranks.leads and seed == job.config.seed:
         for folder, key, before, now in unfinished(parent, about, _seeds(job.config)):
             print(  # noqa: T201 - warns before hours of training are discarded
-                f"{job.name}: does not go on from {folder}: {key} was {before!r} and is {now!r}. "
-                "Set it back to go on from there, or delete the folder.",
+                f"{job.name}: does not resume from {folder}: {key} was {before!r} and is {now!r}. "
+                "Restore that value to resume, or delete the folder.",
                 file=sys.stderr,
             )
     about["seed"] = seed

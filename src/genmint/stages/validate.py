@@ -80,7 +80,7 @@ def run(project: Project, params: Params, name: str) -> None:
     page = validation_page.render(report, suite_result.results, problems, listed, notes)
     write_text(project.validation_page(name), page)
     write_json(project.validation(name), report)
-    entering = f"{items - quarantined} of {items} items may enter"
+    entering = f"{items - quarantined} of {items} items passed validation"
     _announce(project, name, entering, problems, others)
 
 
@@ -89,8 +89,8 @@ def _announce(project: Project, name: str, entering: str, problems: list[str], o
     if problems:
         problems = [*problems, others] if others else problems
         raise DataError(
-            f"{name} may not enter: {'; '.join(problems)}. See {project.quarantine(name)} and "
-            f"{project.validation_page(name)}."
+            f"{name} failed its validation: {'; '.join(problems)}. "
+            f"See {project.quarantine(name)} and {project.validation_page(name)}."
         )
     print(f"{name}: {entering}{f'; {others}' if others else ''}")  # noqa: T201
 
@@ -113,7 +113,7 @@ def _problems(
         first = next(iter(reasons))
         problems.insert(
             0,
-            f"{quarantined} of {items} items are bad, more than max_quarantined "
+            f"{quarantined} of {items} items failed validation, more than max_quarantined "
             f"({dataset.max_quarantined:g}) allows; the first is {table['id'][first]}: "
             f"{reasons[first]}",
         )

@@ -47,7 +47,7 @@ def knock(address: str) -> None:
     if answer.is_redirect and elsewhere is not None:
         # A redirected POST arrives as a GET, so following redirects would not work.
         raise RegistryRefusedError(
-            f"{without_password(address)}: sends its clients on to {elsewhere}. Set "
+            f"{without_password(address)}: redirects its clients to {elsewhere}. Set "
             "MLFLOW_TRACKING_URI to that."
         )
 

@@ -110,7 +110,8 @@ class Checkpoint:
             lock.acquire(timeout=_PATIENCE)
         except Timeout:
             raise TemporaryError(
-                f"{self.folder}: another process runs the same training. Wait for it, or end it."
+                f"{self.folder}: in use by another process of the same training run. Wait until it "
+                "ends, or end it."
             ) from None
         try:
             # Remove leftovers of a kill during writing or deleting.
@@ -195,7 +196,7 @@ class Checkpoint:
         except (OSError, RuntimeError) as error:
             raise GenmintError(
                 f"{path}: cannot be written ({_first_line(error)}). Free disk space; the same "
-                "command then goes on from the previous checkpoint, if there is one."
+                "command then resumes from the previous checkpoint, if there is one."
             ) from None
         self._last = time.monotonic()
 

@@ -31,8 +31,8 @@ def refuse_elsewhere(name: str) -> None:
     """
     if os.environ.get(DEVICE) == NO_DEVICE:
         raise TrainsElsewhereError(
-            f"{name}: {DEVICE}={NO_DEVICE} says that nothing trains in this process, and DVC's "
-            "cache has no result of it"
+            f"{name}: {DEVICE}={NO_DEVICE} forbids training in this process, and DVC's cache has "
+            "no result of it"
         )
 
 

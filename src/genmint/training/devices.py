@@ -36,7 +36,7 @@ def choose_device() -> torch.device:
     processes, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
     if processes > gpus:
         raise ConfigError(
-            f"{processes} processes need a GPU each, and here are {gpus}: start fewer"
+            f"{processes} processes need a GPU each, and there are {gpus}: start fewer"
         )
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     torch.cuda.set_device(device)
@@ -88,7 +88,8 @@ def resolve_precision(config: ModelConfig, device: torch.device) -> str:
     if config.precision != "auto":
         if not can_compute(config, config.precision, device):
             raise ConfigError(
-                f"precision: {config.precision}: this processor has no LSTM in it. Use auto or fp32"
+                f"precision: {config.precision}: this processor has no LSTM in that "
+                "format. Use auto or fp32"
             )
         return config.precision
     return "bf16" if config.bf16_pays and multiplies_bf16(device) else "fp32"

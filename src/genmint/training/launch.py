@@ -132,8 +132,8 @@ def _loss(helpers: list[subprocess.Popen[bytes]], seconds: float) -> str | None:
         for rank, helper in enumerate(helpers, start=1):
             if helper.poll() not in (None, 0):
                 return (
-                    f"process {rank} of the training ended with {helper.returncode}. "
-                    "The same command goes on from the last checkpoint."
+                    f"process {rank} of the training run ended with {helper.returncode}. "
+                    "The same command resumes from the last checkpoint."
                 )
         if time.monotonic() >= deadline:
             return None

@@ -293,7 +293,7 @@ class _Training:
                 self.stepper.step(self.state.step, probe=probe)
                 self.state.step += 1
         layer = next((where for where in self.ranks.gather(probe.location) if where), None)
-        return layer or "no layer: with the same steps done again all was finite"
+        return layer or "no layer: all values were finite when the same steps were repeated"
 
     def _advice(self, last: RecoveryEvent) -> str:
         block = f"models.{self.name}"
@@ -323,9 +323,9 @@ class _Training:
         self._save(self.seconds_before + progress.seconds)
         if ends:
             kept = (
-                "The same command goes on from here."
+                "The same command resumes from here."
                 if self.checkpoint is not None
-                else "Nothing was kept."
+                else "There is no checkpoint."
             )
             raise Interrupted(f"stopped after step {self.state.step}. {kept}")
 
@@ -367,5 +367,5 @@ class _Training:
             self._report(row)
         if self.ranks.leads:
             print(  # noqa: T201 - what the user waits to hear after a kill
-                f"{self.label}: goes on from step {self.state.step} of {self.config.steps}"
+                f"{self.label}: resumes from step {self.state.step} of {self.config.steps}"
             )

@@ -91,7 +91,7 @@ def bench(project: Project, params: Params, name: str, seconds: float) -> None:
     device = choose_device()
     threads = share_cores()
     keep_memory()
-    print(f"{name}: is timed on {describe_device(device)}", flush=True)  # noqa: T201
+    print(f"{name}: timed on {describe_device(device)}", flush=True)  # noqa: T201
     unused = unused_gpu()
     if unused is not None:
         print(f"{name}: {unused}", file=sys.stderr, flush=True)  # noqa: T201

@@ -117,7 +117,7 @@ def test_damaged_gzip_is_an_error_and_leaves_nothing(server, target):
     assert list(target.iterdir()) == []
 
 
-def test_nowhere_to_be_had_names_every_place_and_the_way_out(server, target):
+def test_nowhere_to_be_had_names_every_place_and_the_remedy(server, target):
     _, address = server
     with pytest.raises(DataError, match="GENMINT_DATA_MIRROR") as error:
         fetch(remote(f"{address}/missing", "http://127.0.0.1:9/refused"), target)

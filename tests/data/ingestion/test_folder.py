@@ -40,7 +40,7 @@ def test_a_pipe_is_refused_by_name_and_never_opened(folder):
     (folder.root / "link.txt").symlink_to("pipe")
     assert folder.listing((".txt",), "text").paths == ("a.txt", "link.txt", "pipe")
     for name, what in (("pipe", "named pipe"), ("link.txt", "symbolic link to a named pipe")):
-        said = f"{what} (FIFO), not a regular file: DVC waits for it for ever; {WAYS_OUT}"
+        said = f"{what} (FIFO), not a regular file: DVC waits for it forever; {WAYS_OUT}"
         with pytest.raises(UnreadableError) as caught:
             folder.file(name)
         assert str(caught.value) == said
@@ -58,7 +58,7 @@ def test_a_hidden_pipe_is_left_out_and_named_since_dvc_opens_it(folder):
 def test_devices_are_named(folder):
     (folder.root / "zero").symlink_to("/dev/zero")
     assert folder.stops_dvc() == [
-        "zero: symbolic link to a device file, not a regular file: DVC may read it without end; "
+        "zero: symbolic link to a device file, not a regular file: DVC may read it endlessly; "
         f"{WAYS_OUT}"
     ]
 

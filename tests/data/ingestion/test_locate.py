@@ -64,7 +64,7 @@ def test_a_link_in_the_path_is_followed_and_judged_by_where_it_leads(project, tm
     (project.root / "faces").symlink_to(tmp_path / "drive")
     assert existing_source(project, "faces", "faces") == tmp_path / "drive"
     (project.root / "loop").symlink_to(project.root)
-    with pytest.raises(ConfigError, match="holds this project"):
+    with pytest.raises(ConfigError, match="contains this project"):
         existing_source(project, "faces", "loop")
 
 
@@ -89,7 +89,7 @@ def device(root):
     [
         (lambda root: None, "x", "no such file or folder"),
         (lambda root: (root / "x").touch(), "x/y", "no such file or folder"),
-        (dangling, "x", "symbolic link to nothing"),
+        (dangling, "x", "broken symbolic link"),
         (circle, "x", "symbolic link|Too many levels"),
         (pipe, "x", "neither a file nor a folder"),
         (device, "x", "neither a file nor a folder"),
@@ -141,6 +141,6 @@ def test_doctor_names_what_no_stage_could_read(project, capsys, monkeypatch):
     assert doctor(project) == 1
     said = capsys.readouterr().out
     assert "caf\\xe9.txt: name is not UTF-8" in said
-    assert "data/own/faces/dead.txt: symbolic link to nothing" in said
+    assert "data/own/faces/dead.txt: broken symbolic link" in said
     assert "../../out: leads out of the repository" in said
     assert "datasets.gone.path" in said

@@ -25,7 +25,7 @@ def saved(path, image, **options):
 RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 
 
-def test_a_grey_picture_of_the_right_size_is_unchanged(tmp_path):
+def test_a_grey_image_of_the_right_size_is_unchanged(tmp_path):
     path = saved(tmp_path / "a.png", Image.fromarray(RAMP))
     np.testing.assert_array_equal(reader().load(path), RAMP[np.newaxis, np.newaxis])
 
@@ -92,7 +92,7 @@ def test_exif_orientation_is_obeyed(tmp_path):
     assert found[:, :-1].max() == 0
 
 
-def test_a_wide_picture_is_cropped_from_its_centre(tmp_path):
+def test_a_wide_image_is_cropped_from_its_centre(tmp_path):
     pixels = np.zeros((16, 48), dtype=np.uint8)
     pixels[:, 16:32] = 255
     path = saved(tmp_path / "wide.png", Image.fromarray(pixels))
@@ -150,7 +150,7 @@ FILES = {kind: encoded(kind) for kind in ("PNG", "JPEG", "WEBP", "BMP")}
     flips=st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 255)), min_size=1, max_size=6),
     keep=st.floats(0.1, 1.0),
 )
-def test_damage_is_a_reason_or_a_picture_and_never_a_crash(tmp_path_factory, kind, flips, keep):
+def test_damage_is_a_reason_or_an_image_and_never_a_crash(tmp_path_factory, kind, flips, keep):
     content = bytearray(FILES[kind])
     for position, mask in flips:
         content[position % len(content)] ^= mask

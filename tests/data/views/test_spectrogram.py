@@ -42,7 +42,7 @@ def test_shape_and_type():
     assert grid.dtype == torch.uint8
 
 
-def test_sound_made_of_a_picture_has_that_picture():
+def test_audio_made_from_a_spectrogram_has_that_spectrogram():
     generator = torch.Generator().manual_seed(0)
     partials = sum(
         tone(220 * k, amplitude=6000.0 / k).float() * torch.exp(-torch.arange(4000) * k / 4000)

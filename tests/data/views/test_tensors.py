@@ -57,7 +57,7 @@ def test_clips_are_encoded_in_parts(pack, monkeypatch):
     assert torch.equal(tensors.load(prepared, "train", spec), whole)
 
 
-def test_a_picture_read_in_raster_order_comes_back(pack):
+def test_an_image_read_in_raster_order_comes_back(pack):
     images = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
     prepared = pack("image", images, [3, 4, 5])
     spec = prepared.spec("sequence")

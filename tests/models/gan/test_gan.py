@@ -30,7 +30,7 @@ def noise(seed=0):
 @pytest.mark.parametrize(
     "changes", [{}, {"discriminator_steps": 2}, {"accumulate": 2}, {"penalty": Penalty(name="r1")}]
 )
-def test_each_turn_moves_its_own_network_only(grid, form, changes):
+def test_each_optimizer_phase_changes_its_own_network_only(grid, form, changes):
     model = build(config(loss=form, **changes), grid(1, 8, 8))
     source, seen = noise(), []
     for phase in model.phases():

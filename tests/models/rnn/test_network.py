@@ -172,9 +172,9 @@ def test_health_looks_through_every_switch(items, name):
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ({"residual": True}, "residual joins layers: set layers to 2 or more"),
+        ({"residual": True}, "residual connects layers: set layers to 2 or more"),
         ({"cell": "gru", "forget_bias": 1.0}, "forget_bias: gru has no forget gate; set cell"),
-        ({"variational_dropout": True}, "dropout is 0: set a share"),
+        ({"variational_dropout": True}, "dropout is 0: set dropout above 0"),
         ({"attention": 1}, "attention: 1 sees no past; set 2 to 512"),
         ({"attention": 513}, "attention"),
         ({"recurrent_dropout": 1.0}, "recurrent_dropout must be below 1"),
@@ -187,6 +187,6 @@ def test_health_looks_through_every_switch(items, name):
         ({"sampling": {"top_p": 1.1}}, "sampling.top_p"),
     ],
 )
-def test_what_does_not_go_together_is_refused_with_the_way_out(said, words):
+def test_what_does_not_go_together_is_refused_with_the_remedy(said, words):
     with pytest.raises(ConfigError, match=words):
         parse_model({**BLOCK, "cell": "lstm", **said})

@@ -53,7 +53,7 @@ def noise():
     return Noise(torch.Generator().manual_seed(0))
 
 
-def test_labels_are_drawn_with_the_shares_of_the_training_split():
+def test_labels_are_drawn_with_the_shares_of_the_training_run_split():
     classes = Classes((*NAMES, "never"))
     classes.note(torch.tensor([0] * 50 + [1] * 30 + [2] * 20))
     assert classes.seen.tolist() == [50, 30, 20, 0]

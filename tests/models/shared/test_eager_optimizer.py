@@ -46,7 +46,7 @@ def test_a_schedule_sees_that_steps_were_done():
     schedule.step()
 
 
-def test_a_training_does_not_import_the_compiler():
+def test_a_training_run_does_not_import_the_compiler():
     """From the first weight to a checkpoint and back; `training.optimisers` is what trains."""
     code = (
         "import copy, sys, torch\n"

@@ -215,7 +215,7 @@ class _Builder:
             _refuse(event, f"the alias {shown} names no anchor")
         value = self._anchors[event.anchor]
         if value is None:
-            _refuse(event, f"the alias {shown} stands within what it names")
+            _refuse(event, f"the alias {shown} refers to a node that contains it")
         self._aliased += value.nodes
         if self._aliased > self._limits.aliased:
             _refuse(event, f"aliases stand for more than {self._limits.aliased} values")
@@ -319,9 +319,9 @@ def _plain(event: Any, tag: str) -> Any:
         except ValueError:
             _refuse(event, f"{shortened(text)} is not a number of at most {_BITS} bits")
     if tag == "timestamp":
-        _refuse(event, f"{text} is a date, which DVC cannot take; write it in quotes")
+        _refuse(event, f"{text} is a date, which DVC cannot read; write it in quotes")
     if tag in ("value", "merge"):
-        _refuse(event, f"{text} alone means something else in YAML; write it in quotes")
+        _refuse(event, f"{text} without quotes has another meaning in YAML; write it in quotes")
     _refuse(event, f"the tag !!{shortened(tag)[1:-1]}; tags are not read")
 
 

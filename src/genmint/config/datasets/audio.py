@@ -37,7 +37,7 @@ class Spectrogram(Frozen):
     @model_validator(mode="after")
     def _hop_overlaps(self) -> Self:
         if self.hop > self.n_fft // 2:
-            raise ValueError("hop must be at most n_fft / 2, or the sound cannot be rebuilt")
+            raise ValueError("hop must be at most n_fft / 2, or audio cannot be reconstructed")
         if self.mels > self.n_fft // 2:
             raise ValueError("mels must be at most n_fft / 2: there are no more frequencies")
         return self

@@ -158,7 +158,8 @@ class DatasetBase(Frozen):
     def _consistent(self) -> Self:
         if self.validation + self.test + self.confirmation >= 1.0:
             raise ValueError(
-                "validation, test and confirmation together must be below 1: nothing is left"
+                "validation, test and confirmation together must be below 1: no items are left to "
+                "train on"
             )
         if self.labels == "filename" and (
             self.filename_pattern is None

@@ -93,7 +93,7 @@ class ImageDataset(DatasetBase):
             )
         if self.stack is not None and self.labels == "none":
             raise ValueError(
-                "stack makes its classes of the labels of single pictures, and labels is none: "
+                "stack derives its classes from the labels of single images; labels is none: "
                 "set labels: source, folder or filename, or leave stack out"
             )
         return self

@@ -150,18 +150,18 @@ class GANConfig(GridConfig):
     def _the_slope_is_bounded_where_it_must_be(self) -> Self:
         if self.loss == "wasserstein" and self.penalty.name == "none" and not self.spectral_norm:
             raise ValueError(
-                "loss: wasserstein grows without end unless the discriminator's slope is bounded: "
+                "loss: wasserstein is unbounded unless the discriminator's gradient is bounded: "
                 "set penalty: {name: wgan-gp}, or spectral_norm: true"
             )
         if self.penalty.name != "none" and self.discriminator_norm == "batch":
             raise ValueError(
-                f"penalty: {self.penalty.name} is on the slope at each item alone, which "
-                "discriminator_norm: batch mixes with the others: use layer, none or auto"
+                f"penalty: {self.penalty.name} needs the gradient at each item alone, and "
+                "discriminator_norm: batch mixes the items of a batch: use layer, none or auto"
             )
         if self.spectral_norm and self.discriminator_norm not in ("auto", "none"):
             raise ValueError(
-                "spectral_norm bounds the discriminator's slope, which discriminator_norm: "
-                f"{self.discriminator_norm} scales back: use none or auto"
+                "spectral_norm bounds the discriminator's gradient, which discriminator_norm: "
+                f"{self.discriminator_norm} rescales: use none or auto"
             )
         return self
 
@@ -185,11 +185,12 @@ class GANConfig(GridConfig):
                 "or use loss: non-saturating or least-squares"
             )
         if self.attention and self.network == "mlp":
-            raise ValueError("attention is over places of a grid: use network: dcgan or residual")
+            raise ValueError("attention relates grid positions: use network: dcgan or residual")
         if self.conditional and self.pack > 1:
             raise ValueError(
                 f"conditional: a pack of {self.pack} samples has no label of its own: set pack to "
-                "1 (minibatch_stddev is for the same ill), or leave conditional out"
+                "1 (minibatch_stddev is a remedy for the same failure mode), or leave conditional "
+                "out"
             )
         if len(set(self.diffaug)) < len(self.diffaug):
             raise ValueError("diffaug names a change twice: once is enough")

@@ -153,26 +153,26 @@ class RNNConfig(ModelConfig):
     def _some_signal_is_left(self) -> Self:
         for key in ("dropout", "recurrent_dropout"):
             if getattr(self, key) >= 1.0:
-                raise ValueError(f"{key} must be below 1: nothing would pass")
+                raise ValueError(f"{key} must be below 1: all values would be dropped")
         return self
 
     @model_validator(mode="after")
     def _switches_have_something_to_act_on(self) -> Self:
         if self.residual and self.layers == 1:
-            raise ValueError("residual joins layers: set layers to 2 or more, or leave it out")
+            raise ValueError("residual connects layers: set layers to 2 or more, or leave it out")
         if self.forget_bias and self.cell != "lstm":
             raise ValueError(
                 f"forget_bias: {self.cell} has no forget gate; set cell: lstm, or leave it out"
             )
         if self.variational_dropout and self.dropout == 0:
             raise ValueError(
-                "variational_dropout says how values are dropped, and dropout is 0: set a share"
+                "variational_dropout has no effect while dropout is 0: set dropout above 0"
             )
         if self.attention == 1:
             raise ValueError("attention: 1 sees no past; set 2 to 512 symbols, or 0 for none")
         if self.weight_noise and self.optimiser.weight_decay:
             raise ValueError(
-                "weight_noise has its own cost of large weights: set optimiser.weight_decay to 0"
+                "weight_noise already penalises large weights: set optimiser.weight_decay to 0"
             )
         return self
 

@@ -181,16 +181,17 @@ class VAEConfig(GridConfig):
     def _the_kl_has_a_weight(self) -> Self:
         if self.kl_warmup is not None and self.kl_warmup.steps > self.steps:
             raise ValueError(
-                f"kl_warmup.steps must be at most steps, {self.steps}: the whole KL never counts"
+                f"kl_warmup.steps must be at most steps, {self.steps}: the weight of the KL term "
+                "never reaches beta"
             )
         if self.free_bits > 0 and self.importance_samples > 1:
             raise ValueError(
-                "free_bits are of the KL, which importance_samples above 1 do without: "
+                "free_bits limit the KL term, which importance_samples above 1 do not use: "
                 "leave one of them out"
             )
         if self.free_bits > 0 and self.prior == "vamp" and self.second_level is None:
             raise ValueError(
-                "free_bits need a KL for every latent, which prior: vamp has not: "
+                "free_bits need a KL for every latent, which prior: vamp does not have: "
                 "leave one of them out"
             )
         remedy = "kl_warmup" if self.kl_warmup is not None else "free_bits"
@@ -201,9 +202,7 @@ class VAEConfig(GridConfig):
     @model_validator(mode="after")
     def _the_network_bears_it(self) -> Self:
         if self.attention and self.network == "mlp":
-            raise ValueError(
-                "attention looks at places of a grid: it needs network: conv or residual"
-            )
+            raise ValueError("attention relates grid positions: it needs network: conv or residual")
         if self.norm == "batch" and self.batch_size == 1:
             raise ValueError(
                 "norm: batch needs a batch_size of 2 or more: take norm: group or layer"

@@ -33,15 +33,13 @@ _DVCIGNORE = (
     "DVC allows none in a folder that a stage depends on (a repository of DVC's own has one): "
     "remove it, or name a folder beside it as path"
 )
-_FOLDER_LINK = (
-    "symbolic link to a folder, which DVC does not look behind; copy the folder to its place"
-)
+_FOLDER_LINK = "symbolic link to a folder, which DVC does not follow; copy the folder to its place"
 # Special files without readable content, and what DVC does when it hashes them.
 _SPECIAL = {
-    stat.S_IFIFO: ("named pipe (FIFO)", "DVC waits for it for ever"),
+    stat.S_IFIFO: ("named pipe (FIFO)", "DVC waits for it forever"),
     stat.S_IFSOCK: ("socket", "DVC stops at it"),
-    stat.S_IFCHR: ("device file", "DVC may read it without end"),
-    stat.S_IFBLK: ("device file", "DVC may read it without end"),
+    stat.S_IFCHR: ("device file", "DVC may read it endlessly"),
+    stat.S_IFBLK: ("device file", "DVC may read it endlessly"),
 }
 
 Answer = TypeVar("Answer")
@@ -130,7 +128,7 @@ class Folder:
         if file.is_dir():
             raise UnreadableError(_FOLDER_LINK if file.is_symlink() else "is a folder")
         if not file.exists():
-            raise UnreadableError("symbolic link to nothing" if file.is_symlink() else "is gone")
+            raise UnreadableError("broken symbolic link" if file.is_symlink() else "is gone")
         special = _special(file)
         if special is not None:
             raise UnreadableError(special)
@@ -162,7 +160,7 @@ class Folder:
             elif file.is_symlink() and not file.exists():
                 keeper = keeper_of(file)
                 bring = f". {way_out(keeper, self.root)}" if keeper else ""
-                problems.append(f"{shown}: symbolic link to nothing{bring}")
+                problems.append(f"{shown}: broken symbolic link{bring}")
             elif sort == "special" and (special := _special(file)) is not None:
                 problems.append(f"{shown}: {special}")
         more = len(problems) - _SHOWN
@@ -230,8 +228,8 @@ class Folder:
             }
         except (GenmintError, ValueError, TypeError, AttributeError):
             raise DataError(
-                f"{record}: not a note of genmint on what was not copied. Delete it; what it named "
-                "is then no longer counted."
+                f"{record}: not a record of the files that genmint did not copy. Delete it; these "
+                "files are then no longer counted."
             ) from None
 
     def _entries(self) -> Iterator[tuple[str, Sort]]:

@@ -282,5 +282,5 @@ def check_groups(items: Items, name: str, reserved: Sequence[str]) -> None:
         if group in reserved:
             raise ConfigError(
                 f"datasets.{name}.filename_pattern: the group {group!r} is a column of the "
-                "manifest already; call it otherwise"
+                "manifest already; rename the group"
             )

@@ -45,7 +45,7 @@ def source_path(project: Project, name: str, path: str) -> Path:
     real, root = Path(os.path.realpath(location)), Path(os.path.realpath(project.root))
     if root.is_relative_to(real):
         raise ConfigError(
-            f"{key}: holds this project, and with it what the stages write. Put the data at "
+            f"{key}: contains this project and the outputs of its stages. Put the data at "
             f"data/own/{name}."
         )
     for folder in _WRITTEN:
@@ -74,7 +74,7 @@ def existing_source(project: Project, name: str, path: str) -> Path:
         if location.is_symlink():
             keeper = keeper_of(location)
             bring = way_out if keeper is None else pointers.way_out(keeper, location.parent)
-            raise DataError(f"{key}: {location}: symbolic link to nothing. {bring}") from None
+            raise DataError(f"{key}: {location}: broken symbolic link. {bring}") from None
         if location.with_name(f"{location.name}.dvc").is_file():
             raise DataError(
                 f"{key}: {location}: not on this machine; DVC keeps it. Run `dvc pull {path}`."

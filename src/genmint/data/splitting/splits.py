@@ -148,7 +148,7 @@ def by_group(groups: Sequence[str | None], shares: Shares) -> list[Split]:
     wanted = 4 if shares.confirmation else 3
     if len(names) < wanted:
         raise DataError(
-            f"group:COLUMN needs at least {wanted} groups, one a split; found "
+            f"group:COLUMN needs at least {wanted} groups, one per split; found "
             f"{', '.join(sorted(str(name) for name in names)) or 'none'} (groups that share "
             "near-duplicates count as one)"
         )

@@ -82,8 +82,7 @@ def labels_of_class(classes: Classes | None, name: str | None, n: int) -> Tensor
         return None
     if classes is None:
         raise ConfigError(
-            f"label {name!r}: only a model with conditional: true can be asked for one: leave it "
-            "out"
+            f"label {name!r}: only a model with conditional: true takes a label: leave it out"
         )
     if name not in classes.names:
         raise ConfigError(f"label {name!r}: there is none; known: {', '.join(classes.names)}")

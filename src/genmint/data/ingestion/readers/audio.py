@@ -229,7 +229,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Recording]]:
         else:
             raise UnreadableError("not a wav or flac file")
     if recording.rate not in _RATES:
-        raise UnreadableError(f"a sample rate of {recording.rate} Hz is not to be believed")
+        raise UnreadableError(f"implausible sample rate: {recording.rate} Hz")
     with contextlib.closing(RecordingStream(path, recording)) as samples:
         try:
             stream = soundfile.SoundFile(samples)
