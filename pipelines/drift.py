@@ -3,7 +3,8 @@
 Every data set with an entry under `drift` in params.yaml is checked: new or changed data go
 through ingest and Great Expectations, and windows of new items are compared with the training data
 of the models (docs/drift.md). The decisions and their reasons are on the flow's page, in its log,
-and in .genmint/drift/NAME/looks. If data fail their validation, the flow fails, so that an alert is sent.
+and in .genmint/drift/NAME/looks. If data fail their validation, the flow fails, and an alert is
+sent.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def drift(
 
     Raises:
         ConfigError: a parameter names something that does not exist, or files are not committed.
-        GenmintError: data failed their validation, or a check failed; the other data sets were checked.
+        GenmintError: data failed their validation, or a check failed; other data sets were checked.
     """
     home = find_home()
     # Once, so that all checks of a flow use the same commit.

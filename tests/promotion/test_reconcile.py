@@ -1,4 +1,4 @@
-"""What a person does to the aliases in MLflow: kept if the version passed its gate, else reverted."""
+"""Aliases moved by hand in MLflow: kept if the version passed its gate, else reverted."""
 
 import json
 import shutil

@@ -194,7 +194,7 @@ def test_a_move_by_hand_is_judged_first(stocked, capsys):
 
 
 def test_somebody_else_was_quicker(stocked, monkeypatch):
-    real = journal.stand
+    real = journal.finish_moves
 
     def stale(store, name, judge, **how):
         registry_state = real(store, name, judge, **how)

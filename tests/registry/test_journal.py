@@ -33,7 +33,7 @@ def write(versions):
     for version in versions:
         while True:
             attempts += 1
-            registry_state = journal.stand(client, "tiny", judge, whole=False)
+            registry_state = journal.finish_moves(client, "tiny", judge, whole=False)
             assert not registry_state.by_hand, registry_state
             weights = f"{version:064x}"
             move = Move(kind="promotion", version=str(version), reason="test", weights=weights)
@@ -87,8 +87,8 @@ def client(workshop):
 NOBODY = RegistryState((), None)
 
 
-def stand(client):
-    return journal.stand(client, "tiny", judge(client), whole=False)
+def finish_moves(client):
+    return journal.finish_moves(client, "tiny", judge(client), whole=False)
 
 
 def read(client):
@@ -102,14 +102,14 @@ def append(client, registry_state, version, kind="promotion", **said):
 
 
 def move(client, version, kind="promotion", **said):
-    entry = append(client, stand(client), version, kind, **said)
+    entry = append(client, finish_moves(client), version, kind, **said)
     assert entry is not None
     journal.apply_journal(client, "tiny", entry, judge(client))
 
 
 def test_an_empty_journal_has_no_champion(client):
     assert entries.entries(client, "tiny") == []
-    assert stand(client) == NOBODY
+    assert finish_moves(client) == NOBODY
     assert journal.aliases(client, "never-registered") == {}
 
 
@@ -152,13 +152,13 @@ def test_a_writer_overtaken_at_the_last_moment_gets_a_void_entry_and_nothing_mov
     assert append(client, registry_state, "2") is None
     _, first, second = entries.entries(client, "tiny")
     assert (first.valid, second.valid) == (True, False)
-    assert stand(client).champion == "1"
+    assert finish_moves(client).champion == "1"
     tags = client.get_model_version("tiny.journal", "3").tags
     assert tags["genmint.void"] == "1"
     # The next one claims number 4: void entries leave no gap.
     move(client, "3")
     assert [e.number for e in entries.entries(client, "tiny")] == [1, 2, 3, 4]
-    assert stand(client).champion == "3"
+    assert finish_moves(client).champion == "3"
 
 
 def test_void_entries_of_others_do_not_beat_a_slow_writer(client, overtaken):
@@ -176,7 +176,7 @@ def test_void_entries_of_others_do_not_beat_a_slow_writer(client, overtaken):
 def test_a_writer_that_mlflow_turned_away_looks_again_if_others_were_quicker(
     client, monkeypatch, others
 ):
-    registry_state = stand(client)
+    registry_state = finish_moves(client)
     if others:
         move(client, "1")
 
@@ -218,7 +218,7 @@ def test_a_killed_writers_move_is_completed(client, reached, monkeypatch):
         client.set_registered_model_alias("tiny", "previous-champion", "1")
     if reached == "champion":
         client.set_registered_model_alias("tiny", "champion", "2")
-    registry_state = stand(client)
+    registry_state = finish_moves(client)
     assert (registry_state.champion, registry_state.by_hand) == ("2", False)
     assert journal.aliases(client, "tiny") == {"champion": "2", "previous-champion": "1"}
     assert all(entry.finalised for entry in entries.entries(client, "tiny"))
@@ -238,7 +238,7 @@ def test_what_a_person_does_to_the_alias_is_seen_and_left(client, to):
         client.delete_registered_model_alias("tiny", "champion")
     else:
         client.set_registered_model_alias("tiny", "champion", to)
-    registry_state = stand(client)
+    registry_state = finish_moves(client)
     assert (registry_state.champion, registry_state.by_hand) == (to, True)
     assert journal.aliases(client, "tiny").get("champion") == to
 
@@ -259,14 +259,14 @@ def test_a_read_that_was_overtaken_is_no_move_by_hand(client, monkeypatch):
         return real(store, name)
 
     monkeypatch.setattr(journal, "aliases", overtaken)
-    registry_state = stand(client)
+    registry_state = finish_moves(client)
     assert (registry_state.champion, registry_state.by_hand) == ("2", False)
 
 
 def test_a_champion_whose_version_was_deleted_is_none(client):
     move(client, "1")
     client.delete_model_version("tiny", "1")
-    registry_state = stand(client)
+    registry_state = finish_moves(client)
     assert (registry_state.champion, registry_state.by_hand) == (None, False)
     move(client, "2")
     assert journal.aliases(client, "tiny") == {"champion": "2"}
@@ -276,7 +276,7 @@ def test_a_deleted_entry_does_not_confuse_the_numbers(client):
     move(client, "1")
     move(client, "2")
     client.delete_model_version("tiny.journal", "2")
-    registry_state = stand(client)
+    registry_state = finish_moves(client)
     # MLflow never gives a number again: the first claim after it is void, the second is not.
     assert append(client, registry_state, "3").number == 4
     assert [entry.valid for entry in entries.entries(client, "tiny")] == [True, False, True]

@@ -114,7 +114,7 @@ def test_a_store_that_breaks_later_is_an_error_in_every_question(store, workshop
         lambda: store.find("tiny", "0" * 64),
         lambda: store.get("tiny", "1"),
         lambda: store.aliases("tiny"),
-        lambda: Championship(store).stand("tiny", None),
+        lambda: Championship(store).finish_moves("tiny", None),
         lambda: Championship(store).read("tiny", None),
         lambda: Championship(store).entries("tiny"),
         lambda: Championship(store).set_challenger("tiny", "1"),

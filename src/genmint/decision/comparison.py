@@ -364,10 +364,8 @@ def _margin(
     """Return the largest difference that seed variation explains, or why it is unknown."""
     if isinstance(spread, str):
         return spread
-    file, way_out = (
-        f"results/seed_spread/{spread.model}.json",
-        f"run `genmint spread {spread.model}`",
-    )
+    file = f"results/seed_spread/{spread.model}.json"
+    way_out = f"run `genmint spread {spread.model}`"
     if spread.block != block:
         return f"{file} was measured with other settings of the model: {way_out}"
     differing = _differing(spread.protocol, protocol, _NIGHTLY)
@@ -394,9 +392,6 @@ def _contrast_against(contrast: Contrast, margin: float | str, confidence: float
     bound = margin if contrast.aim == "superior" else -margin
     # Of two equal models neither is superior and neither is inferior, whatever the margin.
     passed = contrast.low > bound if contrast.aim == "superior" else contrast.low >= bound
-    if contrast.aim == "superior":
-        held = f"{'above' if passed else 'not above'} the margin {margin:.4g}"
-    else:
-        held = f"{'within' if passed else 'outside'} the margin {margin:.4g}"
-    reason = f"{bounded}: {held}"
+    words = ("not above", "above") if contrast.aim == "superior" else ("outside", "within")
+    reason = f"{bounded}: {words[passed]} the margin {margin:.4g}"
     return contrast.model_copy(update={"bound": bound, "passed": passed, "reason": reason})

@@ -76,14 +76,14 @@ class Evaluation:
         Raises:
             GenmintError: the file is missing, unreadable or has no protocol.
         """
-        found = self.protocol.mapping()
+        content = self.protocol.mapping()
         if self.protocol.problem is not None:
             raise GenmintError(f"{self.protocol.problem}. {self._way_out}")
-        if not isinstance(found.get("protocol"), dict):
+        if not isinstance(content.get("protocol"), dict):
             raise GenmintError(
                 f"{self.protocol.file} does not say how {self.name} was measured. {self._way_out}"
             )
-        return found
+        return content
 
     def content(self, file: GateInput) -> Any:
         """Return the parsed content of one of the files.

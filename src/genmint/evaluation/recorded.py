@@ -80,9 +80,9 @@ def _parsed(
         return GateInput(file, sha256=digest, problem=f"{file} is not valid JSON")
     except ValueError:
         return GateInput(file, sha256=digest, problem=f"{file} does not hold values of items")
-    found = problem(content)
-    if found is not None:
-        return GateInput(file, sha256=digest, problem=f"{file} {found}")
+    message = problem(content)
+    if message is not None:
+        return GateInput(file, sha256=digest, problem=f"{file} {message}")
     return GateInput(file, sha256=digest, content=content)
 
 

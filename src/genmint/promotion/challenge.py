@@ -91,7 +91,7 @@ class Challenger:
         return self.evaluation.dataset
 
 
-def hold(
+def compare_versions(
     registry: Registry, challenger: Challenger, version: Version, champion: Version
 ) -> ChampionComparison:
     """Compare a registered challenger with the champion and store the confirmation result.

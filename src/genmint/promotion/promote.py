@@ -227,7 +227,7 @@ def _compared(
 ) -> ChampionComparison | str:
     """Compare with the champion, and show the result on the version's page."""
     try:
-        comparison = challenge.hold(registry, challenger, version, champion)
+        comparison = challenge.compare_versions(registry, challenger, version, champion)
     except challenge.NotComparableError as error:
         log_beside(registry, champion, version)
         return str(error)

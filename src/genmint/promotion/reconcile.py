@@ -104,7 +104,7 @@ def settle_all(championship: Championship, gate: Gate | None, name: str) -> Regi
     """
 
     def attempt() -> RegistryState | None:
-        registry_state = championship.stand(name, gate)
+        registry_state = championship.finish_moves(name, gate)
         if registry_state.in_order:
             if registry_state.forged:
                 print(f"{name}: {registry_state.forged}", file=sys.stderr, flush=True)  # noqa: T201
@@ -131,7 +131,7 @@ def resolve_manual_change(
         championship: state of the registry that holds the aliases.
         gate: gate of the model in params.yaml; None if it has none.
         name: name of the model.
-        registry_state: registry state from `Championship.stand` that is not in order.
+        registry_state: registry state from `Championship.finish_moves` that is not in order.
 
     Returns:
         The result; None if another process wrote in between and the state must be read again.
@@ -173,7 +173,7 @@ def _reconcile_one(championship: Championship, gate: Gate | None, name: str) -> 
 
     def attempt() -> ReconcileResult | None:
         # Promotion refuses to compare with modified weights; reconciliation removes their alias.
-        registry_state = championship.stand(name, gate, whole=True)
+        registry_state = championship.finish_moves(name, gate, whole=True)
         if registry_state.in_order:
             return _finished(championship, name, registry_state, left)
         return resolve_manual_change(championship, gate, name, registry_state)

@@ -139,9 +139,9 @@ def compared(comparison: ChampionComparison) -> str:
     verdict = "better" if comparison.better else "not better"
     rows = [
         _contrast(split, one)
-        for split, found in (("test", comparison.test), ("confirmation", comparison.confirmation))
-        if found is not None
-        for one in found.contrasts
+        for split, tested in (("test", comparison.test), ("confirmation", comparison.confirmation))
+        if tested is not None
+        for one in tested.contrasts
     ]
     numbers = ("new", "champion", "better by", "limits", "bound")
     lines = [

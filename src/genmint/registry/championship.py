@@ -36,15 +36,15 @@ class Championship:
         version = self.registry.get(name, named.version)
         return version if version is not None and version.named == named else None
 
-    def stand(self, name: str, gate: Gate | None, *, whole: bool = False) -> RegistryState:
-        """Return the registry state after completing unfinished moves; see `journal.stand`."""
+    def finish_moves(self, name: str, gate: Gate | None, *, whole: bool = False) -> RegistryState:
+        """Return the registry state after completing unfinished moves; see `journal.finish_moves`."""
         with tracking.reaching(self.registry.address):
             try:
                 self.check_journal(name)
             except GenmintError:
                 self._take_from_unfit(name)
                 raise
-            return journal.stand(
+            return journal.finish_moves(
                 self.registry.client, name, self.registry.judge(name, gate), whole=whole
             )
 

@@ -52,7 +52,7 @@ def read(client: MlflowClient, name: str, judge: Judge) -> RegistryState:
     return _judged(_read_state(client, name, judge), judge, whole=False)
 
 
-def stand(client: MlflowClient, name: str, judge: Judge, *, whole: bool) -> RegistryState:
+def finish_moves(client: MlflowClient, name: str, judge: Judge, *, whole: bool) -> RegistryState:
     """Return the registry state after completing the moves of interrupted writers.
 
     Waits for active writers and completes the move of a writer without activity. Manual changes of

@@ -66,7 +66,7 @@ class WorkerRuns:
         Raises:
             GenmintError: the run failed, was cancelled, or crashed too often.
         """
-        crashes, said, before = 0, "", set[str]()
+        crashes, message, before = 0, "", set[str]()
         for attempt in itertools.count():
             run, state = self._found_or_new(name, order, f"{key}:{attempt}")
             if state.is_final() and not state.is_completed():
@@ -78,15 +78,15 @@ class WorkerRuns:
             self._requested.discard(run)
             if state.is_completed():
                 return str(state.message), before
-            said = str(state.message).removeprefix("Flow run encountered an exception: ")
+            message = str(state.message).removeprefix("Flow run encountered an exception: ")
             if not state.is_crashed():
-                raise GenmintError(f"{str(state.name).lower()} on its worker: {said}")
+                raise GenmintError(f"{str(state.name).lower()} on its worker: {message}")
             crashes += 1
             before |= began(run)
             if crashes == _WORKER_ATTEMPTS:
                 break
-            get_run_logger().warning("%s: %s; trying another worker", name, said)
-        raise GenmintError(f"its run crashed {_WORKER_ATTEMPTS} times on workers: {said}")
+            get_run_logger().warning("%s: %s; trying another worker", name, message)
+        raise GenmintError(f"its run crashed {_WORKER_ATTEMPTS} times on workers: {message}")
 
     def stop(self) -> None:
         """Let every `request` that waits end with a GenmintError."""

@@ -104,7 +104,7 @@ def environment_tags() -> dict[str, str]:
 
     threads = str(threads_setting() or torch.get_num_threads())
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    found = {
+    values = {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": importlib.metadata.version("numpy"),
@@ -113,7 +113,7 @@ def environment_tags() -> dict[str, str]:
         "device": device,
         "threads": threads,
     }
-    return {f"{ENVIRONMENT_TAGS}{key}": value for key, value in found.items()}
+    return {f"{ENVIRONMENT_TAGS}{key}": value for key, value in values.items()}
 
 
 def user() -> str:

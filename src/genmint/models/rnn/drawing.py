@@ -17,7 +17,7 @@ from genmint.data.views import tensors
 from genmint.data.views.spec import DataSpec
 
 
-class Limits(TypedDict, total=False):
+class SamplingOverrides(TypedDict, total=False):
     """Overrides of a model entry's `sampling` for one call.
 
     Attributes:
@@ -68,7 +68,7 @@ def overridden(
     top_k: int | None = None,
     top_p: float | None = None,
 ) -> SamplingConfig:
-    """`sampling` with the `Limits` that are not None in the place of its own."""
+    """`sampling` with the `SamplingOverrides` that are not None in the place of its own."""
     limits = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     return sampling.model_copy(
         update={key: value for key, value in limits.items() if value is not None}

@@ -211,7 +211,7 @@ class RNN(RecurrentNetwork, Reader):
         length: int | None = None,
         labels: Tensor | None = None,
         prompt: Tensor | None = None,
-        **limits: Unpack[drawing.Limits],
+        **limits: Unpack[drawing.SamplingOverrides],
     ) -> Tensor:
         """Draw n sequences symbol by symbol, see `genmint.models.rnn.drawing.draw`.
 

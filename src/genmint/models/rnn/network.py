@@ -131,8 +131,8 @@ class RecurrentNetwork(nn.Module):
         if count == 1 or torch.is_grad_enabled():
             return self._logits(whole)
         depth = len(self.layers)
-        found = recurrent.at_once(self._logits, states.split_rows(whole, count, depth))
-        return torch.cat([one for one, _ in found]), states.joined([one for _, one in found], depth)
+        parts = recurrent.at_once(self._logits, states.split_rows(whole, count, depth))
+        return torch.cat([one for one, _ in parts]), states.joined([one for _, one in parts], depth)
 
     def _start_weights(self) -> None:
         """Initialise recurrent weights as orthogonal, and those of ordered levels as smooth.

@@ -35,17 +35,17 @@ class Autoencoder(Encoder):
         outputs = (self.likelihood.outputs(channels), height, width)
         network, hidden, latent = config.network, config.hidden, config.latent
         self.classes = classes_of(config, spec)
-        said: dict[str, Any] = {
+        settings: dict[str, Any] = {
             "act": config.activation, "norm": config.norm, "attention": config.attention
         }  # fmt: skip
         if self.classes is None:
-            self.encoder = encoder(network, spec.shape, hidden, 2 * latent, **said)
+            self.encoder = encoder(network, spec.shape, hidden, 2 * latent, **settings)
         else:
             self.encoder = LabelledEncoder(
-                network, spec.shape, hidden, 2 * latent, len(self.classes.names), **said
+                network, spec.shape, hidden, 2 * latent, len(self.classes.names), **settings
             )
             latent += len(self.classes.names)
-        self.decoder = decoder(network, latent, hidden, outputs, **said)
+        self.decoder = decoder(network, latent, hidden, outputs, **settings)
         self.latents = Latents(config, spec.shape)
 
     @property
@@ -67,8 +67,8 @@ class Autoencoder(Encoder):
         For a conditional model those of q(z|x, y), with int64 N labels.
         """
         x = self.likelihood.encoded(x)
-        found = self.encoder(x) if labels is None else self.encoder(x, labels)
-        mean, log_variance = found.float().chunk(2, dim=1)
+        parameters = self.encoder(x) if labels is None else self.encoder(x, labels)
+        mean, log_variance = parameters.float().chunk(2, dim=1)
         return mean, log_variance
 
     def encode(
