@@ -198,11 +198,11 @@ def test_somebody_else_was_quicker(stocked, monkeypatch):
 
     def stale(store, name, judge, **how):
         registry_state = real(store, name, judge, **how)
-        monkeypatch.setattr(journal, "stand", real)
+        monkeypatch.setattr(journal, "finish_moves", real)
         back(stocked, to="4")
         return registry_state
 
-    monkeypatch.setattr(journal, "stand", stale)
+    monkeypatch.setattr(journal, "finish_moves", stale)
     with pytest.raises(GenmintError, match="another process moved the champion meanwhile"):
         back(stocked)
     assert aliases(stocked)[0] == "4"

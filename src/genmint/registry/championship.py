@@ -37,7 +37,7 @@ class Championship:
         return version if version is not None and version.named == named else None
 
     def finish_moves(self, name: str, gate: Gate | None, *, whole: bool = False) -> RegistryState:
-        """Return the registry state after completing unfinished moves; see `journal.finish_moves`."""
+        """Return the registry state after completing moves; see `journal.finish_moves`."""
         with tracking.reaching(self.registry.address):
             try:
                 self.check_journal(name)
