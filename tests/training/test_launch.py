@@ -7,13 +7,14 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.training import launch
-from genmint.training.launch import first_of, process_count, speaks
+from genmint.training.launch import RENDEZVOUS, first_of, process_count, speaks
 
-PLACE = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+PLACE = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", RENDEZVOUS)
 TELL = """\
 import os, signal, sys
 path, *keys = sys.argv[1:]
@@ -29,6 +30,24 @@ launch._PATIENCE_SECONDS = 0.2
 with launch.first_of(2, ["-c", sys.argv[1], *sys.argv[2:]]):
     print("started", flush=True)
     time.sleep(60)
+"""
+JOIN = """\
+import sys, time
+import torch
+from genmint.training.distributed import join
+from genmint.training.launch import end_with_parent
+end_with_parent()
+ranks = join(torch.device("cpu"))
+assert ranks.gather(ranks.rank) == [0, 1]
+open(f"{sys.argv[1]}{ranks.rank}", "w").close()
+time.sleep(60)
+"""
+JOINED_FIRST = """\
+import sys
+from genmint.training.launch import first_of
+with first_of(2, ["-c", *sys.argv[1:]]):
+    sys.argv = sys.argv[1:]
+    exec(sys.argv[0])
 """
 HELPER = """\
 import os, sys, time
@@ -62,15 +81,33 @@ def lives(pid):
 
 def test_every_process_has_its_rank_and_only_the_first_receives_ctrl_c(tmp_path):
     before = signal.getsignal(signal.SIGINT)
-    with first_of(3, ["-c", TELL, str(tmp_path / "of"), *PLACE[:5]]):
-        assert [os.environ[key] for key in PLACE[:5]] == ["0", "0", "3", "3", "127.0.0.1"]
-        assert int(os.environ["MASTER_PORT"]) > 0
+    with first_of(3, ["-c", TELL, str(tmp_path / "of"), *PLACE]):
+        *numbers, file = (os.environ[key] for key in PLACE)
+        assert numbers == ["0", "0", "3", "3"]
         assert signal.getsignal(signal.SIGINT) is before
         assert speaks()
     for rank in ("1", "2"):
         said = (tmp_path / f"of{rank}").read_text()
-        assert said == f"{rank} {rank} 3 3 127.0.0.1 True"
+        assert said == f"{rank} {rank} 3 3 {file} True"
+    assert not Path(file).parent.exists()
     assert not any(key in os.environ for key in PLACE)
+
+
+def test_no_process_listens_on_a_network(tmp_path):
+    """Whoever connects to the store of torch.distributed may write what the processes read."""
+    command = [sys.executable, "-c", JOINED_FIRST, JOIN, str(tmp_path / "joined")]
+    first = subprocess.Popen(command)
+    try:
+        until(lambda: (tmp_path / "joined1").exists() and (tmp_path / "joined0").exists(), 60)
+        process = psutil.Process(first.pid)
+        pair = [process, *process.children()]
+        sockets = [each for one in pair for each in one.net_connections()]
+        listening = {each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN}
+        assert len(pair) == 2
+        assert listening == {"127.0.0.1"}
+    finally:
+        first.kill()
+        first.wait()
 
 
 def test_one_process_is_this_one(monkeypatch):

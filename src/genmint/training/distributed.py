@@ -1,4 +1,4 @@
-"""Training of one model by several processes, with torchrun and DistributedDataParallel."""
+"""Training of one model by several processes, with DistributedDataParallel."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from genmint.models.shared.family import Family
 from genmint.models.shared.noise import Noise
+from genmint.training.launch import RENDEZVOUS
 
 
 class Objective(Protocol):
@@ -25,7 +26,7 @@ class Objective(Protocol):
 
 
 class Ranks:
-    """The processes of one training run; a single one unless torchrun started several.
+    """The processes of one training run; a single one unless several were started.
 
     Attributes:
         rank: index of this process, from 0; only process 0 prints, reports and writes.
@@ -72,12 +73,21 @@ class Ranks:
 
 
 def join(device: torch.device) -> Ranks:
-    """Connect to the other processes of torchrun, if any: nccl on GPUs, gloo on CPUs."""
+    """Connect to the other processes of one training run, if any: nccl on GPUs, gloo on CPUs.
+
+    Processes that genmint launched find each other by a file, those of torchrun by its variables.
+    """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         return Ranks()
     if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        file = os.environ.get(RENDEZVOUS)
+        torch.distributed.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo",
+            init_method="env://" if file is None else f"file://{file}",
+            rank=int(os.environ["RANK"]),
+            world_size=world,
+        )
     return Ranks(torch.distributed.get_rank(), world)
 
 

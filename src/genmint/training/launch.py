@@ -13,10 +13,13 @@ import time
 from collections.abc import Iterator, Sequence
 
 from genmint.common.errors import ConfigError, GenmintError
+from genmint.common.files import scratch_dir
 from genmint.common.process_parent import die_with_parent
 
 _PROCESSES = "GENMINT_PROCESSES"
 _HELPER = "GENMINT_HELPER"
+# File by which the processes of `first_of` find each other, so that none listens on a network.
+RENDEZVOUS = "GENMINT_RENDEZVOUS"
 
 _SECONDS_BETWEEN_POLLS = 0.5
 # Seconds that helper processes may take to end after training.
@@ -48,14 +51,16 @@ def first_of(processes: int, arguments: Sequence[str]) -> Iterator[None]:
     if processes == 1:
         yield
         return
-    place = {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(_free_port()),
-        "WORLD_SIZE": str(processes),
-        "LOCAL_WORLD_SIZE": str(processes),
-    }
     over = threading.Event()
-    with _environment({**place, "RANK": "0", "LOCAL_RANK": "0"}):
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(scratch_dir())
+        place = {
+            RENDEZVOUS: str(folder / "rendezvous"),
+            "WORLD_SIZE": str(processes),
+            "LOCAL_WORLD_SIZE": str(processes),
+            **_loopback_only(),
+        }
+        stack.enter_context(_environment({**place, "RANK": "0", "LOCAL_RANK": "0"}))
         helpers = [_start(arguments, place, rank) for rank in range(1, processes)]
         threading.Thread(target=_watch, args=(helpers, over), daemon=True).start()
         try:
@@ -154,7 +159,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[key] = value
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _loopback_only() -> dict[str, str]:
+    """Settings by which gloo and nccl listen on the loopback interface; without one, none."""
+    loopback = [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]
+    return {key: name for name in loopback for key in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")}
