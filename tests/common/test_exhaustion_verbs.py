@@ -127,7 +127,11 @@ def without_prefect():
 @pytest.mark.usefixtures("without_prefect")
 @pytest.mark.parametrize(
     ("name", "dataset", "out"),
-    [("picture", "pictures", "x.png"), ("sound", "sounds", "x.wav"), ("word", "words", "x.txt")],
+    [
+        pytest.param("picture", "pictures", "x.png", marks=pytest.mark.soak),
+        pytest.param("sound", "sounds", "x.wav", marks=pytest.mark.soak),
+        ("word", "words", "x.txt"),
+    ],
 )
 def test_each_stage_and_verb_ends_in_one_line_and_leaves_nothing_partial(
     sources, capsys, name, dataset, out
@@ -265,6 +269,7 @@ def peaks_of(*steps):
     return found
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in other units elsewhere")
 def test_memory_is_counted_in_bytes_and_not_in_items():
     """In parts of as many items as of 8×8 images these took about 1,200 MB each."""

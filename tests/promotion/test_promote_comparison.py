@@ -38,27 +38,37 @@ def test_a_better_one_needs_to_be_better_by_more_than_a_change_of_seed(workshop)
     assert one(workshop).verdict == "promoted"
 
 
-@pytest.mark.parametrize(
-    ("break_it", "reason"),
-    [
-        (lambda w: w.project.spread("tiny").unlink(), "the spread between seeds is not known"),
-        (
-            lambda w: w.project.spread("tiny").write_text("{"),
-            "tiny.json is invalid",
-        ),
-        (lambda w: w.spread(seeds=[1, 2]), "tiny.json is invalid"),
-        (lambda w: w.spread(standard_deviation={"elbo": 0.0}), "is not that of its values"),
-        (lambda w: w.spread(model="other"), "results/seed_spread/tiny.json belongs to other"),
-        (lambda w: w.spread(block="0" * 64), "was measured with other settings of the model"),
-        (lambda w: w.spread(protocol={"samples": 4}), "another protocol (observation, samples)"),
-        (lambda w: w.edit("steps: 10}\n  other", "steps: 11}\n  other"), "with other settings"),
-    ],
-)
-def test_without_a_spread_that_holds_nothing_replaces_a_champion(workshop, break_it, reason):
-    break_it(workshop)
+BROKEN_SPREADS = [
+    (lambda w: w.project.spread("tiny").unlink(), "the spread between seeds is not known"),
+    (lambda w: w.project.spread("tiny").write_text("{"), "tiny.json is invalid"),
+    (lambda w: w.spread(seeds=[1, 2]), "tiny.json is invalid"),
+    (lambda w: w.spread(standard_deviation={"elbo": 0.0}), "is not that of its values"),
+    (lambda w: w.spread(model="other"), "results/seed_spread/tiny.json belongs to other"),
+    (lambda w: w.spread(block="0" * 64), "was measured with other settings of the model"),
+    (lambda w: w.spread(protocol={"samples": 4}), "another protocol (observation, samples)"),
+]
+
+
+def test_without_a_valid_spread_nothing_replaces_a_champion(workshop):
     workshop.make()
     assert one(workshop).verdict == "promoted"
     workshop.make(seed=1, elbo=-1.0)
+    for break_it, reason in BROKEN_SPREADS:
+        break_it(workshop)
+        refused_for_its_spread(workshop, reason)
+    workshop.spread()
+    assert one(workshop).verdict == "promoted"
+
+
+def test_a_spread_of_other_settings_replaces_no_champion(workshop):
+    workshop.edit("steps: 10}\n  other", "steps: 11}\n  other")
+    workshop.make()
+    assert one(workshop).verdict == "promoted"
+    workshop.make(seed=1, elbo=-1.0)
+    refused_for_its_spread(workshop, "with other settings")
+
+
+def refused_for_its_spread(workshop, reason):
     outcome = one(workshop)
     assert (outcome.verdict, outcome.exit_code) == ("not better", 0), outcome
     assert reason in outcome.reason

@@ -19,7 +19,7 @@ from genmint import tracking
 from genmint.common.files import sha256_file
 from genmint.registry import journal
 
-SWAPS = [3, pytest.param(30, marks=pytest.mark.soak)]
+SWAPS = [1, pytest.param(30, marks=pytest.mark.soak)]
 TOGETHER = [
     pytest.param(4, 1, id="4 writers"),
     pytest.param(30, 2, marks=pytest.mark.soak, id="30 writers, twice"),

@@ -170,7 +170,9 @@ def outs(project, name):
     return [metrics, metrics.with_name(f"{name}.protocol.json"), *sorted(folder.iterdir())]
 
 
-@pytest.mark.parametrize("name", ["vae", "gan", "sound", "writer"])
+@pytest.mark.parametrize(
+    "name", ["vae", "gan", pytest.param("sound", marks=pytest.mark.soak), "writer"]
+)
 def test_the_batch_size_changes_no_metric(project, name):
     before = run(project, name)
     change_protocol(project, load_params(project.params).models[name].dataset, batch_size=3)

@@ -183,7 +183,7 @@ def pair(tmp_path, by_hand):
         ("vae", ["start", "step", "step", "end"]),
         # Before the first step and after the last, families do not differ.
         ("gan", ["step"]),
-        ("rnn", ["step"]),
+        pytest.param("rnn", ["step"], marks=pytest.mark.soak),
     ],
     ids=["vae", "gan", "rnn"],
 )
