@@ -85,7 +85,11 @@ CONFIGURATIONS: tuple[Configuration, ...] = (
         "more than 2097152 characters, aliases expanded",
     ),
     Configuration("circular", b"datasets: &d {x: *d}\n", r"line 1, column 18: the alias \*d"),
-    Configuration("circular-list", b"datasets: &d [[*d]]\n", r"the alias \*d stands within"),
+    Configuration(
+        "circular-list",
+        b"datasets: &d [[*d]]\n",
+        r"the alias \*d refers to a node that contains it",
+    ),
     _refused("unknown-alias", "superior: [elbo]", "superior: *s", r"alias \*s names no anchor"),
     Configuration(
         "alias",

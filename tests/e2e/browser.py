@@ -65,7 +65,8 @@ class Browser:
 
     def until(self, script):
         try:
-            return until(lambda: self.ask(script))
+            # While a page is loading, it has no body yet.
+            return until(lambda: self.ask(f"document.body && ({script})"))
         except AssertionError:
             raise AssertionError(f"never: {script}\n{self.ask(TEXT)}") from None
 

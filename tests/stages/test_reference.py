@@ -118,7 +118,7 @@ def test_labelled_images(project, capsys):
     assert found.baselines["elbo"]["pixel_bernoulli"].observation == "binary"
     # 64 pixels of 100 grey levels that nobody can guess cost over 6 bits each.
     assert 6 < found.baselines["bits_per_dim"]["pixel_histogram"].value < 8
-    assert "d_cnn tells" in capsys.readouterr().out
+    assert "d_cnn has accuracy" in capsys.readouterr().out
 
 
 def test_stacks_are_told_channel_by_channel(project, capsys):
@@ -141,7 +141,7 @@ def test_stacks_are_told_channel_by_channel(project, capsys):
     assert found.real["classes"] == 8
     assert found.real["class_kl"] < 0.5 < found.baselines["class_kl"]["mean_plus_noise"].value
     assert set(found.noise_floor) == JUDGED
-    assert "d_cnn tells" in capsys.readouterr().out
+    assert "d_cnn has accuracy" in capsys.readouterr().out
 
 
 def test_the_distance_is_extrapolated_where_the_protocol_draws_enough(project):

@@ -103,7 +103,7 @@ def test_too_many_bad_items_stop_the_pipeline_before_prepare(data_project):
     assert report(data_project)["passed"] == 0
     assert len(quarantined(data_project)) == 10
     assert "items failed validation" in data_project.project.validation_page("own").read_text()
-    with pytest.raises(DataError, match="did not pass its validation"):
+    with pytest.raises(DataError, match="failed its validation"):
         data_project.prepare()
     assert not data_project.project.prepared("own").exists()
 
