@@ -1,4 +1,4 @@
-"""The champion of a model as the registry has it: admission, stored files, and earlier champions."""
+"""The champion of a model in the registry: admission, stored files, and earlier champions."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from genmint.reporting.status import ModelStatus
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangedValue:
     """One value that differs; "–" stands for a missing one.
 
     Attributes:
@@ -36,7 +36,7 @@ class Change:
 
 def changes(
     project: Project, dataset: str, status: ModelStatus, champion: Champion, stored: Project
-) -> list[Change]:
+) -> list[ChangedValue]:
     """Return settings, data hashes and commit that differ, in this order.
 
     Args:
@@ -58,9 +58,9 @@ def changes(
     return changed + _commit(project, status, champion)
 
 
-def _differing(file: str, before: Mapping[str, str], now: Mapping[str, str]) -> list[Change]:
+def _differing(file: str, before: Mapping[str, str], now: Mapping[str, str]) -> list[ChangedValue]:
     return [
-        Change(file, key, before.get(key, "–"), now.get(key, "–"))
+        ChangedValue(file, key, before.get(key, "–"), now.get(key, "–"))
         for key in dict.fromkeys([*now, *before])
         if before.get(key) != now.get(key)
     ]
@@ -99,7 +99,7 @@ def _data(project: Project, name: str, dataset: str) -> dict[str, str]:
     return {path: digest for path, digest in hashes.items() if path.startswith("data/")}
 
 
-def _commit(project: Project, status: ModelStatus, champion: Champion) -> list[Change]:
+def _commit(project: Project, status: ModelStatus, champion: Champion) -> list[ChangedValue]:
     assert champion.version is not None
     before = champion.version.tags.get(GIT_COMMIT_TAG, "–")
     if status.registered is not None and GIT_COMMIT_TAG in status.registered.tags:
@@ -109,4 +109,4 @@ def _commit(project: Project, status: ModelStatus, champion: Champion) -> list[C
         now, key = state.get(GIT_COMMIT_TAG, "–"), "commit (of the files: what is checked out)"
         if state.get(GIT_DIRTY_TAG) == "1":
             now += " with uncommitted changes"
-    return [] if before == now else [Change("git", key, before, now)]
+    return [] if before == now else [ChangedValue("git", key, before, now)]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +69,11 @@ def format_number(value: Any) -> str:
     return f"{value:,.{digits}f}".replace(",", " ")
 
 
+def as_prose(text: str) -> str:
+    """Return a message as escaped HTML, with its commands between backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
 def metric_rows(project: Project, name: str, champion: Project | None) -> list[MetricRow]:
     """Return one row per metric; those that are no better than a trivial baseline come first.
 
@@ -106,7 +113,7 @@ def metric_rows(project: Project, name: str, champion: Project | None) -> list[M
 
 
 def samples(project: Project, name: str) -> dict[str, str]:
-    """Return sheet and audio clips of a model's samples as data URIs, and its text; "" if missing."""
+    """Return sheet and audio of a model's samples as data URIs, and its text; "" if missing."""
     folder = project.samples(name)
     text = folder / TEXT
     shown = text.read_text(encoding="utf-8")[:_TEXT_SHOWN] if text.is_file() else ""

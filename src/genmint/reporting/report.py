@@ -1,4 +1,4 @@
-"""Report page: verdicts, metrics, samples and gate results of all models, beside their champions."""
+"""Report page: verdicts, metrics, samples and gates of all models, beside their champions."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from genmint.evaluation.reference import REFERENCE
 from genmint.registry.registry import Registry
 from genmint.reporting.champions import Champion, past_champions, read_champion, stored_files
 from genmint.reporting.comparison_table import comparison_rows
-from genmint.reporting.differences import Change, changes
+from genmint.reporting.differences import ChangedValue, changes
 from genmint.reporting.figures import (
+    as_prose,
     data_uri,
     format_number,
     loss_curves,
@@ -68,7 +69,7 @@ def write_report(project: Project, params: Params) -> Path:
     page = render(
         "genmint.reporting",
         "report.html",
-        {"figure": format_number},
+        {"figure": format_number, "prose": as_prose},
         models=sorted(models, key=lambda model: model["severity"]),
         datasets=[_dataset(project, name) for name in params.datasets],
         registry_note=sources.note,
@@ -89,8 +90,9 @@ def _model(sources: _Sources, name: str) -> dict[str, Any]:
     checks = [check for check in gate.get("checks", []) if isinstance(check, dict)]
     files = files_badges(status, champion, note, str(gate.get("mode", "enforce")))
     badge, sentence = champion_badge(status, champion, note)
-    level = severity([*files, badge])
     rows = metric_rows(project, name, stored)
+    marked = [row.name for row in rows if row.mark]
+    level = severity([*files, badge])
     return {
         "name": name,
         "family": block.family,
@@ -102,12 +104,12 @@ def _model(sources: _Sources, name: str) -> dict[str, Any]:
         "version": None if champion is None else champion.number,
         "same": is_same(status, champion),
         "problems": status.problems,
-        "severity": min(level, 1) if status.problems else level,
+        "severity": min(level, 1) if status.problems or marked else level,
         "gate": gate,
         "failed": [check for check in checks if not check.get("passed")],
         "passed": [check for check in checks if check.get("passed")],
         "metrics": rows,
-        "marked": [row.name for row in rows if row.mark],
+        "marked": marked,
         "cost": optional(project.cost(name)),
         "samples": _samples(sources, status, champion, stored),
         "probe": _probe(sources, status, champion),
@@ -189,7 +191,7 @@ def _probe(sources: _Sources, status: ModelStatus, champion: Champion | None) ->
 
 def _changes(
     sources: _Sources, status: ModelStatus, champion: Champion | None, stored: Project | None
-) -> list[Change] | None:
+) -> list[ChangedValue] | None:
     """Return what changed since the champion; None if there is no other champion to compare."""
     if champion is None or champion.version is None or stored is None or is_same(status, champion):
         return None

@@ -60,6 +60,8 @@ def champion_badge(
     if champion is None:
         if by_hand:
             return Badge("none: the alias was removed by hand", "no"), _by_hand(status)
+        if state is not None and state.problem is not None:
+            return Badge(f"none: {state.problem}", "no"), ""
         return Badge("none", "plain"), "" if state is None else state.why_none
     named = f"version {champion.number}"
     if champion.version is None:
@@ -105,10 +107,12 @@ def comparison_with(status: ModelStatus, champion: Champion | None) -> ChampionC
 
 def contrast_text(one: Contrast) -> str:
     """Render a contrast as `elbo −0.13, needs +0.16`: challenger minus champion, in the unit."""
-    if one.difference is None or one.bound is None:
+    if one.difference is None:
         return f"{one.metric}: {one.reason}"
     sign = 1 if metric(one.metric).direction == "higher" else -1
     text = f"{one.metric} {signed(sign * one.difference)}"
+    if one.bound is None:
+        return f"{text}, margin unknown"
     if one.low is not None and one.difference > one.bound and not one.passed:
         # The difference alone would suffice; its confidence limit does not.
         text += f" (confidence limit {signed(sign * one.low)})"
