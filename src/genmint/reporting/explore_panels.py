@@ -44,7 +44,7 @@ def latent_map(model: Encoder, held_out: Tensor, labels: Tensor | None) -> dict[
         axes.scatter(plane[:, 0], plane[:, 1], s=9, alpha=0.7)
     else:
         for index, name in enumerate(classes):
-            # Colour alone does not tell classes apart.
+            # Colour alone does not distinguish classes for everybody.
             rows = plane[labels[:_MAPPED] == index]
             marker = "osD^vP*X<>"[index % 10]
             axes.scatter(rows[:, 0], rows[:, 1], s=14, alpha=0.7, label=name, marker=marker)
