@@ -5,12 +5,24 @@ from mlflow import MlflowClient
 from tests.e2e.browser import CHROMIUM
 
 from genmint import tracking
+from genmint.config import load_params
+from genmint.data.prepared import Prepared
+from genmint.models.shared import store
+from genmint.reporting.explore import explore
 from genmint.reporting.report import write_report
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
 ]
+
+PARAMS = """\
+datasets:
+  dots: {path: data/sources/dots.yaml, kind: image, resolution: 8}
+models:
+  vae: {family: vae, dataset: dots, hidden: [8], latent: 2, steps: 1}
+gates: {}
+"""
 
 # Of the badges of the overview: their texts, and whether each lies within the window.
 BADGES = """
@@ -25,8 +37,8 @@ LOADED = "performance.getEntriesByType('resource').map(each => each.name)"
 @pytest.mark.parametrize("width", [1400, 400])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_verdicts_are_in_sight(stocked, browser, width, scheme):
-    store = MlflowClient(tracking.uri(stocked.project))
-    store.set_registered_model_alias("tiny", "champion", "3")
+    client = MlflowClient(tracking.uri(stocked.project))
+    client.set_registered_model_alias("tiny", "champion", "3")
     page = write_report(stocked.project, stocked.params)
     browser.call(
         "Emulation.setDeviceMetricsOverride",
@@ -45,6 +57,31 @@ def test_verdicts_are_in_sight(stocked, browser, width, scheme):
     assert [name for name in browser.ask(LOADED) if not name.startswith("data:")] == []
     dark = browser.ask("getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 30)"
     assert dark == (scheme == "dark")
+
+
+def test_a_slider_shows_one_step_of_a_latent(browser, by_hand, tmp_path):
+    project = by_hand(tmp_path / "project", PARAMS)
+    config = load_params(project.params).models["vae"]
+    described = {
+        "name": "vae",
+        "model": config,
+        "data": Prepared(project.prepared("dots")).spec(config.view),
+        "prepared": "d",
+        "resolved": {},
+    }
+    project.model("vae").mkdir(parents=True)
+    store.save(project.model("vae"), store.build(config, described["data"]), described)
+    explore(project, "vae", tmp_path / "page.html", seed=0)
+    browser.open((tmp_path / "page.html").as_uri(), "About this page")
+    browser.until("document.querySelector('td.step output').innerText === '0.0'")
+    before = browser.ask("document.querySelector('td.step canvas').toDataURL()")
+    browser.ask("document.querySelector('td.step input').focus()")
+    browser.call(
+        "Input.dispatchKeyEvent", type="rawKeyDown", key="End", code="End", windowsVirtualKeyCode=35
+    )
+    browser.until("document.querySelector('td.step output').innerText === '3.0'")
+    assert browser.ask("document.querySelector('td.step canvas').toDataURL()") != before
+    assert [name for name in browser.ask(LOADED) if not name.startswith("data:")] == []
 
 
 def test_a_section_opens_with_the_keyboard(stocked, browser):

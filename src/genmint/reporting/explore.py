@@ -78,7 +78,8 @@ def _shown(project: Project, target: str, model: Family, seed: int) -> dict[str,
 
     nothing = {
         "latents": [], "ways": "", "analogies": "", "classes": [], "maps": "", "surprise": [],
-        "past": "", "reach": _REACH, "map": "", "near": "", "players": [], "spectrograms": "",
+        "past": "", "reach": _REACH, "columns": _COLUMNS, "map": "", "near": "", "players": [],
+        "spectrograms": "",
     }  # fmt: skip
     encoder, decoder, reader = model.as_encoder, model.as_decoder, model.as_reader
     if model.spec.kind == "audio":
