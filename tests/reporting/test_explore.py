@@ -1,12 +1,15 @@
 import re
 import shutil
 
+import numpy as np
 import pytest
 
 from genmint.cli import run
 from genmint.common.errors import ConfigError, GenmintError
+from genmint.common.files import read_json, sha256_file, write_json
 from genmint.config import load_params
 from genmint.data.prepared import Prepared
+from genmint.data.views.spec import DataSpec
 from genmint.models.shared import store
 from genmint.reporting.explore import explore
 
@@ -49,6 +52,66 @@ def test_a_vae_shows_latents_ways_and_attention(project, tmp_path):
     assert 'alt="interpolations" src="data:image/png' in shown
     assert 'alt="attention maps" src="data:image/png' in shown
     assert "Surprise" not in shown
+
+
+def test_a_map_and_the_nearest_training_items(project, tmp_path):
+    shown = page(project, "vae", tmp_path)
+    assert 'alt="map of the latent space" src="data:image/png' in shown
+    assert "10 held-out items in the plane" in shown
+    for name in ("vae", "gan"):
+        shown = page(project, name, tmp_path)
+        assert 'alt="samples and their nearest training items" src="data:image/png' in shown
+    # A GAN needs no data for all else.
+    shutil.rmtree(project.prepared("dots"))
+    shown = page(project, "gan", tmp_path)
+    assert "nearest training items" not in shown
+    assert 'alt="interpolations"' in shown
+
+
+def test_a_model_of_audio_shows_clips_to_listen_to(project, tmp_path):
+    _, record = store.load(project.model("rnn"))
+    spec = DataSpec(
+        dataset="tones", kind="audio", view="sequence", shape=(400,), symbols=256,
+        sample_rate=8000, samples=400,
+    )  # fmt: skip
+    config = record.model.model_copy(update={"dataset": "tones", "attention": 0})
+    described = {"name": "rnn", "model": config, "data": spec, "prepared": "d", "resolved": {}}
+    store.save(project.model("rnn"), store.build(config, spec), described)
+    shown = page(project, "rnn", tmp_path)
+    assert len(re.findall(r'<audio controls aria-label="clip \d" src="data:audio/wav', shown)) == 8
+    assert 'alt="spectrograms of the clips" src="data:image/png' in shown
+
+
+def test_the_page_has_contents_and_names_its_origin(project, tmp_path):
+    shown = page(project, "vae", tmp_path)
+    linked = re.findall(r'<a href="#(\w+)">', shown)
+    assert linked == ["latents", "map", "interpolations", "neighbours", "attention", "about"]
+    assert all(f'id="{name}"' in shown for name in linked)
+    assert "files in models/vae" in shown
+    assert "<dt>commit</dt>" in shown
+
+
+@pytest.mark.parametrize(
+    ("target", "badge"),
+    [
+        ("tiny@champion", 'yes">version 2, passed its gate'),
+        ("tiny/3", 'no">version 3: it failed its gate'),
+    ],
+)
+def test_a_registered_version_comes_with_its_verdict(
+    restock, by_hand, no_tracker, tmp_path, target, badge
+):
+    workshop = restock(tmp_path / "stocked")
+    arrays = by_hand(tmp_path / "arrays", PARAMS)
+    shutil.rmtree(workshop.project.prepared("dots"))
+    shutil.copytree(arrays.prepared("dots"), workshop.project.prepared("dots"))
+    for path in workshop.project.prepared("dots").glob("*.npy"):
+        np.save(path, np.load(path)[:, :, :4, :4])
+    files = {p.name: sha256_file(p) for p in workshop.project.prepared("dots").glob("*.npy")}
+    meta = workshop.project.prepared("dots") / "meta.json"
+    write_json(meta, {**read_json(meta), "shape": [1, 4, 4], "files": files})
+    explore(workshop.project, target, tmp_path / "x.html", seed=0)
+    assert f"badge {badge}" in (tmp_path / "x.html").read_text()
 
 
 def test_a_gan_shows_ways(project, tmp_path):

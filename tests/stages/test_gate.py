@@ -51,6 +51,19 @@ def test_a_refusal_is_a_result(workshop, capsys):
     assert "tiny: refused: thresholds.elbo.min: is not at least -30" in capsys.readouterr().out
 
 
+def test_metrics_no_better_than_a_trivial_baseline_are_marked(workshop, capsys):
+    workshop.make(gate=False)
+    workshop.gate()
+    assert "baseline" not in capsys.readouterr().out
+    workshop.make(elbo=-45.0, gate=False)
+    workshop.gate()
+    said = capsys.readouterr().out
+    assert (
+        "tiny: no better than a trivial baseline: elbo -45 (worse than pixel_bernoulli: -40)"
+        in said
+    )
+
+
 def test_the_record_is_the_same_each_time(workshop):
     workshop.make()
     first = workshop.project.gate_record("tiny").read_bytes()

@@ -18,8 +18,10 @@ def explore(
     """Make a page that shows what a model has learnt.
 
     VAE: the traversal of each latent with its KL in nats and the change that it causes, paths
-    between held-out items, attention maps. GAN: paths between samples. RNN of text: the surprisal
-    of each character, and what the attention looked back at.
+    between held-out items, a map of the latents, attention maps. GAN: paths between samples. Both:
+    the nearest training items of the samples that look most like copies. Audio: clips and their
+    spectrograms. RNN of text: the surprisal of each character, and what the attention looked back
+    at.
 
     \b
       genmint explore image-vae --out image-vae.html

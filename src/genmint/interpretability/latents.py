@@ -69,6 +69,25 @@ def effects(
     return sorted(differences, key=lambda effect: (-effect.kl, effect.latent))
 
 
+def principal_plane(z: Tensor) -> tuple[Tensor, float]:
+    """Project latents on the two directions in which they vary most.
+
+    Args:
+        z: float32 N×L, at least two rows.
+
+    Returns:
+        float64 N×2, and the share of the variance that the plane holds; a second coordinate of 0 if
+        there is one latent only.
+    """
+    centred = z.double() - z.double().mean(dim=0)
+    _, scale, directions = torch.linalg.svd(centred, full_matrices=False)
+    plane = centred @ directions[:2].T
+    if plane.shape[1] < 2:
+        plane = torch.cat([plane, torch.zeros(len(plane), 1, dtype=plane.dtype)], dim=1)
+    total = float(scale.square().sum())
+    return plane, float(scale[:2].square().sum()) / total if total else 1.0
+
+
 def traversal(
     model: Encoder, item: Tensor, latent: int, values: Tensor, *, label: Tensor | None = None
 ) -> Tensor:

@@ -7,12 +7,18 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genmint import tracking
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.files import write_text
 from genmint.common.html import render
 from genmint.common.project import Project
 from genmint.registry.loading import open_model
+from genmint.registry.model_ref import ModelRef
+from genmint.registry.resolve import resolve_version
+from genmint.reporting.explore_panels import audio_clips, latent_map, suspicious
+from genmint.reporting.page_facts import page_facts
 from genmint.reporting.sample_files import contact_sheet
+from genmint.reporting.verdicts import Badge
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,30 +47,63 @@ def explore(project: Project, target: str, out: Path, *, seed: int) -> None:
         raise ConfigError(f"{out}: end the name in .html")
     with open_model(project, target) as (_, model):
         shown = _shown(project, target, model, seed)
-    write_text(out.resolve(), render("genmint.reporting", "explore.html", target=target, **shown))
+    origin, facts = _origin(project, target), {**page_facts(project), "seed of all draws": seed}
+    page = render(
+        "genmint.reporting", "explore.html", target=target, origin=origin, facts=facts,
+        spec=model.spec, **shown,
+    )  # fmt: skip
+    write_text(out.resolve(), page)
+
+
+def _origin(project: Project, target: str) -> Badge:
+    """Return which files the model was loaded from, and whether they passed their gate."""
+    wanted = ModelRef.parse(target)
+    if wanted.alias is None and wanted.version is None:
+        return Badge(f"files in models/{wanted.name}", "plain")
+    registry, version = resolve_version(
+        project, wanted.name, alias=wanted.alias, version=wanted.version
+    )
+    with tracking.reaching(registry.address):
+        problem = registry.judge(wanted.name, None).verdict(version, whole=False)
+    if problem is None:
+        return Badge(f"version {version.version}, passed its gate", "yes")
+    return Badge(f"version {version.version}: {problem}", "no")
 
 
 def _shown(project: Project, target: str, model: Family, seed: int) -> dict[str, Any]:
+    import torch
+
     from genmint.data.prepared import Prepared
     from genmint.data.views import tensors
 
     nothing = {
         "latents": [], "ways": "", "analogies": "", "classes": [], "maps": "", "surprise": [],
-        "past": "", "reach": _REACH,
+        "past": "", "reach": _REACH, "columns": _COLUMNS, "map": "", "near": "", "players": [],
+        "spectrograms": "",
     }  # fmt: skip
     encoder, decoder, reader = model.as_encoder, model.as_decoder, model.as_reader
+    if model.spec.kind == "audio":
+        nothing |= audio_clips(model, seed)
     if encoder is None and decoder is not None:
-        return {**nothing, **_of_samples(decoder, seed)}
+        folder = project.prepared(model.spec.dataset)
+        near = suspicious(model, Prepared(folder), seed) if folder.is_dir() else {}
+        return {**nothing, **_of_samples(decoder, seed), **near}
+    if decoder is None and model.spec.kind == "audio":
+        return nothing
     prepared = Prepared(project.prepared(model.spec.dataset))
     held_out = tensors.load(prepared, "test", model.spec)
     if encoder is not None:
         labels = tensors.labels_for(model.config, prepared, "test")
+        known = prepared.labels("test")
+        classes = None if known is None else torch.as_tensor(known.copy())
+        nothing |= latent_map(encoder, held_out, classes)
+        nothing |= suspicious(model, prepared, seed)
         return {**nothing, **_of_items(encoder, held_out, labels, seed)}
     if reader is not None:
         return {**nothing, **_of_text(reader, held_out)}
     raise ConfigError(
-        f"{target} has no latents and does not read text: there is nothing to explore (VAEs, GANs "
-        "and RNNs of text can be explored)"
+        f"{target} has no latents and does not read text: there is nothing to explore (VAEs, GANs, "
+        "and RNNs of text or audio can be explored)"
     )
 
 

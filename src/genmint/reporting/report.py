@@ -1,27 +1,55 @@
-"""Report page with samples, learning curves, gate results and champions."""
+"""Report page: verdicts, metrics, samples and gates of all models, beside their champions."""
 
 from __future__ import annotations
 
-import base64
-import io
-import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from genmint.common.errors import GenmintError
-from genmint.common.files import read_json, scratch_dir, sha256_file, write_text
+from genmint.common.errors import GenmintError, RegistryError
+from genmint.common.files import scratch_dir, write_text
 from genmint.common.html import render
-from genmint.common.layout import HISTORY, SHEET, STRIP, TEXT, WEIGHTS
-from genmint.common.project import Project
+from genmint.common.layout import HISTORY
+from genmint.common.project import RELATIVE, Project
 from genmint.config import Params
 from genmint.data.ingestion.left_out import LeftOut
 from genmint.evaluation.reference import REFERENCE
-from genmint.training.history import read_history
+from genmint.registry.registry import Registry
+from genmint.reporting.champions import Champion, past_champions, read_champion, stored_files
+from genmint.reporting.comparison_table import comparison_rows
+from genmint.reporting.differences import ChangedValue, changes
+from genmint.reporting.figures import (
+    as_prose,
+    data_uri,
+    format_number,
+    loss_curves,
+    metric_rows,
+    optional,
+    samples,
+)
+from genmint.reporting.page_facts import page_facts
+from genmint.reporting.status import ModelStatus, open_registry, read_status
+from genmint.reporting.verdicts import champion_badge, files_badges, is_same, severity
 
-if TYPE_CHECKING:
-    from genmint.registry.versions import Version
 
-_TEXT_SHOWN = 1500
+@dataclass(frozen=True)
+class _Sources:
+    """Where a report gets its content.
+
+    Attributes:
+        project: the project.
+        params: its settings.
+        registry: its registry; None if there is none or it does not answer.
+        note: why the registry could not be read; "" if it could, or if there is none.
+        scratch: folder for copies of the files of registered versions.
+    """
+
+    project: Project
+    params: Params
+    registry: Registry | None
+    note: str
+    scratch: Path
 
 
 def write_report(project: Project, params: Params) -> Path:
@@ -33,187 +61,172 @@ def write_report(project: Project, params: Params) -> Path:
     Raises:
         GenmintError: nothing was trained yet.
     """
-    champions, registry_note = _champions(project, list(params.models))
-    models = []
-    for name in params.models:
-        champion = champions.get(name)
-        shown = _model(project, params, name, champion.version if champion else None)
-        models.append(shown | {"probe": _probe(project, name, champion)})
+    with scratch_dir() as scratch:
+        sources = _Sources(project, params, *open_registry(project), scratch)
+        models = [_model(sources, name) for name in params.models]
     if not any(model["trained"] for model in models):
         raise GenmintError("nothing is trained yet. Run `dvc repro` first.")
     page = render(
         "genmint.reporting",
         "report.html",
-        {"figure": format_number},
-        models=models,
+        {"figure": format_number, "prose": as_prose},
+        models=sorted(models, key=lambda model: model["severity"]),
         datasets=[_dataset(project, name) for name in params.datasets],
-        registry_note=registry_note,
+        registry_note=sources.note,
+        facts=page_facts(project),
+        settings=project.params.read_text(encoding="utf-8"),
     )
     target = project.root / "reports" / "index.html"
     write_text(target, page)
     return target
 
 
-def format_number(value: Any) -> str:
-    """Format a number with four significant digits and thousands separators; text is unchanged."""
-    if isinstance(value, str):
-        # The first digits identify a hash.
-        return value[:12] if len(value) == 64 else value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "–" if value is None else str(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, int) or value == int(value):
-        return f"{int(value):,}".replace(",", " ")
-    digits = max(0, 3 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{digits}f}".replace(",", " ")
+def _model(sources: _Sources, name: str) -> dict[str, Any]:
+    """Return all that the page shows of one model."""
+    project, block = sources.project, sources.params.models[name]
+    status = read_status(project, sources.params, sources.registry, name)
+    champion, stored, note = _champion(sources, status)
+    gate = optional(project.gate_record(name))
+    checks = [check for check in gate.get("checks", []) if isinstance(check, dict)]
+    files = files_badges(status, champion, note, str(gate.get("mode", "enforce")))
+    badge, sentence = champion_badge(status, champion, note)
+    rows = metric_rows(project, name, stored)
+    marked = [row.name for row in rows if row.mark]
+    level = severity([*files, badge])
+    return {
+        "name": name,
+        "family": block.family,
+        "dataset": block.dataset,
+        "trained": status.weights is not None,
+        "files": files,
+        "champion": badge,
+        "champion_note": sentence,
+        "version": None if champion is None else champion.number,
+        "same": is_same(status, champion),
+        "problems": status.problems,
+        "severity": min(level, 1) if status.problems or marked else level,
+        "gate": gate,
+        "failed": [check for check in checks if not check.get("passed")],
+        "passed": [check for check in checks if check.get("passed")],
+        "metrics": rows,
+        "marked": marked,
+        "cost": optional(project.cost(name)),
+        "samples": _samples(sources, status, champion, stored),
+        "probe": _probe(sources, status, champion),
+        "curves": loss_curves(project.model(name) / HISTORY),
+        "comparison": comparison_rows(status, champion),
+        "changes": _changes(sources, status, champion, stored),
+        "history": _history(sources, status),
+    }
 
 
-def _champions(project: Project, names: list[str]) -> tuple[dict[str, Version], str]:
-    """Return the champion of each model, and a note if the registry is not reachable."""
-    from genmint.registry.resolve import champion
-
+def _champion(
+    sources: _Sources, status: ModelStatus
+) -> tuple[Champion | None, Project | None, str]:
+    """Return the champion, the files stored with it, and why it is unknown ("" if it is known)."""
+    registry, state = sources.registry, status.registry_state
+    if registry is None:
+        return None, None, sources.note
+    if state is None:
+        return None, None, "the registry could not be read: " + "; ".join(status.problems[-1:])
     try:
-        versions = {name: champion(project, name) for name in names}
-    except GenmintError as error:
-        return {}, f"The registry could not be read: {error}"
-    return {name: version for name, version in versions.items() if version is not None}, ""
+        gate = sources.params.gates.get(status.name)
+        champion = read_champion(registry, status.name, gate, state)
+    except RegistryError as error:
+        return None, None, str(error)
+    if champion is None or champion.version is None:
+        return champion, None, ""
+    try:
+        folder = sources.scratch / "champions" / status.name
+        return champion, stored_files(registry, champion.version, folder), ""
+    except GenmintError:
+        # Its admission is known; without its files the columns stay empty.
+        return champion, None, ""
 
 
-def _probe(project: Project, name: str, champion: Version | None) -> dict[str, str]:
+def _samples(
+    sources: _Sources, status: ModelStatus, champion: Champion | None, stored: Project | None
+) -> list[dict[str, str]]:
+    """Return the samples of the files and, if that is another model, those of the champion."""
+    folder = RELATIVE.samples(status.name).as_posix()
+    parts = [{"heading": "files here", **samples(sources.project, status.name)}]
+    if champion is not None and stored is not None and not is_same(status, champion):
+        heading = f"champion, version {champion.number}"
+        parts.append({"heading": heading, **samples(stored, status.name)})
+    for part in parts:
+        part["folder"] = folder
+    return parts
+
+
+def _probe(sources: _Sources, status: ModelStatus, champion: Champion | None) -> dict[str, str]:
     """Return sheet and audio of the probe set, beside the champion's if that is another model."""
+    from genmint.evaluation.probe import PROBE
     from genmint.evaluation.probe_sheet import write_sheet
     from genmint.promotion.side_by_side import local_probe, version_probe
-    from genmint.registry.registry import Registry
 
-    probe = local_probe(project, name)
+    name = status.name
+    probe = local_probe(sources.project, name)
     if probe is None:
         return {}
     parts, heading = [(name, probe)], "Probe set"
-    weights = project.model(name) / WEIGHTS
-    if champion is not None and not (
-        weights.is_file() and sha256_file(weights) == champion.weights
-    ):
+    other = None
+    if sources.registry is not None and champion is not None and not is_same(status, champion):
         try:
-            other = version_probe(Registry.open(project), champion)
+            if champion.version is not None:
+                other = version_probe(sources.registry, champion.version)
         except GenmintError as error:
-            other, heading = None, f"Probe set (no comparison with the champion: {error})"
-        if other is not None and other.kind == probe.kind:
-            parts = [(f"champion, version {champion.version}", other), (f"models/{name}", probe)]
-            heading = f"Probe set: champion, version {champion.version}, beside models/{name}"
+            heading = f"Probe set (no comparison with the champion: {error})"
+    if other is not None and champion is not None and other.kind == probe.kind:
+        parts = [(f"champion, version {champion.number}", other), (f"models/{name}", probe)]
+        heading = f"Probe set: champion, version {champion.number}, beside models/{name}"
     with scratch_dir() as folder:
         write_sheet(folder, "probe", parts)
         return {
             "heading": heading,
-            "sheet": _data_uri(folder / "probe.png", "image/png"),
-            "sound": _data_uri(folder / "probe.wav", "audio/wav"),
+            "file": (RELATIVE.samples(name) / PROBE).as_posix(),
+            "sheet": data_uri(folder / "probe.png", "image/png"),
+            "sound": data_uri(folder / "probe.wav", "audio/wav"),
         }
 
 
-def _model(project: Project, params: Params, name: str, champion: str | None) -> dict[str, Any]:
-    block = params.models[name]
-    shown: dict[str, Any] = {
-        "name": name,
-        "family": block.family,
-        "dataset": block.dataset,
-        "champion": champion,
-        "trained": (project.model(name) / WEIGHTS).is_file(),
-        "gate": _optional(project.gate_record(name)),
-        "metrics": _metrics(project, name),
-        "cost": _optional(project.cost(name)) or {},
-        "sheet": _data_uri(project.samples(name) / SHEET, "image/png"),
-        "sound": _data_uri(project.samples(name) / STRIP, "audio/wav"),
-        "text": "",
-        "curves": _curves(project.model(name) / HISTORY),
-    }
-    text = project.samples(name) / TEXT
-    if text.is_file():
-        shown["text"] = text.read_text(encoding="utf-8")[:_TEXT_SHOWN]
-    return shown
+def _changes(
+    sources: _Sources, status: ModelStatus, champion: Champion | None, stored: Project | None
+) -> list[ChangedValue] | None:
+    """Return what changed since the champion; None if there is no other champion to compare."""
+    if champion is None or champion.version is None or stored is None or is_same(status, champion):
+        return None
+    dataset = sources.params.models[status.name].dataset
+    return changes(sources.project, dataset, status, champion, stored)
 
 
-def _metrics(project: Project, name: str) -> list[dict[str, Any]]:
-    """Return one row per metric: value, standard error, unit, direction, baselines, noise floor."""
-    from genmint.config.metric_catalogue import metric
-
-    values = _optional(project.metrics(name)) or {}
-    protocol = _optional(project.protocol(name)) or {}
-    rows = []
-    for key, value in values.items():
-        if key.endswith("_stderr"):
-            continue
-        known = metric(key)
-        rows.append(
-            {
-                "name": key,
-                "value": value,
-                "stderr": values.get(f"{key}_stderr"),
-                "unit": known.unit,
-                "direction": known.direction,
-                "description": known.description,
-                "baselines": protocol.get("baselines", {}).get(key, {}),
-                "noise_floor": protocol.get("noise_floor", {}).get(key),
-            }
-        )
-    return rows
+def _history(sources: _Sources, status: ModelStatus) -> Mapping[str, Any]:
+    """Return the metrics of the champion rule of all recent champions, by journal entry."""
+    gate, state = sources.params.gates.get(status.name), status.registry_state
+    if sources.registry is None or state is None or not state.written:
+        return {"metrics": (), "champions": ()}
+    metrics = () if gate is None else (*gate.champion.superior, *gate.champion.non_inferior)
+    folder = sources.scratch / "past" / status.name
+    champions = past_champions(sources.registry, status.name, state, folder)
+    return {"metrics": metrics, "champions": champions}
 
 
 def _dataset(project: Project, name: str) -> dict[str, Any]:
-    reference = _optional(project.reference(name) / REFERENCE)
+    reference = optional(project.reference(name) / REFERENCE)
     left_out: dict[str, list[str]] = {}
-    for metric, reason in (reference or {}).get("left_out", {}).items():
+    for metric, reason in reference.get("left_out", {}).items():
         left_out.setdefault(reason, []).append(metric)
-    report = _optional(project.validation(name))
+    report = optional(project.validation(name))
     # Reports of older versions do not count the files left out.
-    other_files = [LeftOut(**each) for each in (report or {}).get("left_out", [])]
+    other_files = [LeftOut(**each) for each in report.get("left_out", [])]
+    quarantine = project.quarantine(name)
     return {
         "name": name,
         "other_files": ", ".join(map(str, other_files)),
         "left_out": left_out,
         "report": report,
-        "reference": reference,
+        "extractor": reference.get("extractor"),
         "page": f"data/{name}.html" if project.validation_page(name).is_file() else None,
+        "quarantine": f"../{quarantine.relative_to(project.root).as_posix()}"
+        if quarantine.is_file()
+        else None,
     }
-
-
-def _optional(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    value = read_json(path)
-    return value if isinstance(value, dict) else None
-
-
-def _data_uri(path: Path, kind: str) -> str:
-    if not path.is_file():
-        return ""
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def _curves(history: Path) -> str:
-    """Return the losses over the training steps as an SVG data URI; "" without a history."""
-    if not history.is_file():
-        return ""
-    columns: dict[str, tuple[list[float], list[float]]] = {}
-    for row in read_history(history):
-        for key, value in row.items():
-            if key.endswith("loss") and "step" in row:
-                steps, values = columns.setdefault(key, ([], []))
-                steps.append(row["step"])
-                values.append(value)
-    if not columns:
-        return ""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context({"svg.hashsalt": "genmint", "font.size": 9}):
-        picture = Figure(figsize=(5.6, 2.6), layout="constrained")
-        axes = picture.add_subplot()
-        for key, (steps, values) in columns.items():
-            axes.plot(steps, values, label=key.replace("_", " "), linewidth=1.3)
-        axes.set_xlabel("step")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25)
-        axes.legend(frameon=False)
-        buffer = io.BytesIO()
-        picture.savefig(buffer, format="svg", metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -14,6 +14,8 @@ from genmint.config import Params, Protocol
 from genmint.registry.loading import open_model
 
 if TYPE_CHECKING:
+    from io import BytesIO
+
     import numpy as np
     import numpy.typing as npt
     import PIL.Image
@@ -148,7 +150,7 @@ def _write(drawn: Tensor, spec: DataSpec, ending: str, path: Path) -> None:
         assert isinstance(texts, list)
         path.write_text("\n\n".join(texts) + "\n", encoding="utf-8")
         return
-    _write_wav(to_clips(drawn, spec), spec, path)
+    write_wav(to_clips(drawn, spec), spec, path)
 
 
 def to_clips(drawn: Tensor, spec: DataSpec) -> npt.NDArray[np.int16]:
@@ -201,8 +203,8 @@ def contact_sheet(
     return image.resize(size, Image.Resampling.NEAREST)
 
 
-def _write_wav(clips: npt.NDArray[np.int16], spec: DataSpec, path: Path) -> None:
-    """Write all clips in sequence, separated by an eighth of a second of silence."""
+def write_wav(clips: npt.NDArray[np.int16], spec: DataSpec, path: Path | BytesIO) -> None:
+    """Write clips in sequence to a file, separated by an eighth of a second of silence."""
     import numpy as np
     import soundfile
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -23,10 +24,27 @@ from genmint.registry.registry import Registry
 from genmint.registry.versions import Version
 from genmint.stages import gate
 
+# A record is outdated if the gate would decide otherwise on the current files and settings.
+GateState = Literal["none", "passed", "failed", "outdated"]
+
 
 @dataclass
 class ModelStatus:
-    """State of one model; each of the `problems` names the command that fixes it."""
+    """State of one model; each of the `problems` names the command that fixes it.
+
+    Attributes:
+        name: name of the model entry.
+        trained: start of the hash of the weights in models/NAME, or "no".
+        gated: result of the gate in words.
+        version: number of the version with these weights.
+        champion: number of the version that the alias `champion` points to.
+        problems: where files, records and registry disagree.
+        notes: what is worth knowing, but no problem.
+        weights: sha256 of the weights in models/NAME; None if there are none.
+        gate: state of the gate record.
+        registered: version with these weights; None if there is none or no registry.
+        registry_state: journal and aliases; None if the registry is missing or did not answer.
+    """
 
     name: str
     trained: str = "no"
@@ -35,6 +53,10 @@ class ModelStatus:
     champion: str = "–"
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    weights: str | None = None
+    gate: GateState = "none"
+    registered: Version | None = None
+    registry_state: RegistryState | None = None
 
 
 def status(project: Project, params: Params) -> int:
@@ -42,15 +64,8 @@ def status(project: Project, params: Params) -> int:
 
     The command is read-only: it creates no store, moves no alias and writes no file.
     """
-    registry, problem = _registry(project)
-    states = []
-    for name in params.models:
-        state = ModelStatus(name)
-        try:
-            _describe(project, params, registry, state)
-        except RegistryError as error:
-            state.problems.append(str(error))
-        states.append(state)
+    registry, problem = open_registry(project)
+    states = [read_status(project, params, registry, name) for name in params.models]
     table = Table("model", "trained", "gate", "version", "champion")
     for state in states:
         table.add_row(state.name, state.trained, state.gated, state.version, state.champion)
@@ -66,6 +81,25 @@ def status(project: Project, params: Params) -> int:
     return 1 if problems else 0
 
 
+def read_status(
+    project: Project, params: Params, registry: Registry | None, name: str
+) -> ModelStatus:
+    """Return the state of one model, without writing anything.
+
+    Args:
+        project: project of the model.
+        params: settings of the project.
+        registry: registry of the project; None if there is none or it does not answer.
+        name: name of the model entry.
+    """
+    state = ModelStatus(name)
+    try:
+        _describe(project, params, registry, state)
+    except RegistryError as error:
+        state.problems.append(str(error))
+    return state
+
+
 def _damaged_lock(project: Project) -> list[str]:
     try:
         read_lock(project.lock)
@@ -74,7 +108,7 @@ def _damaged_lock(project: Project) -> list[str]:
     return []
 
 
-def _registry(project: Project) -> tuple[Registry | None, str]:
+def open_registry(project: Project) -> tuple[Registry | None, str]:
     """Return the registry, None if there is none, and an error message."""
     try:
         return Registry.existing(project), ""
@@ -90,6 +124,7 @@ def _describe(
     weights = project.model(name) / WEIGHTS
     digest = sha256_file(weights) if weights.is_file() else None
     if digest is not None:
+        state.weights = digest
         state.trained = digest[:12]
     record = _record(project, params, name, state) if digest is not None else None
     if record is not None:
@@ -108,10 +143,9 @@ def _describe(
                 f"exist. {way_out}"
             )
         return
-    version = _compare_version(registry, state, digest, record)
-    _compare_champion(
-        state, Championship(registry).read(name, params.gates.get(name)), version, record
-    )
+    state.registered = _compare_version(registry, state, digest, record)
+    state.registry_state = Championship(registry).read(name, params.gates.get(name))
+    _compare_champion(state, state.registry_state, state.registered, record)
 
 
 def _record(project: Project, params: Params, name: str, state: ModelStatus) -> Record | None:
@@ -123,14 +157,16 @@ def _record(project: Project, params: Params, name: str, state: ModelStatus) -> 
         record = gate.read_record(project, name)
     except GenmintError as error:
         state.problems.append(str(error))
+        state.gate = "outdated"
         return None
     evaluation = read_evaluation(project, name, params.models[name].dataset)
     if record != gate.judge(evaluation, params):
-        state.gated = "outdated"
+        state.gated = state.gate = "outdated"
         state.problems.append(
             f"the gate record does not match these files. Run `dvc repro gate@{name}`."
         )
         return None
+    state.gate = "passed" if record.passed else "failed"
     return record
 
 

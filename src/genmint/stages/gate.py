@@ -17,6 +17,7 @@ from genmint.config import Params
 from genmint.decision.evaluation import Evaluation
 from genmint.decision.gate import decide_gate
 from genmint.decision.gate_record import Check, Record
+from genmint.decision.trivial_baselines import no_better
 from genmint.evaluation.recorded import read_evaluation
 
 
@@ -30,6 +31,7 @@ def run(project: Project, params: Params, name: str) -> bool:
     record = judge(evaluation, params)
     write_json(project.gate_record(name), record.model_dump(mode="json"))
     print_record(record)
+    _print_no_better(evaluation)
     return record.passed == 1
 
 
@@ -77,6 +79,17 @@ def print_record(record: Record) -> None:
     console = Console()
     console.print(table)
     console.print(summary(record), highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_no_better(evaluation: Evaluation) -> None:
+    """Print the metrics in which a trivial baseline is at least as good, checked or not."""
+    baselines = evaluation.protocol.mapping().get("baselines")
+    if not isinstance(baselines, dict):
+        return
+    marked = no_better(evaluation.metrics.mapping(), baselines)
+    if marked:
+        text = f"no better than a trivial baseline: {', '.join(map(str, marked))}"
+        Console().print(f"{evaluation.name}: {text}", style="red", markup=False, soft_wrap=True)
 
 
 def summary(record: Record) -> str:

@@ -1,0 +1,87 @@
+"""Metrics in which a model is no better than a trivial baseline, which has learnt nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from genmint.common.errors import ConfigError
+from genmint.config.metric_catalogue import Metric, metric
+
+
+@dataclass(frozen=True)
+class NoBetter:
+    """A metric in which a trivial baseline is at least as good as the model.
+
+    Attributes:
+        metric: name of the metric.
+        value: value of the model; NaN or infinite if it has no proper value.
+        baseline: name of the best such baseline.
+        baseline_value: value of that baseline.
+        worse: whether the model is worse; False if both have the worst value that there is.
+    """
+
+    metric: str
+    value: float
+    baseline: str
+    baseline_value: float
+    worse: bool
+
+    @property
+    def reason(self) -> str:
+        """Return the result without the model's value."""
+        word = "worse than" if self.worse else "no better than"
+        return f"{word} {self.baseline}: {self.baseline_value:.4g}"
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.value:.4g} ({self.reason})"
+
+
+def no_better(metrics: Mapping[str, Any], baselines: Mapping[str, Any]) -> list[NoBetter]:
+    """Return the metrics in which a trivial baseline is at least as good, in the order of metrics.
+
+    Two equal values count only at the worst end of the metric's range: a model whose recall is 0
+    is no better than noise, a model with all ten classes is not marked.
+
+    Args:
+        metrics: content of metrics/NAME.json.
+        baselines: `baselines` of metrics/NAME.protocol.json: by metric, the values by baseline.
+    """
+    results = (
+        _against(name, value, baselines.get(name))
+        for name, value in metrics.items()
+        if _is_number(value)
+    )
+    return [result for result in results if result is not None]
+
+
+def _against(name: str, value: float, values: Any) -> NoBetter | None:
+    """Compare one metric with its baselines; None if it beats them or there are none."""
+    numbers = {
+        str(baseline): float(number)
+        for baseline, number in (values.items() if isinstance(values, Mapping) else ())
+        if _is_number(number) and math.isfinite(number)
+    }
+    if not numbers:
+        return None
+    try:
+        known = metric(name)
+    except ConfigError:
+        # Another genmint version wrote the file; the direction of its metric is unknown.
+        return None
+    sign = 1 if known.direction == "higher" else -1
+    best = max(numbers, key=lambda baseline: sign * numbers[baseline])
+    worse = not math.isfinite(value) or sign * value < sign * numbers[best]
+    if not worse and (value != numbers[best] or value != _worst(known)):
+        return None
+    return NoBetter(name, float(value), best, numbers[best], worse)
+
+
+def _worst(known: Metric) -> float:
+    return known.low if known.direction == "higher" else known.high
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
