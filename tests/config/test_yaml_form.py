@@ -53,7 +53,8 @@ def test_a_change_of_one_key_by_dvc_changes_one_line(project, key, old, new):
     after = project.params.read_text().splitlines()
     pairs = [(b, a) for b, a in zip(before, after, strict=True) if b != a]
     assert len(pairs) == 1
-    assert old in pairs[0][0] and new in pairs[0][1]
+    assert old in pairs[0][0]
+    assert new in pairs[0][1]
     assert pairs[0][0].partition("#")[2] == pairs[0][1].partition("#")[2], "the comment stays"
 
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from dvc.utils.serialize import load_yaml
 
 from genmint.common.errors import GenmintError
 from genmint.common.files import write_json
@@ -148,3 +149,14 @@ def test_dry_run_says_so(workshop, capsys):
     workshop.make()
     assert record(workshop)["mode"] == "dry-run"
     assert "dry-run: no alias will move" in capsys.readouterr().out
+
+
+def test_the_numbers_and_margins_for_dvc_are_written_beside_the_record(workshop):
+    workshop.make(elbo=-35.0, gate=False)
+    workshop.gate()
+    numbers = load_yaml(workshop.project.headline("tiny"))
+    assert numbers["failed"] == 1
+    assert numbers["elbo"] == -35.0
+    rows = workshop.project.gate_margins("tiny").read_text().splitlines()
+    assert rows[0] == "check,margin"
+    assert any(row.startswith("thresholds.elbo.min,-") for row in rows)

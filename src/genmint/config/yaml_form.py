@@ -1,4 +1,4 @@
-"""The form in which DVC writes params.yaml, so that `dvc exp run -S` changes one line for one key."""
+"""The form in which DVC writes params.yaml: `dvc exp run -S` of one key changes one line."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 
@@ -10,18 +12,22 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from genmint.common.errors import GenmintError
-from genmint.common.files import read_json, write_json
+from genmint.common.files import read_json, write_json, write_text
 from genmint.common.markdown import escape_cell, markdown_table
 from genmint.common.project import Project
 from genmint.config import Params
 from genmint.decision.evaluation import Evaluation
 from genmint.decision.gate import decide_gate
 from genmint.decision.gate_record import Check, Record
+from genmint.decision.headline import headline, margins
 from genmint.evaluation.recorded import read_evaluation
 
 
 def run(project: Project, params: Params, name: str) -> bool:
     """Decide on model `name`, write and print reports/gates/NAME.json; return whether it passed.
+
+    metrics/NAME.yaml has the numbers that DVC shows, reports/gates/NAME.csv the margins that it
+    plots.
 
     The gate fails, with a record, if a metric is missing or not finite or a file is missing or
     unreadable. It also fails if hashes do not belong together, or if the model has no gate.
@@ -29,6 +35,10 @@ def run(project: Project, params: Params, name: str) -> bool:
     evaluation = read_evaluation(project, name, params.models[name].dataset)
     record = judge(evaluation, params)
     write_json(project.gate_record(name), record.model_dump(mode="json"))
+    numbers = headline(params.gates.get(name), record, evaluation.metrics.mapping())
+    lines = [f"{key}: {json.dumps(value)}\n" for key, value in numbers.items()]
+    write_text(project.headline(name), "".join(lines))
+    write_text(project.gate_margins(name), _margins_table(record))
     print_record(record)
     return record.passed == 1
 
@@ -77,6 +87,12 @@ def print_record(record: Record) -> None:
     console = Console()
     console.print(table)
     console.print(summary(record), highlight=False, markup=False, soft_wrap=True)
+
+
+def _margins_table(record: Record) -> str:
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([("check", "margin"), *margins(record)])
+    return table.getvalue()
 
 
 def summary(record: Record) -> str:
