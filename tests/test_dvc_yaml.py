@@ -38,6 +38,7 @@ EXCEPTIONS: dict[str, tuple[Iterable[str], str]] = {
     "common/cores.py": ((*DATA, "train"), "threads of the machine, which no dependency can name"),
     "common/escaping.py": (("reference", *MODELS), "how names of sources are written; the "
                                                    "manifest, which has them, is not read"),
+    "common/console.py": (("gate",), "how wide a printed table is"),
     "common/markdown.py": (("gate",), "pages of versions; the gate's record is JSON"),
     "common/dvc_config.py": (("ingest", "prepare"), "where DVC's cache is, with what links show"),
     "common/dvc_rwlock.py": (("train",), "repairs DVC's locks; imported by programs"),

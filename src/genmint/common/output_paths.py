@@ -76,7 +76,7 @@ class ModelPaths:
         return self.root / "samples" / name
 
     def sheet(self, name: str) -> Path:
-        """Picture of samples as a file of its own, which DVC can plot (written by evaluate)."""
+        """Image of samples as a file of its own, which DVC can plot (written by evaluate)."""
         return self.root / "samples" / f"{name}.png"
 
     def items(self, name: str) -> Path:

@@ -44,7 +44,7 @@ def margins(record: Record) -> list[tuple[str, float]]:
     A margin is in per cent of the larger of value and bound, negative if the check failed; so the
     margins of different metrics are comparable. Checks of files and of the data have none.
     """
-    found = []
+    distances = []
     for check in record.checks:
         if not isinstance(check.value, float | int) or not isinstance(check.bound, float | int):
             continue
@@ -52,5 +52,5 @@ def margins(record: Record) -> list[tuple[str, float]]:
             continue
         size = max(abs(check.value), abs(check.bound))
         distance = 100 * abs(check.value - check.bound) / size if size else 0.0
-        found.append((check.name, distance if check.passed else -distance))
-    return found
+        distances.append((check.name, distance if check.passed else -distance))
+    return distances
