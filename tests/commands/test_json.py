@@ -9,7 +9,7 @@ from genmint.commands import keys as keys_verb
 
 REPORTING = (
     *("promote", "status", "gate", "lineage", "journal", "reconcile", "keys", "drift", "doctor"),
-    *("config", "bench", "spread"),
+    *("config", "bench", "spread", "deploy"),
 )
 
 

@@ -273,7 +273,7 @@ def test_luck_with_the_test_split_is_found_out_once(workshop, measured, confirme
     outcome = one(workshop)
     assert (outcome.verdict, outcome.exit_code) == ("not better", 0), outcome
     assert ", needed +" in outcome.reason
-    assert "but not confirmed on a second split: bits_per_character: worsened" in outcome.reason
+    assert "but not confirmed on a second split: bits_per_character: worse" in outcome.reason
     assert [split for split, _ in confirmed] == ["confirmation", "confirmation"]
     (kept,) = confirmation_of(workshop, 2)["found"].values()
     assert kept["better"] is False

@@ -171,7 +171,7 @@ def test_the_state_is_printed_as_json(workshop, capsys):
     capsys.readouterr()
     assert status(workshop.project, workshop.params, as_json=True) == 0
     document = json.loads(capsys.readouterr().out)
-    (model,) = document["models"]
+    model = document["models"][0]
     assert (model["name"], model["gated"], model["champion"]) == ("tiny", "passed", "1")
     assert (model["problems"], document["problems"], document["agree"]) == ([], [], True)
 

@@ -16,7 +16,7 @@ from genmint.common.errors import ConfigError
 def bench(
     name: Model,
     seconds: Annotated[
-        float, typer.Option("--seconds", help="Per setting, without its start-up.")
+        float, typer.Option("--seconds", help="Per setting, without its start-up; below an hour.")
     ] = 10.0,
     as_json: AsJson = False,
 ) -> None:
