@@ -1,5 +1,6 @@
 """`genmint config`: what a key of params.yaml means."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -58,3 +59,16 @@ def test_an_empty_one_has_no_entries(checkout, capsys, text):
     (checkout / "params.yaml").write_text(text)
     assert run(["config", "models.vae.latent"]) == 0
     assert "present" not in capsys.readouterr().out
+
+
+def test_a_key_as_json(checkout, capsys):
+    assert run(["config", "models.image-vae.latent", "--json"]) == 0
+    (setting,) = json.loads(capsys.readouterr().out)
+    assert (setting["key"], setting["default"]) == ("models.image-vae.latent", "16")
+    assert setting["present"] == "3"
+
+
+def test_all_keys_as_json(checkout, capsys):
+    assert run(["config", "--json"]) == 0
+    keys = [setting["key"] for setting in json.loads(capsys.readouterr().out)]
+    assert {"datasets.*.path", "models.*.latent", "gates.*.mode", "drift.*.window"} <= set(keys)

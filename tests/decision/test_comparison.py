@@ -35,17 +35,16 @@ def test_a_metric_of_samples_is_superior_if_its_lower_limit_is_above_the_margin(
             assert contrast.bound == pytest.approx(MARGIN)
             assert contrast.challenger == pytest.approx(5 + sign * by)
             assert contrast.champion == pytest.approx(5.0)
-            word = "above" if better else "not above"
-            assert contrast.reason.endswith(f": {word} the margin {MARGIN:.4g}")
-            bound = f"(95 % lower confidence bound {by - REACH:.4g})"
-            assert f"improved by {by:.4g} {bound}" in contrast.reason
+            word = "needed" if better else "needs"
+            limits = f"(95 % limits {by - REACH:.4g} … {by + REACH:.4g})"
+            assert contrast.reason == f"better by {by:.4g} {limits}, {word} {MARGIN:+.4g}"
 
 
 @pytest.mark.parametrize("worse", [0.0, 0.5, 5.0])
 def test_what_is_no_better_is_not_superior(worse):
     found = only(judge(sampled(frechet=5 + worse), sampled(frechet=5.0)))
     assert found.passed is False
-    said = "unchanged" if worse == 0 else f"worsened by {worse:.4g}"
+    said = "unchanged" if worse == 0 else f"worse by {worse:.4g}"
     assert found.reason.startswith(said)
 
 

@@ -1,6 +1,7 @@
 """What doctor says of an installation."""
 
 import http.server
+import json
 import os
 import socket
 import subprocess
@@ -214,3 +215,13 @@ def test_a_dvcignore_in_a_folder_of_data_is_named_before_dvc_stops_at_it(project
     mark, text = said(project, "data")
     assert mark == "!"
     assert "data/own/texts/.dvcignore: DVC allows none in a folder that a stage" in text
+
+
+def test_the_checks_are_printed_as_json(project, monkeypatch, capsys):
+    checks = {"one": lambda _: ("ok", "fine"), "two": lambda _: ("failed", "why [not]")}
+    monkeypatch.setattr(doctor, "_checks", lambda: checks)
+    assert doctor.doctor(project, as_json=True) == 1
+    assert json.loads(capsys.readouterr().out) == [
+        {"check": "one", "result": "ok", "text": "fine"},
+        {"check": "two", "result": "failed", "text": "why [not]"},
+    ]

@@ -181,8 +181,9 @@ def test_an_experiment_moves_no_alias_and_dvc_tells_of_it(finished, tmp_path, fl
     checkout = finished.copy(tmp_path / "copy")
     shown = json.loads(checkout.run("dvc", "metrics", "show", "--json").stdout)
     files = shown[""]["data"]
-    assert "elbo" in files["metrics/image-vae.json"]["data"]
-    assert files["reports/gates/image-vae.json"]["data"]["passed"] == 1
+    assert set(files) == {f"metrics/{name}.yaml" for name in aliases(checkout)}
+    assert "elbo" in files["metrics/image-vae.yaml"]["data"]
+    assert files["metrics/image-vae.yaml"]["data"]["failed"] == 0
     before = aliases(checkout)
     experiment = client(checkout).get_experiment_by_name("genmint").experiment_id
     runs = len(client(checkout).search_runs([experiment]))
@@ -196,9 +197,12 @@ def test_an_experiment_moves_no_alias_and_dvc_tells_of_it(finished, tmp_path, fl
     differences = json.loads(checkout.run("dvc", "params", "diff", "--json").stdout)
     assert "models.image-vae.steps" in differences["params.yaml"]
     changed = json.loads(checkout.run("dvc", "metrics", "diff", "--json").stdout)
-    assert "elbo" in changed["metrics/image-vae.json"]
+    assert "elbo" in changed["metrics/image-vae.yaml"]
     page = checkout.run("dvc", "plots", "show", "-o", str(tmp_path / "plots")).stdout
-    assert Path(page.strip().removeprefix("file://")).is_file()
+    drawn = Path(page.strip().removeprefix("file://")).read_text()
+    assert "cdn." not in drawn
+    for part in ("training and validation loss", "margins of the gate", "samples/image-vae.png"):
+        assert part in drawn
 
 
 @SOAK

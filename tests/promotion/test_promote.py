@@ -75,7 +75,7 @@ def test_a_refused_one_is_registered_with_its_reasons_and_without_alias(workshop
     workshop.make(elbo=-35.0)
     outcome = one(workshop)
     assert (outcome.verdict, outcome.exit_code) == ("refused", 0), outcome
-    assert "is not at least -30" in outcome.reason
+    assert "thresholds.elbo.min: -35 < -30" in outcome.reason
     assert aliases(workshop) == {}
     (version,) = versions(workshop)
     assert version.tags["genmint.gate"] == "refused"
@@ -301,7 +301,7 @@ def test_a_copy_that_a_person_made_champion_is_measured_by_its_files(stocked):
     stocked.make(seed=9, elbo=-18.0)
     outcome = one(stocked)
     assert (outcome.verdict, outcome.version) == ("promoted", "6"), outcome
-    assert "against champion version 5: elbo: improved by 2" in outcome.reason
+    assert "against champion version 5: elbo: better by 2" in outcome.reason
 
 
 def test_a_version_that_nothing_identifies_is_no_champion_even_by_override(stocked):

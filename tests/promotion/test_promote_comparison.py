@@ -31,9 +31,7 @@ def test_a_better_one_needs_to_be_better_by_more_than_a_change_of_seed(workshop)
     workshop.make(seed=1, elbo=-19.0)
     outcome = one(workshop)
     assert outcome.verdict == "not better"
-    assert (
-        "improved by 1 (95 % lower confidence bound 1): not above the margin 1.5" in outcome.reason
-    )
+    assert "elbo: better by 1 (95 % limits 1 … 1), needs +1.5" in outcome.reason
     workshop.spread(deviation=0.1)
     assert one(workshop).verdict == "promoted"
 

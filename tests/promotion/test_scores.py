@@ -177,9 +177,9 @@ def test_figures_of_the_same_protocol_are_read_not_measured(workshop, measured):
     make(workshop, knows=0.9)
     outcome = one(workshop)
     assert (outcome.verdict, outcome.version) == ("promoted", "2"), outcome
-    assert "lower confidence bound" in outcome.reason
-    assert "above the margin" in outcome.reason
-    assert "; confirmed on a second split: bits_per_character: improved by" in outcome.reason
+    assert "95 % limits" in outcome.reason
+    assert ", needed +" in outcome.reason
+    assert "; confirmed on a second split: bits_per_character: better by" in outcome.reason
     assert measured == []
 
 
@@ -272,8 +272,8 @@ def test_luck_with_the_test_split_is_found_out_once(workshop, measured, confirme
     make(workshop, knows=0.9)
     outcome = one(workshop)
     assert (outcome.verdict, outcome.exit_code) == ("not better", 0), outcome
-    assert "above the margin" in outcome.reason
-    assert "but not confirmed on a second split: bits_per_character: worsened" in outcome.reason
+    assert ", needed +" in outcome.reason
+    assert "but not confirmed on a second split: bits_per_character: worse" in outcome.reason
     assert [split for split, _ in confirmed] == ["confirmation", "confirmation"]
     (kept,) = confirmation_of(workshop, 2)["found"].values()
     assert kept["better"] is False

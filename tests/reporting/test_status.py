@@ -1,5 +1,6 @@
 """Status: says where files, records and registry disagree, and names what mends it."""
 
+import json
 import shutil
 
 import pytest
@@ -163,3 +164,22 @@ def test_an_unreachable_registry(workshop, told, monkeypatch):
     code, said = told()
     assert code == 1
     assert "does not answer" in said
+
+
+def test_the_state_is_printed_as_json(workshop, capsys):
+    promoted(workshop)
+    capsys.readouterr()
+    assert status(workshop.project, workshop.params, as_json=True) == 0
+    document = json.loads(capsys.readouterr().out)
+    model = document["models"][0]
+    assert (model["name"], model["gated"], model["champion"]) == ("tiny", "passed", "1")
+    assert (model["problems"], document["problems"], document["agree"]) == ([], [], True)
+
+
+def test_a_problem_is_in_the_json(workshop, capsys):
+    workshop.make()
+    capsys.readouterr()
+    assert status(workshop.project, workshop.params, as_json=True) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["agree"] is False
+    assert "is not registered" in " ".join(document["models"][0]["problems"])

@@ -224,6 +224,7 @@ def test_image_outs(project):
     for name in items.dtype.names:
         assert items[name].mean() == pytest.approx(metrics[name], rel=1e-12)
     assert Image.open(folder / "sheet.png").width > 500
+    assert project.sheet("vae").read_bytes() == (folder / "sheet.png").read_bytes()
     run(project, "gan")
     assert not (project.samples("gan") / "items.npy").exists()
     assert protocol_of(project, "gan")["items"] is None

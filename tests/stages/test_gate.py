@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from dvc.utils.serialize import load_yaml
 
 from genmint.common.errors import GenmintError
 from genmint.common.files import write_json
+from genmint.decision.gate_record import Check, Record
 from genmint.evaluation.recorded import read_evaluation
 from genmint.stages import gate
 
@@ -48,7 +50,7 @@ def test_a_refusal_is_a_result(workshop, capsys):
     workshop.make(elbo=-35.0, gate=False)
     assert workshop.gate() is False
     assert failed(workshop) == ["thresholds.elbo.min"]
-    assert "tiny: refused: thresholds.elbo.min: is not at least -30" in capsys.readouterr().out
+    assert "tiny: refused: thresholds.elbo.min: -35 < -30" in capsys.readouterr().out
 
 
 def test_metrics_no_better_than_a_trivial_baseline_are_marked(workshop, capsys):
@@ -161,3 +163,39 @@ def test_dry_run_says_so(workshop, capsys):
     workshop.make()
     assert record(workshop)["mode"] == "dry-run"
     assert "dry-run: no alias will move" in capsys.readouterr().out
+
+
+def test_the_numbers_and_margins_for_dvc_are_written_beside_the_record(workshop):
+    workshop.make(elbo=-35.0, gate=False)
+    workshop.gate()
+    numbers = load_yaml(workshop.project.headline("tiny"))
+    assert numbers["failed"] == 1
+    assert numbers["elbo"] == -35.0
+    rows = workshop.project.gate_margins("tiny").read_text().splitlines()
+    assert rows[0] == "check,margin"
+    assert any(row.startswith("thresholds.elbo.min,-") for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("value", "bound", "reason", "words"),
+    [
+        (10.0912, 4.0, "is not at most 4", "10.09 > 4"),
+        (0.1, 0.4, "is not at least 0.4", "0.1 < 0.4"),
+        (4.0000004, 4.0, "is not at most 4", "4.0000004 > 4"),
+        (-27.5, -25.0, "is not above trigram (-27) by 2", "-27.5 is not above trigram (-27) by 2"),
+        (None, 4.0, "elbo is missing from metrics", "elbo is missing from metrics"),
+        ("a" * 64, "b" * 64, "it is not the measured file", "it is not the measured file"),
+    ],
+)  # fmt: skip
+def test_a_reason_has_the_value(value, bound, reason, words):
+    check = Check(name="thresholds.m.max", value=value, bound=bound, passed=False, reason=reason)
+    whole = Record(model="tiny", passed=0, checks_passed=0, checks_failed=1, verdicts={},
+                   mode="enforce", checks=(check,), evidence=())  # fmt: skip
+    assert gate.reasons(whole) == f"thresholds.m.max: {words}"
+
+
+def test_the_record_is_printed_as_json(workshop, capsys):
+    workshop.make(gate=False)
+    capsys.readouterr()
+    gate.run(workshop.project, workshop.params, "tiny", as_json=True)
+    assert json.loads(capsys.readouterr().out) == record(workshop)

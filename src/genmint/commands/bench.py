@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import sys
 from typing import Annotated
 
 import typer
 
-from genmint.commands.entries import Model, known_entry, open_project
+from genmint.commands.entries import AsJson, Model, known_entry, open_project
 from genmint.common.errors import ConfigError
 
 
 def bench(
     name: Model,
     seconds: Annotated[
-        float, typer.Option("--seconds", help="Per setting, without its start-up.")
+        float, typer.Option("--seconds", help="Per setting, without its start-up; below an hour.")
     ] = 10.0,
+    as_json: AsJson = False,
 ) -> None:
     """Time what could make a model's training faster here, and say what to set.
 
@@ -26,4 +30,10 @@ def bench(
     project, params = open_project()
     if not 0 < seconds < 3600:
         raise ConfigError(f"--seconds {seconds}: between 0 and an hour")
-    bench(project, params, known_entry(name, params.models, "model"), seconds)
+    name = known_entry(name, params.models, "model")
+    if as_json:
+        with contextlib.redirect_stdout(sys.stderr):
+            timings = bench(project, params, name, seconds)
+        print(json.dumps(timings, indent=2))
+    else:
+        bench(project, params, name, seconds)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
 
+from genmint.commands.entries import AsJson
+
 
 def deploy(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make Prefect's server agree with prefect.yaml.
 
@@ -23,5 +27,9 @@ def deploy(
     from genmint.common.project import Project
     from genmint.services.deploying import deploy_by_hand
 
-    for line in deploy_by_hand(Project.find(), dry_run=dry_run):
+    lines = deploy_by_hand(Project.find(), dry_run=dry_run)
+    if as_json:
+        print(json.dumps(lines, indent=2, ensure_ascii=False))
+        return
+    for line in lines:
         print(line)

@@ -28,6 +28,7 @@ ModelRefArgument = Annotated[
         "version): from the registry.",
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 Insecure = Annotated[
     bool,
     typer.Option(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from genmint.commands.entries import Model, known_entry, open_project
+from genmint.commands.entries import AsJson, Model, known_entry, open_project
 from genmint.commands.stage import entry_of
 
 
@@ -15,6 +15,7 @@ def gate(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with status 1 if the gate fails, for CI.")
     ] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Decide whether a measured model passes, and show every check with its reason.
 
@@ -27,5 +28,5 @@ def gate(
     project, params = open_project()
     name = known_entry(entry_of("gate", name), params.models, "model")
     with running(project, f"gate@{name}"):
-        passed = gate.run(project, params, name)
+        passed = gate.run(project, params, name, as_json=as_json)
     return 1 if strict and not passed else 0

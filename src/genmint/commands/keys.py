@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import Annotated
 
 import typer
 
-from genmint.commands.entries import Models, known_models, open_project
+from genmint.commands.entries import AsJson, Models, known_models, open_project
 
 
 def keys(
@@ -19,6 +21,7 @@ def keys(
             "Creates the key if there is none.",
         ),
     ] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Show which key signs what is written into the registry, and what is not signed.
 
@@ -30,6 +33,10 @@ def keys(
 
     project, params = open_project()
     chosen = known_models(params, names)
-    if adopt:
+    if not adopt:
+        return key_change.print_signatures(project, chosen, as_json=as_json)
+    if not as_json:
         return key_change.adopt(project, params, chosen)
-    return key_change.print_signatures(project, chosen)
+    with contextlib.redirect_stdout(sys.stderr):
+        code = key_change.adopt(project, params, chosen)
+    return max(code, key_change.print_signatures(project, chosen, as_json=True))

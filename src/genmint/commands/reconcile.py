@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from genmint.commands.entries import Models, known_models, open_project
+import contextlib
+import dataclasses
+import json
+import sys
+
+from genmint.commands.entries import AsJson, Models, known_models, open_project
 
 
-def reconcile(names: Models = None) -> int:
+def reconcile(names: Models = None, as_json: AsJson = False) -> int:
     """Accept or revert what was done to aliases by hand; finish interrupted promotions.
 
     An alias moved in MLflow to a version that passed its gate is written into the journal; from any
@@ -15,5 +20,11 @@ def reconcile(names: Models = None) -> int:
     from genmint.promotion.reconcile import reconcile
 
     project, params = open_project()
-    outcomes = reconcile(project, params, known_models(params, names))
+    chosen = known_models(params, names)
+    if as_json:
+        with contextlib.redirect_stdout(sys.stderr):
+            outcomes = reconcile(project, params, chosen)
+        print(json.dumps([dataclasses.asdict(outcome) for outcome in outcomes]))
+    else:
+        outcomes = reconcile(project, params, chosen)
     return max((outcome.exit_code for outcome in outcomes), default=0)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import sys
 from typing import Annotated
 
 import typer
 
-from genmint.commands.entries import Model, known_entry, open_project
+from genmint.commands.entries import AsJson, Model, known_entry, open_project
 
 
 def spread(
     name: Model,
     trainings: Annotated[int, typer.Option("--trainings", help="Training runs, 5 or more.")] = 5,
+    as_json: AsJson = False,
 ) -> None:
     """Measure how far training runs of a model differ by seed alone.
 
@@ -22,4 +26,10 @@ def spread(
     from genmint.promotion.seed_spread import measure_spread
 
     project, params = open_project()
-    measure_spread(project, params, known_entry(name, params.models, "model"), trainings)
+    name = known_entry(name, params.models, "model")
+    if as_json:
+        with contextlib.redirect_stdout(sys.stderr):
+            spread = measure_spread(project, params, name, trainings)
+        print(json.dumps(spread.model_dump(mode="json"), indent=2))
+    else:
+        measure_spread(project, params, name, trainings)

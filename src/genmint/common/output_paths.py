@@ -67,9 +67,17 @@ class ModelPaths:
         """Times, memory and sizes; cached separately, never compared (written by evaluate)."""
         return self.root / "metrics" / f"{name}.cost.json"
 
+    def headline(self, name: str) -> Path:
+        """The few numbers that DVC shows of a model (written by gate)."""
+        return self.root / "metrics" / f"{name}.yaml"
+
     def samples(self, name: str) -> Path:
         """Folder of a model's samples and per-item likelihoods (written by evaluate)."""
         return self.root / "samples" / name
+
+    def sheet(self, name: str) -> Path:
+        """Image of samples as a file of its own, which DVC can plot (written by evaluate)."""
+        return self.root / "samples" / f"{name}.png"
 
     def items(self, name: str) -> Path:
         """Log-likelihood of each held-out item; none without a likelihood (written by evaluate)."""
@@ -82,6 +90,10 @@ class ModelPaths:
     def gate_record(self, name: str) -> Path:
         """Gate record of a model (written by gate)."""
         return self.root / "reports" / "gates" / f"{name}.json"
+
+    def gate_margins(self, name: str) -> Path:
+        """Distances of measured values from the bounds of the gate, as a table (by gate)."""
+        return self.root / "reports" / "gates" / f"{name}.csv"
 
     def spread(self, name: str) -> Path:
         """Variation between training runs by seed; tracked by git (written by `genmint spread`)."""

@@ -42,14 +42,55 @@ def explain(key: str, document: Mapping[str, Any], width: int = 100) -> str:
     Raises:
         ConfigError: there is no such key; the message names the nearest one.
     """
+    exact, below = _matching(key, document)
+    top, entry, _ = _parts(key)
+    if not entry:
+        listed = _listed(f"{top}.{ANY}", below, width)
+        return "\n".join([top, *_wrapped(maps()[top], width), "", *listed])
+    blocks = [_explained(key, one, document, width) for one in exact]
+    if below:
+        blocks.append(_listed(key, below, width))
+    return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def explain_as_objects(key: str, document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the setting of a key, or all settings of a map, as objects for JSON.
+
+    Each has `key`, `kinds` (those that have it; empty: all), `description`, `type`, `range`,
+    `default` (null: required) and, if the key names an entry of params.yaml, `present`.
+
+    Raises:
+        ConfigError: there is no such key; the message names the nearest one.
+    """
+    exact, below = _matching(key, document)
+    top, entry, _ = _parts(key)
+    objects = []
+    for one in [*exact, *below]:
+        described: dict[str, Any] = {
+            "key": ".".join((top, entry or ANY, *one.path)),
+            "kinds": list(one.kinds),
+            "description": one.description,
+            "type": one.type,
+            "range": one.range or None,
+            "default": one.default,
+        }
+        if entry in _entries(document, top):
+            described["present"] = _present(_entries(document, top)[entry], one.path)
+        objects.append(described)
+    return objects
+
+
+def _matching(key: str, document: Mapping[str, Any]) -> tuple[list[Setting], list[Setting]]:
+    """Return the settings that a key names, and those of the map that it names.
+
+    Raises:
+        ConfigError: there are neither; the message names the nearest key.
+    """
     top, entry, path = _parts(key)
     if top not in maps():
         raise _unknown(key, document)
     if not entry:
-        here = [one for one in all_settings() if one.map == top]
-        return "\n".join(
-            [top, *_wrapped(maps()[top], width), "", *_listed(f"{top}.{ANY}", here, width)]
-        )
+        return [], [one for one in all_settings() if one.map == top]
     kinds = _kinds(top, entry, document)
     if kinds is None:
         raise _unknown(key, document)
@@ -58,10 +99,7 @@ def explain(key: str, document: Mapping[str, Any], width: int = 100) -> str:
     below = [one for one in here if _fits(one.path[: len(path)], path) and one not in exact]
     if not exact and not below:
         raise _unknown(key, document)
-    blocks = [_explained(key, one, document, width) for one in exact]
-    if below:
-        blocks.append(_listed(key, below, width))
-    return "\n\n".join("\n".join(block) for block in blocks)
+    return exact, below
 
 
 def _parts(key: str) -> tuple[str, str, tuple[str, ...]]:

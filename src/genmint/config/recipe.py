@@ -13,6 +13,7 @@ from genmint.common.files import write_text
 from genmint.common.project import Project
 from genmint.common.reading import CONFIGURATION, decoded, parse_yaml, read_bytes
 from genmint.config import parse_params
+from genmint.config.yaml_form import as_dvc_writes
 
 _MAPS = ("datasets", "models", "gates")
 _EMPTY = re.compile(r"^([a-z]+:)[ \t]*(?:\{[ \t]*\}|null|~)")
@@ -110,8 +111,11 @@ def _positions(text: str) -> Any:
 
 
 def _entries(path: Path) -> dict[tuple[str, str], str]:
-    """Return the text of each entry of a recipe, including its comments, by map and name."""
-    text = _read(path)[0].replace("\r\n", "\n")
+    """Return the text of each entry of a recipe, including its comments, by map and name.
+
+    Each is in the form in which DVC writes params.yaml.
+    """
+    text = as_dvc_writes(_read(path)[0].replace("\r\n", "\n"))
     lines = text.splitlines(keepends=True)
     document = _positions(text)
     starts: list[tuple[int, str, str | None]] = []

@@ -379,19 +379,20 @@ def _margin(
 
 def _contrast_against(contrast: Contrast, margin: float | str, confidence: float) -> Contrast:
     """Test a difference against the margin and return the contrast with its result."""
-    if contrast.low is None or contrast.difference is None:
+    if contrast.low is None or contrast.high is None or contrast.difference is None:
         return contrast
-    how = f"improved by {contrast.difference:.4g}"
+    how = f"better by {contrast.difference:.4g}"
     if contrast.difference < 0:
-        how = f"worsened by {-contrast.difference:.4g}"
+        how = f"worse by {-contrast.difference:.4g}"
     if contrast.difference == 0:
         how = "unchanged"
-    bounded = f"{how} ({100 * confidence:g} % lower confidence bound {contrast.low:.4g})"
+    # Each limit is one-sided, so the two together are no interval of this confidence.
+    limits = f"{contrast.low:.4g} … {contrast.high:.4g}"
+    bounded = f"{how} ({100 * confidence:g} % limits {limits})"
     if isinstance(margin, str):
         return contrast.model_copy(update={"reason": f"{bounded}, but {margin}"})
     bound = margin if contrast.aim == "superior" else -margin
     # Of two equal models neither is superior and neither is inferior, whatever the margin.
     passed = contrast.low > bound if contrast.aim == "superior" else contrast.low >= bound
-    words = ("not above", "above") if contrast.aim == "superior" else ("outside", "within")
-    reason = f"{bounded}: {words[passed]} the margin {margin:.4g}"
+    reason = f"{bounded}, {'needed' if passed else 'needs'} {bound + 0.0:+.4g}"
     return contrast.model_copy(update={"bound": bound, "passed": passed, "reason": reason})

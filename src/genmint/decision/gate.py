@@ -301,7 +301,7 @@ def _with_interval(check: Check, metrics: Mapping[str, Any], confidence: float) 
 
 
 def _verdict(check: Check) -> dict[str, float | int | str]:
-    """Return the result of a check in the form that DVC can display: numbers and strings."""
+    """Return the result of a check as numbers and strings, without lists."""
     fields = check.model_dump(exclude={"name", "passed"}, exclude_none=True)
     return {"passed": 1 if check.passed else 0, **fields}
 

@@ -45,8 +45,8 @@ class Evidence(Frozen):
 class Record(Frozen):
     """Gate decision with its checks and input hashes; content of reports/gates/NAME.json.
 
-    DVC shows numbers and strings but drops lists and booleans. `verdicts` therefore repeats the
-    checks for `dvc metrics`, by name, with 1 for passed and 0 for failed.
+    `verdicts` repeats the checks by name, with 1 for passed and 0 for failed: records were once
+    metrics of DVC, which drops lists and booleans.
     """
 
     model: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from rich.console import Console
@@ -15,17 +16,26 @@ from genmint.diagnostics import checkout, environment, servers
 _DoctorCheck = Callable[[Project], tuple[str, str]]
 
 
-def doctor(project: Project) -> int:
-    """Print one line per check; return 1 if one failed. A warning (!) is not a failure."""
+def doctor(project: Project, *, as_json: bool = False) -> int:
+    """Print one line per check; return 1 if one failed. A warning (!) is not a failure.
+
+    As JSON it prints a list of objects with `check`, `result` (ok, ! or failed) and `text`.
+    """
+    checks = [(name, *check(project, name)) for name in _checks()]
+    if as_json:
+        rows = [{"check": name, "result": mark, "text": text} for name, mark, text in checks]
+        print(json.dumps(rows, indent=2, ensure_ascii=False))  # noqa: T201 - the report
+    else:
+        _print(checks)
+    return 1 if any(mark == "failed" for _, mark, _ in checks) else 0
+
+
+def _print(checks: list[tuple[str, str, str]]) -> None:
     table = Table(box=None, show_header=False, padding=(0, 1))
-    failed = False
-    for name in _checks():
-        mark, text = check(project, name)
-        failed = failed or mark == "failed"
+    for name, mark, text in checks:
         style = {"ok": "green", "!": "yellow", "failed": "red"}[mark]
         table.add_row(f"[{style}]{mark}[/]", name, escape(text))
     Console(highlight=False, soft_wrap=True).print(table)
-    return 1 if failed else 0
 
 
 def check(project: Project, name: str) -> tuple[str, str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from genmint.common.console import table_console
 from genmint.lineage.links import Lineage
 
 # Digits shown of a hash.
@@ -29,7 +29,7 @@ def print_lineage(lineage: Lineage) -> None:
     _add_journal(tree, lineage)
     for problem in lineage.broken:
         _add(tree, "broken", problem, style="red")
-    Console().print(tree)
+    table_console().print(tree)
 
 
 def _add_signature(tree: Tree, lineage: Lineage) -> None:

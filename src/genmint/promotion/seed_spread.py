@@ -8,9 +8,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
+from genmint.common.console import table_console
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.files import read_json, scratch_dir, sha256_file, sha256_json, write_json
 from genmint.common.project import Project
@@ -138,4 +138,4 @@ def _show(spread: Spread, confidence: float) -> None:
         deviation = spread.standard_deviation[metric]
         margin = seed_margin(deviation, len(spread.seeds), confidence)
         table.add_row(metric, f"{fmean(values):.5g}", f"{deviation:.3g}", f"{margin:.3g}")
-    Console().print(table)
+    table_console().print(table)

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
+
+from genmint.common.console import table_console
 
 EntryKind = Literal["promotion", "rollback", "by-hand", "override", "reverted", "withdrawn"]
 
@@ -260,7 +261,7 @@ def to_json(written: Sequence[Entry], known: Mapping[str, str]) -> str:
 def print_entries(name: str, written: Sequence[Entry], known: Mapping[str, str]) -> None:
     """Print entries as a table, oldest first, and report which versions are gone."""
     if not written:
-        Console().print(f"{name}: no entries; nothing was promoted yet", soft_wrap=True)
+        table_console().print(f"{name}: no entries; nothing was promoted yet", soft_wrap=True)
         return
     table = Table(
         Column("#", justify="right"),
@@ -287,7 +288,7 @@ def print_entries(name: str, written: Sequence[Entry], known: Mapping[str, str])
             entry.reason,
         )
         table.add_row(*(Text(cell) for cell in row), style=None if entry.valid else "dim")
-    console = Console()
+    console = table_console()
     console.print(table)
     if any(is_gone(entry, known) for entry in written if entry.valid):
         console.print(

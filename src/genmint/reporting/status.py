@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rich.console import Console
 from rich.table import Table
 
 from genmint import tracking
+from genmint.common.console import table_console
 from genmint.common.dvc_lock import read_lock
 from genmint.common.errors import GenmintError, RegistryError, RegistryMissingError
 from genmint.common.files import sha256_file
@@ -24,6 +25,17 @@ from genmint.registry.registry import Registry
 from genmint.registry.versions import Version
 from genmint.stages import gate
 
+_IN_JSON = (
+    "name",
+    "trained",
+    "gated",
+    "version",
+    "champion",
+    "problems",
+    "notes",
+    "weights",
+    "gate",
+)
 # A record is outdated if the gate would decide otherwise on the current files and settings.
 GateState = Literal["none", "passed", "failed", "outdated"]
 
@@ -59,26 +71,39 @@ class ModelStatus:
     registry_state: RegistryState | None = None
 
 
-def status(project: Project, params: Params) -> int:
+def status(project: Project, params: Params, *, as_json: bool = False) -> int:
     """Print the state of every model; return 1 if files, records and registry disagree.
+
+    As JSON it prints `models`, the fields of `ModelStatus` in words of each; `problems`, those that belong
+    to no single model; and `agree`.
 
     The command is read-only: it creates no store, moves no alias and writes no file.
     """
     registry, problem = open_registry(project)
     states = [read_status(project, params, registry, name) for name in params.models]
+    problems = [*_damaged_lock(project), *([problem] if problem else [])]
+    agree = not problems and not any(state.problems for state in states)
+    if as_json:
+        models = [{key: getattr(state, key) for key in _IN_JSON} for state in states]
+        document = {"models": models, "problems": problems, "agree": agree}
+        print(json.dumps(document, indent=2, ensure_ascii=False))  # noqa: T201 - the report
+    else:
+        _print(states, problems)
+    return 0 if agree else 1
+
+
+def _print(states: list[ModelStatus], problems: list[str]) -> None:
     table = Table("model", "trained", "gate", "version", "champion")
     for state in states:
         table.add_row(state.name, state.trained, state.gated, state.version, state.champion)
-    console = Console()
+    console = table_console()
     console.print(table)
-    problems = [*_damaged_lock(project), *([problem] if problem else [])]
-    problems += [f"{state.name}: {text}" for state in states for text in state.problems]
+    problems = problems + [f"{state.name}: {text}" for state in states for text in state.problems]
     notes = [f"{state.name}: {text}" for state in states for text in state.notes]
     for text in problems + notes:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     if not problems:
         console.print("files, records and registry agree")
-    return 1 if problems else 0
 
 
 def read_status(

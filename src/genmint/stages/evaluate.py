@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from genmint.common.errors import DataError, GenmintError
 from genmint.common.files import (
     all_or_none,
     atomic_dir,
+    atomic_path,
     read_json,
     sha256_file,
     write_json,
@@ -40,7 +42,7 @@ _RULE = "\n" + "─" * 72 + "\n"
 
 
 def run(project: Project, params: Params, name: str) -> None:
-    """Measure models/NAME and write metrics/NAME*.json and samples/NAME.
+    """Measure models/NAME and write metrics/NAME*.json, samples/NAME and samples/NAME.png.
 
     All files except metrics/NAME.cost.json are deterministic for the same model.
 
@@ -66,13 +68,15 @@ def run(project: Project, params: Params, name: str) -> None:
     )
     cost |= _train_seconds(project, sha256_file(weights))
     probe = draw_probe(model, prepared)
-    with all_or_none(project.samples(name), *_tables(project, name)):
+    with all_or_none(project.samples(name), project.sheet(name), *_tables(project, name)):
         with atomic_dir(project.samples(name)) as folder:
             write_samples(folder, result.samples, prepared)
             write_probe(folder, probe)
             write_sheet(folder, "probe", [(name, probe)])
             _write_items(folder / project.items(name).name, result.items)
             write_json(folder / project.resamples(name).name, result.resamples)
+        with atomic_path(project.sheet(name)) as picture:
+            shutil.copyfile(project.samples(name) / SHEET, picture)
         _write(project, name, record, result, metrics, cost)
     shown = ", ".join(f"{k} {v:.4g}" for k, v in metrics.items() if not k.endswith("_stderr"))
     print(f"{name}: {shown}")  # noqa: T201 - result of the stage

@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Column, Table
 
+from genmint.common.console import table_console
 from genmint.common.errors import GenmintError
-from genmint.common.files import read_json, write_json
+from genmint.common.files import read_json, write_json, write_text
 from genmint.common.markdown import escape_cell, markdown_table
 from genmint.common.project import Project
 from genmint.config import Params
 from genmint.decision.evaluation import Evaluation
 from genmint.decision.gate import decide_gate
 from genmint.decision.gate_record import Check, Record
+from genmint.decision.headline import headline, margins
 from genmint.decision.trivial_baselines import no_better
 from genmint.evaluation.recorded import read_evaluation
 
 
-def run(project: Project, params: Params, name: str) -> bool:
+def run(project: Project, params: Params, name: str, *, as_json: bool = False) -> bool:
     """Decide on model `name`, write and print reports/gates/NAME.json; return whether it passed.
 
-    The gate fails, with a record, if a metric is missing or not finite or a file is missing or
-    unreadable. It also fails if hashes do not belong together, or if the model has no gate.
+    metrics/NAME.yaml has the numbers that DVC shows, reports/gates/NAME.csv the margins that it
+    plots.
+
+    As JSON the record itself is printed. The gate fails, with a record, if a metric is missing or
+    not finite or a file is missing or unreadable. It also fails if hashes do not belong together,
+    or if the model has no gate.
     """
     evaluation = read_evaluation(project, name, params.models[name].dataset)
     record = judge(evaluation, params)
     write_json(project.gate_record(name), record.model_dump(mode="json"))
-    print_record(record)
-    _print_no_better(evaluation)
+    numbers = headline(params.gates.get(name), record, evaluation.metrics.mapping())
+    lines = [f"{key}: {json.dumps(value)}\n" for key, value in numbers.items()]
+    write_text(project.headline(name), "".join(lines))
+    write_text(project.gate_margins(name), _margins_table(record))
+    if as_json:
+        print(json.dumps(record.model_dump(mode="json"), indent=2))  # noqa: T201 - the report
+    else:
+        print_record(record)
+        _print_no_better(evaluation)
     return record.passed == 1
 
 
@@ -76,7 +90,7 @@ def print_record(record: Record) -> None:
             verdict,
             _escape(check.reason),
         )
-    console = Console()
+    console = table_console()
     console.print(table)
     console.print(summary(record), highlight=False, markup=False, soft_wrap=True)
 
@@ -92,6 +106,12 @@ def _print_no_better(evaluation: Evaluation) -> None:
         Console().print(f"{evaluation.name}: {text}", style="red", markup=False, soft_wrap=True)
 
 
+def _margins_table(record: Record) -> str:
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([("check", "margin"), *margins(record)])
+    return table.getvalue()
+
+
 def summary(record: Record) -> str:
     """Return the result in one line, with the reasons if the gate failed."""
     dry = " (dry-run: no alias will move)" if record.mode == "dry-run" else ""
@@ -102,7 +122,25 @@ def summary(record: Record) -> str:
 
 def reasons(record: Record) -> str:
     """Return which checks failed, and why."""
-    return "; ".join(f"{check.name}: {check.reason}" for check in record.failed())
+    return "; ".join(f"{check.name}: {_why(check)}" for check in record.failed())
+
+
+def _why(check: Check) -> str:
+    """Return the reason with the value: "10.09 > 4", or the value before the recorded words."""
+    if isinstance(check.value, str) or check.value is None:
+        return check.reason
+    for words, sign in (("is not at most", ">"), ("is not at least", "<")):
+        if check.reason.startswith(words) and isinstance(check.bound, float | int):
+            return f"{_apart(check.value, check.bound)} {sign} {check.bound:g}"
+    if check.reason.startswith("is not "):
+        return f"{check.value:.4g} {check.reason}"
+    return check.reason
+
+
+def _apart(value: float, bound: float) -> str:
+    """Format a value with as many digits as tell it from its bound, at least four."""
+    texts = (f"{value:.{digits}g}" for digits in (4, 6, 9, 17))
+    return next((text for text in texts if text != f"{bound:g}"), repr(value))
 
 
 def to_markdown(record: Record, *, only_failed: bool = False) -> str:

@@ -31,6 +31,7 @@ NOT_FOR_SERVERS = (
 )
 
 _PATIENCE_SECONDS = 5.0
+_HIGHEST_PORT = 65535
 
 
 def serve_ui(project: Project, host: str, port: int, *, insecure: bool = False) -> int:
@@ -100,6 +101,8 @@ def check_free(host: str, port: int, option: str) -> None:
     Raises:
         ConfigError: it cannot; the message names `option`.
     """
+    if not 0 <= port <= _HIGHEST_PORT:
+        raise ConfigError(f"{option} {port}: a port is a number from 0 to {_HIGHEST_PORT}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

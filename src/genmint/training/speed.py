@@ -6,12 +6,13 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
+from genmint.common.console import table_console
 from genmint.common.project import Project
 from genmint.config import ModelConfig, Params
 from genmint.data.prepared import Prepared
@@ -72,7 +73,7 @@ class Timing:
     steps: float
 
 
-def bench(project: Project, params: Params, name: str, seconds: float) -> None:
+def bench(project: Project, params: Params, name: str, seconds: float) -> list[dict[str, Any]]:
     """Time the possible settings of models.NAME, and recommend one.
 
     Args:
@@ -80,6 +81,10 @@ def bench(project: Project, params: Params, name: str, seconds: float) -> None:
         params: settings of the project.
         name: name of the model entry.
         seconds: total training time per setting, without its start.
+
+    Returns:
+        One object per setting: its options, whether they are those of params.yaml (`present`), and
+        the fields of `Timing`.
 
     Raises:
         DataError: the data are not prepared.
@@ -101,7 +106,7 @@ def bench(project: Project, params: Params, name: str, seconds: float) -> None:
     settings = [present, *(s for s in _settings(config, spec, device) if s != present)]
     train = tensors.load(prepared, "train", spec)
     labels = tensors.labels_for(config, prepared, "train")
-    console = Console()
+    console = table_console()
     with console.status("") as status:
         timings = measure(
             config, spec, train, settings, device, seconds, status.update, labels=labels
@@ -110,6 +115,10 @@ def bench(project: Project, params: Params, name: str, seconds: float) -> None:
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {threads} threads"
     console.print(_table(f"{name} on {where}", unit, config, present, timings))
     print(advice(name, config, present, timings))  # noqa: T201 - this is what was asked for
+    return [
+        {**asdict(setting), "present": setting == present, **asdict(timing)}
+        for setting, timing in timings.items()
+    ]
 
 
 def measure(
