@@ -1,8 +1,17 @@
-import pytest
+import signal
+import socket
+import subprocess
+import sys
 
+import psutil
+import pytest
+import requests
+
+from genmint import tracking
 from genmint.common.errors import ConfigError
 from genmint.common.project import Project
-from genmint.tracking.ui import serve_ui
+from genmint.tracking.store import database
+from genmint.tracking.ui import runs_page, serve_ui
 
 
 def test_the_password_of_a_tracker_is_not_shown(tmp_path, monkeypatch):
@@ -11,3 +20,47 @@ def test_the_password_of_a_tracker_is_not_shown(tmp_path, monkeypatch):
         serve_ui(Project(tmp_path), "127.0.0.1", 0)
     assert "https://ann:***@far.example:5000" in str(caught.value)
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("port", [0, 99999, -1])
+def test_a_port_is_a_port(tmp_path, port):
+    with pytest.raises(ConfigError, match=rf"^--port {port}: a port is a number from 1 to 65535$"):
+        serve_ui(Project(tmp_path), "127.0.0.1", port)
+
+
+def test_the_link_is_that_of_the_runs(workshop):
+    store = database(workshop.project)
+    assert runs_page(store) == "#/experiments/1/runs?workflowType=machine_learning"
+    tracking.connect(workshop.project).delete_experiment("1")
+    assert runs_page(store) == "#/experiments?workflowType=machine_learning"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_the_ui_answers_at_its_link_and_leaves_nothing(workshop, ending):
+    """In less than 1 GB; a killed `genmint ui` takes its server with it as well."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    ui = subprocess.Popen(
+        [sys.executable, "-m", "genmint", "ui", "--port", str(port)],
+        cwd=workshop.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        line = ui.stdout.readline()
+        link = f"http://127.0.0.1:{port}/#/experiments/1/runs?workflowType=machine_learning"
+        assert line == f"MLflow: {link} (Ctrl-C ends it)\n"
+        assert requests.get(link, timeout=10).ok
+        started = psutil.Process(ui.pid).children(recursive=True)
+        # The group's leader, MLflow's command and one web worker; no job workers.
+        assert len(started) == 3
+        together = sum(process.memory_info().rss for process in (psutil.Process(ui.pid), *started))
+        assert together < 1e9
+    finally:
+        ui.send_signal(ending)
+        ui.wait(timeout=30)
+    assert psutil.wait_procs(started, timeout=30)[1] == []
