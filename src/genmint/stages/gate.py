@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -92,26 +93,15 @@ def reasons(record: Record) -> str:
     return "; ".join(f"{check.name}: {check.reason}" for check in record.failed())
 
 
-def to_markdown(record: Record, *, only_failed: bool = False) -> str:
-    """Render a record as Markdown, for the description of a version.
-
-    Args:
-        record: the decision.
-        only_failed: omit the checks that passed, if space is limited.
-    """
-    verdict = "passed" if record.passed else "refused"
-    shown = record.failed() if only_failed else record.checks
-    lines = [
-        f"**Gate: {verdict}** ({record.checks_passed} of "
-        f"{record.checks_passed + record.checks_failed} checks, mode {record.mode})",
-        "",
-        *markdown_table(
+def to_markdown(checks: Sequence[Check]) -> str:
+    """Render checks as a Markdown table, for the description of a version."""
+    return "\n".join(
+        markdown_table(
             ("check", "value", "interval", "bound", "verdict", "reason"),
-            [_row(check) for check in shown],
+            [_row(check) for check in checks],
             numbers=("value", "interval", "bound"),
-        ),
-    ]
-    return "\n".join(lines) + "\n"
+        )
+    )
 
 
 def format_check_value(value: float | str | None) -> str:

@@ -112,12 +112,12 @@ def runs_page(store: Path) -> str:
     without a workflow type.
     """
     with contextlib.closing(sqlite3.connect(store)) as connection:
-        found = connection.execute(
+        row = connection.execute(
             "SELECT experiment_id FROM experiments WHERE name = ? AND lifecycle_stage = 'active'",
             (EXPERIMENT,),
         ).fetchone()
     # The experiment may have been deleted in the UI; it can be restored there.
-    where = "experiments" if found is None else f"experiments/{found[0]}/runs"
+    where = "experiments" if row is None else f"experiments/{row[0]}/runs"
     return f"#/{where}?workflowType=machine_learning"
 
 
