@@ -19,6 +19,7 @@ from genmint.promotion.challenge import Challenger
 from genmint.promotion.version_card import Page
 from genmint.registry.registry import Registry
 from genmint.registry.versions import MISSING, Version
+from genmint.tracking.chart_keys import chart_key
 from genmint.training.history import read_history
 
 _VERSION_TAG = ENTRY_VERSION_TAGS["version"]
@@ -92,7 +93,7 @@ def page_of(
         artifacts=artifacts,
         metrics=challenger.scores.metrics,
         champion=None if champion is None else champion.version,
-        champion_metrics={} if recorded is None else recorded.data.metrics,
+        champion_metrics={} if recorded is None else _by_name(recorded, challenger),
     )
 
 
@@ -106,6 +107,16 @@ def _run(registry: Registry, run_id: str | None) -> Run | None:
         if error.error_code not in MISSING:
             raise
         return None
+
+
+def _by_name(run: Run, challenger: Challenger) -> dict[str, float]:
+    """Return the metrics of a run that the challenger has, too, by their names."""
+    keyed = run.data.metrics
+    # Runs of earlier versions of genmint have the names as keys.
+    keys = {name: (chart_key(name), name) for name in challenger.scores.metrics}
+    return {
+        name: keyed[key] for name, either in keys.items() for key in either[::-1] if key in keyed
+    }
 
 
 def tag_run(registry: Registry, run_id: str, version: str | None, verdict: str) -> None:
