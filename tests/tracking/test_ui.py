@@ -1,3 +1,4 @@
+import json
 import signal
 import socket
 import subprocess
@@ -12,6 +13,8 @@ from genmint.common.errors import ConfigError
 from genmint.common.project import Project
 from genmint.tracking.store import database
 from genmint.tracking.ui import runs_page, serve_ui
+
+PAGE = "#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=genmint"
 
 
 def test_the_password_of_a_tracker_is_not_shown(tmp_path, monkeypatch):
@@ -30,9 +33,24 @@ def test_a_port_is_a_port(tmp_path, port):
 
 def test_the_link_is_that_of_the_runs(workshop):
     store = database(workshop.project)
-    assert runs_page(store) == "#/experiments/1/runs?workflowType=machine_learning"
+    assert runs_page(store) == PAGE
     tracking.connect(workshop.project).delete_experiment("1")
     assert runs_page(store) == "#/experiments?workflowType=machine_learning"
+
+
+def test_a_view_is_saved_with_the_runs_and_may_be_changed(workshop):
+    store, client = database(workshop.project), tracking.connect(workshop.project)
+    runs_page(store)
+    view = json.loads(client.get_experiment("1").tags["mlflow.sharedViewState.genmint"])
+    state = json.loads(view["state"])
+    assert (view["name"], state["compareRunCharts"][0]["selectedMetricKeys"]) == (
+        "genmint",
+        ["train_loss", "validation_loss"],
+    )
+    assert "tags.`genmint.verdict`" in state["selectedColumns"]
+    client.set_experiment_tag("1", "mlflow.sharedViewState.genmint", "mine")
+    runs_page(store)
+    assert client.get_experiment("1").tags["mlflow.sharedViewState.genmint"] == "mine"
 
 
 @pytest.mark.slow
@@ -52,7 +70,7 @@ def test_the_ui_answers_at_its_link_and_leaves_nothing(workshop, ending):
     )
     try:
         line = ui.stdout.readline()
-        link = f"http://127.0.0.1:{port}/#/experiments/1/runs?workflowType=machine_learning"
+        link = f"http://127.0.0.1:{port}/{PAGE}"
         assert line == f"MLflow: {link} (Ctrl-C ends it)\n"
         assert requests.get(link, timeout=10).ok
         started = psutil.Process(ui.pid).children(recursive=True)

@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,7 @@ from genmint.common.project import Project
 from genmint.common.project_key import VARIABLE as SIGNING_KEY
 from genmint.tracking.basic_auth import protect
 from genmint.tracking.failures import without_password
+from genmint.tracking.saved_view import VIEW, VIEW_TAG, saved_view
 from genmint.tracking.store import (
     EXPERIMENT,
     configure,
@@ -48,6 +50,8 @@ _STDERR = 2
 _LAST_PORT = 65535
 _PATIENCE_SECONDS = 5.0
 _SECONDS_BETWEEN_KNOCKS = 0.2
+_BUSY_SECONDS = 60.0
+_TRAINING = "workflowType=machine_learning"
 
 
 def serve_ui(
@@ -109,16 +113,25 @@ def runs_page(store: Path) -> str:
     """Return the path of the page with the runs, in MLflow's UI on an embedded store.
 
     MLflow's start page is about traces of language models, and so is its page of an experiment
-    without a workflow type.
+    without a workflow type. The page shows a view (`saved_view`), which is saved in the experiment
+    unless it has one of that name.
     """
-    with contextlib.closing(sqlite3.connect(store)) as connection:
+    with (
+        contextlib.closing(sqlite3.connect(store, timeout=_BUSY_SECONDS)) as connection,
+        connection,
+    ):
         row = connection.execute(
             "SELECT experiment_id FROM experiments WHERE name = ? AND lifecycle_stage = 'active'",
             (EXPERIMENT,),
         ).fetchone()
-    # The experiment may have been deleted in the UI; it can be restored there.
-    where = "experiments" if row is None else f"experiments/{row[0]}/runs"
-    return f"#/{where}?workflowType=machine_learning"
+        if row is None:
+            # It was deleted in the UI, where it can be restored.
+            return f"#/experiments?{_TRAINING}"
+        connection.execute(
+            "INSERT OR IGNORE INTO experiment_tags (key, value, experiment_id) VALUES (?, ?, ?)",
+            (VIEW_TAG, saved_view(time.time_ns() // 1_000_000), row[0]),
+        )
+    return f"#/experiments/{row[0]}/runs?{_TRAINING}&viewStateShareKey={VIEW}"
 
 
 def _answers(server: subprocess.Popen[bytes], address: str) -> bool:
