@@ -26,6 +26,7 @@ from genmint.tracking.outbox import Outbox
 from genmint.tracking.provenance import DatasetInfo, data_hashes, environment_tags, git_state, user
 from genmint.tracking.run_name import add_weights, changed_keys, run_name
 from genmint.tracking.store import connect, reaching, uri
+from genmint.tracking.system_metrics import SystemMetrics
 from genmint.tracking.transfer import upload
 from genmint.tracking.transfer_time import seconds_for
 
@@ -73,6 +74,7 @@ class RunReporter:
         self._deadline = 0.0
         self._run_id: str | None = None
         self._run_name = ""
+        self._run_start = self._start
         self._resumed = False
         self._client: MlflowClient | None = None
         self._answered = False
@@ -147,8 +149,14 @@ class RunReporter:
 
     def _send_all(self) -> None:
         """Thread function: send the queue until the run is closed and nothing is left."""
+        load = SystemMetrics()
         while True:
             end = self._end
+            if end is None and self._run_id is not None:
+                # Seconds since the run began, so that a resumed training run continues the curve.
+                self._outbox.put(
+                    (time.time_ns() // 1_000_000 - self._run_start) // 1000, load.sample()
+                )
             self._error = self._try(end)
             if end is None:
                 away = self._error is not None
@@ -211,7 +219,7 @@ class RunReporter:
     def _attach(self, client: MlflowClient) -> str:
         run, self._resumed = attach(client, self._name, self._token, self._start, self._all_tags())
         log_description(client, run, self._params, self._dataset)
-        self._run_name = str(run.info.run_name)
+        self._run_name, self._run_start = str(run.info.run_name), int(run.info.start_time)
         # Set last: if an attempt fails before, the next one starts over and finds the run.
         self._run_id = str(run.info.run_id)
         return self._run_id
