@@ -15,6 +15,8 @@ from tests.e2e.browser import CHROMIUM, DIALOG, TEXT
 from tests.tracking.conftest import until
 
 from genmint.cli import run
+from genmint.tracking.store import database
+from genmint.tracking.ui import runs_page
 
 pytestmark = [
     pytest.mark.slow,
@@ -123,3 +125,20 @@ def test_a_person_moves_the_champion(stocked, ui, browser, tmp_path, monkeypatch
     assert "confirmed (champion is version 1)" in reconcile()
     browser.open(f"{ui}/tiny/versions/1", "@ champion")
     assert "Alias reverted." not in browser.ask(TEXT)
+
+
+def test_the_runs_open_with_their_view_and_no_page_asks_another_host(stocked, ui, browser):
+    """Losses in one chart, and what `genmint promote` decided beside each run."""
+    root = ui.removesuffix("/#/models")
+    runs = f"{root}/{runs_page(database(stocked.project))}"
+    pages = {
+        runs: ("genmint.verdict", "not better"),
+        f"{runs}&compareRunsMode=CHART": ("train_loss vs validation_loss", "Model metrics"),
+        f"{ui}/tiny/versions/3": ("Gate: refused", "champion (version 2)", "tiny/3"),
+        ui: ("tiny.journal", "genmint.journal"),
+    }
+    for page, texts in pages.items():
+        browser.open(page, *texts)
+        resources = browser.ask("performance.getEntriesByType('resource').map(each => each.name)")
+        assert resources
+        assert [each for each in resources if not each.startswith((root, "data:", "blob:"))] == []

@@ -36,8 +36,11 @@ def test_the_first_that_passes_becomes_champion(workshop):
     assert version.tags["genmint.gate"] == "passed"
     assert json.loads(version.tags["genmint.protocol"])["observation"] == "binary"
     assert "| `thresholds.elbo.min` | -20 | -20.2 … -19.8 | -30 | passed |" in version.description
+    assert 'genmint.load("tiny/1")' in version.description
     run_ = client(workshop).get_run(version.run_id)
     assert run_.data.metrics["elbo"] == -20.0
+    assert run_.data.tags["genmint.version"] == "1"
+    assert run_.data.tags["genmint.verdict"] == "promoted"
 
 
 def test_a_better_one_replaces_it_and_is_remembered(workshop):

@@ -2,6 +2,7 @@
 
 from genmint.decision.comparison import ChampionComparison, Comparison, Contrast
 from genmint.decision.gate_record import Check, Record
+from genmint.promotion.version_card import Page
 from genmint.promotion.version_info import compared, description, refusals_in_a_row
 from genmint.registry.registry import Version
 
@@ -104,3 +105,57 @@ def test_a_description_never_outgrows_the_column():
     text = description(record(checks), WEIGHTS, ruling())
     assert len(text) == 5000
     assert text.endswith("…")
+
+
+def page(**changed):
+    given = {
+        "version": "4",
+        "samples": ("samples/step-800.png",),
+        "artifacts": "#/experiments/1/runs/r/artifacts",
+        "metrics": {"elbo": -19.0, "elbo_stderr": 0.25, "recall": 0.5},
+        "champion": "3",
+        "champion_metrics": {"elbo": -20.0},
+    }
+    return Page(**given | changed)
+
+
+def test_the_first_line_names_the_failed_checks_with_their_values():
+    failed = [check(f"c.{number}", passed=False, reason="is too low") for number in range(7)]
+    text = description(record([check("one"), *failed]), WEIGHTS, None, page())
+    first = text.partition("\n")[0]
+    assert first.startswith(
+        "**Gate: refused** (7 of 8 checks failed, mode enforce): `c.0` 1 is too"
+    )
+    assert first.endswith("`c.4` 1 is too low; 2 more")
+    assert "passed" not in first
+    passed = description(record([check("one")]), WEIGHTS, None, page())
+    assert passed.startswith("**Gate: passed** (1 of 1 checks, mode enforce)\n")
+
+
+def test_a_page_reads_like_a_model_card():
+    """Result, samples, metrics beside the champion's, checks, use; hashes of the evidence last."""
+    hashed = check("evidence.weights", reason="is the measured file")
+    text = description(record([hashed, check("one")]), WEIGHTS, ruling(), page())
+    link = "[step-800.png](#/experiments/1/runs/r/artifacts/samples/step-800.png)"
+    metrics = "| `elbo` | -19 | 0.25 | -20 |\n| `recall` | 0.5 | – | – |"
+    assert "| metric | value | ± | champion (version 3) |" in text
+    order = [
+        *("Gate: passed", "version 4, weights", link, compared(ruling()), metrics, "| `one` |"),
+        *('genmint.load("image-vae/4")', "genmint sample image-vae/4 ", "| `evidence.weights` |"),
+    ]
+    places = [text.index(part) for part in order]
+    assert places == sorted(places)
+    assert "VERSION" not in text
+
+
+def test_without_a_champion_there_is_no_column_for_one():
+    text = description(record([check("one")]), WEIGHTS, None, page(champion=None))
+    assert "| `elbo` | -19 | 0.25 |\n" in text
+    assert "champion" not in text
+
+
+def test_evidence_that_failed_is_shown_where_there_is_no_room():
+    checks = [check(f"check.{number}", reason="long " * 12) for number in range(80)]
+    text = description(record([*checks, check("evidence.x", passed=False)]), WEIGHTS, None, page())
+    assert "| `evidence.x` | 1 | 0.9 … 1.1 | 1 | **failed** |" in text
+    assert len(text) <= 5000

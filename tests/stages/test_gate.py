@@ -151,11 +151,10 @@ def test_markdown_cannot_be_broken_by_a_reason(workshop):
     workshop.make(elbo=-35.0)
     found = gate.read_record(workshop.project, "tiny")
     check = found.checks[0].model_copy(update={"reason": "a | b\nc"})
-    text = gate.to_markdown(found.model_copy(update={"checks": (check, *found.checks[1:])}))
+    text = gate.to_markdown([check, *found.checks[1:]])
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + len(found.checks)
     assert "a \\| b c" in text
-    assert text.startswith("**Gate: refused** (11 of 12 checks, mode enforce)")
 
 
 def test_dry_run_says_so(workshop, capsys):

@@ -15,9 +15,10 @@ def ui(
         str, typer.Option("--host", help="127.0.0.1 is reached from this machine only.")
     ] = "127.0.0.1",
     insecure: Insecure = False,
+    show: Annotated[bool, typer.Option("--open", help="Open the runs in a browser.")] = False,
 ) -> int:
-    """Open MLflow's UI on the store of this checkout, until Ctrl-C."""
+    """Serve MLflow's UI on the store of this checkout, until Ctrl-C; print the link to the runs."""
     from genmint.common.project import Project
     from genmint.tracking.ui import serve_ui
 
-    return serve_ui(Project.find(), host, port, insecure=insecure)
+    return serve_ui(Project.find(), host, port, insecure=insecure, show=show)

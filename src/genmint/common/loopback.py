@@ -16,6 +16,17 @@ def is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
 
+def reachable(host: str) -> str:
+    """Return the host of a URL at which a client on this machine reaches a server.
+
+    Args:
+        host: address that the server listens on.
+    """
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - what the user asked for
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
 def bypass_proxies(environment: MutableMapping[str, str]) -> None:
     """Exclude loopback addresses from the proxies of the environment, if any are set.
 

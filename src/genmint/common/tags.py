@@ -13,6 +13,8 @@ ERROR_TAG = "genmint.error"
 RECREATED_TAG = "genmint.recreated"
 GIT_PROBLEM_TAG = "genmint.git_problem"
 GIT_DIRTY_TAG = "genmint.git_dirty"
+# Latest result of `genmint promote`, such as "not better".
+VERDICT_TAG = "genmint.verdict"
 # Prefixes: versions of the environment, and DVC's hash of each input.
 ENVIRONMENT_TAGS = "env."
 DVC_TAGS = "dvc."
@@ -34,6 +36,7 @@ PREPARED_TAG = "genmint.prepared"
 IDENTITY_TAG = "genmint.identity"
 DATASET_TAG = "genmint.dataset"
 FAMILY_TAG = "genmint.family"
+# Earlier versions of genmint wrote it; the dvc.lock stored with a version holds the same hashes.
 DVC_TAG = "genmint.dvc"
 # Results on the confirmation split, keyed by the champion's weights hash.
 CONFIRMATION_TAG = "genmint.confirmation"

@@ -7,6 +7,7 @@ and the promotion starts again.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from genmint import tracking
 from genmint.common.errors import GenmintError, RegistryError, RegistryMissingError
 from genmint.common.escaping import printable
 from genmint.common.project import Project
-from genmint.common.tags import COMPARISON_TAG, GATE_MODE_TAG
+from genmint.common.tags import COMPARISON_TAG, DVC_TAG, GATE_MODE_TAG
 from genmint.config import Params, load_params
 from genmint.decision.comparison import ChampionComparison
 from genmint.evaluation.recorded import read_evaluation
@@ -27,6 +28,7 @@ from genmint.promotion.gate_changes import gate_changes
 from genmint.promotion.key_change import with_key
 from genmint.promotion.known_champions import had_champion, remember
 from genmint.promotion.reconcile import settle_all
+from genmint.promotion.run_record import log_samples, page_of, tag_run
 from genmint.promotion.scores import recorded_scores
 from genmint.promotion.side_by_side import log_beside
 from genmint.promotion.version_info import Facts, description, evaluation_files, facts
@@ -127,27 +129,33 @@ def _promote_one(registry: Registry, challenger: Challenger, *, first: bool) -> 
     values = facts(challenger.files, challenger.evaluation, record, registry, run_id)
     # Compute this before the version is updated, since an earlier gate may have refused it.
     changes = _since_the_last(registry, challenger) if record.passed else ""
-    version = _register(registry, challenger, values, run_id)
+    version = _register(championship, challenger, values, run_id)
     registry.log_metrics(run_id, challenger.scores.metrics, values.time_ms)
-    if not record.passed:
+    if record.passed:
+        result = retry_on_conflict(
+            lambda: _attempt(championship, version, challenger, changes),
+            lambda attempts: GenmintError(
+                f"the champion of {name} was moved {attempts} times meanwhile. "
+                f"Run `genmint promote {name}` again."
+            ),
+        )
+    else:
         if record.mode == "enforce":
             # The record that was just stored may belong to the champion itself.
             settle_all(championship, challenger.params.gates.get(name), name)
-        return PromotionResult(name, "refused", version.version, gate.reasons(record))
-    return retry_on_conflict(
-        lambda: _attempt(championship, version, challenger, changes),
-        lambda attempts: GenmintError(
-            f"the champion of {name} was moved {attempts} times meanwhile. "
-            f"Run `genmint promote {name}` again."
-        ),
-    )
+        result = PromotionResult(name, "refused", version.version, gate.reasons(record))
+    tag_run(registry, run_id, result.version, result.verdict)
+    return result
 
 
-def _register(registry: Registry, challenger: Challenger, values: Facts, run_id: str) -> Version:
+def _register(
+    championship: Championship, challenger: Challenger, values: Facts, run_id: str
+) -> Version:
     """Register the weights as a version, or store the new gate record with their version.
 
     The record of a dry-run gate does not replace the record of an enforced gate.
     """
+    registry = championship.registry
     name, record, files = challenger.name, challenger.record, challenger.files
     known = registry.find(name, values.weights)
     if (
@@ -156,16 +164,39 @@ def _register(registry: Registry, challenger: Challenger, values: Facts, run_id:
         and known.tags.get(GATE_MODE_TAG) == "enforce"
     ):
         return known
-    return registration.register(
+    rule = challenger.params.gates.get(name)
+    entry = championship.read(name, rule).entry
+    named = None if entry is None else entry.champion
+    champion = None if named is None else championship.find_named(name, named)
+
+    def described(version: Version | None) -> str:
+        comparison = challenge.latest_comparison(version)
+        page = page_of(registry, challenger, run_id, version, champion)
+        return description(record, values.weights, comparison, page)
+
+    version = registration.register(
         registry,
         name,
         files.model(name),
         weights=values.weights,
         run_id=run_id,
-        tags=values.tags,
-        description=description(record, values.weights, challenge.latest_comparison(known)),
+        tags=values.tags | _earlier_tags(challenger, known),
+        description=described(known),
         evaluation=evaluation_files(files, name, challenger.dataset),
     )
+    log_samples(registry, run_id, files, name)
+    if known is None:
+        # Its page names its number, which the registry has just given.
+        registry.describe(version, described(version))
+    return version
+
+
+def _earlier_tags(challenger: Challenger, known: Version | None) -> dict[str, str]:
+    """Return tags that only versions of earlier versions of genmint have, up to date."""
+    if known is None or DVC_TAG not in known.tags:
+        return {}
+    hashes = tracking.model_hashes(challenger.files, challenger.name, challenger.dataset)
+    return {DVC_TAG: json.dumps(hashes, sort_keys=True)}
 
 
 def _refuse_an_emptied_registry(championship: Championship, challenger: Challenger) -> None:
@@ -232,7 +263,9 @@ def _compared(
         log_beside(registry, champion, version)
         return str(error)
     registry.tag(version, COMPARISON_TAG, comparison.model_dump_json())
-    registry.describe(version, description(challenger.record, version.weights, comparison))
+    page = page_of(registry, challenger, version.run_id, version, champion)
+    text = description(challenger.record, version.weights, comparison, page)
+    registry.describe(version, text)
     log_beside(registry, champion, version)
     return comparison
 

@@ -16,7 +16,6 @@ from genmint.common.markdown import markdown_table
 from genmint.common.project import Project
 from genmint.common.tags import (
     DATASET_TAG,
-    DVC_TAG,
     FAMILY_TAG,
     GATE_INPUTS_TAG,
     GATE_MODE_TAG,
@@ -32,6 +31,14 @@ from genmint.decision.evaluation import Evaluation
 from genmint.decision.gate_record import Record
 from genmint.evaluation.probe import PROBE
 from genmint.models.shared.record import load_record
+from genmint.promotion.version_card import (
+    Page,
+    checks_table,
+    evidence_table,
+    headline,
+    identity_line,
+    metrics_table,
+)
 from genmint.registry.registry import Registry
 from genmint.registry.versions import Version
 from genmint.stages import gate
@@ -61,7 +68,7 @@ class Facts:
 def facts(
     project: Project, evaluation: Evaluation, record: Record, registry: Registry, run_id: str
 ) -> Facts:
-    """Collect the tags of a version from model, evaluation, gate record, run and dvc.lock."""
+    """Collect the tags of a version from model, evaluation, gate record and run."""
     name, dataset = evaluation.name, evaluation.dataset
     model = load_record(project.model(name))
     with tracking.reaching(registry.address):
@@ -76,7 +83,6 @@ def facts(
         IDENTITY_TAG: model.identity,
         DATASET_TAG: dataset,
         FAMILY_TAG: model.model.family,
-        DVC_TAG: json.dumps(tracking.model_hashes(project, name, dataset), sort_keys=True),
     }
     if GIT_COMMIT_TAG in run_tags:
         tags[GIT_COMMIT_TAG] = run_tags[GIT_COMMIT_TAG]
@@ -107,31 +113,43 @@ def gate_inputs(record: Record) -> str:
     return sha256_json(decided)
 
 
-def description(record: Record, weights: str, comparison: ChampionComparison | None) -> str:
-    """Render the summary of a version as Markdown.
+def description(
+    record: Record, weights: str, comparison: ChampionComparison | None, page: Page | None = None
+) -> str:
+    """Render the page of a version as Markdown: the result first, hashes of the evidence last.
 
     Args:
         record: gate record of the version.
         weights: sha256 of model.safetensors.
         comparison: latest comparison with a champion, None if there was none.
+        page: what else the page shows.
     """
-    parts = [
-        f"`{record.model}`, weights `{weights[:12]}`",
-        gate.to_markdown(record),
-        "" if comparison is None else compared(comparison),
-        f'Load it: `genmint.load("{record.model}/VERSION")`; draw from it: '
-        f"`genmint sample {record.model}/VERSION -n 64 --out FILE`. Both compare it with its "
-        "signature. `mlflow models serve` and `mlflow.pyfunc.load_model` run the code that is "
-        f"stored with it: look first whether `genmint lineage {record.model}/VERSION` finds "
-        "anything broken.",
-    ]
-    whole = _joined(parts)
-    if len(whole) > _LONGEST:
-        parts[1] = gate.to_markdown(record, only_failed=True)
-        rest = "The checks that passed are in the gate record among the artefacts of the run."
-        whole = _joined([*parts, rest])
+    page = page or Page()
+    first = [headline(record), identity_line(record, weights, page)]
+    against = "" if comparison is None else compared(comparison)
+    metrics, use = metrics_table(page), _how_to_use(record.model, page.version or "VERSION")
+    left_out = "The checks that passed are in the gate record among the artefacts of the run."
+    versions = (
+        (against, metrics, checks_table(record), use, evidence_table(record)),
+        (against, checks_table(record, only_failed=True), metrics, use, left_out),
+        (against, checks_table(record, only_failed=True), use, left_out),
+    )
+    for rest in versions:
+        whole = _joined([*first, *rest])
+        if len(whole) <= _LONGEST:
+            return whole
     # Truncate as a last resort: a description that the registry rejects would stop the promotion.
-    return whole if len(whole) <= _LONGEST else whole[: _LONGEST - 1] + "…"
+    return whole[: _LONGEST - 1] + "…"
+
+
+def _how_to_use(name: str, version: str) -> str:
+    return (
+        f'Load it: `genmint.load("{name}/{version}")`; draw from it: '
+        f"`genmint sample {name}/{version} -n 64 --out FILE`. Both compare it with its "
+        "signature. `mlflow models serve` and `mlflow.pyfunc.load_model` run the code that is "
+        f"stored with it: look first whether `genmint lineage {name}/{version}` finds "
+        "anything broken."
+    )
 
 
 def compared(comparison: ChampionComparison) -> str:

@@ -117,7 +117,7 @@ def append(
         client,
         journal_name(name),
         {JOURNAL_TAG: "1"},
-        f"The journal of `{name}`: version N is entry N. Written by genmint only.",
+        f"Journal of `{name}`: written by genmint, do not edit. Version N is entry N.",
     )
     values = _values(registry_state, move, judge)
     for _ in range(READS):

@@ -28,6 +28,7 @@ from genmint.registry.admission import Admission
 from genmint.registry.signature import STORED_WEIGHTS, Signed
 from genmint.registry.stored_files import open_files
 from genmint.registry.versions import Version
+from genmint.tracking.chart_keys import chart_key
 from genmint.tracking.write_conflicts import put
 
 _ADVICE = "`genmint lineage` tells more; docs/security.md says what a signature covers."
@@ -201,10 +202,11 @@ class Registry:
             return self.judge(version.name, None).other_files(version)
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], time_ms: int) -> None:
-        """Log final metrics with a run, unless they are already there."""
+        """Log final metrics with a run, unless they are already there; keys as of `chart_key`."""
+        keyed = {chart_key(name): value for name, value in metrics.items()}
         with tracking.reaching(self.address):
             known = self.client.get_run(run_id).data.metrics
-            new = [Metric(k, v, time_ms, 0) for k, v in metrics.items() if known.get(k) != v]
+            new = [Metric(k, v, time_ms, 0) for k, v in keyed.items() if known.get(k) != v]
             if new:
                 self.client.log_batch(run_id, metrics=new)
 

@@ -74,8 +74,7 @@ class ModelStatus:
 def status(project: Project, params: Params, *, as_json: bool = False) -> int:
     """Print the state of every model; return 1 if files, records and registry disagree.
 
-    As JSON it prints `models`, the fields of `ModelStatus` in words of each; `problems`, those that belong
-    to no single model; and `agree`.
+    As JSON it prints `models`; `problems`, those that belong to no single model; and `agree`.
 
     The command is read-only: it creates no store, moves no alias and writes no file.
     """

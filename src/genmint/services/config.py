@@ -10,7 +10,7 @@ from pathlib import Path
 
 from genmint.common.errors import ConfigError
 from genmint.common.login import refuse_open
-from genmint.common.loopback import is_loopback
+from genmint.common.loopback import is_loopback, reachable
 from genmint.common.project import Project
 from genmint.services import alerts
 
@@ -143,9 +143,7 @@ class Services:
     @property
     def reachable(self) -> str:
         """Address of `host` that a client on this machine can connect to."""
-        if self.host in ("0.0.0.0", "::"):  # noqa: S104 - what the user asked for
-            return "127.0.0.1"
-        return f"[{self.host}]" if ":" in self.host else self.host
+        return reachable(self.host)
 
     @property
     def is_loopback(self) -> bool:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 
 from rich.box import SIMPLE
 from rich.table import Column, Table
@@ -103,7 +104,7 @@ def _print_no_better(evaluation: Evaluation) -> None:
     marked = no_better(evaluation.metrics.mapping(), baselines)
     if marked:
         text = f"no better than a trivial baseline: {', '.join(map(str, marked))}"
-        Console().print(f"{evaluation.name}: {text}", style="red", markup=False, soft_wrap=True)
+        table_console().print(f"{evaluation.name}: {text}", style="red", markup=False, soft_wrap=True)
 
 
 def _margins_table(record: Record) -> str:
@@ -143,26 +144,15 @@ def _apart(value: float, bound: float) -> str:
     return next((text for text in texts if text != f"{bound:g}"), repr(value))
 
 
-def to_markdown(record: Record, *, only_failed: bool = False) -> str:
-    """Render a record as Markdown, for the description of a version.
-
-    Args:
-        record: the decision.
-        only_failed: omit the checks that passed, if space is limited.
-    """
-    verdict = "passed" if record.passed else "refused"
-    shown = record.failed() if only_failed else record.checks
-    lines = [
-        f"**Gate: {verdict}** ({record.checks_passed} of "
-        f"{record.checks_passed + record.checks_failed} checks, mode {record.mode})",
-        "",
-        *markdown_table(
+def to_markdown(checks: Sequence[Check]) -> str:
+    """Render checks as a Markdown table, for the description of a version."""
+    return "\n".join(
+        markdown_table(
             ("check", "value", "interval", "bound", "verdict", "reason"),
-            [_row(check) for check in shown],
+            [_row(check) for check in checks],
             numbers=("value", "interval", "bound"),
-        ),
-    ]
-    return "\n".join(lines) + "\n"
+        )
+    )
 
 
 def format_check_value(value: float | str | None) -> str:

@@ -16,7 +16,9 @@ from genmint.common.layout import CONFIG, HISTORY, WEIGHTS
 from genmint.common.project import Project
 from genmint.common.reading import read_table
 from genmint.common.tags import DVC_TAGS, MODEL_TAG, RECREATED_TAG, WEIGHTS_TAG
+from genmint.tracking.chart_keys import chart_key
 from genmint.tracking.provenance import DatasetInfo, data_hashes, flatten, user
+from genmint.tracking.run_name import run_name, with_weights
 from genmint.tracking.store import connect, experiment_id, find_run, reaching, uri
 from genmint.tracking.transfer import upload
 from genmint.tracking.write_conflicts import put
@@ -73,7 +75,7 @@ def _write_run(
     folder = project.model(name)
     start = int((folder / HISTORY).stat().st_mtime * 1000)
     tags = {
-        "mlflow.runName": name,
+        "mlflow.runName": with_weights(run_name(name, config.get("model", {}), {}), weights),
         "mlflow.user": user(),
         MODEL_TAG: name,
         RECREATED_TAG: "1",
@@ -113,7 +115,7 @@ def _read_history(path: Path, name: str) -> list[Metric]:
                 if key not in ("step", "epoch") and text:
                     value = float(text)
                     if math.isfinite(value):
-                        metrics.append(Metric(key, value, time, step))
+                        metrics.append(Metric(chart_key(key), value, time, step))
         except ValueError as error:
             raise GenmintError(f"{path}: line {line}: not a history ({error}). {way_out}") from None
     return metrics

@@ -21,9 +21,12 @@ from genmint.common.layout import HISTORY
 from genmint.common.project import Project
 from genmint.common.tags import DVC_TAGS, ERROR_TAG, WEIGHTS_TAG
 from genmint.tracking.attach import attach, delete_copies, log_description
+from genmint.tracking.chart_keys import chart_key
 from genmint.tracking.outbox import Outbox
 from genmint.tracking.provenance import DatasetInfo, data_hashes, environment_tags, git_state, user
+from genmint.tracking.run_name import add_weights, changed_keys, run_name
 from genmint.tracking.store import connect, reaching, uri
+from genmint.tracking.system_metrics import SystemMetrics
 from genmint.tracking.transfer import upload
 from genmint.tracking.transfer_time import seconds_for
 
@@ -70,6 +73,8 @@ class RunReporter:
         self._started = 0
         self._deadline = 0.0
         self._run_id: str | None = None
+        self._run_name = ""
+        self._run_start = self._start
         self._resumed = False
         self._client: MlflowClient | None = None
         self._answered = False
@@ -87,9 +92,9 @@ class RunReporter:
         """Queue named scalars of one step.
 
         A resumed training run queues its whole history again; steps that the run already holds are
-        skipped.
+        skipped. The keys in MLflow are those of `chart_key`.
         """
-        self._outbox.put(step, values)
+        self._outbox.put(step, {chart_key(name): value for name, value in values.items()})
 
     def finish(self, weights_sha256: str | None = None, artifacts: Sequence[Path] = ()) -> None:
         """Close the run as finished, tag it with the hash of its weights and upload files.
@@ -144,8 +149,14 @@ class RunReporter:
 
     def _send_all(self) -> None:
         """Thread function: send the queue until the run is closed and nothing is left."""
+        load = SystemMetrics()
         while True:
             end = self._end
+            if end is None and self._run_id is not None:
+                # Seconds since the run began, so that a resumed training run continues the curve.
+                self._outbox.put(
+                    (time.time_ns() // 1_000_000 - self._run_start) // 1000, load.sample()
+                )
             self._error = self._try(end)
             if end is None:
                 away = self._error is not None
@@ -193,6 +204,8 @@ class RunReporter:
                 self._grant_time(number, path)
                 upload(client, run_id, path)
             client.log_batch(run_id, tags=[RunTag(k, v) for k, v in end.tags.items()])
+            if WEIGHTS_TAG in end.tags:
+                add_weights(client, run_id, self._run_name, end.tags[WEIGHTS_TAG])
             delete_copies(client, self._name, self._token, run_id)
             client.set_terminated(run_id, end.status)
 
@@ -206,13 +219,16 @@ class RunReporter:
     def _attach(self, client: MlflowClient) -> str:
         run, self._resumed = attach(client, self._name, self._token, self._start, self._all_tags())
         log_description(client, run, self._params, self._dataset)
+        self._run_name, self._run_start = str(run.info.run_name), int(run.info.start_time)
         # Set last: if an attempt fails before, the next one starts over and finds the run.
         self._run_id = str(run.info.run_id)
         return self._run_id
 
     def _all_tags(self) -> dict[str, str]:
         tags = {
-            "mlflow.runName": self._name,
+            "mlflow.runName": run_name(
+                self._name, self._params, changed_keys(self._project, self._name)
+            ),
             "mlflow.user": user(),
             "mlflow.source.name": f"genmint train {self._name}",
             "mlflow.source.type": "LOCAL",

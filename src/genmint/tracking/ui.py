@@ -6,20 +6,34 @@ import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import time
+import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
+
+import requests
 
 from genmint.common.errors import ConfigError
 from genmint.common.layout import ARTIFACTS
 from genmint.common.login import VARIABLE as LOGIN
 from genmint.common.login import read_login, refuse_open
+from genmint.common.loopback import reachable
 from genmint.common.project import Project
 from genmint.common.project_key import VARIABLE as SIGNING_KEY
 from genmint.tracking.basic_auth import protect
 from genmint.tracking.failures import without_password
-from genmint.tracking.store import configure, create_store, database, is_embedded, uri
+from genmint.tracking.saved_view import VIEW, VIEW_TAG, saved_view
+from genmint.tracking.store import (
+    EXPERIMENT,
+    configure,
+    create_store,
+    database,
+    is_embedded,
+    uri,
+)
 
 # Secrets that clients need and that a server reachable by others must not have.
 NOT_FOR_SERVERS = (
@@ -30,18 +44,30 @@ NOT_FOR_SERVERS = (
     "PREFECT_API_AUTH_STRING",
 )
 
+# A line for each request would hide the address.
+_QUIET = ("--uvicorn-opts", "--log-level warning")
+_STDERR = 2
+_LAST_PORT = 65535
 _PATIENCE_SECONDS = 5.0
-_HIGHEST_PORT = 65535
+_SECONDS_BETWEEN_KNOCKS = 0.2
+_BUSY_SECONDS = 60.0
+_TRAINING = "workflowType=machine_learning"
 
 
-def serve_ui(project: Project, host: str, port: int, *, insecure: bool = False) -> int:
+def serve_ui(
+    project: Project, host: str, port: int, *, insecure: bool = False, show: bool = False
+) -> int:
     """Serve MLflow's UI on the embedded store until Ctrl-C; return the exit code.
+
+    Prints the address of the runs once the server answers. The server and the processes it starts
+    end with this one, also if this one is killed.
 
     Args:
         project: project of the store.
         host: address to listen on.
         port: port to listen on.
         insecure: whether other machines may connect without a login.
+        show: whether to open the runs in a browser.
 
     Raises:
         ConfigError: the environment names a tracking server, the port is taken, or other machines
@@ -55,19 +81,71 @@ def serve_ui(project: Project, host: str, port: int, *, insecure: bool = False) 
     configure()
     create_store(project)
     artifacts = (project.home / ARTIFACTS).as_uri()
-    command = [sys.executable, *server_arguments(artifacts, host, port)]
+    arguments = [*server_arguments(artifacts, host, port), *_QUIET]
+    command = [sys.executable, "-m", "genmint.common.process_group", sys.executable, *arguments]
     backend = f"sqlite:///{database(project)}"
     env = server_environment(os.environ, backend, Project(project.home).state / "ui")
-    sys.stdout.write(f"MLflow: http://{host}:{port} (Ctrl-C ends it)\n")
-    sys.stdout.flush()
-    # MLflow starts child processes; a process group ensures that none outlives the UI.
-    server = subprocess.Popen(command, cwd=project.home, env=env, start_new_session=True)
+    server = subprocess.Popen(
+        command,
+        cwd=project.home,
+        env=env,
+        stdin=subprocess.PIPE,
+        # The address alone goes to stdout.
+        stdout=_STDERR,
+        start_new_session=True,
+    )
     try:
+        address = f"http://{reachable(host)}:{port}"
+        if _answers(server, address):
+            page = f"{address}/{runs_page(database(project))}"
+            sys.stdout.write(f"MLflow: {page} (Ctrl-C ends it)\n")
+            sys.stdout.flush()
+            if show:
+                webbrowser.open(page)
         return server.wait()
     except KeyboardInterrupt:
         return 130
     finally:
         _end(server)
+
+
+def runs_page(store: Path) -> str:
+    """Return the path of the page with the runs, in MLflow's UI on an embedded store.
+
+    MLflow's start page is about traces of language models, and so is its page of an experiment
+    without a workflow type. The page shows a view (`saved_view`), which is saved in the experiment
+    unless it has one of that name.
+    """
+    with (
+        contextlib.closing(sqlite3.connect(store, timeout=_BUSY_SECONDS)) as connection,
+        connection,
+    ):
+        row = connection.execute(
+            "SELECT experiment_id FROM experiments WHERE name = ? AND lifecycle_stage = 'active'",
+            (EXPERIMENT,),
+        ).fetchone()
+        if row is None:
+            # It was deleted in the UI, where it can be restored.
+            return f"#/experiments?{_TRAINING}"
+        connection.execute(
+            "INSERT OR IGNORE INTO experiment_tags (key, value, experiment_id) VALUES (?, ?, ?)",
+            (VIEW_TAG, saved_view(time.time_ns() // 1_000_000), row[0]),
+        )
+    return f"#/experiments/{row[0]}/runs?{_TRAINING}&viewStateShareKey={VIEW}"
+
+
+def _answers(server: subprocess.Popen[bytes], address: str) -> bool:
+    """Wait until the server answers; return False if it ended instead."""
+    with requests.Session() as session:
+        # The server is on this machine, so no proxy is asked.
+        session.trust_env = False
+        while server.poll() is None:
+            with contextlib.suppress(requests.RequestException):
+                if session.get(f"{address}/health", timeout=2).ok:
+                    return True
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(_SECONDS_BETWEEN_KNOCKS)
+    return False
 
 
 def server_environment(base: Mapping[str, str], backend: str, users: Path) -> dict[str, str]:
@@ -101,8 +179,8 @@ def check_free(host: str, port: int, option: str) -> None:
     Raises:
         ConfigError: it cannot; the message names `option`.
     """
-    if not 0 <= port <= _HIGHEST_PORT:
-        raise ConfigError(f"{option} {port}: a port is a number from 0 to {_HIGHEST_PORT}")
+    if not 1 <= port <= _LAST_PORT:
+        raise ConfigError(f"{option} {port}: a port is a number from 1 to {_LAST_PORT}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
