@@ -104,7 +104,9 @@ def _print_no_better(evaluation: Evaluation) -> None:
     marked = no_better(evaluation.metrics.mapping(), baselines)
     if marked:
         text = f"no better than a trivial baseline: {', '.join(map(str, marked))}"
-        table_console().print(f"{evaluation.name}: {text}", style="red", markup=False, soft_wrap=True)
+        table_console().print(
+            f"{evaluation.name}: {text}", style="red", markup=False, soft_wrap=True
+        )
 
 
 def _margins_table(record: Record) -> str:
