@@ -163,7 +163,7 @@ def _copy(source, target):
 def _contents(path, out):
     if out in MEASURED_ANEW:
         return sorted(json.loads(path.read_text()))
-    if out.startswith("reports/gates/"):
+    if out.startswith("reports/gates/") and out.endswith(".json"):
         record = json.loads(path.read_text())
         seen = [item for item in record["evidence"] if item["file"] not in MEASURED_ANEW]
         return {**record, "evidence": seen}
