@@ -147,11 +147,12 @@ def test_a_comparison_needs_both_splits():
     assert [one.better for one in (yes, no, confirmed, refuted)] == [True, False, True, False]
     assert compared_with(yes, confirmed).better is True
     assert (
-        "; confirmed on a second split: frechet: improved" in compared_with(yes, confirmed).reason
+        "; confirmed on a second split: frechet: better by 8"
+        in compared_with(yes, confirmed).reason
     )
     assert compared_with(yes, refuted).better is False
     assert (
-        "; but not confirmed on a second split: frechet: worsened"
+        "; but not confirmed on a second split: frechet: worse by 8"
         in compared_with(yes, refuted).reason
     )
     assert compared_with(yes, None).better is True
