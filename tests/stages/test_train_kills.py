@@ -17,6 +17,7 @@ from genmint.common.errors import GenmintError
 from genmint.common.files import sha256_file
 from genmint.config import load_params
 from genmint.stages import train
+from genmint.tracking.chart_keys import chart_key
 from genmint.training.history import read_history
 
 PARAMS = """\
@@ -116,11 +117,16 @@ def check_run(project, name):
         runs = database.execute(
             "SELECT run_uuid, status FROM runs WHERE lifecycle_stage = 'active'"
         ).fetchall()
-        rows = database.execute("SELECT key, step, value FROM metrics").fetchall()
+        rows = database.execute(
+            "SELECT key, step, value FROM metrics WHERE key NOT LIKE 'system/%'"
+        ).fetchall()
     assert [status for _, status in runs] == ["FINISHED"]
     history = read_history(project.model(name) / "history.csv")
     wanted = [
-        (key, row["step"], value) for row in history for key, value in row.items() if key != "step"
+        (chart_key(key), row["step"], value)
+        for row in history
+        for key, value in row.items()
+        if key != "step"
     ]
     assert sorted(rows) == sorted(wanted)
 
