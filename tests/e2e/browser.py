@@ -88,6 +88,10 @@ class Browser:
         self.call("Input.insertText", text=text)
         # The list under the field offers it before Enter takes it.
         self.until("!!document.querySelector('[role=option], [class*=select-item-option]')")
+        self.press_enter()
+
+    def press_enter(self):
+        """Press Enter in the element that has the focus."""
         for kind in ("rawKeyDown", "char", "keyUp"):
             self.call(
                 "Input.dispatchKeyEvent",

@@ -29,9 +29,9 @@ def config(
       genmint config models.vae                (all keys of a family)
       genmint config 'datasets.*.split'
     """
-    import json
     import shutil
 
+    from genmint.common.console import print_json
     from genmint.common.project import Project
     from genmint.common.reading import read_yaml
     from genmint.config.lookup import explain, explain_as_objects, overview
@@ -43,7 +43,7 @@ def config(
 
         keys = maps() if key is None else [key]
         settings = [one for each in keys for one in explain_as_objects(each, document)]
-        print(json.dumps(settings, indent=2, ensure_ascii=False))
+        print_json(settings)
         return
     width = min(100, shutil.get_terminal_size((100, 24)).columns)
     print(overview(document, width) if key is None else explain(key, document, width))

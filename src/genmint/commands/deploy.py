@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -24,12 +23,13 @@ def deploy(
       genmint deploy --dry-run      show the differences, change nothing
       genmint deploy
     """
+    from genmint.common.console import print_json
     from genmint.common.project import Project
     from genmint.services.deploying import deploy_by_hand
 
     lines = deploy_by_hand(Project.find(), dry_run=dry_run)
     if as_json:
-        print(json.dumps(lines, indent=2, ensure_ascii=False))
+        print_json(lines)
         return
     for line in lines:
         print(line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -36,6 +35,7 @@ def lineage(
       genmint lineage image-vae/3 --checkout ../version-3
     """
     from genmint import lineage
+    from genmint.common.console import print_json
     from genmint.common.files import scratch_dir
     from genmint.common.project import Project
     from genmint.registry.journal import CHAMPION
@@ -49,7 +49,7 @@ def lineage(
         evaluation = registry.evaluation(version, scratch, as_stored=True)
         traced = lineage.trace(registry, version, evaluation)
         if as_json:
-            print(json.dumps(traced.as_json(), indent=2, ensure_ascii=False))
+            print_json(traced.as_json())
         else:
             lineage.print_lineage(traced)
         if checkout is not None:

@@ -12,7 +12,8 @@ from genmint.common.errors import ConfigError
 
 Direction = Literal["higher", "lower"]
 
-_STDERR = "_stderr"
+# Ending of the name of a metric's standard error.
+STDERR = "_stderr"
 
 
 @dataclass(frozen=True)
@@ -269,8 +270,8 @@ def metric(name: str) -> Metric:
     Raises:
         ConfigError: there is no such metric.
     """
-    if name.endswith(_STDERR):
-        base = metric(name.removesuffix(_STDERR))
+    if name.endswith(STDERR):
+        base = metric(name.removesuffix(STDERR))
         return Metric(name, base.unit, "lower", f"Standard error of {base.pattern}")
     for entry in METRICS:
         if fnmatch.fnmatchcase(name, entry.pattern):
@@ -279,6 +280,14 @@ def metric(name: str) -> Metric:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
     raise ConfigError(f"there is no metric {name!r}; {hint}")
+
+
+def known_metric(name: str) -> Metric | None:
+    """Return the metric with a name; None if another version of genmint wrote the name."""
+    try:
+        return metric(name)
+    except ConfigError:
+        return None
 
 
 def never_held(name: str, *, least: float | None = None, most: float | None = None) -> str | None:

@@ -61,10 +61,6 @@ class Params(Frozen):
         "Changing an entry trains nothing. See docs/drift.md.",
     )
 
-    def dataset_of(self, model: str) -> Dataset:
-        """Return the data set entry that a model is trained on."""
-        return self.datasets[self.models[model].dataset]
-
 
 def load_params(path: Path) -> Params:
     """Read and validate params.yaml.

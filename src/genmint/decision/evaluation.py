@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from genmint.common.errors import GenmintError
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value of a JSON file is a number, finite or not; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,9 @@ from collections.abc import Mapping
 from statistics import NormalDist
 from typing import Any
 
-from genmint.common.errors import ConfigError
 from genmint.config import metric_catalogue
 from genmint.config.gates import Bound, Gate
-from genmint.decision.evaluation import Evaluation, GateInput
+from genmint.decision.evaluation import Evaluation, GateInput, is_number
 from genmint.decision.gate_record import Check, Evidence, Record
 
 
@@ -189,9 +188,8 @@ def _beats_baseline(
 
 def _out_of_reach(metric: str, must: float, *, higher: bool) -> str | None:
     """Return why no value can pass a derived bound; None if one can or the metric is unknown."""
-    try:
-        known = metric_catalogue.metric(metric)
-    except ConfigError:
+    known = metric_catalogue.known_metric(metric)
+    if known is None:
         return None
     beyond = must >= known.high if higher else must <= known.low
     return f"{metric_catalogue.range_of(metric)}; lower the margin" if beyond else None
@@ -281,7 +279,7 @@ def number(values: Mapping[str, Any], key: str, where: str) -> tuple[float | Non
 
 def _not_finite(value: Any) -> str:
     """Return why a value is not a finite number; "" if it is one."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         return f"is {value!r}, not a number"
     return "" if math.isfinite(value) else f"is {value}, not a finite number"
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from genmint.config.gates import Gate
+from genmint.decision.evaluation import is_number
 from genmint.decision.gate_record import Record
 
 # More columns per model make DVC's tables unreadable.
@@ -31,9 +32,7 @@ def headline(gate: Gate | None, record: Record, metrics: Mapping[str, Any]) -> d
     names = [*gate.thresholds, *gate.champion.superior, *gate.champion.non_inferior]
     for name in dict.fromkeys(names):
         value = metrics.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            continue
-        if math.isfinite(value) and len(numbers) < MOST:
+        if is_number(value) and math.isfinite(value) and len(numbers) < MOST:
             numbers[name] = value
     return numbers
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from genmint.common.errors import ConfigError
-from genmint.config.metric_catalogue import Metric, metric
+from genmint.config.metric_catalogue import Metric, known_metric
+from genmint.decision.evaluation import is_number
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def no_better(metrics: Mapping[str, Any], baselines: Mapping[str, Any]) -> list[
     results = (
         _against(name, value, baselines.get(name))
         for name, value in metrics.items()
-        if _is_number(value)
+        if is_number(value)
     )
     return [result for result in results if result is not None]
 
@@ -62,14 +62,12 @@ def _against(name: str, value: float, values: Any) -> NoBetter | None:
     numbers = {
         str(baseline): float(number)
         for baseline, number in (values.items() if isinstance(values, Mapping) else ())
-        if _is_number(number) and math.isfinite(number)
+        if is_number(number) and math.isfinite(number)
     }
     if not numbers:
         return None
-    try:
-        known = metric(name)
-    except ConfigError:
-        # Another genmint version wrote the file; the direction of its metric is unknown.
+    known = known_metric(name)
+    if known is None:
         return None
     sign = 1 if known.direction == "higher" else -1
     best = max(numbers, key=lambda baseline: sign * numbers[baseline])
@@ -81,7 +79,3 @@ def _against(name: str, value: float, values: Any) -> NoBetter | None:
 
 def _worst(known: Metric) -> float:
     return known.low if known.direction == "higher" else known.high
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

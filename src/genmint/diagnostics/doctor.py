@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from genmint.common.console import print_json
 from genmint.common.errors import GenmintError
 from genmint.common.project import Project
 from genmint.diagnostics import checkout, environment, servers
@@ -24,7 +24,7 @@ def doctor(project: Project, *, as_json: bool = False) -> int:
     checks = [(name, *check(project, name)) for name in _checks()]
     if as_json:
         rows = [{"check": name, "result": mark, "text": text} for name, mark, text in checks]
-        print(json.dumps(rows, indent=2, ensure_ascii=False))  # noqa: T201 - the report
+        print_json(rows)
     else:
         _print(checks)
     return 1 if any(mark == "failed" for _, mark, _ in checks) else 0

@@ -12,7 +12,7 @@ from genmint.common.files import sha256_bytes, sha256_file
 from genmint.common.layout import CONFIG, WEIGHTS
 from genmint.common.project import Project
 from genmint.common.reading import parse_json
-from genmint.decision.evaluation import Evaluation, GateInput
+from genmint.decision.evaluation import Evaluation, GateInput, is_number
 
 
 def read_evaluation(
@@ -99,7 +99,7 @@ def _not_a_map(content: Any) -> str | None:
 def _not_lists_of_numbers(content: Any) -> str | None:
     lists = list(content.values()) if isinstance(content, dict) else [None]
     values = [one for each in lists for one in (each if isinstance(each, list) else [None])]
-    if all(isinstance(one, int | float) and not isinstance(one, bool) for one in values):
+    if all(is_number(one) for one in values):
         return None
     return "does not hold lists of numbers by name of the metric"
 

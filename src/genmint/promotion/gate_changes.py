@@ -34,10 +34,10 @@ def gate_changes(registry: Registry, earlier: Version, params: Path) -> str:
         if evaluation is None or not Project(evaluation).params.is_file():
             return f"the gate that judged version {earlier.version} is not known"
         try:
-            before = _gate(Project(evaluation).params, earlier.name)
+            before = flat_entry(Project(evaluation).params, "gates", earlier.name)
         except GenmintError:
             return f"the gate that judged version {earlier.version} cannot be read"
-    after = _gate(params, earlier.name)
+    after = flat_entry(params, "gates", earlier.name)
     changed = [
         f"{key} {before.get(key, 'none')} → {after.get(key, 'none')}"
         for key in sorted({*before, *after})
@@ -48,9 +48,15 @@ def gate_changes(registry: Registry, earlier: Version, params: Path) -> str:
     return f"its gate differs from that of version {earlier.version}: {', '.join(changed)}"
 
 
-def _gate(params: Path, name: str) -> dict[str, str]:
-    """Return the gate of a model with flattened keys: `thresholds.elbo.min` → "-30.0"."""
+def flat_entry(params: Path, section: str, name: str) -> dict[str, str]:
+    """Return an entry of params.yaml with flattened keys: `thresholds.elbo.min` → "-30.0".
+
+    It is empty if there is no such entry.
+
+    Raises:
+        ConfigError: the file is missing or is not YAML.
+    """
     content = read_yaml(params)
-    gates: Any = content.get("gates") if isinstance(content, dict) else None
-    gate = gates.get(name) if isinstance(gates, dict) else None
-    return flatten(gate) if isinstance(gate, dict) else {}
+    entries: Any = content.get(section) if isinstance(content, dict) else None
+    entry = entries.get(name) if isinstance(entries, dict) else None
+    return flatten(entry) if isinstance(entry, dict) else {}

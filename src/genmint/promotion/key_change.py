@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from genmint import tracking
+from genmint.common.console import print_json
 from genmint.common.errors import GenmintError
 from genmint.common.escaping import printable
 from genmint.common.files import write_text
@@ -97,23 +96,19 @@ def print_signatures(project: Project, names: Sequence[str], *, as_json: bool = 
             "the first `genmint promote` creates one" if empty else "and the registry is not empty"
         )
         if as_json:
-            _print_json({"key": None, "source": None, "models": []})
+            print_json({"key": None, "source": None, "models": []})
         else:
             print(f"no signing key here; {origin}")  # noqa: T201
         return 0 if empty else 1
     per_model = [] if registry is None else [_signatures_of(registry, key, name) for name in names]
     if as_json:
         models = [asdict(signatures) for signatures in per_model]
-        _print_json({"key": key.id, "source": str(key.source), "models": models})
+        print_json({"key": key.id, "source": str(key.source), "models": models})
         return 1 if any(signatures.others for signatures in per_model) else 0
     print(f"signing key {key.id}, from {key.source}")  # noqa: T201
     for signatures in per_model:
         print(printable(str(signatures)))  # noqa: T201
     return 1 if any(signatures.others for signatures in per_model) else 0
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    print(json.dumps(document, indent=2, ensure_ascii=False))  # noqa: T201 - the report
 
 
 def _is_there(registry: Registry, name: str) -> bool:

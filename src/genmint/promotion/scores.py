@@ -17,7 +17,7 @@ from genmint.common.project import Project
 from genmint.config.base import first_problem
 from genmint.data.prepared import Prepared
 from genmint.decision.comparison import Scores, Spread, incomparable
-from genmint.decision.evaluation import Evaluation
+from genmint.decision.evaluation import Evaluation, is_number
 from genmint.decision.gate import as_measured
 from genmint.models.shared import store
 from genmint.models.shared.family import Family
@@ -137,7 +137,7 @@ def _load(name: str, folder: Path) -> tuple[Family, ModelRecord]:
 def _numbers(evaluation: Evaluation) -> dict[str, float]:
     metrics = evaluation.content(evaluation.metrics)
     for value in metrics.values():
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not is_number(value):
             raise GenmintError(
                 f"{evaluation.metrics.file}: not numbers by name of the metric. "
                 f"Run `dvc repro gate@{evaluation.name}`."

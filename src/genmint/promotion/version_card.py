@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from genmint.common.markdown import escape_cell, markdown_table
+from genmint.config.metric_catalogue import STDERR
 from genmint.decision.gate_record import Check, Record
 from genmint.stages import gate
 
 # Failed checks that the first line names; the table has all of them.
 _NAMED = 5
 _EVIDENCE = "evidence."
-_STDERR = "_stderr"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def identity_line(record: Record, weights: str, page: Page) -> str:
 
 def metrics_table(page: Page) -> str:
     """Render the metrics beside those of the champion; "" if there are none."""
-    names = [name for name in page.metrics if not name.endswith(_STDERR)]
+    names = [name for name in page.metrics if not name.endswith(STDERR)]
     if not names:
         return ""
     columns = ["metric", "value", "±"]
@@ -77,7 +77,7 @@ def metrics_table(page: Page) -> str:
 
 
 def _metric(name: str, page: Page) -> tuple[str, ...]:
-    error = page.metrics.get(f"{name}{_STDERR}")
+    error = page.metrics.get(f"{name}{STDERR}")
     return (
         f"`{name}`",
         gate.format_check_value(page.metrics[name]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from genmint.common.files import read_json
 from genmint.common.project import Project
 from genmint.config import Gate
 from genmint.registry.championship import Championship
-from genmint.registry.journal_entries import Entry, RegistryState
+from genmint.registry.journal_entries import Entry, NamedVersion, RegistryState
 from genmint.registry.registry import Registry
 from genmint.registry.versions import Version
 
@@ -107,7 +107,12 @@ def past_champions(
     entries = [
         entry for entry in registry_state.written if entry.valid and entry.version is not None
     ][-_SHOWN:]
-    return [_past(registry, name, entry, folder / str(entry.number)) for entry in entries]
+    # A version that became champion again, as by a rollback, is fetched once.
+    fetched: dict[NamedVersion | None, PastChampion] = {}
+    for entry in entries:
+        if entry.champion not in fetched:
+            fetched[entry.champion] = _past(registry, name, entry, folder / str(entry.number))
+    return [replace(fetched[entry.champion], entry=entry) for entry in entries]
 
 
 def _past(registry: Registry, name: str, entry: Entry, folder: Path) -> PastChampion:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from genmint import tracking
 from genmint.common.errors import GenmintError
 from genmint.common.files import read_json
 from genmint.common.layout import CONFIG
 from genmint.common.project import RELATIVE, Project
-from genmint.common.reading import read_yaml
 from genmint.common.tags import GIT_COMMIT_TAG, GIT_DIRTY_TAG
+from genmint.promotion.gate_changes import flat_entry
 from genmint.reporting.champions import Champion
 from genmint.reporting.status import ModelStatus
 
@@ -77,16 +76,13 @@ def _trained_with(project: Project, name: str) -> dict[str, str]:
 
 
 def _settings(project: Project, entries: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    try:
-        content: Any = read_yaml(project.params)
-    except GenmintError:
-        return {}
     flat: dict[str, str] = {}
-    for top, entry in entries:
-        block = content.get(top) if isinstance(content, dict) else None
-        settings = block.get(entry) if isinstance(block, dict) else None
-        if isinstance(settings, dict):
-            flat |= tracking.flatten(settings, f"{top}.{entry}.")
+    for section, name in entries:
+        try:
+            settings = flat_entry(project.params, section, name)
+        except GenmintError:
+            return {}
+        flat |= {f"{section}.{name}.{key}": value for key, value in settings.items()}
     return flat
 
 

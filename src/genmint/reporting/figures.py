@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genmint.common.errors import ConfigError, GenmintError
+from genmint.common.errors import GenmintError
 from genmint.common.files import read_json
 from genmint.common.layout import SHEET, STRIP, TEXT
 from genmint.common.project import Project
-from genmint.config.metric_catalogue import Metric, metric
+from genmint.config.metric_catalogue import STDERR, Metric, known_metric
 from genmint.decision.comparison import incomparable
 from genmint.decision.trivial_baselines import no_better
 from genmint.training.history import read_history
 
 _TEXT_SHOWN = 1500
-_STDERR = "_stderr"
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,8 @@ def metric_rows(project: Project, name: str, champion: Project | None) -> list[M
     how, their_how = _mapping(protocol, "protocol"), _mapping(their_protocol, "protocol")
     rows = []
     for key in dict.fromkeys([*values, *theirs]):
-        known = _known(key)
-        if key.endswith(_STDERR) or known is None:
+        known = known_metric(key)
+        if key.endswith(STDERR) or known is None:
             continue
         compared = key in values and key in theirs
         rows.append(
@@ -100,7 +99,7 @@ def metric_rows(project: Project, name: str, champion: Project | None) -> list[M
                 known,
                 key,
                 values.get(key),
-                values.get(f"{key}{_STDERR}"),
+                values.get(f"{key}{STDERR}"),
                 theirs.get(key),
                 tuple(incomparable(key, how, their_how)) if compared else (),
                 _mapping(baselines, key),
@@ -172,14 +171,6 @@ def loss_curves(history: Path) -> str:
 def _marks(values: Mapping[str, Any], protocol: Mapping[str, Any]) -> dict[str, str]:
     marked = no_better(values, _mapping(protocol, "baselines"))
     return {each.metric: each.reason for each in marked}
-
-
-def _known(name: str) -> Metric | None:
-    try:
-        return metric(name)
-    except ConfigError:
-        # Another genmint version wrote the file.
-        return None
 
 
 def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:

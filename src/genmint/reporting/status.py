@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Literal
 
 from rich.table import Table
 
 from genmint import tracking
-from genmint.common.console import table_console
+from genmint.common.console import print_json, table_console
 from genmint.common.dvc_lock import read_lock
 from genmint.common.errors import GenmintError, RegistryError, RegistryMissingError
 from genmint.common.files import sha256_file
@@ -85,7 +84,7 @@ def status(project: Project, params: Params, *, as_json: bool = False) -> int:
     if as_json:
         models = [{key: getattr(state, key) for key in _IN_JSON} for state in states]
         document = {"models": models, "problems": problems, "agree": agree}
-        print(json.dumps(document, indent=2, ensure_ascii=False))  # noqa: T201 - the report
+        print_json(document)
     else:
         _print(states, problems)
     return 0 if agree else 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-_STDERR = "_stderr"
+from genmint.config.metric_catalogue import STDERR
+
 # Losses by which models are compared stay among the main metrics, as all metrics of evaluate do.
 _MAIN = ("train_loss", "validation_loss")
 _OF_SPLIT = ("train", "validation")
@@ -16,8 +17,8 @@ def chart_key(name: str) -> str:
     their own: `stderr/elbo`, `train/kl`, `gradient_norm/decoder.0`. All other keys are the names.
     Runs of earlier versions of genmint have the names as keys.
     """
-    if name.endswith(_STDERR):
-        return f"stderr/{name.removesuffix(_STDERR)}"
+    if name.endswith(STDERR):
+        return f"stderr/{name.removesuffix(STDERR)}"
     if name in _MAIN:
         return name
     if name in _OF_TRAINING:
