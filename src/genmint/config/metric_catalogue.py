@@ -36,6 +36,11 @@ class Metric:
     low: float = 0.0
     high: float = math.inf
 
+    @property
+    def sign(self) -> int:
+        """1 if higher values are better, else −1."""
+        return 1 if self.direction == "higher" else -1
+
 
 METRICS: tuple[Metric, ...] = (
     Metric(

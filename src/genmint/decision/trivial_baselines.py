@@ -69,7 +69,7 @@ def _against(name: str, value: float, values: Any) -> NoBetter | None:
     known = known_metric(name)
     if known is None:
         return None
-    sign = 1 if known.direction == "higher" else -1
+    sign = known.sign
     best = max(numbers, key=lambda baseline: sign * numbers[baseline])
     worse = not math.isfinite(value) or sign * value < sign * numbers[best]
     if not worse and (value != numbers[best] or value != _worst(known)):

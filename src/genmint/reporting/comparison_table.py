@@ -45,7 +45,7 @@ def comparison_rows(status: ModelStatus, champion: Champion | None) -> list[Comp
 
 
 def _row(split: str, one: Contrast) -> ComparisonRow:
-    sign = 1 if metric(one.metric).direction == "higher" else -1
+    sign = metric(one.metric).sign
     limits = "–"
     if one.low is not None and one.high is not None:
         ends = sorted((sign * one.low, sign * one.high))

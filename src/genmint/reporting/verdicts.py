@@ -109,7 +109,7 @@ def contrast_text(one: Contrast) -> str:
     """Render a contrast as `elbo −0.13, needs +0.16`: challenger minus champion, in the unit."""
     if one.difference is None:
         return f"{one.metric}: {one.reason}"
-    sign = 1 if metric(one.metric).direction == "higher" else -1
+    sign = metric(one.metric).sign
     text = f"{one.metric} {signed(sign * one.difference)}"
     if one.bound is None:
         return f"{text}, margin unknown"
@@ -150,7 +150,7 @@ def _comparison_badge(status: ModelStatus, champion: Champion | None) -> Badge:
     comparison = comparison_with(status, champion)
     if comparison is None:
         return Badge(f"not compared with version {champion.number}", "plain")
-    # A gate that failed since, or a champion that may not be one, leaves nothing to be proud of.
+    # The result is green only if the files pass the gate now and the champion may be one.
     good = status.gate == "passed" and champion.problem is None
     word = "better" if comparison.better else "not better"
     text = f"{word} than version {champion.number} ({_contrasts(comparison)})"

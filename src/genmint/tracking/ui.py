@@ -49,7 +49,7 @@ _QUIET = ("--uvicorn-opts", "--log-level warning")
 _STDERR = 2
 _LAST_PORT = 65535
 _PATIENCE_SECONDS = 5.0
-_SECONDS_BETWEEN_KNOCKS = 0.2
+_SECONDS_BETWEEN_POLLS = 0.2
 _BUSY_SECONDS = 60.0
 _TRAINING = "workflowType=machine_learning"
 
@@ -144,7 +144,7 @@ def _answers(server: subprocess.Popen[bytes], address: str) -> bool:
                 if session.get(f"{address}/health", timeout=2).ok:
                     return True
             with contextlib.suppress(subprocess.TimeoutExpired):
-                server.wait(_SECONDS_BETWEEN_KNOCKS)
+                server.wait(_SECONDS_BETWEEN_POLLS)
     return False
 
 
