@@ -28,6 +28,10 @@ ModelRefArgument = Annotated[
         "version): from the registry.",
     ),
 ]
+AllowRefused = Annotated[
+    bool,
+    typer.Option("--allow-refused", help="Accept a registered version whose gate failed."),
+]
 Insecure = Annotated[
     bool,
     typer.Option(

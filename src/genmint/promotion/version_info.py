@@ -32,6 +32,7 @@ from genmint.decision.evaluation import Evaluation
 from genmint.decision.gate_record import Record
 from genmint.evaluation.probe import PROBE
 from genmint.models.shared.record import load_record
+from genmint.registry.journal import CHAMPION
 from genmint.registry.registry import Registry
 from genmint.registry.versions import Version
 from genmint.stages import gate
@@ -117,6 +118,7 @@ def description(record: Record, weights: str, comparison: ChampionComparison | N
     """
     parts = [
         f"`{record.model}`, weights `{weights[:12]}`",
+        alias_meaning(record),
         gate.to_markdown(record),
         "" if comparison is None else compared(comparison),
         f'Load it: `genmint.load("{record.model}/VERSION")`; draw from it: '
@@ -127,11 +129,29 @@ def description(record: Record, weights: str, comparison: ChampionComparison | N
     ]
     whole = _joined(parts)
     if len(whole) > _LONGEST:
-        parts[1] = gate.to_markdown(record, only_failed=True)
+        parts[2] = gate.to_markdown(record, only_failed=True)
         rest = "The checks that passed are in the gate record among the artefacts of the run."
         whole = _joined([*parts, rest])
     # Truncate as a last resort: a description that the registry rejects would stop the promotion.
     return whole if len(whole) <= _LONGEST else whole[: _LONGEST - 1] + "…"
+
+
+def alias_meaning(record: Record) -> str:
+    """Return in one sentence what it means to move the alias `champion` to a version."""
+    if record.mode == "dry-run":
+        return (
+            f"**Alias:** its gate was in dry-run and admits no champion: moving the alias "
+            f"`{CHAMPION}` here is reverted by the next reconcile once the gate enforces."
+        )
+    if record.passed:
+        return (
+            f"**Alias:** this version passed its gate and may be made champion: move the alias "
+            f"`{CHAMPION}` here, and the next reconcile writes it into the journal."
+        )
+    return (
+        f"**Alias:** this version failed its gate: moving the alias `{CHAMPION}` here is reverted "
+        "by the next reconcile, and until then genmint and the served model refuse to load it."
+    )
 
 
 def compared(comparison: ChampionComparison) -> str:
