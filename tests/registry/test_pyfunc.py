@@ -1,6 +1,7 @@
 """The served form of a model: loads without the checkout and without pickle, refuses bad input."""
 
 import contextlib
+import logging
 import os
 import pickletools
 import signal
@@ -164,9 +165,6 @@ def test_a_length_out_of_range_is_refused(text_model, length):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"n": [float("nan")], "seed": [0]}, "row 0: n: is missing"),
-        ({"n": [1], "seed": [float("nan")]}, "row 0: seed: is missing"),
-        ({"n": [1, 1], "seed": [0, None]}, "row 1: seed: is missing"),
         ({"n": [1], "seed": [float("inf")]}, "seed: inf is not a whole number"),
         ({"n": [1.5], "seed": [0]}, "n: 1.5 is not a whole number from 1 to 1024"),
         ({"n": ["1"], "seed": [0]}, "n: '1' is not a number"),
@@ -174,11 +172,13 @@ def test_a_length_out_of_range_is_refused(text_model, length):
         ({"n": [[1]], "seed": [0]}, r"n: \[1\] is not a number"),
         ({"n": [1], "seed": [10**400]}, "seed: 10000.* is not a whole number"),
         ({"n": [1], "seed": [2**63]}, "seed: 9223372036854775808 is not"),
-        ({"n": [None], "seed": [0]}, "n: is missing"),
         ({"n": [1024] * 9, "seed": [0] * 9}, "n: more than 8192 samples in one request"),
-        ({"seed": [0]}, r"missing inputs \['n'\]"),
-        ({}, r"missing inputs \['n', 'seed'\]"),
         ({"n": [1], "seed": [0], "label": [3]}, "label: 3 is not text"),
+        (
+            {"n": [1], "sed": [0]},
+            "Error: 'sed': no such column|^'sed': no such column; known are n",
+        ),
+        ({"sed": [0]}, "'sed': no such column"),
     ],
 )
 def test_what_is_no_number_is_refused_in_our_own_words(image_model, columns, message):
@@ -289,8 +289,8 @@ def test_a_real_server_takes_each_form_of_a_request(server):
         ([{"n": 1, "seed": 0, "top_k": True}], "row 0: top_k: True is not a number"),
         ([{"n": 1, "seed": 0, "label": "x"}], "row 0: label 'x': only a model with"),
         ([{"n": 1, "seed": 0, "prompt": "zz"}], "row 0: prompt: 'z'"),
-        ([{"seed": 0}], "missing inputs ['n']"),
-        ([], "missing inputs ['n', 'seed']"),
+        ([{"n": 1, "sed": 0}], "'sed': no such column; known are n, seed, length, prompt,"),
+        ([{"sed": 0}, {"x'`]": 1}], "no such column; known are n, seed, length, prompt,"),
     ],
 )
 def test_a_real_server_refuses_with_our_words_and_status_400(server, rows, message):
@@ -298,6 +298,18 @@ def test_a_real_server_refuses_with_our_words_and_status_400(server, rows, messa
     assert answer.status_code == 400
     assert message in answer.json()["message"]
     assert "unexpected error" not in answer.text
+
+
+def test_a_real_server_draws_with_defaults(server):
+    """One sample, and another one each time; `n` and `seed` may also be null in single rows."""
+    answers = [ask(server, dataframe_records=[{}]) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200], [a.text for a in answers]
+    (first,), (second,) = (answer.json()["predictions"] for answer in answers)
+    assert len(first["sample"]) == len(second["sample"]) == 512
+    assert first != second
+    rows = [{"n": 2, "seed": None}, {"n": None, "seed": 3}, {"length": 4}]
+    found = ask(server, dataframe_records=rows).json()["predictions"]
+    assert [row["request"] for row in found] == [0, 0, 1, 2]
 
 
 def test_many_long_requests_do_not_block_a_real_server(server):
@@ -321,6 +333,30 @@ def test_many_long_requests_do_not_block_a_real_server(server):
 def test_where_there_is_no_server_there_are_no_limits(text_model, monkeypatch):
     monkeypatch.setattr(pyfunc, "_SHARE_OF_TIME", 0.0)
     assert len(draw(text_model, n=[2], seed=[0])) == 2
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
+def test_without_n_and_seed_one_sample_is_drawn_at_random(image_model, missing):
+    found = draw(image_model, n=[missing, missing, 1, 1], seed=[missing, missing, 5, 5])
+    assert found["request"].tolist() == [0, 1, 2, 3]
+    first, second, third, fourth = found["sample"].tolist()
+    assert third == fourth
+    assert first != second
+    assert len(draw(image_model)) == 1
+
+
+def test_an_unknown_column_of_another_model_is_none_of_ours(image_model, monkeypatch):
+    """MLflow only logs that it drops a column; the note belongs to one request of one model."""
+    model = mlflow.pyfunc.load_model(str(image_model))
+    for level in ("DEBUG", "ERROR"):
+        monkeypatch.setattr(logging.getLogger("mlflow"), "level", getattr(logging, level))
+        with pytest.raises(MlflowException, match="'x', 'y': no such column"):
+            model.predict(pd.DataFrame({"x": [1], "y": [2], "n": [1]}))
+        assert len(model.predict(pd.DataFrame({"n": [1]}))) == 1
+    logging.getLogger("mlflow.models.utils").warning(
+        "Found extra inputs in the model input that are not defined: `['x']`."
+    )
+    assert len(model.predict(pd.DataFrame({"n": [1]}))) == 1
 
 
 def test_it_carries_every_module_that_it_imports():

@@ -28,13 +28,22 @@ def is_dry_run(record: Mapping[str, Any]) -> bool:
 
 
 def failures(record: Mapping[str, Any]) -> str:
-    """Return the first failed checks with their reasons, "" if the record names none."""
+    """Return the first failed checks with values and reasons, "" if the record names none."""
     checks = record.get("checks")
     failed = [
-        f"{check.get('name')}: {check.get('reason')}"
+        f"{check.get('name')}{_value(check)}: {check.get('reason')}"
         for check in (checks if isinstance(checks, list) else [])
         if isinstance(check, dict) and check.get("passed") is not True
     ]
     if len(failed) > _NAMED:
         failed[_NAMED:] = [f"and {len(failed) - _NAMED} more"]
     return "; ".join(failed)
+
+
+def _value(check: Mapping[str, Any]) -> str:
+    """Return the measured number of a check, "" if its reason names it or there is none."""
+    value = check.get("value")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return ""
+    shown = f"{value:.6g}"
+    return "" if shown in str(check.get("reason")) else f" {shown}"

@@ -167,7 +167,7 @@ class SamplingModel(PythonModel):  # type: ignore[misc]
         unknown = _dropped_columns() or [c for c in model_input.columns if c not in _COLUMNS]
         if unknown:
             raise _refusal(
-                f"{', '.join(map(shortened, unknown))}: no such column; known are "
+                f"{', '.join(sorted(map(shortened, unknown)))}: no such column; known are "
                 f"{', '.join(_COLUMNS)}"
             )
         draws = []
