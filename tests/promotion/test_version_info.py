@@ -2,7 +2,7 @@
 
 from genmint.decision.comparison import ChampionComparison, Comparison, Contrast
 from genmint.decision.gate_record import Check, Record
-from genmint.promotion.version_info import compared, description, refusals_in_a_row
+from genmint.promotion.version_info import alias_meaning, compared, description, refusals_in_a_row
 from genmint.registry.registry import Version
 
 WEIGHTS = "a" * 64
@@ -104,3 +104,15 @@ def test_a_description_never_outgrows_the_column():
     text = description(record(checks), WEIGHTS, ruling())
     assert len(text) == 5000
     assert text.endswith("…")
+
+
+def test_a_description_says_what_moving_an_alias_here_means():
+    passed, failed = record([check("a")]), record([check("a", passed=False)])
+    dry = failed.model_copy(update={"mode": "dry-run"})
+    assert "may be made champion" in alias_meaning(passed)
+    assert "is reverted by the next reconcile, and until then" in alias_meaning(failed)
+    assert "once the gate enforces" in alias_meaning(dry)
+    for each in (passed, failed, dry):
+        assert alias_meaning(each) in description(each, WEIGHTS, None)
+    long = record([check(f"c{i}", passed=False, reason="x" * 200) for i in range(60)])
+    assert alias_meaning(long) in description(long, WEIGHTS, None)

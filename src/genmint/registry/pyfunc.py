@@ -171,9 +171,9 @@ class SamplingModel(PythonModel):  # type: ignore[misc]
                 f"{', '.join(_COLUMNS)}"
             )
         draws = []
-        rows_of = model_input.to_dict(orient="records")
+        requests = model_input.to_dict(orient="records")
         # MLflow removes the rows of a table without columns.
-        for number, request in enumerate(rows_of if len(model_input.columns) else [{}]):
+        for number, request in enumerate(requests if len(model_input.columns) else [{}]):
             try:
                 draws.append(self._checked(request))
             except ConfigError as error:
@@ -328,15 +328,15 @@ def _refuse_failed(stored: Path, record: ModelRecord) -> None:
         return
     path = folder / RELATIVE.gate_record(record.name)
     try:
-        found = read_json(path, "")
+        content = read_json(path, "")
     except GenmintError:
-        found = None
-    decided = found if isinstance(found, dict) else {}
-    if decided and not has_failed(decided):
+        content = None
+    gate = content if isinstance(content, dict) else {}
+    if gate and not has_failed(gate):
         return
-    reason = f"it failed its gate ({failures(decided)})" if decided else "it has no gate record"
+    reason = f"it failed its gate ({failures(gate)})" if gate else "it has no gate record"
     problem = f"{record.name}, weights {record.weights[:12]}: {reason}"
-    if not is_dry_run(decided) and os.environ.get(_ALLOW_REFUSED) != "1":
+    if not is_dry_run(gate) and os.environ.get(_ALLOW_REFUSED) != "1":
         raise GenmintError(
             f"{problem}, and is not loaded. Use another version; `genmint reconcile {record.name}` "
             "reverts an alias that was moved here by hand. To load this version all the same, set "
