@@ -3,7 +3,7 @@
 from genmint.decision.comparison import ChampionComparison, Comparison, Contrast
 from genmint.decision.gate_record import Check, Record
 from genmint.promotion.version_card import Page
-from genmint.promotion.version_info import compared, description, refusals_in_a_row
+from genmint.promotion.version_info import alias_meaning, compared, description, refusals_in_a_row
 from genmint.registry.registry import Version
 
 WEIGHTS = "a" * 64
@@ -151,7 +151,7 @@ def test_a_page_reads_like_a_model_card():
 def test_without_a_champion_there_is_no_column_for_one():
     text = description(record([check("one")]), WEIGHTS, None, page(champion=None))
     assert "| `elbo` | -19 | 0.25 |\n" in text
-    assert "champion" not in text
+    assert "champion (version" not in text
 
 
 def test_evidence_that_failed_is_shown_where_there_is_no_room():
@@ -159,3 +159,15 @@ def test_evidence_that_failed_is_shown_where_there_is_no_room():
     text = description(record([*checks, check("evidence.x", passed=False)]), WEIGHTS, None, page())
     assert "| `evidence.x` | 1 | 0.9 … 1.1 | 1 | **failed** |" in text
     assert len(text) <= 5000
+
+
+def test_a_description_says_what_moving_an_alias_here_means():
+    passed, failed = record([check("a")]), record([check("a", passed=False)])
+    dry = failed.model_copy(update={"mode": "dry-run"})
+    assert "may be made champion" in alias_meaning(passed)
+    assert "is reverted by the next reconcile, and until then" in alias_meaning(failed)
+    assert "once the gate enforces" in alias_meaning(dry)
+    for each in (passed, failed, dry):
+        assert alias_meaning(each) in description(each, WEIGHTS, None)
+    long = record([check(f"c{i}", passed=False, reason="x" * 200) for i in range(60)])
+    assert alias_meaning(long) in description(long, WEIGHTS, None)

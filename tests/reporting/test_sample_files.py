@@ -1,9 +1,11 @@
 """What people say about a draw, and the file that it becomes."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from genmint.common.errors import ConfigError
@@ -11,7 +13,7 @@ from genmint.common.project import Project
 from genmint.config import RNNConfig, VAEConfig
 from genmint.data.views.spec import DataSpec
 from genmint.models.shared import store
-from genmint.reporting.sample_files import SampleRequest, sample_to_file
+from genmint.reporting.sample_files import SampleRequest, encode_to_file, sample_to_file
 
 VOCABULARY = ("<unk>", "<s>", "a", "b", " ", "\n")
 TEXT = DataSpec(
@@ -56,9 +58,45 @@ def test_texts_begin_with_the_prompt(draw):
     text = draw("words", ".txt", length=7, prompt="ab\r\nb").read_text()
     assert text.count("ab\nb") >= 3
     assert len(text) == 3 * (4 + 7) + 2 * 2 + 1
-    symbols = np.load(draw("words", ".npy", length=7, prompt="ab"))
-    assert symbols.shape == (3, 9)
-    assert symbols[:, :2].tolist() == [[2, 3]] * 3
+    texts = np.load(draw("words", ".npy", length=7, prompt="ab"))
+    assert texts.shape == (3,)
+    assert all(text.startswith("ab") and len(text) == 9 for text in texts)
+
+
+def test_json_lines_hold_each_text_whole(draw):
+    """Texts contain empty lines, too, which separate them in a .txt file."""
+    lines = draw("words", ".jsonl", length=300).read_text().splitlines()
+    texts = [json.loads(line) for line in lines]
+    assert texts == np.load(draw("words", ".npy", length=300)).tolist()
+    assert any("\n\n" in text for text in texts)
+    assert draw("words", ".txt", length=300).read_text() == "\n\n".join(texts) + "\n"
+
+
+def test_an_array_holds_what_is_heard_and_not_codes(draw):
+    clips = np.load(draw("clips", ".npy"))
+    assert (clips.dtype, clips.shape) == (np.int16, (3, 9))
+    heard, _ = soundfile.read(draw("clips", ".wav"), dtype="int16")
+    pause = 8000 // 8
+    assert heard[:9].tolist() == clips[0].tolist()
+    assert heard[9 + pause : 18 + pause].tolist() == clips[1].tolist()
+    assert np.load(draw("dots", ".npy")).shape == (3, 1, 4, 4)
+
+
+@pytest.mark.parametrize("name", ["smaples/x.png", "a/b/x.png", "file/x.png"])
+def test_no_folder_is_made_for_a_mistyped_name(project, tmp_path, name):
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.rglob("*"))
+    knows = SimpleNamespace(datasets={})
+    with pytest.raises(ConfigError, match=r"there is no folder .*Create it, or correct --out"):
+        sample_to_file(project, knows, "dots", tmp_path / name, SampleRequest(3, 0))
+    with pytest.raises(ConfigError, match="there is no folder"):
+        encode_to_file(project, "dots", (tmp_path / name).with_suffix(".csv"))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_length_of_images_is_refused(draw):
+    with pytest.raises(ConfigError, match="--length: dots has items of a fixed length"):
+        draw("dots", ".png", length=5)
 
 
 def test_what_is_said_once_goes_before_the_block(draw):

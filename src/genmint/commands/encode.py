@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from genmint.commands.entries import ModelRefArgument, open_project
+from genmint.commands.entries import AllowRefused, ModelRefArgument, open_project
 
 
 def encode(
     target: ModelRefArgument,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help=".parquet or .csv")],
+    allow_refused: AllowRefused = False,
 ) -> None:
     """Write the latent coordinates of a data set under a VAE.
 
@@ -25,5 +26,5 @@ def encode(
     from genmint.reporting.sample_files import encode_to_file
 
     project, _ = open_project()
-    rows = encode_to_file(project, target, out)
+    rows = encode_to_file(project, target, out, allow_refused=allow_refused)
     print(f"wrote {out}: {rows} rows")

@@ -29,6 +29,10 @@ ModelRefArgument = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+AllowRefused = Annotated[
+    bool,
+    typer.Option("--allow-refused", help="Accept a registered version whose gate failed."),
+]
 Insecure = Annotated[
     bool,
     typer.Option(

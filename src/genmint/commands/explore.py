@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from genmint.commands.entries import ModelRefArgument, open_project
+from genmint.commands.entries import AllowRefused, ModelRefArgument, open_project
 
 
 def explore(
     target: ModelRefArgument,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help=".html")],
     seed: Annotated[int, typer.Option("--seed", help="Of all draws.")] = 0,
+    allow_refused: AllowRefused = False,
 ) -> None:
     """Make a page that shows what a model has learnt.
 
@@ -29,5 +30,5 @@ def explore(
     from genmint.reporting.explore import explore
 
     project, _ = open_project()
-    explore(project, target, out, seed=seed)
+    explore(project, target, out, seed=seed, allow_refused=allow_refused)
     print(f"wrote {out}")

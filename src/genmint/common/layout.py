@@ -20,6 +20,10 @@ CONFIG = "config.json"
 HISTORY = "history.csv"
 HEALTH = "health.json"
 
+# In the folder of a stored version: evaluation files, and which folder has the current ones.
+EVALUATION = "evaluation"
+CURRENT_EVALUATION = "evaluation-current.json"
+
 # In the folder of prepared arrays and in that of a reference.
 META = "meta.json"
 EXTRACTOR = "extractor.safetensors"

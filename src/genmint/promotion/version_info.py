@@ -39,6 +39,7 @@ from genmint.promotion.version_card import (
     identity_line,
     metrics_table,
 )
+from genmint.registry.journal import CHAMPION
 from genmint.registry.registry import Registry
 from genmint.registry.versions import Version
 from genmint.stages import gate
@@ -125,7 +126,7 @@ def description(
         page: what else the page shows.
     """
     page = page or Page()
-    first = [headline(record), identity_line(record, weights, page)]
+    first = [headline(record), identity_line(record, weights, page), alias_meaning(record)]
     against = "" if comparison is None else compared(comparison)
     metrics, use = metrics_table(page), _how_to_use(record.model, page.version or "VERSION")
     left_out = "The checks that passed are in the gate record among the artefacts of the run."
@@ -149,6 +150,24 @@ def _how_to_use(name: str, version: str) -> str:
         "signature. `mlflow models serve` and `mlflow.pyfunc.load_model` run the code that is "
         f"stored with it: look first whether `genmint lineage {name}/{version}` finds "
         "anything broken."
+    )
+
+
+def alias_meaning(record: Record) -> str:
+    """Return in one sentence what it means to move the alias `champion` to a version."""
+    if record.mode == "dry-run":
+        return (
+            f"**Alias:** its gate was in dry-run and admits no champion: moving the alias "
+            f"`{CHAMPION}` here is reverted by the next reconcile once the gate enforces."
+        )
+    if record.passed:
+        return (
+            f"**Alias:** this version passed its gate and may be made champion: move the alias "
+            f"`{CHAMPION}` here, and the next reconcile writes it into the journal."
+        )
+    return (
+        f"**Alias:** this version failed its gate: moving the alias `{CHAMPION}` here is reverted "
+        "by the next reconcile, and until then genmint and the served model refuse to load it."
     )
 
 

@@ -16,7 +16,8 @@ from mlflow import MlflowClient
 
 from genmint.common.errors import GenmintError
 from genmint.common.files import sha256_bytes, sha256_file, sha256_json
-from genmint.common.layout import CONFIG, WEIGHTS
+from genmint.common.gate_verdict import has_failed
+from genmint.common.layout import CONFIG, CURRENT_EVALUATION, WEIGHTS
 from genmint.common.project import RELATIVE
 from genmint.common.project_key import SigningKey
 from genmint.common.reading import parse_json
@@ -139,7 +140,7 @@ class Admission:
         with open_files(self._client, self._address, version) as files:
             if files is None:
                 return "its files are gone"
-            return self._others(version, files)
+            return self._others(version, files) or _other_current(version, files)
 
     def as_stored(self, version: Version) -> Signed | str:
         """Hash the files of an unsigned version, or return why it cannot be signed.
@@ -246,6 +247,19 @@ class _Stored(NamedTuple):
     model: str
 
 
+def _other_current(version: Version, files: StoredFiles) -> str | None:
+    """Return why a served model would read another gate record than the signed one, else None."""
+    signed = signature.read(version.tags)
+    # Versions of an earlier genmint have no such file, and their code reads no gate record.
+    if signed is None or CURRENT_EVALUATION not in files.names(""):
+        return None
+    folder = files.fetch("", (CURRENT_EVALUATION,))
+    content = None if folder is None else (folder / CURRENT_EVALUATION).read_bytes()
+    if content == signature.current_evaluation(signed[0].folder).encode():
+        return None
+    return f"its {CURRENT_EVALUATION} names another evaluation than the signed one"
+
+
 def _by_record(version: Version, files: StoredFiles, config: str | None) -> str | None:
     """Return how record or tags contradict a passed gate, None if they do not.
 
@@ -258,7 +272,7 @@ def _by_record(version: Version, files: StoredFiles, config: str | None) -> str 
     if problem is not None:
         return problem
     recorded = {tag: version.tags.get(tag) for tag in (GATE_TAG, GATE_MODE_TAG)}
-    if _failed(record):
+    if has_failed(record):
         tags = ", whatever its tags say" if recorded[GATE_TAG] == "passed" else ""
         return f"it failed its gate{tags}"
     if record.get("mode") != "enforce":
@@ -309,15 +323,6 @@ def _record_of(
     elif record.get("model") != version.name or weights != version.weights:
         other = "the gate record stored with it is that of other weights"
     return other, record, sha256_bytes(content)
-
-
-def _failed(record: dict[str, Any]) -> bool:
-    """Whether any part of a record says that a check failed, or the record has no checks."""
-    checks = record.get("checks")
-    counted = (record.get("passed"), record.get("checks_failed"))
-    if counted != (1, 0) or not isinstance(checks, list) or not checks:
-        return True
-    return not all(isinstance(check, dict) and check.get("passed") is True for check in checks)
 
 
 def _evidence(record: dict[str, Any]) -> dict[str, Any]:

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_model(project: Project, target: str) -> Iterator[tuple[str, Family]]:
+def open_model(
+    project: Project, target: str, *, allow_refused: bool = False
+) -> Iterator[tuple[str, Family]]:
     """Yield the name and the model, on the CPU, for NAME, NAME@alias or NAME/version.
 
     Raises:
         ConfigError: `target` has another form.
-        GenmintError: there is no such model, or its files are damaged.
+        GenmintError: there is no such model, or its files are damaged; or the gate of the version
+            failed and `allow_refused` is false.
         RegistryUnreachableError: an alias or version was requested and the registry does not
             answer.
     """
@@ -44,11 +47,18 @@ def open_model(project: Project, target: str) -> Iterator[tuple[str, Family]]:
     from genmint.registry.resolve import download
 
     with scratch_dir() as scratch:
-        folder = download(project, name, scratch, alias=wanted.alias, version=wanted.version)
+        folder = download(
+            project,
+            name,
+            scratch,
+            alias=wanted.alias,
+            version=wanted.version,
+            allow_refused=allow_refused,
+        )
         yield name, store.load(folder)[0]
 
 
-def load(target: str, project: str | Path | None) -> Family:
+def load(target: str, project: str | Path | None, *, allow_refused: bool = False) -> Family:
     """Load a model; see `genmint.load`."""
     hand_on(os.environ)
     root = Path.cwd() if project is None else Path(project)
@@ -58,5 +68,5 @@ def load(target: str, project: str | Path | None) -> Family:
         if "MLFLOW_TRACKING_URI" not in os.environ:
             raise
         home = Project(root)
-    with open_model(home, target) as (_, model):
+    with open_model(home, target, allow_refused=allow_refused) as (_, model):
         return model

@@ -3,17 +3,21 @@
 MLflow stores this file beside the weights and runs it to load the model ("models from code"). A
 copy of the package lies in `code/`, so a version loads without a checkout.
 
-A request is a table with one row per draw: `n` (number of samples, 1…1024), `seed` (the same seed
-gives the same samples), and for texts and other streams `length` (symbols, optional). An RNN also
-takes `temperature`, `top_k` and `top_p`, which replace its registered values, and for texts
-`prompt`, with which every sample begins (all optional). A conditional model takes `label`, the
-class of the samples (optional; all classes by default). The answer has one row per sample:
-`request` (row number of the draw), `index` (number of the sample within it) and `sample`: C×H×W
-levels 0…255 for images and spectrograms, 16-bit values for audio clips, a string for texts.
+A request is a table with one row per draw. All columns are optional: `n` (number of samples,
+1…1024; default 1) and `seed` (the same seed gives the same samples; random by default). For texts
+and other streams `length` (symbols). An RNN also takes `temperature`, `top_k` and `top_p`, which
+replace its registered values, and for texts `prompt`, with which every sample begins. A conditional
+model takes `label`, the class of the samples (all classes by default). The answer has one row per
+sample: `request` (row number of the draw), `index` (number of the sample within it) and `sample`:
+C×H×W levels 0…255 for images and spectrograms, 16-bit values for audio clips, a string for texts.
 
-An optional column may be absent, or null or NaN in any row; the row then takes the default. An
-invalid row rejects the whole request with status 400 and a message that names row and column. With
-`instances`, MLflow builds the columns itself, so each row must have the same columns.
+A column may be absent, or null or NaN in any row; the row then takes the default. A table without
+columns is one draw with all defaults. An invalid row or an unknown column rejects the whole request
+with status 400 and a message that names row and column. With `instances`, MLflow builds the columns
+itself, so each row must have the same columns.
+
+A version whose gate failed is not loaded, unless GENMINT_ALLOW_REFUSED=1 is set. The gate record is
+among the evaluation files that are stored with the version.
 
 Under `mlflow models serve` four requests are processed at once; further requests get status 429 and
 should be retried. A request is stopped with status 504 shortly before the time limit of MLflow's
@@ -22,10 +26,16 @@ server (`MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT`, 60 s).
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib.metadata
+import logging
 import math
+import os
+import re
+import secrets
 import shutil
+import sys
 import threading
 import time
 import warnings
@@ -42,18 +52,23 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED
 from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.context import get_prediction_context
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import AnyType
 
-from genmint.common.errors import ConfigError
-from genmint.common.files import scratch_dir
-from genmint.common.layout import CONFIG, WEIGHTS
+from genmint.common.errors import ConfigError, GenmintError
+from genmint.common.files import read_json, scratch_dir
+from genmint.common.gate_verdict import failures, has_failed, is_dry_run
+from genmint.common.layout import CONFIG, CURRENT_EVALUATION, EVALUATION, WEIGHTS
+from genmint.common.project import RELATIVE
 from genmint.common.reading import shortened
 from genmint.data.views import tensors
 from genmint.models.shared import store
 from genmint.models.shared.conditioning import labels_of_class
 from genmint.models.shared.family import SAMPLING_OPTIONS
+from genmint.models.shared.record import ModelRecord, load_record
 
+_COLUMNS = ("n", "seed", "length", *SAMPLING_OPTIONS, "label")
 _MAX_SAMPLES = 1024
 _MAX_LENGTH = 100_000
 _MAX_TOP_K = 1_000_000
@@ -66,6 +81,12 @@ _TEXT_LENGTH = 512
 _AT_ONCE = 4
 # Fraction of the server's time limit; the answer must arrive before the server gives up.
 _SHARE_OF_TIME = 0.9
+# Variable with which a version is loaded although its gate failed.
+_ALLOW_REFUSED = "GENMINT_ALLOW_REFUSED"
+# Where MLflow logs the columns that it drops, and the attribute of a request that keeps them.
+_LOGGER = logging.getLogger("mlflow.models.utils")
+_DROPPED = re.compile(r"Found extra inputs .*`(\[.*\])`")
+_NOTE = "genmint_dropped_columns"
 # Packages needed to load a model and to sample from it.
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "ruamel.yaml", "safetensors", "torch")
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -117,9 +138,16 @@ class SamplingModel(PythonModel):  # type: ignore[misc]
     """Draws samples from the stored weights."""
 
     def load_context(self, context: Any) -> None:
-        """Load weights and configuration; raise GenmintError if they are damaged."""
-        self._model, _ = store.load(Path(context.artifacts["model"]))
+        """Load weights and configuration.
+
+        Raises:
+            GenmintError: they are damaged, or the gate of the version failed.
+        """
+        weights = Path(context.artifacts["model"])
+        _refuse_failed(weights.parents[1], load_record(weights))
+        self._model, _ = store.load(weights)
         self._limits = _Limits()
+        _note_dropped_columns()
         # Every family samples by calls of its module or of a child, per symbol or per block.
         for module in (self._model, *self._model.children()):
             module.register_forward_pre_hook(lambda *_: self._limits.check())
@@ -130,14 +158,22 @@ class SamplingModel(PythonModel):  # type: ignore[misc]
         """Draw samples for each row of `model_input`, after checking all rows.
 
         Raises:
-            MlflowException: INVALID_PARAMETER_VALUE (status 400): a number is missing, NaN, not
-                whole or out of range; the model does not support what a row requests; or all rows
-                together request too much. In a server also RESOURCE_EXHAUSTED (429): too many
+            MlflowException: INVALID_PARAMETER_VALUE (status 400): a number is not whole or out of
+                range; a column is unknown; the model does not support what a row requests; or all
+                rows together request too much. In a server also RESOURCE_EXHAUSTED (429): too many
                 concurrent requests; DEADLINE_EXCEEDED (504): the time limit of the server has
                 passed.
         """
+        unknown = _dropped_columns() or [c for c in model_input.columns if c not in _COLUMNS]
+        if unknown:
+            raise _refusal(
+                f"{', '.join(sorted(map(shortened, unknown)))}: no such column; known are "
+                f"{', '.join(_COLUMNS)}"
+            )
         draws = []
-        for number, request in enumerate(model_input.to_dict(orient="records")):
+        requests = model_input.to_dict(orient="records")
+        # MLflow removes the rows of a table without columns.
+        for number, request in enumerate(requests if len(model_input.columns) else [{}]):
             try:
                 draws.append(self._checked(request))
             except ConfigError as error:
@@ -159,6 +195,8 @@ class SamplingModel(PythonModel):  # type: ignore[misc]
         """Return the checked arguments of one row: n, seed, length, labels and sampling options."""
         options = {str(key): value for key, value in request.items() if not _is_missing(value)}
         spec = self._model.spec
+        options.setdefault("n", 1)
+        options.setdefault("seed", secrets.randbelow(_MAX_SEED))
         n = _whole(options, "n", 1, _MAX_SAMPLES)
         checked: dict[str, Any] = {"n": n, "seed": _whole(options, "seed", 0, _MAX_SEED)}
         if spec.shape and "length" in options:
@@ -195,12 +233,7 @@ def signature() -> ModelSignature:
     accept 1.5, true and "12" as integers. `predict` checks the values.
     """
     return ModelSignature(
-        inputs=Schema(
-            [
-                ColSpec(AnyType(), name, required=name in ("n", "seed"))
-                for name in ("n", "seed", "length", *SAMPLING_OPTIONS, "label")
-            ]
-        ),
+        inputs=Schema([ColSpec(AnyType(), name, required=False) for name in _COLUMNS]),
         outputs=Schema(
             [ColSpec("long", "request"), ColSpec("long", "index"), ColSpec(AnyType(), "sample")]
         ),
@@ -246,14 +279,87 @@ def _requirement(name: str) -> str:
     return f"{name}=={importlib.metadata.version(name).partition('+')[0]}"
 
 
+class _DroppedColumns(logging.Filter):
+    """Notes with a request which of its columns MLflow drops.
+
+    MLflow drops what the signature does not name, before the model sees the table, and only logs a
+    warning. Then a mistyped `sed` for `seed` would count as no seed.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Note the columns that a record names; every record passes."""
+        match = _DROPPED.search(record.getMessage())
+        request = get_prediction_context()
+        if match is not None and request is not None:
+            setattr(request, _NOTE, list(ast.literal_eval(match[1])))
+        return True
+
+
+def _note_dropped_columns() -> None:
+    # A process may load several models, each with its own copy of this module.
+    if not any(type(each).__name__ == _DroppedColumns.__name__ for each in _LOGGER.filters):
+        _LOGGER.addFilter(_DroppedColumns())
+    if not _LOGGER.isEnabledFor(logging.WARNING):
+        _LOGGER.setLevel(logging.WARNING)
+
+
+def _dropped_columns() -> list[Any]:
+    """Return the columns that MLflow dropped from the request of this thread."""
+    request = get_prediction_context()
+    columns: list[Any] = getattr(request, _NOTE, [])
+    if columns:
+        delattr(request, _NOTE)
+    return columns
+
+
+def _refuse_failed(stored: Path, record: ModelRecord) -> None:
+    """Refuse a version whose gate failed; say so on stderr if it is loaded all the same.
+
+    Args:
+        stored: folder of the stored MLflow model with its evaluation files; without any, it was
+            not registered, and nothing was decided.
+        record: record of the model.
+
+    Raises:
+        GenmintError: the stored gate record says that the gate failed, or is missing.
+    """
+    folder = stored / _current_evaluation(stored)
+    if not folder.is_dir() and not (stored / CURRENT_EVALUATION).exists():
+        return
+    path = folder / RELATIVE.gate_record(record.name)
+    try:
+        content = read_json(path, "")
+    except GenmintError:
+        content = None
+    gate = content if isinstance(content, dict) else {}
+    if gate and not has_failed(gate):
+        return
+    reason = f"it failed its gate ({failures(gate)})" if gate else "it has no gate record"
+    problem = f"{record.name}, weights {record.weights[:12]}: {reason}"
+    if not is_dry_run(gate) and os.environ.get(_ALLOW_REFUSED) != "1":
+        raise GenmintError(
+            f"{problem}, and is not loaded. Use another version; `genmint reconcile {record.name}` "
+            "reverts an alias that was moved here by hand. To load this version all the same, set "
+            f"{_ALLOW_REFUSED}=1."
+        )
+    print(problem, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
+
+
+def _current_evaluation(stored: Path) -> str:
+    """Return the name of the folder with the current evaluation files of a stored model."""
+    try:
+        current = read_json(stored / CURRENT_EVALUATION, "")
+    except GenmintError:
+        return EVALUATION
+    return Path(str(current.get("folder"))).name if isinstance(current, dict) else EVALUATION
+
+
 def _is_missing(value: Any) -> bool:
     """Whether a table cell is missing: None, NaN or another null of pandas."""
     return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
 
 
 def _whole(request: dict[Any, Any], key: str, low: int, high: int) -> int:
-    if key not in request:
-        raise ConfigError(f"{key}: is missing; give a whole number from {low} to {high}")
     value = request[key]
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise ConfigError(f"{key}: {shortened(value)} is not a number")

@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from genmint import tracking
 from genmint.common.errors import GenmintError
 from genmint.common.files import apply_umask, scratch_dir
+from genmint.common.layout import CURRENT_EVALUATION
 from genmint.common.project_key import SigningKey
 from genmint.common.tags import GATE_INPUTS_TAG, REGISTERED_TAG, SIGNATURE_TAG, WEIGHTS_TAG
 from genmint.registry import signature, versions
@@ -91,6 +92,7 @@ def _create(
         # MLflow copies file modes, and those of its temporary folders deny access to others.
         apply_umask(packed)
         signed = Signed.of(packed, evaluation, tags.get(GATE_INPUTS_TAG, ""))
+        _write_current(packed, signed.folder)
         tracking.upload_folder(client, run_id, packed, folder)
     source = f"{client.get_run(run_id).info.artifact_uri}/{folder}"
     _log_evaluation(registry, run_id, f"{folder}/{signed.folder}", evaluation)
@@ -123,8 +125,12 @@ def _update(
     changed = {k: v for k, v in tags.items() if version.tags.get(k) != v}
     if changed and version.run_id is not None:
         try:
-            where = f"{PurePosixPath(version.source).name}/{folder}"
-            _log_evaluation(registry, version.run_id, where, evaluation)
+            stored = PurePosixPath(version.source).name
+            _log_evaluation(registry, version.run_id, f"{stored}/{folder}", evaluation)
+            with scratch_dir() as scratch:
+                # Before the tags: a killed promotion finds them unchanged and writes both again.
+                current = _write_current(scratch, folder)
+                tracking.upload(client, version.run_id, current, stored)
         except MlflowException as error:
             if error.error_code not in versions.MISSING:
                 raise
@@ -137,6 +143,14 @@ def _update(
         put(client.set_model_version_tag, version.name, version.version, key, value)
     if changed or not version.description:
         client.update_model_version(version.name, version.version, description)
+
+
+def _write_current(folder: Path, evaluation: str) -> Path:
+    """Write the file from which a served model learns its current evaluation files."""
+    path = folder / CURRENT_EVALUATION
+    path.write_text(signature.current_evaluation(evaluation), encoding="utf-8")
+    apply_umask(path)
+    return path
 
 
 def _log_evaluation(

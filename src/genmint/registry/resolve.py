@@ -9,6 +9,7 @@ from genmint.common.files import sha256_file
 from genmint.common.layout import CONFIG, WEIGHTS
 from genmint.common.project import RELATIVE, Project
 from genmint.registry.journal import CHAMPION
+from genmint.registry.refusal import refuse_failed
 from genmint.registry.registry import Registry
 from genmint.registry.versions import Version
 from genmint.stages.gate import read_record
@@ -58,12 +59,13 @@ def download(
     *,
     alias: str | None = None,
     version: str | None = None,
+    allow_refused: bool = False,
 ) -> Path:
     """Copy a registered model into `target`; return the folder for `models.shared.store.load`.
 
     Raises:
         GenmintError: there is no such alias or version, it is not a genmint model, or its files are
-            not those that were registered.
+            not those that were registered; or its gate failed and `allow_refused` is false.
         RegistryUnreachableError: the registry does not answer.
     """
     registry, resolved = resolve_version(project, name, alias=alias, version=version)
@@ -74,6 +76,7 @@ def download(
                 f"{name}/{resolved.version}: its {file} is not the one that was registered. "
                 f"Run `genmint reconcile {name}` and `genmint lineage {name}/{resolved.version}`."
             )
+    refuse_failed(registry, resolved, Project(evaluation), alias=alias, allow_refused=allow_refused)
     return folder
 
 

@@ -16,14 +16,13 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from genmint.common.files import sha256_file, sha256_folder, sha256_json
-from genmint.common.layout import CONFIG, WEIGHTS
+from genmint.common.layout import CONFIG, EVALUATION, WEIGHTS
 from genmint.common.project_key import SigningKey
 from genmint.common.tags import SIGNATURE_TAG
 
 # MLflow adds this file to a version when somebody loads it.
 _META = "registered_model_meta"
-# Folders of a version's files, below its source.
-EVALUATION = "evaluation"
+# Folder of a version's weights, below its source.
 STORED_WEIGHTS = "artifacts/weights"
 
 _WHAT = "version"
@@ -114,6 +113,15 @@ def folder_of(tags: Mapping[str, str]) -> str:
     """Return the folder of a version's evaluation files, from its tags."""
     signed = read(tags)
     return EVALUATION if signed is None else signed[0].folder
+
+
+def current_evaluation(folder: str) -> str:
+    """Return the content of the file that tells a served model its current evaluation files.
+
+    A served model sees its files, but not its tags. The content follows from the signed folder, so
+    that the signature covers the file.
+    """
+    return json.dumps({"folder": folder}) + "\n"
 
 
 def hashes_of(evaluation: Mapping[str, Path]) -> dict[str, str]:

@@ -43,13 +43,14 @@ class StoredFiles:
         return list(self._sizes(folder))
 
     def fetch(self, folder: str, names: tuple[str, ...]) -> Path | None:
-        """Download files of a folder; return the local folder, None if any file is missing."""
+        """Download files of a folder ("" for the top); return its copy, None if one is missing."""
         sizes = self._sizes(folder)
         if not set(names) <= set(sizes):
             return None
         for name in names:
             with time_for(sizes[name]):
-                path = Path(self._repository.download_artifacts(f"{folder}/{name}", self._where()))
+                file = f"{folder}/{name}" if folder else name
+                path = Path(self._repository.download_artifacts(file, self._where()))
         return path.parent
 
     def whole(self) -> Path:

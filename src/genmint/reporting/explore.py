@@ -36,7 +36,9 @@ _CHARACTERS, _LOOKED_AT = 1500, 64
 _PLACES = ((0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75))
 
 
-def explore(project: Project, target: str, out: Path, *, seed: int) -> None:
+def explore(
+    project: Project, target: str, out: Path, *, seed: int, allow_refused: bool = False
+) -> None:
     """Write the page, with images embedded.
 
     Raises:
@@ -45,7 +47,7 @@ def explore(project: Project, target: str, out: Path, *, seed: int) -> None:
     """
     if out.suffix != ".html":
         raise ConfigError(f"{out}: end the name in .html")
-    with open_model(project, target) as (_, model):
+    with open_model(project, target, allow_refused=allow_refused) as (_, model):
         shown = _shown(project, target, model, seed)
     origin, facts = _origin(project, target), {**page_facts(project), "seed of all draws": seed}
     page = render(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from genmint.data.views.spec import DataSpec
 
 
+_FORMATS = (".png", ".wav", ".txt", ".jsonl", ".npy")
+
+
 @dataclass(frozen=True)
 class SampleRequest:
     """Which samples are drawn from a model.
@@ -44,27 +48,39 @@ class SampleRequest:
 
 
 def sample_to_file(
-    project: Project, params: Params, target: str, out: Path, request: SampleRequest
+    project: Project,
+    params: Params,
+    target: str,
+    out: Path,
+    request: SampleRequest,
+    *,
+    allow_refused: bool = False,
 ) -> None:
     """Draw samples and write them in the format of the suffix of `out`.
 
+    An array (.npy) has decoded values: uint8 N×C×H×W of images and spectrograms, int16 N×T of audio
+    drawn sample by sample, N strings of texts.
+
     Raises:
-        ConfigError: the suffix does not fit the kind of sample, or the model does not support an
-            option.
+        ConfigError: the folder of `out` does not exist; the suffix does not fit the kind of sample;
+            or the model does not support an option.
         GenmintError: see `genmint.registry.loading.open_model`.
     """
-    if out.suffix not in (".png", ".wav", ".txt", ".npy"):
-        raise ConfigError(f"{out}: end the name in .png, .wav, .txt or .npy")
+    if out.suffix not in _FORMATS:
+        raise ConfigError(f"{out}: end the name in {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}")
+    _check_folder(out)
     import torch
 
     from genmint.models.shared.conditioning import labels_of_class
 
-    with open_model(project, target) as (_, model):
+    with open_model(project, target, allow_refused=allow_refused) as (_, model):
         spec = model.spec
         fits = _endings(spec)
         if out.suffix not in fits:
             raise ConfigError(f"{out}: {target} makes {spec.kind}; use {' or '.join(fits)}")
         length = request.length
+        if length is not None and spec.shape:
+            raise ConfigError(f"--length: {spec.dataset} has items of a fixed length; leave it out")
         if length is None and not spec.shape:
             block = params.datasets.get(spec.dataset)
             length = block.protocol.text_length if block else Protocol().text_length
@@ -77,25 +93,27 @@ def sample_to_file(
         _write(drawn, spec, out.suffix, temporary)
 
 
-def encode_to_file(project: Project, target: str, out: Path) -> int:
+def encode_to_file(project: Project, target: str, out: Path, *, allow_refused: bool = False) -> int:
     """Write the latents of every prepared item, as an encoder finds them; returns the rows' number.
 
     Columns: split, item (position in the split's array), label (if any), z_0 … z_{latent−1}
     (float32).
 
     Raises:
-        ConfigError: a model without an encoder, or an ending that is not .parquet or .csv.
+        ConfigError: the folder of `out` does not exist, its ending is not .parquet or .csv, or the
+            model has no encoder.
         GenmintError: see `genmint.registry.loading.open_model`; or the data set is not prepared.
     """
     if out.suffix not in (".parquet", ".csv"):
         raise ConfigError(f"{out}: end the name in .parquet or .csv")
+    _check_folder(out)
     import pandas as pd
 
     from genmint.data.prepared import SPLITS, Prepared
     from genmint.data.views import tensors
 
     parts = []
-    with open_model(project, target) as (name, model):
+    with open_model(project, target, allow_refused=allow_refused) as (name, model):
         encoder = model.as_encoder
         if encoder is None:
             raise ConfigError(f"{name} is not a VAE: only an auto-encoder has an encoder")
@@ -127,7 +145,7 @@ def _endings(spec: DataSpec) -> tuple[str, ...]:
     if spec.kind == "image":
         return (".png", ".npy")
     if spec.kind == "text":
-        return (".txt", ".npy")
+        return (".txt", ".jsonl", ".npy")
     return (".wav", ".png", ".npy") if spec.view == "grid" else (".wav", ".npy")
 
 
@@ -137,20 +155,34 @@ def _write(drawn: Tensor, spec: DataSpec, ending: str, path: Path) -> None:
     from genmint.data.views import tensors
 
     if ending == ".npy":
+        values = drawn if spec.view == "grid" else tensors.from_symbols(drawn, spec)
         with path.open("wb") as stream:
-            np.save(stream, drawn.numpy(), allow_pickle=False)
+            np.save(stream, np.asarray(values), allow_pickle=False)
         return
     if ending == ".png":
         grid = drawn if spec.view == "grid" else tensors.from_symbols(drawn, spec)
         assert not isinstance(grid, list)
         _write_png(grid.numpy(), path)
         return
-    if ending == ".txt":
+    if ending in (".txt", ".jsonl"):
         texts = tensors.from_symbols(drawn, spec)
         assert isinstance(texts, list)
-        path.write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+        path.write_text(_joined(texts, ending), encoding="utf-8")
         return
     write_wav(to_clips(drawn, spec), spec, path)
+
+
+def _joined(texts: list[str], ending: str) -> str:
+    if ending == ".txt":
+        return "\n\n".join(texts) + "\n"
+    return "".join(json.dumps(text, ensure_ascii=False) + "\n" for text in texts)
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse a file in a folder that does not exist, since its name may be mistyped."""
+    folder = out.resolve().parent
+    if not folder.is_dir():
+        raise ConfigError(f"{out}: there is no folder {folder}. Create it, or correct --out.")
 
 
 def to_clips(drawn: Tensor, spec: DataSpec) -> npt.NDArray[np.int16]:
