@@ -31,7 +31,7 @@ from genmint.config import Params
 from genmint.flow import champions, publish, summary, transfer
 from genmint.flow.adoption import adopt_each
 from genmint.flow.checkout import checked_out, override
-from genmint.flow.graph import Unit, data_unit, read_graph, stages_for, units, weights
+from genmint.flow.graph import Unit, data_unit, read_graph, remaining, stages_for, units, weights
 from genmint.flow.home import find_home
 from genmint.flow.kept_reports import keep_validation
 from genmint.flow.slots import Slots
@@ -149,8 +149,7 @@ def retrain(
 def _run(work: Work, result: summary.FlowResult, names: list[str]) -> None:
     # In parallel to the first stages, since it takes seconds; no alias moves before promotion.
     before = ask_champions.submit(work, names)
-    graph = stages_for(read_graph(work.checkout, work.process_group), names)
-    plan = units(graph)
+    plan = _restored_and_planned(work, result, names)
     work.weights = weights(plan, expected_seconds(names))
     _bring_up_to_date(work, result, plan)
     done = [name for name in names if f"gate@{name}" not in result.failures]
@@ -159,6 +158,9 @@ def _run(work: Work, result: summary.FlowResult, names: list[str]) -> None:
         result.published = publish_results(work, result, done)
     except GenmintError as error:
         result.failures["publish"] = str(error)
+    if result.published is None and publish.uncommitted_lock(work.home):
+        result.notes.append(f"No branch: the results are those of {work.home.lock}, which is not "
+                           "committed.")  # fmt: skip
     try:
         result.verdicts = promote(work, done, before.result())
     except GenmintError as error:
@@ -166,6 +168,22 @@ def _run(work: Work, result: summary.FlowResult, names: list[str]) -> None:
     failed = [verdict for verdict in result.verdicts if verdict.verdict == "not promoted"]
     result.failures |= {verdict.name: verdict.reason for verdict in failed}
     _tell(work, result)
+
+
+def _restored_and_planned(work: Work, result: summary.FlowResult, names: list[str]) -> list[Unit]:
+    """Bring up to date what need not run, with one start of DVC; return the units that remain."""
+    # An attempt that continues another one looks for the runs which that one requested.
+    restorable = [name for name in names
+                  if data_unit(work.params.models[name].dataset) not in result.failures
+                  and not work.force and not work.resumed]  # fmt: skip
+    read = read_graph(work.checkout, work.process_group, [f"gate@{name}" for name in restorable])
+    plan = units(stages_for(read.needs, names))
+    left = remaining(plan, {outcome.stage for outcome in read.restored})
+    run_here = {stage for unit in left for stage in unit.stages}
+    result.outcomes += [each for each in read.restored if each.stage not in run_here]
+    get_run_logger().info("%d stages need not run, %d may have to", len(result.outcomes),
+                          len(run_here))  # fmt: skip
+    return left
 
 
 def _bring_up_to_date(work: Work, result: summary.FlowResult, plan: list[Unit]) -> None:
