@@ -125,9 +125,9 @@ def units(graph: Mapping[str, list[str]]) -> list[Unit]:
     ]
 
 
-def remaining(plan: Iterable[Unit], settled: Collection[str]) -> list[Unit]:
-    """Return the units that have a stage which is not in `settled`, with their needs among them."""
-    left = [unit for unit in plan if not set(unit.stages).issubset(settled)]
+def remaining(plan: Iterable[Unit], up_to_date: Collection[str]) -> list[Unit]:
+    """Return the units that have a stage which is not in `up_to_date`, with their needs among them."""
+    left = [unit for unit in plan if not set(unit.stages).issubset(up_to_date)]
     names = {unit.name for unit in left}
     return [
         replace(unit, needs=tuple(need for need in unit.needs if need in names)) for unit in left

@@ -2,8 +2,8 @@
 
 Prefect's new pages (`/v2`) ask a host of Amplitude for settings on every load, also if analytics
 are off: they start its client before they read that setting (seen in 3.8.8). Without a key they do
-not start it. Prefect serves a folder of files, PREFECT_UI_STATIC_DIRECTORY, so it gets a copy in which
-the key is empty.
+not start it. Prefect serves a folder of files, PREFECT_UI_STATIC_DIRECTORY, so it gets a copy in
+which the key is empty.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def copy_pages(folder: Path) -> None:
     if not source.is_dir() or (reference.exists() and reference.read_text("utf-8") == content):
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_dir(target) as made:
-        shutil.copytree(source, made, dirs_exist_ok=True)
-        for path in made.rglob("*"):
+    with atomic_dir(target) as copy:
+        shutil.copytree(source, copy, dirs_exist_ok=True)
+        for path in copy.rglob("*"):
             if path.suffix in _TEXT:
                 path.write_bytes(without_key(path.read_bytes()))
-        (made / _REFERENCE).write_text(content, encoding="utf-8")
+        (copy / _REFERENCE).write_text(content, encoding="utf-8")
 
 
 def without_key(text: bytes) -> bytes:
