@@ -126,7 +126,7 @@ def units(graph: Mapping[str, list[str]]) -> list[Unit]:
 
 
 def remaining(plan: Iterable[Unit], up_to_date: Collection[str]) -> list[Unit]:
-    """Return the units that have a stage which is not in `up_to_date`, with their needs among them."""
+    """Return the units with a stage that is not in `up_to_date`, and their needs among them."""
     left = [unit for unit in plan if not set(unit.stages).issubset(up_to_date)]
     names = {unit.name for unit in left}
     return [
