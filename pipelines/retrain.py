@@ -14,10 +14,16 @@ import genmint.flow.environment  # noqa: F401 - first, since Prefect reads its s
 import time
 from typing import Any, Literal
 
+import httpx
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.runtime import flow_run
+from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from genmint.common.cores import cores, threads_setting
@@ -31,7 +37,7 @@ from genmint.config import Params
 from genmint.flow import champions, publish, summary, transfer
 from genmint.flow.adoption import adopt_each
 from genmint.flow.checkout import checked_out, override
-from genmint.flow.graph import Unit, data_unit, read_graph, stages_for, units, weights
+from genmint.flow.graph import Unit, data_unit, read_graph, remaining, stages_for, units, weights
 from genmint.flow.home import find_home
 from genmint.flow.kept_reports import keep_validation
 from genmint.flow.slots import Slots
@@ -40,6 +46,7 @@ from genmint.flow.worker import train_and_evaluate
 from genmint.services.attempts import Attempts
 from genmint.services.durations import expected_seconds
 from genmint.services.retries import RETRY_OPTIONS, find_commit
+from genmint.services.run_names import retrain_name
 from genmint.services.worker_runs import WorkerRuns, check_deployed
 
 
@@ -84,7 +91,11 @@ class Work:
         self.worker_runs.cancel()
 
 
-@flow(name="retrain", flow_run_name="retrain", task_runner=ThreadPoolTaskRunner(max_workers=256))
+def _name() -> str:
+    return retrain_name(flow_run.name or "", flow_run.parameters or {})
+
+
+@flow(name="retrain", flow_run_name=_name, task_runner=ThreadPoolTaskRunner(max_workers=256))
 def retrain(
     models: list[str] | None = None,
     revision: str = "HEAD",
@@ -93,8 +104,10 @@ def retrain(
     fresh: list[str] | None = None,
     force: list[str] | None = None,
     train_on: Literal["workers", "here"] = "workers",
-) -> str:
-    """Train models that are out of date, promote those that became better; return the headline.
+) -> State[str]:
+    """Train models that are out of date, promote those that became better.
+
+    The returned state has the outcomes of the models as its message, and the headline as its data.
 
     Args:
         models: names of model entries in params.yaml; None means all.
@@ -139,18 +152,18 @@ def retrain(
             work.end()
             raise
     get_run_logger().info(result.headline())
+    tag_outcomes(result)
     if result.failures:
         raise GenmintError(
             "; ".join(f"{name}: {reason}" for name, reason in result.failures.items())
         )
-    return result.headline()
+    return Completed(message=result.message(), data=result.headline())
 
 
 def _run(work: Work, result: summary.FlowResult, names: list[str]) -> None:
     # In parallel to the first stages, since it takes seconds; no alias moves before promotion.
     before = ask_champions.submit(work, names)
-    graph = stages_for(read_graph(work.checkout, work.process_group), names)
-    plan = units(graph)
+    plan = _restored_and_planned(work, result, names)
     work.weights = weights(plan, expected_seconds(names))
     _bring_up_to_date(work, result, plan)
     done = [name for name in names if f"gate@{name}" not in result.failures]
@@ -159,6 +172,9 @@ def _run(work: Work, result: summary.FlowResult, names: list[str]) -> None:
         result.published = publish_results(work, result, done)
     except GenmintError as error:
         result.failures["publish"] = str(error)
+    if result.published is None and publish.uncommitted_lock(work.home):
+        result.notes.append(f"No branch: the results are those of {work.home.lock}, which is not "
+                           "committed.")  # fmt: skip
     try:
         result.verdicts = promote(work, done, before.result())
     except GenmintError as error:
@@ -166,6 +182,22 @@ def _run(work: Work, result: summary.FlowResult, names: list[str]) -> None:
     failed = [verdict for verdict in result.verdicts if verdict.verdict == "not promoted"]
     result.failures |= {verdict.name: verdict.reason for verdict in failed}
     _tell(work, result)
+
+
+def _restored_and_planned(work: Work, result: summary.FlowResult, names: list[str]) -> list[Unit]:
+    """Bring up to date what need not run, with one start of DVC; return the units that remain."""
+    # A resumed flow waits for the runs that its earlier attempt requested.
+    restorable = [name for name in names
+                  if data_unit(work.params.models[name].dataset) not in result.failures
+                  and not work.force and not work.resumed]  # fmt: skip
+    read = read_graph(work.checkout, work.process_group, [f"gate@{name}" for name in restorable])
+    plan = units(stages_for(read.needs, names))
+    left = remaining(plan, {outcome.stage for outcome in read.restored})
+    run_here = {stage for unit in left for stage in unit.stages}
+    result.outcomes += [each for each in read.restored if each.stage not in run_here]
+    get_run_logger().info("%d stages need not run, %d may have to", len(result.outcomes),
+                          len(run_here))  # fmt: skip
+    return left
 
 
 def _bring_up_to_date(work: Work, result: summary.FlowResult, plan: list[Unit]) -> None:
@@ -283,6 +315,18 @@ def _tell(work: Work, result: summary.FlowResult) -> None:
             payload={"reason": each.reason, "version": each.version,
                      "before": each.before, "after": each.after},
         )  # fmt: skip
+
+
+def tag_outcomes(result: summary.FlowResult) -> None:
+    """Tag the flow run with the outcomes of its models, by which Prefect's pages filter."""
+    run = _this_run()
+    trained = "trained" if result.trained else "nothing trained"
+    tags = {*run.tags, *result.outcomes_of_models(), trained}
+    try:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(run.id, tags=sorted(tags))
+    except (httpx.TransportError, PrefectHTTPStatusError) as error:
+        get_run_logger().warning("tags of the run could not be written: %s", error)
 
 
 def _this_run() -> Any:

@@ -269,7 +269,7 @@ def test_every_changed_key_runs_the_same_as_an_experiment(tmp_path, monkeypatch,
 def by_the_flow(root):
     """The stages that the flow `retrain` runs for the models of a checkout, as DVC says."""
     project, process_group = Project(root), ProcessGroup()
-    graph = read_graph(project, process_group)
+    graph = read_graph(project, process_group).needs
     models = [stage.partition("@")[2] for stage in graph if stage.startswith("gate@")]
     return {
         outcome.stage

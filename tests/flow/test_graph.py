@@ -5,7 +5,9 @@ import math
 import pytest
 
 from genmint.common.errors import ConfigError, GenmintError
-from genmint.flow.graph import Unit, read_graph, stages_for, units, weights
+from genmint.common.programs import run_dvc
+from genmint.flow.checkout import checked_out
+from genmint.flow.graph import Unit, read_graph, remaining, stages_for, units, weights
 from genmint.flow.stage import ProcessGroup
 
 GRAPH = {
@@ -64,7 +66,7 @@ def test_every_unit_comes_after_those_that_it_needs():
 
 
 def test_dvc_is_asked(repository):
-    graph = read_graph(repository.project, ProcessGroup())
+    graph = read_graph(repository.project, ProcessGroup()).needs
     assert graph["evaluate@b"] == ["reference@d", "train@b"]
     assert graph["ingest@d"] == []
 
@@ -91,3 +93,34 @@ def test_a_model_that_never_ran_is_as_heavy_as_can_be():
     found = weights(PLAN, {"short": math.inf, "long": 40.0, "middle": 7.0})
     assert found["data@a"] == math.inf
     assert found["data@b"] == 40.0
+
+
+def test_only_units_with_a_stage_that_is_not_settled_remain():
+    settled = {"ingest@d", "prepare@d", "reference@d", "train@a", "prepare@e"}
+    left = {unit.name: unit for unit in remaining(units(GRAPH), settled)}
+    assert set(left) == {"a", "gate@a", "b", "gate@b"}
+    assert left["a"].needs == ()
+    assert left["gate@a"].needs == ("a",)
+
+
+def test_what_need_not_run_is_restored_when_the_graph_is_read(repository):
+    """One start of DVC writes the same dvc.lock as a start for every stage."""
+    run_dvc(repository.project, "repro", "--quiet")
+    base = repository.git("rev-parse", "main")
+    with checked_out(repository.project, base, "run") as checkout:
+        read = read_graph(checkout, ProcessGroup(), ["gate@a", "gate@b"])
+        assert {outcome.stage for outcome in read.restored} == set(read.needs)
+        assert {outcome.result for outcome in read.restored} == {"cached"}
+        assert checkout.lock.read_bytes() == repository.project.lock.read_bytes()
+        assert "up to date" in run_dvc(checkout, "repro")
+
+
+def test_nothing_is_run_when_the_graph_is_read(repository):
+    """A stage that has to run is left, and so are those that depend on it."""
+    run_dvc(repository.project, "repro", "--quiet", "gate@a")
+    base = repository.git("rev-parse", "main")
+    with checked_out(repository.project, base, "run") as checkout:
+        read = read_graph(checkout, ProcessGroup(), ["gate@a", "gate@b"])
+        left = set(read.needs) - {outcome.stage for outcome in read.restored}
+        assert left == {"train@b", "evaluate@b", "gate@b"}
+        assert not (checkout.root / "models" / "b").exists()

@@ -1,5 +1,8 @@
 """Results go to a branch of their own, and to the remote; nothing else moves."""
 
+import copy
+import hashlib
+import json
 import subprocess
 
 import pytest
@@ -9,7 +12,8 @@ from genmint.common.programs import run_dvc
 from genmint.common.project import Project
 from genmint.flow.adoption import copy_sources
 from genmint.flow.checkout import checked_out, override
-from genmint.flow.publish import gather_results, publish, record
+from genmint.flow.differences import same_results
+from genmint.flow.publish import gather_results, publish, record, uncommitted_lock
 from genmint.flow.stage import ProcessGroup, reproduce
 
 DATA = ["ingest@d", "prepare@d", "reference@d"]
@@ -76,6 +80,53 @@ def test_nothing_that_main_lacks_is_no_branch(repository):
     repository.git("merge", "-q", "--ff-only", published.branch)
     repository.git("branch", "-q", "-D", published.branch)
     assert retrain(repository, "two") is None
+
+
+def test_nothing_that_the_working_tree_lacks_is_no_branch(repository):
+    """dvc.lock after `dvc repro` is not committed, and a flow finds the same results."""
+    run_dvc(repository.project, "repro", "--quiet")
+    assert uncommitted_lock(repository.project)
+    assert retrain(repository, "one") is None
+    assert retrain(repository, "two", a_steps=20).new
+
+
+def test_other_measured_times_are_no_other_results(repository):
+    """The cost file of an evaluation differs, and the gate record that names its hash."""
+    files = repository.project.root / ".dvc" / "cache" / "files" / "md5"
+    check = {"name": "thresholds.elbo.min", "value": 1.0, "bound": 0.0, "passed": True,
+             "reason": "is at least 0"}  # fmt: skip
+    evidence = [{"file": f"metrics/m{kind}.json", "sha256": "s"} for kind in ("", ".cost")]
+    decided = {"model": "m", "passed": 1, "checks_passed": 1, "checks_failed": 0, "verdicts": {},
+              "mode": "enforce", "checks": [check], "evidence": evidence}  # fmt: skip
+
+    def lock(cost, record):
+        text = json.dumps(record)
+        digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+        (files / digest[:2]).mkdir(parents=True, exist_ok=True)
+        (files / digest[:2] / digest[2:]).write_text(text)
+        costs = {"path": "metrics/m.cost.json", "md5": cost}
+        metrics = {"path": "metrics/m.json", "md5": "m"}
+        return {
+            "evaluate@m": {"cmd": "e", "outs": [costs, metrics]},
+            "gate@m": {"cmd": "g", "deps": [metrics, costs],
+                       "outs": [{"path": "reports/gates/m.json", "md5": digest}]},
+        }  # fmt: skip
+
+    def again(**changes):
+        changed = copy.deepcopy(decided) | changes
+        changed["evidence"][-1]["sha256"] = "another"
+        return lock("another", changed)
+
+    project, first = repository.project, lock("one", decided)
+    assert same_results(project, again(), first)
+    assert same_results(project, again(), {}, first)
+    assert not same_results(project, again(), {})
+    # The gate decided otherwise, or the metrics differ.
+    failed = [{**check, "value": 0.5}]
+    assert not same_results(project, again(checks=failed), first)
+    other = again()
+    other["evaluate@m"]["outs"][1] = {"path": "metrics/m.json", "md5": "another"}
+    assert not same_results(project, other, first)
 
 
 def test_a_branch_that_is_there_is_not_lost(repository):

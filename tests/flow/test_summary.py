@@ -59,3 +59,13 @@ def test_sheets_are_in_the_page_itself_unless_they_are_huge(tmp_path):
     text = flow_page(result(), project, "")
     assert f"![a](data:image/png;base64,{base64.b64encode(b'p' * 10).decode()})" in text
     assert "![b]" not in text
+
+
+def test_the_last_line_counts_the_outcomes():
+    reached = {"a": "promoted", "b": "refused", "c": "promoted", "d": "is champion"}
+    verdicts = [ModelResult(name, verdict, "", "2", "1", "1") for name, verdict in reached.items()]
+    ended = result(verdicts=verdicts)
+    assert ended.outcomes_of_models() == {"promoted": 2, "failed its gate": 1}
+    assert ended.message() == "2 promoted, 1 failed its gate; trained a"
+    nothing = result(outcomes=[StageOutcome("train@a", "unchanged", 0.1)], verdicts=[])
+    assert nothing.message() == "nothing changed, so nothing was trained"

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 
 from genmint.common.dvc_lock import DATASET_STAGES, MODEL_STAGES
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.layout import GRAPH
 from genmint.common.project import Project
-from genmint.flow.stage import ProcessGroup, run
+from genmint.flow import restore_process
+from genmint.flow.stage import ProcessGroup, StageOutcome, run
 
-# Runs in a child process, since DVC keeps global state and several flows may share a process.
-_READ = """
-import json
-from dvc.repo import Repo
-with Repo() as repo:
-    graph = repo.index.graph
-    print("GRAPH" + json.dumps({
-        stage.addressing: sorted({need.addressing for need in graph.successors(stage)})
-        for stage in graph.nodes
-    }))
-"""
+# A child process, since DVC keeps global state and several flows may share a process. Called by its
+# file path, since the code of the checkout may be older; -P leaves out its folder as import path.
+_RESTORE = (sys.executable, "-P", restore_process.__file__)
 # Stages executed in one run on a worker: MODEL_STAGES without the gate, which is cheap.
 _ON_WORKER = MODEL_STAGES[:-1]
 # Name of the unit of all stages of a data set. They depend on each other in sequence. As one unit
@@ -49,21 +42,46 @@ class Unit:
     model: str | None
 
 
-def read_graph(project: Project, process_group: ProcessGroup) -> dict[str, list[str]]:
-    """Read every stage with its direct dependencies from DVC.
+@dataclass(frozen=True)
+class ReadGraph:
+    """Stage graph, and the stages that were restored when it was read.
+
+    Attributes:
+        needs: every stage with its direct dependencies.
+        restored: outcomes of the stages that are up to date, in the order of their dependencies.
+    """
+
+    needs: dict[str, list[str]]
+    restored: tuple[StageOutcome, ...]
+
+
+def read_graph(
+    project: Project, process_group: ProcessGroup, restore: Sequence[str] = ()
+) -> ReadGraph:
+    """Read the stages from DVC; bring those up to date that need not run, in the same process.
+
+    Args:
+        project: the checkout.
+        process_group: process group of the command.
+        restore: stages to bring up to date with all that they depend on. Nothing is run for it: a
+            stage that has to run is left as it is, and so are those that depend on it.
 
     Raises:
         GenmintError: dvc.yaml cannot be read.
     """
     lines: list[str] = []
-    done = run(
-        project, [sys.executable, "-c", _READ], process_group=process_group, say=lines.append
-    )
+    done = run(project, [*_RESTORE, *restore], process_group=process_group, say=lines.append)
+    needs, restored = None, []
     for line in lines:
-        if line.startswith("GRAPH"):
-            return dict(json.loads(line.removeprefix("GRAPH")))
-    message = "; ".join(line for line in done.lines[-3:] if line)
-    raise GenmintError(f"{project.root / GRAPH}: DVC cannot read its stages: {message}")
+        if line.startswith(restore_process.GRAPH_LINE):
+            needs = dict(json.loads(line.removeprefix(restore_process.GRAPH_LINE)))
+        elif line.startswith(restore_process.STAGE_LINE):
+            outcome = json.loads(line.removeprefix(restore_process.STAGE_LINE))
+            restored.append(StageOutcome(*outcome))
+    if needs is None:
+        message = "; ".join(line for line in done.lines[-3:] if line)
+        raise GenmintError(f"{project.root / GRAPH}: DVC cannot read its stages: {message}")
+    return ReadGraph(needs, tuple(restored))
 
 
 def stages_for(graph: Mapping[str, list[str]], models: Iterable[str]) -> dict[str, list[str]]:
@@ -104,6 +122,15 @@ def units(graph: Mapping[str, list[str]]) -> list[Unit]:
             name if members[name][0].partition("@")[0] in _ON_WORKER else None,
         )
         for name in TopologicalSorter(needs).static_order()
+    ]
+
+
+def remaining(plan: Iterable[Unit], up_to_date: Collection[str]) -> list[Unit]:
+    """Return the units with a stage that is not in `up_to_date`, and their needs among them."""
+    left = [unit for unit in plan if not set(unit.stages).issubset(up_to_date)]
+    names = {unit.name for unit in left}
+    return [
+        replace(unit, needs=tuple(need for need in unit.needs if need in names)) for unit in left
     ]
 
 

@@ -14,13 +14,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from genmint.common.dvc_config import has_remote
-from genmint.common.dvc_lock import parse_lock
+from genmint.common.dvc_lock import Entries, parse_lock, read_lock
 from genmint.common.errors import GenmintError, TemporaryError
 from genmint.common.files import write_text
 from genmint.common.layout import PARAMS
 from genmint.common.programs import file_at, git
 from genmint.common.project import Project
 from genmint.flow.checkout import git_remote
+from genmint.flow.differences import same_inputs, same_results
 from genmint.flow.transfer import give_back
 
 PREFIX = "retrain"
@@ -30,6 +31,8 @@ RESULTS = "results"
 
 _AUTHOR = ("-c", "user.name=genmint", "-c", "user.email=genmint@localhost")
 _LOCK_SECONDS = 10.0
+# Each comparison reads a dvc.lock; older branches have other results, or were merged long ago.
+_COMPARED_BRANCHES = 30
 _committing = threading.Lock()
 
 
@@ -107,7 +110,8 @@ def publish(
         models: models that were processed up to the gate.
 
     Returns:
-        The location of the results; None if they do not differ from `base`.
+        The location of the results; None if `base`, or dvc.lock of `home`, has them already.
+        Measured times and memory use do not count (`genmint.flow.differences`).
 
     Raises:
         TemporaryError: the push failed; the local branch exists and can be pushed by hand.
@@ -115,10 +119,12 @@ def publish(
     """
     _put_in_order(checkout, base)
     commit = record(checkout, message)
-    tree = git(home, "rev-parse", f"{commit}^{{tree}}").strip()
-    if tree == git(home, "rev-parse", f"{base}^{{tree}}").strip():
-        return None
-    known = _branch_with(home, tree)
+    entries = read_lock(checkout.lock)
+    if same_inputs(checkout, base, commit, RESULTS):
+        known_here = (_lock_at(checkout, base), _lock_of(home))
+        if same_results(checkout, entries, *known_here):
+            return None
+    known = _branch_with(home, checkout, commit, entries)
     if known is not None:
         branch, commit = known
     else:
@@ -185,8 +191,7 @@ def _put_in_order(checkout: Project, base: str) -> None:
     if not checkout.lock.exists():
         return
     head, *blocks = re.split(r"^(?=  \S)", checkout.lock.read_text("utf-8"), flags=re.MULTILINE)
-    committed = file_at(checkout, base, checkout.lock.name)
-    before = [] if committed is None else list(parse_lock(committed, f"{base[:12]}:dvc.lock"))
+    before = list(_lock_at(checkout, base))
     place = {name: number for number, name in enumerate(before)}
 
     def rank(block: str) -> tuple[int, str]:
@@ -196,16 +201,38 @@ def _put_in_order(checkout: Project, base: str) -> None:
     write_text(checkout.lock, head + "".join(sorted(blocks, key=rank)))
 
 
-def _branch_with(home: Project, tree: str) -> tuple[str, str] | None:
-    """Return the branch of an earlier flow with the same files, and its commit."""
+def uncommitted_lock(home: Project) -> bool:
+    """Return whether dvc.lock of a working tree differs from its commit."""
+    return bool(git(home, "status", "--porcelain", "--", home.lock.name))
+
+
+def _lock_at(checkout: Project, commit: str) -> Entries:
+    text = file_at(checkout, commit, checkout.lock.name)
+    return {} if text is None else parse_lock(text, f"{commit[:12]}:{checkout.lock.name}")
+
+
+def _lock_of(home: Project) -> Entries:
+    """Results that a person has not committed yet; none if the file is damaged or half written."""
+    try:
+        return read_lock(home.lock)
+    except GenmintError:
+        return {}
+
+
+def _branch_with(
+    home: Project, checkout: Project, commit: str, entries: Entries
+) -> tuple[str, str] | None:
+    """Return the branch of an earlier flow with the same results, and its commit."""
     listed = git(
-        home, "for-each-ref", "--format=%(tree) %(objectname) %(refname:lstrip=2)",
-        f"refs/heads/{PREFIX}",
+        home, "for-each-ref", "--sort=-committerdate", f"--count={_COMPARED_BRANCHES}",
+        "--format=%(objectname) %(refname:lstrip=2)", f"refs/heads/{PREFIX}",
     )  # fmt: skip
     for line in listed.splitlines():
-        branch_tree, commit, branch = line.split(" ", 2)
-        if branch_tree == tree:
-            return branch, commit
+        known, branch = line.split(" ", 1)
+        if same_inputs(checkout, known, commit, RESULTS) and same_results(
+            checkout, entries, _lock_at(checkout, known)
+        ):
+            return branch, known
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,8 @@ from genmint.common.project import Project
 from genmint.flow.publish import Published
 from genmint.flow.stage import StageOutcome
 
+# Words for results of `genmint promote`, where a model is not named.
+_OUTCOMES = {"refused": "failed its gate"}
 # Limits the size of the page, so that it loads fast.
 _PICTURE_BYTES = 400_000
 
@@ -67,6 +70,19 @@ class FlowResult:
             for outcome in self.outcomes
             if outcome.stage.startswith("train@") and outcome.result == "ran"
         ]
+
+    def outcomes_of_models(self) -> dict[str, int]:
+        """Return how many models have each outcome, such as {"promoted": 2, "failed its gate": 1}.
+
+        Models that are champion as before have none.
+        """
+        words = [_OUTCOMES.get(each.verdict, each.verdict) for each in self.verdicts]
+        return dict(Counter(word for word in words if word != "is champion"))
+
+    def message(self) -> str:
+        """Return one line for the end of the flow run: outcomes of models, then the headline."""
+        outcomes = ", ".join(f"{n} {outcome}" for outcome, n in self.outcomes_of_models().items())
+        return "; ".join(part for part in (outcomes, self.headline()) if part)
 
     def headline(self) -> str:
         """Return one line: what was trained, what changed, what failed."""

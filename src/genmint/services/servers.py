@@ -19,6 +19,7 @@ from genmint.common.login import read_login
 from genmint.common.programs import clean_environment
 from genmint.flow.home import HOME
 from genmint.services.config import Services
+from genmint.services.prefect_ui import copy_pages
 from genmint.services.processes import MARK, Child
 from genmint.tracking.store import configure, create_store, database
 from genmint.tracking.ui import NOT_FOR_SERVERS, server_arguments, server_environment
@@ -164,6 +165,12 @@ def prefect_server(services: Services, backend: str) -> Child:
     env["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = backend
     # The browser may run on another machine than the workers.
     env.setdefault("PREFECT_UI_API_URL", "/api")
+    if not {"PREFECT_UI_STATIC_DIRECTORY", "PREFECT_UI_SERVE_BASE"} & env.keys():
+        pages = services.state / "prefect-ui"
+        copy_pages(pages)
+        env["PREFECT_UI_STATIC_DIRECTORY"] = str(pages)
+    # Banners of Prefect's paid service.
+    env.setdefault("PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT", "false")
     # Otherwise any page open in a local browser could read the API and run commands with it.
     names = dict.fromkeys(("127.0.0.1", "localhost", services.host))
     origins = (f"http://{name}:{services.prefect_port}" for name in names)
