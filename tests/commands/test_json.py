@@ -1,9 +1,12 @@
 """Every verb that reports has --json, and its stdout is then one JSON document."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+import genmint
 from genmint.cli import run
 from genmint.commands import keys as keys_verb
 
@@ -37,6 +40,27 @@ def test_what_is_printed_on_the_way_goes_to_stderr(monkeypatch, capsys):
     shown = capsys.readouterr()
     assert json.loads(shown.out) == [{"precision": "fp32", "rate": 2.0}]
     assert shown.err == "a table\n"
+
+
+def test_no_verb_prints_json_in_a_form_of_its_own():
+    """Indented, with letters as they are: `print_json` alone decides that."""
+    source = Path(genmint.__file__).parent
+    own = re.compile(r"print\(\s*(?:json\.dumps|[\w.]*to_json)\(")
+    printing = [path.name for path in source.rglob("*.py") if own.search(path.read_text())]
+    assert printing == ["console.py"]
+
+
+@pytest.mark.parametrize("verb", ["promote", "reconcile"])
+def test_outcomes_are_indented_and_keep_their_letters(workshop, monkeypatch, capsys, verb):
+    monkeypatch.chdir(workshop.root)
+    workshop.make()
+    assert run([verb, "tiny"]) == 0
+    capsys.readouterr()
+    assert run([verb, "--json", "tiny"]) == 0
+    shown = capsys.readouterr().out
+    document = json.loads(shown)
+    assert shown == json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    assert document[0]["name"] == "tiny"
 
 
 def test_the_signatures_as_json(workshop, monkeypatch, capsys):

@@ -14,12 +14,12 @@ from genmint.common.project_key import create_key, key_file, load_key
 from genmint.common.tags import SIGNATURE_TAG
 from genmint.registry.entries import entries
 from genmint.registry.journal_entries import (
+    as_objects,
     before,
     last_valid,
     line,
     previous,
     rolled_back,
-    to_json,
 )
 from genmint.registry.signature import Signed, folder_of, read, signature_problem
 
@@ -109,7 +109,7 @@ def _journal(data: bytes) -> None:
     )  # fmt: skip
     found = entries(client, "own")
     line(found)
-    to_json(found, {"1": "a" * 64})
+    as_objects(found, {"1": "a" * 64})
     rolled_back(found, "c" * 64)
     last = last_valid(found)
     if last is not None:

@@ -230,6 +230,9 @@ def test_the_verb_shows_restores_and_fails_where_links_contradict(
     monkeypatch.chdir(repository.root)
     assert cli.run(["lineage", "tiny@challenger"]) == 1
     assert "no such version" in capsys.readouterr().err
+    assert cli.run(["lineage", "tiny", "--checkout", str(tmp_path / "mistyped" / "x")]) == 2
+    assert "Create it, or correct --checkout." in capsys.readouterr().err
+    assert not (tmp_path / "mistyped").exists()
     target = tmp_path / "restored"
     assert cli.run(["lineage", "tiny", "--json", "--checkout", str(target)]) == 0
     said = capsys.readouterr()

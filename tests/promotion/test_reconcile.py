@@ -245,7 +245,12 @@ def test_an_override_takes_the_note_of_an_earlier_refusal_away(stocked):
     assert one(stocked).verdict == "overridden"
     tags, description = page(stocked, "3")
     assert "genmint.reverted" not in tags
-    assert description == before
+    note, rest = description.split("\n\n", 1)
+    assert rest == before
+    assert note == (
+        "> **Override.** Journal entry 4 made it champion against its gate: the fair is tomorrow "
+        "(by hand from version 2, though it failed its gate)."
+    )
 
 
 def test_an_override_does_not_count_without_policy(stocked):

@@ -5,6 +5,7 @@ import json
 import pytest
 from tests.promotion.promoted import client, one, versions
 
+from genmint import tracking
 from genmint.common.dvc_lock import md5_file
 
 
@@ -22,6 +23,14 @@ def test_the_page_shows_the_champion_beside_it(workshop, elbo, verdict):
     assert (tags["genmint.version"], tags["genmint.verdict"]) == ("2", verdict)
 
 
+def test_a_metric_worse_than_a_trivial_baseline_is_marked_on_the_page(workshop):
+    workshop.make(elbo=-45.0)
+    assert one(workshop).verdict == "refused"
+    (version,) = versions(workshop)
+    assert "trivial baseline:** `elbo` -45 (worse than pixel_bernoulli: -40)" in version.description
+    assert "| `elbo` **▼ worse than pixel_bernoulli: -40** | -45 |" in version.description
+
+
 def test_samples_lie_at_the_top_of_a_runs_files_by_their_step(workshop):
     workshop.make()
     (workshop.project.samples("tiny") / "sheet.png").write_bytes(b"a sheet")
@@ -33,6 +42,38 @@ def test_samples_lie_at_the_top_of_a_runs_files_by_their_step(workshop):
     assert stored.path == "samples/step-3.png"
     link = f"(#/experiments/1/runs/{version.run_id}/artifacts/samples/step-3.png)"
     assert f"[step-3.png]{link}" in version.description
+
+
+def test_samples_are_uploaded_only_where_they_are_missing_or_others(workshop, monkeypatch):
+    folders = []
+    upload = tracking.upload
+
+    def counted(client, run_id, path, folder=""):
+        folders.append(folder)
+        upload(client, run_id, path, folder)
+
+    def uploads():
+        """How many files a promotion uploads to the folder of the samples."""
+        folders.clear()
+        workshop.commit()
+        one(workshop)
+        return folders.count("samples")
+
+    monkeypatch.setattr(tracking, "upload", counted)
+    sheet = workshop.project.samples("tiny") / "sheet.png"
+    workshop.make()
+    sheet.write_bytes(b"a sheet")
+    assert [uploads(), uploads()] == [1, 0]
+    # Of the same size, as the strip of an audio model always is.
+    sheet.write_bytes(b"another")
+    workshop.edit("min: -30.0", "min: -31.0")
+    workshop.gate("tiny")
+    assert [uploads(), uploads()] == [1, 0]
+    (local,) = (workshop.root / "mlartifacts").rglob("samples/step-3.png")
+    assert local.read_bytes() == b"another"
+    local.unlink()
+    assert [uploads(), uploads()] == [1, 0]
+    assert local.read_bytes() == b"another"
 
 
 def test_a_version_of_an_earlier_genmint_keeps_its_hashes_of_dvc(workshop):

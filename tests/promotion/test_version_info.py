@@ -2,6 +2,7 @@
 
 from genmint.decision.comparison import ChampionComparison, Comparison, Contrast
 from genmint.decision.gate_record import Check, Record
+from genmint.decision.trivial_baselines import NoBetter
 from genmint.promotion.version_card import Page
 from genmint.promotion.version_info import alias_meaning, compared, description, refusals_in_a_row
 from genmint.registry.registry import Version
@@ -132,6 +133,34 @@ def test_the_first_line_names_the_failed_checks_with_their_values():
     assert passed.startswith("**Gate: passed** (1 of 1 checks, mode enforce)\n")
 
 
+def test_a_gate_in_dry_run_is_never_a_result():
+    passed = record([check("one")]).model_copy(update={"mode": "dry-run"})
+    failed = record([check("a", passed=False)]).model_copy(update={"mode": "dry-run"})
+    first = [description(each, WEIGHTS, None).partition("\n")[0] for each in (passed, failed)]
+    assert first == [
+        "**Gate: in dry-run, decides nothing** (1 of 1 checks, mode dry-run)",
+        "**Gate: failed in dry-run, decides nothing** (1 of 1 checks failed, mode dry-run): "
+        "`a` 1 is at least 1",
+    ]
+
+
+def test_metrics_no_better_than_a_trivial_baseline_are_marked_first_of_all():
+    marked = (NoBetter("recall", 0.5, "noise", 0.75, worse=True),)
+    text = description(record([check("one")]), WEIGHTS, None, page(no_better=marked))
+    line = "**No better than a trivial baseline:** `recall` 0.5 (worse than noise: 0.75)\n"
+    assert line in text
+    assert "| `recall` **▼ worse than noise: 0.75** | 0.5 | – | – |\n| `elbo` | -19 |" in text
+    assert text.index("**Alias:**") < text.index(line) < text.index("**Metrics**")
+    assert "trivial baseline" not in description(record([check("one")]), WEIGHTS, None, page())
+    many = [NoBetter(f"m{number}", 1.0, "noise", 2.0, worse=True) for number in range(8)]
+    text = description(record([check("one")]), WEIGHTS, None, page(no_better=many))
+    assert "`m4` 1 (worse than noise: 2); 3 more\n" in text
+    checks = [check(f"check.{number}", passed=False, reason="long " * 5) for number in range(60)]
+    long = description(record(checks), WEIGHTS, None, page(no_better=many))
+    assert len(long) <= 5000
+    assert "; 3 more\n" in long
+
+
 def test_a_page_reads_like_a_model_card():
     """Result, samples, metrics beside the champion's, checks, use; hashes of the evidence last."""
     hashed = check("evidence.weights", reason="is the measured file")
@@ -166,6 +195,7 @@ def test_a_description_says_what_moving_an_alias_here_means():
     dry = failed.model_copy(update={"mode": "dry-run"})
     assert "may be made champion" in alias_meaning(passed)
     assert "is reverted by the next reconcile, and until then" in alias_meaning(failed)
+    assert "Only a tag `override`" in alias_meaning(failed)
     assert "once the gate enforces" in alias_meaning(dry)
     for each in (passed, failed, dry):
         assert alias_meaning(each) in description(each, WEIGHTS, None)

@@ -131,7 +131,7 @@ def test_a_champion_of_before_that_is_registered_again_is_found_by_its_weights(s
 def test_a_lost_journal_is_said_and_judged(stocked, said):
     client(stocked).rename_registered_model("tiny.journal", "old.journal")
     code, text = said()
-    assert (code, "champion is version 2, but the journal says none" in text) == (1, True)
+    assert (code, "moved by hand to version 2; the journal says none" in text) == (1, True)
     assert reconciled(stocked).verdict == "confirmed"
     assert aliases(stocked)[0] == "2"
 
@@ -336,7 +336,9 @@ def test_an_alias_on_a_version_that_does_not_exist_is_reverted(
     dangling(alias, 9)
     code, text = said()
     assert code == 1
-    assert ("champion is version 9" if alias == "champion" else "`previous-champion` was") in text
+    assert (
+        "moved by hand to version 9" if alias == "champion" else "`previous-champion` was"
+    ) in text
     if alias == "champion":
         monkeypatch.chdir(stocked.root)
         assert run(["sample", "tiny@champion", "--out", "out.npy"]) == 1

@@ -1,20 +1,19 @@
 """What a journal's entries say together: the way back, and what may not return by itself."""
 
 import dataclasses
-import json
 
 import pytest
 
 from genmint.registry.journal_entries import (
     Entry,
     Move,
+    as_objects,
     before,
     last_valid,
     line,
     previous,
     print_entries,
     rolled_back,
-    to_json,
 )
 
 
@@ -173,7 +172,7 @@ def test_markup_in_a_reason_is_text(capsys, monkeypatch):
 
 
 def test_entries_as_json():
-    first, second = json.loads(to_json(written(("promotion", "1"), ("void", "2")), {"1": "w1"}))
+    first, second = as_objects(written(("promotion", "1"), ("void", "2")), {"1": "w1"})
     assert (first["number"], first["valid"], first["version"]) == (1, True, "1")
     assert second["valid"] is False
     assert (first["gone"], second["gone"]) == (False, True)

@@ -47,9 +47,14 @@ def promoted(workshop):
         ("tiny/3", "Use tiny@champion."),
         (
             "tiny@champion",
-            "The alias champion was moved to it by hand: `genmint reconcile tiny` reverts",
+            "The alias `champion` was moved by hand to version 3; the journal says version 2. "
+            "Run `genmint reconcile tiny` to revert the move.",
         ),
-        ("tiny@previous-champion", "The alias previous-champion was moved to it by hand"),
+        (
+            "tiny@previous-champion",
+            "The alias `previous-champion` was moved by hand to version 3; the journal says "
+            "version 1. Run `genmint reconcile tiny` to revert the move.",
+        ),
         ("tiny@challenger", "Use tiny@champion."),
     ],
 )
@@ -74,8 +79,8 @@ def test_a_move_by_hand_is_reported_until_it_is_reconciled(stocked, client, caps
     assert capsys.readouterr().err == ""
     genmint.load("tiny@champion", stocked.root)
     assert capsys.readouterr().err == (
-        "tiny@champion: the alias was moved to version 4 by hand, and the journal does not have "
-        "the move yet. `genmint reconcile tiny` confirms or reverts it.\n"
+        "tiny@champion: the alias `champion` was moved by hand to version 4; the journal says "
+        "version 2. Run `genmint reconcile tiny` to confirm the move.\n"
     )
     reconcile(stocked.project, stocked.params, ["tiny"])
     capsys.readouterr()
@@ -91,13 +96,17 @@ def test_a_champion_of_a_rollback_was_not_moved_by_hand(stocked, capsys):
 
 
 @pytest.mark.parametrize("policy", [True, False])
-def test_an_override_counts_if_the_policy_allows_it(stocked, client, policy):
+def test_an_override_counts_if_the_policy_allows_it(stocked, client, capsys, policy):
     if policy:
         stocked.edit(GATED, OVERRIDES)
     client.set_model_version_tag("tiny", "3", "override", "for a demonstration")
     point(client, "3")
     if policy:
         genmint.load("tiny@champion", stocked.root)
+        first, second = capsys.readouterr().err.splitlines()
+        assert first.startswith("tiny/3: it failed its gate (thresholds.elbo.min -35: ")
+        assert first.endswith("It is used by override: for a demonstration")
+        assert second.endswith("Run `genmint reconcile tiny` to confirm the move.")
     else:
         with pytest.raises(GenmintError, match="it failed its gate"):
             genmint.load("tiny@champion", stocked.root)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from genmint.registry.version_notes import with_note, without_note
+from genmint.registry.version_notes import LONGEST, with_note, without_note
 
 TABLE = "`tiny`\n\n**Gate: refused**\n\n> **quoted**\n"
 
@@ -23,3 +23,17 @@ def test_a_note_of_an_earlier_genmint_is_replaced_and_removed():
     noted = f"> **Alias put back.** it failed its gate\n\n{TABLE}"
     assert without_note(noted) == TABLE
     assert with_note(noted, "again") == with_note(TABLE, "again")
+
+
+def test_an_override_is_a_note_like_the_others():
+    noted = with_note(TABLE, "for a demonstration", "Override")
+    assert noted.startswith("> **Override.** for a demonstration\n\n")
+    assert without_note(noted) == TABLE
+    assert with_note(noted, "it failed") == with_note(TABLE, "it failed")
+
+
+def test_a_noted_description_fits_into_the_column_of_the_registry():
+    noted = with_note("x" * LONGEST, "it failed")
+    assert noted.startswith("> **Alias reverted.** it failed\n\nx")
+    assert len(noted) == LONGEST
+    assert noted.endswith("…")

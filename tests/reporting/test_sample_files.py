@@ -13,6 +13,7 @@ from genmint.common.project import Project
 from genmint.config import RNNConfig, VAEConfig
 from genmint.data.views.spec import DataSpec
 from genmint.models.shared import store
+from genmint.reporting.explore import explore
 from genmint.reporting.sample_files import SampleRequest, encode_to_file, sample_to_file
 
 VOCABULARY = ("<unk>", "<s>", "a", "b", " ", "\n")
@@ -91,6 +92,8 @@ def test_no_folder_is_made_for_a_mistyped_name(project, tmp_path, name):
         sample_to_file(project, knows, "dots", tmp_path / name, SampleRequest(3, 0))
     with pytest.raises(ConfigError, match="there is no folder"):
         encode_to_file(project, "dots", (tmp_path / name).with_suffix(".csv"))
+    with pytest.raises(ConfigError, match="there is no folder"):
+        explore(project, "dots", (tmp_path / name).with_suffix(".html"), seed=0)
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -113,9 +113,11 @@ def test_an_alias_moved_by_hand(workshop, told, to):
         client(workshop).set_registered_model_alias("tiny", "champion", to)
     code, said = told()
     assert code == 1
-    found = "none" if to is None else "version 1"
-    assert f"tiny: champion is {found}, but the journal says version 2." in said
-    assert "Run `genmint reconcile tiny`." in said
+    what = "removed by hand" if to is None else "moved by hand to version 1"
+    assert f"tiny: the alias `champion` was {what}; the journal says version 2." in said
+    verdict = "" if to is None else "Version 1 passed its gate. "
+    confirm = "" if to is None else " to confirm the move"
+    assert f"{verdict}Run `genmint reconcile tiny`{confirm}." in said
     reconcile(workshop.project, workshop.params, ["tiny"])
     assert told()[0] == 0
 
@@ -153,7 +155,7 @@ def test_a_lost_journal(workshop, told):
     client(workshop).delete_registered_model("tiny.journal")
     code, said = told()
     assert code == 1
-    assert "champion is version 1, but the journal says none" in said
+    assert "the alias `champion` was moved by hand to version 1; the journal says none" in said
     reconcile(workshop.project, workshop.params, ["tiny"])
     assert told()[0] == 0
 

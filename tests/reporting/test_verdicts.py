@@ -5,11 +5,17 @@ import itertools
 import pytest
 
 from genmint.decision.comparison import ChampionComparison, Comparison, Contrast
+from genmint.registry.champion import Champion, champion_sentence
 from genmint.registry.journal_entries import Entry, RegistryState
 from genmint.registry.versions import Version
-from genmint.reporting.champions import Champion
 from genmint.reporting.status import ModelStatus
-from genmint.reporting.verdicts import champion_badge, contrast_text, files_badges, severity
+from genmint.reporting.verdicts import (
+    Badge,
+    champion_badge,
+    contrast_text,
+    files_badges,
+    severity,
+)
 
 HERE, OTHER = "a" * 64, "b" * 64
 FAILED = "it failed its gate"
@@ -45,11 +51,12 @@ def compared(champion, *contrasts):
 
 
 def state_of(gate, registered, champion, by_hand):
-    status = ModelStatus("tiny", weights=HERE, gate=gate)
+    status = ModelStatus("tiny", weights=HERE, gate=gate, gate_mode="enforce")
     if registered:
         status.registered = version("3", HERE, **compared("1", contrast()))
     number = None if champion is None else champion.number
     status.registry_state = RegistryState((), number, by_hand=by_hand)
+    status.champion_note = champion_sentence("tiny", status.registry_state, champion, None)
     return status
 
 
@@ -83,7 +90,10 @@ def test_no_state_calls_a_failed_version_good(gate, registered, who, by_hand, no
     golden = champion is not None and champion.problem is None and not by_hand
     golden = golden and (who == "other" or gate == "passed")
     assert (badge.style == "champion") == golden
-    if by_hand and not (champion and champion.override):
+    if champion is not None and champion.problem is not None:
+        assert champion.problem in sentence or "not exist" in sentence
+    if by_hand:
+        assert "by hand" in sentence
         assert "genmint reconcile tiny" in sentence
 
 
@@ -116,7 +126,10 @@ def test_a_comparison_with_an_earlier_champion_does_not_count():
 
 def test_a_dry_run_and_a_missing_model():
     status = state_of("failed", True, None, by_hand=False)
-    assert files_badges(status, None, "", "dry-run")[1].text == "failed its gate (dry-run)"
+    status.gate_mode = "dry-run"
+    assert files_badges(status, None, "")[1] == Badge("failed its gate (dry-run)", "no")
+    status.gate = "passed"
+    assert files_badges(status, None, "")[1] == Badge("passed its gate (dry-run)", "plain")
     assert [one.text for one in files_badges(ModelStatus("tiny"), None, "")] == ["not trained"]
 
 

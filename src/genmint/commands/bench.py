@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from typing import Annotated
 
@@ -25,6 +24,7 @@ def bench(
     Trains the model for a few seconds with each precision, with and without torch.compile and, for
     convolutions, both memory layouts, in turn; writes nothing. Run it on an idle machine.
     """
+    from genmint.common.console import print_json
     from genmint.training.speed import bench
 
     project, params = open_project()
@@ -34,6 +34,6 @@ def bench(
     if as_json:
         with contextlib.redirect_stdout(sys.stderr):
             timings = bench(project, params, name, seconds)
-        print(json.dumps(timings, indent=2))
+        print_json(timings)
     else:
         bench(project, params, name, seconds)

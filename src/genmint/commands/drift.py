@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -30,6 +29,7 @@ def drift(
     \b
       genmint drift --look faces
     """
+    from genmint.common.console import print_json
     from genmint.common.project import Project
     from genmint.drift.check import check_drift, watched
     from genmint.drift.show import lines_of
@@ -45,7 +45,7 @@ def drift(
         else:
             decisions += DriftStore(project, name).decisions(1)
     if as_json:
-        print(json.dumps([each.model_dump(mode="json") for each in decisions], indent=2))
+        print_json([each.model_dump(mode="json") for each in decisions])
     else:
         for each in decisions:
             print("\n".join(lines_of(each)))

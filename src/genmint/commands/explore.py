@@ -22,7 +22,7 @@ def explore(
     between held-out items, a map of the latents, attention maps. GAN: paths between samples. Both:
     the nearest training items of the samples that look most like copies. Audio: clips and their
     spectrograms. RNN of text: the surprisal of each character, and what the attention looked back
-    at.
+    at. The folder of the page must exist.
 
     \b
       genmint explore image-vae --out image-vae.html

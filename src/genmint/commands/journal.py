@@ -14,6 +14,7 @@ def journal(
     as_json: Annotated[bool, typer.Option("--json", help="As a list of objects.")] = False,
 ) -> None:
     """Show who was champion, since when and why."""
+    from genmint.common.console import print_json
     from genmint.registry import journal_entries
     from genmint.registry.championship import Championship
     from genmint.registry.registry import Registry
@@ -25,6 +26,6 @@ def journal(
     versions = [] if registry is None else registry.versions(name)
     known = {version.version: version.weights for version in versions}
     if as_json:
-        print(journal_entries.to_json(written, known))
+        print_json(journal_entries.as_objects(written, known))
     else:
         journal_entries.print_entries(name, written, known)

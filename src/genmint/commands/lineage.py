@@ -20,7 +20,9 @@ def lineage(
     checkout: Annotated[
         Path | None,
         typer.Option(
-            "--checkout", metavar="DIR", help="A folder that does not exist, or is empty."
+            "--checkout",
+            metavar="DIR",
+            help="A folder that does not exist, or is empty; the folder above it must exist.",
         ),
     ] = None,
 ) -> int:
@@ -36,13 +38,15 @@ def lineage(
     """
     from genmint import lineage
     from genmint.common.console import print_json
-    from genmint.common.files import scratch_dir
+    from genmint.common.files import check_folder, scratch_dir
     from genmint.common.project import Project
     from genmint.registry.journal import CHAMPION
     from genmint.registry.model_ref import ModelRef
     from genmint.registry.resolve import resolve_version
 
     project, wanted = Project.find(), ModelRef.parse(target)
+    if checkout is not None:
+        check_folder(checkout, "--checkout")
     alias = wanted.alias or (CHAMPION if wanted.version is None else None)
     registry, version = resolve_version(project, wanted.name, alias=alias, version=wanted.version)
     with scratch_dir() as scratch:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import sys
 from typing import Annotated
 
@@ -33,6 +32,7 @@ def promote(
     registered with the reasons and gets no alias. An unreachable registry is exit code 1, with
     nothing written.
     """
+    from genmint.common.console import print_json
     from genmint.promotion.dvc_checkout import restore
     from genmint.promotion.promote import promote
 
@@ -42,7 +42,7 @@ def promote(
     if as_json:
         with contextlib.redirect_stdout(sys.stderr):
             outcomes = promote(project, params, chosen, first=first)
-        print(json.dumps([dataclasses.asdict(outcome) for outcome in outcomes]))
+        print_json([dataclasses.asdict(outcome) for outcome in outcomes])
     else:
         outcomes = promote(project, params, chosen, first=first)
     return max((outcome.exit_code for outcome in outcomes), default=0)

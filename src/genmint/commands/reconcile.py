@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import sys
 
 from genmint.commands.entries import AsJson, Models, known_models, open_project
@@ -17,6 +16,7 @@ def reconcile(names: Models = None, as_json: AsJson = False) -> int:
     other version it is moved back, with the reason on the version's page. Idempotent; exit code 0
     if no problem is left.
     """
+    from genmint.common.console import print_json
     from genmint.promotion.reconcile import reconcile
 
     project, params = open_project()
@@ -24,7 +24,7 @@ def reconcile(names: Models = None, as_json: AsJson = False) -> int:
     if as_json:
         with contextlib.redirect_stdout(sys.stderr):
             outcomes = reconcile(project, params, chosen)
-        print(json.dumps([dataclasses.asdict(outcome) for outcome in outcomes]))
+        print_json([dataclasses.asdict(outcome) for outcome in outcomes])
     else:
         outcomes = reconcile(project, params, chosen)
     return max((outcome.exit_code for outcome in outcomes), default=0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from typing import Annotated
 
@@ -23,6 +22,7 @@ def spread(
     results/seed_spread/MODEL.json, which belongs into git. A challenger must beat the champion by
     more than that. models/MODEL stays as it is; interrupted, the same command continues.
     """
+    from genmint.common.console import print_json
     from genmint.promotion.seed_spread import measure_spread
 
     project, params = open_project()
@@ -30,6 +30,6 @@ def spread(
     if as_json:
         with contextlib.redirect_stdout(sys.stderr):
             spread = measure_spread(project, params, name, trainings)
-        print(json.dumps(spread.model_dump(mode="json"), indent=2))
+        print_json(spread.model_dump(mode="json"))
     else:
         measure_spread(project, params, name, trainings)

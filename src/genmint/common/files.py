@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from genmint.common.errors import GenmintError, RegistryError
+from genmint.common.errors import ConfigError, GenmintError, RegistryError
 from genmint.common.exhaustion import disk_full, full_disk_at
 from genmint.common.file_lock import NO_LOCKS
 from genmint.common.reading import read_json as read_json
@@ -240,6 +240,21 @@ def all_or_none(*targets: Path) -> Iterator[None]:
         for target in targets:
             _remove(target)
         raise
+
+
+def check_folder(path: Path, option: str) -> None:
+    """Refuse an output path in a folder that does not exist, since its name may be mistyped.
+
+    Args:
+        path: file or folder to be written.
+        option: option that named it, for the message.
+
+    Raises:
+        ConfigError: the folder that should hold `path` does not exist.
+    """
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise ConfigError(f"{path}: there is no folder {folder}. Create it, or correct {option}.")
 
 
 def write_text(target: Path, text: str) -> None:

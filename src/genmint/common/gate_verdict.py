@@ -27,6 +27,16 @@ def is_dry_run(record: Mapping[str, Any]) -> bool:
     return record.get("mode") == "dry-run"
 
 
+def not_admitted(record: Mapping[str, Any]) -> str | None:
+    """Return why the gate admits no champion with this record, None if it passed.
+
+    Registry, loaders and served models use the same words.
+    """
+    if has_failed(record):
+        return "it failed its gate" + (", which was in dry-run" if is_dry_run(record) else "")
+    return None if record.get("mode") == "enforce" else "its gate was in dry-run"
+
+
 def failures(record: Mapping[str, Any]) -> str:
     """Return the first failed checks with values and reasons, "" if the record names none."""
     checks = record.get("checks")

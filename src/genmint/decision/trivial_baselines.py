@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genmint.config.metric_catalogue import Metric, known_metric
-from genmint.decision.evaluation import is_number
+from genmint.decision.evaluation import Evaluation, is_number
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,14 @@ def no_better(metrics: Mapping[str, Any], baselines: Mapping[str, Any]) -> list[
         if is_number(value)
     )
     return [result for result in results if result is not None]
+
+
+def marked_metrics(evaluation: Evaluation) -> list[NoBetter]:
+    """Return what `no_better` finds in an evaluation; [] without baselines."""
+    baselines = evaluation.protocol.mapping().get("baselines")
+    if not isinstance(baselines, dict):
+        return []
+    return no_better(evaluation.metrics.mapping(), baselines)
 
 
 def _against(name: str, value: float, values: Any) -> NoBetter | None:

@@ -174,6 +174,8 @@ def _register(
         page = page_of(registry, challenger, run_id, version, champion)
         return description(record, values.weights, comparison, page)
 
+    # Before the signature changes, which tells whether a file is there already.
+    log_samples(registry, run_id, files, name, known)
     version = registration.register(
         registry,
         name,
@@ -184,7 +186,6 @@ def _register(
         description=described(known),
         evaluation=evaluation_files(files, name, challenger.dataset),
     )
-    log_samples(registry, run_id, files, name)
     if known is None:
         # Its page names its number, which the registry has just given.
         registry.describe(version, described(version))

@@ -11,12 +11,14 @@ from mlflow.exceptions import MlflowException
 
 from genmint import tracking
 from genmint.common.errors import GenmintError
-from genmint.common.files import scratch_dir
+from genmint.common.files import scratch_dir, sha256_file
 from genmint.common.layout import HISTORY, SHEET, STRIP, TEXT
 from genmint.common.project import Project
 from genmint.common.tags import ENTRY_VERSION_TAGS, VERDICT_TAG
+from genmint.decision.trivial_baselines import marked_metrics
 from genmint.promotion.challenge import Challenger
 from genmint.promotion.version_card import Page
+from genmint.registry import signature
 from genmint.registry.registry import Registry
 from genmint.registry.versions import MISSING, Version
 from genmint.tracking.chart_keys import chart_key
@@ -27,13 +29,29 @@ _FOLDER = "samples"
 _LOSS = "validation_loss"
 
 
-def log_samples(registry: Registry, run_id: str, files: Project, name: str) -> None:
+def log_samples(
+    registry: Registry, run_id: str, files: Project, name: str, known: Version | None
+) -> None:
     """Copy the samples of a model to `samples/` of its run, named by their training step.
 
-    They are unsigned copies of signed files. A file that is there already is replaced.
+    They are unsigned copies of signed files. A file that is there already is uploaded again only if
+    the version was signed with another one.
+
+    Args:
+        registry: registry of the run.
+        run_id: the run.
+        files: files of the model.
+        name: name of the model.
+        known: version of these weights as registered so far; None if there is none.
     """
+    signed = None if known is None else signature.read(known.tags)
+    hashes = {} if signed is None else signed[0].evaluation
     with scratch_dir() as scratch, tracking.reaching(registry.address):
+        there = {item.path for item in registry.client.list_artifacts(run_id, _FOLDER)}
         for target, path in samples(files, name).items():
+            stored = path.relative_to(files.root).as_posix()
+            if target in there and hashes.get(stored) == sha256_file(path):
+                continue
             copy = scratch / target.rpartition("/")[2]
             shutil.copyfile(path, copy)
             tracking.upload(registry.client, run_id, copy, _FOLDER)
@@ -92,6 +110,7 @@ def page_of(
         samples=tuple(samples(challenger.files, challenger.name)),
         artifacts=artifacts,
         metrics=challenger.scores.metrics,
+        no_better=marked_metrics(challenger.evaluation),
         champion=None if champion is None else champion.version,
         champion_metrics={} if recorded is None else _by_name(recorded, challenger),
     )

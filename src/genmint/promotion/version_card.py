@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from genmint.common.markdown import escape_cell, markdown_table
 from genmint.config.metric_catalogue import STDERR
 from genmint.decision.gate_record import Check, Record
+from genmint.decision.trivial_baselines import NoBetter
 from genmint.stages import gate
 
 # Failed checks that the first line names; the table has all of them.
@@ -24,6 +25,7 @@ class Page:
         samples: path of each file with samples, as an artefact of the run.
         artifacts: address of the run's artefacts in MLflow's UI; "" if it has no run.
         metrics: metrics of the model, with their standard errors.
+        no_better: metrics in which a trivial baseline is at least as good.
         champion: number of the champion; None if there is none, or if it is this version.
         champion_metrics: metrics of the champion, as recorded with its run.
     """
@@ -32,6 +34,7 @@ class Page:
     samples: tuple[str, ...] = ()
     artifacts: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    no_better: Sequence[NoBetter] = ()
     champion: str | None = None
     champion_metrics: Mapping[str, float] = field(default_factory=dict)
 
@@ -40,16 +43,32 @@ def headline(record: Record) -> str:
     """Return the result of the gate; if it failed, with the failed checks and their values."""
     total = record.checks_passed + record.checks_failed
     failed = record.failed()
+    dry = record.mode == "dry-run"
     if not failed:
-        return f"**Gate: passed** ({record.checks_passed} of {total} checks, mode {record.mode})"
+        word = "in dry-run, decides nothing" if dry else "passed"
+        return f"**Gate: {word}** ({record.checks_passed} of {total} checks, mode {record.mode})"
     named = [
         f"`{check.name}` {gate.format_check_value(check.value)} {escape_cell(check.reason)}"
         for check in failed[:_NAMED]
     ]
     if len(failed) > _NAMED:
         named.append(f"{len(failed) - _NAMED} more")
-    head = f"**Gate: refused** ({len(failed)} of {total} checks failed, mode {record.mode})"
+    word = "failed in dry-run, decides nothing" if dry else "refused"
+    head = f"**Gate: {word}** ({len(failed)} of {total} checks failed, mode {record.mode})"
     return f"{head}: {'; '.join(named)}"
+
+
+def baselines_line(page: Page) -> str:
+    """Return the metrics in which a trivial baseline is at least as good; "" if there are none."""
+    if not page.no_better:
+        return ""
+    named = [
+        f"`{each.metric}` {gate.format_check_value(each.value)} ({escape_cell(each.reason)})"
+        for each in page.no_better[:_NAMED]
+    ]
+    if len(page.no_better) > _NAMED:
+        named.append(f"{len(page.no_better) - _NAMED} more")
+    return f"**No better than a trivial baseline:** {'; '.join(named)}"
 
 
 def identity_line(record: Record, weights: str, page: Page) -> str:
@@ -72,14 +91,17 @@ def metrics_table(page: Page) -> str:
     columns = ["metric", "value", "±"]
     if page.champion is not None:
         columns.append(f"champion (version {page.champion})")
-    rows = [_metric(name, page)[: len(columns)] for name in names]
+    marks = {each.metric: each.reason for each in page.no_better}
+    # As in the report: those that are no better than a trivial baseline come first.
+    names.sort(key=lambda name: name not in marks)
+    rows = [_metric(name, page, marks.get(name, ""))[: len(columns)] for name in names]
     return "\n".join(("**Metrics**", "", *markdown_table(columns, rows, numbers=columns[1:])))
 
 
-def _metric(name: str, page: Page) -> tuple[str, ...]:
+def _metric(name: str, page: Page, mark: str) -> tuple[str, ...]:
     error = page.metrics.get(f"{name}{STDERR}")
     return (
-        f"`{name}`",
+        f"`{name}` **▼ {escape_cell(mark)}**" if mark else f"`{name}`",
         gate.format_check_value(page.metrics[name]),
         "–" if error is None else f"{error:.2g}",
         gate.format_check_value(page.champion_metrics.get(name)),

@@ -23,6 +23,7 @@ from genmint.common.tags import (
     GATE_TAG,
     GIT_COMMIT_TAG,
     IDENTITY_TAG,
+    OVERRIDE_TAG,
     PREPARED_TAG,
     PROTOCOL_TAG,
 )
@@ -33,6 +34,7 @@ from genmint.evaluation.probe import PROBE
 from genmint.models.shared.record import load_record
 from genmint.promotion.version_card import (
     Page,
+    baselines_line,
     checks_table,
     evidence_table,
     headline,
@@ -41,14 +43,12 @@ from genmint.promotion.version_card import (
 )
 from genmint.registry.journal import CHAMPION
 from genmint.registry.registry import Registry
+from genmint.registry.version_notes import LONGEST
 from genmint.registry.versions import Version
 from genmint.stages import gate
 
 # Contact sheet, audio strip and text of the protocol's samples and of the probe set, if present.
 _SHOWN = (SHEET, STRIP, TEXT, PROBE, "probe.png", "probe.wav", "probe.txt")
-
-# Maximum length of a description in characters: the limit of MLflow's column on PostgreSQL.
-_LONGEST = 5000
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,8 @@ def description(
         page: what else the page shows.
     """
     page = page or Page()
-    first = [headline(record), identity_line(record, weights, page), alias_meaning(record)]
+    about = identity_line(record, weights, page)
+    first = [headline(record), about, alias_meaning(record), baselines_line(page)]
     against = "" if comparison is None else compared(comparison)
     metrics, use = metrics_table(page), _how_to_use(record.model, page.version or "VERSION")
     left_out = "The checks that passed are in the gate record among the artefacts of the run."
@@ -137,10 +138,10 @@ def description(
     )
     for rest in versions:
         whole = _joined([*first, *rest])
-        if len(whole) <= _LONGEST:
+        if len(whole) <= LONGEST:
             return whole
     # Truncate as a last resort: a description that the registry rejects would stop the promotion.
-    return whole[: _LONGEST - 1] + "…"
+    return whole[: LONGEST - 1] + "…"
 
 
 def _how_to_use(name: str, version: str) -> str:
@@ -167,7 +168,8 @@ def alias_meaning(record: Record) -> str:
         )
     return (
         f"**Alias:** this version failed its gate: moving the alias `{CHAMPION}` here is reverted "
-        "by the next reconcile, and until then genmint and the served model refuse to load it."
+        "by the next reconcile, and until then genmint and the served model refuse to load it. "
+        f"Only a tag `{OVERRIDE_TAG}` that the gate's policy allows changes that."
     )
 
 

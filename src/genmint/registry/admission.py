@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 
 from genmint.common.errors import GenmintError
 from genmint.common.files import sha256_bytes, sha256_file, sha256_json
-from genmint.common.gate_verdict import has_failed
+from genmint.common.gate_verdict import has_failed, not_admitted
 from genmint.common.layout import CONFIG, CURRENT_EVALUATION, WEIGHTS
 from genmint.common.project import RELATIVE
 from genmint.common.project_key import SigningKey
@@ -272,11 +272,10 @@ def _by_record(version: Version, files: StoredFiles, config: str | None) -> str 
     if problem is not None:
         return problem
     recorded = {tag: version.tags.get(tag) for tag in (GATE_TAG, GATE_MODE_TAG)}
-    if has_failed(record):
-        tags = ", whatever its tags say" if recorded[GATE_TAG] == "passed" else ""
-        return f"it failed its gate{tags}"
-    if record.get("mode") != "enforce":
-        return "its gate was in dry-run"
+    reason = not_admitted(record)
+    if reason is not None:
+        tags_differ = has_failed(record) and recorded[GATE_TAG] == "passed"
+        return reason + (", whatever its tags say" if tags_differ else "")
     for tag, expected in ((GATE_TAG, "passed"), (GATE_MODE_TAG, "enforce")):
         if recorded[tag] not in (None, expected):
             return f"its tag {tag} says {recorded[tag]}, and its gate record {expected}"

@@ -215,7 +215,10 @@ def _conclude(client: MlflowClient, name: str, entry: Entry, head: Entry, judge:
     """
     if entry.champion is not None and entry.champion == head.champion:
         champion = _version(client, name, entry.champion, judge)
-        if champion is not None:
+        if champion is not None and entry.kind == "override":
+            by = f"Journal entry {entry.number} made it champion against its gate"
+            version_notes.set_overridden(client, champion, f"{by}: {entry.reason}.")
+        elif champion is not None:
             version_notes.clear(client, champion)
     if entry.left is not None and bars(entry):
         named = NamedVersion(entry.left, entry.left_weights)

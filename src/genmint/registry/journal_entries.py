@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from rich.box import SIMPLE
 from rich.table import Column, Table
@@ -252,10 +251,9 @@ def is_gone(entry: Entry, known: Mapping[str, str]) -> bool:
     return not entry.weights or known.get(entry.version) != entry.weights
 
 
-def to_json(written: Sequence[Entry], known: Mapping[str, str]) -> str:
-    """Render entries as JSON: a list of objects with the fields of `Entry`, and `gone`."""
-    shown = [asdict(entry) | {"gone": is_gone(entry, known)} for entry in written]
-    return json.dumps(shown, indent=2, ensure_ascii=False)
+def as_objects(written: Sequence[Entry], known: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return entries as JSON objects with the fields of `Entry`, and `gone`."""
+    return [asdict(entry) | {"gone": is_gone(entry, known)} for entry in written]
 
 
 def print_entries(name: str, written: Sequence[Entry], known: Mapping[str, str]) -> None:

@@ -58,7 +58,7 @@ from mlflow.types.schema import AnyType
 
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.files import read_json, scratch_dir
-from genmint.common.gate_verdict import failures, has_failed, is_dry_run
+from genmint.common.gate_verdict import failures, is_dry_run, not_admitted
 from genmint.common.layout import CONFIG, CURRENT_EVALUATION, EVALUATION, WEIGHTS
 from genmint.common.project import RELATIVE
 from genmint.common.reading import shortened
@@ -324,7 +324,9 @@ def _refuse_failed(stored: Path, record: ModelRecord) -> None:
         GenmintError: the stored gate record says that the gate failed, or is missing.
     """
     folder = stored / _current_evaluation(stored)
+    named = f"{record.name}, weights {record.weights[:12]}"
     if not folder.is_dir() and not (stored / CURRENT_EVALUATION).exists():
+        _report(f"{named}: no evaluation is stored with it, so it was never gated")
         return
     path = folder / RELATIVE.gate_record(record.name)
     try:
@@ -332,17 +334,22 @@ def _refuse_failed(stored: Path, record: ModelRecord) -> None:
     except GenmintError:
         content = None
     gate = content if isinstance(content, dict) else {}
-    if gate and not has_failed(gate):
+    reason = not_admitted(gate) if gate else "it has no gate record"
+    if reason is None:
         return
-    reason = f"it failed its gate ({failures(gate)})" if gate else "it has no gate record"
-    problem = f"{record.name}, weights {record.weights[:12]}: {reason}"
+    failed = failures(gate)
+    problem = f"{named}: {reason} ({failed})" if failed else f"{named}: {reason}"
     if not is_dry_run(gate) and os.environ.get(_ALLOW_REFUSED) != "1":
         raise GenmintError(
             f"{problem}, and is not loaded. Use another version; `genmint reconcile {record.name}` "
             "reverts an alias that was moved here by hand. To load this version all the same, set "
             f"{_ALLOW_REFUSED}=1."
         )
-    print(problem, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
+    _report(problem)
+
+
+def _report(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the user must see it
 
 
 def _current_evaluation(stored: Path) -> str:

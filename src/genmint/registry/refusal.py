@@ -9,13 +9,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from genmint import tracking
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.escaping import printable
 from genmint.common.files import read_json
 from genmint.common.gate_verdict import failures, is_dry_run
 from genmint.common.project import Project
 from genmint.config import Gate, load_params
+from genmint.registry.champion import alias_remedy, effect, judged, move_by_hand, moved_by_hand
 from genmint.registry.championship import Championship
 from genmint.registry.journal import CHAMPION, PREVIOUS
 from genmint.registry.registry import Registry
@@ -32,8 +32,8 @@ def refuse_failed(
 ) -> None:
     """Refuse a version whose gate failed, and print a line if it is used all the same.
 
-    A line on stderr also says that the gate was in dry-run, or that a person moved the alias and no
-    command has checked the move since. An override that the policy allows counts as passed.
+    A line on stderr also says that the gate was in dry-run, that the version is used by override,
+    or that a person moved the alias and no command has checked the move since.
 
     Args:
         registry: registry of the version.
@@ -46,54 +46,53 @@ def refuse_failed(
         GenmintError: its gate failed, or no gate record proves that it passed.
         RegistryUnreachableError: the registry does not answer.
     """
-    name, number = version.name, version.version
-    by_hand = alias is not None and _moved_by_hand(registry, version, alias)
-    gate = _policy(registry.project, name) if version.override else None
-    with tracking.reaching(registry.address):
-        problem = registry.judge(name, gate).why_not(version.named, whole=False)
+    name = version.name
+    named = f"{name}/{version.version}"
+    journal = None if alias is None else _moved_from(registry, version, alias)
+    by_hand = journal is not None
+    gate = _policy(registry.project, name)
+    admission = judged(registry, version, gate)
     record = _record(evaluation, name)
     failed = failures(record)
-    reason = f"{problem} ({failed})" if failed else problem
-    if problem is not None and not is_dry_run(record):
-        message = f"{name}/{number}: {reason}."
-        if not allow_refused:
-            raise GenmintError(printable(f"{message} {_way_out(name, alias, by_hand=by_hand)}"))
-        _report(f"{message} It is used because refused versions are allowed here.")
-    elif problem is not None:
-        _report(f"{name}/{number}: {reason}, so that nothing was decided.")
-    if by_hand:
-        _report(
-            f"{name}@{alias}: the alias was moved to version {number} by hand, and the journal "
-            f"does not have the move yet. `genmint reconcile {name}` confirms or reverts it."
-        )
-
-
-def _way_out(name: str, alias: str | None, *, by_hand: bool) -> str:
-    if by_hand:
-        first = (
-            f"The alias {alias} was moved to it by hand: `genmint reconcile {name}` reverts that."
-        )
-    elif alias == CHAMPION:
-        first = f"`genmint reconcile {name}` finds another champion or none."
-    else:
+    reason = f"{admission.problem} ({failed})" if failed else admission.problem
+    # A person may move `previous-champion` nowhere.
+    purpose = "revert the move" if alias == PREVIOUS else effect(admission, by_hand=by_hand)
+    remedy = alias_remedy(name, gate, purpose)
+    if admission.override:
+        _report(f"{named}: {reason}. It is used by override: {admission.override}")
+    elif reason is not None and is_dry_run(record):
+        _report(f"{named}: {reason}, so that nothing was decided.")
+    elif reason is not None and allow_refused:
+        _report(f"{named}: {reason}. It is used because refused versions are allowed here.")
+    elif reason is not None:
         first = f"Use {name}@{CHAMPION}."
-    return (
-        f"{first} To use this version all the same, add `--allow-refused` "
-        "(in Python: allow_refused=True)."
-    )
+        if by_hand or alias == CHAMPION:
+            first = f"T{journal[1:]}. {remedy}" if journal else remedy
+        raise GenmintError(
+            printable(
+                f"{named}: {reason}. {first} To use this version all the same, add "
+                "`--allow-refused` (in Python: allow_refused=True)."
+            )
+        )
+    if by_hand:
+        _report(f"{name}@{alias}: {journal}. {remedy}")
 
 
-def _moved_by_hand(registry: Registry, version: Version, alias: str) -> bool:
-    """Whether the alias points to the version, and the journal does not have that move."""
+def _moved_from(registry: Registry, version: Version, alias: str) -> str | None:
+    """Return who says what about an alias that a person moved to the version; else None."""
     if alias not in (CHAMPION, PREVIOUS):
-        return False
+        return None
     state = Championship(registry).read(version.name, None)
-    # An entry that is not finalised is a move by genmint, which is going on.
-    if state.unfinished:
-        return False
+    entry = state.entry
     if alias == CHAMPION:
-        return state.by_hand and state.champion == version.version
-    return state.previous_by_hand and state.previous == version.version
+        if not moved_by_hand(state) or state.champion != version.version:
+            return None
+        return move_by_hand(alias, version.version, None if entry is None else entry.version)
+    # An entry that is not finalised is a move by genmint, which is going on.
+    by_hand = state.previous_by_hand and not state.unfinished
+    if not by_hand or state.previous != version.version:
+        return None
+    return move_by_hand(alias, version.version, None if entry is None else entry.previous)
 
 
 def _policy(project: Project, name: str) -> Gate | None:

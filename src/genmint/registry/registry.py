@@ -140,7 +140,9 @@ class Registry:
         """
         name = f"{version.name}/{version.version}"
         if not version.weights:
-            raise GenmintError(f"{name}: was not registered by genmint, which cannot load it")
+            raise GenmintError(
+                f"{name}: it was never gated: genmint did not register it, and cannot load it"
+            )
         with (
             tracking.reaching(self.address),
             open_files(self.client, self.address, version) as files,

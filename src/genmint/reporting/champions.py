@@ -1,4 +1,4 @@
-"""The champion of a model in the registry: admission, stored files, and earlier champions."""
+"""Files stored with registered versions, and the earlier champions of a model."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from genmint import tracking
 from genmint.common.errors import GenmintError, RegistryError
 from genmint.common.files import read_json
 from genmint.common.project import Project
-from genmint.config import Gate
 from genmint.registry.championship import Championship
 from genmint.registry.journal_entries import Entry, NamedVersion, RegistryState
 from genmint.registry.registry import Registry
@@ -19,23 +17,6 @@ from genmint.registry.versions import Version
 
 # Maximum number of earlier champions whose metrics are fetched from the registry.
 _SHOWN = 10
-
-
-@dataclass(frozen=True)
-class Champion:
-    """The version that the alias `champion` points to.
-
-    Attributes:
-        number: number of the version.
-        version: the version; None if it was deleted.
-        problem: why the gate does not admit it as champion; None if it passed its gate.
-        override: the reason for an override, if policy allows overrides; else "".
-    """
-
-    number: str
-    version: Version | None
-    problem: str | None
-    override: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,27 +32,6 @@ class PastChampion:
     entry: Entry
     metrics: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
-
-
-def read_champion(
-    registry: Registry, name: str, gate: Gate | None, registry_state: RegistryState
-) -> Champion | None:
-    """Return the version that the alias points to, admissible or not; None without the alias.
-
-    Raises:
-        RegistryUnreachableError: the registry does not answer.
-    """
-    number = registry_state.champion
-    if number is None:
-        return None
-    version = registry.get(name, number)
-    if version is None:
-        return Champion(number, None, "this version does not exist any more")
-    judge = registry.judge(name, gate)
-    with tracking.reaching(registry.address):
-        problem = judge.verdict(version, whole=False)
-        overridden = problem is not None and judge.overrides(version)
-    return Champion(number, version, problem, version.override if overridden else "")
 
 
 def stored_files(registry: Registry, version: Version, folder: Path) -> Project | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from genmint.config.metric_catalogue import metric
 from genmint.decision.comparison import Contrast
-from genmint.reporting.champions import Champion
+from genmint.registry.champion import Champion
 from genmint.reporting.status import ModelStatus
 from genmint.reporting.verdicts import comparison_with, signed
 

@@ -12,7 +12,7 @@ from genmint.common.layout import CONFIG
 from genmint.common.project import RELATIVE, Project
 from genmint.common.tags import GIT_COMMIT_TAG, GIT_DIRTY_TAG
 from genmint.promotion.gate_changes import flat_entry
-from genmint.reporting.champions import Champion
+from genmint.registry.champion import Champion
 from genmint.reporting.status import ModelStatus
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genmint import tracking
 from genmint.common.errors import ConfigError, GenmintError
-from genmint.common.files import write_text
+from genmint.common.files import check_folder, write_text
 from genmint.common.html import render
 from genmint.common.project import Project
 from genmint.registry.loading import open_model
@@ -42,11 +42,13 @@ def explore(
     """Write the page, with images embedded.
 
     Raises:
-        ConfigError: `out` does not end in .html, or there is no view for this kind of model.
+        ConfigError: `out` does not end in .html, its folder does not exist, or there is no view for
+            this kind of model.
         GenmintError: see `genmint.registry.loading.open_model`; or the data set is not prepared.
     """
     if out.suffix != ".html":
         raise ConfigError(f"{out}: end the name in .html")
+    check_folder(out, "--out")
     with open_model(project, target, allow_refused=allow_refused) as (_, model):
         shown = _shown(project, target, model, seed)
     origin, facts = _origin(project, target), {**page_facts(project), "seed of all draws": seed}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genmint.common.errors import GenmintError, RegistryError
+from genmint.common.errors import GenmintError
 from genmint.common.files import scratch_dir, write_text
 from genmint.common.html import render
 from genmint.common.layout import HISTORY
@@ -15,8 +15,9 @@ from genmint.common.project import RELATIVE, Project
 from genmint.config import Params
 from genmint.data.ingestion.left_out import LeftOut
 from genmint.evaluation.reference import REFERENCE
+from genmint.registry.champion import Champion
 from genmint.registry.registry import Registry
-from genmint.reporting.champions import Champion, past_champions, read_champion, stored_files
+from genmint.reporting.champions import past_champions, stored_files
 from genmint.reporting.comparison_table import comparison_rows
 from genmint.reporting.differences import ChangedValue, changes
 from genmint.reporting.figures import (
@@ -88,7 +89,7 @@ def _model(sources: _Sources, name: str) -> dict[str, Any]:
     champion, stored, note = _champion(sources, status)
     gate = optional(project.gate_record(name))
     checks = [check for check in gate.get("checks", []) if isinstance(check, dict)]
-    files = files_badges(status, champion, note, str(gate.get("mode", "enforce")))
+    files = files_badges(status, champion, note)
     badge, sentence = champion_badge(status, champion, note)
     rows = metric_rows(project, name, stored)
     marked = [row.name for row in rows if row.mark]
@@ -129,11 +130,7 @@ def _champion(
         return None, None, sources.note
     if state is None:
         return None, None, "the registry could not be read: " + "; ".join(status.problems[-1:])
-    try:
-        gate = sources.params.gates.get(status.name)
-        champion = read_champion(registry, status.name, gate, state)
-    except RegistryError as error:
-        return None, None, str(error)
+    champion = status.current
     if champion is None or champion.version is None:
         return champion, None, ""
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genmint.common.errors import ConfigError
-from genmint.common.files import atomic_path
+from genmint.common.files import atomic_path, check_folder
 from genmint.common.project import Project
 from genmint.config import Params, Protocol
 from genmint.registry.loading import open_model
@@ -68,7 +68,7 @@ def sample_to_file(
     """
     if out.suffix not in _FORMATS:
         raise ConfigError(f"{out}: end the name in {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}")
-    _check_folder(out)
+    check_folder(out, "--out")
     import torch
 
     from genmint.models.shared.conditioning import labels_of_class
@@ -106,7 +106,7 @@ def encode_to_file(project: Project, target: str, out: Path, *, allow_refused: b
     """
     if out.suffix not in (".parquet", ".csv"):
         raise ConfigError(f"{out}: end the name in .parquet or .csv")
-    _check_folder(out)
+    check_folder(out, "--out")
     import pandas as pd
 
     from genmint.data.prepared import SPLITS, Prepared
@@ -176,13 +176,6 @@ def _joined(texts: list[str], ending: str) -> str:
     if ending == ".txt":
         return "\n\n".join(texts) + "\n"
     return "".join(json.dumps(text, ensure_ascii=False) + "\n" for text in texts)
-
-
-def _check_folder(out: Path) -> None:
-    """Refuse a file in a folder that does not exist, since its name may be mistyped."""
-    folder = out.resolve().parent
-    if not folder.is_dir():
-        raise ConfigError(f"{out}: there is no folder {folder}. Create it, or correct --out.")
 
 
 def to_clips(drawn: Tensor, spec: DataSpec) -> npt.NDArray[np.int16]:

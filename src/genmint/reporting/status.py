@@ -14,10 +14,19 @@ from genmint.common.errors import GenmintError, RegistryError, RegistryMissingEr
 from genmint.common.files import sha256_file
 from genmint.common.layout import WEIGHTS
 from genmint.common.project import Project
-from genmint.config import Params
+from genmint.common.tags import GATE_MODE_TAG, GATE_TAG
+from genmint.config import Gate, Params
 from genmint.decision.gate_record import Record
 from genmint.evaluation.recorded import read_evaluation
 from genmint.promotion.known_champions import had_champion
+from genmint.registry.champion import (
+    Champion,
+    alias_remedy,
+    champion_sentence,
+    effect,
+    moved_by_hand,
+    read_champion,
+)
 from genmint.registry.championship import Championship
 from genmint.registry.journal_entries import RegistryState, rolled_back
 from genmint.registry.registry import Registry
@@ -34,6 +43,9 @@ _IN_JSON = (
     "notes",
     "weights",
     "gate",
+    "gate_mode",
+    "champion_verdict",
+    "moved_by_hand",
 )
 # A record is outdated if the gate would decide otherwise on the current files and settings.
 GateState = Literal["none", "passed", "failed", "outdated"]
@@ -53,8 +65,11 @@ class ModelStatus:
         notes: what is worth knowing, but no problem.
         weights: sha256 of the weights in models/NAME; None if there are none.
         gate: state of the gate record.
+        gate_mode: mode of the gate in the record; None without a record that matches the files.
         registered: version with these weights; None if there is none or no registry.
         registry_state: journal and aliases; None if the registry is missing or did not answer.
+        current: the version that the alias `champion` points to; None if there is none.
+        champion_note: what must be known about it; "" if nothing is out of order.
     """
 
     name: str
@@ -68,6 +83,26 @@ class ModelStatus:
     gate: GateState = "none"
     registered: Version | None = None
     registry_state: RegistryState | None = None
+    gate_mode: str | None = None
+    current: Champion | None = None
+    champion_note: str = ""
+
+    @property
+    def champion_verdict(self) -> str | None:
+        """Verdict on the version that `champion` points to; None if there is none."""
+        return None if self.current is None else self.current.sentence
+
+    @property
+    def moved_by_hand(self) -> bool:
+        """Whether a person moved or removed the alias `champion`."""
+        return self.registry_state is not None and moved_by_hand(self.registry_state)
+
+    @property
+    def champion_cell(self) -> str:
+        """Number of the champion with what is wrong about it."""
+        remark = "" if self.current is None else self.current.remark
+        hand = "moved by hand" if self.moved_by_hand and self.current is not None else ""
+        return ": ".join((self.champion, *filter(None, [", ".join(filter(None, (hand, remark)))])))
 
 
 def status(project: Project, params: Params, *, as_json: bool = False) -> int:
@@ -93,7 +128,7 @@ def status(project: Project, params: Params, *, as_json: bool = False) -> int:
 def _print(states: list[ModelStatus], problems: list[str]) -> None:
     table = Table("model", "trained", "gate", "version", "champion")
     for state in states:
-        table.add_row(state.name, state.trained, state.gated, state.version, state.champion)
+        table.add_row(state.name, state.trained, state.gated, state.version, state.champion_cell)
     console = table_console()
     console.print(table)
     problems = problems + [f"{state.name}: {text}" for state in states for text in state.problems]
@@ -167,8 +202,13 @@ def _describe(
             )
         return
     state.registered = _compare_version(registry, state, digest, record)
-    state.registry_state = Championship(registry).read(name, params.gates.get(name))
-    _compare_champion(state, state.registry_state, state.registered, record)
+    rule = params.gates.get(name)
+    registry_state = Championship(registry).read(name, rule)
+    # Both or none: without the verdict on its version, an alias says nothing.
+    state.current = read_champion(registry, name, rule, registry_state)
+    state.registry_state = registry_state
+    state.champion_note = champion_sentence(name, registry_state, state.current, rule)
+    _compare_champion(state, registry_state, record, rule)
 
 
 def _record(project: Project, params: Params, name: str, state: ModelStatus) -> Record | None:
@@ -190,6 +230,7 @@ def _record(project: Project, params: Params, name: str, state: ModelStatus) -> 
         )
         return None
     state.gate = "passed" if record.passed else "failed"
+    state.gate_mode = record.mode
     return record
 
 
@@ -202,6 +243,8 @@ def _compare_version(
     version = registry.find(name, digest) if digest is not None else None
     if version is not None:
         state.version = version.version
+        if record is not None:
+            _compare_record(state, version, record)
     elif record is not None and not record.distrusted():
         state.problems.append(f"was gated ({state.gated}), but is not registered. {way_out}")
     if digest is not None:
@@ -216,30 +259,41 @@ def _compare_version(
     return version
 
 
+def _compare_record(state: ModelStatus, version: Version, record: Record) -> None:
+    """Compare the gate's result on the files with the result that is stored with their version."""
+    stored = version.tags.get(GATE_TAG)
+    if record.mode == "dry-run" and version.tags.get(GATE_MODE_TAG) == "enforce":
+        # The record of a dry-run does not replace that of an enforced gate.
+        return
+    now = "passed" if record.passed else "refused"
+    if stored not in (None, now):
+        state.problems.append(
+            f"the gate now says {now}, but version {version.version} is registered as {stored}. "
+            f"Run `genmint promote {state.name}`."
+        )
+
+
 def _compare_champion(
-    state: ModelStatus,
-    registry_state: RegistryState,
-    version: Version | None,
-    record: Record | None,
+    state: ModelStatus, registry_state: RegistryState, record: Record | None, rule: Gate | None
 ) -> None:
     """Compare aliases, journal and gate records."""
-    name = state.name
+    name, version = state.name, state.registered
     entry = registry_state.entry
-    way_out = f"Run `genmint reconcile {name}`."
+    remedy = alias_remedy(name, rule, effect(state.current, by_hand=False))
     if registry_state.champion is not None:
         state.champion = registry_state.champion
     if registry_state.problem is not None:
         assert entry is not None
         state.problems.append(
             f"journal entry {entry.number} names a champion that may not be one: "
-            f"{registry_state.problem}. {way_out}"
+            f"{registry_state.problem}. {remedy}"
         )
     if registry_state.forged:
         state.problems.append(registry_state.forged)
-    if registry_state.by_hand:
-        says = f"version {entry.version}" if entry is not None and entry.version else "none"
-        current = f"version {registry_state.champion}" if registry_state.champion else "none"
-        state.problems.append(f"champion is {current}, but the journal says {says}. {way_out}")
+    if state.current is not None and state.current.override and not state.moved_by_hand:
+        state.notes.append(state.champion_note)
+    if state.moved_by_hand:
+        state.problems.append(state.champion_note)
     elif registry_state.problem is not None:
         return
     elif registry_state.unfinished or registry_state.previous_by_hand:
@@ -248,7 +302,7 @@ def _compare_champion(
             if registry_state.unfinished
             else "`previous-champion` was moved"
         )
-        state.problems.append(f"{what}. {way_out}")
+        state.problems.append(f"{what}. {alias_remedy(name, rule)}")
     elif registry_state.champion is None:
         if (
             version is not None

@@ -13,8 +13,8 @@ from typing import Literal
 from genmint.config.metric_catalogue import metric
 from genmint.decision.comparison import ChampionComparison, Comparison, Contrast
 from genmint.promotion.challenge import latest_comparison
+from genmint.registry.champion import Champion
 from genmint.registry.journal_entries import rolled_back
-from genmint.reporting.champions import Champion
 from genmint.reporting.status import ModelStatus
 
 # The style of a badge; only "champion" is golden.
@@ -29,24 +29,21 @@ class Badge:
     style: Style
 
 
-def files_badges(
-    status: ModelStatus, champion: Champion | None, registry_note: str, mode: str = "enforce"
-) -> list[Badge]:
+def files_badges(status: ModelStatus, champion: Champion | None, registry_note: str) -> list[Badge]:
     """Return version, gate result, and comparison with the champion, of the files in the project.
 
     Args:
         status: state of the model.
         champion: the champion of the model; None if there is none or it is unknown.
         registry_note: why the registry state is unknown; "" if it is known.
-        mode: mode of the gate.
     """
     if status.weights is None:
         return [Badge("not trained", "warn")]
     if registry_note:
-        return [Badge("version unknown", "warn"), _gate_badge(status, mode)]
+        return [Badge("version unknown", "warn"), _gate_badge(status)]
     number = f"version {status.registered.version}" if status.registered else "not registered"
     style: Style = "plain" if status.registered else "warn"
-    return [Badge(number, style), _gate_badge(status, mode), _comparison_badge(status, champion)]
+    return [Badge(number, style), _gate_badge(status), _comparison_badge(status, champion)]
 
 
 def champion_badge(
@@ -55,24 +52,26 @@ def champion_badge(
     """Return the champion's number with its admission, and a sentence about it ("" for none)."""
     if registry_note:
         return Badge("unknown: the registry could not be read", "no"), registry_note
-    state = status.registry_state
-    by_hand = state is not None and state.by_hand
+    state, note = status.registry_state, status.champion_note
     if champion is None:
-        if by_hand:
-            return Badge("none: the alias was removed by hand", "no"), _by_hand(status)
+        if status.moved_by_hand:
+            return Badge("none: the alias was removed by hand", "no"), note
         if state is not None and state.problem is not None:
-            return Badge(f"none: {state.problem}", "no"), ""
+            return Badge(f"none: {state.problem}", "no"), note
+        if state is not None and state.by_hand:
+            return Badge("none; a move is incomplete", "warn"), note
         return Badge("none", "plain"), "" if state is None else state.why_none
     named = f"version {champion.number}"
     if champion.version is None:
-        return Badge(f"{named} does not exist any more", "no"), _by_hand(status)
+        return Badge(f"{named} does not exist any more", "no"), note
     if champion.override:
-        text = f"{named} by override: {champion.problem}"
-        return Badge(text, "no"), f"Reason of the override: {champion.override}"
+        return Badge(f"{named} by override: {champion.problem}", "no"), note
     if champion.problem is not None:
-        return Badge(f"{named} may not be champion: {champion.problem}", "no"), _by_hand(status)
-    if by_hand:
-        return Badge(f"{named}, moved by hand", "warn"), _by_hand(status)
+        return Badge(f"{named} may not be champion: {champion.problem}", "no"), note
+    if status.moved_by_hand:
+        return Badge(f"{named}, moved by hand", "warn"), note
+    if state is not None and state.by_hand:
+        return Badge(f"{named}; a move is incomplete", "warn"), note
     if is_same(status, champion):
         if status.gate != "passed":
             return Badge(f"{named}, whose files no longer pass here", "warn"), (
@@ -126,12 +125,14 @@ def signed(value: float) -> str:
     return f"{value:+.2g}".replace("-", "−")
 
 
-def _gate_badge(status: ModelStatus, mode: str) -> Badge:
-    dry = " (dry-run)" if mode == "dry-run" else ""
+def _gate_badge(status: ModelStatus) -> Badge:
+    dry = status.gate_mode == "dry-run"
     if status.gate == "passed":
-        return Badge(f"passed its gate{dry}", "yes")
+        # A gate in dry-run decides nothing, so that its result is not green.
+        text = f"passed its gate{' (dry-run)' if dry else ''}"
+        return Badge(text, "plain" if dry else "yes")
     if status.gate == "failed":
-        return Badge(f"failed its gate{dry}", "no")
+        return Badge(f"failed its gate{' (dry-run)' if dry else ''}", "no")
     if status.gate == "outdated":
         return Badge("gate record outdated", "warn")
     return Badge("not gated", "warn")
@@ -151,7 +152,8 @@ def _comparison_badge(status: ModelStatus, champion: Champion | None) -> Badge:
     if comparison is None:
         return Badge(f"not compared with version {champion.number}", "plain")
     # The result is green only if the files pass the gate now and the champion may be one.
-    good = status.gate == "passed" and champion.problem is None
+    enforced = status.gate == "passed" and status.gate_mode == "enforce"
+    good = enforced and champion.problem is None
     word = "better" if comparison.better else "not better"
     text = f"{word} than version {champion.number} ({_contrasts(comparison)})"
     return Badge(text, "yes" if comparison.better and good else "plain")
@@ -165,15 +167,3 @@ def _contrasts(comparison: ChampionComparison) -> str:
         decided, prefix = comparison.confirmation, "on the confirmation split: "
     shown = [one for one in decided.contrasts if one.passed == decided.better]
     return prefix + "; ".join(contrast_text(one) for one in shown)
-
-
-def _by_hand(status: ModelStatus) -> str:
-    state = status.registry_state
-    if state is None or not state.by_hand:
-        return ""
-    entry = state.entry
-    named = "none" if entry is None or entry.version is None else f"version {entry.version}"
-    return (
-        f"The alias was moved by hand; the journal says {named}. "
-        f"Run `genmint reconcile {status.name}`."
-    )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from rich.box import SIMPLE
 from rich.table import Column, Table
 
-from genmint.common.console import table_console
+from genmint.common.console import print_json, table_console
 from genmint.common.errors import GenmintError
 from genmint.common.files import read_json, write_json, write_text
 from genmint.common.markdown import escape_cell, markdown_table
@@ -21,7 +21,7 @@ from genmint.decision.evaluation import Evaluation
 from genmint.decision.gate import decide_gate
 from genmint.decision.gate_record import Check, Record
 from genmint.decision.headline import headline, margins
-from genmint.decision.trivial_baselines import no_better
+from genmint.decision.trivial_baselines import marked_metrics
 from genmint.evaluation.recorded import read_evaluation
 
 
@@ -43,7 +43,7 @@ def run(project: Project, params: Params, name: str, *, as_json: bool = False) -
     write_text(project.headline(name), "".join(lines))
     write_text(project.gate_margins(name), _margins_table(record))
     if as_json:
-        print(json.dumps(record.model_dump(mode="json"), indent=2))  # noqa: T201 - the report
+        print_json(record.model_dump(mode="json"))
     else:
         print_record(record)
         _print_no_better(evaluation)
@@ -98,10 +98,7 @@ def print_record(record: Record) -> None:
 
 def _print_no_better(evaluation: Evaluation) -> None:
     """Print the metrics in which a trivial baseline is at least as good, checked or not."""
-    baselines = evaluation.protocol.mapping().get("baselines")
-    if not isinstance(baselines, dict):
-        return
-    marked = no_better(evaluation.metrics.mapping(), baselines)
+    marked = marked_metrics(evaluation)
     if marked:
         text = f"no better than a trivial baseline: {', '.join(map(str, marked))}"
         table_console().print(
