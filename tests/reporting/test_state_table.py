@@ -19,6 +19,7 @@ from tests.workshop import PARAMS
 
 from genmint import tracking
 from genmint.cli import run
+from genmint.common.errors import GenmintError
 from genmint.promotion.promote import promote
 from genmint.promotion.reconcile import reconcile
 from genmint.registry import pyfunc
@@ -259,11 +260,13 @@ def test_no_alias_makes_a_version_good(registered, capsys, journal):
 def check_files(state, seed, record, mode, capsys):
     """Compare what report and status say about the files with what is true."""
     _, row, text, found = status_of(capsys)
-    shown, _ = badges(state.workshop)
     if seed is None:
-        assert shown[0] == ("warn", "not trained")
-        assert found["gate"] == "none"
+        assert (found["trained"], found["gate"], found["gate_mode"]) == ("no", "none", None)
+        # The only model of this project.
+        with pytest.raises(GenmintError, match="nothing is trained yet"):
+            badges(state.workshop)
         return
+    shown, _ = badges(state.workshop)
     number = SEEDS[seed] if (SEEDS[seed], state.journal) != ("2", "names 2, deleted") else None
     version = ("plain", f"version {number}") if number else ("warn", "not registered")
     dry = " (dry-run)" if mode == "dry-run" else ""
