@@ -21,7 +21,8 @@ def test_a_model_is_loaded_and_drawn_from(stocked, target):
     stocked.make(seed=1, elbo=-15.0)
     model = genmint.load(target, stocked.root)
     assert model.sample(3, seed=0).shape == (3, 1, 4, 4)
-    assert not model.training
+    assert not model.module.training
+    assert (model.name, model.version) == ("tiny", None if target == "tiny" else model.version)
 
 
 def test_without_a_project_the_registry_is_named_by_the_variable(stocked, tmp_path, monkeypatch):
