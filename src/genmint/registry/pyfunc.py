@@ -65,7 +65,7 @@ from genmint.serving.draws import draw, draw_arguments
 from genmint.serving.scoring_server import (
     dropped_columns,
     note_dropped_columns,
-    refuse_unreadable_bodies,
+    refuse_in_sentences,
 )
 
 _COLUMNS = ("n", "seed", "length", *SAMPLING_OPTIONS, "label")
@@ -155,7 +155,7 @@ class SamplingModel(PythonModel):  # type: ignore[misc]
         self._model, _ = store.load(weights)
         self._limits = _Limits()
         note_dropped_columns()
-        refuse_unreadable_bodies()
+        refuse_in_sentences()
         # Every family samples by calls of its module or of a child, per symbol or per block.
         for module in (self._model, *self._model.children()):
             module.register_forward_pre_hook(lambda *_: self._limits.check())

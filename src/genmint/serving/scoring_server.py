@@ -24,6 +24,10 @@ _NOTE = "genmint_dropped_columns"
 # Module of the server; loaded before the model in a server, and not at all elsewhere.
 _SERVER = "mlflow.pyfunc.scoring_server"
 _CORRECTED = "genmint_corrected"
+# MLflow's messages: what comes before that of the model, and what is added about the body.
+_FAILED, _PREDICTED = "Failed to predict data ", "\nError: "
+_ADDITIONS = ("\nInput: ", ". IMPORTANT: ")
+_LONGEST = 1000
 _FORMS = "dataframe_records, dataframe_split, inputs or instances"
 
 
@@ -61,10 +65,11 @@ def dropped_columns() -> list[Any]:
     return columns
 
 
-def refuse_unreadable_bodies() -> None:
-    """Let the server of this process answer 400, in one sentence, to what it cannot parse.
+def refuse_in_sentences() -> None:
+    """Let the server of this process answer 400, in one sentence, to all that it cannot draw.
 
-    It does nothing outside MLflow's server.
+    MLflow's answers are shortened: they repeat the body, and some have a traceback. It does nothing
+    outside MLflow's server.
     """
     server: Any = sys.modules.get(_SERVER)
     if server is None or hasattr(server.invocations, _CORRECTED):
@@ -73,12 +78,15 @@ def refuse_unreadable_bodies() -> None:
 
     @functools.wraps(answer)
     def invocations(data: Any, content_type: str | None, model: Any, input_schema: Any) -> Any:
+        # MLflow derives types of CSV columns from the signature, whose columns have any type.
+        schema = None if str(content_type).startswith("text/csv") else input_schema
         try:
-            return answer(data, content_type or "none", model, input_schema)
+            return answer(data, content_type or "none", model, schema)
         except MlflowException as error:
             trace = error.json_kwargs.pop("stack_trace", None)
             if trace is not None:
                 _ERRORS.exception("status %s: %s", error.get_http_status_code(), trace)
+            error.message = _sentence(str(error.message))
             raise
         except Exception as error:  # noqa: BLE001 - any that MLflow raises while it parses
             # MLflow gives its own exception to whatever fails after parsing.
@@ -90,3 +98,12 @@ def refuse_unreadable_bodies() -> None:
 
     setattr(invocations, _CORRECTED, True)
     server.invocations = invocations
+
+
+def _sentence(message: str) -> str:
+    """Return a message of MLflow as one line, without the body of the request."""
+    rest = message.rpartition(_PREDICTED)[2] if message.startswith(_FAILED) else message
+    for addition in _ADDITIONS:
+        rest = rest.partition(addition)[0]
+    line = " ".join(rest.split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
