@@ -103,8 +103,7 @@ def _folder(target: str | Path) -> Path | None:
     try:
         ModelRef.parse(target)
     except ConfigError:
-        path = Path(target)
-        if path.is_dir():
-            return path
+        if target and Path(target).is_dir():
+            return Path(target)
         raise
     return None

@@ -110,9 +110,11 @@ def download_version(
     folder, stored = registry.download(version, target)
     evaluation = Project(stored)
     for file, expected in _registered_as(version, evaluation).items():
-        if expected != sha256_file(folder / file):
+        path = folder / file
+        if not path.is_file() or sha256_file(path) != expected:
+            problem = "is not the one that was registered" if path.is_file() else "is gone"
             raise GenmintError(
-                f"{name}/{version.version}: its {file} is not the one that was registered. "
+                f"{name}/{version.version}: its {file} {problem}. "
                 f"Run `genmint reconcile {name}` and `genmint lineage {name}/{version.version}`."
             )
     refuse_failed(registry, version, evaluation, alias=alias, allow_refused=allow_refused)
