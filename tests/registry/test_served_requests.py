@@ -134,6 +134,7 @@ def answered(address, body, kind):
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @given(request=BODIES)
 @example(request=(b"", None))

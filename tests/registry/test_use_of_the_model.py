@@ -65,6 +65,7 @@ def test_the_python_of_the_readme_runs(shell, monkeypatch):
     assert names["paths"].shape == (2, 8, 1, 4, 4)
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_run_and_agree(shell, monkeypatch):
     files, servers = blocks("sh")
     for line in files.strip().split("\n"):

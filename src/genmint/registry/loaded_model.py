@@ -24,7 +24,7 @@ from genmint.registry.item_arrays import (
 )
 from genmint.serving.draws import draw, draw_arguments, to_clips
 
-Samples = npt.NDArray[np.uint8] | npt.NDArray[np.int16] | list[str]
+SampleArrays = npt.NDArray[np.uint8] | npt.NDArray[np.int16] | list[str]
 Labels = str | Sequence[str] | None
 
 # Seeds below this bound are drawn if the caller gives none.
@@ -110,7 +110,7 @@ class LoadedModel:
         temperature: float | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
-    ) -> Samples:
+    ) -> SampleArrays:
         """Draw n samples.
 
         Args:
