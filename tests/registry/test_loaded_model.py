@@ -224,8 +224,8 @@ def test_labels_are_names(loaded):
         ("text", lambda m: m.log_likelihood(["a", 3]), "text 1: int is not text"),
         ("text", lambda m: m.log_likelihood("ab"), "a list of one text or more is needed"),
         ("text", lambda m: m.log_likelihood([]), "a list of one text or more is needed"),
-        ("clips", lambda m: m.log_likelihood(np.zeros((1, 8), np.int16)), "clips has int16 N×9"),
-        ("spectrograms", lambda m: m.encode(images()), "int16 N×1024, or spectrograms uint8 N×1×8"),
+        ("clips", lambda m: m.log_likelihood(np.zeros((1, 8), np.int16)), "N×9 at 8000 Hz, N"),
+        ("spectrograms", lambda m: m.encode(images()), "N×1024 at 8000 Hz, or spectrograms"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_in_one_line(loaded, kind, call, message):

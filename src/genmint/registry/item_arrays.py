@@ -25,7 +25,7 @@ def described_items(spec: DataSpec) -> str:
     if spec.kind == "text":
         return "a list of strings"
     if spec.kind == "audio":
-        clips = f"int16 N×{spec.samples}"
+        clips = f"int16 N×{spec.samples} at {spec.sample_rate} Hz"
         return f"{clips}, or spectrograms {_grid(spec.shape)}" if spec.view == "grid" else clips
     return _grid(spec.image_shape or spec.shape)
 
