@@ -7,26 +7,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from genmint.models.shared.family import Family
+    from genmint.registry.loaded_model import LoadedModel
 
 __version__ = "0.1.0"
 
 
-def load(target: str, project: str | Path | None = None, *, allow_refused: bool = False) -> Family:
+def load(
+    target: str | Path, project: str | Path | None = None, *, allow_refused: bool = False
+) -> LoadedModel:
     """Load a model: `load("faces-vae@champion").sample(16, seed=0)`.
 
     Weights and configuration are compared with the project's signature and read with the genmint
-    that is installed. Code that is stored with a version is never run.
+    that is installed. Code that is stored with a version is never run. No server is needed.
 
     Args:
-        target: NAME (the files in models/NAME), NAME@alias or NAME/version (from the registry).
+        target: NAME@alias or NAME/version (from the registry), NAME (the files in models/NAME), or
+            a folder that `genmint export` wrote. A folder whose name could be NAME is written
+            `./NAME`, or passed as a Path.
         project: a folder of the project; by default the working folder. Where that is none, the
             variable MLFLOW_TRACKING_URI names the registry.
         allow_refused: load a version although its gate failed, with a warning on stderr.
 
     Returns:
-        The model, on the CPU. `sample(n, seed=…)` gives a tensor as
-        `genmint.models.shared.family` says.
+        The model, on the CPU, with `sample`, `encode`, `decode`, `reconstruct`, `interpolate` and
+        `log_likelihood`, where its family has them. They take and return NumPy arrays and lists of
+        strings.
 
     Raises:
         ConfigError: `target` has another form, or there is no project.

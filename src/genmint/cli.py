@@ -20,6 +20,7 @@ from genmint.commands.doctor import doctor
 from genmint.commands.drift import drift
 from genmint.commands.encode import encode
 from genmint.commands.explore import explore
+from genmint.commands.export import export
 from genmint.commands.gate import gate
 from genmint.commands.journal import journal
 from genmint.commands.keys import keys
@@ -60,7 +61,7 @@ _SECTIONS: dict[str, dict[str, Callable[..., int | None]]] = {
     title: {verb.__name__: verb for verb in verbs}
     for title, verbs in {
         "The usual round": (promote, report, status, gate),
-        "Use a model": (sample, encode, explore, lineage),
+        "Use a model": (sample, encode, explore, export, lineage),
         "The registry": (journal, rollback, reconcile, keys, ui),
         "Schedules and servers": (services, deploy, drift),
         "Set up": (doctor, config, add, bench, spread),

@@ -110,7 +110,7 @@ def test_a_registered_version_comes_with_its_verdict(
     files = {p.name: sha256_file(p) for p in workshop.project.prepared("dots").glob("*.npy")}
     meta = workshop.project.prepared("dots") / "meta.json"
     write_json(meta, {**read_json(meta), "shape": [1, 4, 4], "files": files})
-    explore(workshop.project, target, tmp_path / "x.html", seed=0)
+    explore(workshop.project, target, tmp_path / "x.html", seed=0, allow_refused=True)
     assert f"badge {badge}" in (tmp_path / "x.html").read_text()
 
 

@@ -1,4 +1,4 @@
-"""Loading of models by NAME, NAME@alias or NAME/version, with the installed code."""
+"""Loading of models by NAME, NAME@alias, NAME/version or folder, with the installed code."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from genmint.registry.model_ref import ModelRef
 
 if TYPE_CHECKING:
     from genmint.models.shared.family import Family
+    from genmint.models.shared.record import ModelRecord
+    from genmint.registry.loaded_model import LoadedModel
 
 
 @contextmanager
@@ -31,9 +33,17 @@ def open_model(
         RegistryUnreachableError: an alias or version was requested and the registry does not
             answer.
     """
+    wanted = ModelRef.parse(target)
+    module, _, _ = _loaded(project, wanted, allow_refused=allow_refused)
+    yield wanted.name, module
+
+
+def _loaded(
+    project: Project, wanted: ModelRef, *, allow_refused: bool
+) -> tuple[Family, ModelRecord, str | None]:
+    """Return a model with its record and the number of its version, None for local files."""
     from genmint.models.shared import store
 
-    wanted = ModelRef.parse(target)
     name = wanted.name
     if wanted.alias is None and wanted.version is None:
         folder = project.model(name)
@@ -42,31 +52,58 @@ def open_model(
                 f"models/{name}: not trained here. Run `dvc repro train@{name}`, or name a "
                 f"registered one: {name}@champion"
             )
-        yield name, store.load(folder)[0]
-        return
-    from genmint.registry.resolve import download
+        return (*store.load(folder), None)
+    from genmint.registry.resolve import download_version
 
     with scratch_dir() as scratch:
-        folder = download(
-            project,
-            name,
-            scratch,
-            alias=wanted.alias,
-            version=wanted.version,
-            allow_refused=allow_refused,
-        )
-        yield name, store.load(folder)[0]
+        files = download_version(project, wanted, scratch, allow_refused=allow_refused)
+        return (*store.load(files.weights), files.version.version)
 
 
-def load(target: str, project: str | Path | None, *, allow_refused: bool = False) -> Family:
+def load(
+    target: str | Path, project: str | Path | None, *, allow_refused: bool = False
+) -> LoadedModel:
     """Load a model; see `genmint.load`."""
+    from genmint.registry.loaded_model import LoadedModel
+
     hand_on(os.environ)
-    root = Path.cwd() if project is None else Path(project)
+    folder = _folder(target)
+    if folder is not None:
+        from genmint.registry.exported import load_export
+
+        return load_export(folder, allow_refused=allow_refused)
     try:
-        home = Project.find(root)
+        home = _home(Path.cwd() if project is None else Path(project))
+        wanted = ModelRef.parse(str(target))
+        return LoadedModel(*_loaded(home, wanted, allow_refused=allow_refused))
+    except GenmintError as error:
+        if not Path(target).is_dir():
+            raise
+        raise type(error)(f"{error} For the folder of that name, write ./{target}.") from None
+
+
+def _home(root: Path) -> Project:
+    """Return the project of a folder; without one, what the variable names is the registry."""
+    try:
+        return Project.find(root)
     except ConfigError:
         if "MLFLOW_TRACKING_URI" not in os.environ:
             raise
-        home = Project(root)
-    with open_model(home, target, allow_refused=allow_refused) as (_, model):
-        return model
+        return Project(root)
+
+
+def _folder(target: str | Path) -> Path | None:
+    """Return the folder that a target names, None if it is a model reference.
+
+    A text that has the form of a reference is always one, so that no folder that lies in the
+    working folder can replace a model of the registry.
+    """
+    if isinstance(target, Path):
+        return target
+    try:
+        ModelRef.parse(target)
+    except ConfigError:
+        if target and Path(target).is_dir():
+            return Path(target)
+        raise
+    return None

@@ -26,13 +26,10 @@ server (`MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT`, 60 s).
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import importlib.metadata
-import logging
 import math
 import os
-import re
 import secrets
 import shutil
 import sys
@@ -40,19 +37,18 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
-import torch
 from mlflow.environment_variables import MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.protos.databricks_pb2 import DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED
 from mlflow.pyfunc import PythonModel
-from mlflow.pyfunc.context import get_prediction_context
 from mlflow.types import ColSpec, Schema
 from mlflow.types.schema import AnyType
 
@@ -62,36 +58,37 @@ from genmint.common.gate_verdict import failures, is_dry_run, not_admitted
 from genmint.common.layout import CONFIG, CURRENT_EVALUATION, EVALUATION, WEIGHTS
 from genmint.common.project import RELATIVE
 from genmint.common.reading import shortened
-from genmint.data.views import tensors
 from genmint.models.shared import store
-from genmint.models.shared.conditioning import labels_of_class
 from genmint.models.shared.family import SAMPLING_OPTIONS
 from genmint.models.shared.record import ModelRecord, load_record
+from genmint.serving.draws import draw, draw_arguments
+from genmint.serving.scoring_server import (
+    dropped_columns,
+    note_dropped_columns,
+    refuse_in_sentences,
+)
 
 _COLUMNS = ("n", "seed", "length", *SAMPLING_OPTIONS, "label")
 _MAX_SAMPLES = 1024
 _MAX_LENGTH = 100_000
 _MAX_TOP_K = 1_000_000
-# Limits over all rows: samples, and symbols of texts and other streams.
+# Limits over all rows: samples, and symbols of texts and other streams with their prompts.
 _MAX_DRAWN = 8192
 _MAX_SYMBOLS = 1 << 22
+# The same for values of items of a fixed length: pixels and audio samples.
+_MAX_VALUES = 1 << 25
 _MAX_SEED = 2**63 - 1
-_TEXT_LENGTH = 512
 # Concurrent requests of a server; each uses all cores for a part of its time.
 _AT_ONCE = 4
 # Fraction of the server's time limit; the answer must arrive before the server gives up.
 _SHARE_OF_TIME = 0.9
 # Variable with which a version is loaded although its gate failed.
 _ALLOW_REFUSED = "GENMINT_ALLOW_REFUSED"
-# Where MLflow logs the columns that it drops, and the attribute of a request that keeps them.
-_LOGGER = logging.getLogger("mlflow.models.utils")
-_DROPPED = re.compile(r"Found extra inputs .*`(\[.*\])`")
-_NOTE = "genmint_dropped_columns"
 # Packages needed to load a model and to sample from it.
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "ruamel.yaml", "safetensors", "torch")
 _PACKAGE = Path(__file__).resolve().parents[1]
 # Parts of the package that a loaded model runs.
-_CODE = ("__init__.py", "common", "config", "data", "models")
+_CODE = ("__init__.py", "common", "config", "data", "models", "serving")
 
 
 class _Limits:
@@ -134,6 +131,16 @@ class _Limits:
             )
 
 
+@dataclass(frozen=True)
+class _Row:
+    """A row of a request, checked: number of samples, seed, arguments of `draw`, symbols each."""
+
+    n: int
+    seed: int
+    arguments: dict[str, Any]
+    symbols: int
+
+
 class SamplingModel(PythonModel):  # type: ignore[misc]
     """Draws samples from the stored weights."""
 
@@ -147,7 +154,8 @@ class SamplingModel(PythonModel):  # type: ignore[misc]
         _refuse_failed(weights.parents[1], load_record(weights))
         self._model, _ = store.load(weights)
         self._limits = _Limits()
-        _note_dropped_columns()
+        note_dropped_columns()
+        refuse_in_sentences()
         # Every family samples by calls of its module or of a child, per symbol or per block.
         for module in (self._model, *self._model.children()):
             module.register_forward_pre_hook(lambda *_: self._limits.check())
@@ -164,7 +172,7 @@ class SamplingModel(PythonModel):  # type: ignore[misc]
                 concurrent requests; DEADLINE_EXCEEDED (504): the time limit of the server has
                 passed.
         """
-        unknown = _dropped_columns() or [c for c in model_input.columns if c not in _COLUMNS]
+        unknown = dropped_columns() or [c for c in model_input.columns if c not in _COLUMNS]
         if unknown:
             raise _refusal(
                 f"{', '.join(sorted(map(shortened, unknown)))}: no such column; known are "
@@ -178,31 +186,38 @@ class SamplingModel(PythonModel):  # type: ignore[misc]
                 draws.append(self._checked(request))
             except ConfigError as error:
                 raise _refusal(f"row {number}: {error}") from None
-        if sum(draw["n"] for draw in draws) > _MAX_DRAWN:
-            raise _refusal(f"n: more than {_MAX_DRAWN} samples in one request; send several")
-        if sum(draw["n"] * (draw["length"] or 0) for draw in draws) > _MAX_SYMBOLS:
-            raise _refusal(
-                f"length: more than {_MAX_SYMBOLS} symbols in one request (n × length over all "
-                "rows); send several"
-            )
+        self._refuse_too_much(draws)
         rows: list[dict[str, Any]] = []
         with self._limits.one():
-            for number, draw in enumerate(draws):
-                rows += self._draw(number, **draw)
+            for number, row in enumerate(draws):
+                samples = draw(self._model, row.n, seed=row.seed, arguments=row.arguments)
+                listed = samples if isinstance(samples, list) else samples.tolist()
+                rows += [{"request": number, "index": i, "sample": s} for i, s in enumerate(listed)]
         return pd.DataFrame(rows, columns=["request", "index", "sample"])
 
-    def _checked(self, request: dict[Any, Any]) -> dict[str, Any]:
-        """Return the checked arguments of one row: n, seed, length, labels and sampling options."""
+    def _refuse_too_much(self, draws: list[_Row]) -> None:
+        if sum(row.n for row in draws) > _MAX_DRAWN:
+            raise _refusal(f"n: more than {_MAX_DRAWN} samples in one request; send several")
+        if sum(row.n * row.symbols for row in draws) > _MAX_SYMBOLS:
+            raise _refusal(
+                f"length: more than {_MAX_SYMBOLS} symbols in one request (n × length, with the "
+                "prompt, over all rows); send several"
+            )
+        values = math.prod(self._model.spec.shape)
+        if sum(row.n for row in draws) * values > _MAX_VALUES:
+            raise _refusal(
+                f"n: more than {_MAX_VALUES // values} samples of {values} values each in one "
+                "request; send several"
+            )
+
+    def _checked(self, request: dict[Any, Any]) -> _Row:
+        """Return one row as the checked arguments of a draw."""
         options = {str(key): value for key, value in request.items() if not _is_missing(value)}
-        spec = self._model.spec
         options.setdefault("n", 1)
         options.setdefault("seed", secrets.randbelow(_MAX_SEED))
         n = _whole(options, "n", 1, _MAX_SAMPLES)
-        checked: dict[str, Any] = {"n": n, "seed": _whole(options, "seed", 0, _MAX_SEED)}
-        if spec.shape and "length" in options:
-            raise ConfigError(f"length: {spec.dataset} has items of a fixed length; leave it out")
-        options.setdefault("length", _TEXT_LENGTH)
-        checked["length"] = None if spec.shape else _whole(options, "length", 1, _MAX_LENGTH)
+        seed = _whole(options, "seed", 0, _MAX_SEED)
+        length = _whole(options, "length", 1, _MAX_LENGTH) if "length" in options else None
         if "top_k" in options:
             options["top_k"] = _whole(options, "top_k", 1, _MAX_TOP_K)
         for key in ("prompt", "label"):
@@ -213,17 +228,10 @@ class SamplingModel(PythonModel):  # type: ignore[misc]
         if len(options.get("prompt", "")) > _MAX_LENGTH:
             raise ConfigError(f"prompt: more than {_MAX_LENGTH} characters")
         limits = {key: options[key] for key in SAMPLING_OPTIONS if key in options}
-        checked["labels"] = labels_of_class(self._model.classes, options.get("label"), n)
-        return checked | self._model.sampling_arguments(n, limits)
-
-    def _draw(self, number: int, **how: Any) -> list[dict[str, Any]]:
-        spec = self._model.spec
-        drawn = self._model.sample(how.pop("n"), **how)
-        if "prompt" in how:
-            drawn = torch.cat([how["prompt"], drawn], dim=1)
-        shown = drawn if spec.view == "grid" else tensors.from_symbols(drawn, spec)
-        samples = shown if isinstance(shown, list) else shown.tolist()
-        return [{"request": number, "index": i, "sample": s} for i, s in enumerate(samples)]
+        label = options.get("label")
+        arguments = draw_arguments(self._model, n, length=length, label=label, options=limits)
+        symbols = (arguments["length"] or 0) + len(options.get("prompt", ""))
+        return _Row(n, seed, arguments, symbols)
 
 
 def signature() -> ModelSignature:
@@ -277,39 +285,6 @@ def save(model_folder: Path, target: Path) -> None:
 def _requirement(name: str) -> str:
     # No index has a build such as "2.13.0+cpu"; only the public version can be installed.
     return f"{name}=={importlib.metadata.version(name).partition('+')[0]}"
-
-
-class _DroppedColumns(logging.Filter):
-    """Notes with a request which of its columns MLflow drops.
-
-    MLflow drops what the signature does not name, before the model sees the table, and only logs a
-    warning. Then a mistyped `sed` for `seed` would count as no seed.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Note the columns that a record names; every record passes."""
-        match = _DROPPED.search(record.getMessage())
-        request = get_prediction_context()
-        if match is not None and request is not None:
-            setattr(request, _NOTE, list(ast.literal_eval(match[1])))
-        return True
-
-
-def _note_dropped_columns() -> None:
-    # A process may load several models, each with its own copy of this module.
-    if not any(type(each).__name__ == _DroppedColumns.__name__ for each in _LOGGER.filters):
-        _LOGGER.addFilter(_DroppedColumns())
-    if not _LOGGER.isEnabledFor(logging.WARNING):
-        _LOGGER.setLevel(logging.WARNING)
-
-
-def _dropped_columns() -> list[Any]:
-    """Return the columns that MLflow dropped from the request of this thread."""
-    request = get_prediction_context()
-    columns: list[Any] = getattr(request, _NOTE, [])
-    if columns:
-        delattr(request, _NOTE)
-    return columns
 
 
 def _refuse_failed(stored: Path, record: ModelRecord) -> None:

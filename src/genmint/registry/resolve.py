@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from genmint.common.errors import GenmintError
@@ -9,6 +10,7 @@ from genmint.common.files import sha256_file
 from genmint.common.layout import CONFIG, WEIGHTS
 from genmint.common.project import RELATIVE, Project
 from genmint.registry.journal import CHAMPION
+from genmint.registry.model_ref import ModelRef
 from genmint.registry.refusal import refuse_failed
 from genmint.registry.registry import Registry
 from genmint.registry.versions import Version
@@ -52,6 +54,23 @@ def resolve_version(
     return registry, resolved
 
 
+@dataclass(frozen=True)
+class Downloaded:
+    """A version whose files were copied and verified.
+
+    Attributes:
+        registry: registry that has it.
+        version: the version.
+        weights: folder with model.safetensors and config.json.
+        evaluation: its evaluation files, laid out as in a project.
+    """
+
+    registry: Registry
+    version: Version
+    weights: Path
+    evaluation: Project
+
+
 def download(
     project: Project,
     name: str,
@@ -64,20 +83,42 @@ def download(
     """Copy a registered model into `target`; return the folder for `models.shared.store.load`.
 
     Raises:
+        GenmintError, RegistryUnreachableError: as `download_version`.
+    """
+    wanted = ModelRef(name, alias, version)
+    return download_version(project, wanted, target, allow_refused=allow_refused).weights
+
+
+def download_version(
+    project: Project, wanted: ModelRef, target: Path, *, allow_refused: bool = False
+) -> Downloaded:
+    """Copy the files of a registered version into `target`.
+
+    Args:
+        project: project of the registry.
+        wanted: reference with an alias or a version number.
+        target: target folder.
+        allow_refused: print a warning instead of refusing a version whose gate failed.
+
+    Raises:
         GenmintError: there is no such alias or version, it is not a genmint model, or its files are
             not those that were registered; or its gate failed and `allow_refused` is false.
         RegistryUnreachableError: the registry does not answer.
     """
-    registry, resolved = resolve_version(project, name, alias=alias, version=version)
-    folder, evaluation = registry.download(resolved, target)
-    for file, expected in _registered_as(resolved, Project(evaluation)).items():
-        if expected != sha256_file(folder / file):
+    name, alias = wanted.name, wanted.alias
+    registry, version = resolve_version(project, name, alias=alias, version=wanted.version)
+    folder, stored = registry.download(version, target)
+    evaluation = Project(stored)
+    for file, expected in _registered_as(version, evaluation).items():
+        path = folder / file
+        if not path.is_file() or sha256_file(path) != expected:
+            problem = "is not the one that was registered" if path.is_file() else "is gone"
             raise GenmintError(
-                f"{name}/{resolved.version}: its {file} is not the one that was registered. "
-                f"Run `genmint reconcile {name}` and `genmint lineage {name}/{resolved.version}`."
+                f"{name}/{version.version}: its {file} {problem}. "
+                f"Run `genmint reconcile {name}` and `genmint lineage {name}/{version.version}`."
             )
-    refuse_failed(registry, resolved, Project(evaluation), alias=alias, allow_refused=allow_refused)
-    return folder
+    refuse_failed(registry, version, evaluation, alias=alias, allow_refused=allow_refused)
+    return Downloaded(registry, version, folder, evaluation)
 
 
 def _registered_as(version: Version, evaluation: Project) -> dict[str, str]:

@@ -6,7 +6,7 @@ import base64
 import io
 from typing import TYPE_CHECKING, Any
 
-from genmint.reporting.sample_files import contact_sheet, to_clips, write_wav
+from genmint.reporting.sample_files import contact_sheet, write_wav
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,9 +82,12 @@ def audio_clips(model: Family, seed: int) -> dict[str, Any]:
     """Return clips drawn from a model of audio, and a spectrogram of each."""
     from matplotlib.figure import Figure
 
+    from genmint.serving.draws import draw, draw_arguments, to_clips
+
     rate = model.spec.sample_rate or 8000
-    drawn = model.sample(_CLIPS, seed=seed, labels=model.drawn_labels(_CLIPS, seed))
-    clips = to_clips(drawn, model.spec)
+    samples = draw(model, _CLIPS, seed=seed, arguments=draw_arguments(model, _CLIPS, options={}))
+    assert not isinstance(samples, list)
+    clips = to_clips(samples, model.spec)
     players: list[str] = []
     for clip in clips:
         buffer = io.BytesIO()

@@ -69,9 +69,7 @@ def sample_to_file(
     if out.suffix not in _FORMATS:
         raise ConfigError(f"{out}: end the name in {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}")
     check_folder(out, "--out")
-    import torch
-
-    from genmint.models.shared.conditioning import labels_of_class
+    from genmint.serving.draws import draw, draw_arguments
 
     with open_model(project, target, allow_refused=allow_refused) as (_, model):
         spec = model.spec
@@ -84,13 +82,12 @@ def sample_to_file(
         if length is None and not spec.shape:
             block = params.datasets.get(spec.dataset)
             length = block.protocol.text_length if block else Protocol().text_length
-        how = model.sampling_arguments(request.n, request.options)
-        labels = labels_of_class(model.classes, request.label, request.n)
-        drawn = model.sample(request.n, seed=request.seed, length=length, labels=labels, **how)
-        if "prompt" in how:
-            drawn = torch.cat([how["prompt"], drawn], dim=1)
+        how = draw_arguments(
+            model, request.n, length=length, label=request.label, options=request.options
+        )
+        samples = draw(model, request.n, seed=request.seed, arguments=how)
     with atomic_path(out.resolve()) as temporary:
-        _write(drawn, spec, out.suffix, temporary)
+        write_samples(samples, spec, temporary, out.suffix)
 
 
 def encode_to_file(project: Project, target: str, out: Path, *, allow_refused: bool = False) -> int:
@@ -149,51 +146,27 @@ def _endings(spec: DataSpec) -> tuple[str, ...]:
     return (".wav", ".png", ".npy") if spec.view == "grid" else (".wav", ".npy")
 
 
-def _write(drawn: Tensor, spec: DataSpec, ending: str, path: Path) -> None:
+def write_samples(samples: Tensor | list[str], spec: DataSpec, path: Path, ending: str) -> None:
+    """Write samples, as `genmint.serving.draws.draw` returns them, in the format of an ending."""
     import numpy as np
 
-    from genmint.data.views import tensors
-
     if ending == ".npy":
-        values = drawn if spec.view == "grid" else tensors.from_symbols(drawn, spec)
         with path.open("wb") as stream:
-            np.save(stream, np.asarray(values), allow_pickle=False)
-        return
-    if ending == ".png":
-        grid = drawn if spec.view == "grid" else tensors.from_symbols(drawn, spec)
-        assert not isinstance(grid, list)
-        _write_png(grid.numpy(), path)
-        return
-    if ending in (".txt", ".jsonl"):
-        texts = tensors.from_symbols(drawn, spec)
-        assert isinstance(texts, list)
-        path.write_text(_joined(texts, ending), encoding="utf-8")
-        return
-    write_wav(to_clips(drawn, spec), spec, path)
+            np.save(stream, np.asarray(samples), allow_pickle=False)
+    elif isinstance(samples, list):
+        path.write_text(_joined(samples, ending), encoding="utf-8")
+    elif ending == ".png":
+        _write_png(samples.numpy(), path)
+    else:
+        from genmint.serving.draws import to_clips
+
+        write_wav(to_clips(samples, spec), spec, path)
 
 
 def _joined(texts: list[str], ending: str) -> str:
     if ending == ".txt":
         return "\n\n".join(texts) + "\n"
     return "".join(json.dumps(text, ensure_ascii=False) + "\n" for text in texts)
-
-
-def to_clips(drawn: Tensor, spec: DataSpec) -> npt.NDArray[np.int16]:
-    """Return samples of an audio model as int16 N×T; spectrograms are inverted by Griffin–Lim."""
-    from genmint.data.views import tensors
-    from genmint.data.views.spectrogram import to_sound
-
-    if spec.view == "grid":
-        assert spec.spectrogram is not None
-        assert spec.sample_rate is not None
-        assert spec.samples is not None
-        sound = to_sound(drawn, spec.spectrogram, spec.sample_rate, spec.samples)
-    else:
-        symbols = tensors.from_symbols(drawn, spec)
-        assert not isinstance(symbols, list)
-        sound = symbols
-    clips: npt.NDArray[np.int16] = sound.numpy()
-    return clips
 
 
 def _write_png(grid: npt.NDArray[np.uint8], path: Path) -> None:

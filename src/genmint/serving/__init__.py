@@ -1,0 +1,1 @@
+"""Requests for samples, and the server that answers them; stored with every version."""
