@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 import httpx
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
@@ -46,6 +45,7 @@ from genmint.flow.worker import train_and_evaluate
 from genmint.services.attempts import Attempts
 from genmint.services.durations import expected_seconds
 from genmint.services.parameter_form import Datasets, Models, Verbs
+from genmint.services.result_page import ResultPage
 from genmint.services.retries import RETRY_OPTIONS, find_commit
 from genmint.services.run_names import naming, retrain_name
 from genmint.services.waiting import CORES, showing_locks, waiting
@@ -134,6 +134,9 @@ def retrain(
     commit = find_commit(home, revision, ignore_uncommitted)
     if train_on == "workers":
         check_deployed()
+    page = ResultPage(_this_run().id, "retrain")
+    if page.address:
+        get_run_logger().info("Result page: %s", page.address)
     result = summary.FlowResult(commit)
     if (attempt := _this_run().run_count) > 1:
         result.notes.append(f"Attempt {attempt} of this run, which went on after a crash: 'ran' "
@@ -150,6 +153,7 @@ def retrain(
                     train_on == "workers", at_once)  # fmt: skip
         try:
             _run(work, result, names)
+            _tell(work, result, page)
         except BaseException:
             # Also for a signal: the stages and the requested runs end with their flow.
             work.end()
@@ -184,7 +188,6 @@ def _run(work: Work, result: summary.FlowResult, names: list[str]) -> None:
         result.failures["promote"] = str(error)
     failed = [verdict for verdict in result.verdicts if verdict.verdict == "not promoted"]
     result.failures |= {verdict.name: verdict.reason for verdict in failed}
-    _tell(work, result)
 
 
 def _restored_and_planned(work: Work, result: summary.FlowResult, names: list[str]) -> list[Unit]:
@@ -296,14 +299,10 @@ def promote(
     )
 
 
-def _tell(work: Work, result: summary.FlowResult) -> None:
-    """Publish the page, and emit an event for each result, which automations can react to."""
+def _tell(work: Work, result: summary.FlowResult, page: ResultPage) -> None:
+    """Write the page, and emit an event for each result, which automations can react to."""
     tracker = champions.tracker(work.checkout)
-    create_markdown_artifact(
-        summary.flow_page(result, work.checkout, tracker),
-        key="retrain",
-        description=result.headline(),
-    )
+    page.write(summary.flow_page(result, work.checkout, tracker), result.headline())
     for each in result.verdicts:
         refused = each.verdict == "refused"
         labels = (

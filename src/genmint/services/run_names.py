@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-# Prefect calls a run by an adjective and an animal if nobody names it.
-_GENERATED = re.compile(r"[a-z]+-[a-z]+")
+# Prefect calls a run by an adjective and an animal if nobody names it; its form, with capitals.
+_GENERATED = re.compile(r"[a-z]+-[a-z]+|[A-Z][a-z]+-[A-Z][a-z]+")
 _SHOWN_NAMES = 4
 
 Parameters = Mapping[str, Any]
