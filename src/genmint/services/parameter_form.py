@@ -18,19 +18,21 @@ from genmint.common.errors import GenmintError
 from genmint.common.layout import PARAMS
 from genmint.common.reading import read_yaml
 
-# Keys of a parameter's schema: which names it takes, and what no name means.
+# Keys of a parameter's schema: which names it takes, how they are called, and what no name means.
+_MARKS = "genmint."
 _NAMES = "genmint.names"
+_CALLED = "genmint.called"
 _NONE = "genmint.none"
 
 
-def _names(kind: str, none: str) -> Any:
-    return Field(json_schema_extra={_NAMES: kind, _NONE: none})
+def _names(kind: str, called: str, none: str) -> Any:
+    return Field(json_schema_extra={_NAMES: kind, _CALLED: called, _NONE: none})
 
 
-Models = Annotated[list[str] | None, _names("models", "All")]
-Datasets = Annotated[list[str] | None, _names("datasets", "None")]
-WatchedDatasets = Annotated[list[str] | None, _names("drift", "All")]
-Verbs = Annotated[list[str] | None, _names("stages", "None")]
+Models = Annotated[list[str] | None, _names("models", "models", "All")]
+Datasets = Annotated[list[str] | None, _names("datasets", "data sets", "None")]
+WatchedDatasets = Annotated[list[str] | None, _names("drift", "data sets", "All")]
+Verbs = Annotated[list[str] | None, _names("stages", "stages", "None")]
 
 
 def names_to_choose(root: Path) -> dict[str, list[str]]:
@@ -66,11 +68,11 @@ def with_fields(schema: Mapping[str, Any], names: Mapping[str, Sequence[str]]) -
 
 
 def _with_field(parameter: Mapping[str, Any], names: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    field = {key: value for key, value in parameter.items() if key not in (_NAMES, _NONE)}
+    field = {key: value for key, value in parameter.items() if not key.startswith(_MARKS)}
     choices = names.get(parameter.get(_NAMES, ""))
     if choices:
         field.pop("default", None)
-        return field | {"anyOf": _choice(choices, parameter[_NONE])}
+        return field | {"anyOf": _choice(choices, parameter[_CALLED], parameter[_NONE])}
     types: list[dict[str, Any]] = [
         each for each in field.get("anyOf", []) if each != {"type": "null"}
     ]
@@ -80,10 +82,10 @@ def _with_field(parameter: Mapping[str, Any], names: Mapping[str, Sequence[str]]
     return field
 
 
-def _choice(choices: Sequence[str], none: str) -> list[dict[str, Any]]:
+def _choice(choices: Sequence[str], called: str, none: str) -> list[dict[str, Any]]:
     listed = {"type": "string", "enum": list(choices)}
     return [
-        {"title": "Choose", "type": "array", "items": listed},
-        {"title": "Type names", "type": "array", "items": {"type": "string"}},
+        {"title": called, "type": "array", "items": listed},
+        {"title": "other names", "type": "array", "items": {"type": "string"}},
         {"title": none, "type": "null"},
     ]
