@@ -23,7 +23,7 @@ from genmint.flow.home import find_home
 from genmint.flow.revision import resolve_revision
 from genmint.promotion.reconcile import ReconcileResult
 from genmint.promotion.reconcile import reconcile as run_pass
-from genmint.services.parameter_form import Models
+from genmint.services.parameter_form import ModelNames
 from genmint.services.retries import RETRY_OPTIONS
 from genmint.services.run_names import naming, reconcile_name
 
@@ -31,7 +31,7 @@ from genmint.services.run_names import naming, reconcile_name
 
 
 @flow(name="reconcile", flow_run_name=naming(reconcile_name))
-def reconcile(models: Models = None, revision: str = "HEAD") -> str:
+def reconcile(models: ModelNames = None, revision: str = "HEAD") -> str:
     """Make aliases and journal agree, once.
 
     Args:

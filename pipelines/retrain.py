@@ -44,7 +44,7 @@ from genmint.flow.stage import ProcessGroup, StageError, StageOutcome, reproduce
 from genmint.flow.worker import train_and_evaluate
 from genmint.services.attempts import Attempts
 from genmint.services.durations import expected_seconds
-from genmint.services.parameter_form import Datasets, Models, Verbs
+from genmint.services.parameter_form import DatasetNames, ModelNames, StageVerbs
 from genmint.services.result_page import ResultPage
 from genmint.services.retries import RETRY_OPTIONS, find_commit
 from genmint.services.run_names import naming, retrain_name
@@ -100,12 +100,12 @@ class Work:
 @flow(name="retrain", flow_run_name=naming(retrain_name),
       task_runner=ThreadPoolTaskRunner(max_workers=256))  # fmt: skip
 def retrain(
-    models: Models = None,
+    models: ModelNames = None,
     revision: str = "HEAD",
     overrides: dict[str, Any] | None = None,
     ignore_uncommitted: bool = False,
-    fresh: Datasets = None,
-    force: Verbs = None,
+    fresh: DatasetNames = None,
+    force: StageVerbs = None,
     train_on: Literal["workers", "here"] = "workers",
 ) -> State[str]:
     """Train models that are out of date, promote those that became better.

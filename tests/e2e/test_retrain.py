@@ -154,7 +154,7 @@ def test_data_that_are_not_there_stop_their_models_only_and_at_once(home, runnin
     assert "broken symbolic link" in message
     # Too few images pass validation; what the message names is there, though the checkout is gone.
     assert "validate@few: few failed its validation" in message
-    named = re.findall(r"\S+/quarantine\.csv|\S+/index\.html", message)
+    named = re.findall(r"\S+/quarantine\.csv|\S+/validation\.html", message)
     assert len(named) == 2
     assert all(Path(path).is_file() for path in named)
     page = page_of(running, run)

@@ -5,7 +5,7 @@ from prefect import flow
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import is_valid
 
-from genmint.services.parameter_form import Models, Verbs, names_to_choose, with_fields
+from genmint.services.parameter_form import ModelNames, StageVerbs, names_to_choose, with_fields
 
 NAMES = {"models": ["image-vae", "text-rnn"], "stages": ["train", "gate"]}
 
@@ -13,10 +13,10 @@ NAMES = {"models": ["image-vae", "text-rnn"], "stages": ["train", "gate"]}
 @flow
 def sample(
     count: int,
-    models: Models = None,
+    models: ModelNames = None,
     overrides: dict[str, int] | None = None,
     note: str | None = None,
-    force: Verbs = None,
+    force: StageVerbs = None,
     revision: str = "HEAD",
 ):
     """Do nothing.

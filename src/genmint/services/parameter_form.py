@@ -29,10 +29,10 @@ def _names(kind: str, called: str, none: str) -> Any:
     return Field(json_schema_extra={_NAMES: kind, _CALLED: called, _NONE: none})
 
 
-Models = Annotated[list[str] | None, _names("models", "models", "All")]
-Datasets = Annotated[list[str] | None, _names("datasets", "data sets", "None")]
-WatchedDatasets = Annotated[list[str] | None, _names("drift", "data sets", "All")]
-Verbs = Annotated[list[str] | None, _names("stages", "stages", "None")]
+ModelNames = Annotated[list[str] | None, _names("models", "models", "All")]
+DatasetNames = Annotated[list[str] | None, _names("datasets", "data sets", "None")]
+WatchedNames = Annotated[list[str] | None, _names("drift", "data sets", "All")]
+StageVerbs = Annotated[list[str] | None, _names("stages", "stages", "None")]
 
 
 def names_to_choose(root: Path) -> dict[str, list[str]]:

@@ -136,8 +136,8 @@ class WorkerRuns:
                 continue
             assert state is not None
             silent = None
-            is_begun = not (state.is_scheduled() or state.is_pending())
-            (wait.end if is_begun else wait.begin)()
+            is_started = not (state.is_scheduled() or state.is_pending())
+            (wait.end if is_started else wait.begin)()
             crashed = (crashed or now) if state.is_crashed() else None
             if state.is_final() and (crashed is None or now - crashed > _CRASH_PATIENCE_SECONDS):
                 return state
