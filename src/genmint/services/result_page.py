@@ -6,6 +6,7 @@ log of the run, in which an address is a link. So the address is among the first
 
 from __future__ import annotations
 
+from typing import cast
 from uuid import UUID
 
 from prefect.artifacts import create_markdown_artifact
@@ -31,7 +32,12 @@ class ResultPage:
         )
         with get_client(sync_client=True) as client:
             existing = client.read_artifacts(artifact_filter=page, limit=1)
-        self._id = existing[0].id if existing else create_markdown_artifact(_NO_RESULT, key=key)
+        # Called from code that is not asynchronous, it returns the id itself.
+        self._id = (
+            existing[0].id
+            if existing
+            else cast(UUID, create_markdown_artifact(_NO_RESULT, key=key))
+        )
 
     @property
     def address(self) -> str | None:
