@@ -106,6 +106,7 @@ lint: setup-dev ## check the code: ruff, mypy (strict on src), import contracts
 test: setup-dev lint ## install, lint, check types and run the tests
 	@command -v chromium > /dev/null || echo "skipped without chromium: the tests marked browser"
 	@test -n "$${GENMINT_DATA_MIRROR:-}" || echo "skipped without GENMINT_DATA_MIRROR: the tests on MNIST and tiny-shakespeare"
+	@test -n "$${GENMINT_AXE:-}" || echo "skipped without GENMINT_AXE: the rules of axe-core on our pages"
 	OMP_NUM_THREADS=1 $(PYTEST) -n 3 --dist worksteal -m "not soak" --durations=20
 
 .PHONY: coverage

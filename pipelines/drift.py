@@ -30,16 +30,18 @@ from genmint.drift.decision import DriftCheck, RequestedRetraining
 from genmint.drift.show import drift_page
 from genmint.drift.state import DriftStore, now
 from genmint.flow.home import find_home
+from genmint.services.parameter_form import WatchedNames
 from genmint.services.retries import RETRY_OPTIONS, find_commit
+from genmint.services.run_names import drift_name, naming
 
 # Before Prefect's client is created: its server may be on this machine.
 
 RETRAIN = "retrain/nightly"
 
 
-@flow(name="drift", flow_run_name="drift")
+@flow(name="drift", flow_run_name=naming(drift_name))
 def drift(
-    datasets: list[str] | None = None,
+    datasets: WatchedNames = None,
     retrain: bool = True,
     revision: str = "HEAD",
     ignore_uncommitted: bool = False,

@@ -23,13 +23,15 @@ from genmint.flow.home import find_home
 from genmint.flow.revision import resolve_revision
 from genmint.promotion.reconcile import ReconcileResult
 from genmint.promotion.reconcile import reconcile as run_pass
+from genmint.services.parameter_form import ModelNames
 from genmint.services.retries import RETRY_OPTIONS
+from genmint.services.run_names import naming, reconcile_name
 
 # Before Prefect's client is created: its server may be on this machine.
 
 
-@flow(name="reconcile", flow_run_name="reconcile")
-def reconcile(models: list[str] | None = None, revision: str = "HEAD") -> str:
+@flow(name="reconcile", flow_run_name=naming(reconcile_name))
+def reconcile(models: ModelNames = None, revision: str = "HEAD") -> str:
     """Make aliases and journal agree, once.
 
     Args:

@@ -12,17 +12,16 @@ import genmint.flow.environment  # noqa: F401 - first, since Prefect reads its s
 # isort: split
 
 import time
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import httpx
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -45,8 +44,11 @@ from genmint.flow.stage import ProcessGroup, StageError, StageOutcome, reproduce
 from genmint.flow.worker import train_and_evaluate
 from genmint.services.attempts import Attempts
 from genmint.services.durations import expected_seconds
+from genmint.services.parameter_form import DatasetNames, ModelNames, StageVerbs
+from genmint.services.result_page import ResultPage
 from genmint.services.retries import RETRY_OPTIONS, find_commit
-from genmint.services.run_names import retrain_name
+from genmint.services.run_names import naming, retrain_name
+from genmint.services.waiting import CORES, showing_locks, waiting
 from genmint.services.worker_runs import WorkerRuns, check_deployed
 
 
@@ -80,9 +82,13 @@ class Work:
         say = get_run_logger().info
         if how.get("may_train", True):
             say = self.attempts.listening(say)
-        with self.slots.taken(self.weights[unit.name]):
-            return reproduce(self.checkout, unit.stages, process_group=self.process_group, say=say,
+        with self.core_for(unit), showing_locks(say) as tell:
+            return reproduce(self.checkout, unit.stages, process_group=self.process_group, say=tell,
                              threads=self.threads, **how)  # fmt: skip
+
+    def core_for(self, unit: Unit) -> AbstractContextManager[None]:
+        """Wait for a core, and hold it in the `with` block."""
+        return self.slots.taken(self.weights[unit.name], waiting(CORES))
 
     def end(self) -> None:
         """End the processes here, and cancel the runs that were requested from workers."""
@@ -91,18 +97,15 @@ class Work:
         self.worker_runs.cancel()
 
 
-def _name() -> str:
-    return retrain_name(flow_run.name or "", flow_run.parameters or {})
-
-
-@flow(name="retrain", flow_run_name=_name, task_runner=ThreadPoolTaskRunner(max_workers=256))
+@flow(name="retrain", flow_run_name=naming(retrain_name),
+      task_runner=ThreadPoolTaskRunner(max_workers=256))  # fmt: skip
 def retrain(
-    models: list[str] | None = None,
+    models: ModelNames = None,
     revision: str = "HEAD",
     overrides: dict[str, Any] | None = None,
     ignore_uncommitted: bool = False,
-    fresh: list[str] | None = None,
-    force: list[str] | None = None,
+    fresh: DatasetNames = None,
+    force: StageVerbs = None,
     train_on: Literal["workers", "here"] = "workers",
 ) -> State[str]:
     """Train models that are out of date, promote those that became better.
@@ -131,6 +134,9 @@ def retrain(
     commit = find_commit(home, revision, ignore_uncommitted)
     if train_on == "workers":
         check_deployed()
+    page = ResultPage(_this_run().id, "retrain")
+    if page.address:
+        get_run_logger().info("Result page: %s", page.address)
     result = summary.FlowResult(commit)
     if (attempt := _this_run().run_count) > 1:
         result.notes.append(f"Attempt {attempt} of this run, which went on after a crash: 'ran' "
@@ -147,6 +153,7 @@ def retrain(
                     train_on == "workers", at_once)  # fmt: skip
         try:
             _run(work, result, names)
+            _tell(work, result, page)
         except BaseException:
             # Also for a signal: the stages and the requested runs end with their flow.
             work.end()
@@ -181,7 +188,6 @@ def _run(work: Work, result: summary.FlowResult, names: list[str]) -> None:
         result.failures["promote"] = str(error)
     failed = [verdict for verdict in result.verdicts if verdict.verdict == "not promoted"]
     result.failures |= {verdict.name: verdict.reason for verdict in failed}
-    _tell(work, result)
 
 
 def _restored_and_planned(work: Work, result: summary.FlowResult, names: list[str]) -> list[Unit]:
@@ -234,10 +240,10 @@ def make(work: Work, unit: Unit) -> list[StageOutcome]:
             raise _with_kept_reports(work, error) from None
     if not work.on_workers:
         work.result.where[unit.model] = "here"
-        with work.slots.taken(work.weights[unit.name]):
+        say = work.attempts.listening(get_run_logger().info)
+        with work.core_for(unit), showing_locks(say) as tell:
             return train_and_evaluate(work.checkout, unit.model, work.force, work.process_group,
-                                      work.attempts.listening(get_run_logger().info),
-                                      work.threads)  # fmt: skip
+                                      tell, work.threads)  # fmt: skip
     if work.resumed or {"train", "evaluate"} & set(work.force):
         # After a restart, it finds the run that it requested before, and that run's actions.
         return _on_worker(work, unit)
@@ -293,14 +299,10 @@ def promote(
     )
 
 
-def _tell(work: Work, result: summary.FlowResult) -> None:
-    """Publish the page, and emit an event for each result, which automations can react to."""
+def _tell(work: Work, result: summary.FlowResult, page: ResultPage) -> None:
+    """Write the page, and emit an event for each result, which automations can react to."""
     tracker = champions.tracker(work.checkout)
-    create_markdown_artifact(
-        summary.flow_page(result, work.checkout, tracker),
-        key="retrain",
-        description=result.headline(),
-    )
+    page.write(summary.flow_page(result, work.checkout, tracker), result.headline())
     for each in result.verdicts:
         refused = each.verdict == "refused"
         labels = (

@@ -24,10 +24,12 @@ from genmint.flow.stage import ProcessGroup, StageOutcome
 from genmint.flow.worker import Order, fulfil
 from genmint.services.attempts import Attempts
 from genmint.services.retries import RETRY_OPTIONS
+from genmint.services.run_names import naming, train_name
+from genmint.services.waiting import showing_locks
 from genmint.training.device_lock import DEVICE
 
 
-@flow(name="train-model", flow_run_name="{model}")
+@flow(name="train-model", flow_run_name=naming(lambda known: train_name(known["model"])))
 def train_model(
     model: str, commit: str, ref: str, cache: str, force: tuple[str, ...] = ()
 ) -> State[None]:
@@ -64,7 +66,7 @@ def make(order: Order, attempts: Attempts) -> list[StageOutcome]:
     process_group = ProcessGroup()
     name = f"{str(flow_run.id)[:8]}-{order.model}"
     try:
-        say = attempts.listening(get_run_logger().info)
-        return fulfil(find_home(), order, name, process_group, say)
+        with showing_locks(attempts.listening(get_run_logger().info)) as say:
+            return fulfil(find_home(), order, name, process_group, say)
     finally:
         process_group.end()

@@ -21,6 +21,14 @@ TEXT = r"(document.body?.innerText ?? '').replace(/\u00a0/g, ' ')"
 DIALOG = "document.querySelector('[role=dialog]')"
 
 
+def button(words, within="document"):
+    """The script of the button with these words."""
+    return (
+        f"[...({within}?.querySelectorAll('button') ?? [])]"
+        f".find(button => button.innerText.trim() === {json.dumps(words)})"
+    )
+
+
 class Browser:
     """Chromium by its remote debugging protocol."""
 
@@ -42,6 +50,8 @@ class Browser:
             pages = [page for page in json.load(answer) if page["type"] == "page"]
         self.socket = connect(pages[0]["webSocketDebuggerUrl"], max_size=None)
         self.calls = 0
+        # Events of the domains that a test enables, such as Network.
+        self.events = []
 
     @staticmethod
     def _port(profile):
@@ -57,6 +67,7 @@ class Browser:
             if answer.get("id") == self.calls:
                 assert "error" not in answer, answer
                 return answer["result"]
+            self.events.append(answer)
 
     def ask(self, script):
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True)
@@ -101,6 +112,25 @@ class Browser:
                 windowsVirtualKeyCode=13,
                 text="\r" if kind == "char" else "",
             )
+
+    def show_as(self, width, scheme, height=900):
+        """Emulate a window of this size, in pixels, and a colour scheme: light or dark."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self.call("Emulation.setEmulatedMedia", features=[feature])
+
+    def whole_picture(self, path):
+        """Take a screenshot of the whole page, also of what lies below the window."""
+        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+        shot = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
+        path.write_bytes(base64.b64decode(shot["data"]))
 
     def picture(self, path):
         # The assistant that MLflow opens beside the page hides a third of it.

@@ -2,15 +2,12 @@
 
 import re
 import signal
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
 
 import pytest
 from PIL import Image
 from tests.e2e.browser import CHROMIUM
+from tests.tracking.ui_process import served_ui
 
 pytestmark = [
     pytest.mark.slow,
@@ -60,28 +57,8 @@ def test_the_page_of_a_validation(finished, tmp_path):
 
 @pytest.mark.soak
 def test_the_registry_in_mlflows_ui(finished, tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "genmint", "ui", "--port", str(port)],
-        cwd=finished.root,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        for _ in range(120):
-            try:
-                with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310
-                    assert answer.status == 200
-                break
-            except OSError:
-                time.sleep(0.5)
-        dom = browse(f"{url}/#/models/image-vae/versions/1", tmp_path, tmp_path / "version.png")
-        assert "champion" in dom
-        assert "Gate: passed" in dom
-    finally:
-        server.send_signal(signal.SIGINT)
-        assert server.wait(timeout=30) == 130
+    with served_ui(finished.root, signal.SIGINT) as ui:
+        page = f"{ui.address}/#/models/image-vae/versions/1"
+        dom = browse(page, tmp_path, tmp_path / "version.png")
+    assert "champion" in dom
+    assert "Gate: passed" in dom

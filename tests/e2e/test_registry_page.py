@@ -1,18 +1,8 @@
 """Promotion by hand, by a person with a browser: MLflow's own pages, clicked in Chromium."""
 
-import contextlib
-import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import urllib.request
-
-import psutil
 import pytest
-from tests.e2e.browser import CHROMIUM, DIALOG, TEXT
-from tests.tracking.conftest import until
+from tests.e2e.browser import CHROMIUM, DIALOG, TEXT, button
+from tests.tracking.ui_process import served_ui
 
 from genmint.cli import run
 from genmint.tracking.store import database
@@ -23,13 +13,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
 ]
-
-
-def _button(words, within="document"):
-    return (
-        f"[...({within}?.querySelectorAll('button') ?? [])]"
-        f".find(button => button.innerText.trim() === {json.dumps(words)})"
-    )
 
 
 LOGIN = "team:a-long-passphrase"
@@ -44,41 +27,12 @@ def login(request):
 @pytest.fixture
 def ui(stocked, browser, login):
     """`genmint ui` on a registry of small models; its address."""
-    env = dict(os.environ) if login is None else {**os.environ, "GENMINT_LOGIN": login}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "genmint", "ui", "--port", str(port)],
-        cwd=stocked.root,
-        env=env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-    def answers():
-        with (
-            contextlib.suppress(OSError),
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer,
-        ):
-            return answer.status == 200
-        return False
-
-    try:
-        until(answers, 120)
+    with served_ui(stocked.root, **({} if login is None else {"GENMINT_LOGIN": login})) as served:
         if login is not None:
             # As a person who types it into the browser's box; from then on the browser has it.
-            browser.open(f"http://{login}@127.0.0.1:{port}/version")
+            browser.open(f"{served.address.replace('://', f'://{login}@')}/version")
             browser.until(f"/^[0-9.]+$/.test({TEXT}.trim())")
-        yield f"http://127.0.0.1:{port}/#/models"
-    finally:
-        # As a service manager ends it; MLflow's processes end with it.
-        started = psutil.Process(server.pid).children(recursive=True)
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(timeout=30) == 130
-        assert started
-        assert psutil.wait_procs(started, timeout=30)[1] == []
+        yield f"{served.address}/#/models"
 
 
 def test_a_person_moves_the_champion(stocked, ui, browser, tmp_path, monkeypatch, capsys):
@@ -89,7 +43,7 @@ def test_a_person_moves_the_champion(stocked, ui, browser, tmp_path, monkeypatch
         browser.click('document.querySelector(\'[title="Add aliases"], [title="Edit aliases"]\')')
         browser.choose("champion")
         browser.until(f"{DIALOG}.innerText.includes('is also being used on version 2')")
-        browser.click(_button("Save aliases", DIALOG))
+        browser.click(button("Save aliases", DIALOG))
         browser.until(f"!{DIALOG} && {TEXT}.includes('@ champion')")
 
     def reconcile():
@@ -112,9 +66,9 @@ def test_a_person_moves_the_champion(stocked, ui, browser, tmp_path, monkeypatch
 
     # Another model's version, copied with all its tags by the button "Promote model": back as well.
     browser.open(f"{ui}/other/versions/1", "Gate: passed")
-    browser.click(_button("Promote model"))
+    browser.click(button("Promote model"))
     browser.choose("tiny")
-    browser.click(_button("Promote", DIALOG))
+    browser.click(button("Promote", DIALOG))
     browser.until("location.href.endsWith('/tiny/versions/5')")
     move(5, "genmint.gate")
     assert "it is a copy of a version of other, and was never gated as tiny" in reconcile()

@@ -73,14 +73,14 @@ def test_a_slider_shows_one_step_of_a_latent(browser, by_hand, tmp_path):
     store.save(project.model("vae"), store.build(config, described["data"]), described)
     explore(project, "vae", tmp_path / "page.html", seed=0)
     browser.open((tmp_path / "page.html").as_uri(), "About this page")
-    browser.until("document.querySelector('td.step output').innerText === '0.0'")
-    before = browser.ask("document.querySelector('td.step canvas').toDataURL()")
-    browser.ask("document.querySelector('td.step input').focus()")
+    browser.until("document.querySelector('ul.latents output').innerText === '0.0'")
+    before = browser.ask("document.querySelector('ul.latents canvas').toDataURL()")
+    browser.ask("document.querySelector('ul.latents input').focus()")
     browser.call(
         "Input.dispatchKeyEvent", type="rawKeyDown", key="End", code="End", windowsVirtualKeyCode=35
     )
-    browser.until("document.querySelector('td.step output').innerText === '3.0'")
-    assert browser.ask("document.querySelector('td.step canvas').toDataURL()") != before
+    browser.until("document.querySelector('ul.latents output').innerText === '3.0'")
+    assert browser.ask("document.querySelector('ul.latents canvas').toDataURL()") != before
     assert [name for name in browser.ask(LOADED) if not name.startswith("data:")] == []
 
 

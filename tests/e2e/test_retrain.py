@@ -154,7 +154,7 @@ def test_data_that_are_not_there_stop_their_models_only_and_at_once(home, runnin
     assert "broken symbolic link" in message
     # Too few images pass validation; what the message names is there, though the checkout is gone.
     assert "validate@few: few failed its validation" in message
-    named = re.findall(r"\S+/quarantine\.csv|\S+/index\.html", message)
+    named = re.findall(r"\S+/quarantine\.csv|\S+/validation\.html", message)
     assert len(named) == 2
     assert all(Path(path).is_file() for path in named)
     page = page_of(running, run)
@@ -210,7 +210,7 @@ def test_what_is_killed_in_the_middle_goes_on_from_its_checkpoint(home, running,
     checkpoint(home, name)
     with running.client as client:
         (sub_run,) = [each.id for each in client.read_flow_runs()
-                      if each.name == name and each.state.is_running()]  # fmt: skip
+                      if each.name == f"train {name}" and each.state.is_running()]  # fmt: skip
     if victim == "worker":
         (device,) = [device for pid, _, device in trainings() if pid == training]
         running.kill(f"worker {device}")
@@ -243,7 +243,7 @@ def test_what_was_trained_before_a_crash_is_told_at_the_end(home, running, victi
     wait_for(lambda: evaluates("one"), 900, "the evaluation")
     with running.client as client:
         (sub_run,) = [each.id for each in client.read_flow_runs()
-                      if each.name == "one" and each.state.is_running()]  # fmt: skip
+                      if each.name == "train one" and each.state.is_running()]  # fmt: skip
     os.kill(process_of(run if victim == "flow" else sub_run), signal.SIGKILL)
     ended(running, run, "Completed", 900)
     page = page_of(running, run)

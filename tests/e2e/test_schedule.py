@@ -55,7 +55,7 @@ def running(project, store, tmp_path):
 
 def nights(running):
     with running.client as client:
-        return [run for run in client.read_flow_runs() if run.name == "retrain"]
+        return [run for run in client.read_flow_runs() if run.name.startswith("retrain")]
 
 
 def done(running):
@@ -74,7 +74,7 @@ def test_a_schedule_fires_by_itself_and_trains_on_the_worker(project, running, s
     (night, *_) = wait_for(lambda: done(running), 300, "a night ends well")
     assert night.auto_scheduled
     with running.client as client:
-        (training,) = [run for run in client.read_flow_runs() if run.name == "digits-vae"]
+        (training,) = [run for run in client.read_flow_runs() if run.name == "train digits-vae"]
         assert training.state.is_completed()
         assert training.work_pool_name == "gpu"
         assert training.labels["prefect.worker.name"] == "here:gpu-0"

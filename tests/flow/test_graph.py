@@ -1,6 +1,7 @@
 """The graph is DVC's; what is one run is ours."""
 
 import math
+import shutil
 
 import pytest
 
@@ -113,6 +114,24 @@ def test_what_need_not_run_is_restored_when_the_graph_is_read(repository):
         assert {outcome.result for outcome in read.restored} == {"cached"}
         assert checkout.lock.read_bytes() == repository.project.lock.read_bytes()
         assert "up to date" in run_dvc(checkout, "repro")
+
+
+def test_results_of_this_machine_count_also_if_dvc_lock_has_those_of_another(repository):
+    """Times that were measured differ, so the results of a committed dvc.lock may be nowhere."""
+    measured = "mkdir -p models && date +%s.%N > models/a"
+    repository.write_stages(a=measured)
+    base = repository.commit("measured times")
+    run_dvc(repository.project, "repro", "--quiet")
+    here = repository.project.lock.read_bytes()
+    elsewhere = repository.clone(repository.root.parent / "elsewhere")
+    run_dvc(elsewhere.project, "repro", "--quiet")
+    with checked_out(repository.project, base, "run") as checkout:
+        shutil.copy(elsewhere.project.lock, checkout.lock)
+        assert checkout.lock.read_bytes() != here
+        read = read_graph(checkout, ProcessGroup(), ["gate@a", "gate@b"])
+        assert {outcome.result for outcome in read.restored} == {"cached"}
+        assert {outcome.stage for outcome in read.restored} == set(read.needs)
+        assert checkout.lock.read_bytes() == here
 
 
 def test_nothing_is_run_when_the_graph_is_read(repository):

@@ -81,7 +81,7 @@ def test_the_report_shows_the_champion_beside_what_lies_here(workshop, elbo):
     assert "<h3>Probe set</h3>" in page
     outcome = version(workshop, 1, elbo)
     page = write_report(workshop.project, workshop.params).read_text()
-    beside_champion = "Probe set: champion, version 1, beside models/tiny" in page
+    beside_champion = "Probe set: files here beside the champion, version 1" in page
     assert beside_champion == (outcome.verdict == "not better")
 
 

@@ -10,11 +10,13 @@ def test_files_that_were_left_out_are_shown_with_what_to_do(workshop):
     workshop.make()
     path = workshop.project.validation("dots")
     report = json.loads(path.read_text())
-    assert "<td>none</td>" in write_report(workshop.project, workshop.params).read_text()
+    assert (
+        '<td class="wide">none</td>' in write_report(workshop.project, workshop.params).read_text()
+    )
     left_out = [
         {"reason": "other ending", "ending": ".heic", "files": 140, "advice": "convert to png"},
         {"reason": "hidden", "ending": ".<b>", "files": 2, "advice": ""},
     ]
     write_json(path, {**report, "left_out": left_out})
     page = write_report(workshop.project, workshop.params).read_text()
-    assert "<td>140 .heic (convert to png), 2 hidden .&lt;b&gt;</td>" in page
+    assert '<td class="wide">140 .heic (convert to png), 2 hidden .&lt;b&gt;</td>' in page

@@ -60,16 +60,16 @@ def test_challenger_and_champion_are_told_apart(stocked):
     assert against[0] == "plain"
     assert re.match(r"not better than version 2 \(elbo −3, needs \+\d", against[1])
     assert champion == ("champion", "version 2")
-    row = re.search(r">elbo</span>.*?</tr>", page, re.DOTALL)[0]
+    row = re.search(r">elbo</th>.*?</tr>", page, re.DOTALL)[0]
     values = re.findall(r'<td class="number[^"]*">([^<]+)', row)
-    assert values[0] == "-18"
-    assert values[2].strip() == "-15"
+    assert values[0] == "−18"
+    assert values[2] == "−15"
     # The settings that differ, from the files stored with the champion.
     assert "<td>seed</td><td><code>1</code></td><td><code>3</code></td>" in page
     past = page.split("champions of tiny")[1].split("</table>")[0]
     assert [re.findall(r"<td[^>]*>([^<]+)", line)[3:5] for line in past.split("<tr>")[2:]] == [
-        ["1", "-20"],
-        ["2", "-15"],
+        ["1", "−20"],
+        ["2", "−15"],
     ]
 
 

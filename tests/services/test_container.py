@@ -75,7 +75,8 @@ def test_process_one_trains_and_ends_clean(tmp_path, request):
     services.wait_until(run, "Completed", 1200)
     with services.client as client:
         message = client.read_flow_run(run).state.message
-        (sub_run,) = [each for each in client.read_flow_runs() if each.name == "tiny-vae"]
+        runs = client.read_flow_runs()
+        (sub_run,) = [each for each in runs if each.name == "train tiny-vae"]
     assert "Crashed" not in services.states(run) + services.states(sub_run.id)
     assert sub_run.labels["prefect.worker.name"] == "box:gpu"
     print(message)

@@ -8,6 +8,7 @@ from prefect import flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from genmint.services.durations import expected_seconds
+from genmint.services.run_names import train_name
 
 pytestmark = pytest.mark.usefixtures("prefect_alone")
 
@@ -35,6 +36,11 @@ def test_the_longest_of_the_last_runs_that_were_completed_counts():
     assert 0.5 <= found["long"] < math.inf
     assert found["short"] < 0.5
     assert found["new"] == math.inf
+
+
+def test_runs_of_this_version_have_the_name_that_train_model_gives_them():
+    train.with_options(flow_run_name=train_name("named"))("named", 0.3)
+    assert expected_seconds(["named"])["named"] >= 0.3
 
 
 def test_what_was_long_ago_is_forgotten():

@@ -5,10 +5,11 @@ from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
-from prefect.states import Cancelled, Completed, Crashed, Running
+from prefect.states import Cancelled, Completed, Crashed, Pending, Running, Scheduled
 
 from genmint.common.errors import GenmintError
 from genmint.services import worker_runs
+from genmint.services.waiting import Wait
 from genmint.services.worker_runs import WorkerRuns
 
 
@@ -49,6 +50,23 @@ def test_a_run_that_completes_ends_the_request(prefect):
     prefect.states = [[Running(), Running(), Completed(message="host: train@a ran")]]
     assert WorkerRuns(None).request("a", {}, "key") == ("host: train@a ran", set())
     assert prefect.keys == ["key:0"]
+
+
+def test_until_a_worker_begins_the_run_the_task_waits(prefect, monkeypatch):
+    shown = []
+
+    class Waits(Wait):
+        def begin(self, message=None):
+            shown.append("waits")
+
+        def end(self):
+            shown.append("works")
+
+    monkeypatch.setattr(worker_runs, "Wait", Waits)
+    prefect.states = [[Scheduled(), Scheduled(), Pending(), Running(), Completed(message="h: x")]]
+    WorkerRuns(None).request("a", {}, "key")
+    assert shown[:3] == ["waits", "waits", "works"]
+    assert set(shown[3:]) == {"works"}
 
 
 def test_a_run_that_failed_in_an_earlier_attempt_is_not_waited_for(prefect):

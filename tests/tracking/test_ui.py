@@ -1,12 +1,9 @@
 import json
 import signal
-import socket
-import subprocess
-import sys
 
-import psutil
 import pytest
 import requests
+from tests.tracking.ui_process import served_ui
 
 from genmint import tracking
 from genmint.common.errors import ConfigError
@@ -57,28 +54,9 @@ def test_a_view_is_saved_with_the_runs_and_may_be_changed(workshop):
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_the_ui_answers_at_its_link_and_leaves_nothing(workshop, ending):
     """In less than 1 GB; a killed `genmint ui` takes its server with it as well."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    ui = subprocess.Popen(
-        [sys.executable, "-m", "genmint", "ui", "--port", str(port)],
-        cwd=workshop.root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        line = ui.stdout.readline()
-        link = f"http://127.0.0.1:{port}/{PAGE}"
-        assert line == f"MLflow: {link} (Ctrl-C ends it)\n"
-        assert requests.get(link, timeout=10).ok
-        started = psutil.Process(ui.pid).children(recursive=True)
-        # The group's leader, MLflow's command and one web worker; no job workers.
-        assert len(started) == 3
-        together = sum(process.memory_info().rss for process in (psutil.Process(ui.pid), *started))
-        assert together < 1e9
-    finally:
-        ui.send_signal(ending)
-        ui.wait(timeout=30)
-    assert psutil.wait_procs(started, timeout=30)[1] == []
+    with served_ui(workshop.root, ending) as ui:
+        assert ui.link == f"{ui.address}/{PAGE}"
+        assert requests.get(ui.link, timeout=10).ok
+        # Itself, the group's leader, MLflow's command and one web worker; no job workers.
+        assert len(ui.processes) == 4
+        assert sum(process.memory_info().rss for process in ui.processes) < 1e9

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from genmint.common.errors import ConfigError, TrainsElsewhereError
-from genmint.common.file_lock import lock_folder
+from genmint.common.file_lock import is_wait_message, lock_folder
 from genmint.training import device_lock
 from genmint.training.device_lock import lock_devices, refuse_elsewhere
 
@@ -72,6 +72,7 @@ def test_three_training_runs_on_two_devices_the_third_waits_and_all_end(folder):
         third = later.enter_context(trainings({"three": "gpu-0"}))["three"]
         waits = third.stderr.readline()
         assert waits == f"three: waits for gpu-0, held by one, process {first['one'].pid}\n"
+        assert is_wait_message(waits.rstrip())
         assert holders(folder) == {"gpu-0": [first["one"].pid], "gpu-1": [first["two"].pid]}
         first["one"].stdin.close()
         assert third.stdout.readline() == "holds\n"

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import sys
 import tempfile
 import time
@@ -24,6 +25,7 @@ _FOLDER = "GENMINT_LOCKS"
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 _SECONDS_BETWEEN_POLLS = 0.2
 _SECONDS_BETWEEN_MESSAGES = 60.0
+_WAIT_MESSAGE = re.compile(r".+: waits for .+, held by .+")
 
 
 @contextlib.contextmanager
@@ -54,6 +56,11 @@ def hold_lock(path: Path, who: str, what: str) -> Iterator[None]:
             time.sleep(_SECONDS_BETWEEN_POLLS)
         _note(stream, place, f"{who}, process {os.getpid()}\n")
         yield
+
+
+def is_wait_message(line: str) -> bool:
+    """Return whether a line of a process's output is the message of `hold_lock`, which waits."""
+    return _WAIT_MESSAGE.fullmatch(line) is not None
 
 
 @contextlib.contextmanager

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Callable
 from typing import Any
+
+
+def breakable(name: str) -> str:
+    """Return a name as escaped HTML that may break after its dots and underscores."""
+    return re.sub(r"([._])", r"\1<wbr>", html.escape(name))
 
 
 def render(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from genmint.common.escaping import printable
+from genmint.common.html import breakable
 from genmint.common.html import render as render_template
 from genmint.data.quarantine import Quarantined
 from genmint.data.validation import RuleResult
@@ -34,14 +35,16 @@ def render(
         quarantined: the quarantined items.
         notes: further sentences for the top of the page.
     """
+    # What failed comes first.
+    ordered = sorted(results, key=lambda result: result.passed)
     return render_template(
         "genmint.data",
         "validation.html",
-        {"shown": _shown},
+        {"shown": _shown, "breakable": breakable},
         report=report,
         sections={
-            "The whole set": [result for result in results if result.level == "set"],
-            "Single items": [result for result in results if result.level == "row"],
+            "The whole set": [result for result in ordered if result.level == "set"],
+            "Single items": [result for result in ordered if result.level == "row"],
         },
         problems=problems,
         items=quarantined[:_ITEMS_SHOWN],

@@ -61,6 +61,7 @@ def _restore(repo: Any, stages: list[str]) -> None:
 
     # DVC has an option to run without its cache of results, and none for the opposite.
     dvc.stage.run.cmd_run = refuse
+    _prefer_results_that_are_here()
     try:
         repo.reproduce(stages, on_error="keep-going", repro_fn=restore_stage)
     finally:
@@ -70,6 +71,30 @@ def _restore(repo: Any, stages: list[str]) -> None:
                 restored[0].dvcfile.dump_stages(restored, update_pipeline=False)
         for outcome in outcomes:
             _write(STAGE_LINE + json.dumps(outcome))
+
+
+def _prefer_results_that_are_here() -> None:
+    """Let DVC restore a stage from its run cache if dvc.lock names results that are not here.
+
+    DVC does so only for a stage that changed against dvc.lock. But a committed dvc.lock may have
+    the results of another machine, whose measured times differ, while those of this one are in the
+    run cache.
+    """
+    from dvc.stage.cache import RunCacheNotFoundError, StageCache
+
+    restore_by_lock = StageCache.restore
+
+    def restore(cache: Any, stage: Any, **how: Any) -> None:
+        try:
+            restore_by_lock(cache, stage, **how)
+        except RunCacheNotFoundError:
+            stage.changed_stage = lambda *_: True
+            try:
+                restore_by_lock(cache, stage, **how)
+            finally:
+                del stage.changed_stage
+
+    StageCache.restore = restore
 
 
 def _write(line: str) -> None:

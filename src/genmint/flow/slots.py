@@ -7,6 +7,7 @@ import heapq
 import itertools
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 
 class Slots:
@@ -23,17 +24,25 @@ class Slots:
         self._number = itertools.count()
 
     @contextlib.contextmanager
-    def taken(self, weight: float = 0.0) -> Iterator[None]:
+    def taken(
+        self, weight: float = 0.0, waiting: AbstractContextManager[None] | None = None
+    ) -> Iterator[None]:
         """Wait for a slot and hold it in the `with` block.
 
         Args:
             weight: priority: time in seconds of the work that depends on this thread.
+            waiting: entered while this thread waits, if it has to.
         """
         with self._slot_freed:
             mine = (-weight, next(self._number))
             heapq.heappush(self._waiting, mine)
+
+            def is_next() -> bool:
+                return self._free > 0 and self._waiting[0] == mine
+
             try:
-                self._slot_freed.wait_for(lambda: self._free > 0 and self._waiting[0] == mine)
+                with waiting if waiting and not is_next() else contextlib.nullcontext():
+                    self._slot_freed.wait_for(is_next)
             except BaseException:
                 self._waiting.remove(mine)
                 heapq.heapify(self._waiting)

@@ -295,6 +295,16 @@ def started_stage(line: str) -> str | None:
     return next((stage for stage, result in _results([line]).items() if result == "ran"), None)
 
 
+def brings_result(line: str) -> bool:
+    """Return whether DVC starts a stage, or has its result, according to an output line."""
+    return bool(_results([line]))
+
+
+def awaits_dvc_lock(line: str) -> bool:
+    """Return whether an output line is DVC's message that another DVC process has the lock."""
+    return any(text in line for text in _BUSY)
+
+
 def _results(lines: Sequence[str]) -> dict[str, Result]:
     results: dict[str, Result] = {}
     for line in lines:
@@ -321,7 +331,7 @@ def _failure(done: Done, stages: Sequence[str]) -> StageError:
 
 
 def _is_busy(done: Done) -> bool:
-    return any(text in line for line in done.lines for text in _BUSY)
+    return any(awaits_dvc_lock(line) for line in done.lines)
 
 
 def _read_failure(path: Path) -> tuple[tuple[str, ...], str] | None:

@@ -50,7 +50,7 @@ def explore(
         raise ConfigError(f"{out}: end the name in .html")
     check_folder(out, "--out")
     with open_model(project, target, allow_refused=allow_refused) as (_, model):
-        shown = _shown(project, target, model, seed)
+        shown = {"family": model.config.family, **_shown(project, target, model, seed)}
     origin, facts = _origin(project, target), {**page_facts(project), "seed of all draws": seed}
     page = render(
         "genmint.reporting", "explore.html", target=target, origin=origin, facts=facts,
@@ -82,8 +82,7 @@ def _shown(project: Project, target: str, model: Family, seed: int) -> dict[str,
 
     nothing = {
         "latents": [], "ways": "", "analogies": "", "classes": [], "maps": "", "surprise": [],
-        "past": "", "reach": _REACH, "columns": _COLUMNS, "map": "", "near": "", "players": [],
-        "spectrograms": "",
+        "past": "", "reach": _REACH, "columns": _COLUMNS, "map": "", "near": [], "clips": [],
     }  # fmt: skip
     encoder, decoder, reader = model.as_encoder, model.as_decoder, model.as_reader
     if model.spec.kind == "audio":
@@ -186,7 +185,7 @@ def _of_text(model: Reader, held_out: Tensor) -> dict[str, Any]:
 def _sheet(grid: Tensor) -> str:
     """Return rows of samples, uint8 R×N×C×H×W, as a PNG data URI."""
     stream = io.BytesIO()
-    sheet = contact_sheet(grid.flatten(0, 1).numpy(), grid.shape[1], smallest=40)
+    sheet = contact_sheet(grid.flatten(0, 1).numpy(), grid.shape[1], smallest=56)
     sheet.save(stream, format="PNG")
     return _uri(stream.getvalue())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import math
 import re
 from collections.abc import Mapping
@@ -15,10 +14,11 @@ from typing import Any
 from genmint.common.errors import GenmintError
 from genmint.common.files import read_json
 from genmint.common.layout import SHEET, STRIP, TEXT
-from genmint.common.project import Project
+from genmint.common.project import RELATIVE, Project
 from genmint.config.metric_catalogue import STDERR, Metric, known_metric
 from genmint.decision.comparison import incomparable
 from genmint.decision.trivial_baselines import no_better
+from genmint.reporting.charts import COLOURS, chart, svg_uri
 from genmint.training.history import read_history
 
 _TEXT_SHOWN = 1500
@@ -56,16 +56,25 @@ class MetricRow:
 def format_number(value: Any) -> str:
     """Format a number with four significant digits and thousands separators; text is unchanged."""
     if isinstance(value, str):
-        # The first digits identify a hash.
-        return value[:12] if len(value) == 64 else value
+        return with_short_hashes(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "–" if value is None else str(value)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, int) or value == int(value):
-        return f"{int(value):,}".replace(",", " ")
+        return _typeset(f"{int(value):,}")
     digits = max(0, 3 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{digits}f}".replace(",", " ")
+    return _typeset(f"{value:,.{digits}f}")
+
+
+def _typeset(number: str) -> str:
+    """Replace commas by spaces that do not break, and the hyphen by a minus sign."""
+    return number.replace(",", "\u202f").replace("-", "−")
+
+
+def with_short_hashes(text: str) -> str:
+    """Return a text with the first 12 digits of each hash in it; these identify it."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,52}\b", r"\1", text)
 
 
 def as_prose(text: str) -> str:
@@ -119,7 +128,9 @@ def samples(project: Project, name: str) -> dict[str, str]:
     sheet = "" if shown else data_uri(folder / SHEET, "image/png")
     sound = data_uri(folder / STRIP, "audio/wav")
     files = [file for file, value in ((SHEET, sheet), (STRIP, sound), (TEXT, shown)) if value]
-    return {"sheet": sheet, "sound": sound, "text": shown, "files": ", ".join(files)}
+    where = RELATIVE.samples(name).as_posix()
+    paths = ", ".join(f"{where}/{file}" for file in files)
+    return {"sheet": sheet, "sound": sound, "text": shown, "files": paths}
 
 
 def optional(path: Path) -> dict[str, Any]:
@@ -151,21 +162,24 @@ def loss_curves(history: Path) -> str:
                 values.append(value)
     if not columns:
         return ""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context({"svg.hashsalt": "genmint", "font.size": 9}):
-        picture = Figure(figsize=(5.6, 2.6), layout="constrained")
-        axes = picture.add_subplot()
-        for key, (steps, values) in columns.items():
-            axes.plot(steps, values, label=key.replace("_", " "), linewidth=1.3)
-        axes.set_xlabel("step")
-        axes.spines[["top", "right"]].set_visible(False)
+    with chart(5.6, 3.2) as (picture, axes):
+        for index, (key, (steps, values)) in enumerate(columns.items()):
+            # Colour alone does not distinguish lines for everybody; a single point is no line.
+            axes.plot(
+                steps,
+                values,
+                label=key.replace("_", " "),
+                color=COLOURS[index % len(COLOURS)],
+                linestyle="-" if key.startswith("validation") else "--",
+                marker="o" if len(steps) == 1 else "",
+                linewidth=1.6,
+            )
+        axes.set_xlim(left=0)
+        axes.set_xlabel("training step")
+        axes.set_ylabel("loss")
         axes.grid(alpha=0.25)
-        axes.legend(frameon=False)
-        buffer = io.BytesIO()
-        picture.savefig(buffer, format="svg", metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        axes.legend()
+        return svg_uri(picture)
 
 
 def _marks(values: Mapping[str, Any], protocol: Mapping[str, Any]) -> dict[str, str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genmint.common.errors import GenmintError
 from genmint.common.files import scratch_dir, write_text
-from genmint.common.html import render
+from genmint.common.html import breakable, render
 from genmint.common.layout import HISTORY
 from genmint.common.project import RELATIVE, Project
 from genmint.config import Params
@@ -28,10 +28,14 @@ from genmint.reporting.figures import (
     metric_rows,
     optional,
     samples,
+    with_short_hashes,
 )
 from genmint.reporting.page_facts import page_facts
 from genmint.reporting.status import ModelStatus, open_registry, read_status
 from genmint.reporting.verdicts import champion_badge, files_badges, is_same, severity
+
+if TYPE_CHECKING:
+    from genmint.evaluation.probe import ProbeOutput
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,14 @@ def write_report(project: Project, params: Params) -> Path:
     page = render(
         "genmint.reporting",
         "report.html",
-        {"figure": format_number, "prose": as_prose},
+        {
+            "figure": format_number,
+            "prose": as_prose,
+            "breakable": breakable,
+            "short": with_short_hashes,
+        },
         models=sorted(models, key=lambda model: model["severity"]),
+        glossary={row.name: row.known for model in models for row in model["metrics"]},
         datasets=[_dataset(project, name) for name in params.datasets],
         registry_note=sources.note,
         facts=page_facts(project),
@@ -94,6 +104,7 @@ def _model(sources: _Sources, name: str) -> dict[str, Any]:
     rows = metric_rows(project, name, stored)
     marked = [row.name for row in rows if row.mark]
     level = severity([*files, badge])
+    headline = _champion_metrics(sources.params, name)
     return {
         "name": name,
         "family": block.family,
@@ -110,6 +121,7 @@ def _model(sources: _Sources, name: str) -> dict[str, Any]:
         "failed": [check for check in checks if not check.get("passed")],
         "passed": [check for check in checks if check.get("passed")],
         "metrics": rows,
+        "headline": [row for row in rows if row.name in headline],
         "marked": marked,
         "cost": optional(project.cost(name)),
         "samples": _samples(sources, status, champion, stored),
@@ -141,23 +153,26 @@ def _champion(
         return champion, None, ""
 
 
+def _champion_metrics(params: Params, name: str) -> tuple[str, ...]:
+    """Return the metrics in which a model is compared with its champion."""
+    gate = params.gates.get(name)
+    return () if gate is None else (*gate.champion.superior, *gate.champion.non_inferior)
+
+
 def _samples(
     sources: _Sources, status: ModelStatus, champion: Champion | None, stored: Project | None
 ) -> list[dict[str, str]]:
     """Return the samples of the files and, if that is another model, those of the champion."""
-    folder = RELATIVE.samples(status.name).as_posix()
     parts = [{"heading": "files here", **samples(sources.project, status.name)}]
     if champion is not None and stored is not None and not is_same(status, champion):
         heading = f"champion, version {champion.number}"
         parts.append({"heading": heading, **samples(stored, status.name)})
-    for part in parts:
-        part["folder"] = folder
     return parts
 
 
-def _probe(sources: _Sources, status: ModelStatus, champion: Champion | None) -> dict[str, str]:
-    """Return sheet and audio of the probe set, beside the champion's if that is another model."""
-    from genmint.evaluation.probe import PROBE
+def _probe(sources: _Sources, status: ModelStatus, champion: Champion | None) -> dict[str, Any]:
+    """Return what models make of the probe set, beside the champion's if that is another model."""
+    from genmint.evaluation.probe import PROBE, common
     from genmint.evaluation.probe_sheet import write_sheet
     from genmint.promotion.side_by_side import local_probe, version_probe
 
@@ -165,7 +180,7 @@ def _probe(sources: _Sources, status: ModelStatus, champion: Champion | None) ->
     probe = local_probe(sources.project, name)
     if probe is None:
         return {}
-    parts, heading = [(name, probe)], "Probe set"
+    parts, heading = [("files here", probe)], "Probe set"
     other = None
     if sources.registry is not None and champion is not None and not is_same(status, champion):
         try:
@@ -174,16 +189,31 @@ def _probe(sources: _Sources, status: ModelStatus, champion: Champion | None) ->
         except GenmintError as error:
             heading = f"Probe set (no comparison with the champion: {error})"
     if other is not None and champion is not None and other.kind == probe.kind:
-        parts = [(f"champion, version {champion.number}", other), (f"models/{name}", probe)]
-        heading = f"Probe set: champion, version {champion.number}, beside models/{name}"
+        probe, other = common(probe, other)
+        parts = [("files here", probe), (f"champion, version {champion.number}", other)]
+        heading = f"Probe set: files here beside the champion, version {champion.number}"
+    shown = {"heading": heading, "file": (RELATIVE.samples(name) / PROBE).as_posix()}
+    if probe.kind == "text":
+        return {**shown, "texts": [_continuations(title, part) for title, part in parts]}
     with scratch_dir() as folder:
+        # The audio file has the clips of both versions in turn, the sheets are apart.
         write_sheet(folder, "probe", parts)
-        return {
-            "heading": heading,
-            "file": (RELATIVE.samples(name) / PROBE).as_posix(),
-            "sheet": data_uri(folder / "probe.png", "image/png"),
-            "sound": data_uri(folder / "probe.wav", "audio/wav"),
-        }
+        sheets = [
+            (title, data_uri(write_sheet(folder, "part", [(title, part)])[0], "image/png"))
+            for title, part in parts
+        ]
+        sound = data_uri(folder / "probe.wav", "audio/wav")
+        return {**shown, "texts": [], "sheets": sheets, "sound": sound}
+
+
+def _continuations(heading: str, probe: ProbeOutput) -> dict[str, Any]:
+    """Return the prompts of a probe set with their continuations."""
+    assert probe.prompts is not None
+    assert probe.texts is not None
+    return {
+        "heading": heading,
+        "rows": list(zip(probe.ids, probe.prompts, probe.texts, strict=True)),
+    }
 
 
 def _changes(
@@ -198,10 +228,10 @@ def _changes(
 
 def _history(sources: _Sources, status: ModelStatus) -> Mapping[str, Any]:
     """Return the metrics of the champion rule of all recent champions, by journal entry."""
-    gate, state = sources.params.gates.get(status.name), status.registry_state
+    state = status.registry_state
     if sources.registry is None or state is None or not state.written:
         return {"metrics": (), "champions": ()}
-    metrics = () if gate is None else (*gate.champion.superior, *gate.champion.non_inferior)
+    metrics = _champion_metrics(sources.params, status.name)
     folder = sources.scratch / "past" / status.name
     champions = past_champions(sources.registry, status.name, state, folder)
     return {"metrics": metrics, "champions": champions}

@@ -25,6 +25,7 @@ from genmint.common.errors import ConfigError
 from genmint.common.files import sha256_file, sha256_json, write_json
 from genmint.common.layout import DEPLOYMENTS
 from genmint.common.reading import read_json, read_yaml
+from genmint.services.parameter_form import names_to_choose, with_fields
 
 # Prefix of the slugs of schedules from a file; schedules added by people have none or another.
 SLUG = "genmint-"
@@ -74,6 +75,12 @@ def read_deployment_file(root: Path, environment: Mapping[str, str], cache: Path
     else:
         deployments = _load(file, environment)
         write_json(cache, {"of": key, "deployments": deployments})
+    # Not in the cache, since the names change with params.yaml.
+    names = names_to_choose(root)
+    for each in deployments:
+        fields = each["fields"]
+        schema = fields["parameter_openapi_schema"]
+        fields["parameter_openapi_schema"] = with_fields(schema, names)
     return _declared(file, project, formerly, deployments)
 
 

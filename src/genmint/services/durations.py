@@ -19,6 +19,8 @@ from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
 
+from genmint.services.run_names import train_name
+
 # The longest of these counts, because a run that used cached results trained nothing.
 _LAST_RUNS = 5
 
@@ -38,7 +40,9 @@ def _longest(model: str) -> float:
             runs = client.read_flow_runs(
                 flow_filter=FlowFilter(name=FlowFilterName(any_=["train-model"])),
                 flow_run_filter=FlowRunFilter(
-                    name=FlowRunFilterName(any_=[model]), state=FlowRunFilterState(type=completed)
+                    # Runs of earlier versions have the name of the model alone.
+                    name=FlowRunFilterName(any_=[train_name(model), model]),
+                    state=FlowRunFilterState(type=completed),
                 ),
                 sort=FlowRunSort.END_TIME_DESC,
                 limit=_LAST_RUNS,

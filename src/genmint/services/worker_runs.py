@@ -19,6 +19,8 @@ from prefect.states import Cancelling
 
 from genmint.common.errors import ConfigError, GenmintError, TemporaryError
 from genmint.services.attempts import began
+from genmint.services.run_names import train_name
+from genmint.services.waiting import WORKER, Wait
 
 _WORKER = "train-model/worker"
 _POLL_SECONDS = 1.0
@@ -106,14 +108,19 @@ class WorkerRuns:
         """The run that was requested with this key, or a new one; and its state."""
         # Called from code that is not asynchronous, it returns the run itself.
         run = cast(FlowRun, run_deployment(
-            _WORKER, parameters=order, flow_run_name=name, timeout=0, idempotency_key=key,
-            work_queue_name=self._queue,
+            _WORKER, parameters=order, flow_run_name=train_name(name), timeout=0,
+            idempotency_key=key, work_queue_name=self._queue,
         ))  # fmt: skip
         assert run.state is not None
         return run.id, run.state
 
     def _wait(self, name: str, run: UUID) -> State[Any]:
         """Wait for the end of a run; a crashed run may be scheduled again meanwhile."""
+        with Wait(WORKER) as wait:
+            return self._watched(name, run, wait)
+
+    def _watched(self, name: str, run: UUID, wait: Wait) -> State[Any]:
+        """Wait as `_wait` does; `wait` lasts while no worker has begun the run."""
         warn_at = time.monotonic() + _NO_WORKER_SECONDS
         crashed = silent = None
         while not self._stopping.wait(_POLL_SECONDS):
@@ -129,6 +136,8 @@ class WorkerRuns:
                 continue
             assert state is not None
             silent = None
+            is_started = not (state.is_scheduled() or state.is_pending())
+            (wait.end if is_started else wait.begin)()
             crashed = (crashed or now) if state.is_crashed() else None
             if state.is_final() and (crashed is None or now - crashed > _CRASH_PATIENCE_SECONDS):
                 return state
