@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from copy import deepcopy
 from typing import Any
 
 from genmint.common.errors import ConfigError
@@ -31,7 +30,7 @@ def with_bound(text: str, name: str, metric: str, key: str, value: float, commen
     Raises:
         ConfigError: the place cannot be changed as text, for example because of an anchor.
     """
-    wanted: Any = deepcopy(parse_yaml(text, "params.yaml"))
+    wanted = _unshared(parse_yaml(text, "params.yaml"))
     wanted["gates"][name]["thresholds"][metric][key] = value
     lines = text.splitlines(keepends=True)
     thresholds = _positions(text)["gates"][name]["thresholds"]
@@ -48,6 +47,13 @@ def with_bound(text: str, name: str, metric: str, key: str, value: float, commen
             "metric on a line of its own, without anchors"
         )
     return after
+
+
+def _unshared(node: Any) -> Any:
+    """Return a copy in which an anchor and its aliases are separate values."""
+    if isinstance(node, dict):
+        return {key: _unshared(value) for key, value in node.items()}
+    return [_unshared(value) for value in node] if isinstance(node, list) else node
 
 
 def _positions(text: str) -> Any:

@@ -136,13 +136,14 @@ def _full_run(project: Project, params: Params, name: str) -> Evaluation:
             f"{project.metrics(name)}: no such file, so there is no measured run. {way_out}"
         )
     evaluation = read_evaluation(project, name, params.models[name].dataset)
+    protocol = evaluation.measured()["protocol"]
     for check in as_measured(evaluation):
         if not check.passed:
             raise GenmintError(f"{check.reason}. {way_out}")
     check_settings(project, params, name, load_record(project.model(name)))
     prepared = Prepared(project.prepared(params.models[name].dataset))
     now = {"code": code_sha256(params.models[name].family), "data": prepared.sha256}
-    _refuse_difference(evaluation.measured()["protocol"], now, tuple(now), name)
+    _refuse_difference(protocol, now, tuple(now), name)
     return evaluation
 
 
@@ -259,5 +260,5 @@ def _evidence(
     around = f" ± {error:.2g}" if error else ""
     text = f"{value:.4g}{around} after {steps} steps, {short:.4g} after {steps // _TENTH}"
     if seeds:
-        text += f"; {len(seeds)} seeds: mean {fmean(seeds):.4g}, standard deviation {deviation:.2g}"
+        text += f"; {len(seeds)} seeds: {fmean(seeds):.4g} ± {deviation:.2g}"
     return text
