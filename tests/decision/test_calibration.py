@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genmint.decision.calibration import Level, Proposal, place_bound
+from genmint.decision.calibration import Proposal, Reached, place_bound
 
 VALUES = st.floats(-1e6, 1e6, allow_subnormal=False)
 NOISES = st.floats(0.0, 1e3)
@@ -14,7 +14,7 @@ NOISES = st.floats(0.0, 1e3)
 
 @given(VALUES, VALUES, NOISES, NOISES, st.booleans())
 def test_the_full_run_passes_and_the_short_one_fails(full, short, noise, other, higher):
-    bound = place_bound(Level(full, noise), Level(short, other), higher=higher)
+    bound = place_bound(Reached(full, noise), Reached(short, other), higher=higher)
     sign = 1 if higher else -1
     gap = sign * (full - short)
     if bound is None:
@@ -44,7 +44,7 @@ def test_the_full_run_passes_and_the_short_one_fails(full, short, noise, other, 
     ],
 )
 def test_the_place_of_a_bound(full, short, higher, bound):
-    assert place_bound(Level(*full), Level(*short), higher=higher) == bound
+    assert place_bound(Reached(*full), Reached(*short), higher=higher) == bound
 
 
 @pytest.mark.parametrize(

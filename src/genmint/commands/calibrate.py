@@ -32,17 +32,17 @@ def calibrate(
     project, params = open_project()
     name = known_entry(name, params.models, "model")
     before = read_params_text(project.params)
-    found = calibrate(project, params, name)
-    for metric, note in found.notes.items():
+    calibration = calibrate(project, params, name)
+    for metric, note in calibration.notes.items():
         print(f"{name}: no bound for {metric}: {note}")
-    looser = [one for one in found.proposals if one.looser]
+    looser = [one for one in calibration.proposals if one.looser]
     if looser and not loosen:
         for one in looser:
             print(
                 f"{name}: {one.metric} {one.key} {one.value:g} would be looser than the present "
                 f"{one.before:g} ({one.evidence}); --loosen proposes it"
             )
-    chosen = tuple(one for one in found.proposals if loosen or not one.looser)
+    chosen = tuple(one for one in calibration.proposals if loosen or not one.looser)
     if not chosen:
         print(f"{name}: no bound to change")
         return

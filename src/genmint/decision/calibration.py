@@ -12,15 +12,15 @@ _NOISES = 3.0
 # Share of the way from the full run to the short one, if noise requires no more.
 _SHARE = 0.25
 
-Key = Literal["min", "max", "skill"]
+BoundKey = Literal["min", "max", "skill"]
 
 
 @dataclass(frozen=True)
-class Level:
+class Reached:
     """What a training run reaches in one metric.
 
     Attributes:
-        value: the value; with several seeds, the worse of their mean and of the run at hand.
+        value: the value; with several seeds, the worse of their mean and of this run.
         noise: standard deviation of the value between repetitions.
     """
 
@@ -41,7 +41,7 @@ class Proposal:
     """
 
     metric: str
-    key: Key
+    key: BoundKey
     value: float
     before: float | None
     evidence: str
@@ -54,7 +54,7 @@ class Proposal:
         return self.value > self.before if self.key == "max" else self.value < self.before
 
 
-def place_bound(full: Level, short: Level, *, higher: bool) -> float | None:
+def place_bound(full: Reached, short: Reached, *, higher: bool) -> float | None:
     """Return a bound that the full training run passes and one of a tenth of the steps fails.
 
     It lies a quarter of the way from the full run to the short one, and at least three standard
@@ -67,7 +67,7 @@ def place_bound(full: Level, short: Level, *, higher: bool) -> float | None:
         higher: whether higher values are better.
 
     Returns:
-        The bound, or None if the two runs cannot be told apart: they differ by less than six
+        The bound, or None if the two runs do not differ clearly: they differ by less than six
         standard deviations of the difference, or the short run is the better one.
     """
     sign = 1.0 if higher else -1.0

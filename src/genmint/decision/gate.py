@@ -166,8 +166,7 @@ def _threshold(
     if bound.baseline is not None:
         checks.append(_beats_baseline(metric, bound, bound.baseline, metrics, protocol))
     if skill is not None:
-        found = {"skill": skill.value, "skill_low": skill.low, "skill_high": skill.high}
-        checks = [check.model_copy(update=found) for check in checks]
+        checks = [check.model_copy(update=_skill_fields(skill)) for check in checks]
     if bound.skill is not None:
         checks.append(_reaches_skill(f"{name}.skill", bound.skill, skill, undefined))
     return checks
@@ -181,9 +180,12 @@ def _reaches_skill(name: str, least: float, skill: Skill | None, undefined: str)
     ends = f"0 is {skill.baseline} ({skill.baseline_value:.4g}), 1 is real data ({skill.real:.4g})"
     reason = f"{'is' if passed else 'is not'} at least {least:g}, where {ends}"
     check = _check(name, skill.value, least, passed, reason)
-    found = {"low": skill.low, "high": skill.high}
-    found |= {"skill": skill.value, "skill_low": skill.low, "skill_high": skill.high}
-    return check.model_copy(update=found)
+    ends_of_value = {"low": skill.low, "high": skill.high}
+    return check.model_copy(update=ends_of_value | _skill_fields(skill))
+
+
+def _skill_fields(skill: Skill) -> dict[str, float | None]:
+    return {"skill": skill.value, "skill_low": skill.low, "skill_high": skill.high}
 
 
 def _beats_baseline(

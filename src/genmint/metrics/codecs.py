@@ -14,7 +14,7 @@ from PIL import Image
 
 from genmint.common.array_types import Floats
 
-Pixels = npt.NDArray[np.uint8]
+_Grids = npt.NDArray[np.uint8]
 
 # Largest side of a WebP image, in pixels.
 _WEBP_SIDE = 16_383
@@ -22,7 +22,7 @@ _WEBP_SIDE = 16_383
 _LEAST_DICTIONARY, _MOST_DICTIONARY = 1 << 12, 1 << 26
 
 
-def png_bits(grids: Pixels) -> Floats:
+def png_bits(grids: _Grids) -> Floats:
     """Return the size of each image as a PNG file; bits, float64 N.
 
     Pillow with `optimize=True` (deflate at its highest level, libpng's choice of filters).
@@ -33,7 +33,7 @@ def png_bits(grids: Pixels) -> Floats:
     return _sizes(grids, format="PNG", optimize=True)
 
 
-def webp_bits(grids: Pixels) -> Floats:
+def webp_bits(grids: _Grids) -> Floats:
     """Return the size of each image as a lossless WebP file; bits, float64 N.
 
     Pillow with `lossless=True, quality=80, method=4`. Lossless WebP has no grey images: the three
@@ -45,7 +45,7 @@ def webp_bits(grids: Pixels) -> Floats:
     return _sizes(grids, format="WEBP", lossless=True, quality=80, method=4)
 
 
-def webp_mosaic_bits(grids: Pixels) -> float | None:
+def webp_mosaic_bits(grids: _Grids) -> float | None:
     """Return the size of all images as the tiles of one lossless WebP file; bits.
 
     One file has one header, and its code adapts to all images. None if a side of the mosaic would
@@ -100,7 +100,7 @@ def xz_bits(symbols: npt.NDArray[Any]) -> float:
     return 8.0 * len(lzma.compress(data, format=lzma.FORMAT_XZ, filters=filters))
 
 
-def _sizes(grids: Pixels, **settings: Any) -> Floats:
+def _sizes(grids: _Grids, **settings: Any) -> Floats:
     sizes = np.empty(len(grids))
     for number, grid in enumerate(grids):
         file = io.BytesIO()

@@ -19,7 +19,7 @@ from genmint.config.base import first_problem
 from genmint.config.bound_edit import with_bound
 from genmint.config.metric_catalogue import STDERR, known_metric
 from genmint.data.prepared import Prepared
-from genmint.decision.calibration import Key, Level, Proposal, place_bound
+from genmint.decision.calibration import BoundKey, Proposal, Reached, place_bound
 from genmint.decision.comparison import Spread, block_hash, incomparable
 from genmint.decision.evaluation import Evaluation
 from genmint.decision.gate import as_measured, number
@@ -96,11 +96,11 @@ def calibrate(project: Project, params: Params, name: str) -> Calibration:
         _refuse_difference(here, there, incomparable(metric, here, there), name)
     proposals, notes = [], {}
     for metric, bound in gate.thresholds.items():
-        found = _propose(runs, metric, bound, gate.champion.confidence)
-        if isinstance(found, str):
-            notes[metric] = found
-        elif found.value != found.before:
-            proposals.append(found)
+        proposal = _propose(runs, metric, bound, gate.champion.confidence)
+        if isinstance(proposal, str):
+            notes[metric] = proposal
+        elif proposal.value != proposal.before:
+            proposals.append(proposal)
     return Calibration(tuple(proposals), notes)
 
 
@@ -220,11 +220,11 @@ def _propose(runs: _Runs, metric: str, bound: Bound, confidence: float) -> Propo
     center = value
     if seeds:
         center = min(value, fmean(seeds)) if higher else max(value, fmean(seeds))
-    full = Level(center, ((error or 0.0) ** 2 + deviation**2) ** 0.5)
+    full = Reached(center, ((error or 0.0) ** 2 + deviation**2) ** 0.5)
     evidence = _evidence(runs, value, error, short, seeds, deviation)
     if bound.skill is None or bound.min is not None or bound.max is not None:
-        key: Key = "min" if higher else "max"
-        placed = place_bound(full, Level(short, 0.0), higher=higher)
+        key: BoundKey = "min" if higher else "max"
+        placed = place_bound(full, Reached(short, 0.0), higher=higher)
         return _result(metric, key, placed, getattr(bound, key), evidence)
     ends = []
     for at in (full.value, full.value + full.noise, short):
@@ -233,7 +233,7 @@ def _propose(runs: _Runs, metric: str, bound: Bound, confidence: float) -> Propo
             return problem
         ends.append(skill.value)
     noise = abs(ends[1] - ends[0])
-    placed = place_bound(Level(ends[0], noise), Level(ends[2], 0.0), higher=True)
+    placed = place_bound(Reached(ends[0], noise), Reached(ends[2], 0.0), higher=True)
     if placed is not None and placed <= 0:
         return f"the full run has a skill of {ends[0]:.2g}, next to none"
     evidence += f"; skills {ends[0]:.2f} and {ends[2]:.2f}"
@@ -241,7 +241,7 @@ def _propose(runs: _Runs, metric: str, bound: Bound, confidence: float) -> Propo
 
 
 def _result(
-    metric: str, key: Key, placed: float | None, before: float | None, evidence: str
+    metric: str, key: BoundKey, placed: float | None, before: float | None, evidence: str
 ) -> Proposal | str:
     if placed is None:
         return f"a tenth of the steps is as good within the noise ({evidence})"
