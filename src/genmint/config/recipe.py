@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import difflib
 import re
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 from genmint.common.errors import ConfigError
 from genmint.common.files import write_text
 from genmint.common.project import Project
-from genmint.common.reading import CONFIGURATION, decoded, parse_yaml, read_bytes
+from genmint.common.reading import parse_yaml
 from genmint.config import parse_params
+from genmint.config.params_text import read_params_text
 from genmint.config.yaml_form import as_dvc_writes
 
 _MAPS = ("datasets", "models", "gates")
@@ -79,9 +79,8 @@ def add_recipe(project: Project, name: str) -> list[str]:
 
 def _read(path: Path) -> tuple[str, str]:
     """Return the text of a file with its line endings, and its byte order mark or ""."""
-    data = read_bytes(path, CONFIGURATION.bytes, error=ConfigError)
-    mark = "\ufeff" if data.startswith(codecs.BOM_UTF8) else ""
-    return decoded(data, str(path), error=ConfigError), mark
+    content = read_params_text(path)
+    return content.text, content.mark
 
 
 def _maps(text: str, path: Path) -> dict[str, Any]:

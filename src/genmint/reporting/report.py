@@ -22,6 +22,7 @@ from genmint.reporting.comparison_table import comparison_rows
 from genmint.reporting.differences import ChangedValue, changes
 from genmint.reporting.figures import (
     as_prose,
+    check_skill,
     data_uri,
     format_number,
     loss_curves,
@@ -79,6 +80,7 @@ def write_report(project: Project, params: Params) -> Path:
             "prose": as_prose,
             "breakable": breakable,
             "short": with_short_hashes,
+            "skill": check_skill,
         },
         models=sorted(models, key=lambda model: model["severity"]),
         glossary={row.name: row.known for model in models for row in model["metrics"]},
