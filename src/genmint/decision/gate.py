@@ -40,6 +40,7 @@ def decide_gate(gate: Gate | None, evaluation: Evaluation) -> Record:
     metrics = _Metrics(evaluation.metrics.mapping(), protocol.get("left_out"))
     checks.append(_all_finite(evaluation.metrics))
     if gate is not None:
+        checks.append(_judge(gate, evaluation))
         for metric, bound in gate.thresholds.items():
             checks += _threshold(metric, bound, metrics, protocol)
         checks += (
@@ -130,6 +131,35 @@ def _as_measured(key: str, source: GateInput, expected: Any, none: bool, protoco
         passed = source.sha256 == bound
         reason = f"{source.file} {'is' if passed else 'is not'} the measured file"
     return _check(f"evidence.{key}", source.sha256, bound, passed, reason)
+
+
+def _judge(gate: Gate, evaluation: Evaluation) -> Check:
+    """Check that the reference can measure every metric that the gate rests on."""
+    name, file = "evidence.judge", evaluation.protocol.file
+    reasons = evaluation.protocol.mapping().get("unfit")
+    if not isinstance(reasons, dict):
+        reason = f"{file} does not say which metrics can tell real items from corrupted ones"
+        return _no(name, None, None, evaluation.protocol.problem or reason)
+    metrics = rests_on(gate)
+    unfit = [f"{metric} {reasons[metric]}" for metric in metrics if metric in reasons]
+    if unfit:
+        return _no(
+            name,
+            None,
+            None,
+            f"{'; '.join(unfit)}. Judge by other metrics in gates.{evaluation.name}, or improve "
+            f"datasets.{evaluation.dataset}.reference",
+        )
+    reason = f"none of the {len(metrics)} metrics of the gate is unfit for {evaluation.dataset}"
+    return _check(name, None, None, True, reason)
+
+
+def rests_on(gate: Gate) -> tuple[str, ...]:
+    """Return the metrics that decide: of thresholds, the champion rule and coverage of health."""
+    names = [*gate.thresholds, *gate.champion.superior, *gate.champion.non_inferior]
+    if gate.health.min_coverage is not None:
+        names.append("coverage")
+    return tuple(dict.fromkeys(names))
 
 
 def _all_finite(metrics: GateInput) -> Check:

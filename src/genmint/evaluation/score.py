@@ -44,6 +44,7 @@ class Score:
         baselines: by metric and baseline, those that apply to this model.
         noise_floor: noise floor by metric.
         left_out: by metric that does not apply to the data set, the reason.
+        unfit: by metric that the reference cannot measure, the reason; None if it does not say.
         reference: sha256 of reference.json.
         items: log-likelihood of each held-out item in nats (text: of each passage of 1,000
             characters), float64, by estimator: bounds such as elbo, or log_likelihood. Empty for a
@@ -58,6 +59,7 @@ class Score:
     baselines: dict[str, dict[str, float]]
     noise_floor: Metrics
     left_out: dict[str, str]
+    unfit: dict[str, str] | None
     reference: str
     items: dict[str, Floats]
     resamples: dict[str, list[float]]
@@ -102,6 +104,7 @@ def score(model: Family, record: ModelRecord, prepared: Prepared, reference: Pat
         },
         noise_floor=known.noise_floors_for(metrics, model.observation),
         left_out=known.left_out,
+        unfit=known.unfit,
         reference=sha256_file(reference / REFERENCE),
         items=items,
         resamples=resamples,

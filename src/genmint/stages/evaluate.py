@@ -230,5 +230,6 @@ def _write(
             "baselines": result.baselines,
             "noise_floor": result.noise_floor,
             "left_out": result.left_out,
+            "unfit": result.unfit,
         },
     )
