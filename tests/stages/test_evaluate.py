@@ -14,6 +14,7 @@ from genmint.config.fit import problems
 from genmint.config.metric_catalogue import METRICS, metric
 from genmint.data.prepared import Prepared
 from genmint.evaluation.code_hash import code_sha256
+from genmint.evaluation.reference import read_reference
 from genmint.evaluation.score import score_on
 from genmint.models.shared import store
 from genmint.stages import evaluate
@@ -136,6 +137,8 @@ def test_the_protocol_ties_metrics_weights_data_and_reference_together(project):
     assert set(found["baselines"]["elbo"]) == {"pixel_bernoulli"}
     assert set(found["baselines"]["frechet_shapes_cnn"]) == {"mean_plus_noise"}
     assert found["noise_floor"]["elbo"] > 0
+    # What the gate asks of the reference.
+    assert found["unfit"] == read_reference(project.reference("shapes")).unfit is not None
 
 
 @pytest.mark.parametrize(
@@ -196,7 +199,7 @@ def test_the_distance_is_extrapolated_where_there_are_samples_enough(project):
         ("datasets.shapes", "resolution", 16, "[1, 8, 8]", "shape: [1, 16, 16]", "prepare@shapes"),
         ("datasets.shapes", "protocol", {**PROTOCOL, "seed": 6}, "protocol.seed: 5",
          "protocol.seed: 6", "reference@shapes"),
-        ("datasets.shapes", "reference", {"epochs": 3}, "reference.epochs: 20",
+        ("datasets.shapes", "reference", {"epochs": 3}, "reference.epochs: 40",
          "reference.epochs: 3", "reference@shapes"),
     ],
 )  # fmt: skip

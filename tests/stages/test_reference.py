@@ -29,7 +29,8 @@ def project(tmp_path):
 
 
 def block(project, kind, **settings):
-    given = {"path": "data/own/d", "kind": kind, "protocol": PROTOCOL, **settings}
+    given = {"path": "data/own/d", "kind": kind, "protocol": PROTOCOL, "reference": {"epochs": 12}}
+    given |= settings
     if kind == "image":
         given |= {"resolution": 8}
     if kind == "audio":

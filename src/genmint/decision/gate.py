@@ -15,7 +15,7 @@ from typing import Any
 from genmint.config import metric_catalogue
 from genmint.config.gates import Bound, Gate
 from genmint.decision.evaluation import Evaluation, GateInput, is_number
-from genmint.decision.gate_record import Check, Evidence, Record
+from genmint.decision.gate_record import JUDGE, Check, Evidence, Record
 
 
 class _Metrics(dict[str, Any]):
@@ -135,23 +135,23 @@ def _as_measured(key: str, source: GateInput, expected: Any, none: bool, protoco
 
 def _judge(gate: Gate, evaluation: Evaluation) -> Check:
     """Check that the reference can measure every metric that the gate rests on."""
-    name, file = "evidence.judge", evaluation.protocol.file
+    file = evaluation.protocol.file
     reasons = evaluation.protocol.mapping().get("unfit")
     if not isinstance(reasons, dict):
         reason = f"{file} does not say which metrics can tell real items from corrupted ones"
-        return _no(name, None, None, evaluation.protocol.problem or reason)
+        return _no(JUDGE, None, None, evaluation.protocol.problem or reason)
     metrics = rests_on(gate)
     unfit = [f"{metric} {reasons[metric]}" for metric in metrics if metric in reasons]
     if unfit:
         return _no(
-            name,
+            JUDGE,
             None,
             None,
             f"{'; '.join(unfit)}. Judge by other metrics in gates.{evaluation.name}, or improve "
             f"datasets.{evaluation.dataset}.reference",
         )
     reason = f"none of the {len(metrics)} metrics of the gate is unfit for {evaluation.dataset}"
-    return _check(name, None, None, True, reason)
+    return _check(JUDGE, None, None, True, reason)
 
 
 def rests_on(gate: Gate) -> tuple[str, ...]:

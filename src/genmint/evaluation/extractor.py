@@ -31,7 +31,7 @@ Network = Literal["plain", "residual"]
 FEATURES = 32
 # Features are computed in batches of this size regardless of the protocol's batch size, because
 # the rounding of convolutions depends on it. Batches of larger grids are smaller: a pixel takes
-# about 200 bytes in the first layers (400 while the extractor is trained).
+# up to 200 bytes in the first layers (400 while the extractor is trained).
 _PART = 256
 _PART_PIXELS = 1 << 20
 

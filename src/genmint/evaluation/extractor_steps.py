@@ -96,6 +96,7 @@ class Learner:
     ) -> None:
         self.model = model
         self.average = copy.deepcopy(model).eval()
+        self._averages, self._weights = _numbers(self.average), _numbers(model)
         self._steps = 0
         self.generator = generator
         self._task = task
@@ -141,7 +142,6 @@ class Learner:
         x, targets = self._lesson(grids, labels)
         count = _PARTS if x[0].numel() // x.shape[1] * len(x) >= _PARTS * _PART_PIXELS else 1
         self._used = used = self._copies[:count]
-        sections = list(range(count))
 
         def gradients(section: int) -> None:
             network = used[section].train()
@@ -152,13 +152,15 @@ class Learner:
                 functional.cross_entropy(logits, wanted, reduction="sum") / targets[..., 0].numel()
             ).backward()
 
-        list(self._threads.map(gradients, sections))
-        with torch.no_grad():
-            for other in used[1:]:
-                for weight, same in zip(self.model.parameters(), other.parameters(), strict=True):
-                    assert weight.grad is not None
-                    assert same.grad is not None
-                    weight.grad += same.grad
+        if count == 1:
+            gradients(0)
+        else:
+            list(self._threads.map(gradients, range(count)))
+        for other in used[1:]:
+            for weight, same in zip(self.model.parameters(), other.parameters(), strict=True):
+                assert weight.grad is not None
+                assert same.grad is not None
+                weight.grad += same.grad
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         eager_optimizer.step(self._optimiser)
@@ -232,6 +234,8 @@ class Learner:
     @torch.no_grad()
     def _share_statistics(self) -> None:
         """Let all copies have the mean of their statistics of batch normalisation."""
+        if len(self._used) == 1:
+            return
         norms = [
             [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
             for network in self._used
@@ -247,7 +251,9 @@ class Learner:
     def _update_average(self) -> None:
         self._steps += 1
         decay = min(_AVERAGE, self._steps / (self._steps + 9))
-        weights = self.model.state_dict()
-        for name, value in self.average.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(weights[name], 1 - decay)
+        torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
+
+
+def _numbers(network: nn.Module) -> list[Tensor]:
+    """Return all weights and statistics of a network."""
+    return [value for value in network.state_dict().values() if value.is_floating_point()]

@@ -26,8 +26,8 @@ class Variation:
     """Random changes of grids.
 
     Images are shifted and, if `mirror`, mirrored. Spectrograms are shifted and stretched in time
-    and frequency, filtered, made louder or softer, and masked (SpecAugment, Park et al. 2019; the frequency
-    stretch is the vocal tract length perturbation of Jaitly and Hinton 2013).
+    and frequency, filtered, made louder or softer, and masked (SpecAugment, Park et al. 2019; the
+    frequency stretch is the vocal tract length perturbation of Jaitly and Hinton 2013).
 
     Attributes:
         sound: whether the grids are spectrograms.

@@ -51,8 +51,10 @@ def ngram_text(
 ) -> npt.NDArray[np.int64]:
     """Draw texts in which a symbol follows the `order` symbols before it as in the training text.
 
+    The training text is read as a circle, so that its end has a continuation.
+
     Args:
-        train: symbols of the training text, longer than `order`.
+        train: symbols of the training text.
         order: number of symbols of the context; 0 draws each symbol by its frequency.
         shape: number and length of the texts.
         generator: source of the draws.
@@ -62,23 +64,19 @@ def ngram_text(
     """
     n, length = shape
     symbols = int(train.max()) + 1
-    contexts = np.zeros(len(train) - order, dtype=np.int64)
+    contexts = np.zeros(len(train), dtype=np.int64)
     for back in range(order):
-        contexts = contexts * symbols + train[back : len(train) - order + back]
+        contexts = contexts * symbols + np.roll(train, -back)
     by_context = np.argsort(contexts, kind="stable")
     ordered = contexts[by_context]
+    first = np.searchsorted(ordered, contexts, side="left")
+    last = np.searchsorted(ordered, contexts, side="right")
     texts = np.empty((n, length), dtype=np.int64)
-    place = generator.integers(0, len(contexts), n)
+    place = generator.integers(0, len(train), n)
     for at in range(length):
-        if order:
-            first = np.searchsorted(ordered, contexts[place], side="left")
-            last = np.searchsorted(ordered, contexts[place], side="right")
-            place = by_context[generator.integers(first, last)]
-        else:
-            place = generator.integers(0, len(contexts), n)
-        texts[:, at] = train[place + order]
-        # The context of the next symbol begins one place later; the last one of all has no next.
-        place = np.minimum(place + 1, len(contexts) - 1)
+        place = by_context[generator.integers(first[place], last[place])]
+        texts[:, at] = train[(place + order) % len(train)]
+        place = (place + 1) % len(train)
     return texts
 
 
