@@ -6,10 +6,12 @@ import torch
 from scipy.stats import norm
 
 from genmint.evaluation.corruptions import (
+    Pixels,
     band_limited,
     blurred,
     corrupted,
     noisy,
+    replaced,
     reversed_in_time,
     shuffled,
 )
@@ -25,7 +27,9 @@ def source():
     return torch.Generator().manual_seed(3)
 
 
+PIXELS = Pixels(SPREAD, torch.full((2, 16, 24), 90.0), torch.full((2, 16, 24), 10.0))
 ACTIONS = {
+    "replacement": lambda x, s: replaced(x, s, PIXELS.mean, PIXELS.deviation, source()),
     "noise": lambda x, s: noisy(x, s, SPREAD, source()),
     "blur": blurred,
     "shuffle": lambda x, s: shuffled(x, s, source()),
@@ -50,6 +54,12 @@ def test_noise_has_twice_the_spread_of_the_data():
     grey = torch.full((4, 1, 64, 64), 128.0)
     changed = noisy(grey, torch.tensor([0.25, 0.5, 0.75, 1.0]), SPREAD, source())
     assert changed.std(dim=(1, 2, 3)) == pytest.approx([10, 20, 30, 40], rel=0.05)
+
+
+def test_replaced_items_are_those_of_the_trivial_baseline():
+    changed = ACTIONS["replacement"](grids(200), torch.ones(200))
+    assert changed.mean() == pytest.approx(90, abs=0.2)
+    assert changed.std(dim=0).mean() == pytest.approx(10, rel=0.02)
 
 
 def test_blur_is_gaussian_with_an_eighth_of_the_side():
@@ -90,7 +100,7 @@ def test_a_band_limit_keeps_an_eighth_and_a_reversal_is_its_own_inverse():
 def test_each_item_gets_its_own_kind_and_the_same_seed_the_same_change(sound):
     x, kind = grids(), torch.tensor([0, 0, 1, 1, 2, 2])
     first, again = (
-        corrupted(x, kind, torch.ones(6), SPREAD, source(), sound=sound) for _ in range(2)
+        corrupted(x, kind, torch.ones(6), PIXELS, source(), sound=sound) for _ in range(2)
     )
     assert torch.equal(first, again)
     assert all(not torch.equal(one, before) for one, before in zip(first, x, strict=True))

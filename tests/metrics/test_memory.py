@@ -39,10 +39,10 @@ def test_nearest_training_items(grids, monkeypatch):
 
 
 def test_pixels(grids, monkeypatch):
-    whole = pixels.pixel_bernoulli(grids, grids, 0), pixels._moments(grids)
+    whole = pixels.pixel_bernoulli(grids, grids, 0), pixels.pixel_moments(grids)
     monkeypatch.setattr(pixels, "_NUMBERS", 2000)
     assert pixels.pixel_bernoulli(grids, grids, 0) == pytest.approx(whole[0])
-    for part, value in zip(pixels._moments(grids), whole[1], strict=True):
+    for part, value in zip(pixels.pixel_moments(grids), whole[1], strict=True):
         assert part.shape == grids.shape[1:]
         assert torch.allclose(part, value, atol=1e-3)
     noise = pixels.mean_plus_noise(grids, 50, 0)

@@ -7,6 +7,7 @@ the quality of an item, and `genmint.evaluation.fitness` measures with them what
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,6 +18,21 @@ _NOISE = 2.0
 _BLUR = 1 / 8
 # Cells along each axis whose order is shuffled.
 _CELLS = (2, 4)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Statistics of a data set's pixels in grey levels.
+
+    Attributes:
+        spread: standard deviation of all pixels.
+        mean: mean of each pixel, float32 C×H×W.
+        deviation: standard deviation of each pixel, float32 C×H×W.
+    """
+
+    spread: float
+    mean: Tensor
+    deviation: Tensor
 
 
 def noisy(grids: Tensor, severity: Tensor, spread: float, generator: torch.Generator) -> Tensor:
@@ -33,6 +49,28 @@ def noisy(grids: Tensor, severity: Tensor, spread: float, generator: torch.Gener
     """
     noise = torch.randn(grids.shape, generator=generator)
     return (grids + (_NOISE * spread * _each(severity)) * noise).clamp(0, 255)
+
+
+def replaced(
+    grids: Tensor, severity: Tensor, mean: Tensor, deviation: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Replace a share of the pixels by independent normal values, at severity 1 all of them.
+
+    At severity 1 the items are samples of the trivial baseline `mean_plus_noise`.
+
+    Args:
+        grids: float32 N×C×H×W, grey levels from 0 to 255.
+        severity: float32 N, from 0 to 1: probability of each pixel.
+        mean: mean of each pixel of the data set, float32 C×H×W.
+        deviation: standard deviation of each pixel, float32 C×H×W.
+        generator: source of choice and noise.
+
+    Returns:
+        float32 N×C×H×W from 0 to 255.
+    """
+    noise = mean + deviation * torch.randn(grids.shape, generator=generator)
+    chosen = torch.rand(grids.shape, generator=generator) < _each(severity)
+    return torch.where(chosen, noise.clamp(0, 255), grids)
 
 
 def blurred(grids: Tensor, severity: Tensor) -> Tensor:
@@ -125,21 +163,22 @@ def corrupted(
     grids: Tensor,
     kind: Tensor,
     severity: Tensor,
-    spread: float,
+    pixels: Pixels,
     generator: torch.Generator,
     *,
     sound: bool,
 ) -> Tensor:
     """Corrupt each grid by its own kind and severity.
 
-    Of spectrograms, half of the items of kind 1 are blurred instead of band-limited, and half of
-    those of kind 2 are reversed in time instead of shuffled.
+    Half of the items of kind 0 get noise on top, of the others pixels are replaced. Of
+    spectrograms, half of the items of kind 1 are blurred instead of band-limited, and half of those
+    of kind 2 are reversed in time instead of shuffled.
 
     Args:
         grids: float32 N×C×H×W, grey levels from 0 to 255.
         kind: index of `kinds`, int64 N.
         severity: float32 N, from 0 to 1.
-        spread: standard deviation of the data set's pixels.
+        pixels: statistics of the data set's pixels.
         generator: source of all random numbers.
         sound: whether the grids are spectrograms.
 
@@ -149,7 +188,14 @@ def corrupted(
     result = grids.clone()
     variant = torch.randint(0, 2, (len(grids),), generator=generator)
     actions: list[tuple[Tensor, Callable[[Tensor, Tensor], Tensor]]] = [
-        (kind == 0, lambda some, much: noisy(some, much, spread, generator))
+        (
+            (kind == 0) & (variant == 0),
+            lambda some, much: noisy(some, much, pixels.spread, generator),
+        ),
+        (
+            (kind == 0) & (variant == 1),
+            lambda some, much: replaced(some, much, pixels.mean, pixels.deviation, generator),
+        ),
     ]
     coarse, fine = (
         lambda some, much: shuffled(some, much, generator, _CELLS[0]),

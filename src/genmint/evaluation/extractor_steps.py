@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genmint.common.cores import share
-from genmint.evaluation.corruptions import corrupted
+from genmint.evaluation.corruptions import Pixels, corrupted
 from genmint.evaluation.extractor import Extractor, Task, number_of_classes, parts, transformed
 from genmint.evaluation.extractor_variation import Variation
 from genmint.models.shared import eager_optimizer
@@ -92,7 +92,12 @@ class Learner:
     """
 
     def __init__(
-        self, model: Extractor, task: Task, variation: Variation, generator: torch.Generator
+        self,
+        model: Extractor,
+        task: Task,
+        variation: Variation,
+        pixels: Pixels,
+        generator: torch.Generator,
     ) -> None:
         self.model = model
         self.average = copy.deepcopy(model).eval()
@@ -101,6 +106,7 @@ class Learner:
         self.generator = generator
         self._task = task
         self._variation = variation
+        self._pixels = pixels
         self._copies = [model, *(copy.deepcopy(model) for _ in range(_PARTS - 1))]
         self._used = self._copies[:1]
         self._threads = ThreadPoolExecutor(
@@ -222,7 +228,7 @@ class Learner:
             x[some],
             kind,
             severity,
-            float(model.spread),
+            self._pixels,
             generator,
             sound=self._variation.sound,
         )

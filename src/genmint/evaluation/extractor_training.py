@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genmint.common.errors import DataError
 from genmint.config.datasets import SMALLEST_SIDE
+from genmint.evaluation.corruptions import Pixels
 from genmint.evaluation.extractor import (
     Extractor,
     Task,
@@ -21,6 +22,7 @@ from genmint.evaluation.extractor import (
 from genmint.evaluation.extractor_network import multiplications
 from genmint.evaluation.extractor_steps import Learner, Schedule
 from genmint.evaluation.extractor_variation import Variation, mirror_images_belong
+from genmint.metrics.pixels import pixel_moments
 
 # Most multiplications of the forward pass, over all items of the training: about ten minutes of
 # processor time.
@@ -111,7 +113,10 @@ def train_extractor(
     model.centre.copy_(centre)
     model.spread.copy_(spread)
     generator = torch.Generator().manual_seed(seed)
-    with Learner(model, subject.task, _variation(train, subject), generator) as learner:
+    deviation, mean = pixel_moments(train.grids[:_ENOUGH])
+    pixels = Pixels(float(spread), mean, deviation)
+    variation = _variation(train, subject)
+    with Learner(model, subject.task, variation, pixels, generator) as learner:
         best = _descend(learner, train, _some(validation), epochs, report)
     model.load_state_dict(best)
     model.eval().requires_grad_(False)
