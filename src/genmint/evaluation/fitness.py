@@ -139,6 +139,8 @@ def grid_fitness(
     Returns:
         Values of real grids; by corruption, the values of each grade.
     """
+    if judge.task != "labels" or labels is None or len(labels.unique()) < 2:
+        labels = None
     generator = torch.Generator().manual_seed(judge.seed)
     n = min(len(grids), samples, _ITEMS)
     chosen = torch.linspace(0, len(grids) - 1, n).to(torch.int64)
