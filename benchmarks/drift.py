@@ -25,7 +25,7 @@ from genmint.drift.columns import compare_columns
 from genmint.drift.decision import Window, close, decide_drift
 from genmint.drift.features import frechet_drift
 from genmint.evaluation.extractor import Extractor
-from genmint.evaluation.extractor_training import train_extractor
+from genmint.evaluation.extractor_training import Examples, Subject, train_extractor
 
 _TRAIN, _HELD_OUT = 600, 400
 
@@ -74,12 +74,13 @@ class Study:
         self.rule = rule
         self.pictures = (digits.images * 15.9375).round().astype(np.uint8)[:, None]
         self.labels = digits.target
+        items = Examples(torch.from_numpy(self.pictures), torch.from_numpy(self.labels))
+        numbers = torch.arange(_TRAIN)
         self.extractor: Extractor = train_extractor(
-            torch.from_numpy(self.pictures[:_TRAIN]),
-            torch.from_numpy(self.labels[:_TRAIN]),
-            classes=10,
-            task="labels",
-            epochs=30,
+            items[numbers[numbers % 8 != 0]],
+            items[numbers[numbers % 8 == 0]],
+            Subject("labels", 10),
+            epochs=20,
             seed=0,
         )
 

@@ -152,6 +152,7 @@ class Workshop:
             "protocol": PROTOCOL,
             "baselines": {"elbo": {"pixel_bernoulli": -40.0}},
             "noise_floor": {"elbo": 0.5},
+            "unfit": {},
         }
         write_json(path.with_name(f"{name}.protocol.json"), measured)
         validation = {

@@ -229,7 +229,7 @@ PEAKS = """
 import os, resource, sys
 import numpy as np, torch
 from genmint.evaluation.extractor import Extractor
-from genmint.evaluation.extractor_training import train_extractor
+from genmint.evaluation.extractor_training import Examples, Subject, train_extractor
 from genmint.metrics.memorisation import grid_memorisation
 from genmint.metrics.ngram import NGram
 from genmint.metrics.pixels import mean_plus_noise, pixel_bernoulli
@@ -238,9 +238,10 @@ torch.set_num_threads(1)
 grids = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (120, 1, 256, 256), np.uint8))
 rows = grids.flatten(1).numpy()
 steps = {
-    "features": lambda: Extractor(1, 4).eval().features(grids),
+    "features": lambda: Extractor((1, 256, 256), 4).eval().features(grids),
     "extractor": lambda: train_extractor(
-        grids[:64], None, classes=4, task="rotation", epochs=1, seed=0
+        Examples(grids[:64], None), Examples(grids[64:], None), Subject("rotation", 4), epochs=1,
+        seed=0,
     ),
     "ngram": lambda: NGram(2, 256).fit(np.repeat(rows, 2, 0)).totals(np.repeat(rows, 2, 0)),
     "noise": lambda: mean_plus_noise(grids, 120, 0),

@@ -64,6 +64,7 @@ PROTOCOL = {
         "frechet_digits_cnn": {"mean_plus_noise": 60.0},
     },
     "noise_floor": {"elbo": 0.5},
+    "unfit": {},
 }
 
 

@@ -32,6 +32,7 @@ def test_a_good_model_passes_and_says_what_was_asked():
         "evidence.items",
         "evidence.resamples",
         "metrics.finite",
+        "evidence.judge",
         "thresholds.elbo.min",
         "thresholds.elbo.pixel_bernoulli",
         "thresholds.frechet_digits_cnn.max",
@@ -393,3 +394,35 @@ def test_a_baseline_that_is_not_known_names_those_that_are():
     record = judge(block, metrics={**METRICS, "bits_per_dim": 6.57}, protocol=protocol)
     (check,) = record.failed()
     assert check.reason.endswith("pgn is missing from baselines; known: png, webp")
+
+
+@pytest.mark.parametrize(
+    ("metric", "changed"),
+    [
+        ("frechet_digits_cnn", {}),
+        ("coverage", {}),
+        ("precision", {"champion": {"superior": ("elbo",), "non_inferior": ("precision",)}}),
+        ("density", {"champion": {"superior": ("density",)}}),
+    ],
+)
+def test_a_gate_that_rests_on_an_unfit_metric_fails_with_the_reason(metric, changed):
+    protocol = PROTOCOL | {"unfit": {metric: "does not order real items (0.9) and blur 1, 1, 1"}}
+    record = judge(gate(**changed), protocol=protocol)
+    assert failed(record) == ["evidence.judge"]
+    reason = record.failed()[0].reason
+    assert reason.startswith(f"{metric} does not order real items (0.9) and blur 1, 1, 1. ")
+    assert "gates.vae" in reason
+    # The files belong together: the model is refused, not distrusted.
+    assert record.distrusted() == ()
+
+
+def test_an_unfit_metric_on_which_the_gate_does_not_rest_is_no_failure():
+    record = judge(protocol=PROTOCOL | {"unfit": {"precision": "does not order"}})
+    assert failed(record) == []
+
+
+@pytest.mark.parametrize("unfit", [None, [], "none"])
+def test_a_reference_without_fitness_fails(unfit):
+    record = judge(protocol=PROTOCOL | {"unfit": unfit})
+    assert failed(record) == ["evidence.judge"]
+    assert failed(judge(protocol=without(PROTOCOL, "unfit"))) == ["evidence.judge"]

@@ -12,7 +12,7 @@ from genmint.data.prepared import Prepared
 from genmint.drift import baseline, source_items
 from genmint.drift.baseline import DriftBaseline
 from genmint.evaluation.extractor import ExtractorInfo, save_extractor
-from genmint.evaluation.extractor_training import train_extractor
+from genmint.evaluation.extractor_training import Examples, Subject, train_extractor
 from genmint.stages import prepare
 
 __all__ = ["data_project"]
@@ -30,9 +30,15 @@ def sounds(data_project):
     from genmint.data.views import tensors
 
     grids = tensors.load(prepared, "train", spec)
-    extractor = train_extractor(grids, None, classes=2, task="order", epochs=1, seed=0)
+    items = Examples(grids, None)
+    extractor = train_extractor(items, items, Subject("order", 2, sound=True), epochs=1, seed=0)
     info = ExtractorInfo(
-        name="own_cnn", task="order", shape=tuple(grids.shape[1:]), classes=2, accuracy=0.5
+        name="own_cnn",
+        task="order",
+        shape=tuple(grids.shape[1:]),
+        classes=2,
+        accuracy=0.5,
+        network="residual",
     )
     folder = data_project.project.reference("own")
     folder.mkdir(parents=True)

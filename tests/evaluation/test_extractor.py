@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -5,14 +7,21 @@ import torch
 from genmint.common.errors import DataError, GenmintError
 from genmint.data.stacking import single_labels
 from genmint.evaluation import extractor as module
+from genmint.evaluation import extractor_steps
 from genmint.evaluation import extractor_training as training
+from genmint.evaluation.corruptions import noisy
 from genmint.evaluation.extractor import (
     FEATURES,
+    Extractor,
     ExtractorInfo,
     accuracy,
     load_extractor,
     save_extractor,
 )
+from genmint.evaluation.extractor_network import multiplications, residual_network
+from genmint.evaluation.extractor_steps import Learner
+from genmint.evaluation.extractor_variation import mirror_images_belong
+from genmint.metrics.prdc import prdc
 
 
 def bars(n, seed, shape=(1, 8, 8)):
@@ -26,15 +35,28 @@ def bars(n, seed, shape=(1, 8, 8)):
     return torch.from_numpy(grids), torch.from_numpy(labels)
 
 
-def train(grids, labels, task="labels", classes=3, epochs=8, seed=0):
-    return training.train_extractor(
-        grids, labels, classes=classes, task=task, epochs=epochs, seed=seed
-    )
+def train(grids, labels, task="labels", classes=3, epochs=12, seed=0, held_out=None, **subject):
+    """Train on the first four fifths and validate on the rest, or on the held-out items."""
+    most = len(grids) * 4 // 5
+    items = training.Examples(grids, labels)
+    rows = torch.arange(len(grids))
+    held_out = items[rows[most:]] if held_out is None else training.Examples(*held_out)
+    about = training.Subject(task, classes, **subject)
+    return training.train_extractor(items[rows[:most]], held_out, about, epochs=epochs, seed=seed)
 
 
 @pytest.fixture(scope="module")
 def model():
     return train(*bars(300, 0))
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """The learning rates of all steps."""
+    rates = []
+    original = Learner.step
+    monkeypatch.setattr(Learner, "step", lambda *a: (rates.append(a[3]), original(*a))[1])
+    return rates
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 12), (1, 32, 33)])
@@ -89,15 +111,106 @@ def test_probabilities_sum_to_one(model):
     assert model.probabilities(bars(20, 3)[0]).sum(axis=1) == pytest.approx(np.ones(20))
 
 
-def test_large_sets_stop_at_the_budget(monkeypatch):
-    steps = []
-    original = torch.optim.Adam.step
-    monkeypatch.setattr(
-        torch.optim.Adam, "step", lambda *a, **k: (steps.append(1), original(*a, **k))[1]
-    )
-    monkeypatch.setattr(training, "_PIXEL_BUDGET", 64 * 640)
+def test_training_ends_when_validation_stops_improving(steps):
+    grids, labels = bars(200, 0)
+    # Labels that cannot be predicted: the loss rises as soon as the training items are memorised.
+    held_out = bars(100, 1)[0], torch.randint(0, 3, (100,), generator=torch.Generator())
+    train(grids, labels, epochs=100, held_out=held_out)
+    assert len(steps) < 100 * 10 / 3
+    # The rate falls to the end: 0 would be the step after the last.
+    assert steps[-1] < 0.1 * max(steps)
+    assert steps[-3] > steps[-2] > steps[-1] > 0
+
+
+def test_the_weights_of_the_smallest_validation_loss_are_kept(monkeypatch):
+    losses = iter([3.0, 1.0, 2.0, 2.0])
+    seen = []
+
+    def validate(learner, grids, labels):
+        seen.append({n: v.clone() for n, v in learner.average.state_dict().items()})
+        return next(losses), 0.5
+
+    monkeypatch.setattr(Learner, "validate", validate)
+    kept = train(*bars(200, 0), epochs=4).state_dict()
+    assert len(seen) == 4
+    assert torch.equal(kept["head.weight"], seen[1]["head.weight"])
+    assert not torch.equal(kept["head.weight"], seen[3]["head.weight"])
+
+
+def test_training_is_no_longer_than_epochs(steps):
+    train(*bars(200, 0), epochs=3)
+    assert len(steps) == 3 * 160 // 16
+
+
+def test_large_sets_stop_after_a_fixed_amount_of_computation(monkeypatch, steps):
+    model = train(*bars(20, 0), epochs=1)
+    cost = multiplications(model.body, 1, 8, 8)
+    monkeypatch.setattr(training, "_BUDGET", 200 * cost)
     train(*bars(300, 0), epochs=1000)
-    assert len(steps) == 10
+    assert len(steps) == 1 + 200 // 16
+
+
+def test_progress_is_reported_after_each_validation():
+    lines = []
+    items = training.Examples(*bars(160, 0))
+    training.train_extractor(
+        items, items, training.Subject("labels", 3), epochs=2, seed=0, report=lines.append
+    )
+    assert [line.partition(":")[0] for line in lines] == [
+        "step 10 of at most 20",
+        "step 20 of at most 20",
+    ]
+
+
+def test_the_number_of_cores_changes_nothing(monkeypatch):
+    results = []
+    for cores in (1, 2):
+        monkeypatch.setattr(extractor_steps, "share", lambda cores=cores: cores)
+        results.append(train(*bars(100, 0, (3, 48, 48)), epochs=1).state_dict())
+    for name, value in results[0].items():
+        assert torch.equal(value, results[1][name]), name
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 28, 28), (1, 32, 20), (3, 96, 128)])
+def test_the_network_fits_the_grids(shape):
+    network = residual_network(*shape, FEATURES).eval()
+    assert network(torch.zeros(2, *shape)).shape == (2, FEATURES)
+    # An item of 96×128 costs 12 times as much as one of 28×28 has more pixels, not 16 times.
+    assert multiplications(network, *shape) < 60_000_000
+
+
+def test_mirror_images_belong_to_photos_and_not_to_letters():
+    grids, _ = bars(400, 0)
+    # A bar at the left is told from one at the top and a square, mirrored or not.
+    assert not mirror_images_belong(grids, torch.where(grids[:, 0, 4, 0] > 120, 1, 0))
+    symmetric = torch.cat([grids, grids.flip(3)])[torch.randperm(800)]
+    assert mirror_images_belong(symmetric, torch.arange(800) % 3)
+
+
+def test_corrupted_items_are_far_from_real_ones_and_of_no_class(model):
+    grids, _ = bars(200, 5)
+    spread = float(model.spread)
+    severity = torch.ones(200)
+    generator = torch.Generator().manual_seed(0)
+    noise = noisy(grids.float(), severity, spread, generator).to(torch.uint8)
+    real, other = model.features(bars(200, 6)[0]), model.features(noise)
+    assert prdc(model.features(grids), real)["precision"] > 0.8
+    assert prdc(other, real)["precision"] < 0.2
+    assert model.probabilities(noise).max(axis=1).mean() < 0.6
+
+
+def test_weights_of_an_older_version_are_read(tmp_path):
+    old = Extractor((1, 8, 8), 3, network="plain").eval()
+    save_extractor(tmp_path, old, info().model_copy(update={"network": "plain"}))
+    # Files of older versions do not name the network.
+    described = tmp_path / "extractor.json"
+    described.write_text(json.dumps({
+        key: value for key, value in json.loads(described.read_text()).items() if key != "network"
+    }))  # fmt: skip
+    grids, _ = bars(10, 4)
+    loaded, _ = load_extractor(tmp_path)
+    assert loaded.features(grids) == pytest.approx(old.features(grids), abs=1e-4)
+    assert loaded.probabilities(grids).sum(axis=1) == pytest.approx(np.ones(10))
 
 
 @pytest.mark.parametrize(
@@ -121,9 +234,7 @@ def stacks(n, seed):
 
 @pytest.fixture(scope="module")
 def factored():
-    return training.train_extractor(
-        *stacks(200, 0), classes=3, task="labels", epochs=8, seed=0, stacked=True
-    )
+    return train(*stacks(200, 0), stacked=True)
 
 
 def test_of_stacks_every_channel_is_told_by_itself(factored, model):
@@ -165,7 +276,9 @@ def test_a_factored_extractor_comes_back_from_disk(factored, tmp_path):
 
 
 def info():
-    return ExtractorInfo(name="d_cnn", task="labels", shape=(1, 8, 8), classes=3, accuracy=0.9)
+    return ExtractorInfo(
+        name="d_cnn", task="labels", shape=(1, 8, 8), classes=3, accuracy=0.9, network="residual"
+    )
 
 
 def test_comes_back_from_disk_as_it_was(model, tmp_path):

@@ -119,6 +119,19 @@ def test_held_out_items_pass_every_veto(project):
         assert vetoes(real, *bounds) == set()
 
 
+@pytest.mark.parametrize("name", ["digits", "python-docs"])
+def test_every_metric_can_judge_the_built_in_data(project, name):
+    assert read_reference(project.reference(name)).unfit == {}
+
+
+def test_noise_has_neither_precision_nor_density_nor_confidence(project):
+    known = read_reference(project.reference("digits"))
+    assert known.extractor.accuracy > 0.97
+    for metric in ("precision", "density", "confident"):
+        noise = known.baselines[metric]["mean_plus_noise"].value
+        assert noise < 0.2 * known.real[metric], metric
+
+
 @pytest.mark.parametrize("noise", [0, 8])
 def test_a_replay_is_perfect_but_for_its_memory(digits, noise):
     judge, metrics_of = digits

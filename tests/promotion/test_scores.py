@@ -92,6 +92,7 @@ def write_judge(workshop, seed=1):
         baselines={"bits_per_character": {"trigram": Baseline(value=3.0, stderr=0.1)}},
         noise_floor={},
         real={},
+        unfit={},
     )
     folder = workshop.project.reference("words")
     folder.mkdir(parents=True, exist_ok=True)

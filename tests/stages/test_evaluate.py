@@ -14,6 +14,7 @@ from genmint.config.fit import problems
 from genmint.config.metric_catalogue import METRICS, metric
 from genmint.data.prepared import Prepared
 from genmint.evaluation.code_hash import code_sha256
+from genmint.evaluation.reference import read_reference
 from genmint.evaluation.score import score_on
 from genmint.models.shared import store
 from genmint.stages import evaluate
@@ -139,6 +140,8 @@ def test_the_protocol_ties_metrics_weights_data_and_reference_together(project):
     real = json.loads((project.reference("shapes") / "reference.json").read_text())["real"]
     assert found["real"] == real
     assert {"frechet_shapes_cnn", "frechet_shapes_cnn_stderr", "density"} < set(real)
+    # What the gate asks of the reference.
+    assert found["unfit"] == read_reference(project.reference("shapes")).unfit is not None
 
 
 IMAGE_CODECS = {"png", "webp", "webp_mosaic"}
@@ -203,7 +206,7 @@ def test_the_distance_is_extrapolated_where_there_are_samples_enough(project):
         ("datasets.shapes", "resolution", 16, "[1, 8, 8]", "shape: [1, 16, 16]", "prepare@shapes"),
         ("datasets.shapes", "protocol", {**PROTOCOL, "seed": 6}, "protocol.seed: 5",
          "protocol.seed: 6", "reference@shapes"),
-        ("datasets.shapes", "reference", {"epochs": 3}, "reference.epochs: 20",
+        ("datasets.shapes", "reference", {"epochs": 3}, "reference.epochs: 40",
          "reference.epochs: 3", "reference@shapes"),
     ],
 )  # fmt: skip

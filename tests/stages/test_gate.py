@@ -43,7 +43,7 @@ def test_a_pass_is_written_and_shown(workshop, capsys):
     out = capsys.readouterr().out
     assert "-20 ± 0.2" in out
     assert "is at least" in out
-    assert "tiny: passed all 12 checks" in out
+    assert "tiny: passed all 13 checks" in out
 
 
 def test_a_refusal_is_a_result(workshop, capsys):

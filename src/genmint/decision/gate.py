@@ -15,7 +15,7 @@ from typing import Any
 from genmint.config import metric_catalogue
 from genmint.config.gates import Bound, Gate
 from genmint.decision.evaluation import Evaluation, GateInput, is_number
-from genmint.decision.gate_record import Check, Evidence, Record
+from genmint.decision.gate_record import JUDGE, Check, Evidence, Record
 from genmint.decision.skill import Skill, skill_of
 
 
@@ -41,6 +41,7 @@ def decide_gate(gate: Gate | None, evaluation: Evaluation) -> Record:
     metrics = _Metrics(evaluation.metrics.mapping(), protocol.get("left_out"))
     checks.append(_all_finite(evaluation.metrics))
     if gate is not None:
+        checks.append(_judge(gate, evaluation))
         for metric, bound in gate.thresholds.items():
             checks += _threshold(metric, bound, metrics, protocol, gate.champion.confidence)
         checks += (
@@ -131,6 +132,35 @@ def _as_measured(key: str, source: GateInput, expected: Any, none: bool, protoco
         passed = source.sha256 == bound
         reason = f"{source.file} {'is' if passed else 'is not'} the measured file"
     return _check(f"evidence.{key}", source.sha256, bound, passed, reason)
+
+
+def _judge(gate: Gate, evaluation: Evaluation) -> Check:
+    """Check that the reference can measure every metric that the gate rests on."""
+    file = evaluation.protocol.file
+    reasons = evaluation.protocol.mapping().get("unfit")
+    if not isinstance(reasons, dict):
+        reason = f"{file} does not say which metrics can tell real items from corrupted ones"
+        return _no(JUDGE, None, None, evaluation.protocol.problem or reason)
+    metrics = rests_on(gate)
+    unfit = [f"{metric} {reasons[metric]}" for metric in metrics if metric in reasons]
+    if unfit:
+        return _no(
+            JUDGE,
+            None,
+            None,
+            f"{'; '.join(unfit)}. Judge by other metrics in gates.{evaluation.name}, or improve "
+            f"datasets.{evaluation.dataset}.reference",
+        )
+    reason = f"none of the {len(metrics)} metrics of the gate is unfit for {evaluation.dataset}"
+    return _check(JUDGE, None, None, True, reason)
+
+
+def rests_on(gate: Gate) -> tuple[str, ...]:
+    """Return the metrics that decide: of thresholds, the champion rule and coverage of health."""
+    names = [*gate.thresholds, *gate.champion.superior, *gate.champion.non_inferior]
+    if gate.health.min_coverage is not None:
+        names.append("coverage")
+    return tuple(dict.fromkeys(names))
 
 
 def _all_finite(metrics: GateInput) -> Check:

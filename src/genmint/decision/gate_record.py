@@ -9,6 +9,9 @@ from genmint.config.base import Frozen
 # Checks with these prefixes test whether the metrics can be trusted; the others judge the model. A
 # failed trust check says nothing about the model, so nothing is registered.
 _TRUST = ("configured", "data.", "evidence.")
+# This one is about the gate: its files belong together, but its metrics cannot judge any model. The
+# model is refused like one that misses a threshold.
+JUDGE = "evidence.judge"
 
 
 class Check(Frozen):
@@ -75,4 +78,8 @@ class Record(Frozen):
 
     def distrusted(self) -> tuple[Check, ...]:
         """Return the failed checks that make the metrics untrustworthy."""
-        return tuple(check for check in self.failed() if check.name.startswith(_TRUST))
+        return tuple(
+            check
+            for check in self.failed()
+            if check.name.startswith(_TRUST) and check.name != JUDGE
+        )

@@ -22,13 +22,16 @@ from genmint.common.errors import DataError
 from genmint.common.files import atomic_path, read_json, write_json
 from genmint.common.layout import EXTRACTOR, EXTRACTOR_CONFIG
 from genmint.config.base import Frozen, PositiveInt, Share
+from genmint.evaluation.corruptions import kinds
+from genmint.evaluation.extractor_network import plain_network, residual_network
 
 Task = Literal["labels", "rotation", "order"]
+Network = Literal["plain", "residual"]
 
 FEATURES = 32
 # Features are computed in batches of this size regardless of the protocol's batch size, because
 # the rounding of convolutions depends on it. Batches of larger grids are smaller: a pixel takes
-# about 200 bytes in the first layers (400 while the extractor is trained).
+# up to 200 bytes in the first layers (400 while the extractor is trained).
 _PART = 256
 _PART_PIXELS = 1 << 20
 
@@ -43,6 +46,7 @@ class ExtractorInfo(Frozen):
         classes: number of classes; for a stacked set, of a single channel.
         accuracy: accuracy on the test split.
         stacked: whether each channel is classified separately.
+        network: `plain` in files of an older version of genmint.
     """
 
     name: str
@@ -51,50 +55,64 @@ class ExtractorInfo(Frozen):
     classes: PositiveInt
     accuracy: Share
     stacked: bool = False
+    network: Network = "plain"
 
 
 class Extractor(nn.Module):
-    """CNN with three convolutions, pooling to 2×2 and a feature layer; takes grids from 8×8.
+    """Residual CNN with a feature layer; takes grids from 8×8.
+
+    Its outputs are the classes of its task and the corruptions of
+    `genmint.evaluation.corruptions.kinds`, as one classification. The features therefore depend on
+    the quality of an item and not on its class alone.
 
     The channels of stacked images are classified separately with the same weights, as is usual for
     stacked MNIST (Metz et al. 2017). A thousand classes are thus learnt from examples of ten
     classes.
 
     Args:
-        channels: C of the grids.
+        shape: (C, H, W) of the grids.
         classes: number of classes K; for stacked grids, of a single channel.
         stacked: whether each channel is an image of its own.
+        network: `plain` reads the weights of an older version of genmint, which knew no corruption.
     """
 
     centre: Tensor
     spread: Tensor
     scale: Tensor
 
-    def __init__(self, channels: int, classes: int, *, stacked: bool = False) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        classes: int,
+        *,
+        stacked: bool = False,
+        network: Network = "residual",
+    ) -> None:
         super().__init__()
+        channels, height, width = shape
         self.stack = channels if stacked else 1
-        self.body = nn.Sequential(
-            nn.Conv2d(1 if stacked else channels, 16, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(16, 32, 3, stride=2, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(32, 64, 3, stride=2, padding=1),
-            nn.ReLU(),
-            nn.AdaptiveMaxPool2d(2),
-            nn.Flatten(),
-            nn.Linear(256, FEATURES),
-            nn.ReLU(),
-        )
-        self.head = nn.Linear(FEATURES, classes)
+        self.classes = classes
+        inputs = 1 if stacked else channels
+        if network == "plain":
+            self.body = plain_network(inputs, FEATURES)
+            self.corruptions = 0
+        else:
+            self.body = residual_network(inputs, height, width, FEATURES)
+            self.corruptions = len(kinds(sound=False))
+        self.head = nn.Linear(FEATURES, classes + self.corruptions)
         self.register_buffer("centre", torch.tensor(0.0))
         self.register_buffer("spread", torch.tensor(1.0))
         self.register_buffer("scale", torch.tensor(1.0))
 
     def forward(self, grids: Tensor) -> Tensor:
-        """Return the logits, float32 N×K, of grids uint8 N×C×H×W.
+        """Return the logits of the classes, float32 N×K, of grids uint8 or float32 N×C×H×W.
 
         For stacked grids the shape is NC×K, one row per channel.
         """
+        return self.outputs(grids)[:, : self.classes]
+
+    def outputs(self, grids: Tensor) -> Tensor:
+        """Return the logits of the classes and the corruptions, as `forward`, side by side."""
         logits: Tensor = self.head(self._hidden(grids))
         return logits
 
@@ -108,7 +126,7 @@ class Extractor(nn.Module):
             grids: uint8 N×C×H×W.
 
         Returns:
-            float64 N×32, 0 or more; for stacked grids N×32C, channel by channel.
+            float64 N×32; for stacked grids N×32C, channel by channel.
         """
         hidden = torch.cat([self._hidden(part) for part in parts(grids)])
         hidden = hidden.to(torch.float64) / self.scale.to(torch.float64)
@@ -131,10 +149,14 @@ class Extractor(nn.Module):
     def probabilities(self, grids: Tensor) -> npt.NDArray[np.float64]:
         """Return the class probabilities, float64 N×K, of grids uint8 N×C×H×W.
 
-        For stacked grids the shape is N×K^C; entries are products of the channels' probabilities.
+        The probability of being corrupted is divided equally among the classes, so that no class of
+        a corrupted grid is confident. For stacked grids the shape is N×K^C; entries are products of
+        the channels' probabilities.
         """
-        logits = torch.cat([self(part) for part in parts(grids)])
-        single = logits.to(torch.float64).softmax(dim=1)
+        logits = torch.cat([self.outputs(part) for part in parts(grids)])
+        outputs = logits.to(torch.float64).softmax(dim=1)
+        corrupt = outputs[:, self.classes :].sum(dim=1, keepdim=True)
+        single = outputs[:, : self.classes] + corrupt / self.classes
         per_channel = single.reshape(-1, self.stack, single.shape[1])
         joint = per_channel[:, 0]
         for channel in range(1, self.stack):
@@ -145,7 +167,7 @@ class Extractor(nn.Module):
         x = (grids.to(torch.float32) - self.centre) / self.spread
         if self.stack > 1:
             x = x.flatten(0, 1).unsqueeze(1)
-        hidden: Tensor = self.body(x)
+        hidden: Tensor = self.body(x.contiguous(memory_format=torch.channels_last))
         return hidden
 
 
@@ -221,13 +243,15 @@ def load_extractor(folder: Path) -> tuple[Extractor, ExtractorInfo]:
         info = ExtractorInfo.model_validate(raw | {"shape": tuple(raw["shape"])})
         # On the meta device no memory is allocated: a damaged file may state far too large sizes.
         with torch.device("meta"):
-            model = Extractor(info.shape[0], info.classes, stacked=info.stacked)
+            model = Extractor(info.shape, info.classes, stacked=info.stacked, network=info.network)
         model.load_state_dict(load_file(path), assign=True)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file. {way_out}") from None
     except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
         first = str(error).splitlines()[0]
         raise DataError(f"{path}: not the expected extractor ({first}). {way_out}") from None
+    # The layout of the memory is that of training, and so is the rounding.
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval().requires_grad_(False), info
 
 

@@ -2,77 +2,179 @@
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from genmint.common.errors import DataError
 from genmint.config.datasets import SMALLEST_SIDE
+from genmint.evaluation.corruptions import Pixels
 from genmint.evaluation.extractor import (
     Extractor,
     Task,
-    number_of_classes,
     part_size,
     parts,
-    transformed,
 )
-from genmint.models.shared import eager_optimizer
+from genmint.evaluation.extractor_network import multiplications
+from genmint.evaluation.extractor_steps import Learner, Schedule
+from genmint.evaluation.extractor_variation import Variation, mirror_images_belong
+from genmint.metrics.pixels import pixel_moments
 
-# Training budget in pixels: a thousand epochs on 1,000 digits of 8×8, but one and a half on MNIST,
-# which take about half a minute. More training hardly improves the accuracy.
-_PIXEL_BUDGET = 64_000_000
+# Most multiplications of the forward pass, over all items of the training: about ten minutes of
+# processor time.
+_BUDGET = 10_000_000_000_000
 _BATCH = 64
-_LR = 4e-3
+# Fewest steps in which the training split is passed through once, unless a batch is at its minimum.
+_STEPS = 16
+_SMALLEST_BATCH = 16
+# Items between two validations of a large training split.
+_VALIDATE_EVERY = 8192
 # Number of grids from which means and variances are estimated.
 _ENOUGH = 16_384
+# Most items of the validation split that are used.
+_VALIDATED = 2048
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Items of a split.
+
+    Attributes:
+        grids: uint8 N×C×H×W, H and W at least 8.
+        labels: int64 N for the task `labels`, of stacked grids N×C; otherwise None.
+    """
+
+    grids: Tensor
+    labels: Tensor | None
+
+    def __getitem__(self, rows: Tensor) -> Examples:
+        return Examples(self.grids[rows], None if self.labels is None else self.labels[rows])
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the extractor learns.
+
+    Attributes:
+        task: `labels`; `rotation`: by which multiple of 90° an image was rotated (Gidaris et al.
+            2018); `order`: whether the two halves of an item were swapped.
+        classes: number of labels; for other tasks see `extractor.number_of_classes`.
+        stacked: whether each channel is an image of its own.
+        sound: whether the grids are spectrograms.
+    """
+
+    task: Task
+    classes: int
+    stacked: bool = False
+    sound: bool = False
 
 
 def train_extractor(
-    grids: Tensor,
-    labels: Tensor | None,
+    train: Examples,
+    validation: Examples,
+    subject: Subject,
     *,
-    classes: int,
-    task: Task,
     epochs: int,
     seed: int,
-    stacked: bool = False,
+    report: Callable[[str], None] | None = None,
 ) -> Extractor:
     """Train the extractor on the labels, or on a self-supervised task.
 
-    Task `rotation`: by which multiple of 90° an image was rotated (Gidaris et al. 2018). Task
-    `order`: whether the two halves of a spectrogram were swapped in time. Weights and batches are
-    drawn from `seed`. On a CPU the same call gives the same weights.
+    Beside its task it learns to recognise graded corruptions (see `extractor_steps`). The learning
+    rate stays high until the loss on the validation split stops improving, and then falls to 0
+    (Hu et al. 2024, a warm-up, stable and decay schedule). The weights with the smallest validation
+    loss are kept. Weights, batches and changes of the items are drawn from `seed`. The same call on
+    one kind of processor gives the same weights, whatever the number of cores.
 
     Args:
-        grids: uint8 N×C×H×W, H and W at least 8.
-        labels: int64 N for the task `labels`, of stacked grids N×C; otherwise None.
-        classes: number of labels; for other tasks see `extractor.number_of_classes`.
-        task: see above.
-        epochs: passes over the grids; large sets stop after a fixed budget of pixels.
-        seed: seed of weights, order and tasks.
-        stacked: whether each channel is an image of its own.
+        train: training split.
+        validation: validation split; decides when to stop.
+        subject: what is learnt.
+        epochs: most passes over the training split. Large sets stop after a fixed amount of
+            computation at the latest.
+        seed: seed of weights, order, changes and tasks.
+        report: called with a line of progress after each validation.
 
     Raises:
         DataError: the grids are smaller than 8×8, not square although the task is `rotation`, or
             all of one constant value.
     """
-    _check(grids, task)
+    _check(train.grids, subject.task)
+    shape = (train.grids.shape[1], train.grids.shape[2], train.grids.shape[3])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Extractor(grids.shape[1], classes, stacked=stacked)
-    spread, centre = _std_mean(grids[:_ENOUGH])
+        model = Extractor(shape, subject.classes, stacked=subject.stacked)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    spread, centre = _std_mean(train.grids[:_ENOUGH])
     model.centre.copy_(centre)
     model.spread.copy_(spread)
     generator = torch.Generator().manual_seed(seed)
-    with _one_thread():
-        _descend(model, grids, labels, task, epochs, generator)
+    deviation, mean = pixel_moments(train.grids[:_ENOUGH])
+    pixels = Pixels(float(spread), mean, deviation)
+    variation = _variation(train, subject)
+    with Learner(model, subject.task, variation, pixels, generator) as learner:
+        best = _descend(learner, train, _some(validation), epochs, report)
+    model.load_state_dict(best)
     model.eval().requires_grad_(False)
-    _set_scale(model, grids, torch.randperm(len(grids), generator=generator)[:_ENOUGH])
+    _set_scale(model, train.grids, torch.randperm(len(train.grids), generator=generator)[:_ENOUGH])
     return model
+
+
+def _variation(train: Examples, subject: Subject) -> Variation:
+    mirrored = False
+    if subject.task == "labels" and not subject.sound and not subject.stacked:
+        assert train.labels is not None
+        mirrored = mirror_images_belong(train.grids, train.labels)
+    return Variation(sound=subject.sound, mirror=mirrored or subject.task == "rotation")
+
+
+def _some(validation: Examples) -> Examples:
+    """Return evenly spaced items of the validation split."""
+    n = len(validation.grids)
+    return validation[torch.linspace(0, n - 1, min(n, _VALIDATED)).to(torch.int64)]
+
+
+def _descend(
+    learner: Learner,
+    train: Examples,
+    validation: Examples,
+    epochs: int,
+    report: Callable[[str], None] | None,
+) -> dict[str, Tensor]:
+    """Train until the validation loss stops improving; return the best weights."""
+    n, model = len(train.grids), learner.average
+    channels, height, width = train.grids.shape[1:]
+    batch = min(_BATCH, max(_SMALLEST_BATCH, n // _STEPS), 2 * part_size(height, width), n)
+    cost = model.stack * multiplications(model.body, channels // model.stack, height, width)
+    steps = max(1, min(epochs * n, _BUDGET // cost) // batch)
+    every = max(1, min(n, _VALIDATE_EVERY) // batch)
+    schedule = Schedule(steps, batch=batch, every=every)
+    best, lowest = copy.deepcopy(model.state_dict()), math.inf
+    order = torch.empty(0, dtype=torch.int64)
+    step = 0
+    while step < schedule.end:
+        if len(order) < batch:
+            order = torch.cat([order, torch.randperm(n, generator=learner.generator)])
+        chosen, order = order[:batch], order[batch:]
+        items = train[chosen]
+        learner.step(items.grids, items.labels, schedule.rate(step))
+        step += 1
+        if step % every and step < schedule.end:
+            continue
+        loss, accuracy = learner.validate(validation.grids, validation.labels)
+        schedule.validated(step, loss)
+        if loss < lowest:
+            lowest, best = loss, copy.deepcopy(model.state_dict())
+        if report is not None:
+            report(
+                f"step {step} of at most {schedule.end}: validation loss {loss:.3f}, "
+                f"accuracy {accuracy:.1%}"
+            )
+    return best
 
 
 def _check(grids: Tensor, task: Task) -> None:
@@ -91,73 +193,8 @@ def _check(grids: Tensor, task: Task) -> None:
         )
 
 
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Limit torch to one thread, because gradient sums depend on the number of threads.
-
-    The weights of the extractor must not depend on it.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _descend(
-    model: Extractor,
-    grids: Tensor,
-    labels: Tensor | None,
-    task: Task,
-    epochs: int,
-    generator: torch.Generator,
-) -> None:
-    n = len(grids)
-    batch = min(_BATCH, n)
-    part = part_size(grids.shape[2], grids.shape[3])
-    budget = max(1, _PIXEL_BUDGET // (grids.shape[2] * grids.shape[3]))
-    steps = math.ceil(min(epochs * n, budget) / batch)
-    eager_optimizer.spare_compiler()
-    optimiser = torch.optim.Adam(model.parameters(), lr=_LR)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    order = torch.empty(0, dtype=torch.int64)
-    for _ in range(steps):
-        if len(order) < batch:
-            order = torch.cat([order, torch.randperm(n, generator=generator)])
-        chosen, order = order[:batch], order[batch:]
-        x, y = _examples(grids[chosen], None if labels is None else labels[chosen], task, generator)
-        optimiser.zero_grad(set_to_none=True)
-        if len(x) <= part:
-            functional.cross_entropy(model(x), y).backward()
-        else:
-            # Accumulate the gradient over parts; it is the same up to rounding. A stacked grid has
-            # C targets.
-            for some, right in zip(x.split(part), y.split(part * (len(y) // len(x))), strict=True):
-                loss = functional.cross_entropy(model(some), right, reduction="sum") / len(y)
-                loss.backward()
-        eager_optimizer.step(optimiser)
-        schedule.step()
-
-
-def _examples(
-    grids: Tensor, labels: Tensor | None, task: Task, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    if task == "labels":
-        assert labels is not None
-        return grids, labels.flatten()
-    answers = torch.randint(0, number_of_classes(task), (len(grids),), generator=generator)
-    x = grids.clone()
-    for answer in range(number_of_classes(task)):
-        chosen = answers == answer
-        x[chosen] = transformed(grids[chosen], answer, task)
-    return x, answers
-
-
 def _std_mean(grids: Tensor) -> tuple[Tensor, Tensor]:
     """Return standard deviation and mean of all pixels."""
-    if grids.numel() <= _PIXEL_BUDGET:
-        return torch.std_mean(grids.to(torch.float32))
     total = square = 0
     for part in parts(grids):
         values = part.to(torch.int64)

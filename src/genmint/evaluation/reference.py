@@ -56,6 +56,8 @@ class Reference(Frozen):
             number is that of the protocol, or all if there are fewer.
         pitches: notes of the real clips in Hz, if they play notes.
         left_out: by metric that does not apply to this data set, the reason.
+        unfit: by metric that cannot tell real items from corrupted ones, the reason, see
+            `genmint.evaluation.fitness`; None in a file of an older version of genmint.
         settings: `reference` of the data set entry; None in a file of an older version of genmint.
     """
 
@@ -68,6 +70,7 @@ class Reference(Frozen):
     real: dict[str, float]
     pitches: tuple[float, ...] | None = None
     left_out: dict[str, str] = Field(default_factory=dict)
+    unfit: dict[str, str] | None = None
     settings: ReferenceConfig | None = None
 
     def baselines_for(

@@ -45,6 +45,7 @@ class Score:
         noise_floor: noise floor by metric.
         real: scores of real data by metric, with their standard errors.
         left_out: by metric that does not apply to the data set, the reason.
+        unfit: by metric that the reference cannot measure, the reason; None if it does not say.
         reference: sha256 of reference.json.
         items: log-likelihood of each held-out item in nats (text: of each passage of 1,000
             characters), float64, by estimator: bounds such as elbo, or log_likelihood. Empty for a
@@ -60,6 +61,7 @@ class Score:
     noise_floor: Metrics
     real: Metrics
     left_out: dict[str, str]
+    unfit: dict[str, str] | None
     reference: str
     items: dict[str, Floats]
     resamples: dict[str, list[float]]
@@ -105,6 +107,7 @@ def score(model: Family, record: ModelRecord, prepared: Prepared, reference: Pat
         noise_floor=known.noise_floors_for(metrics, model.observation),
         real=known.real_for(metrics),
         left_out=known.left_out,
+        unfit=known.unfit,
         reference=sha256_file(reference / REFERENCE),
         items=items,
         resamples=resamples,

@@ -78,7 +78,7 @@ def mean_plus_noise(train: Tensor, n: int, seed: int) -> Tensor:
     Returns:
         uint8 n×C×H×W.
     """
-    spread, mean = _moments(train)
+    spread, mean = pixel_moments(train)
     generator = torch.Generator().manual_seed(seed)
     parts = []
     for start in range(0, n, _rows(train)):
@@ -93,7 +93,7 @@ def _rows(grids: Tensor) -> int:
     return max(1, _NUMBERS // grids[0].numel())
 
 
-def _moments(train: Tensor) -> tuple[Tensor, Tensor]:
+def pixel_moments(train: Tensor) -> tuple[Tensor, Tensor]:
     """Standard deviation and mean of each pixel, float32 C×H×W."""
     if train.numel() <= _NUMBERS:
         return torch.std_mean(train.to(torch.float32), dim=0, correction=0)

@@ -254,6 +254,7 @@ def _dataset(project: Project, name: str) -> dict[str, Any]:
         "left_out": left_out,
         "report": report,
         "extractor": reference.get("extractor"),
+        "unfit": reference.get("unfit") or {},
         "page": f"data/{name}.html" if project.validation_page(name).is_file() else None,
         "quarantine": f"../{quarantine.relative_to(project.root).as_posix()}"
         if quarantine.is_file()

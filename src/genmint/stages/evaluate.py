@@ -231,5 +231,6 @@ def _write(
             "noise_floor": result.noise_floor,
             "real": result.real,
             "left_out": result.left_out,
+            "unfit": result.unfit,
         },
     )

@@ -38,7 +38,8 @@ from genmint.evaluation.extractor import (
     predict,
     save_extractor,
 )
-from genmint.evaluation.extractor_training import train_extractor
+from genmint.evaluation.extractor_training import Examples, Subject, train_extractor
+from genmint.evaluation.fitness import grid_fitness, text_fitness, unfit
 from genmint.evaluation.judge import (
     COMPARED_SAMPLES,
     GridJudge,
@@ -48,7 +49,12 @@ from genmint.evaluation.judge import (
     text_judge,
 )
 from genmint.evaluation.noise_floor import distance_floors, share_floors
-from genmint.evaluation.reference import FrozenExtractor, Reference, write_reference
+from genmint.evaluation.reference import (
+    REFERENCE,
+    FrozenExtractor,
+    Reference,
+    write_reference,
+)
 from genmint.metrics.pitch import fundamentals, in_tune, reference_pitches
 from genmint.metrics.resampling import Rows
 from genmint.metrics.sound import log_spectral_distance
@@ -106,6 +112,7 @@ def _of_text(prepared: Prepared, protocol: Protocol) -> Reference:
     )
     chosen = _spread(len(pieces), protocol.samples)
     real = judge.quality([texts[i] for i in chosen]) | judge.memorisation(pieces[chosen])
+    values, graded = text_fitness(judge, pieces, spec, protocol.samples, protocol.seed)
     return Reference(
         dataset=prepared.meta.dataset,
         data=prepared.sha256,
@@ -115,6 +122,7 @@ def _of_text(prepared: Prepared, protocol: Protocol) -> Reference:
         noise_floor=floors,
         real=real,
         left_out=reasons,
+        unfit=unfit(values, graded, floors),
     )
 
 
@@ -126,7 +134,7 @@ def _of_grids(
     train = tensors.load(prepared, "train", spec)
     validation = tensors.load(prepared, "validation", spec)
     test = tensors.load(prepared, "test", spec)
-    extractor, info, reasons = _extractor(prepared, config, train, test)
+    extractor, info, reasons = _extractor(prepared, config, train, validation, test)
     save_extractor(folder, extractor, info)
     judge = grid_judge(prepared, extractor, info.task, protocol.seed, left_out=reasons)
     floors = _floors(judge, [train, validation], protocol)
@@ -138,6 +146,9 @@ def _of_grids(
         floors, real = floors | clip_floors, real | clip_real
         if pitches is None:
             reasons["in_tune"] = "the clips of the test split play none of a few fixed notes"
+    values, graded = grid_fitness(
+        judge, validation, _item_labels(prepared, "validation"), protocol.samples
+    )
     needed = 2 * extractor.features(test[:1]).shape[1]
     if judge.features_mean_something and min(protocol.samples, COMPARED_SAMPLES) < needed:
         reasons[frechet_infinite_name(dataset)] = (
@@ -164,7 +175,14 @@ def _of_grids(
         real=real,
         pitches=pitches,
         left_out=reasons,
+        unfit=_unfit(dataset, unfit(values, graded, floors)),
     )
+
+
+def _unfit(dataset: str, reasons: Reasons) -> Reasons:
+    """Add the extrapolated distance, which is as fit as the distance itself."""
+    reason = reasons.get(frechet_name(dataset))
+    return reasons if reason is None else reasons | {frechet_infinite_name(dataset): reason}
 
 
 def _pool(items: int, protocol: Protocol) -> Tensor:
@@ -177,7 +195,7 @@ def _pool(items: int, protocol: Protocol) -> Tensor:
 
 
 def _extractor(
-    prepared: Prepared, config: ReferenceConfig, train: Tensor, test: Tensor
+    prepared: Prepared, config: ReferenceConfig, train: Tensor, validation: Tensor, test: Tensor
 ) -> tuple[Extractor, ExtractorInfo, Reasons]:
     """Train the extractor; return it with its description and the metrics that are left out.
 
@@ -189,7 +207,7 @@ def _extractor(
     if not reasons:
         tasks.insert(0, "labels")
     for task in tasks:
-        extractor = _trained(prepared, config, train, task)
+        extractor = _trained(prepared, config, train, validation, task)
         labels = _labels(prepared, "test") if task == "labels" else None
         predicted, truth = predict(extractor, test, labels, task)
         reached = float((predicted == truth).mean())
@@ -221,6 +239,7 @@ def _extractor(
         classes=_answers(prepared, task),
         accuracy=reached,
         stacked=meta.stacked is not None,
+        network="residual",
     )
     return extractor, info, reasons
 
@@ -229,23 +248,32 @@ def _answers(prepared: Prepared, task: Task) -> int:
     return number_of_classes(task, prepared.meta.stacked or prepared.meta.labels)
 
 
-def _trained(prepared: Prepared, config: ReferenceConfig, train: Tensor, task: Task) -> Extractor:
+def _trained(
+    prepared: Prepared, config: ReferenceConfig, train: Tensor, validation: Tensor, task: Task
+) -> Extractor:
     meta = prepared.meta
-    # Always on the CPU: the same data then give the same file on any machine.
-    print(  # noqa: T201 - names the device first
-        f"{meta.dataset}: the extractor ({task}) trains on the CPU, 1 thread, torch "
-        f"{torch.__version__}",
-        flush=True,
-    )
+
+    def examples(grids: Tensor, split: Split) -> Examples:
+        return Examples(grids, _labels(prepared, split) if task == "labels" else None)
+
+    def show(line: str) -> None:
+        print(f"{meta.dataset}: extractor ({task}): {line}", flush=True)  # noqa: T201 - progress
+
+    # Always on the CPU: the same data then give the same file on machines of one kind.
+    show(f"trains on the CPU, torch {torch.__version__}")
     try:
         return train_extractor(
-            train,
-            _labels(prepared, "train") if task == "labels" else None,
-            classes=_answers(prepared, task),
-            task=task,
+            examples(train, "train"),
+            examples(validation, "validation"),
+            Subject(
+                task=task,
+                classes=_answers(prepared, task),
+                stacked=meta.stacked is not None,
+                sound=meta.kind == "audio",
+            ),
             epochs=config.epochs,
             seed=config.seed,
-            stacked=meta.stacked is not None,
+            report=show,
         )
     except DataError as error:
         raise DataError(f"datasets.{meta.dataset}: {error}") from None
@@ -265,6 +293,11 @@ def _classes_left_out(prepared: Prepared) -> Reasons:
                 "nothing to distinguish; the set is treated as unlabelled",
             )
     return {}
+
+
+def _item_labels(prepared: Prepared, split: Split) -> Tensor | None:
+    labels = prepared.labels(split)
+    return None if labels is None else torch.from_numpy(np.array(labels))
 
 
 def _labels(prepared: Prepared, split: Split) -> Tensor | None:
@@ -347,6 +380,8 @@ def _summary(name: str, reference: Reference) -> str:
     for metric, entries in reference.baselines.items():
         values = ", ".join(f"{key} {entry.value:.4g}" for key, entry in entries.items())
         parts.append(f"{metric}: {values}")
+    if reference.unfit:
+        parts.append(f"unfit: {', '.join(reference.unfit)} ({REFERENCE} says why)")
     for reason in dict.fromkeys(reference.left_out.values()):
         metrics = [key for key, value in reference.left_out.items() if value == reason]
         parts.append(f"left out: {', '.join(metrics)} ({reason})")
