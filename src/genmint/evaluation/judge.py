@@ -17,6 +17,7 @@ from genmint.config.metric_catalogue import frechet_infinite_name, frechet_name,
 from genmint.data.prepared import Prepared, Split
 from genmint.data.views import tensors
 from genmint.evaluation.extractor import Extractor, Task
+from genmint.evaluation.text_distances import TextDistances
 from genmint.metrics.classes import class_imbalance, class_kl, classes, confident, label_accuracy
 from genmint.metrics.divergence import frequency_distance
 from genmint.metrics.diversity import distinct, repetition, self_bleu
@@ -219,6 +220,7 @@ class TextJudge:
         train_text: the training text; its first 4,000,000 characters if it is longer.
         test_text: the test text.
         left_out: names of metrics that do not apply to the text.
+        distances: distances in the features of the reference network; None if they do not apply.
     """
 
     train: npt.NDArray[Any]
@@ -226,6 +228,7 @@ class TextJudge:
     train_text: str
     test_text: str
     left_out: Collection[str] = ()
+    distances: TextDistances | None = None
 
     @cached_property
     def _train_tokens(self) -> list[str]:
@@ -257,6 +260,14 @@ class TextJudge:
             for name, value in metrics.items()
             if name.removesuffix("_stderr") not in self.left_out
         }
+
+    def feature_distances(self, symbols: npt.NDArray[Any]) -> Metrics:
+        """Return the distances in the features of the reference network, if they apply.
+
+        Args:
+            symbols: token ids, integers N×T.
+        """
+        return {} if self.distances is None else self.distances.quality(symbols)
 
     def memorisation(self, symbols: npt.NDArray[Any]) -> Metrics:
         """Return how much of the training text is copied, compared with the test split.

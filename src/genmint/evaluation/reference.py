@@ -35,7 +35,7 @@ class FrozenExtractor(Frozen):
     """The feature extractor of the distances; sha256 is the hash of its weight file."""
 
     name: str
-    task: Literal["labels", "rotation", "order"]
+    task: Literal["labels", "rotation", "order", "next_character"]
     accuracy: Share
     sha256: str
 
@@ -47,7 +47,8 @@ class Reference(Frozen):
         dataset: name of the data set.
         data: sha256 of the prepared data set.
         protocol: how samples are drawn and measured.
-        extractor: feature extractor; None for text.
+        extractor: feature extractor, or reference network of a text; None for a text in a file of
+            an older version of genmint.
         baselines: baselines by metric and name.
         noise_floor: by metric, the difference between real items that is due to sampling alone.
         real: by metric, the score of items of the validation split in place of samples. Their

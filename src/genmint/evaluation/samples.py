@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from genmint.evaluation.judge import (
     text_judge,
 )
 from genmint.evaluation.reference import REFERENCE, Reference
+from genmint.evaluation.text_reference import recorded_network, text_distances
 from genmint.models.shared.family import Family
 
 
@@ -122,14 +123,13 @@ class SampleJudge:
                 needs more samples, or texts are longer than the split.
         """
         if samples.texts is not None:
-            metrics = self._texts.quality(samples.texts)
-            if repeat:
-                return metrics
             known = self._prepared.meta.vocabulary or ()
             numbers = tensors.positions_in(samples.spec.vocabulary, known)
             # A character that is not in the training text gets a number that matches none in it.
             numbers = np.where(numbers < 0, len(known), numbers)
-            return metrics | self._texts.memorisation(numbers[samples.drawn.numpy()])
+            symbols = numbers[samples.drawn.numpy()]
+            metrics = self._texts.quality(samples.texts) | self._texts.feature_distances(symbols)
+            return metrics if repeat else metrics | self._texts.memorisation(symbols)
         grids = self._grids_of(samples)
         labels = samples.labels
         if labels is not None:
@@ -142,7 +142,14 @@ class SampleJudge:
 
     @cached_property
     def _texts(self) -> TextJudge:
-        return text_judge(self._prepared, self._split, self._reference.left_out)
+        left_out = self._reference.left_out
+        judge = text_judge(self._prepared, self._split, left_out)
+        network = recorded_network(self._folder, self._reference)
+        dataset, protocol = self._reference.dataset, self._reference.protocol
+        if network is None:
+            return judge
+        distances = text_distances(dataset, network, judge.test, protocol)
+        return judge if distances.names.frechet in left_out else replace(judge, distances=distances)
 
     @cached_property
     def _grids(self) -> GridJudge:

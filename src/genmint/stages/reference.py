@@ -28,7 +28,12 @@ from genmint.evaluation.applicability import (
     same_reason,
     words_left_out,
 )
-from genmint.evaluation.baselines import grid_baselines, merged, sequence_baselines
+from genmint.evaluation.baselines import (
+    grid_baselines,
+    merged,
+    sequence_baselines,
+    trigram_scores,
+)
 from genmint.evaluation.extractor import (
     Extractor,
     ExtractorInfo,
@@ -48,6 +53,7 @@ from genmint.evaluation.judge import (
 )
 from genmint.evaluation.noise_floor import distance_floors, share_floors
 from genmint.evaluation.reference import FrozenExtractor, Reference, write_reference
+from genmint.evaluation.text_reference import text_distances, text_extractor
 from genmint.metrics.pitch import fundamentals, in_tune, reference_pitches
 from genmint.metrics.resampling import Rows
 from genmint.metrics.sound import log_spectral_distance
@@ -75,14 +81,16 @@ def run(project: Project, params: Params, name: str) -> None:
     prepared.check()
     with atomic_dir(project.reference(name)) as folder:
         if prepared.meta.kind == "text":
-            reference = _of_text(prepared, block.protocol)
+            reference = _of_text(prepared, block.protocol, block.reference, folder)
         else:
             reference = _of_grids(prepared, block.protocol, block.reference, folder)
         write_reference(folder, reference.model_copy(update={"settings": block.reference}))
     print(_summary(name, reference))  # noqa: T201 - result of the stage
 
 
-def _of_text(prepared: Prepared, protocol: Protocol) -> Reference:
+def _of_text(
+    prepared: Prepared, protocol: Protocol, config: ReferenceConfig, folder: Path
+) -> Reference:
     length = protocol.text_length
     spec = prepared.spec("sequence")
     stream = tensors.load(prepared, "validation", spec).numpy()
@@ -93,8 +101,16 @@ def _of_text(prepared: Prepared, protocol: Protocol) -> Reference:
             "nothing can be learnt"
         )
     judge = text_judge(prepared)
-    reasons = words_left_out(judge.test_text)
-    judge = dataclasses.replace(judge, left_out=reasons)
+    network, extractor, meaningless = text_extractor(prepared, config, folder)
+    reasons = words_left_out(judge.test_text) | meaningless
+    distances = text_distances(prepared.meta.dataset, network, judge.test, protocol)
+    too_few = distances.why_not(protocol.samples, stream)
+    names = (distances.names.frechet, distances.names.kernel)
+    if too_few is not None:
+        reasons |= same_reason(names, too_few)
+    judge = dataclasses.replace(
+        judge, left_out=reasons, distances=None if names[0] in reasons else distances
+    )
     pieces = stream[: len(stream) // length * length].reshape(-1, length)
     texts = [as_text(piece, spec) for piece in pieces]
     floors = share_floors(
@@ -104,15 +120,18 @@ def _of_text(prepared: Prepared, protocol: Protocol) -> Reference:
         seed=protocol.seed,
     )
     chosen = _spread(len(pieces), protocol.samples)
-    real = judge.quality([texts[i] for i in chosen]) | judge.memorisation(pieces[chosen])
+    unseen = pieces[chosen]
+    real = judge.quality([texts[i] for i in chosen]) | judge.feature_distances(unseen)
+    if judge.distances is not None:
+        floors |= judge.distances.floors(stream, protocol.samples, seed=protocol.seed)
     return Reference(
         dataset=prepared.meta.dataset,
         data=prepared.sha256,
         protocol=protocol,
-        extractor=None,
-        baselines=sequence_baselines(prepared),
+        extractor=extractor,
+        baselines=merged(sequence_baselines(prepared), trigram_scores(judge, spec, protocol)),
         noise_floor=floors,
-        real=real,
+        real=real | judge.memorisation(unseen),
         left_out=reasons,
     )
 
