@@ -32,7 +32,7 @@ from genmint.data.views import tensors
 from genmint.drift.features import Features, Groups
 from genmint.drift.state import DriftStore
 from genmint.drift.text_features import held_out_documents
-from genmint.evaluation.extractor import load_extractor
+from genmint.evaluation.named.extractor import load_any_extractor
 from genmint.evaluation.text_network import load_text_network
 from genmint.flow.checkout import checked_out
 from genmint.flow.committed import text_at
@@ -221,7 +221,7 @@ def _extract(checkout: Project, dataset: str, folder: Path) -> None:
         features, groups = held_out_documents(prepared, network, held_out)
         _store(folder, reference, features, groups)
         return
-    extractor, _ = load_extractor(reference)
+    extractor, _ = load_any_extractor(reference)
     spec = prepared.spec("grid")
     features = np.concatenate(
         [extractor.features(tensors.load(prepared, split, spec)) for split in held_out]

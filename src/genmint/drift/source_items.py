@@ -25,7 +25,7 @@ from genmint.drift.columns import DriftTest, Untested, compare_columns
 from genmint.drift.features import Features, Groups, frechet_drift
 from genmint.drift.source import Place
 from genmint.drift.text_features import new_documents
-from genmint.evaluation.extractor import load_extractor
+from genmint.evaluation.named.extractor import load_any_extractor
 from genmint.evaluation.text_network import load_text_network
 from genmint.flow.adoption import fetch_source
 from genmint.flow.kept_reports import keep_validation
@@ -167,7 +167,7 @@ def _window_features(
         network, about = load_text_network(reference)
         documents = new_documents(rows, items, network, about.vocabulary)
         return _WindowFeatures(*documents, about.name)
-    extractor, info = load_extractor(reference)
+    extractor, info = load_any_extractor(reference)
     loaded = items.load(list(rows["path"]), list(rows["sha256"]))
     grids = torch.from_numpy(np.ascontiguousarray(loaded))
     if dataset.kind == "audio":

@@ -12,7 +12,7 @@ from genmint.data.ingestion.items import Items
 from genmint.data.ingestion.readers.text import codepoints
 from genmint.data.prepared import Prepared, Split
 from genmint.drift.features import Features, Groups
-from genmint.evaluation.text_network import Symbols, TextNetwork, document_passages
+from genmint.evaluation.text_network import TextNetwork, TokenIds, document_passages
 from genmint.metrics.likelihood import UNKNOWN
 
 # Maximum number of passages of a document, evenly spaced: a long document must not dominate.
@@ -24,7 +24,7 @@ def held_out_documents(
 ) -> tuple[Features, Groups]:
     """Return the features of the documents of these splits, and the document of each row."""
 
-    def documents() -> Iterator[Symbols]:
+    def documents() -> Iterator[TokenIds]:
         for split in splits:
             stream, offsets = prepared.array(split), prepared.offsets(split)
             for start, stop in itertools.pairwise(offsets):
@@ -50,7 +50,7 @@ def new_documents(
     """
     known = {ord(character): token for token, character in enumerate(vocabulary) if token > 1}
 
-    def documents() -> Iterator[Symbols]:
+    def documents() -> Iterator[TokenIds]:
         for path, sha256 in zip(rows["path"], rows["sha256"], strict=True):
             codes = np.concatenate(list(codepoints(items.document(path, sha256))))
             distinct, places = np.unique(codes, return_inverse=True)
@@ -60,7 +60,7 @@ def new_documents(
     return _features(network, documents())
 
 
-def _features(network: TextNetwork, documents: Iterator[Symbols]) -> tuple[Features, Groups]:
+def _features(network: TextNetwork, documents: Iterator[TokenIds]) -> tuple[Features, Groups]:
     features, groups = [], []
     for number, passages in document_passages(documents, _PASSAGES):
         features.append(network.features(passages))

@@ -32,11 +32,20 @@ class Baseline(Frozen):
 
 
 class FrozenExtractor(Frozen):
-    """The feature extractor of the distances; sha256 is the hash of its weight file."""
+    """The feature extractor of the distances.
+
+    Attributes:
+        name: name of the features, the suffix of the distances' names.
+        task: task that it was trained on. For a named extractor that of the data set's own
+            classifier (labels), or named without one.
+        accuracy: share of correct answers on the test split; None for a named extractor without a
+            classifier.
+        sha256: hash of the weight file.
+    """
 
     name: str
-    task: Literal["labels", "rotation", "order", "next_character"]
-    accuracy: Share
+    task: Literal["labels", "rotation", "order", "next_character", "named"]
+    accuracy: Share | None
     sha256: str
 
 

@@ -18,7 +18,7 @@ from genmint.data.prepared import Prepared, Split
 from genmint.data.views import tensors
 from genmint.data.views.spec import DataSpec
 from genmint.data.views.spectrogram import to_grid, to_sound
-from genmint.evaluation.extractor import Extractor, ExtractorInfo, load_extractor
+from genmint.evaluation.extractor import Extractor
 from genmint.evaluation.judge import (
     GridJudge,
     Metrics,
@@ -27,6 +27,7 @@ from genmint.evaluation.judge import (
     grid_judge,
     text_judge,
 )
+from genmint.evaluation.named.extractor import NamedExtractor, load_any_extractor
 from genmint.evaluation.reference import REFERENCE, Reference
 from genmint.evaluation.text_reference import recorded_network, text_distances
 from genmint.models.shared.family import Family
@@ -153,10 +154,10 @@ class SampleJudge:
 
     @cached_property
     def _grids(self) -> GridJudge:
-        extractor, info = _extractor(self._folder, self._reference)
+        extractor, task = _extractor(self._folder, self._reference)
         seed = self._reference.protocol.seed
         left_out = self._reference.left_out
-        return grid_judge(self._prepared, extractor, info.task, seed, self._split, left_out)
+        return grid_judge(self._prepared, extractor, task, seed, self._split, left_out)
 
     def _grids_of(self, samples: Samples) -> Tensor:
         if samples.grids is not None:
@@ -177,12 +178,13 @@ class SampleJudge:
         return clip_metrics(samples.clips.numpy(), rate, pitches)
 
 
-def _extractor(folder: Path, reference: Reference) -> tuple[Extractor, ExtractorInfo]:
-    extractor, info = load_extractor(folder)
+def _extractor(folder: Path, reference: Reference) -> tuple[Extractor | NamedExtractor, str]:
+    """Return the extractor of a reference, and the task that it was trained on."""
+    extractor, _ = load_any_extractor(folder)
     path = folder / EXTRACTOR
     if reference.extractor is None or sha256_file(path) != reference.extractor.sha256:
         raise DataError(
             f"{path}: not the extractor that {REFERENCE} names. "
             f"Run `dvc repro -f reference@{folder.name}`."
         )
-    return extractor, info
+    return extractor, reference.extractor.task

@@ -10,7 +10,7 @@ import numpy as np
 from genmint.common.array_types import Floats
 from genmint.evaluation.distance_names import DistanceNames
 from genmint.evaluation.noise_floor import distance_floors
-from genmint.evaluation.text_network import PASSAGE, Symbols, TextNetwork, passages
+from genmint.evaluation.text_network import PASSAGE, TextNetwork, TokenIds, passages
 from genmint.metrics.frechet import frechet_distance
 from genmint.metrics.kernel import kernel_distance, mean_kernel
 from genmint.metrics.likelihood import UNKNOWN
@@ -35,7 +35,7 @@ class TextDistances:
 
     names: DistanceNames
     network: TextNetwork
-    test: Symbols
+    test: TokenIds
     sample_length: int
 
     @property
@@ -52,7 +52,7 @@ class TextDistances:
     def _mean_kernel(self) -> float:
         return mean_kernel(self.real)
 
-    def why_not(self, samples: int, unseen: Symbols) -> str | None:
+    def why_not(self, samples: int, unseen: TokenIds) -> str | None:
         """Return why the distances cannot be measured; None if they can.
 
         Args:
@@ -72,7 +72,7 @@ class TextDistances:
                 )
         return None
 
-    def quality(self, symbols: Symbols) -> dict[str, float]:
+    def quality(self, symbols: TokenIds) -> dict[str, float]:
         """Return Fréchet and kernel distance of texts; nothing if the held-out text is too short.
 
         Args:
@@ -92,7 +92,7 @@ class TextDistances:
             self.names.kernel: kernel,
         }
 
-    def floors(self, unseen: Symbols, samples: int, *, seed: int) -> dict[str, float]:
+    def floors(self, unseen: TokenIds, samples: int, *, seed: int) -> dict[str, float]:
         """Return the noise floors of the distances, from real text outside of the test split.
 
         Args:

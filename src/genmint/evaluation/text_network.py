@@ -33,8 +33,8 @@ _EMBEDDING = 32
 # Passages that are processed at a time, regardless of the protocol's batch size.
 _PART = 64
 
-Symbols = npt.NDArray[np.int64]
-Features = npt.NDArray[np.float64]
+TokenIds = npt.NDArray[np.int64]
+TextFeatures = npt.NDArray[np.float64]
 
 
 class TextNetworkInfo(Frozen):
@@ -77,7 +77,7 @@ class TextNetwork(nn.Module):
         return self.head(states), last
 
     @torch.no_grad()
-    def features(self, passages: Symbols) -> Features:
+    def features(self, passages: TokenIds) -> TextFeatures:
         """Return the features of passages of equal length.
 
         Each feature is the mean of one hidden state over the passage, standardised to mean 0 and
@@ -95,11 +95,11 @@ class TextNetwork(nn.Module):
             for part in torch.from_numpy(np.ascontiguousarray(passages)).split(_PART)
         ]
         hidden = torch.cat(rows).to(torch.float64)
-        standardised: Features = ((hidden - self.centre) / self.spread).numpy()
+        standardised: TextFeatures = ((hidden - self.centre) / self.spread).numpy()
         return standardised
 
     @torch.no_grad()
-    def predictions(self, stream: Symbols) -> Symbols:
+    def predictions(self, stream: TokenIds) -> TokenIds:
         """Return the most probable symbol at each position but the first; int64 T−1 for int64 T."""
         best, state = [], None
         for part in torch.from_numpy(stream[:-1])[None].split(_PART * PASSAGE, dim=1):
@@ -108,13 +108,13 @@ class TextNetwork(nn.Module):
         return torch.cat(best).numpy()
 
 
-def passages(stream: Symbols, length: int = PASSAGE) -> Symbols:
+def passages(stream: TokenIds, length: int = PASSAGE) -> TokenIds:
     """Cut a stream of symbols, int64 T, into passages, int64 N×length; the rest is left out."""
     whole = len(stream) // length
     return stream[: whole * length].reshape(whole, length)
 
 
-def document_passages(documents: Iterator[Symbols], most: int) -> Iterator[tuple[int, Symbols]]:
+def document_passages(documents: Iterator[TokenIds], most: int) -> Iterator[tuple[int, TokenIds]]:
     """Yield each document with its number as passages, int64 N×L, at most `most` of it.
 
     L is the usual length of a passage, or the length of the document if that is shorter. Of a long

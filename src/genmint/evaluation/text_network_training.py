@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from genmint.evaluation.single_thread import single_thread
-from genmint.evaluation.text_network import Symbols, TextNetwork, passages
+from genmint.evaluation.text_network import TextNetwork, TokenIds, passages
 from genmint.models.shared import eager_optimizer
 
 # Training budget in characters: about 4 s on one core. More training predicts characters better,
@@ -24,7 +24,7 @@ _CLIP = 1.0
 _ENOUGH = 4096
 
 
-def train_text_network(stream: Symbols, symbols: int, *, epochs: int, seed: int) -> TextNetwork:
+def train_text_network(stream: TokenIds, symbols: int, *, epochs: int, seed: int) -> TextNetwork:
     """Train the network on a text and standardise its features.
 
     The text is read in 16 parts in parallel; states are carried over from one piece of 64
@@ -71,7 +71,7 @@ def _descend(model: TextNetwork, stream: Tensor, epochs: int) -> None:
         schedule.step()
 
 
-def _standardise(model: TextNetwork, stream: Symbols) -> None:
+def _standardise(model: TextNetwork, stream: TokenIds) -> None:
     rows = passages(stream) if len(passages(stream)) > 1 else passages(stream, len(stream) // 2)
     chosen = np.linspace(0, len(rows) - 1, min(_ENOUGH, len(rows))).astype(np.int64)
     features = model.features(rows[chosen])

@@ -19,9 +19,9 @@ from genmint.evaluation.reference import REFERENCE, FrozenExtractor, Reference
 from genmint.evaluation.text_distances import TextDistances
 from genmint.evaluation.text_network import (
     PASSAGE,
-    Symbols,
     TextNetwork,
     TextNetworkInfo,
+    TokenIds,
     load_text_network,
     save_text_network,
 )
@@ -82,7 +82,7 @@ def text_extractor(
 
 
 def text_distances(
-    dataset: str, network: TextNetwork, test: Symbols, protocol: Protocol
+    dataset: str, network: TextNetwork, test: TokenIds, protocol: Protocol
 ) -> TextDistances:
     """Return the distances of a text to its held-out text."""
     names = distance_names(text_features(dataset))

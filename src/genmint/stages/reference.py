@@ -15,7 +15,7 @@ from genmint.common.files import atomic_dir, sha256_file
 from genmint.common.layout import EXTRACTOR
 from genmint.common.project import Project
 from genmint.config import Params, Protocol, ReferenceConfig
-from genmint.config.metric_catalogue import frechet_infinite_name, frechet_name, kernel_name
+from genmint.config.datasets.protocol import OWN
 from genmint.data import agreement
 from genmint.data.prepared import Prepared, Split
 from genmint.data.stacking import single_labels
@@ -51,6 +51,8 @@ from genmint.evaluation.judge import (
     grid_judge,
     text_judge,
 )
+from genmint.evaluation.named.extractor import NamedExtractor
+from genmint.evaluation.named.reference import named_extractor
 from genmint.evaluation.noise_floor import distance_floors, share_floors
 from genmint.evaluation.reference import FrozenExtractor, Reference, write_reference
 from genmint.evaluation.text_reference import text_distances, text_extractor
@@ -61,6 +63,8 @@ from genmint.metrics.words import as_text
 
 # Minimum number of real items from which noise floors are drawn.
 _POOL = 10_000
+# The same for a named extractor, which takes some 30 ms for an image.
+_NAMED_POOL = 2000
 # Number of clips whose fundamental frequencies give the notes of a set; more do not change them.
 _CLIPS = 2000
 # Minimum share of real clips in tune. Below it the set has no fixed notes, and `in_tune` is left
@@ -83,7 +87,7 @@ def run(project: Project, params: Params, name: str) -> None:
         if prepared.meta.kind == "text":
             reference = _of_text(prepared, block.protocol, block.reference, folder)
         else:
-            reference = _of_grids(prepared, block.protocol, block.reference, folder)
+            reference = _of_grids(prepared, block.protocol, block.reference, folder, project)
         write_reference(folder, reference.model_copy(update={"settings": block.reference}))
     print(_summary(name, reference))  # noqa: T201 - result of the stage
 
@@ -137,16 +141,19 @@ def _of_text(
 
 
 def _of_grids(
-    prepared: Prepared, protocol: Protocol, config: ReferenceConfig, folder: Path
+    prepared: Prepared,
+    protocol: Protocol,
+    config: ReferenceConfig,
+    folder: Path,
+    project: Project,
 ) -> Reference:
     dataset = prepared.meta.dataset
     spec = prepared.spec("grid")
     train = tensors.load(prepared, "train", spec)
     validation = tensors.load(prepared, "validation", spec)
     test = tensors.load(prepared, "test", spec)
-    extractor, info, reasons = _extractor(prepared, config, train, test)
-    save_extractor(folder, extractor, info)
-    judge = grid_judge(prepared, extractor, info.task, protocol.seed, left_out=reasons)
+    extractor, record, reasons = _of_features(prepared, config, train, test, folder, project)
+    judge = grid_judge(prepared, extractor, record.task, protocol.seed, left_out=reasons)
     floors = _floors(judge, [train, validation], protocol)
     unseen = validation[torch.from_numpy(_spread(len(validation), protocol.samples))]
     real = judge.quality(unseen) | judge.memorisation(unseen)
@@ -157,8 +164,13 @@ def _of_grids(
         if pitches is None:
             reasons["in_tune"] = "the clips of the test split play none of a few fixed notes"
     needed = 2 * extractor.features(test[:1]).shape[1]
-    if judge.features_mean_something and min(protocol.samples, COMPARED_SAMPLES) < needed:
-        reasons[frechet_infinite_name(dataset)] = (
+    names = judge.names
+    if (
+        names.infinite not in reasons
+        and judge.features_mean_something
+        and min(protocol.samples, COMPARED_SAMPLES) < needed
+    ):
+        reasons[names.infinite] = (
             f"the extrapolation needs {needed} samples, twice as many as features: raise "
             f"protocol.samples (now {protocol.samples})"
         )
@@ -166,12 +178,7 @@ def _of_grids(
         dataset=dataset,
         data=prepared.sha256,
         protocol=protocol,
-        extractor=FrozenExtractor(
-            name=info.name,
-            task=info.task,
-            accuracy=info.accuracy,
-            sha256=sha256_file(folder / EXTRACTOR),
-        ),
+        extractor=record,
         baselines=merged(grid_baselines(judge, protocol), sequence_baselines(prepared)),
         noise_floor=floors,
         real=real,
@@ -180,9 +187,45 @@ def _of_grids(
     )
 
 
-def _pool(items: int, protocol: Protocol) -> Tensor:
+def _of_features(
+    prepared: Prepared,
+    config: ReferenceConfig,
+    train: Tensor,
+    test: Tensor,
+    folder: Path,
+    project: Project,
+) -> tuple[Extractor | NamedExtractor, FrozenExtractor, Reasons]:
+    """Write the extractor into `folder`; return it, its record, and the metrics left out."""
+    if config.extractor == OWN:
+        own, info, reasons = _extractor(prepared, config, train, test)
+        save_extractor(folder, own, info)
+        return own, _record(info.name, info, folder), reasons
+    reasons, classifier = _classes_left_out(prepared), None
+    if not reasons:
+        own, info, reasons = _extractor(prepared, config, train, test)
+        classifier = (own, info) if info.task == "labels" else None
+        reasons = {name: why for name, why in reasons.items() if name in BY_CLASS}
+    named = named_extractor(project, prepared, config.extractor, classifier, folder)
+    reasons[named.names.infinite] = (
+        f"the extrapolation in {named.info.description.features} features would take hours"
+    )
+    about = None if classifier is None else classifier[1]
+    return named, _record(config.extractor, about, folder), reasons
+
+
+def _record(name: str, info: ExtractorInfo | None, folder: Path) -> FrozenExtractor:
+    """Return the record of the extractor in `folder`; `info` is that of the classifier, if any."""
+    return FrozenExtractor(
+        name=name,
+        task="named" if info is None else info.task,
+        accuracy=None if info is None else info.accuracy,
+        sha256=sha256_file(folder / EXTRACTOR),
+    )
+
+
+def _pool(items: int, protocol: Protocol, most: int) -> Tensor:
     """Return indices of the real grids for the noise floors, drawn with the protocol's seed."""
-    enough = max(_POOL, 2 * protocol.samples)
+    enough = max(most, 2 * protocol.samples)
     if items <= enough:
         return torch.arange(items)
     generator = torch.Generator().manual_seed(protocol.seed)
@@ -292,7 +335,8 @@ def _labels(prepared: Prepared, split: Split) -> Tensor | None:
 
 def _floors(judge: GridJudge, sets: Sequence[Tensor], protocol: Protocol) -> Metrics:
     """Return the noise floor of each metric of grids, computed from the grids of these sets."""
-    pool, seed = _pool(sum(len(one) for one in sets), protocol), protocol.seed
+    most = _POOL if isinstance(judge.extractor, Extractor) else _NAMED_POOL
+    pool, seed = _pool(sum(len(one) for one in sets), protocol, most), protocol.seed
     features = judge.extractor.features_at(sets, pool)
     probabilities = judge.extractor.probabilities_at(sets, pool) if judge.task == "labels" else None
     # Copying is possible because spectrograms are small, unlike images.
@@ -313,10 +357,10 @@ def _floors(judge: GridJudge, sets: Sequence[Tensor], protocol: Protocol) -> Met
         return floors
     compared = min(protocol.samples, COMPARED_SAMPLES)
     frechet, infinite, kernel = distance_floors(features, judge.real, compared, seed=seed)
-    floors[frechet_name(judge.dataset)] = frechet
-    floors[kernel_name(judge.dataset)] = kernel
+    floors[judge.names.frechet] = frechet
+    floors[judge.names.kernel] = kernel
     if infinite is not None:
-        floors[frechet_infinite_name(judge.dataset)] = infinite
+        floors[judge.names.infinite] = infinite
     return floors
 
 
@@ -356,7 +400,8 @@ def _summary(name: str, reference: Reference) -> str:
     parts = []
     if reference.extractor is not None:
         info = reference.extractor
-        parts.append(f"{info.name} has accuracy {info.accuracy:.1%} ({info.task})")
+        accuracy = "" if info.accuracy is None else f" has accuracy {info.accuracy:.1%}"
+        parts.append(f"{info.name}{accuracy} ({info.task})")
     for metric, entries in reference.baselines.items():
         values = ", ".join(f"{key} {entry.value:.4g}" for key, entry in entries.items())
         parts.append(f"{metric}: {values}")
