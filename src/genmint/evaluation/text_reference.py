@@ -1,7 +1,8 @@
-"""The reference network of a data set of text: training, checks and baselines."""
+"""The reference of a data set of text: its network, baselines and noise floors."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,16 @@ from genmint.common.layout import EXTRACTOR
 from genmint.config import Protocol, ReferenceConfig
 from genmint.data.prepared import Prepared
 from genmint.data.views import tensors
-from genmint.evaluation.applicability import Reasons, above_chance, same_reason
+from genmint.evaluation.applicability import (
+    Reasons,
+    above_chance,
+    same_reason,
+    words_left_out,
+)
+from genmint.evaluation.baselines import merged, sequence_baselines, trigram_scores
 from genmint.evaluation.distance_names import distance_names, text_features
+from genmint.evaluation.judge import text_judge
+from genmint.evaluation.noise_floor import share_floors
 from genmint.evaluation.reference import REFERENCE, FrozenExtractor, Reference
 from genmint.evaluation.text_distances import TextDistances
 from genmint.evaluation.text_network import (
@@ -26,9 +35,64 @@ from genmint.evaluation.text_network import (
     save_text_network,
 )
 from genmint.evaluation.text_network_training import train_text_network
+from genmint.metrics.words import as_text
 
 
-def text_extractor(
+def text_reference(
+    prepared: Prepared, protocol: Protocol, config: ReferenceConfig, folder: Path
+) -> Reference:
+    """Return the reference of a text, and write its network into `folder`.
+
+    Raises:
+        DataError: the training text is a single character, or the accuracy of the network is below
+            `min_accuracy`.
+    """
+    length = protocol.text_length
+    spec = prepared.spec("sequence")
+    stream = tensors.load(prepared, "validation", spec).numpy()
+    if len(np.unique(prepared.array("train"))) <= 2:
+        # One of at most two distinct tokens is the document boundary.
+        raise DataError(
+            f"datasets.{prepared.meta.dataset}: the training text repeats a single character: "
+            "nothing can be learnt"
+        )
+    judge = text_judge(prepared)
+    network, extractor, meaningless = _trained(prepared, config, folder)
+    reasons = words_left_out(judge.test_text) | meaningless
+    distances = text_distances(prepared.meta.dataset, network, judge.test, protocol)
+    too_few = distances.why_not(protocol.samples, stream)
+    names = (distances.names.frechet, distances.names.kernel)
+    if too_few is not None:
+        reasons |= same_reason(names, too_few)
+    judge = dataclasses.replace(
+        judge, left_out=reasons, distances=None if names[0] in reasons else distances
+    )
+    pieces = stream[: len(stream) // length * length].reshape(-1, length)
+    texts = [as_text(piece, spec) for piece in pieces]
+    floors = share_floors(
+        lambda rows: judge.quality([texts[i] for i in rows]),
+        len(texts),
+        protocol.samples,
+        seed=protocol.seed,
+    )
+    chosen = np.linspace(0, len(pieces) - 1, min(len(pieces), protocol.samples)).astype(np.int64)
+    unseen = pieces[chosen]
+    real = judge.quality([texts[i] for i in chosen]) | judge.feature_distances(unseen)
+    if judge.distances is not None:
+        floors |= judge.distances.floors(stream, protocol.samples, seed=protocol.seed)
+    return Reference(
+        dataset=prepared.meta.dataset,
+        data=prepared.sha256,
+        protocol=protocol,
+        extractor=extractor,
+        baselines=merged(sequence_baselines(prepared), trigram_scores(judge, spec, protocol)),
+        noise_floor=floors,
+        real=real | judge.memorisation(unseen),
+        left_out=reasons,
+    )
+
+
+def _trained(
     prepared: Prepared, config: ReferenceConfig, folder: Path
 ) -> tuple[TextNetwork, FrozenExtractor, Reasons]:
     """Train the reference network of a text and write it into `folder`.

@@ -156,7 +156,8 @@ class _ByPairs:
         squares = np.linalg.eigvalsh(centred @ centred.T).clip(min=0)
         scale = np.sqrt((len(rows) - 1) * (self.real_items - 1))
         roots = float(np.sqrt(squares).sum()) / scale
-        return max(0.0, shift + trace + self.real_trace - 2 * roots)
+        distance: float = max(0.0, shift + trace + self.real_trace - 2 * roots)
+        return distance
 
 
 def _distance(mean: Floats, covariance: Floats, real_mean: Floats, real_root: Floats) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,13 +25,11 @@ from genmint.evaluation.applicability import (
     above_chance,
     by_feature,
     same_reason,
-    words_left_out,
 )
 from genmint.evaluation.baselines import (
     grid_baselines,
     merged,
     sequence_baselines,
-    trigram_scores,
 )
 from genmint.evaluation.extractor import (
     Extractor,
@@ -49,17 +46,15 @@ from genmint.evaluation.judge import (
     Metrics,
     clip_metrics,
     grid_judge,
-    text_judge,
 )
 from genmint.evaluation.named.extractor import NamedExtractor
 from genmint.evaluation.named.reference import named_extractor
 from genmint.evaluation.noise_floor import distance_floors, share_floors
 from genmint.evaluation.reference import FrozenExtractor, Reference, write_reference
-from genmint.evaluation.text_reference import text_distances, text_extractor
+from genmint.evaluation.text_reference import text_reference
 from genmint.metrics.pitch import fundamentals, in_tune, reference_pitches
 from genmint.metrics.resampling import Rows
 from genmint.metrics.sound import log_spectral_distance
-from genmint.metrics.words import as_text
 
 # Minimum number of real items from which noise floors are drawn.
 _POOL = 10_000
@@ -85,59 +80,11 @@ def run(project: Project, params: Params, name: str) -> None:
     prepared.check()
     with atomic_dir(project.reference(name)) as folder:
         if prepared.meta.kind == "text":
-            reference = _of_text(prepared, block.protocol, block.reference, folder)
+            reference = text_reference(prepared, block.protocol, block.reference, folder)
         else:
             reference = _of_grids(prepared, block.protocol, block.reference, folder, project)
         write_reference(folder, reference.model_copy(update={"settings": block.reference}))
     print(_summary(name, reference))  # noqa: T201 - result of the stage
-
-
-def _of_text(
-    prepared: Prepared, protocol: Protocol, config: ReferenceConfig, folder: Path
-) -> Reference:
-    length = protocol.text_length
-    spec = prepared.spec("sequence")
-    stream = tensors.load(prepared, "validation", spec).numpy()
-    if len(np.unique(prepared.array("train"))) <= 2:
-        # One of at most two distinct tokens is the document boundary.
-        raise DataError(
-            f"datasets.{prepared.meta.dataset}: the training text repeats a single character: "
-            "nothing can be learnt"
-        )
-    judge = text_judge(prepared)
-    network, extractor, meaningless = text_extractor(prepared, config, folder)
-    reasons = words_left_out(judge.test_text) | meaningless
-    distances = text_distances(prepared.meta.dataset, network, judge.test, protocol)
-    too_few = distances.why_not(protocol.samples, stream)
-    names = (distances.names.frechet, distances.names.kernel)
-    if too_few is not None:
-        reasons |= same_reason(names, too_few)
-    judge = dataclasses.replace(
-        judge, left_out=reasons, distances=None if names[0] in reasons else distances
-    )
-    pieces = stream[: len(stream) // length * length].reshape(-1, length)
-    texts = [as_text(piece, spec) for piece in pieces]
-    floors = share_floors(
-        lambda rows: judge.quality([texts[i] for i in rows]),
-        len(texts),
-        protocol.samples,
-        seed=protocol.seed,
-    )
-    chosen = _spread(len(pieces), protocol.samples)
-    unseen = pieces[chosen]
-    real = judge.quality([texts[i] for i in chosen]) | judge.feature_distances(unseen)
-    if judge.distances is not None:
-        floors |= judge.distances.floors(stream, protocol.samples, seed=protocol.seed)
-    return Reference(
-        dataset=prepared.meta.dataset,
-        data=prepared.sha256,
-        protocol=protocol,
-        extractor=extractor,
-        baselines=merged(sequence_baselines(prepared), trigram_scores(judge, spec, protocol)),
-        noise_floor=floors,
-        real=real | judge.memorisation(unseen),
-        left_out=reasons,
-    )
 
 
 def _of_grids(
@@ -356,7 +303,13 @@ def _floors(judge: GridJudge, sets: Sequence[Tensor], protocol: Protocol) -> Met
     if not judge.features_mean_something:
         return floors
     compared = min(protocol.samples, COMPARED_SAMPLES)
-    frechet, infinite, kernel = distance_floors(features, judge.real, compared, seed=seed)
+    frechet, infinite, kernel = distance_floors(
+        features,
+        judge.real,
+        compared,
+        seed=seed,
+        extrapolated=judge.names.infinite not in judge.left_out,
+    )
     floors[judge.names.frechet] = frechet
     floors[judge.names.kernel] = kernel
     if infinite is not None:
