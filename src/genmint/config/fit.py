@@ -30,7 +30,7 @@ _WORDS = frozenset(
 )  # fmt: skip
 _TEXT_CODE = frozenset({"bits_per_character", "perplexity"})
 _DISTANCES = ("frechet_", "kernel_")
-_PUBLISHED = frozenset({"fid", "fid_infinite", "kid", "fd_dinov2", "fd_dinov2_infinite"})
+_PUBLISHED = frozenset({"fid", "kid", "fd_dinov2"})
 _LIKELIHOODS = _TEXT_CODE | {
     "elbo", "importance_weighted_bound", "active_units", "bits_per_dim", "bits_per_sample"
 }  # fmt: skip
@@ -148,15 +148,16 @@ def _why_no_distance(metric: str, name: str, dataset: Dataset) -> str | None:
     """Return why a metric is no distance of a data set; None if it may be one, or is another."""
     if not metric.startswith(_DISTANCES) and metric not in _PUBLISHED:
         return None
-    if dataset.kind == "text":
-        features = f"{name.replace('-', '_')}_rnn"
-        if metric in (f"frechet_{features}", f"kernel_{features}"):
-            return None
-        return f"the distances of the text {name} are frechet_{features} and kernel_{features}"
-    if dataset.reference.extractor == OWN:
-        if metric in _PUBLISHED or metric.endswith("_rnn"):
-            return f"datasets.{name}.reference.extractor is {OWN}"
+    extractor = dataset.reference.extractor
+    if extractor != OWN and metric in _PUBLISHED:
         return None
-    if metric.endswith(("_cnn", "_cnn_infinite", "_rnn")):
-        return f"datasets.{name}.reference.extractor is {dataset.reference.extractor}"
-    return None
+    own = name.replace("-", "_")
+    if dataset.kind == "text":
+        known = [f"frechet_{own}_rnn", f"kernel_{own}_rnn"]
+    elif extractor == OWN:
+        known = [f"frechet_{own}_cnn", f"frechet_{own}_cnn_infinite", f"kernel_{own}_cnn"]
+    else:
+        known = [f"frechet_{extractor}", f"kernel_{extractor}"]
+    if metric in known:
+        return None
+    return f"the distances of {name} are {', '.join(known)}"

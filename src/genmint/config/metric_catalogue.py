@@ -112,13 +112,6 @@ METRICS: tuple[Metric, ...] = (
         "Fréchet distance to held-out items in DINOv2-L/14 features (Stein et al. 2023)",
     ),
     Metric(
-        "*_infinite",
-        "",
-        "lower",
-        "The Fréchet distance before the ending, extrapolated to infinitely many samples",
-        low=-math.inf,
-    ),
-    Metric(
         "frechet_*",
         "",
         "lower",

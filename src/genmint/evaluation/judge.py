@@ -144,7 +144,7 @@ class GridJudge:
         metrics[name] = frechet_distance(features, self.real)
         if errors:
             metrics[f"{name}_stderr"] = frechet_stderr(features, self.real, seed=self.seed)
-        if errors and self.names.infinite not in self.left_out and enough:
+        if errors and enough and not isinstance(self.extractor, NamedExtractor):
             name = self.names.infinite
             metrics[name] = frechet_infinite(features, self.real, seed=self.seed)
             metrics[f"{name}_stderr"] = frechet_infinite_stderr(features, self.real, seed=self.seed)

@@ -308,7 +308,7 @@ def _floors(judge: GridJudge, sets: Sequence[Tensor], protocol: Protocol) -> Met
         judge.real,
         compared,
         seed=seed,
-        extrapolated=judge.names.infinite not in judge.left_out,
+        extrapolated=not isinstance(judge.extractor, NamedExtractor),
     )
     floors[judge.names.frechet] = frechet
     floors[judge.names.kernel] = kernel

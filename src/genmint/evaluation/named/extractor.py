@@ -35,8 +35,8 @@ _PART = 8
 # Folder of the data set's own classifier, which the metrics of classes use.
 _CLASSIFIER = "classifier"
 
-State = dict[str, Tensor]
-_BUILDERS: dict[str, Callable[[State], nn.Module]] = {
+_State = dict[str, Tensor]
+_BUILDERS: dict[str, Callable[[_State], nn.Module]] = {
     "efficientnet-lite0": lambda state: EfficientNetLite0(),
     "dinov2": DinoV2.of,
     "inception-v3": lambda state: InceptionV3(),
@@ -103,15 +103,15 @@ class NamedExtractor:
             rows: indices of the selected images, int64 M.
         """
         starts = np.cumsum([0, *(len(one) for one in sets)])
-        found = []
+        features = []
         for part in rows.split(_PART):
             which = np.searchsorted(starts, part.numpy(), side="right") - 1
             chosen = [
                 sets[k][row - int(starts[k])]
                 for k, row in zip(which.tolist(), part.tolist(), strict=True)
             ]
-            found.append(self.features(torch.stack(chosen)))
-        return np.concatenate(found)
+            features.append(self.features(torch.stack(chosen)))
+        return np.concatenate(features)
 
     def probabilities(self, grids: Tensor) -> npt.NDArray[np.float64]:
         """Return the class probabilities of the data set's own classifier, float64 N×K."""
@@ -124,7 +124,7 @@ class NamedExtractor:
         return self.classifier.probabilities_at(sets, rows)
 
 
-def build_network(description: ExtractorDescription, state: State) -> nn.Module:
+def build_network(description: ExtractorDescription, state: _State) -> nn.Module:
     """Return the network of a description with these tensors.
 
     Raises:
@@ -146,7 +146,7 @@ def build_network(description: ExtractorDescription, state: State) -> nn.Module:
 
 def save_named_extractor(
     folder: Path,
-    state: State,
+    state: _State,
     info: NamedExtractorInfo,
     classifier: tuple[Extractor, ExtractorInfo] | None,
 ) -> None:

@@ -93,10 +93,10 @@ def _installed(weights: WeightsFile) -> Path | None:
 
 
 def _verified(path: Path, weights: WeightsFile) -> State:
-    found = sha256_file(path)
-    if found != weights.sha256:
+    actual = sha256_file(path)
+    if actual != weights.sha256:
         raise DataError(
-            f"{path}: wrong checksum: {weights.name} has sha256 {found}, expected "
+            f"{path}: wrong checksum: {weights.name} has sha256 {actual}, expected "
             f"{weights.sha256}. Install the package again."
         )
     return _read(path, weights)
