@@ -32,8 +32,8 @@ def test_a_standard_error_has_the_unit_of_its_metric():
 
 
 def test_an_unknown_metric_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match=r"'fid'; known: elbo"):
-        metric("fid")
+    with pytest.raises(ConfigError, match=r"'lpips'; known: elbo"):
+        metric("lpips")
 
 
 def test_every_entry_has_one_line_and_a_name_of_its_own():

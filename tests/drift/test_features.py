@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from genmint.common.errors import DataError
+from genmint.drift import features
 from genmint.drift.features import frechet_drift
 from genmint.metrics.frechet import frechet_distance
 
@@ -85,3 +86,19 @@ def test_too_few_items_and_values_that_are_no_numbers_are_refused():
     broken[3, 2] = np.nan
     with pytest.raises(DataError, match="not finite"):
         drift(normal(0, 50), broken)
+
+
+def test_a_thousand_features_are_reduced_and_a_shift_is_still_found():
+    before, now = normal(0, 150, dimensions=1000), normal(1, 30, dimensions=1000)
+    assert drift(before, now).p > 0.05
+    now[:, :50] += 3.0
+    assert drift(before, now).p < 0.01
+
+
+def test_reduced_features_keep_the_distances_of_the_main_directions():
+    rows = np.zeros((60, 300))
+    rows[:, :4] = normal(3, 60, dimensions=4)
+    reduced = features._reduced(rows)
+    assert reduced.shape[1] <= features._DIMENSIONS
+    halves = frechet_distance(rows[:30], rows[30:]), frechet_distance(reduced[:30], reduced[30:])
+    assert halves[0] == pytest.approx(halves[1], abs=1e-6)

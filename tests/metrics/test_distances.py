@@ -5,6 +5,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from genmint.common.errors import DataError
+from genmint.metrics import frechet
 from genmint.metrics.frechet import (
     frechet_distance,
     frechet_infinite,
@@ -173,3 +174,20 @@ def test_features_that_are_not_finite_are_refused(measure, value):
     broken[4, 1] = value
     with pytest.raises(DataError, match="not finite"):
         measure(broken, real)
+
+
+def test_fewer_samples_than_features_give_the_same_distance_and_error(monkeypatch):
+    """The products of pairs take the place of covariances, which are larger then."""
+    rng = np.random.default_rng(0)
+    samples, real = rng.normal(0.2, 1.3, (30, 40)), rng.normal(0, 1, (90, 40))
+    distance, error = frechet_distance(samples, real), frechet_stderr(samples, real, seed=1)
+    mean, root = real.mean(axis=0), frechet._root(real)
+    covariance = np.cov(samples.T)
+    expected = frechet._distance(samples.mean(axis=0), covariance, mean, root)
+    assert distance == pytest.approx(expected, rel=1e-6)
+    generator = np.random.default_rng(1)
+    values = []
+    for _ in range(100):
+        drawn = samples[generator.integers(0, 30, 30)]
+        values.append(frechet._distance(drawn.mean(axis=0), np.cov(drawn.T), mean, root))
+    assert error == pytest.approx(np.std(values, ddof=1), rel=1e-5)

@@ -84,3 +84,15 @@ def test_counting_by_sorting_gives_what_the_table_gives(monkeypatch):
     monkeypatch.setattr(ngram, "_TABLE", 0)
     monkeypatch.setattr(ngram, "_ROWS", 1)
     assert np.array_equal(NGram(3, 7).fit(train).nats(test), by_table)
+
+
+def test_samples_follow_the_distribution_after_each_history():
+    rows = np.array([[0, 1, 2, 0, 1, 2] * 40])
+    model = NGram(3, 3).fit(rows)
+    drawn = model.sample(np.array([[0, 1]] * 20), 30, np.random.default_rng(0))
+    assert drawn.shape == (20, 30)
+    # After 0 and 1 nearly always comes 2, and so on in a circle.
+    assert (drawn[:, 0] == 2).mean() > 0.9
+    assert ((drawn[:, 1:] - drawn[:, :-1]) % 3 == 1).mean() > 0.9
+    again = model.sample(np.array([[0, 1]] * 20), 30, np.random.default_rng(0))
+    assert np.array_equal(drawn, again)

@@ -49,6 +49,9 @@ SOUND |= PRDC | NEAR | HEARD
 READ = {"words_in_held_out", "distinct_1", "distinct_2", "distinct_3", "self_bleu", "repetition"}
 
 
+PASSAGES = {"frechet_prose_rnn", "kernel_prose_rnn"}
+
+
 READ |= {"novel_4grams", "character_distance", "word_distance", "longest_copy", "copy_ratio"}
 
 
@@ -98,7 +101,7 @@ def model_cost_names():
         ("raster", JUDGED | {"bits_per_dim"}),
         ("sound", SOUND | {"bits_per_sample", "in_tune"}),
         ("picture", SOUND | BOUNDS | {"active_units"}),
-        ("writer", READ | {"bits_per_character", "perplexity"}),
+        ("writer", READ | PASSAGES | {"bits_per_character", "perplexity"}),
     ],
 )
 def test_each_family_gets_its_metrics_and_the_catalogue_knows_them(project, name, expected):

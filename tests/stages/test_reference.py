@@ -19,6 +19,7 @@ JUDGED = {"frechet_d_cnn", "kernel_d_cnn", "confident", "classes"}
 JUDGED |= {"class_imbalance", "class_kl", "precision", "recall", "density", "coverage"}
 READ = {"words_in_held_out", "distinct_1", "distinct_2", "distinct_3", "self_bleu", "repetition"}
 READ |= {"novel_4grams", "character_distance", "word_distance"}
+DISTANCES = {"frechet_d_rnn", "kernel_d_rnn"}
 SPECTROGRAM = {"n_fft": 64, "hop": 32, "mels": 8, "dynamic_range": 80.0}
 
 
@@ -190,23 +191,84 @@ def test_clips_that_glide_are_not_judged_by_pitch(project):
     assert "in_tune" not in found.noise_floor
 
 
-def test_text_has_a_trigram_and_no_extractor(project):
+def test_text_has_a_trigram_and_a_network(project):
     block(project, "text", protocol=PROTOCOL | {"samples": 4, "sample_length": 100})
     text(project)
     found = run(project)
-    assert found.extractor is None
-    assert [path.name for path in project.reference("d").iterdir()] == ["reference.json"]
+    assert found.extractor.name == "d_rnn"
+    assert found.extractor.task == "next_character"
+    weights = project.reference("d") / "extractor.safetensors"
+    assert found.extractor.sha256 == sha256_file(weights)
     # Independent draws: no model beats their entropy.
     p = np.array([0.3, 0.2, 0.1, 0.1, 0.1, 0.2])
     entropy = -(p * np.log2(p)).sum()
     assert found.baselines["bits_per_character"]["trigram"].value == pytest.approx(
         entropy, rel=0.05
     )
+    # Independent draws cannot be predicted better than their most frequent symbol.
+    assert set(found.left_out) == DISTANCES
+    assert "no better than chance" in found.left_out["frechet_d_rnn"]
     assert set(found.noise_floor) == READ
     assert set(found.real) >= READ | {"copied", "copy_ratio"}
     assert found.real["copy_ratio"] <= 1.5
     perplexity = found.baselines["perplexity"]["trigram"].value
     assert perplexity == pytest.approx(2**entropy, rel=0.15)
+
+
+def sentences(project, sizes=(12000, 4000, 4000)):
+    """Prepare texts of words in a fixed order: article, noun, verb, article, noun."""
+    rng = np.random.default_rng(0)
+    nouns, verbs = ["dog", "tree", "house", "river", "stone"], ["sees", "finds", "passes"]
+    vocabulary = ["<unk>", "<s>", *sorted(set("the a. dogtreehouseriverstone seesfindspasses"))]
+    number = {character: k for k, character in enumerate(vocabulary)}
+    arrays = {}
+    for split, n in zip(("train", "validation", "test"), sizes, strict=True):
+        text = ""
+        while len(text) < n:
+            first, verb, second = rng.choice(nouns), rng.choice(verbs), rng.choice(nouns)
+            text += f"the {first} {verb} a {second}. "
+        stream = np.array([number[character] for character in text[:n]], dtype=np.uint16)
+        stream[0] = 1
+        arrays[split] = stream
+    prepare(project, arrays, kind="text", shape=[], vocabulary=vocabulary)
+
+
+def test_text_has_distances_that_order_real_text_before_the_trigram(project):
+    block(project, "text", protocol=PROTOCOL | {"samples": 8, "sample_length": 256})
+    sentences(project)
+    found = run(project)
+    assert found.left_out == {}
+    assert found.extractor.accuracy > 0.6
+    for name in DISTANCES:
+        trigram = found.baselines[name]["trigram"].value
+        assert found.real[name] < 0.5 * trigram
+        assert found.noise_floor[name] < 0.5 * trigram
+    assert set(found.baselines) >= {"words_in_held_out", "word_distance"}
+
+
+def test_equal_texts_give_equal_networks(project):
+    block(project, "text", protocol=PROTOCOL | {"samples": 4, "sample_length": 100})
+    sentences(project, (3000, 800, 800))
+    before = run(project)
+    assert run(project) == before
+
+
+def test_a_text_too_short_for_passages_has_no_distances_and_says_why(project):
+    block(project, "text", protocol=PROTOCOL | {"samples": 3, "sample_length": 128})
+    sentences(project, (3000, 800, 300))
+    found = run(project)
+    assert found.left_out["kernel_d_rnn"] == (
+        "the test split has 2 passages of 128 characters, and a distance needs 3"
+    )
+    assert not DISTANCES & set(found.real)
+
+
+def test_a_network_below_min_accuracy_stops_the_stage(project):
+    block(project, "text", reference={"min_accuracy": 0.99})
+    sentences(project, (3000, 1600, 1600))
+    with pytest.raises(DataError, match=r"datasets\.d\.reference.*below min_accuracy 99\.0%"):
+        run(project)
+    assert not project.reference("d").exists()
 
 
 def test_equal_data_give_equal_files(project):

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from genmint.config.datasets import AudioDataset, Dataset, ImageDataset
+from genmint.config.datasets.protocol import OWN
 from genmint.config.gates import Gate
 from genmint.config.models import families_that
 from genmint.config.models.base import ModelConfig
@@ -28,6 +29,8 @@ _WORDS = frozenset(
      "novel_4grams", "character_distance", "word_distance", "longest_copy", "copy_ratio"}
 )  # fmt: skip
 _TEXT_CODE = frozenset({"bits_per_character", "perplexity"})
+_DISTANCES = ("frechet_", "kernel_")
+_PUBLISHED = frozenset({"fid", "kid", "fd_dinov2"})
 _LIKELIHOODS = _TEXT_CODE | {
     "elbo", "importance_weighted_bound", "active_units", "bits_per_dim", "bits_per_sample"
 }  # fmt: skip
@@ -127,8 +130,9 @@ def _why_no_likelihood(metric: str, model: ModelConfig, dataset: Dataset) -> str
 
 
 def _why_not_by_kind(metric: str, name: str, dataset: Dataset) -> str | None:
-    if metric.startswith(("frechet_", "kernel_")) and dataset.kind == "text":
-        return f"{name} is text, which has no features"
+    reason = _why_no_distance(metric, name, dataset)
+    if reason is not None:
+        return reason
     if metric in _WORDS | _TEXT_CODE and dataset.kind != "text":
         return f"{name} is {dataset.kind}, and the metric is of text"
     if metric in _SOUND | {"bits_per_sample"} and dataset.kind != "audio":
@@ -138,3 +142,22 @@ def _why_not_by_kind(metric: str, name: str, dataset: Dataset) -> str | None:
     if metric in _CLASSES and dataset.labels == "none":
         return f"{name} has no labels"
     return None
+
+
+def _why_no_distance(metric: str, name: str, dataset: Dataset) -> str | None:
+    """Return why a metric is no distance of a data set; None if it may be one, or is another."""
+    if not metric.startswith(_DISTANCES) and metric not in _PUBLISHED:
+        return None
+    extractor = dataset.reference.extractor
+    if extractor != OWN and metric in _PUBLISHED:
+        return None
+    own = name.replace("-", "_")
+    if dataset.kind == "text":
+        known = [f"frechet_{own}_rnn", f"kernel_{own}_rnn"]
+    elif extractor == OWN:
+        known = [f"frechet_{own}_cnn", f"frechet_{own}_cnn_infinite", f"kernel_{own}_cnn"]
+    else:
+        known = [f"frechet_{extractor}", f"kernel_{extractor}"]
+    if metric in known:
+        return None
+    return f"the distances of {name} are {', '.join(known)}"

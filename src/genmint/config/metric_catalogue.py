@@ -23,7 +23,7 @@ class Metric:
     """One metric, or a family of metrics that differ only in the data set's name.
 
     Attributes:
-        pattern: name of the metric; `*` stands for the data set.
+        pattern: name of the metric; `*` stands for the data set, or for a named extractor.
         unit: unit of the value; "" for a plain count or share.
         direction: which values are better.
         description: one line for tables and pages.
@@ -87,17 +87,57 @@ METRICS: tuple[Metric, ...] = (
         low=-math.inf,
     ),
     Metric(
+        "frechet_*_rnn",
+        "",
+        "lower",
+        "Fréchet distance of passages to held-out ones in the states of the text's own network",
+    ),
+    Metric(
+        "kernel_*_rnn",
+        "",
+        "lower",
+        "Kernel distance (unbiased squared MMD, cubic kernel) in the states of the same network",
+        low=-math.inf,
+    ),
+    Metric("fid", "", "lower", "Fréchet Inception distance to held-out items (Heusel et al. 2017)"),
+    Metric(
+        "kid",
+        "",
+        "lower",
+        "Kernel Inception distance to held-out items (Bińkowski et al. 2018)",
+        low=-math.inf,
+    ),
+    Metric(
+        "fd_dinov2",
+        "",
+        "lower",
+        "Fréchet distance to held-out items in DINOv2-L/14 features (Stein et al. 2023)",
+    ),
+    Metric(
+        "frechet_*",
+        "",
+        "lower",
+        "Fréchet distance of samples to held-out items in the features of a named extractor",
+    ),
+    Metric(
+        "kernel_*",
+        "",
+        "lower",
+        "Kernel distance in the features of a named extractor",
+        low=-math.inf,
+    ),
+    Metric(
         "precision",
         "share",
         "higher",
-        "Samples within the neighbourhood of a held-out item, in the features of the same CNN",
+        "Samples within the neighbourhood of a held-out item, in the features of the extractor",
         high=1.0,
     ),
     Metric(
         "recall",
         "share",
         "higher",
-        "Held-out items within the neighbourhood of a sample, in the features of the same CNN",
+        "Held-out items within the neighbourhood of a sample, in the features of the extractor",
         high=1.0,
     ),
     Metric(

@@ -31,7 +31,9 @@ from genmint.data.prepared import SPLITS, Prepared
 from genmint.data.views import tensors
 from genmint.drift.features import Features, Groups
 from genmint.drift.state import DriftStore
-from genmint.evaluation.extractor import load_extractor
+from genmint.drift.text_features import held_out_documents
+from genmint.evaluation.named.extractor import load_any_extractor
+from genmint.evaluation.text_network import load_text_network
 from genmint.flow.checkout import checked_out
 from genmint.flow.committed import text_at
 from genmint.stages import prepare
@@ -65,9 +67,10 @@ class DriftBaseline:
 
     Attributes:
         items: manifest rows of the items.
-        features: features of the held-out items, float64 N×D; None for text.
-        groups: for each row of the features, the item that it was cut from; None for text.
-        reference: folder with the feature extractor; None for text.
+        features: features of the held-out items (text: passages), float64 N×D; None for a text
+            whose reference is of an older version of genmint.
+        groups: for each row of the features, the item that it was cut from; None as above.
+        reference: folder with the extractor, of text with the network; None as above.
     """
 
     items: pd.DataFrame
@@ -208,24 +211,35 @@ def _extract(checkout: Project, dataset: str, folder: Path) -> None:
     columns = manifest.column_names(checkout.manifest(dataset))
     table = prepare.entering(checkout, dataset, block, columns)
     pq.write_table(table, folder / "items.parquet", compression="zstd")
-    if isinstance(block, TextDataset):
-        return
-    extractor, _ = load_extractor(checkout.reference(dataset))
     prepared = Prepared(checkout.prepared(dataset))
+    held_out = [split for split in _HELD_OUT if prepared.meta.items.get(split)]
+    reference = checkout.reference(dataset)
+    if isinstance(block, TextDataset):
+        if not (reference / EXTRACTOR).exists():  # made by an older version of genmint
+            return
+        network, _ = load_text_network(reference)
+        features, groups = held_out_documents(prepared, network, held_out)
+        _store(folder, reference, features, groups)
+        return
+    extractor, _ = load_any_extractor(reference)
     spec = prepared.spec("grid")
-    parts = [extractor.features(tensors.load(prepared, split, spec)) for split in _HELD_OUT
-             if prepared.meta.items.get(split)]  # fmt: skip
-    features = np.concatenate(parts)
+    features = np.concatenate(
+        [extractor.features(tensors.load(prepared, split, spec)) for split in held_out]
+    )
     groups = _groups(checkout, dataset, block)
     if len(groups) != len(features):
         raise DataError(
             f"{prepared.path}: holds {len(features)} held-out items where the manifest gives "
             f"{len(groups)}. Run `dvc repro -f prepare@{dataset}`."
         )
+    _store(folder, reference, features, groups)
+
+
+def _store(folder: Path, reference: Path, features: Features, groups: Groups) -> None:
     np.save(folder / "features.npy", features)
     np.save(folder / "groups.npy", groups)
     for name in (EXTRACTOR_CONFIG, EXTRACTOR):
-        shutil.copyfile(checkout.reference(dataset) / name, folder / name)
+        shutil.copyfile(reference / name, folder / name)
 
 
 def _groups(checkout: Project, dataset: str, block: ImageDataset | AudioDataset) -> Groups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,11 @@ from genmint.data.ingestion.sources import open_source
 from genmint.data.views.spectrogram import to_grid
 from genmint.drift.baseline import DriftBaseline
 from genmint.drift.columns import DriftTest, Untested, compare_columns
-from genmint.drift.features import frechet_drift
+from genmint.drift.features import Features, Groups, frechet_drift
 from genmint.drift.source import Place
-from genmint.evaluation.extractor import load_extractor
+from genmint.drift.text_features import new_documents
+from genmint.evaluation.named.extractor import load_any_extractor
+from genmint.evaluation.text_network import load_text_network
 from genmint.flow.adoption import fetch_source
 from genmint.flow.kept_reports import keep_validation
 from genmint.stages import ingest, prepare, validate
@@ -120,26 +123,76 @@ def compare_window(
         seed=seed,
     )
     if baseline.features is None or baseline.groups is None or baseline.reference is None:
-        return findings, [*untested, Untested("frechet", "text has no feature extractor")]
-    extractor, info = load_extractor(baseline.reference)
+        reason = (
+            "the reference is of an older version of genmint, without a network for text: run "
+            "`dvc repro`"
+        )
+        return findings, [*untested, Untested("frechet", reason)]
+    window = _window_features(baseline.reference, rows, items, dataset)
+    if isinstance(window, Untested):
+        return findings, [*untested, window]
+    level = alpha / (len(findings) + 1)
+    few = _too_few(baseline.groups, window.owners, level)
+    if few is not None:
+        return findings, [*untested, few]
+    distance = frechet_drift(
+        baseline.features,
+        window.features,
+        groups=(baseline.groups, window.owners),
+        level=level,
+        seed=seed,
+        name=f"frechet_{window.name}",
+    )
+    return [*findings, distance], untested
+
+
+@dataclass(frozen=True)
+class _WindowFeatures:
+    """Features of a window, the item of each row, and the name of the features."""
+
+    features: Features
+    owners: Groups
+    name: str
+
+
+def _window_features(
+    reference: Path, rows: pd.DataFrame, items: Items, dataset: Dataset
+) -> _WindowFeatures | Untested:
+    """Return the features of the items of a window, or why there are none.
+
+    Raises:
+        DataError: an item changed since it was ingested.
+    """
+    if isinstance(dataset, TextDataset):
+        network, about = load_text_network(reference)
+        documents = new_documents(rows, items, network, about.vocabulary)
+        return _WindowFeatures(*documents, about.name)
+    extractor, info = load_any_extractor(reference)
     loaded = items.load(list(rows["path"]), list(rows["sha256"]))
     grids = torch.from_numpy(np.ascontiguousarray(loaded))
     if dataset.kind == "audio":
         grids = to_grid(grids, dataset.spectrogram, dataset.sample_rate)
     if tuple(grids.shape[1:]) != info.shape:
         shown = ["×".join(map(str, shape)) for shape in (tuple(grids.shape[1:]), info.shape)]
-        return findings, [*untested, Untested("frechet", f"grids of {shown[0]}, not {shown[1]}")]
+        return Untested("frechet", f"grids of {shown[0]}, not {shown[1]}")
     counts = rows["windows"].to_numpy() if "windows" in rows.columns else 1
     owners = np.repeat(np.arange(len(rows)), np.zeros(len(rows), dtype=np.int64) + counts)
-    distance = frechet_drift(
-        baseline.features,
-        extractor.features(grids),
-        groups=(baseline.groups, owners),
-        level=alpha / (len(findings) + 1),
-        seed=seed,
-        name=f"frechet_{info.name}",
+    return _WindowFeatures(extractor.features(grids), owners, info.name)
+
+
+def _too_few(known: Groups, new: Groups, level: float) -> Untested | None:
+    """Return why no p-value can reach `level`; None if it can.
+
+    The items can be divided into two parts in so many ways, and a p-value is a share of them.
+    """
+    counts = [len(np.unique(groups)) for groups in (known, new)]
+    if math.comb(sum(counts), counts[1]) * level >= 1:
+        return None
+    return Untested(
+        "frechet",
+        f"{counts[0]} held-out and {counts[1]} new items are too few: no difference between them "
+        "could be significant",
     )
-    return [*findings, distance], untested
 
 
 def _newly_quarantined(checkout: Project, name: str, known: set[str]) -> tuple[str, ...]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from genmint.common.array_types import Floats
 from genmint.config import Protocol
 from genmint.data.prepared import Prepared
 from genmint.data.views import tensors
-from genmint.data.views.spec import Observation
-from genmint.evaluation.judge import GridJudge
+from genmint.data.views.spec import DataSpec, Observation
+from genmint.evaluation.judge import GridJudge, TextJudge
 from genmint.evaluation.reference import Baseline
 from genmint.metrics.likelihood import (
     bits_per_character,
@@ -21,8 +23,11 @@ from genmint.metrics.likelihood import (
 )
 from genmint.metrics.ngram import NGram
 from genmint.metrics.pixels import mean_plus_noise, pixel_bernoulli, pixel_histogram
+from genmint.metrics.words import as_text
 
 BaselineScores = dict[str, dict[str, Baseline]]
+
+_FIDELITY = ("words_in_held_out", "word_distance")
 
 
 def grid_baselines(judge: GridJudge, protocol: Protocol) -> BaselineScores:
@@ -87,6 +92,30 @@ def sequence_baselines(prepared: Prepared) -> BaselineScores:
         return {"bits_per_sample": {"order_1": Baseline(value=value, stderr=stderr)}}
     entry = Baseline(value=value, stderr=stderr, observation="8bit")
     return {"bits_per_dim": {"order_1": entry}}
+
+
+def trigram_scores(judge: TextJudge, spec: DataSpec, protocol: Protocol) -> BaselineScores:
+    """Return the scores of texts drawn from a trigram model of the training text.
+
+    Only metrics of fidelity are returned. Random texts are more diverse than any real text, so that
+    in metrics of diversity they would be a bar that no model should meet.
+
+    Args:
+        judge: judge of the data set.
+        spec: specification of the text.
+        protocol: number and length of the samples, seed.
+    """
+    assert spec.symbols is not None
+    train = judge.train
+    generator = np.random.default_rng(protocol.seed)
+    starts = generator.integers(0, max(1, len(train) - 2), protocol.samples)
+    beginnings = np.stack([train[starts], train[starts + 1]], axis=1).astype(np.int64)
+    model = NGram(3, spec.symbols).fit(train[None])
+    symbols = model.sample(beginnings, protocol.text_length, generator)
+    scores = judge.quality([as_text(row, spec) for row in symbols])
+    scores = {name: scores[name] for name in _FIDELITY if name in scores}
+    scores |= judge.feature_distances(symbols)
+    return {name: {"trigram": Baseline(value=value)} for name, value in scores.items()}
 
 
 def merged(*scores: BaselineScores) -> BaselineScores:

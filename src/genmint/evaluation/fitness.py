@@ -32,6 +32,7 @@ from genmint.evaluation.text_corruptions import (
     shuffled_characters,
     shuffled_words,
 )
+from genmint.metrics.likelihood import BOUNDARY, UNKNOWN
 from genmint.metrics.words import as_text
 
 # Values of each metric by corruption, from the mildest grade to the strongest.
@@ -41,6 +42,8 @@ GRADES = (0.25, 0.5, 1.0)
 # Most items that are corrupted; more do not change the result.
 _ITEMS = 1000
 _TEXTS = 200
+# Training items from which the standard deviation of the pixels is computed.
+_SPREAD = 10_000
 # Symbols of the training text from which n-gram text is drawn.
 _TRAINING_TEXT = 1_000_000
 
@@ -195,7 +198,8 @@ def text_fitness(
     texts = [as_text(piece, spec) for piece in chosen]
 
     def score(items: Sequence[str]) -> Metrics:
-        values = judge.quality(items)
+        symbols = np.stack([_symbols(item, spec) for item in items])
+        values = judge.quality(items) | judge.feature_distances(symbols)
         return {name: value for name, value in values.items() if not name.endswith(STDERR)}
 
     generator = np.random.default_rng(seed)
@@ -216,10 +220,17 @@ def text_fitness(
     return score(texts), graded
 
 
+def _symbols(text: str, spec: DataSpec) -> npt.NDArray[np.int64]:
+    """Encode a text that `as_text` made; document boundaries may become line ends."""
+    known = {character: i for i, character in enumerate(spec.vocabulary or ()) if i > BOUNDARY}
+    known = {"\n": BOUNDARY, "\ufffd": UNKNOWN} | known
+    return np.array([known[character] for character in text], dtype=np.int64)
+
+
 def _corruptions(
     judge: GridJudge, generator: torch.Generator
 ) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
-    spread = float(judge.extractor.spread)
+    spread = float(judge.train[:_SPREAD].to(torch.float32).std())
     noise = {"noise": lambda x, s: noisy(x, s, spread, generator)}
     if judge.dynamic_range is not None:
         return noise | {"band limit": band_limited, "reversal": reversed_in_time}

@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from genmint.common.array_types import Floats
-from genmint.config.metric_catalogue import frechet_infinite_name, frechet_name, kernel_name
 from genmint.data.prepared import Prepared, Split
 from genmint.data.views import tensors
-from genmint.evaluation.extractor import Extractor, Task
+from genmint.evaluation.distance_names import DistanceNames, distance_names, own_features
+from genmint.evaluation.extractor import Extractor
+from genmint.evaluation.named.extractor import NamedExtractor
+from genmint.evaluation.text_distances import TextDistances
 from genmint.metrics.classes import class_imbalance, class_kl, classes, confident, label_accuracy
 from genmint.metrics.divergence import frequency_distance
 from genmint.metrics.diversity import distinct, repetition, self_bleu
@@ -48,8 +50,8 @@ class GridJudge:
 
     Attributes:
         dataset: name of the data set.
-        extractor: feature extractor of the data set.
-        task: task that the extractor was trained on.
+        extractor: feature extractor of the data set, its own or a named one.
+        task: task that the extractor was trained on; labels if it can classify.
         train: training grids, uint8 M×C×H×W.
         labels: class indices of `train`, int64 M; None if unlabelled.
         test: test grids, uint8 K×C×H×W.
@@ -60,8 +62,8 @@ class GridJudge:
     """
 
     dataset: str
-    extractor: Extractor
-    task: Task
+    extractor: Extractor | NamedExtractor
+    task: str
     train: Tensor
     labels: npt.NDArray[np.int64] | None
     test: Tensor
@@ -69,6 +71,13 @@ class GridJudge:
     dynamic_range: float | None
     groups: npt.NDArray[np.int64] | None = None
     left_out: Collection[str] = ()
+
+    @property
+    def names(self) -> DistanceNames:
+        """Names of the distances in the features of the extractor."""
+        if isinstance(self.extractor, NamedExtractor):
+            return self.extractor.names
+        return distance_names(own_features(self.dataset))
 
     @cached_property
     def real(self) -> Floats:
@@ -124,22 +133,23 @@ class GridJudge:
     @property
     def features_mean_something(self) -> bool:
         """Whether the extractor predicts its task better than chance."""
-        return frechet_name(self.dataset) not in self.left_out
+        return self.names.frechet not in self.left_out
 
     def _distances(self, grids: Tensor, *, errors: bool) -> Metrics:
         """Return the metrics in the features of the extractor; see `quality`."""
         features = self.extractor.features(grids[:COMPARED_SAMPLES])
         metrics: Metrics = {}
-        name = frechet_name(self.dataset)
+        enough = len(features) >= 2 * features.shape[1]
+        name = self.names.frechet
         metrics[name] = frechet_distance(features, self.real)
         if errors:
             metrics[f"{name}_stderr"] = frechet_stderr(features, self.real, seed=self.seed)
-        if errors and len(features) >= 2 * features.shape[1]:
-            name = frechet_infinite_name(self.dataset)
+        if errors and enough and not isinstance(self.extractor, NamedExtractor):
+            name = self.names.infinite
             metrics[name] = frechet_infinite(features, self.real, seed=self.seed)
             metrics[f"{name}_stderr"] = frechet_infinite_stderr(features, self.real, seed=self.seed)
         value = kernel_distance(features, self.real, real_mean=self._mean_kernel)
-        _put(metrics, kernel_name(self.dataset), value)
+        _put(metrics, self.names.kernel, value)
         return metrics | self._neighbours(features)
 
     def shares(self, features: Floats, answers: Floats | None) -> Metrics:
@@ -171,8 +181,8 @@ class GridJudge:
 
 def grid_judge(
     prepared: Prepared,
-    extractor: Extractor,
-    task: Task,
+    extractor: Extractor | NamedExtractor,
+    task: str,
     seed: int,
     split: Split = "test",
     left_out: Collection[str] = (),
@@ -219,6 +229,7 @@ class TextJudge:
         train_text: the training text; its first 4,000,000 characters if it is longer.
         test_text: the test text.
         left_out: names of metrics that do not apply to the text.
+        distances: distances in the features of the reference network; None if they do not apply.
     """
 
     train: npt.NDArray[Any]
@@ -226,6 +237,7 @@ class TextJudge:
     train_text: str
     test_text: str
     left_out: Collection[str] = ()
+    distances: TextDistances | None = None
 
     @cached_property
     def _train_tokens(self) -> list[str]:
@@ -257,6 +269,14 @@ class TextJudge:
             for name, value in metrics.items()
             if name.removesuffix("_stderr") not in self.left_out
         }
+
+    def feature_distances(self, symbols: npt.NDArray[Any]) -> Metrics:
+        """Return the distances in the features of the reference network, if they apply.
+
+        Args:
+            symbols: token ids, integers N×T.
+        """
+        return {} if self.distances is None else self.distances.quality(symbols)
 
     def memorisation(self, symbols: npt.NDArray[Any]) -> Metrics:
         """Return how much of the training text is copied, compared with the test split.

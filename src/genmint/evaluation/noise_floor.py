@@ -15,7 +15,7 @@ _RESAMPLES = 9
 
 
 def distance_floors(
-    pool: Floats, real: Floats, samples: int, *, seed: int
+    pool: Floats, real: Floats, samples: int, *, seed: int, extrapolated: bool = True
 ) -> tuple[float, float | None, float]:
     """Return Fréchet distance, its extrapolation and kernel distance of a perfect model.
 
@@ -28,6 +28,7 @@ def distance_floors(
         real: features of the test split, float64 M×D.
         samples: number of samples of the protocol.
         seed: seed of the draws.
+        extrapolated: whether the extrapolation is computed.
 
     Returns:
         The three values; the second is None if there are too few items for it.
@@ -36,11 +37,11 @@ def distance_floors(
     real_mean = mean_kernel(real)
     for chosen in _draws(len(pool), min(samples, len(pool)), seed):
         frechet.append(frechet_distance(pool[chosen], real))
-        if len(chosen) >= 2 * pool.shape[1]:
+        if extrapolated and len(chosen) >= 2 * pool.shape[1]:
             infinite.append(abs(frechet_infinite(pool[chosen], real, seed=seed)))
         kernel.append(abs(kernel_distance(pool[chosen], real, real_mean=real_mean)[0]))
-    extrapolated = float(np.median(infinite)) if infinite else None
-    return float(np.median(frechet)), extrapolated, float(np.median(kernel))
+    limit = float(np.median(infinite)) if infinite else None
+    return float(np.median(frechet)), limit, float(np.median(kernel))
 
 
 def share_floors(

@@ -34,11 +34,20 @@ class Baseline(Frozen):
 
 
 class FrozenExtractor(Frozen):
-    """The feature extractor of the distances; sha256 is the hash of its weight file."""
+    """The feature extractor of the distances.
+
+    Attributes:
+        name: name of the features, the suffix of the distances' names.
+        task: task that it was trained on. For a named extractor that of the data set's own
+            classifier (labels), or named without one.
+        accuracy: share of correct answers on the test split; None for a named extractor without a
+            classifier.
+        sha256: hash of the weight file.
+    """
 
     name: str
-    task: Literal["labels", "rotation", "order"]
-    accuracy: Share
+    task: Literal["labels", "rotation", "order", "next_character", "named"]
+    accuracy: Share | None
     sha256: str
 
 
@@ -49,7 +58,8 @@ class Reference(Frozen):
         dataset: name of the data set.
         data: sha256 of the prepared data set.
         protocol: how samples are drawn and measured.
-        extractor: feature extractor; None for text.
+        extractor: feature extractor, or reference network of a text; None for a text in a file of
+            an older version of genmint.
         baselines: baselines by metric and name.
         noise_floor: by metric, the difference between real items that is due to sampling alone.
         real: by metric, the score of items of the validation split in place of samples. Their

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from genmint.data.prepared import Prepared, Split
 from genmint.data.views import tensors
 from genmint.data.views.spec import DataSpec
 from genmint.data.views.spectrogram import to_grid, to_sound
-from genmint.evaluation.extractor import Extractor, ExtractorInfo, load_extractor
+from genmint.evaluation.extractor import Extractor
 from genmint.evaluation.judge import (
     GridJudge,
     Metrics,
@@ -27,7 +27,9 @@ from genmint.evaluation.judge import (
     grid_judge,
     text_judge,
 )
+from genmint.evaluation.named.extractor import NamedExtractor, load_any_extractor
 from genmint.evaluation.reference import REFERENCE, Reference
+from genmint.evaluation.text_reference import recorded_network, text_distances
 from genmint.models.shared.family import Family
 
 
@@ -122,14 +124,13 @@ class SampleJudge:
                 needs more samples, or texts are longer than the split.
         """
         if samples.texts is not None:
-            metrics = self._texts.quality(samples.texts)
-            if repeat:
-                return metrics
             known = self._prepared.meta.vocabulary or ()
             numbers = tensors.positions_in(samples.spec.vocabulary, known)
             # A character that is not in the training text gets a number that matches none in it.
             numbers = np.where(numbers < 0, len(known), numbers)
-            return metrics | self._texts.memorisation(numbers[samples.drawn.numpy()])
+            symbols = numbers[samples.drawn.numpy()]
+            metrics = self._texts.quality(samples.texts) | self._texts.feature_distances(symbols)
+            return metrics if repeat else metrics | self._texts.memorisation(symbols)
         grids = self._grids_of(samples)
         labels = samples.labels
         if labels is not None:
@@ -142,14 +143,21 @@ class SampleJudge:
 
     @cached_property
     def _texts(self) -> TextJudge:
-        return text_judge(self._prepared, self._split, self._reference.left_out)
+        left_out = self._reference.left_out
+        judge = text_judge(self._prepared, self._split, left_out)
+        network = recorded_network(self._folder, self._reference)
+        dataset, protocol = self._reference.dataset, self._reference.protocol
+        if network is None:
+            return judge
+        distances = text_distances(dataset, network, judge.test, protocol)
+        return judge if distances.names.frechet in left_out else replace(judge, distances=distances)
 
     @cached_property
     def _grids(self) -> GridJudge:
-        extractor, info = _extractor(self._folder, self._reference)
+        extractor, task = _extractor(self._folder, self._reference)
         seed = self._reference.protocol.seed
         left_out = self._reference.left_out
-        return grid_judge(self._prepared, extractor, info.task, seed, self._split, left_out)
+        return grid_judge(self._prepared, extractor, task, seed, self._split, left_out)
 
     def _grids_of(self, samples: Samples) -> Tensor:
         if samples.grids is not None:
@@ -170,12 +178,13 @@ class SampleJudge:
         return clip_metrics(samples.clips.numpy(), rate, pitches)
 
 
-def _extractor(folder: Path, reference: Reference) -> tuple[Extractor, ExtractorInfo]:
-    extractor, info = load_extractor(folder)
+def _extractor(folder: Path, reference: Reference) -> tuple[Extractor | NamedExtractor, str]:
+    """Return the extractor of a reference, and the task that it was trained on."""
+    extractor, _ = load_any_extractor(folder)
     path = folder / EXTRACTOR
     if reference.extractor is None or sha256_file(path) != reference.extractor.sha256:
         raise DataError(
             f"{path}: not the extractor that {REFERENCE} names. "
             f"Run `dvc repro -f reference@{folder.name}`."
         )
-    return extractor, info
+    return extractor, reference.extractor.task

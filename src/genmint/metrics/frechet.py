@@ -35,6 +35,8 @@ def frechet_distance(samples: Floats, real: Floats) -> float:
     """
     _check(samples, "the samples")
     _check(real, "the real items")
+    if len(samples) < samples.shape[1]:
+        return _ByPairs(samples, real).distance(np.arange(len(samples)))
     return _distance(samples.mean(axis=0), _covariance(samples), real.mean(axis=0), _root(real))
 
 
@@ -50,8 +52,12 @@ def frechet_stderr(samples: Floats, real: Floats, *, seed: int) -> float:
     _check(samples, "the samples")
     _check(real, "the real items")
     generator = np.random.default_rng(seed)
-    mean, root = real.mean(axis=0), _root(real)
     n = len(samples)
+    if n < samples.shape[1]:
+        pairs = _ByPairs(samples, real)
+        replicates = [pairs.distance(generator.integers(0, n, n)) for _ in range(_REPLICATES)]
+        return float(np.std(replicates, ddof=1))
+    mean, root = real.mean(axis=0), _root(real)
     values = []
     for _ in range(_REPLICATES):
         drawn = samples[generator.integers(0, n, n)]
@@ -125,6 +131,33 @@ def _extrapolation(samples: Floats, real: Floats, seed: int) -> Callable[[Rows],
         return float(np.polyfit(inverse, distances, 1)[1])
 
     return value
+
+
+class _ByPairs:
+    """The same distance from products of pairs of items, for fewer samples than dimensions.
+
+    Tr((C₁C₂)^½) is the sum of the singular values of X₁X₂ᵀ, whose rows are centred, divided by the
+    root of (N − 1)(M − 1). An N×N matrix takes the place of D×D matrices.
+    """
+
+    def __init__(self, samples: Floats, real: Floats) -> None:
+        self.samples, self.mean = samples, real.mean(axis=0)
+        centred = real - self.mean
+        self.products = samples @ centred.T
+        self.real_items = len(real)
+        self.real_trace = float((centred**2).sum()) / (len(real) - 1)
+
+    def distance(self, rows: Rows) -> float:
+        """Return the distance of the samples with these row numbers."""
+        samples, products = self.samples[rows], self.products[rows]
+        shift = float(((samples.mean(axis=0) - self.mean) ** 2).sum())
+        trace = float(samples.var(axis=0, ddof=1).sum())
+        centred = products - products.mean(axis=0)
+        squares = np.linalg.eigvalsh(centred @ centred.T).clip(min=0)
+        scale = np.sqrt((len(rows) - 1) * (self.real_items - 1))
+        roots = float(np.sqrt(squares).sum()) / scale
+        distance: float = max(0.0, shift + trace + self.real_trace - 2 * roots)
+        return distance
 
 
 def _distance(mean: Floats, covariance: Floats, real_mean: Floats, real_root: Floats) -> float:

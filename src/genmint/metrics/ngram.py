@@ -71,6 +71,30 @@ class NGram:
             probability = level.refine(code * self._base + after, probability)
         return probability
 
+    def sample(
+        self, starts: Symbols, length: int, generator: np.random.Generator
+    ) -> npt.NDArray[np.int64]:
+        """Draw sequences that continue given beginnings, without them; int64 N×length.
+
+        Args:
+            starts: n − 1 symbols or more before each sequence, integers N×K.
+            length: symbols to draw.
+            generator: source of the draws.
+        """
+        rows, first = starts.shape
+        drawn = np.concatenate([starts, np.zeros((rows, length), dtype=np.int64)], axis=1)
+        draws = generator.random((rows, length))
+        totals: dict[tuple[int, ...], Floats] = {}
+        for at in range(first, first + length):
+            for row in range(rows):
+                history = tuple(drawn[row, at - self.order + 1 : at].tolist())
+                if history not in totals:
+                    totals[history] = self.distribution(history).cumsum()
+                total = totals[history]
+                drawn[row, at] = np.searchsorted(total, draws[row, at - first] * total[-1], "right")
+        continued: npt.NDArray[np.int64] = np.minimum(drawn[:, first:], self.symbols - 1)
+        return continued
+
     def _orders(self) -> range:
         return range(1, self.order + 1)
 

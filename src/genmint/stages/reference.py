@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,58 +9,46 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genmint.common.errors import DataError
-from genmint.common.files import atomic_dir, sha256_file
-from genmint.common.layout import EXTRACTOR
+from genmint.common.files import atomic_dir
 from genmint.common.project import Project
 from genmint.config import Params, Protocol, ReferenceConfig
-from genmint.config.metric_catalogue import frechet_infinite_name, frechet_name, kernel_name
 from genmint.data import agreement
 from genmint.data.prepared import Prepared, Split
-from genmint.data.stacking import single_labels
 from genmint.data.views import tensors
 from genmint.evaluation.applicability import (
-    BY_CLASS,
     Reasons,
-    above_chance,
-    by_feature,
-    same_reason,
-    words_left_out,
 )
 from genmint.evaluation.baselines import grid_baselines, merged, sequence_baselines
 from genmint.evaluation.codecs import grid_codecs, sequence_codecs
+from genmint.evaluation.dataset_extractor import dataset_extractor
+from genmint.evaluation.distance_names import DistanceNames
 from genmint.evaluation.extractor import (
     Extractor,
-    ExtractorInfo,
-    Task,
-    number_of_classes,
-    predict,
-    save_extractor,
 )
-from genmint.evaluation.extractor_training import Examples, Subject, train_extractor
-from genmint.evaluation.fitness import grid_fitness, text_fitness, unfit
+from genmint.evaluation.fitness import grid_fitness, unfit
 from genmint.evaluation.judge import (
     COMPARED_SAMPLES,
     GridJudge,
     Metrics,
     clip_metrics,
     grid_judge,
-    text_judge,
 )
+from genmint.evaluation.named.extractor import NamedExtractor
 from genmint.evaluation.noise_floor import distance_floors, share_floors
 from genmint.evaluation.reference import (
     REFERENCE,
-    FrozenExtractor,
     Reference,
     write_reference,
 )
+from genmint.evaluation.text_reference import text_reference
 from genmint.metrics.pitch import fundamentals, in_tune, reference_pitches
 from genmint.metrics.resampling import Rows
 from genmint.metrics.sound import log_spectral_distance
-from genmint.metrics.words import as_text
 
 # Minimum number of real items from which noise floors are drawn.
 _POOL = 10_000
+# The same for a named extractor, which takes some 30 ms for an image.
+_NAMED_POOL = 2000
 # Number of clips whose fundamental frequencies give the notes of a set; more do not change them.
 _CLIPS = 2000
 # Minimum share of real clips in tune. Below it the set has no fixed notes, and `in_tune` is left
@@ -82,61 +69,26 @@ def run(project: Project, params: Params, name: str) -> None:
     prepared.check()
     with atomic_dir(project.reference(name)) as folder:
         if prepared.meta.kind == "text":
-            reference = _of_text(prepared, block.protocol)
+            reference = text_reference(prepared, block.protocol, block.reference, folder)
         else:
-            reference = _of_grids(prepared, block.protocol, block.reference, folder)
+            reference = _of_grids(prepared, block.protocol, block.reference, folder, project)
         write_reference(folder, reference.model_copy(update={"settings": block.reference}))
     print(_summary(name, reference))  # noqa: T201 - result of the stage
 
 
-def _of_text(prepared: Prepared, protocol: Protocol) -> Reference:
-    length = protocol.text_length
-    spec = prepared.spec("sequence")
-    stream = tensors.load(prepared, "validation", spec).numpy()
-    if len(np.unique(prepared.array("train"))) <= 2:
-        # One of at most two distinct tokens is the document boundary.
-        raise DataError(
-            f"datasets.{prepared.meta.dataset}: the training text repeats a single character: "
-            "nothing can be learnt"
-        )
-    judge = text_judge(prepared)
-    reasons = words_left_out(judge.test_text)
-    judge = dataclasses.replace(judge, left_out=reasons)
-    pieces = stream[: len(stream) // length * length].reshape(-1, length)
-    texts = [as_text(piece, spec) for piece in pieces]
-    floors = share_floors(
-        lambda rows: judge.quality([texts[i] for i in rows]),
-        len(texts),
-        protocol.samples,
-        seed=protocol.seed,
-    )
-    chosen = _spread(len(pieces), protocol.samples)
-    real = judge.quality([texts[i] for i in chosen]) | judge.memorisation(pieces[chosen])
-    values, graded = text_fitness(judge, pieces, spec, protocol.samples, protocol.seed)
-    return Reference(
-        dataset=prepared.meta.dataset,
-        data=prepared.sha256,
-        protocol=protocol,
-        extractor=None,
-        baselines=merged(sequence_baselines(prepared), sequence_codecs(prepared)),
-        noise_floor=floors,
-        real=real,
-        left_out=reasons,
-        unfit=unfit(values, graded, floors),
-    )
-
-
 def _of_grids(
-    prepared: Prepared, protocol: Protocol, config: ReferenceConfig, folder: Path
+    prepared: Prepared,
+    protocol: Protocol,
+    config: ReferenceConfig,
+    folder: Path,
+    project: Project,
 ) -> Reference:
-    dataset = prepared.meta.dataset
     spec = prepared.spec("grid")
     train = tensors.load(prepared, "train", spec)
     validation = tensors.load(prepared, "validation", spec)
     test = tensors.load(prepared, "test", spec)
-    extractor, info, reasons = _extractor(prepared, config, train, validation, test)
-    save_extractor(folder, extractor, info)
-    judge = grid_judge(prepared, extractor, info.task, protocol.seed, left_out=reasons)
+    extractor, record, reasons = dataset_extractor(prepared, config, folder, project)
+    judge = grid_judge(prepared, extractor, record.task, protocol.seed, left_out=reasons)
     floors = _floors(judge, [train, validation], protocol)
     unseen = validation[torch.from_numpy(_spread(len(validation), protocol.samples))]
     real = judge.quality(unseen) | judge.memorisation(unseen)
@@ -150,21 +102,21 @@ def _of_grids(
         judge, validation, _item_labels(prepared, "validation"), protocol.samples
     )
     needed = 2 * extractor.features(test[:1]).shape[1]
-    if judge.features_mean_something and min(protocol.samples, COMPARED_SAMPLES) < needed:
-        reasons[frechet_infinite_name(dataset)] = (
+    names = judge.names
+    if (
+        names.infinite not in reasons
+        and judge.features_mean_something
+        and min(protocol.samples, COMPARED_SAMPLES) < needed
+    ):
+        reasons[names.infinite] = (
             f"the extrapolation needs {needed} samples, twice as many as features: raise "
             f"protocol.samples (now {protocol.samples})"
         )
     return Reference(
-        dataset=dataset,
+        dataset=prepared.meta.dataset,
         data=prepared.sha256,
         protocol=protocol,
-        extractor=FrozenExtractor(
-            name=info.name,
-            task=info.task,
-            accuracy=info.accuracy,
-            sha256=sha256_file(folder / EXTRACTOR),
-        ),
+        extractor=record,
         baselines=merged(
             grid_baselines(judge, protocol),
             sequence_baselines(prepared),
@@ -175,124 +127,14 @@ def _of_grids(
         real=real,
         pitches=pitches,
         left_out=reasons,
-        unfit=_unfit(dataset, unfit(values, graded, floors)),
+        unfit=_unfit(names, unfit(values, graded, floors)),
     )
 
 
-def _unfit(dataset: str, reasons: Reasons) -> Reasons:
+def _unfit(names: DistanceNames, reasons: Reasons) -> Reasons:
     """Add the extrapolated distance, which is as fit as the distance itself."""
-    reason = reasons.get(frechet_name(dataset))
-    return reasons if reason is None else reasons | {frechet_infinite_name(dataset): reason}
-
-
-def _pool(items: int, protocol: Protocol) -> Tensor:
-    """Return indices of the real grids for the noise floors, drawn with the protocol's seed."""
-    enough = max(_POOL, 2 * protocol.samples)
-    if items <= enough:
-        return torch.arange(items)
-    generator = torch.Generator().manual_seed(protocol.seed)
-    return torch.randperm(items, generator=generator)[:enough]
-
-
-def _extractor(
-    prepared: Prepared, config: ReferenceConfig, train: Tensor, validation: Tensor, test: Tensor
-) -> tuple[Extractor, ExtractorInfo, Reasons]:
-    """Train the extractor; return it with its description and the metrics that are left out.
-
-    The tasks are tried in order until the accuracy is above chance.
-    """
-    meta = prepared.meta
-    reasons = _classes_left_out(prepared)
-    tasks: list[Task] = ["rotation", "order"] if meta.kind == "image" else ["order"]
-    if not reasons:
-        tasks.insert(0, "labels")
-    for task in tasks:
-        extractor = _trained(prepared, config, train, validation, task)
-        labels = _labels(prepared, "test") if task == "labels" else None
-        predicted, truth = predict(extractor, test, labels, task)
-        reached = float((predicted == truth).mean())
-        if reached < config.min_accuracy:
-            raise DataError(
-                f"datasets.{meta.dataset}.reference: the extractor classifies {reached:.1%} of the "
-                f"test split correctly ({task}), below min_accuracy {config.min_accuracy:.1%}; "
-                "distances in its features would not be meaningful. "
-                "Raise epochs, check the labels, or lower min_accuracy."
-            )
-        is_above_chance = above_chance(
-            predicted, truth, truth.size if task == "labels" else len(test)
-        )
-        if is_above_chance:
-            break
-        problem = (
-            f"the extractor classifies {reached:.1%} correctly ({task}), no better than chance"
-        )
-        if task == "labels":
-            reasons = same_reason(BY_CLASS, f"the labels cannot be predicted: {problem}")
-    if not is_above_chance:
-        reasons |= same_reason(
-            by_feature(meta.dataset), f"the features are not meaningful: {problem}"
-        )
-    info = ExtractorInfo(
-        name=f"{meta.dataset.replace('-', '_')}_cnn",
-        task=task,
-        shape=(train.shape[1], train.shape[2], train.shape[3]),
-        classes=_answers(prepared, task),
-        accuracy=reached,
-        stacked=meta.stacked is not None,
-        network="residual",
-    )
-    return extractor, info, reasons
-
-
-def _answers(prepared: Prepared, task: Task) -> int:
-    return number_of_classes(task, prepared.meta.stacked or prepared.meta.labels)
-
-
-def _trained(
-    prepared: Prepared, config: ReferenceConfig, train: Tensor, validation: Tensor, task: Task
-) -> Extractor:
-    meta = prepared.meta
-
-    def examples(grids: Tensor, split: Split) -> Examples:
-        return Examples(grids, _labels(prepared, split) if task == "labels" else None)
-
-    def show(line: str) -> None:
-        print(f"{meta.dataset}: extractor ({task}): {line}", flush=True)  # noqa: T201 - progress
-
-    # Always on the CPU: the same data then give the same file on machines of one kind.
-    show(f"trains on the CPU, torch {torch.__version__}")
-    try:
-        return train_extractor(
-            examples(train, "train"),
-            examples(validation, "validation"),
-            Subject(
-                task=task,
-                classes=_answers(prepared, task),
-                stacked=meta.stacked is not None,
-                sound=meta.kind == "audio",
-            ),
-            epochs=config.epochs,
-            seed=config.seed,
-            report=show,
-        )
-    except DataError as error:
-        raise DataError(f"datasets.{meta.dataset}: {error}") from None
-
-
-def _classes_left_out(prepared: Prepared) -> Reasons:
-    """Return the class metrics as left out if labels are missing or all equal; else nothing."""
-    dataset, train_labels = prepared.meta.dataset, _labels(prepared, "train")
-    if train_labels is None:
-        return same_reason(BY_CLASS, f"datasets.{dataset} has no labels")
-    for split, labels in (("training", train_labels), ("test", _labels(prepared, "test"))):
-        assert labels is not None
-        if len(labels.unique()) < 2:
-            return same_reason(
-                BY_CLASS,
-                f"all items of the {split} split of datasets.{dataset} have one label, so there is "
-                "nothing to distinguish; the set is treated as unlabelled",
-            )
-    return {}
+    reason = reasons.get(names.frechet)
+    return reasons if reason is None else reasons | {names.infinite: reason}
 
 
 def _item_labels(prepared: Prepared, split: Split) -> Tensor | None:
@@ -300,19 +142,19 @@ def _item_labels(prepared: Prepared, split: Split) -> Tensor | None:
     return None if labels is None else torch.from_numpy(np.array(labels))
 
 
-def _labels(prepared: Prepared, split: Split) -> Tensor | None:
-    """Return the targets of the extractor: one per item, or one per channel of a stack."""
-    labels, meta = prepared.labels(split), prepared.meta
-    if labels is None:
-        return None
-    if meta.stacked is not None:
-        labels = single_labels(labels, len(meta.stacked), meta.shape[0])
-    return torch.from_numpy(np.array(labels))
+def _pool(items: int, protocol: Protocol, most: int) -> Tensor:
+    """Return indices of the real grids for the noise floors, drawn with the protocol's seed."""
+    enough = max(most, 2 * protocol.samples)
+    if items <= enough:
+        return torch.arange(items)
+    generator = torch.Generator().manual_seed(protocol.seed)
+    return torch.randperm(items, generator=generator)[:enough]
 
 
 def _floors(judge: GridJudge, sets: Sequence[Tensor], protocol: Protocol) -> Metrics:
     """Return the noise floor of each metric of grids, computed from the grids of these sets."""
-    pool, seed = _pool(sum(len(one) for one in sets), protocol), protocol.seed
+    most = _POOL if isinstance(judge.extractor, Extractor) else _NAMED_POOL
+    pool, seed = _pool(sum(len(one) for one in sets), protocol, most), protocol.seed
     features = judge.extractor.features_at(sets, pool)
     probabilities = judge.extractor.probabilities_at(sets, pool) if judge.task == "labels" else None
     # Copying is possible because spectrograms are small, unlike images.
@@ -332,11 +174,17 @@ def _floors(judge: GridJudge, sets: Sequence[Tensor], protocol: Protocol) -> Met
     if not judge.features_mean_something:
         return floors
     compared = min(protocol.samples, COMPARED_SAMPLES)
-    frechet, infinite, kernel = distance_floors(features, judge.real, compared, seed=seed)
-    floors[frechet_name(judge.dataset)] = frechet
-    floors[kernel_name(judge.dataset)] = kernel
+    frechet, infinite, kernel = distance_floors(
+        features,
+        judge.real,
+        compared,
+        seed=seed,
+        extrapolated=not isinstance(judge.extractor, NamedExtractor),
+    )
+    floors[judge.names.frechet] = frechet
+    floors[judge.names.kernel] = kernel
     if infinite is not None:
-        floors[frechet_infinite_name(judge.dataset)] = infinite
+        floors[judge.names.infinite] = infinite
     return floors
 
 
@@ -376,7 +224,8 @@ def _summary(name: str, reference: Reference) -> str:
     parts = []
     if reference.extractor is not None:
         info = reference.extractor
-        parts.append(f"{info.name} has accuracy {info.accuracy:.1%} ({info.task})")
+        accuracy = "" if info.accuracy is None else f" has accuracy {info.accuracy:.1%}"
+        parts.append(f"{info.name}{accuracy} ({info.task})")
     for metric, entries in reference.baselines.items():
         values = ", ".join(f"{key} {entry.value:.4g}" for key, entry in entries.items())
         parts.append(f"{metric}: {values}")

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from genmint.common.escaping import printable
 from genmint.config.base import Frozen, Share
-from genmint.config.datasets.protocol import Protocol, ReferenceConfig
+from genmint.config.datasets.protocol import OWN, Protocol, ReferenceConfig
 
 # The feature extractor (evaluation/extractor.py) halves height and width three times.
 SMALLEST_SIDE = 8
@@ -161,6 +161,8 @@ class DatasetBase(Frozen):
                 "validation, test and confirmation together must be below 1: no items are left to "
                 "train on"
             )
+        if self.reference.extractor != OWN and getattr(self, "kind", None) != "image":
+            raise ValueError(f"reference.extractor: named extractors are of images: use {OWN}")
         if self.labels == "filename" and (
             self.filename_pattern is None
             or "label" not in re.compile(self.filename_pattern).groupindex

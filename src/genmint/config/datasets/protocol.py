@@ -8,10 +8,21 @@ from pydantic import Field
 
 from genmint.config.base import Frozen, PositiveInt, Seed, Share
 
+# Value of `reference.extractor` for a feature extractor that is trained on the data set itself.
+OWN = "own"
+
 
 class ReferenceConfig(Frozen):
-    """Training of the feature extractor behind the Fréchet and kernel distances of a data set."""
+    """The feature extractor behind the Fréchet and kernel distances of a data set."""
 
+    extractor: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] = Field(
+        OWN,
+        description="Feature extractor of the distances: own, or the name of a description in "
+        "data/sources/extractors. "
+        "own: a small network that is trained on the data set. "
+        "A named extractor is a published network; its weights are fetched once. "
+        "Only for images; see docs/metrics.md.",
+    )
     min_accuracy: Share = Field(
         0.0,
         description="Share of the test split that the feature extractor must classify correctly. "

@@ -1,0 +1,1 @@
+"""Named extractors: published networks whose features judge images."""
