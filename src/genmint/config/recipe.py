@@ -1,10 +1,11 @@
-"""Insertion of a recipe's entries into params.yaml; all existing bytes are kept."""
+"""Insertion of entries, such as a recipe's, into params.yaml; all existing bytes are kept."""
 
 from __future__ import annotations
 
 import codecs
 import difflib
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,41 @@ def list_recipes(project: Project) -> list[tuple[str, str]]:
     return recipes
 
 
+@dataclass(frozen=True)
+class Insertion:
+    """Entries that were inserted into the text of params.yaml; nothing is written yet.
+
+    Attributes:
+        path: params.yaml.
+        mark: byte order mark of the file, or "".
+        before: text of the file, with its line endings.
+        after: text with the entries.
+        added: keys that were added, such as `models.mnist-vae`.
+    """
+
+    path: Path
+    mark: str
+    before: str
+    after: str
+    added: list[str]
+
+    def diff(self) -> str:
+        """Return the lines that are added, as a unified diff."""
+        lines = (text.splitlines(keepends=True) for text in (self.before, self.after))
+        name = self.path.name
+        return "".join(difflib.unified_diff(*lines, fromfile=name, tofile=name, n=1))
+
+    def write(self) -> None:
+        """Write params.yaml, atomically.
+
+        Raises:
+            ConfigError: the file changed since it was read.
+        """
+        if _read(self.path) != (self.before, self.mark):
+            raise ConfigError(f"{self.path}: changed meanwhile; run the command again")
+        write_text(self.path, self.mark + self.after)
+
+
 def add_recipe(project: Project, name: str) -> list[str]:
     """Insert the entries of config/recipes/NAME.yaml at the end of their maps in params.yaml.
 
@@ -52,10 +88,30 @@ def add_recipe(project: Project, name: str) -> list[str]:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
         raise ConfigError(f"config/recipes/{name}.yaml: no such file; {hint}")
-    text, mark = _read(project.params)
-    here, there = _maps(text, project.params), _recipe(source)
-    recipe_entries = _entries(source)
+    insertion = insert_entries(project, _read(source)[0], source)
+    if not insertion.added:
+        raise ConfigError(f"params.yaml has everything of config/recipes/{name}.yaml already")
+    insertion.write()
+    return insertion.added
+
+
+def insert_entries(project: Project, recipe: str, source: Path) -> Insertion:
+    """Insert the entries of a recipe's text at the end of their maps in the text of params.yaml.
+
+    Args:
+        project: project of the params.yaml.
+        recipe: YAML document with the maps datasets, models and gates; comments are kept.
+        source: name of the recipe in messages.
+
+    Raises:
+        ConfigError: an existing entry of that name differs, or the result would not be a valid
+            params.yaml.
+    """
+    before, mark = _read(project.params)
+    here, there = _maps(before, project.params), _recipe(recipe, source)
+    recipe_entries = _entries(recipe)
     wanted = {top: dict(here.get(top) or {}) for top in {*here, *there}}
+    text = before
     added = []
     for top in _MAPS:
         for entry, value in (there.get(top) or {}).items():
@@ -65,16 +121,14 @@ def add_recipe(project: Project, name: str) -> list[str]:
             if registry_state is not None:
                 raise ConfigError(
                     f"params.yaml: {top}.{entry} is there already and differs from "
-                    f"config/recipes/{name}.yaml; rename or remove one of them"
+                    f"{source.relative_to(project.root)}; rename or remove one of them"
                 )
             wanted[top][entry] = value
             text = _inserted(text, top, recipe_entries[top, entry], wanted, source)
             added.append(f"{top}.{entry}")
-    if not added:
-        raise ConfigError(f"params.yaml has everything of config/recipes/{name}.yaml already")
-    parse_params(text, project.params)
-    write_text(project.params, mark + text)
-    return added
+    if added:
+        parse_params(text, project.params)
+    return Insertion(project.params, mark, before, text, added)
 
 
 def _read(path: Path) -> tuple[str, str]:
@@ -95,8 +149,8 @@ def _maps(text: str, path: Path) -> dict[str, Any]:
     return document
 
 
-def _recipe(path: Path) -> dict[str, Any]:
-    document = _maps(_read(path)[0], path)
+def _recipe(text: str, path: Path) -> dict[str, Any]:
+    document = _maps(text, path)
     unknown = [top for top in document if top not in _MAPS]
     if unknown:
         raise ConfigError(f"{path}: {unknown[0]}: a recipe has the maps {', '.join(_MAPS)}")
@@ -110,12 +164,12 @@ def _positions(text: str) -> Any:
     return YAML().load(text)
 
 
-def _entries(path: Path) -> dict[tuple[str, str], str]:
+def _entries(recipe: str) -> dict[tuple[str, str], str]:
     """Return the text of each entry of a recipe, including its comments, by map and name.
 
     Each is in the form in which DVC writes params.yaml.
     """
-    text = as_dvc_writes(_read(path)[0].replace("\r\n", "\n"))
+    text = as_dvc_writes(recipe.replace("\r\n", "\n"))
     lines = text.splitlines(keepends=True)
     document = _positions(text)
     starts: list[tuple[int, str, str | None]] = []
