@@ -156,7 +156,13 @@ def test_blocks_cannot_change_after_they_were_read():
         ("    champion:", "    memorisation: {max_copied: 1.0}\n    champion:", "gates.a.memorisation.max_copied: always passes"),
         ("    champion:", "    health: {min_coverage: 0.0}\n    champion:", "gates.a.health.min_coverage: always passes"),
         ("{min: -10.0}", "{min: -10.0, max: 3.0}", "only one"),
-        ("{min: -10.0}", "{baseline: x}", "only one"),
+        ("{min: -10.0}", "{}", "gates.a.thresholds.elbo: bounds nothing: give min or max, skill or baseline"),
+        ("{min: -10.0}", "{margin: 1.0}", "gates.a.thresholds.elbo: bounds nothing"),
+        ("{elbo: {min: -10.0}}", "{recall: {skill: 0.0}}", "gates.a.thresholds.recall.skill: Input should be greater than 0"),
+        ("{elbo: {min: -10.0}}", "{recall: {skill: 1.1}}", "gates.a.thresholds.recall.skill: Input should be less than or equal to 1"),
+        ("{min: -10.0}", "{skill: 0.5}", "gates.a.thresholds.elbo: a likelihood has no skill, because real data have no likelihood to compare it with; use baseline:"),
+        ("{min: -10.0}", "{skill: 0.5, baseline: x}", "gates.a.thresholds.elbo: a likelihood has no skill"),
+        ("{elbo: {min: -10.0}}", "{copied: {skill: 0.5}}", "gates.a.thresholds.copied: has no skill"),
         ("    thresholds: {elbo: {min: -10.0}}\n", "    thresholds: {}\n", "gates.a.thresholds"),
     ],
 )  # fmt: skip
@@ -169,6 +175,20 @@ def test_what_is_wrong_is_named(old, new, words):
 
 def test_beside_a_baseline_a_bound_may_only_say_which_way_is_better():
     bound = "{coverage: {min: 0.0, baseline: mean_plus_noise, margin: 0.1}}"
+    parse_params(GOOD.replace("{elbo: {min: -10.0}}", bound), Path("params.yaml"))
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        "{elbo: {baseline: pixel_bernoulli}}",
+        "{bits_per_dim: {baseline: png, margin: 0.1}}",
+        "{frechet_faces_cnn: {skill: 0.5}}",
+        "{coverage: {skill: 1.0, min: 0.2, baseline: mean_plus_noise}}",
+        "{coverage: {min: 0.0, skill: 0.5}}",
+    ],
+)
+def test_a_bound_needs_no_number_of_its_own(bound):
     parse_params(GOOD.replace("{elbo: {min: -10.0}}", bound), Path("params.yaml"))
 
 

@@ -358,3 +358,38 @@ def test_what_dvc_shows_of_a_check_is_all_there_is():
         "reason": "is not at least -30",
     }
     assert record.verdicts["configured"] == {"passed": 1, "reason": "gates.vae"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "baseline", "value", "passes"),
+    [
+        ("elbo", "pixel_bernoulli", -39.9, True),
+        ("elbo", "pixel_bernoulli", -40.0, False),
+        ("frechet_digits_cnn", "mean_plus_noise", 59.9, True),
+        ("frechet_digits_cnn", "mean_plus_noise", 60.0, False),
+    ],
+)
+def test_a_baseline_alone_is_a_bound_in_the_direction_of_the_metric(
+    metric, baseline, value, passes
+):
+    block = gate(thresholds={metric: {"baseline": baseline}})
+    record = judge(block, metrics={**METRICS, metric: value})
+    assert failed(record) == ([] if passes else [f"thresholds.{metric}.{baseline}"])
+    block = gate(thresholds={metric: {"baseline": baseline, "margin": 1.0}})
+    assert failed(judge(block, metrics={**METRICS, metric: value})) != []
+
+
+def test_a_metric_of_unknown_direction_blocks_beside_a_baseline_alone():
+    block = gate(thresholds={"of_another_version": {"baseline": "noise"}})
+    protocol = {**PROTOCOL, "baselines": {"of_another_version": {"noise": 0.0}}}
+    metrics = {**METRICS, "of_another_version": 1.0}
+    record = judge(block, metrics=metrics, protocol=protocol)
+    assert failed(record) == ["thresholds.of_another_version.noise"]
+
+
+def test_a_baseline_that_is_not_known_names_those_that_are():
+    block = gate(thresholds={"bits_per_dim": {"baseline": "pgn"}})
+    protocol = {**PROTOCOL, "baselines": {"bits_per_dim": {"png": 5.68, "webp": 4.04}}}
+    record = judge(block, metrics={**METRICS, "bits_per_dim": 6.57}, protocol=protocol)
+    (check,) = record.failed()
+    assert check.reason.endswith("pgn is missing from baselines; known: png, webp")

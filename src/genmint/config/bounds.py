@@ -10,6 +10,7 @@ import fnmatch
 from genmint.common.errors import ConfigError
 from genmint.config import metric_catalogue
 from genmint.config.gates import Bound, Gate
+from genmint.config.skill_scale import why_no_skill
 
 # Metric that each key of a gate bounds.
 _KEYS = {
@@ -52,14 +53,24 @@ def _threshold(metric: str, bound: Bound, dataset: str) -> list[str]:
     problem = _unknown(metric, dataset)
     if problem:
         return [problem]
+    problems = []
+    if bound.skill is not None:
+        undefined = why_no_skill(metric)
+        problems += [undefined] if undefined else []
+    if bound.min is not None or bound.max is not None:
+        problems += _limit(metric, bound)
+    return problems
+
+
+def _limit(metric: str, bound: Bound) -> list[str]:
     direction = metric_catalogue.metric(metric).direction
     if (direction == "higher") != (bound.max is None):
         side, other = ("min", "max") if direction == "higher" else ("max", "min")
         return [f"{other} would refuse the better models: {direction} is better; give {side}"]
     never = metric_catalogue.never_held(metric, least=bound.min, most=bound.max)
-    # With a baseline, a bound that every value meets still states which direction is better.
+    # Beside a baseline or a skill, a limit that every value meets does no harm.
     always = None
-    if bound.baseline is None:
+    if bound.baseline is None and bound.skill is None:
         always = metric_catalogue.always_held(metric, least=bound.min, most=bound.max)
     return [reason for reason in (never, always) if reason]
 

@@ -10,22 +10,28 @@ from genmint.config.base import Frozen, Key, PositiveFloat, PositiveInt, Share
 
 
 class Bound(Frozen):
-    """Bound on a metric, and optionally a trivial baseline that must be beaten as well."""
+    """What a metric must reach: an absolute bound, a skill, a baseline, or several of them."""
 
     min: float | None = Field(
         None,
         description="Smallest value that passes, in the unit of the metric (nats for elbo; a "
-        "distance has no unit). For metrics of which higher is better. null: give max.",
+        "distance has no unit). For metrics of which higher is better. null means none.",
     )
     max: float | None = Field(
         None,
         description="Largest value that passes, in the unit of the metric. "
-        "For metrics of which lower is better. null: give min.",
+        "For metrics of which lower is better. null means none.",
+    )
+    skill: Annotated[float, Field(gt=0.0, le=1.0)] | None = Field(
+        None,
+        description="Smallest skill that passes: 0 is the best trivial baseline of the metric, 1 "
+        "is real data. It means the same on every data set. Not for likelihoods, which need "
+        "baseline. null means none.",
     )
     baseline: str | None = Field(
         None,
-        description="Trivial model of the data set's reference that must be beaten by more than "
-        "margin, for example pixel_bernoulli, mean_plus_noise, trigram or order_1. "
+        description="Model or codec of the data set's reference that must be beaten by more than "
+        "margin, for example pixel_bernoulli, mean_plus_noise, trigram, order_1, png or xz. "
         "null means none.",
     )
     margin: Annotated[float, Field(ge=0.0)] = Field(
@@ -36,8 +42,10 @@ class Bound(Frozen):
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
-        if (self.min is None) == (self.max is None):
+        if self.min is not None and self.max is not None:
             raise ValueError("give min (higher is better) or max (lower is better), and only one")
+        if self.min is None and self.max is None and self.skill is None and self.baseline is None:
+            raise ValueError("bounds nothing: give min or max, skill or baseline")
         return self
 
 

@@ -16,6 +16,7 @@ from genmint.config import metric_catalogue
 from genmint.config.gates import Bound, Gate
 from genmint.decision.evaluation import Evaluation, GateInput, is_number
 from genmint.decision.gate_record import Check, Evidence, Record
+from genmint.decision.skill import Skill, skill_of
 
 
 class _Metrics(dict[str, Any]):
@@ -41,7 +42,7 @@ def decide_gate(gate: Gate | None, evaluation: Evaluation) -> Record:
     checks.append(_all_finite(evaluation.metrics))
     if gate is not None:
         for metric, bound in gate.thresholds.items():
-            checks += _threshold(metric, bound, metrics, protocol)
+            checks += _threshold(metric, bound, metrics, protocol, gate.champion.confidence)
         checks += (
             _health(gate, metrics) + _memorisation(gate, metrics) + _cost(gate, evaluation.cost)
         )
@@ -146,15 +147,43 @@ def _all_finite(metrics: GateInput) -> Check:
 
 
 def _threshold(
-    metric: str, bound: Bound, metrics: Mapping[str, Any], protocol: Mapping[str, Any]
+    metric: str,
+    bound: Bound,
+    metrics: Mapping[str, Any],
+    protocol: Mapping[str, Any],
+    confidence: float,
 ) -> list[Check]:
+    """Return the checks of one metric, each with the metric's skill where it has one."""
+    name = f"thresholds.{metric}"
+    value, missing = number(metrics, metric, "metrics")
+    skill, undefined = None, missing
+    if value is not None:
+        skill, undefined = skill_of(metric, metrics, protocol, confidence)
     checks = []
     for side, word, at in (("min", "least", bound.min), ("max", "most", bound.max)):
         if at is not None:
-            checks.append(_bound_check(f"thresholds.{metric}.{side}", metrics, metric, at, word))
+            checks.append(_bound_check(f"{name}.{side}", metrics, metric, at, word))
     if bound.baseline is not None:
         checks.append(_beats_baseline(metric, bound, bound.baseline, metrics, protocol))
+    if skill is not None:
+        found = {"skill": skill.value, "skill_low": skill.low, "skill_high": skill.high}
+        checks = [check.model_copy(update=found) for check in checks]
+    if bound.skill is not None:
+        checks.append(_reaches_skill(f"{name}.skill", bound.skill, skill, undefined))
     return checks
+
+
+def _reaches_skill(name: str, least: float, skill: Skill | None, undefined: str) -> Check:
+    """Check that a skill is defined and at least `least`."""
+    if skill is None:
+        return _no(name, None, least, undefined)
+    passed = skill.value >= least
+    ends = f"0 is {skill.baseline} ({skill.baseline_value:.4g}), 1 is real data ({skill.real:.4g})"
+    reason = f"{'is' if passed else 'is not'} at least {least:g}, where {ends}"
+    check = _check(name, skill.value, least, passed, reason)
+    found = {"low": skill.low, "high": skill.high}
+    found |= {"skill": skill.value, "skill_low": skill.low, "skill_high": skill.high}
+    return check.model_copy(update=found)
 
 
 def _beats_baseline(
@@ -164,16 +193,20 @@ def _beats_baseline(
     metrics: Mapping[str, Any],
     protocol: Mapping[str, Any],
 ) -> Check:
-    higher = bound.min is not None
     name = f"thresholds.{metric}.{baseline}"
     value, problem = number(metrics, metric, "metrics")
     if value is None:
         return _no(name, None, None, problem)
-    known = protocol.get("baselines")
-    scores = known.get(metric) if isinstance(known, dict) else None
-    score, problem = number(scores if isinstance(scores, dict) else {}, baseline, "baselines")
+    scores = protocol.get("baselines")
+    scores = scores.get(metric) if isinstance(scores, dict) else None
+    scores = scores if isinstance(scores, dict) else {}
+    score, problem = number(scores, baseline, "baselines")
     if score is None:
-        return _no(name, value, None, f"no baseline {baseline} of {metric}: {problem}")
+        known = f"; known: {', '.join(scores)}" if scores and baseline not in scores else ""
+        return _no(name, value, None, f"no baseline {baseline} of {metric}: {problem}{known}")
+    higher = _higher_is_better(metric, bound)
+    if higher is None:
+        return _no(name, value, None, f"whether more {metric} is better is unknown")
     must = score + bound.margin if higher else score - bound.margin
     out_of_reach = _out_of_reach(metric, must, higher=higher)
     if out_of_reach:
@@ -182,8 +215,18 @@ def _beats_baseline(
         return _no(name, value, must, f"{requirement}, which can never be passed: {out_of_reach}")
     passed = value > must if higher else value < must
     word = "above" if higher else "below"
-    reason = f"{'is' if passed else 'is not'} {word} {baseline} ({score:.6g}) by {bound.margin:g}"
+    reason = f"{'is' if passed else 'is not'} {word} {baseline} ({score:.6g})"
+    if bound.margin:
+        reason += f" by {bound.margin:g}"
     return _check(name, value, must, passed, reason)
+
+
+def _higher_is_better(metric: str, bound: Bound) -> bool | None:
+    """Return the direction of a metric: as its bound states, else as in the catalogue."""
+    if bound.min is not None or bound.max is not None:
+        return bound.min is not None
+    known = metric_catalogue.known_metric(metric)
+    return None if known is None else known.direction == "higher"
 
 
 def _out_of_reach(metric: str, must: float, *, higher: bool) -> str | None:
@@ -286,7 +329,11 @@ def _not_finite(value: Any) -> str:
 
 def _with_interval(check: Check, metrics: Mapping[str, Any], confidence: float) -> Check:
     """Add a confidence interval to a check if the standard error of its metric is known."""
-    metric = check.name.partition(".")[2].partition(".")[0]
+    _, _, key = check.name.partition(".")
+    metric, _, side = key.partition(".")
+    if side == "skill":
+        # The value is the skill, which has an interval of its own.
+        return check
     error: Any = metrics.get(f"{metric}_stderr")
     if _not_finite(error) or not isinstance(check.value, float):
         return check

@@ -21,6 +21,10 @@ class Check(Frozen):
             interval is two-sided and assumes a normal distribution. Its level is the confidence of
             the gate's champion rule. It is informative only and does not affect the result.
         high: upper limit of the interval.
+        skill: skill of the metric, 0 for the best trivial baseline and 1 for real data; None if it
+            is undefined, and for checks of no metric.
+        skill_low: lower limit of the skill's interval, like `low`.
+        skill_high: upper limit of the skill's interval.
         bound: bound that the value was compared with.
         passed: result of the check.
         reason: explanation of the result.
@@ -30,6 +34,9 @@ class Check(Frozen):
     value: float | str | None
     low: float | None = None
     high: float | None = None
+    skill: float | None = None
+    skill_low: float | None = None
+    skill_high: float | None = None
     bound: float | str | None
     passed: bool
     reason: str
