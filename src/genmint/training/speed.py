@@ -131,6 +131,7 @@ def measure(
     tell: Callable[[str], object] = lambda _: None,
     *,
     labels: torch.Tensor | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[SpeedOptions, Timing]:
     """Time each setting.
 
@@ -143,12 +144,13 @@ def measure(
         seconds: total training time per setting, without its start.
         tell: called with a line of text about the progress.
         labels: labels of the training split, int64 N, for a conditional model.
+        clock: returns the time in seconds by which steps are timed.
     """
     runs = {}
     for setting in settings:
         tell(f"starting {setting}")
         changed = config.model_copy(update={"channels_last": setting.channels_last})
-        began = time.perf_counter()
+        began = clock()
         model = store.build(changed, spec).to(device).train()
         stepper = Stepper(
             model, changed, train, setting.precision, labels=labels, compiled=setting.compile
@@ -156,7 +158,7 @@ def measure(
         steps = _steps(stepper, config.validate_every)
         next(steps)
         _wait(device)
-        start = time.perf_counter() - began
+        start = clock() - began
         for _ in range(_WARM_UP):
             next(steps)
         runs[setting] = (steps, start)
@@ -164,7 +166,7 @@ def measure(
     for number in range(_ROUNDS):
         for setting, (steps, _) in runs.items():
             tell(f"round {number + 1} of {_ROUNDS}: {setting}")
-            rates[setting].append(_timed(steps, seconds / _ROUNDS, device))
+            rates[setting].append(_timed(steps, seconds / _ROUNDS, device, clock))
     return {
         setting: Timing(
             statistics.median(amount for amount, _ in times),
@@ -223,16 +225,18 @@ def _steps(stepper: Stepper, window: int) -> Iterator[int]:
             stepper.window.clear()
 
 
-def _timed(steps: Iterator[int], seconds: float, device: torch.device) -> tuple[float, float]:
+def _timed(
+    steps: Iterator[int], seconds: float, device: torch.device, clock: Callable[[], float]
+) -> tuple[float, float]:
     """Return items or symbols per second, and steps per second, over a round."""
     amount = count = 0
     _wait(device)
-    began = time.perf_counter()
-    while time.perf_counter() - began < seconds:
+    began = clock()
+    while clock() - began < seconds:
         amount += next(steps)
         count += 1
     _wait(device)
-    taken = time.perf_counter() - began
+    taken = clock() - began
     return amount / taken, count / taken
 
 

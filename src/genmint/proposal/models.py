@@ -1,0 +1,217 @@
+"""Model entries: for each family that fits the data, candidates from large to small."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from genmint.config import AudioDataset, Dataset, ImageDataset, ModelConfig, parse_model
+from genmint.config.fit import grid_sides
+from genmint.data.views.spec import DataSpec
+from genmint.proposal.entry_text import Entry, Setting
+
+# Symbols of an item above which a recurrent network is not proposed: it draws them one by one.
+LONGEST_SEQUENCE = 13_000
+# Smallest and largest side between which networks halve a grid.
+_SMALLEST_GRID = 4
+_VALIDATIONS = 10
+# Share of the training time that each family gets.
+SHARES = {"vae": 1.0, "gan": 1.5, "rnn": 1.5}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network that may be proposed.
+
+    Attributes:
+        family: vae, gan or rnn.
+        settings: its settings without family, data set and the number of steps.
+        passes: passes over the training split that it needs to be better than a smaller one.
+        most_passes: passes after which it would only over-fit.
+        batch_size: items of a step.
+    """
+
+    family: str
+    settings: tuple[Setting, ...]
+    passes: float
+    most_passes: float
+    batch_size: int
+
+    def entry(self, name: str, dataset: str, steps: int) -> Entry:
+        """Return the model entry with this number of steps."""
+        first = (Setting("family", self.family), Setting("dataset", dataset))
+        last = (
+            Setting("steps", steps),
+            Setting("batch_size", self.batch_size),
+            Setting("validate_every", max(1, steps // _VALIDATIONS)),
+        )
+        return Entry(name, (*first, *self.settings, *last))
+
+    def config(self, dataset: str, steps: int) -> ModelConfig:
+        """Return the validated model entry with this number of steps."""
+        return parse_model(self.entry("candidate", dataset, steps).values())
+
+
+def fitting_families(dataset: Dataset, spec: DataSpec) -> dict[str, str]:
+    """Return the families that can be trained on the data, with why not for the others.
+
+    Args:
+        dataset: data set entry.
+        spec: sequence view of the data.
+
+    Returns:
+        For each family "" if it fits, else the reason.
+    """
+    if dataset.kind == "text":
+        reason = "takes grids, and this is text"
+        return {"rnn": "", "vae": reason, "gan": reason}
+    length = spec.shape[0]
+    too_long = (
+        f"would draw {length:,} symbols one by one; it is proposed up to {LONGEST_SEQUENCE:,}"
+    )
+    return {"rnn": "" if length <= LONGEST_SEQUENCE else too_long, "vae": "", "gan": ""}
+
+
+def candidates(
+    family: str, dataset: Dataset, items: int, *, binary: bool = False
+) -> Sequence[Candidate]:
+    """Return networks of a family for a data set, the largest first.
+
+    Args:
+        family: vae, gan or rnn.
+        dataset: data set entry.
+        items: number of training items (text: characters).
+        binary: whether the pixels of the images are nearly all black or white.
+    """
+    if family == "rnn":
+        return _networks_of_sequences(dataset, items)
+    if family == "vae":
+        return _auto_encoders(dataset, items, binary)
+    return _adversarial(dataset, items)
+
+
+def _networks_of_sequences(dataset: Dataset, items: int) -> list[Candidate]:
+    if isinstance(dataset, ImageDataset):
+        channels = 3 if dataset.mode == "rgb" else 1
+        row = dataset.resolution * channels
+        context = min(512, row + 2 * channels)
+        shared = (
+            Setting("embedding", 32),
+            Setting("context", context, "symbols; reaches the pixels above"),
+            Setting("bptt", min(128, max(32, row)), "symbols"),
+        )
+        return [
+            _recurrent("gru", width, 1, shared, passes, 16)
+            for width, passes in ((320, 8.0), (192, 3.0), (96, 0.0))
+        ]
+    if isinstance(dataset, AudioDataset):
+        shared = (
+            Setting("embedding", 32),
+            Setting("context", 32, "samples; more than a period of the lowest note is best"),
+            Setting("bptt", 64, "samples"),
+        )
+        return [
+            _recurrent("lstm", width, 1, shared, passes, 16)
+            for width, passes in ((192, 3.0), (128, 0.7), (96, 0.0))
+        ]
+    large = (
+        Setting("embedding", 64),
+        Setting("dropout", 0.3),
+        Setting("bptt", 64, "characters"),
+        Setting("random_offsets", True),
+        Setting("ema", 0.998),
+    )
+    small = (
+        Setting("embedding", 64),
+        Setting("bptt", 64, "characters"),
+        Setting("random_offsets", True),
+    )
+    batch = 32 if items > 100_000 else 8
+    return [
+        _recurrent("lstm", 256, 2, large, 10.0, batch, most=60.0),
+        _recurrent("lstm", 256, 1, small, 4.0, batch, most=40.0),
+        _recurrent("lstm", 128, 1, small, 0.0, batch, most=40.0),
+    ]
+
+
+def _recurrent(
+    cell: str,
+    width: int,
+    layers: int,
+    shared: tuple[Setting, ...],
+    passes: float,
+    batch: int,
+    most: float = 30.0,
+) -> Candidate:
+    optimiser = {"name": "adamw", "lr": 4e-3, "schedule": "cosine", "clip_norm": 1.0}
+    settings = (
+        Setting("cell", cell),
+        Setting("hidden", width),
+        Setting("layers", layers),
+        *shared,
+        Setting("optimiser", optimiser),
+    )
+    return Candidate("rnn", settings, passes, most, batch)
+
+
+def _widths(dataset: Dataset, widths: Sequence[int]) -> list[int]:
+    """Return as many widths as leave a grid of at least 4 on its shorter side."""
+    sides = grid_sides(dataset)
+    assert sides is not None
+    side, number = min(sides), 0
+    while side // 2 >= _SMALLEST_GRID and number < len(widths):
+        side, number = side // 2, number + 1
+    return list(widths[: max(1, number)])
+
+
+def _auto_encoders(dataset: Dataset, items: int, binary: bool) -> list[Candidate]:
+    colours = isinstance(dataset, ImageDataset) and dataset.mode == "rgb"
+    likelihood: tuple[Setting, ...] = (Setting("likelihood", "discretised-logistic"),)
+    if binary:
+        likelihood = (Setting("likelihood", "bernoulli", "nearly black and white"),)
+    elif colours:
+        why = "8-bit values; the channels of a pixel depend on each other"
+        likelihood = (
+            Setting("likelihood", "discretised-logistic-mixture", why),
+            Setting("mixtures", 3),
+        )
+    augment: tuple[Setting, ...] = ()
+    if isinstance(dataset, ImageDataset) and dataset.resolution >= 16 and items < 5000:
+        augment = (Setting("augment", {"shift": 1}, "few images"),)
+    found = []
+    for widths, latent, passes in (((64, 128, 128), 128, 60.0), ((32, 64, 64), 64, 0.0)):
+        settings = (
+            Setting("network", "conv"),
+            Setting("hidden", _widths(dataset, widths)),
+            Setting("latent", latent if items >= 1000 else latent // 2),
+            *likelihood,
+            Setting("activation", "silu"),
+            *augment,
+            Setting("channels_last", True),
+            Setting("optimiser", {"name": "adamw", "lr": 1e-3, "schedule": "cosine"}),
+        )
+        found.append(Candidate("vae", settings, passes, 400.0, 32))
+    return found
+
+
+def _adversarial(dataset: Dataset, items: int) -> list[Candidate]:
+    adam: dict[str, Any] = {"name": "adam", "lr": 4e-4, "betas": [0.5, 0.999]}
+    augment: tuple[Setting, ...] = ()
+    if items < 5000:
+        kinds = ["translation"] if dataset.kind == "audio" else ["colour", "translation"]
+        augment = (Setting("diffaug", kinds, "few items"),)
+    found = []
+    for widths, passes in (((64, 128, 256), 100.0), ((32, 64, 128), 0.0)):
+        settings = (
+            Setting("network", "dcgan"),
+            Setting("hidden", _widths(dataset, widths)),
+            Setting("latent", 64),
+            *augment,
+            Setting("ema", 0.995),
+            Setting("channels_last", True),
+            Setting("generator", adam),
+            Setting("discriminator", adam),
+        )
+        found.append(Candidate("gan", settings, passes, 1000.0, 32))
+    return found
