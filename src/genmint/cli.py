@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from genmint.commands.add import add
 from genmint.commands.bench import bench
+from genmint.commands.calibrate import calibrate
 from genmint.commands.config import config
 from genmint.commands.deploy import deploy
 from genmint.commands.doctor import doctor
@@ -64,11 +65,11 @@ _SECTIONS: dict[str, dict[str, Callable[..., int | None]]] = {
         "Use a model": (sample, encode, explore, lineage),
         "The registry": (journal, rollback, reconcile, keys, ui),
         "Schedules and servers": (services, deploy, drift),
-        "Set up": (new, add, config, doctor, bench, spread),
+        "Set up": (new, add, config, doctor, bench, spread, calibrate),
     }.items()
 } | {"Stages of dvc.yaml": {name: command(name) for name in (*DATASET_STAGES, *MODEL_STAGES)}}
 # They divide the cores themselves, among the processes that they start.
-_SHARE_CORES = ("new", "train", "spread", "bench", "services")
+_SHARE_CORES = ("new", "train", "spread", "calibrate", "bench", "services")
 
 
 def run(arguments: Sequence[str]) -> int:

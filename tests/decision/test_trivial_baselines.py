@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from genmint.decision.trivial_baselines import no_better
+from genmint.decision.trivial_baselines import better_codecs, no_better
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,21 @@ def test_the_best_baseline_is_named_and_the_order_kept():
         "recall 0.1 (worse than noise: 0.2)",
         "precision 0.2 (worse than mean: 0.9)",
     ]
+
+
+def test_a_codec_is_no_trivial_baseline_but_named_where_it_is_better():
+    metrics = {"bits_per_dim": 6.57, "bits_per_character": 2.0, "elbo": -3.0}
+    baselines = {
+        "bits_per_dim": {"webp": 4.04, "png": 5.68, "xz": 6.57, "order_1": 1.0, "webp_mosaic": "4"},
+        "bits_per_character": {"xz": 3.1},
+    }
+    assert better_codecs(metrics, baselines) == {"bits_per_dim": {"png": 5.68, "webp": 4.04}}
+    assert list(better_codecs(metrics, baselines)["bits_per_dim"]) == ["png", "webp"]
+    without_order = {"bits_per_dim": {"png": 5.68}}
+    assert no_better(metrics, without_order) == []
+
+
+@pytest.mark.parametrize("value", [None, True, "6"])
+def test_a_value_that_is_no_number_has_no_better_codec(value):
+    assert better_codecs({"bits_per_dim": value}, {"bits_per_dim": {"png": 5.0}}) == {}
+    assert better_codecs({"bits_per_dim": 6.0}, {"bits_per_dim": None}) == {}

@@ -1,5 +1,6 @@
 """The report with real registries: two models are never mixed, whatever the alias points to."""
 
+import json
 import re
 
 import pytest
@@ -128,6 +129,47 @@ def test_metrics_no_better_than_a_trivial_baseline_are_marked_in_words(workshop)
     page = page_of(workshop)
     assert '<span class="mark">▼ worse than pixel_bernoulli: -40</span>' in page
     assert ("no", "1 of 2 metrics no better than a trivial baseline") in overview(page)
+
+
+def with_baselines(workshop, **changed):
+    path = workshop.project.protocol("tiny")
+    write_json(path, {**json.loads(path.read_text()), **changed})
+    workshop.gate()
+
+
+def test_skills_and_better_codecs_are_on_the_page(workshop):
+    workshop.make(recall=0.6, recall_stderr=0.02, precision=0.9, bits_per_dim=6.57)
+    with_baselines(
+        workshop,
+        baselines={
+            "recall": {"mean_plus_noise": 0.2},
+            "precision": {"mean_plus_noise": 1.0},
+            "bits_per_dim": {"png": 5.68, "webp": 4.04},
+        },
+        real={"recall": 0.9, "recall_stderr": 0.01, "precision": 0.95},
+        noise_floor={"recall": 0.02, "precision": 0.01},
+    )
+    page = page_of(workshop)
+    assert '<td class="number">0.57 ± 0.058</td>' in page
+    assert '<span class="soft">worse than png 5.68, webp 4.04</span>' in page
+    assert "undefined</span>" in page
+    assert "cannot tell the trivial baseline mean_plus_noise (1) from real data (0.95)" in page
+
+
+def test_a_gate_on_skill_shows_it_beside_its_bound(workshop):
+    workshop.edit("elbo: {min: -30.0, baseline: pixel_bernoulli, margin: 1.0}",
+                  "recall: {skill: 0.5}")  # fmt: skip
+    workshop.make(recall=0.6, recall_stderr=0.02)
+    with_baselines(
+        workshop,
+        baselines={"recall": {"mean_plus_noise": 0.2}},
+        real={"recall": 0.9, "recall_stderr": 0.01},
+        noise_floor={"recall": 0.02},
+    )
+    page = page_of(workshop)
+    # In the gate at 95 % as in the metrics.
+    assert page.count('<td class="number">0.57 ± 0.058</td>') == 2
+    assert page.count('<th scope="col" class="number">skill</th>') >= 2
 
 
 def test_the_page_names_its_origin_and_loads_nothing(workshop):

@@ -66,6 +66,62 @@ def test_metrics_no_better_than_a_trivial_baseline_are_marked(workshop, capsys):
     )
 
 
+def with_protocol(workshop, **changed):
+    path = workshop.project.protocol("tiny")
+    write_json(path, {**json.loads(path.read_text()), **changed})
+
+
+def test_a_model_worse_than_a_codec_is_told_so_with_the_figures(workshop, capsys):
+    baselines = {"bits_per_dim": {"pixel_histogram": 7.0, "webp": 4.04, "png": 5.68, "xz": 6.6}}
+    workshop.make(gate=False, bits_per_dim=6.57)
+    with_protocol(workshop, baselines=baselines)
+    workshop.gate()
+    printed = capsys.readouterr().out
+    assert "tiny: bits_per_dim 6.57 is worse than png (5.68), webp (4.04)\n" in printed
+    assert "trivial" not in printed
+
+
+def test_a_bar_of_a_codec_refuses_with_its_name(workshop, capsys):
+    workshop.edit("elbo: {min: -30.0, baseline: pixel_bernoulli, margin: 1.0}",
+                  "bits_per_dim: {baseline: png}")  # fmt: skip
+    workshop.make(gate=False, bits_per_dim=6.57)
+    with_protocol(workshop, baselines={"bits_per_dim": {"png": 5.68}})
+    assert workshop.gate() is False
+    assert failed(workshop) == ["thresholds.bits_per_dim.png"]
+    expected = "thresholds.bits_per_dim.png: bits_per_dim 6.57 is not below png (5.68)"
+    assert f"tiny: refused: {expected}" in capsys.readouterr().out
+
+
+def test_a_skill_is_shown_with_its_uncertainty(workshop, capsys):
+    workshop.edit("elbo: {min: -30.0, baseline: pixel_bernoulli, margin: 1.0}",
+                  "recall: {skill: 0.5, min: 0.1}")  # fmt: skip
+    workshop.make(gate=False, recall=0.6, recall_stderr=0.02)
+    with_protocol(
+        workshop,
+        baselines={"recall": {"mean_plus_noise": 0.2}},
+        real={"recall": 0.9, "recall_stderr": 0.01},
+        noise_floor={"recall": 0.02},
+    )
+    assert workshop.gate() is True
+    printed = capsys.readouterr().out
+    assert printed.count("0.57 ± 0.058") == 2
+    assert "skill" in printed
+    shown = record(workshop)["verdicts"]["thresholds.recall.min"]
+    assert shown["value"] == 0.6
+    assert shown["skill"] == pytest.approx(4 / 7)
+    assert shown["skill_high"] - shown["skill"] == pytest.approx(0.0583, abs=1e-4)
+    page = gate.to_markdown(gate.read_record(workshop.project, "tiny").checks)
+    assert "| skill |" in page
+    assert "0.57 ± 0.058" in page
+
+
+def test_without_a_skill_there_is_no_column_for_it(workshop, capsys):
+    workshop.make(gate=False)
+    workshop.gate()
+    assert "skill" not in capsys.readouterr().out
+    assert "skill" not in gate.to_markdown(gate.read_record(workshop.project, "tiny").checks)
+
+
 def test_the_record_is_the_same_each_time(workshop):
     workshop.make()
     first = workshop.project.gate_record("tiny").read_bytes()
@@ -181,7 +237,9 @@ def test_the_numbers_and_margins_for_dvc_are_written_beside_the_record(workshop)
         (10.0912, 4.0, "is not at most 4", "10.09 > 4"),
         (0.1, 0.4, "is not at least 0.4", "0.1 < 0.4"),
         (4.0000004, 4.0, "is not at most 4", "4.0000004 > 4"),
-        (-27.5, -25.0, "is not above trigram (-27) by 2", "-27.5 is not above trigram (-27) by 2"),
+        (-27.5, -25.0, "is not above it (-27) by 2", "m -27.5 is not above it (-27) by 2"),
+        (6.5701, 5.68, "is not below png (5.68)", "m 6.57 is not below png (5.68)"),
+        (0.4712, 0.5, "is not at least 0.5, where 0 is x (9), 1 is real data (1)", "0.4712 < 0.5"),
         (None, 4.0, "elbo is missing from metrics", "elbo is missing from metrics"),
         ("a" * 64, "b" * 64, "it is not the measured file", "it is not the measured file"),
     ],

@@ -271,6 +271,9 @@ def test_a_model_faces_only_the_baselines_of_its_own_likelihood(project):
     assert set(found.baselines_for(metrics, "8bit")["bits_per_dim"]) == {
         "pixel_histogram",
         "order_1",
+        "png",
+        "webp",
+        "webp_mosaic",
     }
     floors = found.noise_floors_for(metrics, "binary")
     entry = found.baselines["elbo"]["pixel_bernoulli"]

@@ -14,6 +14,8 @@ Direction = Literal["higher", "lower"]
 
 # Ending of the name of a metric's standard error.
 STDERR = "_stderr"
+# Baselines of likelihoods that are lossless codecs; all others are trivial models.
+CODECS = frozenset({"png", "webp", "webp_mosaic", "flac", "xz"})
 
 
 @dataclass(frozen=True)

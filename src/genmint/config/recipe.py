@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import difflib
 import re
 from dataclasses import dataclass
@@ -10,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from genmint.common.errors import ConfigError
-from genmint.common.files import write_text
 from genmint.common.project import Project
-from genmint.common.reading import CONFIGURATION, decoded, parse_yaml, read_bytes
+from genmint.common.reading import parse_yaml
 from genmint.config import parse_params
+from genmint.config.params_text import (
+    ParamsText,
+    as_diff,
+    read_params_text,
+    write_params_text,
+)
 from genmint.config.yaml_form import as_dvc_writes
 
 _MAPS = ("datasets", "models", "gates")
@@ -27,7 +31,7 @@ def list_recipes(project: Project) -> list[tuple[str, str]]:
         (project.root / "config/recipes").glob("*.yaml"), key=lambda path: path.stem
     ):
         try:
-            text = _read(path)[0]
+            text = read_params_text(path).text
         except ConfigError as error:
             text = str(error)
         recipes.append((path.stem, text.partition("\n")[0].strip().lstrip("# ")))
@@ -40,23 +44,19 @@ class Insertion:
 
     Attributes:
         path: params.yaml.
-        mark: byte order mark of the file, or "".
-        before: text of the file, with its line endings.
+        before: content of the file.
         after: text with the entries.
         added: keys that were added, such as `models.mnist-vae`.
     """
 
     path: Path
-    mark: str
-    before: str
+    before: ParamsText
     after: str
     added: list[str]
 
     def diff(self) -> str:
-        """Return the lines that are added, as a unified diff."""
-        lines = (text.splitlines(keepends=True) for text in (self.before, self.after))
-        name = self.path.name
-        return "".join(difflib.unified_diff(*lines, fromfile=name, tofile=name, n=1))
+        """Return the change as a unified diff."""
+        return as_diff(self.before.text, self.after)
 
     def write(self) -> None:
         """Write params.yaml, atomically.
@@ -64,9 +64,7 @@ class Insertion:
         Raises:
             ConfigError: the file changed since it was read.
         """
-        if _read(self.path) != (self.before, self.mark):
-            raise ConfigError(f"{self.path}: changed meanwhile; run the command again")
-        write_text(self.path, self.mark + self.after)
+        write_params_text(self.path, self.before, self.after)
 
 
 def add_recipe(project: Project, name: str) -> list[str]:
@@ -88,7 +86,7 @@ def add_recipe(project: Project, name: str) -> list[str]:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
         raise ConfigError(f"config/recipes/{name}.yaml: no such file; {hint}")
-    insertion = insert_entries(project, _read(source)[0], source)
+    insertion = insert_entries(project, read_params_text(source).text, source)
     if not insertion.added:
         raise ConfigError(f"params.yaml has everything of config/recipes/{name}.yaml already")
     insertion.write()
@@ -107,12 +105,11 @@ def insert_entries(project: Project, recipe: str, source: Path) -> Insertion:
         ConfigError: an existing entry of that name differs, or the result would not be a valid
             params.yaml.
     """
-    before, mark = _read(project.params)
-    here, there = _maps(before, project.params), _recipe(recipe, source)
+    before = read_params_text(project.params)
+    here, there = _maps(before.text, project.params), _recipe(recipe, source)
     recipe_entries = _entries(recipe)
     wanted = {top: dict(here.get(top) or {}) for top in {*here, *there}}
-    text = before
-    added = []
+    text, added = before.text, []
     for top in _MAPS:
         for entry, value in (there.get(top) or {}).items():
             registry_state = wanted[top].get(entry)
@@ -128,14 +125,7 @@ def insert_entries(project: Project, recipe: str, source: Path) -> Insertion:
             added.append(f"{top}.{entry}")
     if added:
         parse_params(text, project.params)
-    return Insertion(project.params, mark, before, text, added)
-
-
-def _read(path: Path) -> tuple[str, str]:
-    """Return the text of a file with its line endings, and its byte order mark or ""."""
-    data = read_bytes(path, CONFIGURATION.bytes, error=ConfigError)
-    mark = "\ufeff" if data.startswith(codecs.BOM_UTF8) else ""
-    return decoded(data, str(path), error=ConfigError), mark
+    return Insertion(project.params, before, text, added)
 
 
 def _maps(text: str, path: Path) -> dict[str, Any]:

@@ -86,6 +86,13 @@ def skill_of(
     return Skill(skill, low, high, scale.name, scale.baseline, scale.real), ""
 
 
+def format_skill(value: float, low: float | None, high: float | None) -> str:
+    """Format a skill, with half the width of its interval if that is known."""
+    if low is None or high is None:
+        return f"{value:.2f}"
+    return f"{value:.2f} ± {(high - low) / 2:.2g}"
+
+
 def _scale(metric: str, protocol: Mapping[str, Any]) -> tuple[_Scale | None, str]:
     """Return the scale of a metric and "", or None and the reason why there is none."""
     kind = scale_of(metric)

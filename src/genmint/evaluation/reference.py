@@ -11,17 +11,19 @@ from genmint.common.errors import DataError
 from genmint.common.files import read_json, write_json
 from genmint.config import Frozen, Protocol, ReferenceConfig
 from genmint.config.base import Share, from_json
+from genmint.config.metric_catalogue import CODECS, STDERR
 from genmint.data.views.spec import Observation
 
 REFERENCE = "reference.json"
 
 
 class Baseline(Frozen):
-    """Score of a trivial model on the test split.
+    """Score of a trivial model, or of a lossless codec, on the test split.
 
     Attributes:
         value: value of the metric.
-        stderr: standard error of the value over the test split; None for metrics of samples.
+        stderr: standard error of the value over the test split; None for metrics of samples, and
+            for a codec of the whole split.
         observation: type of random variable that the likelihood refers to; None if there is only
             one type. Likelihoods of binary and of 8-bit pixels cannot be compared.
     """
@@ -83,18 +85,28 @@ class Reference(Frozen):
         }
         return {metric: entries for metric, entries in fitting.items() if entries}
 
+    def real_for(self, metrics: dict[str, float]) -> dict[str, float]:
+        """Return the scores of real data in these metrics, with their standard errors."""
+        return {
+            name: value for name, value in self.real.items() if name.removesuffix(STDERR) in metrics
+        }
+
     def noise_floors_for(
         self, metrics: dict[str, float], observation: Observation | None
     ) -> dict[str, float]:
         """Return the noise floor of each metric.
 
         For metrics of samples it is the difference between two sets of real items. For likelihoods
-        it is the standard error over the test split of the baseline that applies to the model; if
-        several apply, the smallest.
+        it is the standard error over the test split of the trivial model that applies to the model;
+        if several apply, the smallest.
         """
         floors = {name: value for name, value in self.noise_floor.items() if name in metrics}
         for name, entries in self.baselines_for(metrics, observation).items():
-            errors = [entry.stderr for entry in entries.values() if entry.stderr is not None]
+            errors = [
+                entry.stderr
+                for baseline, entry in entries.items()
+                if entry.stderr is not None and baseline not in CODECS
+            ]
             if errors:
                 floors.setdefault(name, min(errors))
         return floors

@@ -43,6 +43,7 @@ class Score:
         protocol: conditions that two scores must share to be comparable.
         baselines: by metric and baseline, those that apply to this model.
         noise_floor: noise floor by metric.
+        real: scores of real data by metric, with their standard errors.
         left_out: by metric that does not apply to the data set, the reason.
         reference: sha256 of reference.json.
         items: log-likelihood of each held-out item in nats (text: of each passage of 1,000
@@ -57,6 +58,7 @@ class Score:
     protocol: dict[str, Any]
     baselines: dict[str, dict[str, float]]
     noise_floor: Metrics
+    real: Metrics
     left_out: dict[str, str]
     reference: str
     items: dict[str, Floats]
@@ -101,6 +103,7 @@ def score(model: Family, record: ModelRecord, prepared: Prepared, reference: Pat
             for metric, entries in known.baselines_for(metrics, model.observation).items()
         },
         noise_floor=known.noise_floors_for(metrics, model.observation),
+        real=known.real_for(metrics),
         left_out=known.left_out,
         reference=sha256_file(reference / REFERENCE),
         items=items,

@@ -17,11 +17,16 @@ from genmint.common.files import read_json
 from genmint.common.layout import SHEET, STRIP, TEXT
 from genmint.common.project import Project
 from genmint.config.metric_catalogue import STDERR, Metric, known_metric
+from genmint.config.skill_scale import why_no_skill
 from genmint.decision.comparison import incomparable
-from genmint.decision.trivial_baselines import no_better
+from genmint.decision.evaluation import is_number
+from genmint.decision.skill import format_skill, skill_of
+from genmint.decision.trivial_baselines import better_codecs, no_better
 from genmint.training.history import read_history
 
 _TEXT_SHOWN = 1500
+# Level of the interval of a skill.
+_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,9 @@ class MetricRow:
         incomparable: protocol keys that differ from the champion's and affect this metric.
         baselines: values of the trivial baselines.
         noise_floor: value of real data against real data; None if unknown.
+        skill: its skill with half the width of its 95 % interval; "" if it has none.
+        no_skill: why its skill is undefined; "" if it has one, or is never compared with real data.
+        codecs: lossless codecs that are better than the value; "" if there are none.
         mark: in which way the value is no better than a trivial baseline; "" if it is better.
         champion_mark: the same of the champion.
     """
@@ -49,6 +57,9 @@ class MetricRow:
     incomparable: tuple[str, ...]
     baselines: Mapping[str, Any]
     noise_floor: Any
+    skill: str
+    no_skill: str
+    codecs: str
     mark: str
     champion_mark: str
 
@@ -66,6 +77,14 @@ def format_number(value: Any) -> str:
         return f"{int(value):,}".replace(",", " ")
     digits = max(0, 3 - math.floor(math.log10(abs(value))))
     return f"{value:,.{digits}f}".replace(",", " ")
+
+
+def check_skill(check: Mapping[str, Any]) -> str:
+    """Format the skill of a check of a stored gate record; "–" if it has none."""
+    value = check.get("skill")
+    if not is_number(value):
+        return "–"
+    return format_skill(value, check.get("skill_low"), check.get("skill_high"))
 
 
 def as_prose(text: str) -> str:
@@ -87,6 +106,7 @@ def metric_rows(project: Project, name: str, champion: Project | None) -> list[M
         theirs, their_protocol = optional(champion.metrics(name)), optional(champion.protocol(name))
     marks, their_marks = _marks(values, protocol), _marks(theirs, their_protocol)
     baselines, noise_floor = _mapping(protocol, "baselines"), _mapping(protocol, "noise_floor")
+    better = better_codecs(values, baselines)
     how, their_how = _mapping(protocol, "protocol"), _mapping(their_protocol, "protocol")
     rows = []
     for key in dict.fromkeys([*values, *theirs]):
@@ -104,6 +124,8 @@ def metric_rows(project: Project, name: str, champion: Project | None) -> list[M
                 tuple(incomparable(key, how, their_how)) if compared else (),
                 _mapping(baselines, key),
                 noise_floor.get(key),
+                *_skill(key, values, protocol),
+                ", ".join(f"{codec} {size:.4g}" for codec, size in better.get(key, {}).items()),
                 marks.get(key, ""),
                 their_marks.get(key, ""),
             )
@@ -171,6 +193,17 @@ def loss_curves(history: Path) -> str:
 def _marks(values: Mapping[str, Any], protocol: Mapping[str, Any]) -> dict[str, str]:
     marked = no_better(values, _mapping(protocol, "baselines"))
     return {each.metric: each.reason for each in marked}
+
+
+def _skill(metric: str, values: Mapping[str, Any], protocol: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the skill of a metric and why it is undefined; one of both is ""."""
+    value = values.get(metric)
+    if why_no_skill(metric) or not is_number(value) or not math.isfinite(value):
+        return "", ""
+    skill, reason = skill_of(metric, values, protocol, _CONFIDENCE)
+    if skill is None:
+        return "", reason
+    return format_skill(skill.value, skill.low, skill.high), ""
 
 
 def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ from genmint.reporting.comparison_table import comparison_rows
 from genmint.reporting.differences import ChangedValue, changes
 from genmint.reporting.figures import (
     as_prose,
+    check_skill,
     data_uri,
     format_number,
     loss_curves,
@@ -69,7 +70,7 @@ def write_report(project: Project, params: Params) -> Path:
     page = render(
         "genmint.reporting",
         "report.html",
-        {"figure": format_number, "prose": as_prose},
+        {"figure": format_number, "prose": as_prose, "skill": check_skill},
         models=sorted(models, key=lambda model: model["severity"]),
         datasets=[_dataset(project, name) for name in params.datasets],
         registry_note=sources.note,

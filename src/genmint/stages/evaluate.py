@@ -229,6 +229,7 @@ def _write(
             "protocol": result.protocol,
             "baselines": result.baselines,
             "noise_floor": result.noise_floor,
+            "real": result.real,
             "left_out": result.left_out,
         },
     )

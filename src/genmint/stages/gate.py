@@ -21,7 +21,8 @@ from genmint.decision.evaluation import Evaluation
 from genmint.decision.gate import decide_gate
 from genmint.decision.gate_record import Check, Record
 from genmint.decision.headline import headline, margins
-from genmint.decision.trivial_baselines import no_better
+from genmint.decision.skill import format_skill
+from genmint.decision.trivial_baselines import better_codecs, no_better
 from genmint.evaluation.recorded import read_evaluation
 
 
@@ -71,10 +72,12 @@ def read_record(project: Project, name: str) -> Record:
 
 def print_record(record: Record) -> None:
     """Print a record as a table, and the result in one line."""
+    with_skill = any(check.skill is not None for check in record.checks)
     table = Table(
         Column("check", overflow="fold"),
         Column("value", justify="right", no_wrap=True),
         Column("bound", justify="right", no_wrap=True),
+        *([Column("skill", justify="right", no_wrap=True)] if with_skill else []),
         "verdict",
         Column("reason", overflow="fold"),
         title=record.model,
@@ -88,6 +91,7 @@ def print_record(record: Record) -> None:
             check.name,
             _with_error(check),
             format_check_value(check.bound),
+            *([_skill(check)] if with_skill else []),
             verdict,
             _escape(check.reason),
         )
@@ -97,7 +101,7 @@ def print_record(record: Record) -> None:
 
 
 def _print_no_better(evaluation: Evaluation) -> None:
-    """Print the metrics in which a trivial baseline is at least as good, checked or not."""
+    """Print the metrics in which a baseline or codec is as good or better, checked or not."""
     baselines = evaluation.protocol.mapping().get("baselines")
     if not isinstance(baselines, dict):
         return
@@ -106,6 +110,15 @@ def _print_no_better(evaluation: Evaluation) -> None:
         text = f"no better than a trivial baseline: {', '.join(map(str, marked))}"
         table_console().print(
             f"{evaluation.name}: {text}", style="red", markup=False, soft_wrap=True
+        )
+    for metric, codecs in better_codecs(evaluation.metrics.mapping(), baselines).items():
+        text = ", ".join(f"{codec} ({value:.4g})" for codec, value in codecs.items())
+        value = evaluation.metrics.mapping()[metric]
+        table_console().print(
+            f"{evaluation.name}: {metric} {value:.4g} is worse than {text}",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
         )
 
 
@@ -129,12 +142,14 @@ def reasons(record: Record) -> str:
 
 
 def _why(check: Check) -> str:
-    """Return the reason with the value: "10.09 > 4", or the value before the recorded words."""
+    """Return the reason with the value: "10.09 > 4" or "elbo -28 is not above trigram (-27)"."""
     if isinstance(check.value, str) or check.value is None:
         return check.reason
     for words, sign in (("is not at most", ">"), ("is not at least", "<")):
         if check.reason.startswith(words) and isinstance(check.bound, float | int):
             return f"{_apart(check.value, check.bound)} {sign} {check.bound:g}"
+    if check.reason.startswith(("is not above", "is not below")):
+        return f"{check.name.split('.')[1]} {check.value:.4g} {check.reason}"
     if check.reason.startswith("is not "):
         return f"{check.value:.4g} {check.reason}"
     return check.reason
@@ -148,11 +163,15 @@ def _apart(value: float, bound: float) -> str:
 
 def to_markdown(checks: Sequence[Check]) -> str:
     """Render checks as a Markdown table, for the description of a version."""
+    columns = ["check", "value", "interval", "bound", "skill", "verdict", "reason"]
+    with_skill = any(check.skill is not None for check in checks)
+    if not with_skill:
+        columns.remove("skill")
     return "\n".join(
         markdown_table(
-            ("check", "value", "interval", "bound", "verdict", "reason"),
-            [_row(check) for check in checks],
-            numbers=("value", "interval", "bound"),
+            columns,
+            [_row(check, with_skill=with_skill) for check in checks],
+            numbers=("value", "interval", "bound", "skill"),
         )
     )
 
@@ -173,6 +192,12 @@ def format_interval(check: Check) -> str:
     return f"{check.low:.4g} … {check.high:.4g}"
 
 
+def _skill(check: Check) -> str:
+    if check.skill is None:
+        return "–"
+    return format_skill(check.skill, check.skill_low, check.skill_high)
+
+
 def _with_error(check: Check) -> str:
     """Format a value and half the width of its interval; both ends do not fit on a terminal."""
     if check.low is None or check.high is None:
@@ -180,12 +205,13 @@ def _with_error(check: Check) -> str:
     return f"{format_check_value(check.value)} ± {(check.high - check.low) / 2:.2g}"
 
 
-def _row(check: Check) -> tuple[str, ...]:
+def _row(check: Check, *, with_skill: bool) -> tuple[str, ...]:
     return (
         f"`{check.name}`",
         format_check_value(check.value),
         format_interval(check),
         format_check_value(check.bound),
+        *([_skill(check)] if with_skill else []),
         "passed" if check.passed else "**failed**",
         escape_cell(check.reason),
     )

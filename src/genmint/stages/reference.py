@@ -29,6 +29,7 @@ from genmint.evaluation.applicability import (
     words_left_out,
 )
 from genmint.evaluation.baselines import grid_baselines, merged, sequence_baselines
+from genmint.evaluation.codecs import grid_codecs, sequence_codecs
 from genmint.evaluation.extractor import (
     Extractor,
     ExtractorInfo,
@@ -110,7 +111,7 @@ def _of_text(prepared: Prepared, protocol: Protocol) -> Reference:
         data=prepared.sha256,
         protocol=protocol,
         extractor=None,
-        baselines=sequence_baselines(prepared),
+        baselines=merged(sequence_baselines(prepared), sequence_codecs(prepared)),
         noise_floor=floors,
         real=real,
         left_out=reasons,
@@ -153,7 +154,12 @@ def _of_grids(
             accuracy=info.accuracy,
             sha256=sha256_file(folder / EXTRACTOR),
         ),
-        baselines=merged(grid_baselines(judge, protocol), sequence_baselines(prepared)),
+        baselines=merged(
+            grid_baselines(judge, protocol),
+            sequence_baselines(prepared),
+            grid_codecs(test),
+            sequence_codecs(prepared),
+        ),
         noise_floor=floors,
         real=real,
         pitches=pitches,
