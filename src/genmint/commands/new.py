@@ -83,7 +83,7 @@ def new(
     if not 0.1 <= minutes <= 60 * 24 * 30:
         raise ConfigError(f"--minutes {minutes:g}: between 0.1 and 43200 (a month)")
     if not yes and not sys.stdin.isatty():
-        raise ConfigError("asks before it writes, and this is no terminal: add --yes")
+        raise ConfigError("it asks before it writes, and this is no terminal: add --yes")
     project = Project.find()
     chosen = tuple(dict.fromkeys(family.value for family in families or ()))
     wishes = Wishes(name, chosen, minutes, None if kind is None else kind.value)

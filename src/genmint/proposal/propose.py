@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from genmint.data.ingestion.sources import Stores
 from genmint.proposal import models
 from genmint.proposal.content import list_content
 from genmint.proposal.datasets import dataset_entry, first_entry, parsed_entry, read_as
-from genmint.proposal.entry_text import Entry, document
+from genmint.proposal.entry_text import Entry, Setting, document
 from genmint.proposal.gates import gate_entry
 from genmint.proposal.overview import overview
 from genmint.proposal.sizing import (
@@ -32,6 +32,7 @@ from genmint.proposal.sizing import (
     IdleClock,
     Sized,
     amounts_of,
+    extractor_epochs,
     model_seconds,
     size,
     spec_of,
@@ -112,9 +113,16 @@ def propose(
     read = read_as(name, first, rows, wishes.minutes, len(content.paths))
     report(f"reading {content}")
     known = survey(project, content, read, stores)
-    entry = dataset_entry(name, known, structure)
+    clock = IdleClock()
+    report("choosing settings")
+    entry = _with_reference(dataset_entry(name, known, structure), known, wishes.minutes, clock)
     dataset = parsed_entry(entry)
     sized, notes = _sized(name, dataset, known, stores, wishes, report)
+    if clock.busy > _BUSY:
+        notes.append(
+            f"other programs kept the cores busy for {clock.busy:.0%} of the time; the models are "
+            "sized for this machine without them, and take longer beside them"
+        )
     entries = [one.candidate.entry(f"{name}-{one.candidate.family}", name, one.steps)
                for one in sized]  # fmt: skip
     described = [_described(each, one) for each, one in zip(entries, sized, strict=True)]
@@ -210,12 +218,22 @@ def _sized(
         options = models.candidates(family, dataset, amounts.train, binary=binary)
         own = seconds * models.SHARES[family] / total
         sized.append(size(options, name, specs, dataset, amounts, own, clock))
-    if clock.busy > _BUSY:
-        notes.append(
-            f"other programs kept the cores busy for {clock.busy:.0%} of the time; the models are "
-            "sized for this machine without them, and take longer beside them"
-        )
     return sized, notes
+
+
+def _with_reference(entry: Entry, known: Survey, minutes: float, clock: IdleClock) -> Entry:
+    """Return the data set entry with the passes of the feature extractor, if they must be few."""
+    dataset = parsed_entry(entry)
+    if isinstance(dataset, TextDataset):
+        return entry
+    amounts = _amounts(dataset, known)
+    epochs = extractor_epochs(spec_of(entry.name, dataset, "grid"), amounts.train, minutes, clock)
+    if epochs >= dataset.reference.epochs:
+        return entry
+    why = "passes of the feature extractor that fit into the time"
+    *settings, protocol = entry.settings
+    reference = Setting("reference", {"epochs": epochs}, why)
+    return replace(entry, settings=(*settings, reference, protocol))
 
 
 def _amounts(dataset: Dataset, known: Survey) -> Amounts:
