@@ -88,14 +88,14 @@ def test_real_steps_are_timed(monkeypatch, family, dataset):
 
 
 def test_the_extractor_gets_fewer_passes_on_a_large_set_and_never_more_than_usual():
-    spec = spec_of("mine", IMAGES, "grid")
-    clock = iter(range(0, 1000, 30))
-    few = sizing.extractor_epochs(spec, 128, 10.0, lambda: next(clock))
-    assert few == 2  # a pass of 30 s, in 72 s
-    assert sizing.extractor_epochs(spec, 128_000, 10.0, lambda: next(clock)) == 2
+    def epochs(items, minutes):
+        return sizing.extractor_epochs(IMAGES, items, minutes)
+
     usual = ReferenceConfig().epochs
-    assert sizing.extractor_epochs(spec, 128, 1e6, lambda: next(clock)) == usual
-    assert sizing.extractor_epochs(spec, 50, 10.0, IdleClock()) > 2
+    assert epochs(50, 10.0) == usual
+    assert 2 < epochs(20_000, 10.0) < usual
+    assert epochs(20_000, 5.0) < epochs(20_000, 10.0)
+    assert epochs(10_000_000, 10.0) == 2
 
 
 def test_all_stages_share_the_budget():

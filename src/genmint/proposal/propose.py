@@ -114,8 +114,7 @@ def propose(
     report(f"reading {content}")
     known = survey(project, content, read, stores)
     clock = IdleClock()
-    report("choosing settings")
-    entry = _with_reference(dataset_entry(name, known, structure), known, wishes.minutes, clock)
+    entry = _with_reference(dataset_entry(name, known, structure), known, wishes.minutes)
     dataset = parsed_entry(entry)
     sized, notes = _sized(name, dataset, known, stores, wishes, report)
     if clock.busy > _BUSY:
@@ -221,13 +220,12 @@ def _sized(
     return sized, notes
 
 
-def _with_reference(entry: Entry, known: Survey, minutes: float, clock: IdleClock) -> Entry:
+def _with_reference(entry: Entry, known: Survey, minutes: float) -> Entry:
     """Return the data set entry with the passes of the feature extractor, if they must be few."""
     dataset = parsed_entry(entry)
     if isinstance(dataset, TextDataset):
         return entry
-    amounts = _amounts(dataset, known)
-    epochs = extractor_epochs(spec_of(entry.name, dataset, "grid"), amounts.train, minutes, clock)
+    epochs = extractor_epochs(dataset, _amounts(dataset, known).train, minutes)
     if epochs >= dataset.reference.epochs:
         return entry
     why = "passes of the feature extractor that fit into the time"

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from genmint.config import AudioDataset, Dataset, ImageDataset, ModelConfig, TextDataset
 from genmint.config.datasets import ReferenceConfig
+from genmint.config.fit import grid_sides
 from genmint.config.models.base import View
 from genmint.data.views.spec import DataSpec
-from genmint.evaluation.extractor_training import train_extractor
 from genmint.models.shared import store
 from genmint.proposal.models import Candidate
 from genmint.training.devices import choose_device, resolve_compile, resolve_precision
@@ -28,8 +28,9 @@ _STEPS = 10_000
 _START, _DATA_STAGES, _MODEL_STAGES = 6.0, 4, 3
 # Share of the budget for ingest, validate, prepare and the reference of the data set.
 _REFERENCE = 0.2
-# Share of the budget for the feature extractor, and what it is timed on.
-_EXTRACTOR, _TIMED_ITEMS, _TIMED_CLASSES, _FEWEST_EPOCHS = 0.12, 128, 4, 2
+# Share of the budget for the feature extractor, and the grid positions that it is trained on in a
+# second of one core, roughly.
+_EXTRACTOR, _EXTRACTOR_SPEED, _FEWEST_EPOCHS = 0.12, 500_000, 2
 # A validation pass takes this share of the time of a training pass, and training validates this
 # often.
 _FORWARD, _VALIDATIONS = 0.4, 11
@@ -183,24 +184,20 @@ def size(
     return sized
 
 
-def extractor_epochs(spec: DataSpec, items: int, minutes: float, clock: Callable[[], float]) -> int:
+def extractor_epochs(dataset: Dataset, items: int, minutes: float) -> int:
     """Return the passes over the training split that the feature extractor may take in the budget.
 
-    They are from 2 to the default of `reference.epochs`. One pass over noise is timed.
+    They are from 2 to the default of `reference.epochs`, from a rough figure of its speed.
 
     Args:
-        spec: grid view of the data.
+        dataset: data set entry; images or audio.
         items: number of training items.
         minutes: time budget of all stages.
-        clock: returns the time in seconds by which the pass is timed.
     """
-    grids = _noise(spec, _TIMED_ITEMS // 4)
-    labels = torch.arange(len(grids)) % _TIMED_CLASSES
-    began = clock()
-    train_extractor(grids, labels, classes=_TIMED_CLASSES, task="labels", epochs=1, seed=_SEED)
-    a_pass = (clock() - began) * items / len(grids)
-    most = ReferenceConfig().epochs
-    return max(_FEWEST_EPOCHS, min(most, int(minutes * 60 * _EXTRACTOR / max(a_pass, 1e-9))))
+    sides = grid_sides(dataset)
+    assert sides is not None
+    passes = minutes * 60 * _EXTRACTOR * _EXTRACTOR_SPEED / (items * math.prod(sides))
+    return max(_FEWEST_EPOCHS, min(ReferenceConfig().epochs, int(passes)))
 
 
 def model_seconds(minutes: float, models: int) -> float:
