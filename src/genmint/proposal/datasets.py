@@ -277,4 +277,4 @@ def _protocol(survey: Survey) -> dict[str, Any]:
         length = max(16, min(512, int(characters * 0.07) // 4 // 16 * 16))
         return {"samples": 16, "sample_length": length}
     power = 2 ** round(math.log2(max(32, survey.items / 5)))
-    return {"samples": min(256, power), "importance_samples": 16, "batch_size": 64}
+    return {"samples": min(256, power), "resamples": 3, "importance_samples": 16, "batch_size": 64}

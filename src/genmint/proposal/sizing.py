@@ -31,9 +31,8 @@ _REFERENCE = 0.2
 # Share of the budget for the feature extractor, and the grid positions that it is trained on in a
 # second of one core, roughly.
 _EXTRACTOR, _EXTRACTOR_SPEED, _FEWEST_EPOCHS = 0.12, 500_000, 2
-# A validation pass takes this share of the time of a training pass, and training validates this
-# often.
-_FORWARD, _VALIDATIONS = 0.4, 11
+# A validation pass takes this share of the time of a training pass.
+_FORWARD = 0.4
 # A training run may be slower than its first steps were.
 _RESERVE = 0.85
 _DRAWN_STEPS = 48
@@ -229,7 +228,7 @@ def _timed(
     # Items, or symbols of sequences, a second.
     length = spec.shape[0] if spec.view == "sequence" and spec.shape else 1
     train_pass = amounts.train * length / timing.rate
-    validation = _FORWARD * amounts.validation * length / timing.rate * _VALIDATIONS
+    validation = _FORWARD * amounts.validation * length / timing.rate * (candidate.validations + 1)
     draws = dataset.protocol.importance_samples if config.view == "grid" else 1
     scored = _FORWARD * amounts.test * length / timing.rate * draws
     evaluation = scored + _sampling_seconds(config, spec, dataset, device, clock)
