@@ -39,7 +39,7 @@ def test_yes_writes_and_names_the_next_commands(folder, capsys):
     assert "+  pets:\n" in out
     assert "  dvc repro gate@pets-gan gate@pets-rnn\n" in out
     assert "  genmint promote pets-gan pets-rnn\n" in out
-    assert "  genmint sample pets-gan@champion" in out
+    assert "  genmint sample pets-gan@champion -n 16 --out pets-gan.png\n" in out
     assert {"pets-gan", "pets-rnn"} <= set(load_params(folder.parents[2] / "params.yaml").models)
 
 

@@ -95,12 +95,9 @@ def new(
         print("nothing was written")
         return 1
     proposal.insertion.write()
-    models = " ".join(proposal.models)
-    gates = " ".join(f"gate@{model}" for model in proposal.models)
     print(f"written to {project.params}. Next:")
-    print(f"  dvc repro {gates}")
-    print(f"  genmint promote {models}")
-    print(f"  genmint sample {proposal.models[0]}@champion -n 16")
+    for command in proposal.commands():
+        print(f"  {command}")
     return 0
 
 

@@ -58,12 +58,23 @@ class Proposal:
         notes: remarks on the entries, one line each.
         insertion: text of params.yaml with the entries.
         models: names of the models.
+        kind: kind of the data.
     """
 
     overview: str
     notes: tuple[str, ...]
     insertion: Insertion
     models: tuple[str, ...]
+    kind: Kind
+
+    def commands(self) -> list[str]:
+        """Return the commands from the written entries to samples of a champion."""
+        first, ending = self.models[0], {"image": "png", "audio": "wav", "text": "txt"}[self.kind]
+        return [
+            f"dvc repro {' '.join(f'gate@{model}' for model in self.models)}",
+            f"genmint promote {' '.join(self.models)}",
+            f"genmint sample {first}@champion -n 16 --out {first}.{ending}",
+        ]
 
 
 @dataclass(frozen=True)
@@ -131,9 +142,9 @@ def propose(
     ]
     text = document({"datasets": [entry], "models": described, "gates": gates})
     insertion = insert_entries(project, text, project.root / "the proposal")
-    return Proposal(
-        overview(known, structure), tuple(notes), insertion, tuple(each.name for each in entries)
-    )
+    names = tuple(each.name for each in entries)
+    about = overview(known, structure)
+    return Proposal(about, tuple(notes), insertion, names, content.kind)
 
 
 def _located(project: Project, path: str) -> Path:
