@@ -29,7 +29,7 @@ def speed(monkeypatch):
     timed = []
 
     def at(steps):
-        def measure(config, spec, train, options, device, seconds, *, clock):
+        def measure(config, spec, train, options, device, timer):
             timed.append(config.hidden)
             rate = steps * config.batch_size
             return {options[0]: Timing(rate=rate, start=1.0, steps=steps)}

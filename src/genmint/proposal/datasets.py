@@ -15,7 +15,7 @@ from genmint.data.ingestion.final_reader import ranges_of
 from genmint.data.ingestion.readers.image import COLOURLESS
 from genmint.data.splitting import assignment
 from genmint.proposal.content import Content
-from genmint.proposal.entry_text import Entry, Setting
+from genmint.proposal.entry_text import EntryKey, ParamsEntry
 from genmint.proposal.structure import Structure
 from genmint.proposal.survey import Survey, mode_of, shares, spread
 
@@ -71,7 +71,7 @@ def read_as(name: str, first: Dataset, rows: pa.Table, minutes: float, files: in
     return _parsed(name, first.model_dump(mode="json") | changed)
 
 
-def dataset_entry(name: str, survey: Survey, structure: Structure) -> Entry:
+def dataset_entry(name: str, survey: Survey, structure: Structure) -> ParamsEntry:
     """Return the data set entry with the reasons of its settings.
 
     Raises:
@@ -80,8 +80,8 @@ def dataset_entry(name: str, survey: Survey, structure: Structure) -> Entry:
     dataset, content = survey.dataset, survey.content
     _refuse_unusable(survey)
     settings = [
-        Setting("path", dataset.path),
-        Setting("kind", dataset.kind, str(content)),
+        EntryKey("path", dataset.path),
+        EntryKey("kind", dataset.kind, str(content)),
         *_own_settings(survey),
         *_split_settings(name, survey, structure),
         *_label_settings(structure),
@@ -89,13 +89,13 @@ def dataset_entry(name: str, survey: Survey, structure: Structure) -> Entry:
     if survey.quarantined_share > _ADMITTED / 2:
         admitted = math.ceil(survey.quarantined_share * 150) / 100
         settings.append(
-            Setting("max_quarantined", admitted, f"cannot be used: {_reasons(survey, 1)}")
+            EntryKey("max_quarantined", admitted, f"cannot be used: {_reasons(survey, 1)}")
         )
-    settings.append(Setting("protocol", _protocol(survey)))
-    return Entry(name, tuple(settings))
+    settings.append(EntryKey("protocol", _protocol(survey)))
+    return ParamsEntry(name, tuple(settings))
 
 
-def parsed_entry(entry: Entry) -> Dataset:
+def parsed_entry(entry: ParamsEntry) -> Dataset:
     """Return the validated data set entry."""
     return _parsed(entry.name, entry.values())
 
@@ -184,34 +184,34 @@ def _reasons(survey: Survey, number: int) -> str:
     )
 
 
-def _own_settings(survey: Survey) -> Iterator[Setting]:
+def _own_settings(survey: Survey) -> Iterator[EntryKey]:
     """Yield the settings of the kind."""
     dataset = survey.dataset
     if isinstance(dataset, ImageDataset):
         low, middle, high = spread([float(min(pair)) for pair in _sizes(survey)])
         why = f"shorter sides: {low:g} to {high:g}, median {middle:g} pixels"
-        yield Setting("resolution", dataset.resolution, why)
+        yield EntryKey("resolution", dataset.resolution, why)
         coloured = sum(each > COLOURLESS for each in survey.column("colour"))
         why = f"{coloured:,} of {len(survey.accepted):,} have colours"
-        yield Setting("mode", dataset.mode, why)
+        yield EntryKey("mode", dataset.mode, why)
         if dataset.bits is not None:
-            yield Setting("bits", dataset.bits, "the 16-bit files use this many of their bits")
+            yield EntryKey("bits", dataset.bits, "the 16-bit files use this many of their bits")
     elif isinstance(dataset, AudioDataset):
         rates = shares(survey.column("sample_rate"))
-        yield Setting("sample_rate", dataset.sample_rate, f"Hz; files: {rates}")
+        yield EntryKey("sample_rate", dataset.sample_rate, f"Hz; files: {rates}")
         low, middle, high = spread(survey.column("seconds"))
         why = f"files: {low:.2f} to {high:.2f} s, median {middle:.2f} s"
-        yield Setting("seconds", dataset.seconds, why)
+        yield EntryKey("seconds", dataset.seconds, why)
         whole = dataset.windows == "all"
         why = "all clips of a recording" if whole else "the first clip of a recording"
-        yield Setting("windows", dataset.windows, why)
+        yield EntryKey("windows", dataset.windows, why)
 
 
 def _sizes(survey: Survey) -> list[tuple[int, int]]:
     return list(zip(survey.column("width"), survey.column("height"), strict=True))
 
 
-def _split_settings(name: str, survey: Survey, structure: Structure) -> Iterator[Setting]:
+def _split_settings(name: str, survey: Survey, structure: Structure) -> Iterator[EntryKey]:
     """Yield split and shares; they were tried on the items, if all of them were read."""
     dataset = survey.dataset
     counts = assignment.counts_of(survey.accepted)
@@ -228,8 +228,8 @@ def _split_settings(name: str, survey: Survey, structure: Structure) -> Iterator
         except DataError as error:
             refusal = error
             continue
-        yield Setting("split", dataset.split, _why_split(dataset, structure))
-        yield from (Setting(key, value) for key, value in held.items())
+        yield EntryKey("split", dataset.split, _why_split(dataset, structure))
+        yield from (EntryKey(key, value) for key, value in held.items())
         return
     raise refusal
 
@@ -258,11 +258,11 @@ def _tried(name: str, survey: Survey, dataset: Dataset) -> None:
         assignment.assign(name, survey.accepted, dataset, near)
 
 
-def _label_settings(structure: Structure) -> Iterator[Setting]:
+def _label_settings(structure: Structure) -> Iterator[EntryKey]:
     why = str(structure) if structure.classes else ""
-    yield Setting("labels", structure.labels, why)
+    yield EntryKey("labels", structure.labels, why)
     if structure.pattern is not None:
-        yield Setting("filename_pattern", structure.pattern)
+        yield EntryKey("filename_pattern", structure.pattern)
 
 
 def _text_protocol(survey: Survey) -> dict[str, Any]:

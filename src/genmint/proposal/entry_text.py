@@ -19,7 +19,7 @@ _NO_STRINGS = {
 
 
 @dataclass(frozen=True)
-class Setting:
+class EntryKey:
     """A key of an entry.
 
     Attributes:
@@ -34,7 +34,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ParamsEntry:
     """An entry of one of the maps of params.yaml.
 
     Attributes:
@@ -44,7 +44,7 @@ class Entry:
     """
 
     name: str
-    settings: tuple[Setting, ...]
+    settings: tuple[EntryKey, ...]
     why: str = ""
 
     def values(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class Entry:
         return {setting.key: setting.value for setting in self.settings}
 
 
-def document(maps: dict[str, Sequence[Entry]]) -> str:
+def document(maps: dict[str, Sequence[ParamsEntry]]) -> str:
     """Return a YAML document with these entries, by the map of params.yaml that they belong to."""
     lines = []
     for top, entries in maps.items():
@@ -67,7 +67,7 @@ def document(maps: dict[str, Sequence[Entry]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _lines(setting: Setting) -> list[str]:
+def _lines(setting: EntryKey) -> list[str]:
     """Return the lines of a setting; a list has one item a line, as DVC writes it."""
     why = f"  # {_comment(setting.why)}" if setting.why else ""
     if isinstance(setting.value, list | tuple):

@@ -6,7 +6,7 @@ from typing import Any
 
 from genmint.config import Dataset, ModelConfig, VAEConfig
 from genmint.config.metric_catalogue import frechet_name
-from genmint.proposal.entry_text import Entry, Setting
+from genmint.proposal.entry_text import EntryKey, ParamsEntry
 
 _GRID_MEMORISATION = {
     "max_copied": 0.1,
@@ -18,7 +18,7 @@ _TEXT_MEMORISATION = {"max_copied": 0.1, "max_copy_ratio": 2.0}
 _SKILL = 0.5
 
 
-def gate_entry(name: str, config: ModelConfig, dataset: Dataset) -> Entry:
+def gate_entry(name: str, config: ModelConfig, dataset: Dataset) -> ParamsEntry:
     """Return the gate of a model.
 
     Likelihoods must beat a codec or a trivial model of the reference; models without one must have
@@ -32,11 +32,11 @@ def gate_entry(name: str, config: ModelConfig, dataset: Dataset) -> Entry:
     metric, bound, why = _threshold(config, dataset)
     memorisation = _TEXT_MEMORISATION if dataset.kind == "text" else _GRID_MEMORISATION
     settings = (
-        Setting("thresholds", {metric: bound}, why),
-        Setting("memorisation", memorisation),
-        Setting("champion", {"superior": [metric]}),
+        EntryKey("thresholds", {metric: bound}, why),
+        EntryKey("memorisation", memorisation),
+        EntryKey("champion", {"superior": [metric]}),
     )
-    return Entry(name, settings)
+    return ParamsEntry(name, settings)
 
 
 def _threshold(config: ModelConfig, dataset: Dataset) -> tuple[str, dict[str, Any], str]:

@@ -9,7 +9,7 @@ from typing import Any
 from genmint.config import AudioDataset, Dataset, ImageDataset, ModelConfig, parse_model
 from genmint.config.fit import grid_sides
 from genmint.data.views.spec import DataSpec
-from genmint.proposal.entry_text import Entry, Setting
+from genmint.proposal.entry_text import EntryKey, ParamsEntry
 
 # Symbols of an item above which a recurrent network is not proposed: it draws them one by one.
 LONGEST_SEQUENCE = 13_000
@@ -34,7 +34,7 @@ class Candidate:
     """
 
     family: str
-    settings: tuple[Setting, ...]
+    settings: tuple[EntryKey, ...]
     passes: float
     most_passes: float
     batch_size: int
@@ -44,15 +44,15 @@ class Candidate:
         """Number of validations during training."""
         return _OF_SEQUENCES if self.family == "rnn" else _VALIDATIONS
 
-    def entry(self, name: str, dataset: str, steps: int) -> Entry:
+    def entry(self, name: str, dataset: str, steps: int) -> ParamsEntry:
         """Return the model entry with this number of steps."""
-        first = (Setting("family", self.family), Setting("dataset", dataset))
+        first = (EntryKey("family", self.family), EntryKey("dataset", dataset))
         last = (
-            Setting("steps", steps),
-            Setting("batch_size", self.batch_size),
-            Setting("validate_every", max(1, steps // self.validations)),
+            EntryKey("steps", steps),
+            EntryKey("batch_size", self.batch_size),
+            EntryKey("validate_every", max(1, steps // self.validations)),
         )
-        return Entry(name, (*first, *self.settings, *last))
+        return ParamsEntry(name, (*first, *self.settings, *last))
 
     def config(self, dataset: str, steps: int) -> ModelConfig:
         """Return the validated model entry with this number of steps."""
@@ -103,9 +103,9 @@ def _networks_of_sequences(dataset: Dataset, items: int) -> list[Candidate]:
         row = dataset.resolution * channels
         context = min(512, row + 2 * channels)
         shared = (
-            Setting("embedding", 32),
-            Setting("context", context, "symbols; reaches the pixels above"),
-            Setting("bptt", min(128, max(32, row)), "symbols"),
+            EntryKey("embedding", 32),
+            EntryKey("context", context, "symbols; reaches the pixels above"),
+            EntryKey("bptt", min(128, max(32, row)), "symbols"),
         )
         return [
             _recurrent("gru", width, 1, shared, passes, 16)
@@ -113,25 +113,25 @@ def _networks_of_sequences(dataset: Dataset, items: int) -> list[Candidate]:
         ]
     if isinstance(dataset, AudioDataset):
         shared = (
-            Setting("embedding", 32),
-            Setting("context", 32, "samples; more than a period of the lowest note is best"),
-            Setting("bptt", 64, "samples"),
+            EntryKey("embedding", 32),
+            EntryKey("context", 32, "samples; more than a period of the lowest note is best"),
+            EntryKey("bptt", 64, "samples"),
         )
         return [
             _recurrent("lstm", width, 1, shared, passes, 16)
             for width, passes in ((192, 3.0), (128, 0.7), (96, 0.0))
         ]
     large = (
-        Setting("embedding", 64),
-        Setting("dropout", 0.3),
-        Setting("bptt", 64, "characters"),
-        Setting("random_offsets", True),
-        Setting("ema", 0.998),
+        EntryKey("embedding", 64),
+        EntryKey("dropout", 0.3),
+        EntryKey("bptt", 64, "characters"),
+        EntryKey("random_offsets", True),
+        EntryKey("ema", 0.998),
     )
     small = (
-        Setting("embedding", 64),
-        Setting("bptt", 64, "characters"),
-        Setting("random_offsets", True),
+        EntryKey("embedding", 64),
+        EntryKey("bptt", 64, "characters"),
+        EntryKey("random_offsets", True),
     )
     batch = 32 if items > 100_000 else 8
     return [
@@ -145,18 +145,18 @@ def _recurrent(
     cell: str,
     width: int,
     layers: int,
-    shared: tuple[Setting, ...],
+    shared: tuple[EntryKey, ...],
     passes: float,
     batch: int,
     most: float = 30.0,
 ) -> Candidate:
     optimiser = {"name": "adamw", "lr": 4e-3, "schedule": "cosine", "clip_norm": 1.0}
     settings = (
-        Setting("cell", cell),
-        Setting("hidden", width),
-        Setting("layers", layers),
+        EntryKey("cell", cell),
+        EntryKey("hidden", width),
+        EntryKey("layers", layers),
         *shared,
-        Setting("optimiser", optimiser),
+        EntryKey("optimiser", optimiser),
     )
     return Candidate("rnn", settings, passes, most, batch)
 
@@ -173,51 +173,51 @@ def _widths(dataset: Dataset, widths: Sequence[int]) -> list[int]:
 
 def _auto_encoders(dataset: Dataset, items: int, binary: bool) -> list[Candidate]:
     colours = isinstance(dataset, ImageDataset) and dataset.mode == "rgb"
-    likelihood: tuple[Setting, ...] = (Setting("likelihood", "discretised-logistic"),)
+    likelihood: tuple[EntryKey, ...] = (EntryKey("likelihood", "discretised-logistic"),)
     if binary:
-        likelihood = (Setting("likelihood", "bernoulli", "nearly black and white"),)
+        likelihood = (EntryKey("likelihood", "bernoulli", "nearly black and white"),)
     elif colours:
         why = "8-bit values; the channels of a pixel depend on each other"
         likelihood = (
-            Setting("likelihood", "discretised-logistic-mixture", why),
-            Setting("mixtures", 3),
+            EntryKey("likelihood", "discretised-logistic-mixture", why),
+            EntryKey("mixtures", 3),
         )
-    augment: tuple[Setting, ...] = ()
+    augment: tuple[EntryKey, ...] = ()
     if isinstance(dataset, ImageDataset) and dataset.resolution >= 16 and items < 5000:
-        augment = (Setting("augment", {"shift": 1}, "few images"),)
-    found = []
+        augment = (EntryKey("augment", {"shift": 1}, "few images"),)
+    networks = []
     for widths, latent, passes in (((64, 128, 128), 128, 60.0), ((32, 64, 64), 64, 0.0)):
         settings = (
-            Setting("network", "conv"),
-            Setting("hidden", _widths(dataset, widths)),
-            Setting("latent", latent if items >= 1000 else latent // 2),
+            EntryKey("network", "conv"),
+            EntryKey("hidden", _widths(dataset, widths)),
+            EntryKey("latent", latent if items >= 1000 else latent // 2),
             *likelihood,
-            Setting("activation", "silu"),
+            EntryKey("activation", "silu"),
             *augment,
-            Setting("channels_last", True),
-            Setting("optimiser", {"name": "adamw", "lr": 1e-3, "schedule": "cosine"}),
+            EntryKey("channels_last", True),
+            EntryKey("optimiser", {"name": "adamw", "lr": 1e-3, "schedule": "cosine"}),
         )
-        found.append(Candidate("vae", settings, passes, 400.0, 32))
-    return found
+        networks.append(Candidate("vae", settings, passes, 400.0, 32))
+    return networks
 
 
 def _adversarial(dataset: Dataset, items: int) -> list[Candidate]:
     adam: dict[str, Any] = {"name": "adam", "lr": 4e-4, "betas": [0.5, 0.999]}
-    augment: tuple[Setting, ...] = ()
+    augment: tuple[EntryKey, ...] = ()
     if items < 5000:
         kinds = ["translation"] if dataset.kind == "audio" else ["colour", "translation"]
-        augment = (Setting("diffaug", kinds, "few items"),)
-    found = []
+        augment = (EntryKey("diffaug", kinds, "few items"),)
+    networks = []
     for widths, passes in (((64, 128, 256), 100.0), ((32, 64, 128), 0.0)):
         settings = (
-            Setting("network", "dcgan"),
-            Setting("hidden", _widths(dataset, widths)),
-            Setting("latent", 64),
+            EntryKey("network", "dcgan"),
+            EntryKey("hidden", _widths(dataset, widths)),
+            EntryKey("latent", 64),
             *augment,
-            Setting("ema", 0.995),
-            Setting("channels_last", True),
-            Setting("generator", adam),
-            Setting("discriminator", adam),
+            EntryKey("ema", 0.995),
+            EntryKey("channels_last", True),
+            EntryKey("generator", adam),
+            EntryKey("discriminator", adam),
         )
-        found.append(Candidate("gan", settings, passes, 1000.0, 32))
-    return found
+        networks.append(Candidate("gan", settings, passes, 1000.0, 32))
+    return networks

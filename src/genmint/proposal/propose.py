@@ -24,7 +24,7 @@ from genmint.data.ingestion.sources import Stores
 from genmint.proposal import models
 from genmint.proposal.content import list_content
 from genmint.proposal.datasets import dataset_entry, first_entry, parsed_entry, read_as
-from genmint.proposal.entry_text import Entry, Setting, document
+from genmint.proposal.entry_text import EntryKey, ParamsEntry, document
 from genmint.proposal.gates import gate_entry
 from genmint.proposal.overview import overview
 from genmint.proposal.sizing import (
@@ -50,7 +50,7 @@ _BUSY = 0.2
 
 
 @dataclass(frozen=True)
-class Proposal:
+class EntryProposal:
     """Entries for params.yaml, which are not written yet.
 
     Attributes:
@@ -96,7 +96,7 @@ class Wishes:
 
 def propose(
     project: Project, path: str, wishes: Wishes, report: Callable[[str], object]
-) -> Proposal:
+) -> EntryProposal:
     """Survey the files of a path and propose entries for them.
 
     Args:
@@ -144,7 +144,7 @@ def propose(
     insertion = insert_entries(project, text, project.root / "the proposal")
     names = tuple(each.name for each in entries)
     about = overview(known, structure)
-    return Proposal(about, tuple(notes), insertion, names, content.kind)
+    return EntryProposal(about, tuple(notes), insertion, names, content.kind)
 
 
 def _located(project: Project, path: str) -> Path:
@@ -231,7 +231,7 @@ def _sized(
     return sized, notes
 
 
-def _with_reference(entry: Entry, known: Survey, minutes: float) -> Entry:
+def _with_reference(entry: ParamsEntry, known: Survey, minutes: float) -> ParamsEntry:
     """Return the data set entry with the passes of the feature extractor, if they must be few."""
     dataset = parsed_entry(entry)
     if isinstance(dataset, TextDataset):
@@ -241,7 +241,7 @@ def _with_reference(entry: Entry, known: Survey, minutes: float) -> Entry:
         return entry
     why = "passes of the feature extractor that fit into the time"
     *settings, protocol = entry.settings
-    reference = Setting("reference", {"epochs": epochs}, why)
+    reference = EntryKey("reference", {"epochs": epochs}, why)
     return replace(entry, settings=(*settings, reference, protocol))
 
 
@@ -273,11 +273,11 @@ def _is_binary(known: Survey, dataset: ImageDataset, stores: Stores) -> bool:
     return float(((values <= _NEAR) | (values >= 255 - _NEAR)).mean()) >= _BINARY
 
 
-def _described(entry: Entry, one: Sized) -> Entry:
+def _described(entry: ParamsEntry, one: Sized) -> ParamsEntry:
     """Return the model entry with the measured speed as its comment."""
     minutes = (one.train_seconds + one.evaluate_seconds) / 60
     why = (
         f"{one.steps_per_second:.3g} steps a second here: {one.steps:,} steps, {one.passes:.3g} "
         f"passes, about {minutes:.1f} minutes with evaluate."
     )
-    return Entry(entry.name, entry.settings, why)
+    return ParamsEntry(entry.name, entry.settings, why)

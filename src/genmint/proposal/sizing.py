@@ -19,7 +19,7 @@ from genmint.data.views.spec import DataSpec
 from genmint.models.shared import store
 from genmint.proposal.models import Candidate
 from genmint.training.devices import choose_device, resolve_compile, resolve_precision
-from genmint.training.speed import SpeedOptions, measure
+from genmint.training.speed import SpeedOptions, Timer, measure
 
 # Seconds of timing per candidate.
 _SECONDS = 2.5
@@ -224,7 +224,7 @@ def _timed(
         resolve_precision(config, device), resolve_compile(config, device), config.channels_last
     )
     train = _noise(spec, candidate.batch_size)
-    timing = measure(config, spec, train, [options], device, _SECONDS, clock=clock)[options]
+    timing = measure(config, spec, train, [options], device, Timer(_SECONDS, clock))[options]
     # Items, or symbols of sequences, a second.
     length = spec.shape[0] if spec.view == "sequence" and spec.shape else 1
     train_pass = amounts.train * length / timing.rate

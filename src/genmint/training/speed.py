@@ -59,6 +59,19 @@ class SpeedOptions:
 
 
 @dataclass(frozen=True)
+class Timer:
+    """How long a setting is timed.
+
+    Attributes:
+        seconds: total training time per setting, without its start.
+        clock: returns the time in seconds.
+    """
+
+    seconds: float
+    clock: Callable[[], float] = time.perf_counter
+
+
+@dataclass(frozen=True)
 class Timing:
     """Speed of a setting.
 
@@ -109,7 +122,7 @@ def bench(project: Project, params: Params, name: str, seconds: float) -> list[d
     console = table_console()
     with console.status("") as status:
         timings = measure(
-            config, spec, train, settings, device, seconds, status.update, labels=labels
+            config, spec, train, settings, device, Timer(seconds), status.update, labels=labels
         )
     unit = "symbols/s" if spec.view == "sequence" else "items/s"
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {threads} threads"
@@ -127,11 +140,10 @@ def measure(
     train: torch.Tensor,
     settings: list[SpeedOptions],
     device: torch.device,
-    seconds: float,
+    timer: Timer,
     tell: Callable[[str], object] = lambda _: None,
     *,
     labels: torch.Tensor | None = None,
-    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[SpeedOptions, Timing]:
     """Time each setting.
 
@@ -141,12 +153,11 @@ def measure(
         train: training split in the view of `spec`.
         settings: settings to compare.
         device: training device.
-        seconds: total training time per setting, without its start.
+        timer: how long each setting is timed.
         tell: called with a line of text about the progress.
         labels: labels of the training split, int64 N, for a conditional model.
-        clock: returns the time in seconds by which steps are timed.
     """
-    runs = {}
+    runs, clock = {}, timer.clock
     for setting in settings:
         tell(f"starting {setting}")
         changed = config.model_copy(update={"channels_last": setting.channels_last})
@@ -166,7 +177,7 @@ def measure(
     for number in range(_ROUNDS):
         for setting, (steps, _) in runs.items():
             tell(f"round {number + 1} of {_ROUNDS}: {setting}")
-            rates[setting].append(_timed(steps, seconds / _ROUNDS, device, clock))
+            rates[setting].append(_timed(steps, timer.seconds / _ROUNDS, device, clock))
     return {
         setting: Timing(
             statistics.median(amount for amount, _ in times),

@@ -45,7 +45,7 @@ _SPECIAL = {
 Answer = TypeVar("Answer")
 # Type of a folder entry: links count as their target, and broken links as files.
 Sort = Literal["file", "folder", "special"]
-Progress = Callable[[Iterator[tuple[str, Sort]]], Iterator[tuple[str, Sort]]]
+EntryCounter = Callable[[Iterator[tuple[str, Sort]]], Iterator[tuple[str, Sort]]]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,9 @@ class Folder:
     follow_links: bool
     stores: Callable[[], Sequence[Path]]
 
-    def listing(self, suffixes: tuple[str, ...], kind: Kind, progress: Progress = iter) -> Listing:
+    def listing(
+        self, suffixes: tuple[str, ...], kind: Kind, progress: EntryCounter = iter
+    ) -> Listing:
         """List files with these suffixes, and count the others.
 
         Links to folders, pipes, sockets and devices are listed as items whatever their suffix, so
