@@ -26,6 +26,7 @@ from genmint.commands.gate import gate
 from genmint.commands.journal import journal
 from genmint.commands.keys import keys
 from genmint.commands.lineage import lineage
+from genmint.commands.new import new
 from genmint.commands.promote import promote
 from genmint.commands.reconcile import reconcile
 from genmint.commands.report import report
@@ -65,11 +66,11 @@ _SECTIONS: dict[str, dict[str, Callable[..., int | None]]] = {
         "Use a model": (sample, encode, explore, export, lineage),
         "The registry": (journal, rollback, reconcile, keys, ui),
         "Schedules and servers": (services, deploy, drift),
-        "Set up": (doctor, config, add, bench, spread, calibrate),
+        "Set up": (new, add, config, doctor, bench, spread, calibrate),
     }.items()
 } | {"Stages of dvc.yaml": {name: command(name) for name in (*DATASET_STAGES, *MODEL_STAGES)}}
 # They divide the cores themselves, among the processes that they start.
-_SHARE_CORES = ("train", "spread", "calibrate", "bench", "services")
+_SHARE_CORES = ("new", "train", "spread", "calibrate", "bench", "services")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -7,7 +7,7 @@ from genmint.common.files import sha256_file, write_json
 from genmint.common.project import Project
 from genmint.config import load_params, parse_model
 from genmint.data.views.spec import DataSpec
-from genmint.training.speed import SpeedOptions, Timing, advice, bench, measure
+from genmint.training.speed import SpeedOptions, Timer, Timing, advice, bench, measure
 
 EAGER = SpeedOptions("fp32", False, False)
 COMPILED = SpeedOptions("fp32", True, False)
@@ -42,7 +42,9 @@ def test_every_setting_is_timed_past_the_end_of_a_window():
     spec = DataSpec(dataset="d", kind="image", view="grid", shape=(1, 8, 8))
     train = torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8)
     said = []
-    found = measure(config(), spec, train, [EAGER, HALF], torch.device("cpu"), 0.2, said.append)
+    found = measure(
+        config(), spec, train, [EAGER, HALF], torch.device("cpu"), Timer(0.2), said.append
+    )
     assert list(found) == [EAGER, HALF]
     for timing in found.values():
         assert timing.rate == pytest.approx(8 * timing.steps)

@@ -26,8 +26,8 @@ def calibrate(
     a tenth of the steps, which it trains in a scratch folder. For each metric in the thresholds of
     the gate it proposes a bound between the two. A bound is not made looser without --loosen.
     """
-    from genmint.config.params_text import read_params_text, write_params_text
-    from genmint.promotion.calibration import as_diff, calibrate, edited
+    from genmint.config.params_text import as_diff, read_params_text, write_params_text
+    from genmint.promotion.calibration import calibrate, edited
 
     project, params = open_project()
     name = known_entry(name, params.models, "model")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,3 +45,11 @@ def write_params_text(path: Path, before: ParamsText, after: str) -> None:
     if read_params_text(path) != before:
         raise ConfigError(f"{path}: was changed meanwhile; nothing was written. Run it again.")
     write_text(path, before.mark + after)
+
+
+def as_diff(before: str, after: str) -> str:
+    """Return the change of params.yaml as a unified diff."""
+    lines = difflib.unified_diff(
+        before.splitlines(), after.splitlines(), "params.yaml", "params.yaml, proposed", lineterm=""
+    )
+    return "\n".join(lines)

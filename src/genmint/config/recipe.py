@@ -1,18 +1,23 @@
-"""Insertion of a recipe's entries into params.yaml; all existing bytes are kept."""
+"""Insertion of entries, such as a recipe's, into params.yaml; all existing bytes are kept."""
 
 from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from genmint.common.errors import ConfigError
-from genmint.common.files import write_text
 from genmint.common.project import Project
 from genmint.common.reading import parse_yaml
 from genmint.config import parse_params
-from genmint.config.params_text import read_params_text
+from genmint.config.params_text import (
+    ParamsText,
+    as_diff,
+    read_params_text,
+    write_params_text,
+)
 from genmint.config.yaml_form import as_dvc_writes
 
 _MAPS = ("datasets", "models", "gates")
@@ -26,11 +31,40 @@ def list_recipes(project: Project) -> list[tuple[str, str]]:
         (project.root / "config/recipes").glob("*.yaml"), key=lambda path: path.stem
     ):
         try:
-            text = _read(path)[0]
+            text = read_params_text(path).text
         except ConfigError as error:
             text = str(error)
         recipes.append((path.stem, text.partition("\n")[0].strip().lstrip("# ")))
     return recipes
+
+
+@dataclass(frozen=True)
+class Insertion:
+    """Entries that were inserted into the text of params.yaml; nothing is written yet.
+
+    Attributes:
+        path: params.yaml.
+        before: content of the file.
+        after: text with the entries.
+        added: keys that were added, such as `models.mnist-vae`.
+    """
+
+    path: Path
+    before: ParamsText
+    after: str
+    added: list[str]
+
+    def diff(self) -> str:
+        """Return the change as a unified diff."""
+        return as_diff(self.before.text, self.after)
+
+    def write(self) -> None:
+        """Write params.yaml, atomically.
+
+        Raises:
+            ConfigError: the file changed since it was read.
+        """
+        write_params_text(self.path, self.before, self.after)
 
 
 def add_recipe(project: Project, name: str) -> list[str]:
@@ -52,11 +86,30 @@ def add_recipe(project: Project, name: str) -> list[str]:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
         raise ConfigError(f"config/recipes/{name}.yaml: no such file; {hint}")
-    text, mark = _read(project.params)
-    here, there = _maps(text, project.params), _recipe(source)
-    recipe_entries = _entries(source)
+    insertion = insert_entries(project, read_params_text(source).text, source)
+    if not insertion.added:
+        raise ConfigError(f"params.yaml has everything of config/recipes/{name}.yaml already")
+    insertion.write()
+    return insertion.added
+
+
+def insert_entries(project: Project, recipe: str, source: Path) -> Insertion:
+    """Insert the entries of a recipe's text at the end of their maps in the text of params.yaml.
+
+    Args:
+        project: project of the params.yaml.
+        recipe: YAML document with the maps datasets, models and gates; comments are kept.
+        source: name of the recipe in messages.
+
+    Raises:
+        ConfigError: an existing entry of that name differs, or the result would not be a valid
+            params.yaml.
+    """
+    before = read_params_text(project.params)
+    here, there = _maps(before.text, project.params), _recipe(recipe, source)
+    recipe_entries = _entries(recipe)
     wanted = {top: dict(here.get(top) or {}) for top in {*here, *there}}
-    added = []
+    text, added = before.text, []
     for top in _MAPS:
         for entry, value in (there.get(top) or {}).items():
             registry_state = wanted[top].get(entry)
@@ -65,22 +118,14 @@ def add_recipe(project: Project, name: str) -> list[str]:
             if registry_state is not None:
                 raise ConfigError(
                     f"params.yaml: {top}.{entry} is there already and differs from "
-                    f"config/recipes/{name}.yaml; rename or remove one of them"
+                    f"{source.relative_to(project.root)}; rename or remove one of them"
                 )
             wanted[top][entry] = value
             text = _inserted(text, top, recipe_entries[top, entry], wanted, source)
             added.append(f"{top}.{entry}")
-    if not added:
-        raise ConfigError(f"params.yaml has everything of config/recipes/{name}.yaml already")
-    parse_params(text, project.params)
-    write_text(project.params, mark + text)
-    return added
-
-
-def _read(path: Path) -> tuple[str, str]:
-    """Return the text of a file with its line endings, and its byte order mark or ""."""
-    content = read_params_text(path)
-    return content.text, content.mark
+    if added:
+        parse_params(text, project.params)
+    return Insertion(project.params, before, text, added)
 
 
 def _maps(text: str, path: Path) -> dict[str, Any]:
@@ -94,8 +139,8 @@ def _maps(text: str, path: Path) -> dict[str, Any]:
     return document
 
 
-def _recipe(path: Path) -> dict[str, Any]:
-    document = _maps(_read(path)[0], path)
+def _recipe(text: str, path: Path) -> dict[str, Any]:
+    document = _maps(text, path)
     unknown = [top for top in document if top not in _MAPS]
     if unknown:
         raise ConfigError(f"{path}: {unknown[0]}: a recipe has the maps {', '.join(_MAPS)}")
@@ -109,12 +154,12 @@ def _positions(text: str) -> Any:
     return YAML().load(text)
 
 
-def _entries(path: Path) -> dict[tuple[str, str], str]:
+def _entries(recipe: str) -> dict[tuple[str, str], str]:
     """Return the text of each entry of a recipe, including its comments, by map and name.
 
     Each is in the form in which DVC writes params.yaml.
     """
-    text = as_dvc_writes(_read(path)[0].replace("\r\n", "\n"))
+    text = as_dvc_writes(recipe.replace("\r\n", "\n"))
     lines = text.splitlines(keepends=True)
     document = _positions(text)
     starts: list[tuple[int, str, str | None]] = []

@@ -113,7 +113,7 @@ class Learner:
             max_workers=min(_PARTS, share()), initializer=torch.set_num_threads, initargs=(1,)
         )
         eager_optimizer.spare_compiler()
-        matrices = [weight for weight in model.parameters() if weight.ndim > 1]
+        matrices: list[Tensor] = [weight for weight in model.parameters() if weight.ndim > 1]
         vectors = [weight for weight in model.parameters() if weight.ndim == 1]
         self._optimiser = torch.optim.SGD(
             [{"params": matrices, "weight_decay": _DECAY}, {"params": vectors}],

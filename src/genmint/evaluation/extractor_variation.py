@@ -115,4 +115,5 @@ def _mask(side: int, n: int, generator: torch.Generator) -> Tensor:
     begin = (first * side).to(torch.int64)[:, None]
     count = (length * (_MASK * side)).to(torch.int64)[:, None]
     place = torch.arange(side)
-    return (place >= begin) & (place < begin + count)
+    masked: Tensor = (place >= begin) & (place < begin + count)
+    return masked

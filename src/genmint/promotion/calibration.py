@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -114,14 +113,6 @@ def edited(text: str, params_path: Any, name: str, proposals: tuple[Proposal, ..
         text = with_bound(text, name, one.metric, one.key, one.value, one.evidence)
     parse_params(text, params_path)
     return text
-
-
-def as_diff(before: str, after: str) -> str:
-    """Return the change of params.yaml as a unified diff."""
-    lines = difflib.unified_diff(
-        before.splitlines(), after.splitlines(), "params.yaml", "params.yaml, proposed", lineterm=""
-    )
-    return "\n".join(lines)
 
 
 def _full_run(project: Project, params: Params, name: str) -> Evaluation:

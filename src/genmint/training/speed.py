@@ -59,6 +59,19 @@ class SpeedOptions:
 
 
 @dataclass(frozen=True)
+class Timer:
+    """How long a setting is timed.
+
+    Attributes:
+        seconds: total training time per setting, without its start.
+        clock: returns the time in seconds.
+    """
+
+    seconds: float
+    clock: Callable[[], float] = time.perf_counter
+
+
+@dataclass(frozen=True)
 class Timing:
     """Speed of a setting.
 
@@ -109,7 +122,7 @@ def bench(project: Project, params: Params, name: str, seconds: float) -> list[d
     console = table_console()
     with console.status("") as status:
         timings = measure(
-            config, spec, train, settings, device, seconds, status.update, labels=labels
+            config, spec, train, settings, device, Timer(seconds), status.update, labels=labels
         )
     unit = "symbols/s" if spec.view == "sequence" else "items/s"
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {threads} threads"
@@ -127,7 +140,7 @@ def measure(
     train: torch.Tensor,
     settings: list[SpeedOptions],
     device: torch.device,
-    seconds: float,
+    timer: Timer,
     tell: Callable[[str], object] = lambda _: None,
     *,
     labels: torch.Tensor | None = None,
@@ -140,15 +153,15 @@ def measure(
         train: training split in the view of `spec`.
         settings: settings to compare.
         device: training device.
-        seconds: total training time per setting, without its start.
+        timer: how long each setting is timed.
         tell: called with a line of text about the progress.
         labels: labels of the training split, int64 N, for a conditional model.
     """
-    runs = {}
+    runs, clock = {}, timer.clock
     for setting in settings:
         tell(f"starting {setting}")
         changed = config.model_copy(update={"channels_last": setting.channels_last})
-        began = time.perf_counter()
+        began = clock()
         model = store.build(changed, spec).to(device).train()
         stepper = Stepper(
             model, changed, train, setting.precision, labels=labels, compiled=setting.compile
@@ -156,7 +169,7 @@ def measure(
         steps = _steps(stepper, config.validate_every)
         next(steps)
         _wait(device)
-        start = time.perf_counter() - began
+        start = clock() - began
         for _ in range(_WARM_UP):
             next(steps)
         runs[setting] = (steps, start)
@@ -164,7 +177,7 @@ def measure(
     for number in range(_ROUNDS):
         for setting, (steps, _) in runs.items():
             tell(f"round {number + 1} of {_ROUNDS}: {setting}")
-            rates[setting].append(_timed(steps, seconds / _ROUNDS, device))
+            rates[setting].append(_timed(steps, timer.seconds / _ROUNDS, device, clock))
     return {
         setting: Timing(
             statistics.median(amount for amount, _ in times),
@@ -223,16 +236,18 @@ def _steps(stepper: Stepper, window: int) -> Iterator[int]:
             stepper.window.clear()
 
 
-def _timed(steps: Iterator[int], seconds: float, device: torch.device) -> tuple[float, float]:
+def _timed(
+    steps: Iterator[int], seconds: float, device: torch.device, clock: Callable[[], float]
+) -> tuple[float, float]:
     """Return items or symbols per second, and steps per second, over a round."""
     amount = count = 0
     _wait(device)
-    began = time.perf_counter()
-    while time.perf_counter() - began < seconds:
+    began = clock()
+    while clock() - began < seconds:
         amount += next(steps)
         count += 1
     _wait(device)
-    taken = time.perf_counter() - began
+    taken = clock() - began
     return amount / taken, count / taken
 
 

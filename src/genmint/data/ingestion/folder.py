@@ -45,6 +45,7 @@ _SPECIAL = {
 Answer = TypeVar("Answer")
 # Type of a folder entry: links count as their target, and broken links as files.
 Sort = Literal["file", "folder", "special"]
+EntryCounter = Callable[[Iterator[tuple[str, Sort]]], Iterator[tuple[str, Sort]]]
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,18 @@ class Folder:
     follow_links: bool
     stores: Callable[[], Sequence[Path]]
 
-    def listing(self, suffixes: tuple[str, ...], kind: Kind) -> Listing:
+    def listing(
+        self, suffixes: tuple[str, ...], kind: Kind, progress: EntryCounter = iter
+    ) -> Listing:
         """List files with these suffixes, and count the others.
 
         Links to folders, pipes, sockets and devices are listed as items whatever their suffix, so
         that they are rejected with a reason.
+
+        Args:
+            suffixes: suffixes of items, in lower case.
+            kind: kind of the items, for the advice on other files.
+            progress: yields the entries that it gets, and may display their number.
 
         Raises:
             DataError: a folder cannot be listed.
@@ -89,7 +97,7 @@ class Folder:
         paths: list[str] = []
         left_out: list[tuple[Reason, str]] = []
         absent: dict[str, Keeper] = {}
-        for path, sort in self._entries():
+        for path, sort in progress(self._entries()):
             folder, _, name = path.rpartition("/")
             known = made_by_system(path)
             if known is not None:

@@ -180,10 +180,15 @@ class FileItems:
 
     def describe(self) -> Iterator[list[ManifestRow]]:
         """Yield manifest rows in the order of the paths; decoding runs in threads."""
-        paths = self.paths()
+        return self.describe_paths(self.paths())
+
+    def describe_paths(
+        self, paths: Sequence[str], chunk: int = CHUNK
+    ) -> Iterator[list[ManifestRow]]:
+        """Yield manifest rows of some of the paths, in their order, in chunks of this size."""
         with ThreadPoolExecutor(max_workers=cores()) as pool:
-            for start in range(0, len(paths), CHUNK):
-                yield list(pool.map(self._row, paths[start : start + CHUNK]))
+            for start in range(0, len(paths), chunk):
+                yield list(pool.map(self._row, paths[start : start + chunk]))
 
     def load(self, paths: Sequence[str], hashes: Sequence[str]) -> npt.NDArray[Any]:
         """Load files by path; audio files may be cut into several items."""

@@ -18,7 +18,8 @@ _ENDINGS = 12
 _LONGEST_ENDING = 12
 REST = "other"
 
-_SUFFIXES: Mapping[Kind, tuple[str, ...]] = {
+# Suffixes of the files that are items, by kind.
+SUFFIXES: Mapping[Kind, tuple[str, ...]] = {
     "image": ImageReader.suffixes,
     "audio": AudioReader.suffixes,
     "text": TextReader.suffixes,
@@ -156,6 +157,17 @@ def sentence(left_out: Sequence[LeftOut]) -> str:
     return f"{total} {verb} left out: {', '.join(map(str, left_out))}"
 
 
+def convertible_to(ending: str) -> Kind | None:
+    """Return the kind of the items that files of this ending can be converted to, or None."""
+    tables: tuple[tuple[Kind, tuple[str, ...]], ...] = (
+        ("image", _IMAGES),
+        ("audio", _SOUND),
+        ("text", _DOCUMENTS),
+        ("image", _VIDEOS),
+    )
+    return next((kind for kind, endings in tables if ending in endings), None)
+
+
 def _ending(name: str) -> str:
     _, dot, ending = name.lstrip(".").rpartition(".")
     if not dot or not ending:
@@ -169,10 +181,10 @@ def _advice(reason: Reason, ending: str, kind: Kind) -> str:
         known = _SYSTEM_FOLDERS | {escape_name(name): what for name, what in _SYSTEM_FILES.items()}
         return known.get(ending, "attributes of files, as macOS keeps them")
     if reason == "hidden":
-        if ending not in _SUFFIXES[kind]:
+        if ending not in SUFFIXES[kind]:
             return ""
         return "hidden files are no items: take the dot off the name of the file or folder"
-    for other, suffixes in _SUFFIXES.items():
+    for other, suffixes in SUFFIXES.items():
         if other != kind and ending in suffixes:
             return f"files of kind: {other}; give them a data set of their own"
     for endings, advice in _advices(kind):
