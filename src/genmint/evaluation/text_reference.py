@@ -52,12 +52,7 @@ def text_reference(
     length = protocol.text_length
     spec = prepared.spec("sequence")
     stream = tensors.load(prepared, "validation", spec).numpy()
-    if len(np.unique(prepared.array("train"))) <= 2:
-        # One of at most two distinct tokens is the document boundary.
-        raise DataError(
-            f"datasets.{prepared.meta.dataset}: the training text repeats a single character: "
-            "nothing can be learnt"
-        )
+    _refuse_single_character(prepared)
     judge = text_judge(prepared)
     network, extractor, meaningless = _trained(prepared, config, folder)
     reasons = words_left_out(judge.test_text) | meaningless
@@ -98,6 +93,15 @@ def text_reference(
         left_out=reasons,
         unfit=unfit(values, graded, floors),
     )
+
+
+def _refuse_single_character(prepared: Prepared) -> None:
+    # One of at most two distinct tokens is the document boundary.
+    if len(np.unique(prepared.array("train"))) <= 2:
+        raise DataError(
+            f"datasets.{prepared.meta.dataset}: the training text repeats a single character: "
+            "nothing can be learnt"
+        )
 
 
 def _trained(

@@ -101,17 +101,8 @@ def _of_grids(
     values, graded = grid_fitness(
         judge, validation, _item_labels(prepared, "validation"), protocol.samples
     )
-    needed = 2 * extractor.features(test[:1]).shape[1]
-    names = judge.names
-    if (
-        names.infinite not in reasons
-        and judge.features_mean_something
-        and min(protocol.samples, COMPARED_SAMPLES) < needed
-    ):
-        reasons[names.infinite] = (
-            f"the extrapolation needs {needed} samples, twice as many as features: raise "
-            f"protocol.samples (now {protocol.samples})"
-        )
+    if judge.names.infinite not in reasons:
+        reasons |= _extrapolation_left_out(judge, protocol)
     return Reference(
         dataset=prepared.meta.dataset,
         data=prepared.sha256,
@@ -127,8 +118,19 @@ def _of_grids(
         real=real,
         pitches=pitches,
         left_out=reasons,
-        unfit=_unfit(names, unfit(values, graded, floors)),
+        unfit=_unfit(judge.names, unfit(values, graded, floors)),
     )
+
+
+def _extrapolation_left_out(judge: GridJudge, protocol: Protocol) -> Reasons:
+    needed = 2 * judge.real.shape[1]
+    if not judge.features_mean_something or min(protocol.samples, COMPARED_SAMPLES) >= needed:
+        return {}
+    reason = (
+        f"the extrapolation needs {needed} samples, twice as many as features: raise "
+        f"protocol.samples (now {protocol.samples})"
+    )
+    return {judge.names.infinite: reason}
 
 
 def _unfit(names: DistanceNames, reasons: Reasons) -> Reasons:
