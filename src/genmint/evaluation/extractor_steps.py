@@ -13,7 +13,7 @@ import copy
 import math
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -113,10 +113,14 @@ class Learner:
             max_workers=min(_PARTS, share()), initializer=torch.set_num_threads, initargs=(1,)
         )
         eager_optimizer.spare_compiler()
-        matrices: list[Tensor] = [weight for weight in model.parameters() if weight.ndim > 1]
+        matrices = [weight for weight in model.parameters() if weight.ndim > 1]
         vectors = [weight for weight in model.parameters() if weight.ndim == 1]
+        groups: list[dict[str, Any]] = [
+            {"params": matrices, "weight_decay": _DECAY},
+            {"params": vectors},
+        ]
         self._optimiser = torch.optim.SGD(
-            [{"params": matrices, "weight_decay": _DECAY}, {"params": vectors}],
+            groups,
             lr=_RATE,
             momentum=_MOMENTUM,
             nesterov=True,
