@@ -13,14 +13,14 @@ import copy
 import math
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from genmint.common.cores import share
-from genmint.evaluation.corruptions import Pixels, corrupted
+from genmint.evaluation.corruptions import PixelStatistics, corrupted
 from genmint.evaluation.extractor import Extractor, Task, number_of_classes, parts, transformed
 from genmint.evaluation.extractor_variation import Variation
 from genmint.models.shared import eager_optimizer
@@ -96,7 +96,7 @@ class Learner:
         model: Extractor,
         task: Task,
         variation: Variation,
-        pixels: Pixels,
+        pixels: PixelStatistics,
         generator: torch.Generator,
     ) -> None:
         self.model = model
@@ -115,8 +115,12 @@ class Learner:
         eager_optimizer.spare_compiler()
         matrices = [weight for weight in model.parameters() if weight.ndim > 1]
         vectors = [weight for weight in model.parameters() if weight.ndim == 1]
+        groups: list[dict[str, Any]] = [
+            {"params": matrices, "weight_decay": _DECAY},
+            {"params": vectors},
+        ]
         self._optimiser = torch.optim.SGD(
-            [{"params": matrices, "weight_decay": _DECAY}, {"params": vectors}],
+            groups,
             lr=_RATE,
             momentum=_MOMENTUM,
             nesterov=True,
