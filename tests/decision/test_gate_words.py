@@ -22,7 +22,7 @@ GOOD_RECORD = [
         "evidence.judge",
         None,
         None,
-        "none of the 3 metrics of the gate is unfit for digits",
+        "no metric of the gate is unfit for digits",
     ),
     ("thresholds.elbo.min", -20.0, -30.0, "is at least -30"),
     ("thresholds.elbo.pixel_bernoulli", -20.0, -39.0, "is above pixel_bernoulli (-40) by 1"),

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import norm
 
 from genmint.evaluation.corruptions import (
-    Pixels,
+    PixelStatistics,
     band_limited,
     blurred,
     corrupted,
@@ -27,7 +27,7 @@ def source():
     return torch.Generator().manual_seed(3)
 
 
-PIXELS = Pixels(SPREAD, torch.full((2, 16, 24), 90.0), torch.full((2, 16, 24), 10.0))
+PIXELS = PixelStatistics(SPREAD, torch.full((2, 16, 24), 90.0), torch.full((2, 16, 24), 10.0))
 ACTIONS = {
     "replacement": lambda x, s: replaced(x, s, PIXELS.mean, PIXELS.deviation, source()),
     "noise": lambda x, s: noisy(x, s, SPREAD, source()),

@@ -26,7 +26,7 @@ def test_metrics_that_cannot_judge_are_named_beside_the_extractor(workshop):
     workshop.make()
     path = workshop.project.reference("dots") / "reference.json"
     known = json.loads(path.read_text())
-    assert "unfit" not in write_report(workshop.project, workshop.params).read_text()
+    assert "is unfit</span>" not in write_report(workshop.project, workshop.params).read_text()
     reason = "does not order real items (0.9) and noise 1, 1, <1>"
     write_json(path, {**known, "unfit": {"precision": reason}})
     page = write_report(workshop.project, workshop.params).read_text()

@@ -151,7 +151,7 @@ def _judge(gate: Gate, evaluation: Evaluation) -> Check:
             f"{'; '.join(unfit)}. Judge by other metrics in gates.{evaluation.name}, or improve "
             f"datasets.{evaluation.dataset}.reference",
         )
-    reason = f"none of the {len(metrics)} metrics of the gate is unfit for {evaluation.dataset}"
+    reason = f"no metric of the gate is unfit for {evaluation.dataset}"
     return _check(JUDGE, None, None, True, reason)
 
 

@@ -21,7 +21,7 @@ _CELLS = (2, 4)
 
 
 @dataclass(frozen=True)
-class Pixels:
+class PixelStatistics:
     """Statistics of a data set's pixels in grey levels.
 
     Attributes:
@@ -163,7 +163,7 @@ def corrupted(
     grids: Tensor,
     kind: Tensor,
     severity: Tensor,
-    pixels: Pixels,
+    pixels: PixelStatistics,
     generator: torch.Generator,
     *,
     sound: bool,

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genmint.common.cores import share
-from genmint.evaluation.corruptions import Pixels, corrupted
+from genmint.evaluation.corruptions import PixelStatistics, corrupted
 from genmint.evaluation.extractor import Extractor, Task, number_of_classes, parts, transformed
 from genmint.evaluation.extractor_variation import Variation
 from genmint.models.shared import eager_optimizer
@@ -96,7 +96,7 @@ class Learner:
         model: Extractor,
         task: Task,
         variation: Variation,
-        pixels: Pixels,
+        pixels: PixelStatistics,
         generator: torch.Generator,
     ) -> None:
         self.model = model

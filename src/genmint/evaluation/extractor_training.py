@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genmint.common.errors import DataError
 from genmint.config.datasets import SMALLEST_SIDE
-from genmint.evaluation.corruptions import Pixels
+from genmint.evaluation.corruptions import PixelStatistics
 from genmint.evaluation.extractor import (
     Extractor,
     Task,
@@ -114,7 +114,7 @@ def train_extractor(
     model.spread.copy_(spread)
     generator = torch.Generator().manual_seed(seed)
     deviation, mean = pixel_moments(train.grids[:_ENOUGH])
-    pixels = Pixels(float(spread), mean, deviation)
+    pixels = PixelStatistics(float(spread), mean, deviation)
     variation = _variation(train, subject)
     with Learner(model, subject.task, variation, pixels, generator) as learner:
         best = _descend(learner, train, _some(validation), epochs, report)

@@ -18,7 +18,7 @@ _LOUDNESS, _TILT = 40.0, 40.0
 # Largest share of the bands and of the frames that is masked.
 _MASK = 1 / 5
 # Items of the test whether mirror images belong to a data set.
-_KNOWN, _ASKED = 4000, 1000
+_KNOWN, _QUERIES = 4000, 1000
 
 
 @dataclass(frozen=True)
@@ -80,17 +80,17 @@ def mirror_images_belong(grids: Tensor, labels: Tensor) -> bool:
     n = len(grids)
     if n < 8:
         return False
-    chosen = torch.linspace(0, n - 1, min(n, _KNOWN + _ASKED)).to(torch.int64)
-    asked = torch.arange(len(chosen)) % 5 == 0
+    chosen = torch.linspace(0, n - 1, min(n, _KNOWN + _QUERIES)).to(torch.int64)
+    queries = torch.arange(len(chosen)) % 5 == 0
     side = max(1, min(grids.shape[2:]) // 8)
     small = torch.nn.functional.avg_pool2d(grids[chosen].to(torch.float32), side)
-    known, truth = small[~asked].flatten(1), labels[chosen][~asked]
+    known, truth = small[~queries].flatten(1), labels[chosen][~queries]
     shares = []
-    for images in (small[asked], small[asked].flip(3)):
+    for images in (small[queries], small[queries].flip(3)):
         neighbour = torch.cdist(images.flatten(1), known).argmin(dim=1)
-        shares.append(float((truth[neighbour] == labels[chosen][asked]).double().mean()))
+        shares.append(float((truth[neighbour] == labels[chosen][queries]).double().mean()))
     plain, mirrored = shares
-    error = math.sqrt(max(plain * (1 - plain), mirrored * (1 - mirrored)) / int(asked.sum()))
+    error = math.sqrt(max(plain * (1 - plain), mirrored * (1 - mirrored)) / int(queries.sum()))
     return mirrored >= plain - 2 * error
 
 
