@@ -92,6 +92,8 @@ def test_a_network_that_halves_its_grid_too_often_is_refused_as_building_it_is(
         ({"metric": "confident"}, "gates.a.champion.superior: a has no metric confident: faces has no labels"),
         ({"metric": "confident_stderr"}, "faces has no labels"),
         ({"metric": "kernel_poems_cnn", "dataset": "poems", "model": "family: rnn"}, "the distances of poems are frechet_poems_rnn, kernel_poems_rnn"),
+        ({"metric": "frechet_dinov2_s14"}, "the distances of faces are frechet_faces_cnn, frechet_faces_cnn_infinite, kernel_faces_cnn"),
+        ({"metric": "fid"}, "the distances of faces are frechet_faces_cnn"),
         ({"metric": "precision", "dataset": "poems", "model": "family: rnn"}, "poems is text, and the metric is of images and audio"),
         ({"metric": "bits_per_dim", "dataset": "talk", "model": "family: rnn"}, "an rnn of audio has bits_per_sample"),
         ({"metric": "in_tune", "dataset": "talk"}, "only family: rnn has it, and this is a vae"),

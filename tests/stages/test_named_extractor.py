@@ -122,6 +122,22 @@ def test_weights_that_are_not_published_do_not_give_a_published_name(tmp_path, m
     assert "fid" not in read_reference(project.reference("shapes")).real
 
 
+def test_a_gate_takes_the_names_of_the_extractor(tmp_path, mirror):
+    project = project_with(tmp_path, mirror)
+    content = json.loads(project.params.read_text())
+
+    def gated(metric):
+        rule = {"thresholds": {metric: {"max": 3.0}}, "champion": {"superior": [metric]}}
+        project.params.write_text(json.dumps(content | {"gates": {"gan": rule}}))
+        return load_params(project.params)
+
+    assert "frechet_standin" in gated("frechet_standin").gates["gan"].thresholds
+    assert gated("fid")
+    for other in ("frechet_shapes_cnn", "frechet_other"):
+        with pytest.raises(ConfigError, match="frechet_standin, kernel_standin"):
+            gated(other)
+
+
 def test_a_named_extractor_of_audio_is_refused(tmp_path, mirror):
     project = project_with(tmp_path, mirror)
     content = json.loads(project.params.read_text())

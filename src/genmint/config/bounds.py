@@ -12,6 +12,8 @@ from genmint.config import metric_catalogue
 from genmint.config.gates import Bound, Gate
 from genmint.config.skill_scale import why_no_skill
 
+# Metrics of named extractors, whose names do not hold that of the data set; `fit` checks them.
+_NAMED = ("frechet_*", "kernel_*")
 # Metric that each key of a gate bounds.
 _KEYS = {
     "health": {"min_coverage": "coverage"},
@@ -80,6 +82,8 @@ def _unknown(metric: str, dataset: str) -> str | None:
         known = metric_catalogue.metric(metric)
     except ConfigError as error:
         return str(error)
+    if known.pattern in _NAMED:
+        return None
     here = known.pattern.replace("*", dataset.replace("-", "_"))
     if "*" in known.pattern and not fnmatch.fnmatchcase(metric, here):
         return f"the model is trained on {dataset}, whose metric is called {here}"
