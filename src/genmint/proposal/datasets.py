@@ -279,6 +279,6 @@ def _protocol(survey: Survey) -> dict[str, Any]:
         characters = sum(survey.column("characters")) * survey.items / max(1, len(survey.accepted))
         # The validation split must be four times as long; it is a tenth of the text or less.
         length = max(16, min(512, int(characters * 0.07) // 4 // 16 * 16))
-        return {"samples": 16, "sample_length": length}
+        return {"samples": 32, "sample_length": length}
     power = 2 ** round(math.log2(max(32, survey.items / 5)))
     return {"samples": min(256, power), "resamples": 3, "importance_samples": 16, "batch_size": 64}
