@@ -220,12 +220,12 @@ def _split_settings(name: str, survey: Survey, structure: Structure) -> Iterator
     dataset = survey.dataset
     counts = assignment.counts_of(survey.accepted)
     items = round(survey.items * float(counts.mean())) if len(counts) else 0
-    usual = next(held for least, held in _SHARES if items >= least)
+    usual = next(share for least, share in _SHARES if items >= least)
     if isinstance(dataset, TextDataset):
         usual = _SHARES[0][1]
     for validation, test, confirmation in (usual, *_OTHER_SHARES):
-        held = {"validation": validation, "test": test, "confirmation": confirmation}
-        changed = _parsed(name, dataset.model_dump(mode="json") | held | _text_protocol(survey))
+        shares = {"validation": validation, "test": test, "confirmation": confirmation}
+        changed = _parsed(name, dataset.model_dump(mode="json") | shares | _text_protocol(survey))
         try:
             if survey.complete:
                 _tried(name, survey, changed)
@@ -233,7 +233,7 @@ def _split_settings(name: str, survey: Survey, structure: Structure) -> Iterator
             refusal = error
             continue
         yield EntryKey("split", dataset.split, _why_split(dataset, structure))
-        yield from (EntryKey(key, value) for key, value in held.items())
+        yield from (EntryKey(key, value) for key, value in shares.items())
         return
     raise refusal
 

@@ -108,9 +108,9 @@ class Sized:
 
 def amounts_of(dataset: Dataset, items: int) -> Amounts:
     """Return the sizes of the splits of `items` items (text: characters)."""
-    held = dataset.validation + dataset.test + dataset.confirmation
+    held_out = dataset.validation + dataset.test + dataset.confirmation
     return Amounts(
-        train=max(1, round(items * (1 - held))),
+        train=max(1, round(items * (1 - held_out))),
         validation=max(1, round(items * dataset.validation)),
         test=max(1, round(items * dataset.test)),
     )
