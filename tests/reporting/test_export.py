@@ -269,5 +269,5 @@ def test_the_licence_is_that_of_the_source_or_of_the_folder(workshop):
 def test_a_move_by_hand_to_a_refused_version_is_not_exported(stocked, tmp_path):
     client = MlflowClient(tracking.uri(stocked.project))
     client.set_registered_model_alias("tiny", "champion", "3")
-    with pytest.raises(GenmintError, match="was moved to it by hand"):
+    with pytest.raises(GenmintError, match="was moved by hand to version 3"):
         export(stocked.project, "tiny@champion", tmp_path / "x")
