@@ -14,7 +14,7 @@ WIDTHS, SCHEMES = (1400, 400), ("light", "dark")
 
 _AXE = os.environ.get("GENMINT_AXE", "")
 _RUN_AXE = """
-axe.run(document, {resultTypes: ['violations']}).then(results => results.violations
+axe.run(%s, {resultTypes: ['violations']}).then(results => results.violations
   .filter(each => each.impact === 'serious' || each.impact === 'critical')
   .map(each => [each.id, each.nodes.map(node => node.target.join(' ')).slice(0, 5)]))
 """
@@ -35,11 +35,12 @@ class PageChecks:
     ):
         self.browser, self.pictures = browser, pictures
         self.known_errors = known_errors
+        self.addresses = addresses
         self.allowed = (*addresses, "data:", "blob:", "file:", "about:", "chrome:", "devtools:")
         for domain in ("Network", "Log", "Runtime"):
             browser.call(f"{domain}.enable")
 
-    def visit(self, name, url, *texts, known: Collection[str] = (), own=True):
+    def visit(self, name, url, *texts, known: Collection[str] = (), own=True, content=None):
         """Open a page in both widths and colour schemes, and check it in each.
 
         Args:
@@ -48,15 +49,26 @@ class PageChecks:
             texts: that the page shows.
             known: rules of axe that the page of another project breaks.
             own: whether the page is ours; ours do not scroll sideways.
+            content: selector of what is ours on the page of another project; no rule of axe may be
+                broken there.
         """
         for width in WIDTHS:
             for scheme in SCHEMES:
                 self.browser.show_as(width, scheme)
+                self.forget()
                 self.browser.open(url, *texts)
                 self.browser.until("document.readyState === 'complete'")
-                self.look(f"{name}-{width}-{scheme}", known=known, own=own)
+                self.look(f"{name}-{width}-{scheme}", known=known, own=own, content=content)
 
-    def look(self, name, *, known: Collection[str] = (), own=False):
+    def forget(self):
+        """Make pages ask for the colour scheme again: MLflow's keep the first that they saw."""
+        self.browser.call("Page.navigate", url="about:blank")
+        for address in self.addresses:
+            self.browser.call(
+                "Storage.clearDataForOrigin", origin=address, storageTypes="local_storage"
+            )
+
+    def look(self, name, *, known: Collection[str] = (), own=False, content=None):
         """Check the page as it is now; the picture of ours is of the whole page."""
         if own:
             sideways = "document.scrollingElement.scrollWidth - innerWidth"
@@ -66,19 +78,25 @@ class PageChecks:
             self.browser.picture(self.pictures / f"{name}.png")
         findings = serious_findings(self.browser)
         assert {rule: at for rule, at in findings.items() if rule not in known} == {}, name
+        if content is not None:
+            self.browser.until(f"!!document.querySelector({json.dumps(content)})")
+            assert serious_findings(self.browser, content) == {}, name
         assert outside_requests(self.browser.events, self.allowed) == [], name
         logged = errors(self.browser.events)
         assert [each for each in logged if not each.endswith(self.known_errors)] == [], name
         self.browser.events.clear()
 
 
-def serious_findings(browser):
-    """Elements by rule of axe that they break; {} without axe."""
+def serious_findings(browser, content="html"):
+    """Elements by rule of axe that they break, within a selector; {} without axe."""
     if not _AXE:
         return {}
     browser.ask(Path(_AXE).read_text(encoding="utf-8"))
     answer = browser.call(
-        "Runtime.evaluate", expression=_RUN_AXE, awaitPromise=True, returnByValue=True
+        "Runtime.evaluate",
+        expression=_RUN_AXE % json.dumps(content),
+        awaitPromise=True,
+        returnByValue=True,
     )
     assert "exceptionDetails" not in answer, answer
     return dict(answer["result"]["value"])
