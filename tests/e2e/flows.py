@@ -43,10 +43,10 @@ datasets:
            confirmation: 0.0,
            reference: {min_accuracy: 0.2, epochs: 3}, protocol: {samples: 32, resamples: 2}}
 models:
-  image-vae: {family: vae, dataset: digits, hidden: [32], latent: 4, validate_every: 100,
-              steps: 600}
-  image-vae-small: {family: vae, dataset: digits, hidden: [16], latent: 2, validate_every: 100,
-                    steps: 300}
+  image-vae: {family: vae, dataset: digits, hidden: [128], latent: 8, validate_every: 100,
+              steps: 1500}
+  image-vae-small: {family: vae, dataset: digits, hidden: [64], latent: 4, validate_every: 100,
+                    steps: 600}
 gates:
   image-vae: {thresholds: {elbo: {min: -35.0}}, champion: {superior: [elbo]}}
   image-vae-small: {thresholds: {elbo: {min: -1000.0}}, champion: {superior: [elbo]}}

@@ -49,8 +49,8 @@ class PageChecks:
             texts: that the page shows.
             known: rules of axe that the page of another project breaks.
             own: whether the page is ours; ours do not scroll sideways.
-            content: selector of what is ours on the page of another project; no rule of axe may be
-                broken there.
+            content: selector, or context of axe, of what is ours on the page of another project; no
+                rule may be broken there.
         """
         for width in WIDTHS:
             for scheme in SCHEMES:
@@ -79,7 +79,6 @@ class PageChecks:
         findings = serious_findings(self.browser)
         assert {rule: at for rule, at in findings.items() if rule not in known} == {}, name
         if content is not None:
-            self.browser.until(f"!!document.querySelector({json.dumps(content)})")
             assert serious_findings(self.browser, content) == {}, name
         assert outside_requests(self.browser.events, self.allowed) == [], name
         logged = errors(self.browser.events)
@@ -88,7 +87,7 @@ class PageChecks:
 
 
 def serious_findings(browser, content="html"):
-    """Elements by rule of axe that they break, within a selector; {} without axe."""
+    """Elements by rule of axe that they break, within a context of axe; {} without axe."""
     if not _AXE:
         return {}
     browser.ask(Path(_AXE).read_text(encoding="utf-8"))
