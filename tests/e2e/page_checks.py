@@ -55,14 +55,19 @@ class PageChecks:
         for width in WIDTHS:
             for scheme in SCHEMES:
                 self.browser.show_as(width, scheme)
-                self.forget()
+                self.leave()
                 self.browser.open(url, *texts)
                 self.browser.until("document.readyState === 'complete'")
                 self.look(f"{name}-{width}-{scheme}", known=known, own=own, content=content)
 
-    def forget(self):
-        """Make pages ask for the colour scheme again: MLflow's keep the first that they saw."""
+    def leave(self):
+        """Leave the page, and make the next one ask for the colour scheme: MLflow's keep it.
+
+        A page that is left logs errors of the requests that it does not finish.
+        """
         self.browser.call("Page.navigate", url="about:blank")
+        self.browser.until("location.href === 'about:blank'")
+        self.drop_events("after the last page")
         for address in self.addresses:
             self.browser.call(
                 "Storage.clearDataForOrigin", origin=address, storageTypes="local_storage"
@@ -76,13 +81,21 @@ class PageChecks:
             self.browser.whole_picture(self.pictures / f"{name}.png")
         else:
             self.browser.picture(self.pictures / f"{name}.png")
-        findings = serious_findings(self.browser)
-        assert {rule: at for rule, at in findings.items() if rule not in known} == {}, name
+        found = serious_findings(self.browser)
+        findings = {rule: at for rule, at in found.items() if rule not in known}
+        assert not findings, f"{name}: {findings}"
         if content is not None:
-            assert serious_findings(self.browser, content) == {}, name
-        assert outside_requests(self.browser.events, self.allowed) == [], name
+            ours = serious_findings(self.browser, content)
+            assert not ours, f"{name}: {ours}"
         logged = errors(self.browser.events)
-        assert [each for each in logged if not each.endswith(self.known_errors)] == [], name
+        unknown = [each for each in logged if not each.endswith(self.known_errors)]
+        assert not unknown, f"{name}: {unknown}"
+        self.drop_events(name)
+
+    def drop_events(self, name):
+        """Forget what the browser told, after a look at the addresses that it requested."""
+        outside = outside_requests(self.browser.events, self.allowed)
+        assert not outside, f"{name}: {outside}"
         self.browser.events.clear()
 
 

@@ -55,12 +55,13 @@ KNOWN_OF_PREFECT = frozenset(
         "color-contrast",
         "label-content-name-mismatch",
         "link-name",
+        "nested-interactive",
     }
 )
 # What genmint wrote into the page of a result.
 RESULT = ".artifact-data-markdown"
-# Its new pages ask for an icon that is elsewhere.
-ERRORS_OF_PREFECT = ("/favicon.ico", "/favicon-dark.ico")
+# Its new pages ask for icons that are elsewhere.
+ERRORS_OF_PREFECT = ("/favicon.ico", "/favicon-dark.ico", "/completed.svg")
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def move_to_refused_and_back(home, browser, checks, versions, known):
     page = (home.root / "reports" / "index.html").as_uri()
     sentence = "version 2 may not be champion: it failed its gate"
     browser.show_as(1400, "light", 1050)
-    checks.forget()
+    checks.leave()
     move_champion(browser, f"{versions}/2", "Gate: refused", champion=1)
     checks.look("mlflow-alias-moved", known=KNOWN_OF_MLFLOW)
     home.run("genmint", "report")
@@ -181,7 +182,7 @@ def test_a_walk_through_prefect(running, browser, pictures):
     fill_in(browser, "image-vae", overrides := {"models.image-vae.steps": 1})
     checks.look("prefect-form-filled", known=KNOWN_OF_PREFECT)
     submit(browser)
-    checks.forget()
+    checks.leave()
     with running.client as client:
         (custom,) = [each.id for each in client.read_flow_runs()
                      if each.parameters.get("overrides") == overrides]  # fmt: skip
