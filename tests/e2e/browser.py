@@ -48,7 +48,9 @@ class Browser:
         port = until(lambda: self._port(profile))
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
             pages = [page for page in json.load(answer) if page["type"] == "page"]
-        self.socket = connect(pages[0]["webSocketDebuggerUrl"], max_size=None)
+        # Events that wait to be read hold up the answers to pings.
+        address = pages[0]["webSocketDebuggerUrl"]
+        self.socket = connect(address, max_size=None, ping_interval=None)
         self.calls = 0
         # Events of the domains that a test enables, such as Network.
         self.events = []

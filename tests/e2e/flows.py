@@ -36,12 +36,29 @@ gates:
 """
 
 
+# Two models of digits: `image-vae` passes its gate, and fails it if trained for one step.
+DIGITS = """\
+datasets:
+  digits: {path: data/sources/digits.yaml, kind: image, resolution: 8, labels: source,
+           confirmation: 0.0,
+           reference: {min_accuracy: 0.2, epochs: 3}, protocol: {samples: 32, resamples: 2}}
+models:
+  image-vae: {family: vae, dataset: digits, hidden: [128], latent: 8, validate_every: 100,
+              steps: 1500}
+  image-vae-small: {family: vae, dataset: digits, hidden: [64], latent: 4, validate_every: 100,
+                    steps: 600}
+gates:
+  image-vae: {thresholds: {elbo: {min: -35.0}}, champion: {superior: [elbo]}}
+  image-vae-small: {thresholds: {elbo: {min: -1000.0}}, champion: {superior: [elbo]}}
+"""
+
+
 CHECKPOINTS = {"GENMINT_CHECKPOINT_SECONDS": "0.5", "OMP_NUM_THREADS": "1"}
 
 
-def project(root):
+def project(root, params=PARAMS):
     made = clone_of_the_project(root)
-    (root / "params.yaml").write_text(PARAMS)
+    (root / "params.yaml").write_text(params)
     made.commit("small models")
     return made
 

@@ -2,6 +2,7 @@
 
 import pytest
 from tests.e2e.browser import CHROMIUM, DIALOG, TEXT, button
+from tests.e2e.registry_page import move_champion
 from tests.tracking.ui_process import served_ui
 
 from genmint.cli import run
@@ -39,12 +40,7 @@ def test_a_person_moves_the_champion(stocked, ui, browser, tmp_path, monkeypatch
     monkeypatch.chdir(stocked.root)
 
     def move(version, *texts):
-        browser.open(f"{ui}/tiny/versions/{version}", *texts)
-        browser.click('document.querySelector(\'[title="Add aliases"], [title="Edit aliases"]\')')
-        browser.choose("champion")
-        browser.until(f"{DIALOG}.innerText.includes('is also being used on version 2')")
-        browser.click(button("Save aliases", DIALOG))
-        browser.until(f"!{DIALOG} && {TEXT}.includes('@ champion')")
+        move_champion(browser, f"{ui}/tiny/versions/{version}", *texts, champion=2)
 
     def reconcile():
         capsys.readouterr()

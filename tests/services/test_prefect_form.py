@@ -1,6 +1,5 @@
 """In Chromium: parameters typed into Prefect's form, and the result page that a run links to."""
 
-import json
 import signal
 
 import httpx
@@ -13,6 +12,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 from prefect.utilities.callables import parameter_schema
 from tests.e2e.browser import CHROMIUM, TEXT, Browser
 from tests.services.conftest import ROOT
+from tests.services.custom_run import fill_in, submit
 from tests.services.test_prefect_ui import address  # noqa: F401 - a fixture
 
 from genmint.services.parameter_form import names_to_choose, with_fields
@@ -49,18 +49,8 @@ def test_models_and_overrides_are_entered_in_the_form_that_opens(address, browse
     with SyncPrefectClient(f"{address}/api") as client:
         deployment = deploy(client)
         browser.open(f"{address}/v2/deployments/deployment/{deployment}/run", "models (Optional)")
-        browser.click("document.querySelector('[aria-label=\"Select models\"]')")
-        option = "[...document.querySelectorAll('[role=option]')].find(o => o.innerText === '%s')"
-        browser.click(option % "image-vae")
-        browser.until("!!document.querySelector('[aria-label=\"Remove image-vae tag\"]')")
-        browser.ask("document.querySelector('.cm-content').focus()")
-        browser.call("Input.insertText", text=json.dumps(OVERRIDES))
-        browser.until("document.querySelector('.cm-content').innerText.includes('1000')")
-        browser.click(
-            "[...document.querySelectorAll('button')].find(b => b.innerText === 'Submit')"
-        )
-        browser.until("location.pathname.includes('/deployments/deployment/')"
-                      " && !location.pathname.endsWith('/run')")  # fmt: skip
+        fill_in(browser, "image-vae", OVERRIDES)
+        submit(browser)
         (run,) = [each for each in client.read_flow_runs() if each.deployment_id == deployment]
     assert run.parameters["models"] == ["image-vae"]
     assert run.parameters["overrides"] == OVERRIDES

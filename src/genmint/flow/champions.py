@@ -60,14 +60,16 @@ def promote(
     """
     if not names:
         return []
-    lines: list[str] = []
+    document: list[str] = []
 
     def tell(line: str) -> None:
-        (lines.append if line.startswith("[{") else say)(line)
+        # A revision from before --json was indented prints it in one line.
+        begins = line == "[" or line.startswith("[{")
+        (document.append if document or begins else say)(line)
 
     command = [sys.executable, "-m", "genmint", "promote", "--json", *names]
     done = run(checkout, command, process_group=process_group, say=tell)
-    if not lines:
+    if not document:
         kinds, message = done.failure or ((), f"exit code {done.code}: {done.lines[-1:]}")
         is_transient = TemporaryError.__name__ in kinds
         raise StageError("promote", message, is_transient=is_transient, kinds=kinds)
@@ -81,5 +83,5 @@ def promote(
             before=before[each["name"]],
             after=after[each["name"]],
         )
-        for each in json.loads(lines[-1])
+        for each in json.loads("\n".join(document))
     ]
