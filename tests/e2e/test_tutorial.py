@@ -69,5 +69,5 @@ def test_the_tutorial_runs_as_it_stands(tmp_path, form, monkeypatch):
     assert [row["sample"] for row in answer["predictions"]] == expected.tolist()
     monkeypatch.chdir(root)
     assert np.array_equal(genmint.load("shapes-rnn@champion").sample(1, seed=0), expected)
-    for made in ("shapes.png", "reports/index.html"):
-        assert (root / made).is_file()
+    for path in ("shapes.png", "reports/index.html"):
+        assert (root / path).is_file()
