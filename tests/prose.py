@@ -127,8 +127,8 @@ def sentences(text):
                 yield start, sentence.replace(MASK, "x")
 
 
-# Of a sentence: not of an abbreviation such as `et al.`.
-_END = re.compile(r"(?<!et al)(?<!e\.g)(?<!i\.e)(?<! vs)(?<!s\.d)[.!?][*)\"”]*\s+")
+# Of a sentence: not of an abbreviation such as `et al.`. No blank follows a Chinese full stop.
+_END = re.compile(r"(?<!et al)(?<!e\.g)(?<!i\.e)(?<! vs)(?<!s\.d)[.!?][*)\"”]*\s+|(?<=[。！？])")
 
 
 def words(sentence):

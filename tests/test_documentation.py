@@ -3,6 +3,7 @@
 `PLAIN_WORDS` is the word list: to add a word, add one line.
 """
 
+import itertools
 import json
 import re
 import subprocess
@@ -17,7 +18,8 @@ from tests import prose
 from genmint import cli
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "data" / "README.md"])
+README, CHINESE = ROOT / "README.md", ROOT / "README.zh-CN.md"
+PAGES = sorted([README, CHINESE, *(ROOT / "docs").glob("*.md"), ROOT / "data" / "README.md"])
 LONGEST_LINE = 120
 LONGEST_SENTENCE = 35
 
@@ -96,6 +98,28 @@ PLAIN_WORDS = {
     r"outright": "directly",
     r"stars of mkdtemp": "mkdtemp appends eight random characters",
 }
+# What a translation has in common with its original: it falls behind in none of these.
+SHARED = {
+    "levels of headings": lambda text: re.findall(r"^#+(?= )", _without_code(text), re.M),
+    "images": lambda text: re.findall(r"!\[[^\]]*\]\(([^)]+)\)", _without_code(text)),
+    # A heading has another name in another language, so the anchor may differ.
+    "links": lambda text: [
+        target.partition("#")[0]
+        for target in re.findall(r"(?<!!)\[[^\]]*\]\(([^)]+)\)", _without_code(text))
+        if not target.startswith("README")
+    ],
+    # Their order within a section is that of the sentences, which differs between languages.
+    "inline code": lambda text: [
+        sorted(re.findall(r"`([^`\n]+)`", section))
+        for section in re.split(r"^#", _without_code(text), flags=re.M)
+    ],
+    "list items": lambda text: [
+        len(re.findall(r"^- ", section, re.M)) for section in re.split(r"^#", text, flags=re.M)
+    ],
+    "figures of tables": lambda text: [
+        re.findall(r"\d+(?:\.\d+)?", row) for row in re.findall(r"^\|.*$", text, re.M)
+    ],
+}
 _DIALECT = {
     re.compile(rf"(?<![\w-])(?:{word.replace(' ', chr(92) + 's+')})(?!\w)", re.IGNORECASE): plain
     for word, plain in PLAIN_WORDS.items()
@@ -111,6 +135,17 @@ PACKAGES = sorted(
     | {path.name for path in (ROOT / "src/genmint").glob("*.py")}
     | {"pipelines"}
 )
+
+
+def _without_code(text):
+    return re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
+
+
+def differences(original, translation):
+    """What a translation lacks or has too much, by the names of `SHARED` and of code blocks."""
+    blocks = [re.findall(r"^```.*?^```$", text, re.M | re.S) for text in (original, translation)]
+    found = [] if blocks[0] == blocks[1] else ["code blocks"]
+    return found + [name for name, of in SHARED.items() if of(original) != of(translation)]
 
 
 def dialect(where, text):
@@ -316,3 +351,37 @@ def test_every_anchor_of_a_link_is_a_heading(page):
             headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
             slugs = {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
             assert anchor in slugs, f"{target}#{anchor}"
+
+
+def test_the_chinese_readme_is_as_far_as_the_english_one():
+    english, chinese = (path.read_text(encoding="utf-8") for path in (README, CHINESE))
+    assert f"]({CHINESE.name})" in english[:200]
+    assert f"]({README.name})" in chinese[:200]
+    assert differences(english, chinese) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        ("make run  ", "make  run  ", ["code blocks"]),
+        ("## Licence", "### Licence", ["levels of headings"]),
+        ("docs/images/report.png", "docs/images/explore.png", ["images"]),
+        ("](docs/tutorial.md)", "](docs/stages.md)", ["links"]),
+        ("`genmint status`", "`genmint report`", ["inline code"]),
+        ("\n- Everything runs", "\n- Telemetry.\n- Everything runs", ["list items"]),
+        ("Fréchet distance 7.0", "Fréchet distance 7.1", ["figures of tables"]),
+        ("## Licence", "## 许可证", []),
+    ],
+)
+def test_a_translation_that_falls_behind_is_noticed(before, after, found):
+    english = README.read_text(encoding="utf-8")
+    assert before in english
+    assert differences(english, english.replace(before, after, 1)) == found
+
+
+def test_lines_of_the_chinese_readme_end_with_sentences():
+    """Browsers show the end of a line as a blank, which Chinese has between no two characters."""
+    text = prose.markdown(CHINESE.read_text(encoding="utf-8"), code=prose.blank)
+    for line, following in itertools.pairwise(text.split("\n")):
+        if following.strip() and not re.match(r"[-|#!]|\d\.", following.strip()):
+            assert line.rstrip()[-1:] in {"", *"，。；：、！？"}, line

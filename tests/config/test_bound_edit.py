@@ -24,6 +24,8 @@ gates:
     champion: {superior: [elbo]}
   b:
     thresholds: {elbo: {min: -1.0}}
+  c:
+    thresholds: {elbo: {min: -1.0}, recall: {min: 0.5}}
 """
 
 
@@ -63,6 +65,16 @@ def test_one_line_and_its_evidence(metric, key, old, new, ending):
     assert document["gates"]["a"]["thresholds"][metric][key] == -0.5
 
 
+@pytest.mark.parametrize("bound", ["{baseline: png}", "{max: 4.0, baseline: png}"])
+def test_thresholds_of_one_metric_may_be_on_a_single_line_as_genmint_new_writes_them(bound):
+    text = f"gates:\n  a:\n    thresholds: {{bits_per_dim: {bound}}}  # less than PNG needs\n"
+    once = edit("bits_per_dim", "max", 5.5, text, comment="earlier")
+    assert edit("bits_per_dim", "max", 5.0, once) == (
+        "gates:\n  a:\n    # calibrated: evidence\n"
+        "    thresholds: {bits_per_dim: {max: 5.0, baseline: png}}  # less than PNG needs\n"
+    )
+
+
 def test_the_evidence_of_an_earlier_calibration_is_replaced_and_other_comments_stay():
     once = edit("elbo", "min", -20.0, comment="earlier")
     twice = edit("elbo", "min", -19.0, once, comment="second")
@@ -82,7 +94,10 @@ def test_a_number_is_written_so_that_yaml_reads_it_as_one(value):
 @pytest.mark.parametrize(
     ("text", "metric", "name"),
     [
-        (TEXT, "elbo", "b"),
+        (TEXT, "elbo", "c"),
+        (TEXT, "recall", "c"),
+        (TEXT.replace("  b:\n    thresholds: {", "  b: {thresholds: {").replace(
+            "{min: -1.0}}\n", "{min: -1.0}}}\n", 1), "elbo", "b"),
         (TEXT, "quoted", "a"),
         (TEXT.replace("elbo: {min: -24.5", "elbo: &shared {min: -24.5").replace(
             "thresholds: {elbo: {min: -1.0}}", "thresholds: {elbo: *shared}"), "elbo", "a"),

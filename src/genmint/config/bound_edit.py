@@ -16,8 +16,8 @@ _SCALAR = re.compile(r"[^\s,}#]+")
 def with_bound(text: str, name: str, metric: str, key: str, value: float, comment: str) -> str:
     """Set `gates.NAME.thresholds.METRIC.KEY` in the text of params.yaml.
 
-    A line with `comment` is put above the metric; it replaces the one of an earlier call. The line
-    endings of the text are kept.
+    A line with `comment` is put above the line of the metric; it replaces the one of an earlier
+    call. Thresholds of one metric may be on a single line. The line endings of the text are kept.
 
     Args:
         text: content of params.yaml without byte order mark.
@@ -36,7 +36,9 @@ def with_bound(text: str, name: str, metric: str, key: str, value: float, commen
     thresholds = _positions(text)["gates"][name]["thresholds"]
     try:
         line = _set(lines, thresholds, metric, key, f"{value!r}")
-        _comment(lines, line, metric, comment)
+        # A comment above a line of several metrics would not say which of them it is about.
+        first = (metric,) if len(thresholds) > 1 else (metric, "thresholds")
+        _comment(lines, line, first, comment)
         after = "".join(lines)
         same = parse_yaml(after, "params.yaml") == wanted
     except (ConfigError, IndexError, AttributeError, TypeError):
@@ -85,10 +87,10 @@ def _set(lines: list[str], thresholds: Any, metric: str, key: str, value: str) -
     return int(line)
 
 
-def _comment(lines: list[str], line: int, metric: str, comment: str) -> None:
-    """Put a comment above a line, in the place of the one of an earlier call."""
+def _comment(lines: list[str], line: int, first: tuple[str, ...], comment: str) -> None:
+    """Put a comment above a line that begins with one of these keys; replace an earlier one."""
     old = lines[line]
-    if old.lstrip().partition(":")[0] != metric:
+    if old.lstrip().partition(":")[0] not in first:
         raise ConfigError("the metric is not the first key of its line")
     indent = old[: len(old) - len(old.lstrip())]
     ending = "\r\n" if old.endswith("\r\n") else "\n"
