@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from genmint.common.errors import ConfigError
+from genmint.common.layout import PARAMS
 from genmint.common.reading import parse_yaml
 
 # Beginning of the comments that `genmint calibrate` writes, and replaces when it runs again.
@@ -30,7 +31,7 @@ def with_bound(text: str, name: str, metric: str, key: str, value: float, commen
     Raises:
         ConfigError: the place cannot be changed as text, for example because of an anchor.
     """
-    wanted = _unshared(parse_yaml(text, "params.yaml"))
+    wanted = _unshared(parse_yaml(text, PARAMS))
     wanted["gates"][name]["thresholds"][metric][key] = value
     lines = text.splitlines(keepends=True)
     thresholds = _positions(text)["gates"][name]["thresholds"]
@@ -40,7 +41,7 @@ def with_bound(text: str, name: str, metric: str, key: str, value: float, commen
         first = (metric,) if len(thresholds) > 1 else (metric, "thresholds")
         _comment(lines, line, first, comment)
         after = "".join(lines)
-        same = parse_yaml(after, "params.yaml") == wanted
+        same = parse_yaml(after, PARAMS) == wanted
     except (ConfigError, IndexError, AttributeError, TypeError):
         same = False
     if not same:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from genmint.common.errors import ConfigError
 from genmint.common.files import write_text
+from genmint.common.layout import PARAMS
 from genmint.common.reading import CONFIGURATION, decoded, read_bytes
 
 
@@ -50,6 +51,6 @@ def write_params_text(path: Path, before: ParamsText, after: str) -> None:
 def as_diff(before: str, after: str) -> str:
     """Return the change of params.yaml as a unified diff."""
     lines = difflib.unified_diff(
-        before.splitlines(), after.splitlines(), "params.yaml", "params.yaml, proposed", lineterm=""
+        before.splitlines(), after.splitlines(), PARAMS, f"{PARAMS}, proposed", lineterm=""
     )
     return "\n".join(lines)

@@ -20,9 +20,9 @@ from genmint.common.reading import read_yaml
 
 # Keys of a parameter's schema: which names it takes, how they are called, and what no name means.
 _MARKS = "genmint."
-_NAMES = "genmint.names"
-_CALLED = "genmint.called"
-_NONE = "genmint.none"
+_NAMES = _MARKS + "names"
+_CALLED = _MARKS + "called"
+_NONE = _MARKS + "none"
 
 
 def _names(kind: str, called: str, none: str) -> Any:
