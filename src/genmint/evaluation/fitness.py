@@ -227,7 +227,7 @@ def _symbols(text: str, spec: DataSpec) -> npt.NDArray[np.int64]:
     """Encode a text that `as_text` made; document boundaries may become line ends."""
     known = {character: i for i, character in enumerate(spec.vocabulary or ()) if i > BOUNDARY}
     known = {"\n": BOUNDARY, "\ufffd": UNKNOWN} | known
-    return np.array([known[character] for character in text], dtype=np.int64)
+    return np.array([known.get(character, UNKNOWN) for character in text], dtype=np.int64)
 
 
 def _corruptions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from genmint.config import Dataset, ModelConfig, VAEConfig
+from genmint.config import Dataset, ModelConfig
 from genmint.config.metric_catalogue import frechet_name
 from genmint.proposal.entry_text import EntryKey, ParamsEntry
 
@@ -46,8 +46,8 @@ def _threshold(config: ModelConfig, dataset: Dataset) -> tuple[str, dict[str, An
         return distance, {"skill": _SKILL}, "0: trivial baseline, 1: real data"
     if dataset.kind == "text":
         return metric, {"baseline": "trigram", "margin": 0.05}, "less than a trigram model needs"
-    if isinstance(config, VAEConfig):
-        if config.likelihood == "bernoulli":
+    if metric == "elbo":
+        if getattr(config, "likelihood", None) == "bernoulli":
             why = "better than independent pixels, in nats"
             return "elbo", {"baseline": "pixel_bernoulli", "margin": 1.0}, why
         if dataset.kind == "image":

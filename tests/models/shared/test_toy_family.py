@@ -87,6 +87,7 @@ def project(tmp_path_factory):
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "src", root / "src", ignore=ignored)
     shutil.copytree(ROOT / "config", root / "config")
+    shutil.copytree(ROOT / "data" / "sources", root / "data" / "sources")
     shutil.copy(ROOT / "dvc.yaml", root)
     add_family(root / "src" / "genmint")
     (root / "params.yaml").write_text(PARAMS)
