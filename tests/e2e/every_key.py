@@ -90,6 +90,7 @@ VALUES: dict[str, Any] = {
     "image.filename_pattern": "(?P<person>[a-z])",
     "audio.filename_pattern": "(?P<person>[a-z])",
     "text.filename_pattern": "(?P<person>[a-z])",
+    "image.reference.extractor": "efficientnet_lite0",
     "image.split": "position",
     "audio.split": "position",
     "text.split": "position",
@@ -103,8 +104,16 @@ VALUES: dict[str, Any] = {
 }
 # Keys that have one value in an entry of their kind: another one makes it another kind of entry.
 FIXED = {"kind", "family", "channels"}
-# Bounds against the direction of their metric, which no gate may have.
-AGAINST = {"gate.thresholds.elbo.max", "gate.thresholds.copied.min"}
+# Keys that the entries here may not have: bounds against the direction of their metric, the skill
+# of a likelihood and of a metric of memorisation, and named extractors of other kinds than images.
+REFUSED = {
+    "gate.thresholds.elbo.max",
+    "gate.thresholds.copied.min",
+    "gate.thresholds.elbo.skill",
+    "gate.thresholds.copied.skill",
+    "audio.reference.extractor",
+    "text.reference.extractor",
+}
 
 
 @dataclass(frozen=True)
@@ -139,8 +148,8 @@ def changes(kinds: tuple[str, ...] = tuple(KINDS)) -> list[Change]:
         for path, annotation, default in _leaves(model, entry):
             change = _change(top, kind, entry, path, annotation, default)
             key = f"{kind}.{'.'.join(path)}"
-            if key in AGAINST:
-                assert change is None, f"{key} is against the direction of its metric, and fits"
+            if key in REFUSED:
+                assert change is None, f"{key} must be refused, and fits"
             elif change is None:
                 without.append(key)
             else:

@@ -135,6 +135,8 @@ class Recorded:
         text = json.dumps({verb: sorted(keys) for verb, keys in hidden.items()})
         (root / HIDDEN).write_text(text)
         (root / "data" / "own").mkdir(parents=True)
+        extractors = root / "data" / "sources" / "extractors"
+        shutil.copytree(ROOT / "data" / "sources" / "extractors", extractors)
         for name in ("images", "clips", "texts"):
             (root / "data" / "own" / name).write_text(name)
             (root / "data" / "own" / f"other-{name}").write_text(f"other {name}")
@@ -317,7 +319,7 @@ class Real(Recorded):
 def test_digits_of_another_resolution_are_prepared_again(tmp_path, monkeypatch):
     """The case that was found: 8 to 16 with a warm run-cache left arrays of 8×8."""
     project = Real(tmp_path, monkeypatch)
-    (tmp_path / "data" / "sources").mkdir()
+    (tmp_path / "data" / "sources").mkdir(exist_ok=True)
     shutil.copy(ROOT / "data" / "sources" / "digits.yaml", tmp_path / "data" / "sources")
     digits = {"path": "data/sources/digits.yaml", "kind": "image", "labels": "source"}
 

@@ -85,7 +85,7 @@ def new(
     if not yes and not sys.stdin.isatty():
         raise ConfigError("it asks before it writes, and this is no terminal: add --yes")
     project = Project.find()
-    chosen = tuple(dict.fromkeys(family.value for family in families or ()))
+    chosen = tuple(dict.fromkeys(each.value for each in families or ()))
     wishes = Wishes(name, chosen, minutes, None if kind is None else kind.value)
     proposal = propose(project, path, wishes, _report)
     print(proposal.overview)
