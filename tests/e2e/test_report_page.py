@@ -84,10 +84,12 @@ def test_a_slider_shows_one_step_of_a_latent(browser, by_hand, tmp_path):
     assert [name for name in browser.ask(LOADED) if not name.startswith("data:")] == []
 
 
-def test_a_section_opens_with_the_keyboard(stocked, browser):
+def test_a_section_closes_and_opens_with_the_keyboard(stocked, browser):
     browser.open(write_report(stocked.project, stocked.params).as_uri(), "About this page")
     section = "[...document.querySelectorAll('summary')].find(e => e.innerText === 'Training')"
-    assert browser.ask(f"{section}.parentElement.open") is False
+    assert browser.ask(f"{section}.parentElement.open") is True
     browser.ask(f"{section}.focus()")
+    browser.press_enter()
+    browser.until(f"!{section}.parentElement.open")
     browser.press_enter()
     browser.until(f"{section}.parentElement.open")
