@@ -44,7 +44,10 @@ def champion(checkout, path, *options):
     return names
 
 
-@pytest.mark.parametrize("kind", ["image", "audio", "text"])
+# `make soak` has the others.
+@pytest.mark.parametrize(
+    "kind", ["image", *(pytest.param(kind, marks=pytest.mark.soak) for kind in ("audio", "text"))]
+)
 def test_a_small_folder_becomes_a_champion(tmp_path, kind):
     checkout = clone_of_the_project(tmp_path / "project")
     own = checkout.root / "data" / "own"

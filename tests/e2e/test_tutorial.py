@@ -39,7 +39,8 @@ def with_gates(params, gates):
     return params
 
 
-@pytest.mark.parametrize("form", ["short", pytest.param("long", marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("form", ["short", "long"])
 def test_the_tutorial_runs_as_it_stands(tmp_path, form, monkeypatch):
     root = clone_of_the_project(tmp_path / "project").root
     page = PAGE.read_text(encoding="utf-8")
