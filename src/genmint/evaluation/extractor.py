@@ -14,16 +14,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from genmint.common.errors import DataError
-from genmint.common.files import atomic_path, read_json, write_json
-from genmint.common.layout import EXTRACTOR, EXTRACTOR_CONFIG
 from genmint.config.base import Frozen, PositiveInt, Share
 from genmint.evaluation.corruptions import kinds
 from genmint.evaluation.extractor_network import plain_network, residual_network
+from genmint.evaluation.stored_network import load_network, remedy, save_network
 
 Task = Literal["labels", "rotation", "order"]
 Network = Literal["plain", "residual"]
@@ -223,36 +219,31 @@ def transformed(grids: Tensor, answer: int, task: Task) -> Tensor:
 
 def save_extractor(folder: Path, model: Extractor, info: ExtractorInfo) -> None:
     """Write extractor.safetensors and extractor.json into `folder`."""
-    state = {name: value.contiguous() for name, value in model.state_dict().items()}
-    with atomic_path(folder / EXTRACTOR) as temporary:
-        save_file(state, temporary)
-    write_json(folder / EXTRACTOR_CONFIG, info.model_dump(mode="json"))
+    save_network(folder, model.state_dict(), info)
 
 
-def load_extractor(folder: Path) -> tuple[Extractor, ExtractorInfo]:
+def load_extractor(folder: Path, way_out: str | None = None) -> tuple[Extractor, ExtractorInfo]:
     """Read the files written by `save_extractor`.
+
+    Args:
+        folder: folder with the two files.
+        way_out: sentence that ends each error; None if `folder` is that of a reference.
 
     Raises:
         GenmintError: a file is missing.
         DataError: the weights are damaged or belong to another network.
     """
-    way_out = f"Run `dvc repro -f reference@{folder.name}`."
-    raw = read_json(folder / EXTRACTOR_CONFIG, way_out)
-    path = folder / EXTRACTOR
-    try:
-        info = ExtractorInfo.model_validate(raw | {"shape": tuple(raw["shape"])})
-        # On the meta device no memory is allocated: a damaged file may state far too large sizes.
-        with torch.device("meta"):
-            model = Extractor(info.shape, info.classes, stacked=info.stacked, network=info.network)
-        model.load_state_dict(load_file(path), assign=True)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file. {way_out}") from None
-    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        first = str(error).splitlines()[0]
-        raise DataError(f"{path}: not the expected extractor ({first}). {way_out}") from None
+    model, info = load_network(
+        folder,
+        way_out or remedy(folder),
+        lambda raw: ExtractorInfo.model_validate(raw | {"shape": tuple(raw["shape"])}),
+        lambda info: Extractor(
+            info.shape, info.classes, stacked=info.stacked, network=info.network
+        ),
+    )
     # The layout of the memory is that of training, and so is the rounding.
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return model.eval().requires_grad_(False), info
+    return model, info
 
 
 def part_size(height: int, width: int) -> int:
@@ -266,12 +257,22 @@ def parts(grids: Tensor) -> tuple[Tensor, ...]:
     return split
 
 
-def _chosen(sets: Sequence[Tensor], rows: Tensor) -> Iterator[Tensor]:
-    """Yield the grids with these indices in order, one batch at a time."""
+def selected_grids(sets: Sequence[Tensor], rows: Tensor, size: int) -> Iterator[Tensor]:
+    """Yield selected grids of several sets in order, uint8 n×C×H×W, `size` at a time.
+
+    Args:
+        sets: grids, uint8 N×C×H×W each; indexed as if they were concatenated.
+        rows: indices of the selected grids, int64 M.
+        size: grids that are copied at a time.
+    """
     starts = torch.tensor([0, *(len(one) for one in sets)]).cumsum(0)
-    for part in rows.split(part_size(sets[0].shape[2], sets[0].shape[3])):
+    for part in rows.split(size):
         grids = torch.empty((len(part), *sets[0].shape[1:]), dtype=torch.uint8)
         for one, begin, end in zip(sets, starts[:-1], starts[1:], strict=True):
             inside = (part >= begin) & (part < end)
             grids[inside] = one[part[inside] - begin]
         yield grids
+
+
+def _chosen(sets: Sequence[Tensor], rows: Tensor) -> Iterator[Tensor]:
+    return selected_grids(sets, rows, part_size(sets[0].shape[2], sets[0].shape[3]))

@@ -13,14 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import Field
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from genmint.common.errors import DataError
-from genmint.common.files import atomic_path, read_json, write_json
-from genmint.common.layout import EXTRACTOR, EXTRACTOR_CONFIG
 from genmint.config.base import Frozen, Share
+from genmint.evaluation.stored_network import load_network, remedy, save_network
 
 FEATURES = 96
 # Maximum length of a passage in characters: long enough for several sentences, and short enough
@@ -130,10 +126,7 @@ def document_passages(documents: Iterator[TokenIds], most: int) -> Iterator[tupl
 
 def save_text_network(folder: Path, model: TextNetwork, info: TextNetworkInfo) -> None:
     """Write extractor.safetensors and extractor.json into `folder`."""
-    state = {name: value.contiguous() for name, value in model.state_dict().items()}
-    with atomic_path(folder / EXTRACTOR) as temporary:
-        save_file(state, temporary)
-    write_json(folder / EXTRACTOR_CONFIG, info.model_dump(mode="json"))
+    save_network(folder, model.state_dict(), info)
 
 
 def load_text_network(folder: Path) -> tuple[TextNetwork, TextNetworkInfo]:
@@ -143,18 +136,9 @@ def load_text_network(folder: Path) -> tuple[TextNetwork, TextNetworkInfo]:
         GenmintError: a file is missing.
         DataError: the weights are damaged or belong to another network.
     """
-    way_out = f"Run `dvc repro -f reference@{folder.name}`."
-    path = folder / EXTRACTOR
-    try:
-        raw = read_json(folder / EXTRACTOR_CONFIG, way_out)
-        info = TextNetworkInfo.model_validate(raw | {"vocabulary": tuple(raw["vocabulary"])})
-        # On the meta device no memory is allocated: a damaged file may state far too large sizes.
-        with torch.device("meta"):
-            model = TextNetwork(len(info.vocabulary))
-        model.load_state_dict(load_file(path), assign=True)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file. {way_out}") from None
-    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        first = str(error).splitlines()[0]
-        raise DataError(f"{path}: not the expected network ({first}). {way_out}") from None
-    return model.eval().requires_grad_(False), info
+    return load_network(
+        folder,
+        remedy(folder),
+        lambda raw: TextNetworkInfo.model_validate(raw | {"vocabulary": tuple(raw["vocabulary"])}),
+        lambda info: TextNetwork(len(info.vocabulary)),
+    )

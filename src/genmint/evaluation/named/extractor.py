@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from genmint.common.errors import DataError
-from genmint.common.files import atomic_path, read_json, write_json
+from genmint.common.files import read_json
 from genmint.common.layout import EXTRACTOR, EXTRACTOR_CONFIG
 from genmint.config.base import Frozen, PositiveInt, from_json
 from genmint.evaluation.distance_names import DistanceNames
@@ -22,12 +22,14 @@ from genmint.evaluation.extractor import (
     ExtractorInfo,
     load_extractor,
     save_extractor,
+    selected_grids,
 )
 from genmint.evaluation.named.description import ExtractorDescription, names_of
 from genmint.evaluation.named.dinov2 import DinoV2
 from genmint.evaluation.named.efficientnet_lite import EfficientNetLite0
 from genmint.evaluation.named.inception import InceptionV3
 from genmint.evaluation.named.preprocessing import preprocess
+from genmint.evaluation.stored_network import remedy, save_network
 
 # Images that are processed at a time, regardless of the protocol's batch size. Larger parts leave
 # the processor's cache: 32 images of 224×224 take more than twice as long per image.
@@ -102,16 +104,8 @@ class NamedExtractor:
             sets: images, uint8 N×C×H×W each; indexed as if they were concatenated.
             rows: indices of the selected images, int64 M.
         """
-        starts = np.cumsum([0, *(len(one) for one in sets)])
-        features = []
-        for part in rows.split(_PART):
-            which = np.searchsorted(starts, part.numpy(), side="right") - 1
-            chosen = [
-                sets[k][row - int(starts[k])]
-                for k, row in zip(which.tolist(), part.tolist(), strict=True)
-            ]
-            features.append(self.features(torch.stack(chosen)))
-        return np.concatenate(features)
+        chosen = selected_grids(sets, rows, _PART)
+        return np.concatenate([self.features(part) for part in chosen])
 
     def probabilities(self, grids: Tensor) -> npt.NDArray[np.float64]:
         """Return the class probabilities of the data set's own classifier, float64 N×K."""
@@ -151,9 +145,7 @@ def save_named_extractor(
     classifier: tuple[Extractor, ExtractorInfo] | None,
 ) -> None:
     """Write extractor.safetensors, extractor.json and the folder of the classifier, if any."""
-    with atomic_path(folder / EXTRACTOR) as temporary:
-        save_file(state, temporary)
-    write_json(folder / EXTRACTOR_CONFIG, info.model_dump(mode="json"))
+    save_network(folder, state, info)
     if classifier is not None:
         (folder / _CLASSIFIER).mkdir(exist_ok=True)
         save_extractor(folder / _CLASSIFIER, *classifier)
@@ -168,7 +160,7 @@ def load_any_extractor(
         GenmintError: a file is missing.
         DataError: a file is damaged, or the weights belong to another network.
     """
-    way_out = f"Run `dvc repro -f reference@{folder.name}`."
+    way_out = remedy(folder)
     path = folder / EXTRACTOR_CONFIG
     raw = read_json(path, way_out)
     if not isinstance(raw, dict) or "description" not in raw:
@@ -182,5 +174,5 @@ def load_any_extractor(
         raise DataError(f"{folder / EXTRACTOR}: damaged ({error}). {way_out}") from None
     network = build_network(info.description, state)
     kept = folder / _CLASSIFIER
-    classifier = load_extractor(kept)[0] if kept.is_dir() else None
+    classifier = load_extractor(kept, way_out)[0] if kept.is_dir() else None
     return NamedExtractor(network, info, classifier), info
