@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,6 @@ from genmint.config import ReferenceConfig
 from genmint.config.datasets.protocol import OWN
 from genmint.data.prepared import Prepared, Split
 from genmint.data.stacking import single_labels
-from genmint.data.views import tensors
 from genmint.evaluation.applicability import (
     BY_CLASS,
     Reasons,
@@ -40,6 +40,7 @@ from genmint.evaluation.reference import FrozenExtractor
 
 def dataset_extractor(
     prepared: Prepared,
+    grids: Mapping[Split, Tensor],
     config: ReferenceConfig,
     folder: Path,
     project: Project,
@@ -48,6 +49,7 @@ def dataset_extractor(
 
     Args:
         prepared: data set of images or audio.
+        grids: by split, its grids, uint8 N×C×H×W: train, validation and test.
         config: `reference` of its entry.
         folder: folder of the reference.
         project: project with the descriptions of named extractors.
@@ -60,12 +62,12 @@ def dataset_extractor(
         DataError: the accuracy is below `min_accuracy`, or weights cannot be fetched.
     """
     if config.extractor == OWN:
-        own, info, reasons = _own_extractor(prepared, config)
+        own, info, reasons = _own_extractor(prepared, grids, config)
         save_extractor(folder, own, info)
         return own, _record(info.name, info, folder), reasons
     reasons, classifier = _classes_left_out(prepared), None
     if not reasons:
-        own, info, reasons = _own_extractor(prepared, config)
+        own, info, reasons = _own_extractor(prepared, grids, config)
         classifier = (own, info) if info.task == "labels" else None
         reasons = {name: why for name, why in reasons.items() if name in BY_CLASS}
     named = named_extractor(project, prepared, config.extractor, classifier, folder)
@@ -87,21 +89,19 @@ def _record(name: str, info: ExtractorInfo | None, folder: Path) -> FrozenExtrac
 
 
 def _own_extractor(
-    prepared: Prepared, config: ReferenceConfig
+    prepared: Prepared, grids: Mapping[Split, Tensor], config: ReferenceConfig
 ) -> tuple[Extractor, ExtractorInfo, Reasons]:
     """Train the extractor; return it with its description and the metrics that are left out.
 
     The tasks are tried in order until the accuracy is above chance.
     """
-    meta, spec = prepared.meta, prepared.spec("grid")
-    train, test = (tensors.load(prepared, split, spec) for split in ("train", "test"))
-    validation = tensors.load(prepared, "validation", spec)
+    meta, train, test = prepared.meta, grids["train"], grids["test"]
     reasons = _classes_left_out(prepared)
     tasks: list[Task] = ["rotation", "order"] if meta.kind == "image" else ["order"]
     if not reasons:
         tasks.insert(0, "labels")
     for task in tasks:
-        extractor = _trained(prepared, config, train, validation, task)
+        extractor = _trained(prepared, grids, config, task)
         labels = _labels(prepared, "test") if task == "labels" else None
         predicted, truth = predict(extractor, test, labels, task)
         reached = float((predicted == truth).mean())
@@ -143,12 +143,12 @@ def _answers(prepared: Prepared, task: Task) -> int:
 
 
 def _trained(
-    prepared: Prepared, config: ReferenceConfig, train: Tensor, validation: Tensor, task: Task
+    prepared: Prepared, grids: Mapping[Split, Tensor], config: ReferenceConfig, task: Task
 ) -> Extractor:
     meta = prepared.meta
 
-    def examples(grids: Tensor, split: Split) -> Examples:
-        return Examples(grids, _labels(prepared, split) if task == "labels" else None)
+    def examples(split: Split) -> Examples:
+        return Examples(grids[split], _labels(prepared, split) if task == "labels" else None)
 
     def show(line: str) -> None:
         print(f"{meta.dataset}: extractor ({task}): {line}", flush=True)  # noqa: T201 - progress
@@ -157,8 +157,8 @@ def _trained(
     show(f"trains on the CPU, torch {torch.__version__}")
     try:
         return train_extractor(
-            examples(train, "train"),
-            examples(validation, "validation"),
+            examples("train"),
+            examples("validation"),
             Subject(
                 task=task,
                 classes=_answers(prepared, task),

@@ -33,6 +33,7 @@ from genmint.evaluation.text_corruptions import (
     shuffled_words,
 )
 from genmint.metrics.likelihood import BOUNDARY, UNKNOWN
+from genmint.metrics.resampling import evenly_spaced
 from genmint.metrics.words import as_text
 
 # Values of each metric by corruption, from the mildest grade to the strongest.
@@ -197,7 +198,7 @@ def text_fitness(
         As `grid_fitness`. The grades of n-gram text are the orders 2, 1 and 0.
     """
     n = min(len(pieces), samples, _TEXTS)
-    chosen = pieces[np.linspace(0, len(pieces) - 1, n).astype(np.int64)]
+    chosen = pieces[evenly_spaced(len(pieces), n)]
     texts = [as_text(piece, spec) for piece in chosen]
 
     def score(items: Sequence[str]) -> Metrics:

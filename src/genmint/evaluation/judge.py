@@ -32,6 +32,7 @@ from genmint.metrics.kernel import kernel_distance, mean_kernel
 from genmint.metrics.memorisation import grid_memorisation
 from genmint.metrics.pitch import fundamentals, in_tune
 from genmint.metrics.prdc import prdc, radii
+from genmint.metrics.resampling import evenly_spaced
 from genmint.metrics.sound import clipping, log_spectral_distance, silence
 from genmint.metrics.verbatim import LONGEST_TEXT, novel_4grams, text_memorisation
 from genmint.metrics.words import as_text, tokens, words, words_in_held_out
@@ -85,7 +86,7 @@ class GridJudge:
         items = len(self.test)
         if items <= _COMPARED_ITEMS:
             return self.extractor.features(self.test)
-        chosen = np.linspace(0, items - 1, _COMPARED_ITEMS).astype(np.int64)
+        chosen = evenly_spaced(items, _COMPARED_ITEMS)
         return self.extractor.features(self.test[torch.from_numpy(chosen)])
 
     @cached_property

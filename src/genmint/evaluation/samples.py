@@ -29,6 +29,7 @@ from genmint.evaluation.judge import (
 )
 from genmint.evaluation.named.extractor import NamedExtractor, load_any_extractor
 from genmint.evaluation.reference import REFERENCE, Reference
+from genmint.evaluation.stored_network import remedy
 from genmint.evaluation.text_reference import recorded_network, text_distances
 from genmint.models.shared.family import Family
 
@@ -183,8 +184,5 @@ def _extractor(folder: Path, reference: Reference) -> tuple[Extractor | NamedExt
     extractor, _ = load_any_extractor(folder)
     path = folder / EXTRACTOR
     if reference.extractor is None or sha256_file(path) != reference.extractor.sha256:
-        raise DataError(
-            f"{path}: not the extractor that {REFERENCE} names. "
-            f"Run `dvc repro -f reference@{folder.name}`."
-        )
+        raise DataError(f"{path}: not the extractor that {REFERENCE} names. {remedy(folder)}")
     return extractor, reference.extractor.task

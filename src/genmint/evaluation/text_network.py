@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from genmint.config.base import Frozen, Share
 from genmint.evaluation.stored_network import load_network, remedy, save_network
+from genmint.metrics.resampling import evenly_spaced
 
 FEATURES = 96
 # Maximum length of a passage in characters: long enough for several sentences, and short enough
@@ -120,7 +121,7 @@ def document_passages(documents: Iterator[TokenIds], most: int) -> Iterator[tupl
         if len(document) == 0:
             continue
         rows = passages(document, min(PASSAGE, len(document)))
-        chosen = np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.int64)
+        chosen = evenly_spaced(len(rows), most)
         yield number, rows[chosen]
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from genmint.evaluation.single_thread import single_thread
 from genmint.evaluation.text_network import TextNetwork, TokenIds, passages
+from genmint.metrics.resampling import evenly_spaced
 from genmint.models.shared import eager_optimizer
 
 # Training budget in characters: about 4 s on one core. More training predicts characters better,
@@ -73,7 +74,7 @@ def _descend(model: TextNetwork, stream: Tensor, epochs: int) -> None:
 
 def _standardise(model: TextNetwork, stream: TokenIds) -> None:
     rows = passages(stream) if len(passages(stream)) > 1 else passages(stream, len(stream) // 2)
-    chosen = np.linspace(0, len(rows) - 1, min(_ENOUGH, len(rows))).astype(np.int64)
+    chosen = evenly_spaced(len(rows), _ENOUGH)
     features = model.features(rows[chosen])
     spread = features.std(axis=0)
     model.centre.copy_(torch.from_numpy(features.mean(axis=0)))

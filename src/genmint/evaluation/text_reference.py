@@ -27,6 +27,7 @@ from genmint.evaluation.fitness import text_fitness, unfit
 from genmint.evaluation.judge import text_judge
 from genmint.evaluation.noise_floor import share_floors
 from genmint.evaluation.reference import REFERENCE, FrozenExtractor, Reference
+from genmint.evaluation.stored_network import remedy
 from genmint.evaluation.text_distances import TextDistances
 from genmint.evaluation.text_network import (
     PASSAGE,
@@ -37,6 +38,7 @@ from genmint.evaluation.text_network import (
     save_text_network,
 )
 from genmint.evaluation.text_network_training import train_text_network
+from genmint.metrics.resampling import evenly_spaced
 from genmint.metrics.words import as_text
 
 
@@ -72,7 +74,7 @@ def text_reference(
         protocol.samples,
         seed=protocol.seed,
     )
-    chosen = np.linspace(0, len(pieces) - 1, min(len(pieces), protocol.samples)).astype(np.int64)
+    chosen = evenly_spaced(len(pieces), protocol.samples)
     unseen = pieces[chosen]
     real = judge.quality([texts[i] for i in chosen]) | judge.feature_distances(unseen)
     if judge.distances is not None:
@@ -176,8 +178,5 @@ def recorded_network(folder: Path, reference: Reference) -> TextNetwork | None:
     network, _ = load_text_network(folder)
     path = folder / EXTRACTOR
     if sha256_file(path) != reference.extractor.sha256:
-        raise DataError(
-            f"{path}: not the network that {REFERENCE} names. "
-            f"Run `dvc repro -f reference@{folder.name}`."
-        )
+        raise DataError(f"{path}: not the network that {REFERENCE} names. {remedy(folder)}")
     return network

@@ -1,4 +1,4 @@
-"""Jackknife standard errors over the drawing of the samples."""
+"""Selection of items, and jackknife standard errors over the drawing of the samples."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ Rows = npt.NDArray[np.int64]
 # Number of groups that Efron and Tibshirani (1993) find sufficient for a standard error. The
 # cost grows with the number of groups.
 _GROUPS = 20
+
+
+def evenly_spaced(items: int, most: int) -> Rows:
+    """Return the numbers of `most` evenly spaced items, int64; of all items if there are fewer."""
+    return np.linspace(0, items - 1, min(items, most)).astype(np.int64)
 
 
 def jackknife_stderr(score: Callable[[Rows], float], items: int) -> float:

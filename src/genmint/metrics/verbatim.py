@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from genmint.common.errors import DataError
 from genmint.metrics.likelihood import mean_and_stderr
-from genmint.metrics.resampling import Rows, jackknife_stderr
+from genmint.metrics.resampling import Rows, evenly_spaced, jackknife_stderr
 from genmint.metrics.words import Tokens
 
 _QUANTILE = 0.01
@@ -64,12 +64,12 @@ def text_memorisation(
             "lower protocol.sample_length"
         )
     text = _Text(_squeezed(train[:LONGEST_TEXT]))
-    chosen = np.linspace(0, pieces - 1, min(pieces, _PIECES)).astype(int)
+    chosen = evenly_spaced(pieces, _PIECES)
     compared = [held_out[i * length : (i + 1) * length] for i in chosen]
     normal = np.array([text.longest_run(_squeezed(piece)) for piece in compared])
     runs = np.array([text.longest_run(_squeezed(sample)) for sample in samples])
     limit = min(float(np.quantile(normal, 1 - _QUANTILE)), length / 2)
-    as_many = np.linspace(0, len(normal) - 1, min(len(normal), len(runs))).astype(int)
+    as_many = evenly_spaced(len(normal), len(runs))
     longest = min(float(normal[as_many].max()), length / 2)
     copied, stderr = mean_and_stderr((runs > limit).astype(np.float64))
     return {

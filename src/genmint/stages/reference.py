@@ -42,7 +42,7 @@ from genmint.evaluation.reference import (
 )
 from genmint.evaluation.text_reference import text_reference
 from genmint.metrics.pitch import fundamentals, in_tune, reference_pitches
-from genmint.metrics.resampling import Rows
+from genmint.metrics.resampling import Rows, evenly_spaced
 from genmint.metrics.sound import log_spectral_distance
 
 # Minimum number of real items from which noise floors are drawn.
@@ -87,10 +87,11 @@ def _of_grids(
     train = tensors.load(prepared, "train", spec)
     validation = tensors.load(prepared, "validation", spec)
     test = tensors.load(prepared, "test", spec)
-    extractor, record, reasons = dataset_extractor(prepared, config, folder, project)
+    grids: dict[Split, Tensor] = {"train": train, "validation": validation, "test": test}
+    extractor, record, reasons = dataset_extractor(prepared, grids, config, folder, project)
     judge = grid_judge(prepared, extractor, record.task, protocol.seed, left_out=reasons)
     floors = _floors(judge, [train, validation], protocol)
-    unseen = validation[torch.from_numpy(_spread(len(validation), protocol.samples))]
+    unseen = validation[torch.from_numpy(evenly_spaced(len(validation), protocol.samples))]
     real = judge.quality(unseen) | judge.memorisation(unseen)
     pitches = None
     if prepared.meta.kind == "audio":
@@ -190,11 +191,6 @@ def _floors(judge: GridJudge, sets: Sequence[Tensor], protocol: Protocol) -> Met
     return floors
 
 
-def _spread(items: int, samples: int) -> Rows:
-    """Return evenly spaced indices of as many items as the protocol draws samples, or of all."""
-    return np.linspace(0, items - 1, min(items, samples)).astype(np.int64)
-
-
 def _of_clips(
     prepared: Prepared, protocol: Protocol
 ) -> tuple[Metrics, Metrics, tuple[float, ...] | None]:
@@ -205,7 +201,7 @@ def _of_clips(
     rate = prepared.meta.sample_rate
     assert rate is not None
     train = prepared.array("train")
-    known = np.array(train[_spread(len(train), _CLIPS)])
+    known = np.array(train[evenly_spaced(len(train), _CLIPS)])
     pitches: list[float] | None = reference_pitches(fundamentals(known, rate))
     heard = fundamentals(np.array(prepared.array("test")), rate)
     if in_tune(heard, pitches or [])[0] < _MUSICAL:
@@ -217,7 +213,7 @@ def _of_clips(
         seed=protocol.seed,
     )
     validation = prepared.array("validation")
-    unseen = np.array(validation[_spread(len(validation), protocol.samples)])
+    unseen = np.array(validation[evenly_spaced(len(validation), protocol.samples)])
     real = clip_metrics(unseen, rate, pitches)
     return floors, real, None if pitches is None else tuple(pitches)
 
