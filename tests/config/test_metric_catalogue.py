@@ -7,18 +7,10 @@ from genmint.common.errors import ConfigError
 from genmint.config.metric_catalogue import (
     METRICS,
     always_held,
-    frechet_name,
-    kernel_name,
     metric,
     never_held,
     range_of,
 )
-
-
-def test_distances_are_known_by_the_name_of_any_data_set():
-    assert metric(frechet_name("python-docs")).pattern == "frechet_*_cnn"
-    assert frechet_name("my-digits") == "frechet_my_digits_cnn"
-    assert metric(kernel_name("digits")).direction == "lower"
 
 
 def test_likelihoods_and_code_lengths_point_in_opposite_directions():

@@ -370,18 +370,3 @@ def range_of(name: str) -> str:
     if math.isinf(known.high):
         return f"{name} is at least {low}"
     return f"{name} lies between {low} and {high}"
-
-
-def frechet_name(dataset: str) -> str:
-    """Return the name of the Fréchet distance on a data set, in the features of its extractor."""
-    return f"frechet_{dataset.replace('-', '_')}_cnn"
-
-
-def frechet_infinite_name(dataset: str) -> str:
-    """Return the name of the Fréchet distance extrapolated to infinitely many samples."""
-    return f"{frechet_name(dataset)}_infinite"
-
-
-def kernel_name(dataset: str) -> str:
-    """Return the name of the kernel distance on a data set."""
-    return f"kernel_{dataset.replace('-', '_')}_cnn"

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from genmint.config.metric_catalogue import frechet_infinite_name, frechet_name, kernel_name
+from genmint.evaluation.distance_names import distance_names, own_features
 from genmint.metrics.words import tokens, words
 
 Reasons = dict[str, str]
@@ -39,7 +39,8 @@ _Z = 2.33
 
 def by_feature(dataset: str) -> tuple[str, ...]:
     """Return the metrics that use the feature extractor of a data set."""
-    distances = (frechet_name(dataset), frechet_infinite_name(dataset), kernel_name(dataset))
+    names = distance_names(own_features(dataset))
+    distances = (names.frechet, names.infinite, names.kernel)
     return (*distances, "precision", "recall", "density", "coverage")
 
 

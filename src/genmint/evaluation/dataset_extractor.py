@@ -24,6 +24,7 @@ from genmint.evaluation.applicability import (
     by_feature,
     same_reason,
 )
+from genmint.evaluation.distance_names import own_features
 from genmint.evaluation.extractor import (
     Extractor,
     ExtractorInfo,
@@ -127,7 +128,7 @@ def _own_extractor(
             by_feature(meta.dataset), f"the features are not meaningful: {problem}"
         )
     info = ExtractorInfo(
-        name=f"{meta.dataset.replace('-', '_')}_cnn",
+        name=own_features(meta.dataset),
         task=task,
         shape=(train.shape[1], train.shape[2], train.shape[3]),
         classes=_answers(prepared, task),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -70,8 +70,14 @@ class Extractor(nn.Module):
         classes: number of classes K; for stacked grids, of a single channel.
         stacked: whether each channel is an image of its own.
         network: `plain` reads the weights of an older version of genmint, which knew no corruption.
+
+    Attributes:
+        extrapolates: whether the Fréchet distance is extrapolated to infinitely many samples.
+        pool: items from which noise floors are drawn.
     """
 
+    extrapolates: ClassVar[bool] = True
+    pool: ClassVar[int] = 10_000
     centre: Tensor
     spread: Tensor
     scale: Tensor

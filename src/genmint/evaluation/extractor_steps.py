@@ -127,9 +127,6 @@ class Learner:
         )
 
     def __enter__(self) -> Self:
-        # Gradient sums depend on the number of threads; the weights must not.
-        self._before = torch.get_num_threads()
-        torch.set_num_threads(1)
         return self
 
     def __exit__(
@@ -139,7 +136,6 @@ class Learner:
         trace: TracebackType | None,
     ) -> None:
         self._threads.shutdown()
-        torch.set_num_threads(self._before)
 
     def step(self, grids: Tensor, labels: Tensor | None, rate: float) -> None:
         """Update the weights on a batch.

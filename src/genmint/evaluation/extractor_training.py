@@ -22,6 +22,7 @@ from genmint.evaluation.extractor import (
 from genmint.evaluation.extractor_network import multiplications
 from genmint.evaluation.extractor_steps import Learner, Schedule
 from genmint.evaluation.extractor_variation import Variation, mirror_images_belong
+from genmint.evaluation.single_thread import single_thread
 from genmint.metrics.pixels import pixel_moments
 
 # Most multiplications of the forward pass, over all items of the training: about ten minutes of
@@ -116,7 +117,8 @@ def train_extractor(
     deviation, mean = pixel_moments(train.grids[:_ENOUGH])
     pixels = PixelStatistics(float(spread), mean, deviation)
     variation = _variation(train, subject)
-    with Learner(model, subject.task, variation, pixels, generator) as learner:
+    learns = Learner(model, subject.task, variation, pixels, generator)
+    with single_thread(), learns as learner:
         best = _descend(learner, train, _some(validation), epochs, report)
     model.load_state_dict(best)
     model.eval().requires_grad_(False)

@@ -145,7 +145,7 @@ class GridJudge:
         metrics[name] = frechet_distance(features, self.real)
         if errors:
             metrics[f"{name}_stderr"] = frechet_stderr(features, self.real, seed=self.seed)
-        if errors and enough and not isinstance(self.extractor, NamedExtractor):
+        if errors and enough and self.extractor.extrapolates:
             name = self.names.infinite
             metrics[name] = frechet_infinite(features, self.real, seed=self.seed)
             metrics[f"{name}_stderr"] = frechet_infinite_stderr(features, self.real, seed=self.seed)

@@ -8,11 +8,13 @@ from typing import Literal
 from pydantic import Field
 
 from genmint.common.errors import DataError
-from genmint.common.files import read_json, write_json
+from genmint.common.files import read_json, sha256_file, write_json
+from genmint.common.layout import EXTRACTOR
 from genmint.config import Frozen, Protocol, ReferenceConfig
 from genmint.config.base import Share, from_json
 from genmint.config.metric_catalogue import CODECS, STDERR
 from genmint.data.views.spec import Observation
+from genmint.evaluation.stored_network import remedy
 
 REFERENCE = "reference.json"
 
@@ -123,6 +125,18 @@ class Reference(Frozen):
             if errors:
                 floors.setdefault(name, min(errors))
         return floors
+
+
+def check_extractor(folder: Path, reference: Reference) -> FrozenExtractor:
+    """Return the record of the extractor after a comparison with its weights in `folder`.
+
+    Raises:
+        DataError: the reference names no extractor, or other weights.
+    """
+    path, record = folder / EXTRACTOR, reference.extractor
+    if record is None or sha256_file(path) != record.sha256:
+        raise DataError(f"{path}: not the extractor that {REFERENCE} names. {remedy(folder)}")
+    return record
 
 
 def write_reference(folder: Path, reference: Reference) -> None:

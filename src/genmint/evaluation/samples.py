@@ -11,9 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genmint.common.errors import DataError
-from genmint.common.files import sha256_file
-from genmint.common.layout import EXTRACTOR
 from genmint.data.prepared import Prepared, Split
 from genmint.data.views import tensors
 from genmint.data.views.spec import DataSpec
@@ -28,8 +25,7 @@ from genmint.evaluation.judge import (
     text_judge,
 )
 from genmint.evaluation.named.extractor import NamedExtractor, load_any_extractor
-from genmint.evaluation.reference import REFERENCE, Reference
-from genmint.evaluation.stored_network import remedy
+from genmint.evaluation.reference import Reference, check_extractor
 from genmint.evaluation.text_reference import recorded_network, text_distances
 from genmint.models.shared.family import Family
 
@@ -182,7 +178,4 @@ class SampleJudge:
 def _extractor(folder: Path, reference: Reference) -> tuple[Extractor | NamedExtractor, str]:
     """Return the extractor of a reference, and the task that it was trained on."""
     extractor, _ = load_any_extractor(folder)
-    path = folder / EXTRACTOR
-    if reference.extractor is None or sha256_file(path) != reference.extractor.sha256:
-        raise DataError(f"{path}: not the extractor that {REFERENCE} names. {remedy(folder)}")
-    return extractor, reference.extractor.task
+    return extractor, check_extractor(folder, reference).task

@@ -26,8 +26,7 @@ from genmint.evaluation.distance_names import distance_names, text_features
 from genmint.evaluation.fitness import text_fitness, unfit
 from genmint.evaluation.judge import text_judge
 from genmint.evaluation.noise_floor import share_floors
-from genmint.evaluation.reference import REFERENCE, FrozenExtractor, Reference
-from genmint.evaluation.stored_network import remedy
+from genmint.evaluation.reference import FrozenExtractor, Reference, check_extractor
 from genmint.evaluation.text_distances import TextDistances
 from genmint.evaluation.text_network import (
     PASSAGE,
@@ -176,7 +175,5 @@ def recorded_network(folder: Path, reference: Reference) -> TextNetwork | None:
     if reference.extractor is None:
         return None
     network, _ = load_text_network(folder)
-    path = folder / EXTRACTOR
-    if sha256_file(path) != reference.extractor.sha256:
-        raise DataError(f"{path}: not the network that {REFERENCE} names. {remedy(folder)}")
+    check_extractor(folder, reference)
     return network

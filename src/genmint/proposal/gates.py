@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from genmint.config import Dataset, ModelConfig
-from genmint.config.metric_catalogue import frechet_name
+from genmint.evaluation.distance_names import distance_names, own_features
 from genmint.proposal.entry_text import EntryKey, ParamsEntry
 
 _GRID_MEMORISATION = {
@@ -42,7 +42,7 @@ def gate_entry(name: str, config: ModelConfig, dataset: Dataset) -> ParamsEntry:
 def _threshold(config: ModelConfig, dataset: Dataset) -> tuple[str, dict[str, Any], str]:
     metric = next(iter(config.likelihood_metrics(dataset.kind)), None)
     if metric is None:
-        distance = frechet_name(config.dataset)
+        distance = distance_names(own_features(config.dataset)).frechet
         return distance, {"skill": _SKILL}, "0: trivial baseline, 1: real data"
     if dataset.kind == "text":
         return metric, {"baseline": "trigram", "margin": 0.05}, "less than a trigram model needs"

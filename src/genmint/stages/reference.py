@@ -22,9 +22,6 @@ from genmint.evaluation.baselines import grid_baselines, merged, sequence_baseli
 from genmint.evaluation.codecs import grid_codecs, sequence_codecs
 from genmint.evaluation.dataset_extractor import dataset_extractor
 from genmint.evaluation.distance_names import DistanceNames
-from genmint.evaluation.extractor import (
-    Extractor,
-)
 from genmint.evaluation.fitness import grid_fitness, unfit
 from genmint.evaluation.judge import (
     COMPARED_SAMPLES,
@@ -33,7 +30,6 @@ from genmint.evaluation.judge import (
     clip_metrics,
     grid_judge,
 )
-from genmint.evaluation.named.extractor import NamedExtractor
 from genmint.evaluation.noise_floor import distance_floors, share_floors
 from genmint.evaluation.reference import (
     REFERENCE,
@@ -45,10 +41,6 @@ from genmint.metrics.pitch import fundamentals, in_tune, reference_pitches
 from genmint.metrics.resampling import Rows, evenly_spaced
 from genmint.metrics.sound import log_spectral_distance
 
-# Minimum number of real items from which noise floors are drawn.
-_POOL = 10_000
-# The same for a named extractor, which takes some 30 ms for an image.
-_NAMED_POOL = 2000
 # Number of clips whose fundamental frequencies give the notes of a set; more do not change them.
 _CLIPS = 2000
 # Minimum share of real clips in tune. Below it the set has no fixed notes, and `in_tune` is left
@@ -156,8 +148,8 @@ def _pool(items: int, protocol: Protocol, most: int) -> Tensor:
 
 def _floors(judge: GridJudge, sets: Sequence[Tensor], protocol: Protocol) -> Metrics:
     """Return the noise floor of each metric of grids, computed from the grids of these sets."""
-    most = _POOL if isinstance(judge.extractor, Extractor) else _NAMED_POOL
-    pool, seed = _pool(sum(len(one) for one in sets), protocol, most), protocol.seed
+    items, seed = sum(len(one) for one in sets), protocol.seed
+    pool = _pool(items, protocol, judge.extractor.pool)
     features = judge.extractor.features_at(sets, pool)
     probabilities = judge.extractor.probabilities_at(sets, pool) if judge.task == "labels" else None
     # Copying is possible because spectrograms are small, unlike images.
@@ -182,7 +174,7 @@ def _floors(judge: GridJudge, sets: Sequence[Tensor], protocol: Protocol) -> Met
         judge.real,
         compared,
         seed=seed,
-        extrapolated=not isinstance(judge.extractor, NamedExtractor),
+        extrapolated=judge.extractor.extrapolates,
     )
     floors[judge.names.frechet] = frechet
     floors[judge.names.kernel] = kernel

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +67,14 @@ class NamedExtractor:
         network: the network, whose result are its features, N×D.
         info: name, shape and description.
         classifier: own extractor of the data set, trained on its labels; None without labels.
+
+    Attributes:
+        extrapolates: as of `Extractor`; in so many features it would take hours.
+        pool: as of `Extractor`; an image takes some 30 ms.
     """
+
+    extrapolates: ClassVar[bool] = False
+    pool: ClassVar[int] = 2000
 
     def __init__(
         self, network: nn.Module, info: NamedExtractorInfo, classifier: Extractor | None
