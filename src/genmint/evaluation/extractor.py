@@ -242,7 +242,7 @@ def load_extractor(folder: Path, way_out: str | None = None) -> tuple[Extractor,
     model, info = load_network(
         folder,
         way_out or remedy(folder),
-        lambda raw: ExtractorInfo.model_validate(raw | {"shape": tuple(raw["shape"])}),
+        ExtractorInfo,
         lambda info: Extractor(
             info.shape, info.classes, stacked=info.stacked, network=info.network
         ),

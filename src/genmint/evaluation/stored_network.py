@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from genmint.common.errors import DataError
 from genmint.common.files import atomic_path, read_json, write_json
 from genmint.common.layout import EXTRACTOR, EXTRACTOR_CONFIG
-from genmint.config.base import Frozen
+from genmint.config.base import Frozen, from_json
 
 Network = TypeVar("Network", bound=nn.Module)
 Info = TypeVar("Info", bound=Frozen)
@@ -36,7 +36,7 @@ def save_network(folder: Path, state: Mapping[str, Tensor], info: Frozen) -> Non
 def load_network(
     folder: Path,
     way_out: str,
-    read: Callable[[dict[str, Any]], Info],
+    described_by: type[Info],
     build: Callable[[Info], Network],
 ) -> tuple[Network, Info]:
     """Read the files of `save_network`; the network is in evaluation mode, without gradients.
@@ -44,24 +44,26 @@ def load_network(
     Args:
         folder: folder with the two files.
         way_out: sentence that ends each error.
-        read: validation of the content of extractor.json.
-        build: network that such a description belongs to.
+        described_by: model of the content of extractor.json.
+        build: makes the network that a description belongs to.
 
     Raises:
         GenmintError: extractor.json is missing or not JSON.
-        DataError: the weights are missing or damaged, or belong to another network.
+        DataError: extractor.json has other content; or the weights are missing or damaged, or
+            belong to another network.
     """
-    raw = read_json(folder / EXTRACTOR_CONFIG, way_out)
+    described = folder / EXTRACTOR_CONFIG
+    raw = read_json(described, way_out)
+    info = from_json(described_by, raw, described, way_out, DataError)
     path = folder / EXTRACTOR
     try:
-        info = read(raw)
         # On the meta device no memory is allocated: a damaged file may state far too large sizes.
         with torch.device("meta"):
             network = build(info)
         network.load_state_dict(load_file(path), assign=True)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file. {way_out}") from None
-    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, RuntimeError, ValueError) as error:
         first = str(error).splitlines()[0]
         raise DataError(f"{path}: not the expected network ({first}). {way_out}") from None
     return network.eval().requires_grad_(False), info

@@ -140,6 +140,6 @@ def load_text_network(folder: Path) -> tuple[TextNetwork, TextNetworkInfo]:
     return load_network(
         folder,
         remedy(folder),
-        lambda raw: TextNetworkInfo.model_validate(raw | {"vocabulary": tuple(raw["vocabulary"])}),
+        TextNetworkInfo,
         lambda info: TextNetwork(len(info.vocabulary)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -141,7 +142,7 @@ def read_extractor_description(root: Path, name: str, key: str) -> ExtractorDesc
         known = ", ".join(["own", *sorted(file.stem for file in folder.glob("*.yaml"))])
         raise ConfigError(f"{key}: there is no {DESCRIPTIONS / path.name}; known: {known}")
     try:
-        description = ExtractorDescription.model_validate(_tuples(read_yaml(path)))
+        description = ExtractorDescription.model_validate_json(json.dumps(read_yaml(path)))
     except ValidationError as error:
         where, problem = first_problem(error)
         raise ConfigError(f"{path}: {where}: {problem}") from None
@@ -177,10 +178,3 @@ def published_names(description: ExtractorDescription) -> DistanceNames | None:
 def names_of(name: str, description: ExtractorDescription) -> DistanceNames:
     """Return the names of the distances in the features of a named extractor."""
     return published_names(description) or distance_names(name)
-
-
-def _tuples(value: object) -> object:
-    """Return a YAML document with its lists as tuples, which the strict models require."""
-    if isinstance(value, dict):
-        return {key: _tuples(item) for key, item in value.items()}
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
