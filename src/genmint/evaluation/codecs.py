@@ -15,7 +15,7 @@ from genmint.evaluation.baselines import BaselineScores
 from genmint.evaluation.reference import Baseline
 from genmint.metrics.codecs import flac_bits, png_bits, webp_bits, webp_mosaic_bits, xz_bits
 from genmint.metrics.likelihood import BOUNDARY, CHARACTERS, UNKNOWN, mean_and_stderr
-from genmint.metrics.resampling import evenly_spaced
+from genmint.metrics.resampling import Rows, evenly_spaced
 
 # Values that are coded at most; about a minute of WebP.
 _VALUES = 1 << 25
@@ -80,7 +80,7 @@ def sequence_codecs(prepared: Prepared) -> BaselineScores:
     return {"bits_per_sample": table}
 
 
-def _chosen(items: int, values: int) -> np.ndarray:
+def _chosen(items: int, values: int) -> Rows:
     """Return indices of the items that are coded, evenly spaced; all if they are few enough."""
     return evenly_spaced(items, max(2, _VALUES // values))
 
