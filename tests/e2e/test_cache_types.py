@@ -40,7 +40,7 @@ def test_a_built_in_set_can_be_prepared_where_outputs_are_links(tmp_path, monkey
     project = Real(tmp_path, monkeypatch)
     with (tmp_path / ".dvc" / "config").open("a") as stream:
         stream.write("[cache]\n    type = symlink\n")
-    shutil.copytree(ROOT / "data" / "sources", tmp_path / "data" / "sources")
+    shutil.copytree(ROOT / "data/sources", tmp_path / "data/sources", dirs_exist_ok=True)
     entry = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")["datasets"]["python-docs"]
     project.write({"datasets": {"python-docs": entry}, "models": {}, "gates": {}})
     ran = project.doing(lambda repo: repo.reproduce("prepare@python-docs"))
