@@ -298,6 +298,6 @@ def test_samples_and_latents_of_a_champion(finished, tmp_path):
         finished.run("genmint", "sample", target, "-n", "4", "--seed", "3", "--out", str(out))
         assert out.stat().st_size > 100
     out = tmp_path / "latents.parquet"
-    assert "1797 rows" in finished.run("genmint", "encode", "image-vae", "--out", str(out)).stdout
+    assert "10000 rows" in finished.run("genmint", "encode", "image-vae", "--out", str(out)).stdout
     done = finished.run("genmint", "encode", "image-gan", "--out", str(out), ok=False)
     assert done.returncode == 2
