@@ -36,8 +36,8 @@ SMALL_DIGITS = {
     "reference": {"min_accuracy": 0.95, "epochs": 20, "seed": 0},
 }
 
-# Bounds for the gates of models of these digits and texts: worst values that pass. What real held-out items, the
-# default models and the impostors below reach stands in docs/metrics.md.
+# Bounds for the gates of models of these digits and texts: worst values that pass. What real
+# held-out items, the default models and the impostors below reach stands in docs/metrics.md.
 IMAGE_MEMORISATION = {
     "copied": (None, 0.1),
     "near_duplicates": (None, 0.05),
