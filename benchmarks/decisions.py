@@ -1,6 +1,6 @@
 """How often a challenger is promoted that should not be, and that should: on real digits.
 
-    python benchmarks/decisions.py      # about 6 minutes on one core; wants reference@digits
+    python benchmarks/decisions.py      # about 20 minutes on one core; wants reference@digits
 
 (a) The same weights against themselves, test items and sampling seeds drawn anew.
 (b) Twenty trainings of image-vae that differ by seed alone, every ordered pair.

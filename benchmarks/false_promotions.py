@@ -9,8 +9,8 @@ out. E is the standard error of a paired difference, as the interval has it. The
 has its own error, E·√R, R times as few items. The margin comes from five trainings, measured on the
 same test split.
 
-S and E of image-vae are from benchmarks/decisions.py: its twenty trainings have a standard
-deviation of 0.12 nats on the test split, which is √(S² + E²/2).
+S and E are those of a VAE of scikit-learn's 8×8 digits, from benchmarks/decisions.py: its twenty
+trainings have a standard deviation of 0.12 nats on the test split, which is √(S² + E²/2).
 """
 
 import argparse
@@ -60,8 +60,8 @@ def first_night(spread: float, error: float) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--spread", type=float, default=0.085, help="S (default: image-vae, nats)")
-    parser.add_argument("--error", type=float, default=0.12, help="E (default: image-vae, nats)")
+    parser.add_argument("--spread", type=float, default=0.085, help="S (default: 8×8 digits, nats)")
+    parser.add_argument("--error", type=float, default=0.12, help="E (default: 8×8 digits, nats)")
     parser.add_argument("--ratio", type=float, default=2.0, help="R (default: 2)")
     options = parser.parse_args()
     cases = {

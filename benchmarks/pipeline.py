@@ -35,9 +35,9 @@ _WORKERS = 2
 # Where training is nearly all of the work: two models of some four minutes each, not translated
 # first, which takes a minute by itself.
 _LONG = {
-    "models.image-vae.steps": 95_000,
+    "models.image-vae.steps": 32_000,
     "models.image-vae.compile": False,
-    "models.image-gan.steps": 41_000,
+    "models.image-gan.steps": 14_000,
 }
 _LONG_MODELS = ["image-vae", "image-gan"]
 _VERBS = ["ingest", "validate", "prepare", "reference", "train", "evaluate", "gate"]

@@ -34,16 +34,16 @@ def rewritten(path):
 @pytest.mark.parametrize(
     ("key", "old", "new"),
     [
-        ("datasets.digits.resolution=16", "    resolution: 8 ", "    resolution: 16 "),
+        ("datasets.digits.resolution=16", "    resolution: 28 ", "    resolution: 16 "),
         ("datasets.digits.protocol.seed=7", "seed: 1234}", "seed: 7}"),
         ("datasets.notes.near_duplicates=0.9", "near_duplicates: 1.0 ", "near_duplicates: 0.9 "),
-        ("models.image-vae.latent=4", "    latent: 3 ", "    latent: 4 "),
+        ("models.image-vae.latent=4", "    latent: 16 ", "    latent: 4 "),
         ("models.image-vae.attention=true", "attention: false ", "attention: true "),
         ("models.image-vae.optimiser.lr=0.25", "lr: 2e-3", "lr: 0.25"),
         ("models.audio-rnn.optimiser.lr=0.25", "lr: 8e-3", "lr: 0.25"),
         ("models.image-gan.loss=hinge", "loss: non-saturating ", "loss: hinge "),
         ("gates.image-gan.memorisation.max_copied=0.2", "max_copied: 0.1", "max_copied: 0.2"),
-        ("gates.image-vae.thresholds.elbo.min=-20.5", "min: -24.5", "min: -20.5"),
+        ("gates.image-vae.thresholds.elbo.min=-20.5", "min: -108.0", "min: -20.5"),
         ("drift.digits.window=50", "window: 100 ", "window: 50 "),
     ],
 )

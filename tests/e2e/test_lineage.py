@@ -31,7 +31,7 @@ def test_every_link_of_the_champion_is_known(finished):
         assert entry["wrote"], stage
     assert found["stages"]["train@image-vae"]["parameters"]["models.image-vae"]["steps"] > 0
     assert found["validation"]["passed"] == 1
-    assert found["validation"]["items"] == 1797
+    assert found["validation"]["items"] == 10_000
     assert len(found["validation"]["expectations"]) > 3
     assert found["gate"]["passed"] is True
     assert [entry["version"] for entry in found["journal"]] == ["1"]
@@ -43,7 +43,7 @@ def test_its_state_comes_back_and_nothing_has_to_run(finished, tmp_path):
     checkout = finished.copy(tmp_path / "copy")
     (checkout.root / "src/genmint/models/vae/__init__.py").write_text("# all gone\n")
     params = checkout.root / "params.yaml"
-    params.write_text(params.read_text().replace("latent: 3", "latent: 4", 1))
+    params.write_text(params.read_text().replace("latent: 16", "latent: 4", 1))
     checkout.commit("moved on")
     target = tmp_path / "version-1"
     lineage(checkout, "image-vae@champion", "--checkout", str(target))

@@ -85,7 +85,7 @@ def test_promoting_again_changes_nothing(finished):
 def test_the_samples_are_what_they_should_be(finished):
     reference = json.loads((finished.root / "data/reference/digits/reference.json").read_text())
     assert reference["extractor"]["accuracy"] >= 0.95
-    for name, confident in (("image-vae", 0.3), ("image-gan", 0.45)):
+    for name, confident in (("image-vae", 0.1), ("image-gan", 0.35)):
         assert metrics(finished, name)["confident"] >= confident
         assert metrics(finished, name)["classes"] >= 9
     assert metrics(finished, "text-rnn")["words_in_held_out"] >= 0.7
@@ -298,6 +298,6 @@ def test_samples_and_latents_of_a_champion(finished, tmp_path):
         finished.run("genmint", "sample", target, "-n", "4", "--seed", "3", "--out", str(out))
         assert out.stat().st_size > 100
     out = tmp_path / "latents.parquet"
-    assert "1797 rows" in finished.run("genmint", "encode", "image-vae", "--out", str(out)).stdout
+    assert "10000 rows" in finished.run("genmint", "encode", "image-vae", "--out", str(out)).stdout
     done = finished.run("genmint", "encode", "image-gan", "--out", str(out), ok=False)
     assert done.returncode == 2

@@ -10,8 +10,8 @@ from tests.awkward.sounds import sounds
 from tests.fuzz.target import SMALL, Target, file
 
 from genmint.config import AudioDataset, ImageDataset, TextDataset
+from genmint.data.ingestion.mnist import read_idx
 from genmint.data.ingestion.readers import reader_of
-from genmint.data.ingestion.sources import read_idx
 
 
 def items(folder: Path) -> list[Target]:

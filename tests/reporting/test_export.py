@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ FILES = {
     "model.safetensors", "config.json", "gate.json", "metrics.json", "protocol.json", "README.md",
     "samples/samples.png", "manifest.json",
 }  # fmt: skip
+SOURCES = Path(__file__).parents[2] / "data" / "sources"
 
 
 @pytest.fixture
@@ -241,13 +243,8 @@ def test_samples_fit_the_kind(tmp_path, kind):
 
 
 def test_every_source_of_ours_has_a_licence():
-    known = {
-        each.model_fields["source"].annotation.__args__[0]
-        for each in (
-            sources.DigitsSource, sources.PythonDocsSource, sources.NotesSource,
-            sources.MnistSource, sources.TinyShakespeareSource,
-        )
-    }  # fmt: skip
+    described = get_args(get_args(sources.Description)[0])
+    known = {each.model_fields["source"].annotation.__args__[0] for each in described}
     assert LICENCES.keys() == known
 
 
@@ -257,6 +254,8 @@ def test_the_licence_is_that_of_the_source_or_of_the_folder(workshop):
     description.parent.mkdir(parents=True)
     description.write_text("source: digits\n")
     assert licence_of(project, project, "dots").startswith("CC BY 4.0")
+    description.write_text((SOURCES / "mnist-test.yaml").read_text())
+    assert licence_of(project, project, "dots").startswith("CC BY-SA 3.0 (Y. LeCun")
     own = project.root / "data/own/dots"
     own.mkdir(parents=True)
     (project.root / "params.yaml").write_text(PARAMS.replace("data/sources/dots.yaml", str(own)))

@@ -225,6 +225,7 @@ def test_blocks_that_do_not_fit_their_source_are_refused(data_project, settings,
     ("name", "settings", "items"),
     [
         ("digits", {**PICTURES, "labels": "source"}, 1797),
+        ("mnist-test", {**PICTURES, "labels": "source"}, 10_000),
         ("notes", {**SOUNDS, "labels": "source"}, 630),
         ("python-docs", TEXTS, 70),
     ],

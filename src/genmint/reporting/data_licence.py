@@ -11,6 +11,7 @@ from genmint.common.reading import read_yaml
 # Built-in and named data sets by `source`; data/README.md has the whole references.
 LICENCES = {
     "digits": "CC BY 4.0 (E. Alpaydin and C. Kaynak, doi 10.24432/C50P49)",
+    "mnist-test": "CC BY-SA 3.0 (Y. LeCun, C. Cortes, C. Burges)",
     "python-docs": "PSF License Version 2 (Python Software Foundation)",
     "notes": "Apache-2.0 (synthesised by genmint)",
     "mnist": "CC BY-SA 3.0 (Y. LeCun, C. Cortes, C. Burges)",

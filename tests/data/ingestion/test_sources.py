@@ -1,6 +1,5 @@
-"""Sources: descriptions are checked, and idx files are what they say."""
+"""Sources: descriptions are checked, and generated sets are what they say."""
 
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 
 from genmint.common.errors import ConfigError, DataError
 from genmint.config import AudioDataset, ImageDataset
-from genmint.data.ingestion.sources import Digits, Notes, NotesSource, read_description, read_idx
+from genmint.data.ingestion.sources import Digits, Notes, NotesSource, read_description
 
 DESCRIPTIONS = Path(__file__).parents[3] / "data" / "sources"
 
@@ -17,9 +16,9 @@ DESCRIPTIONS = Path(__file__).parents[3] / "data" / "sources"
 def test_every_description_of_ours_can_be_read(path):
     found = read_description(path)
     assert found.source == path.stem
-    for remote in getattr(found, "files", ()):
-        assert len(remote.sha256) == 64
-        assert all(url.startswith("https://") for url in remote.urls)
+    for pinned in getattr(found, "files", ()):
+        assert len(pinned.sha256) == 64
+        assert all(url.startswith("https://") for url in getattr(pinned, "urls", ()))
 
 
 @pytest.mark.parametrize(
@@ -30,6 +29,7 @@ def test_every_description_of_ours_can_be_read(path):
         ("source: notes\nclips: ten\nseed: 1", r"clips: Input should be a valid integer"),
         ("source: digits\nseed: 1", r"seed: Extra inputs are not permitted"),
         ("source: mnist\nfiles: []", r"files: "),
+        ("source: mnist-test\nfiles: [{name: a, sha256: b}]", r"files\.0\.path: Field required"),
         ("source: [", "not valid YAML"),
         ("", "source"),
     ],
@@ -39,27 +39,6 @@ def test_wrong_descriptions_are_refused_by_file_and_key(tmp_path, text, message)
     path.write_text(text)
     with pytest.raises(ConfigError, match=rf"wrong\.yaml: .*{message}"):
         read_description(path)
-
-
-def idx(values, kind=8):
-    values = np.asarray(values, dtype=np.uint8)
-    header = bytes([0, 0, kind, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape)
-    return header + values.tobytes()
-
-
-def test_idx_files_are_mapped(tmp_path):
-    values = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
-    (tmp_path / "a").write_bytes(idx(values))
-    np.testing.assert_array_equal(read_idx(tmp_path / "a"), values)
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"\x00\x00", idx([1, 2, 3])[:-1], idx([1, 2]) + b"x", idx([1, 2], kind=9)]
-)
-def test_what_is_no_idx_file_is_refused(tmp_path, content):
-    (tmp_path / "a").write_bytes(content)
-    with pytest.raises(DataError, match="idx file"):
-        read_idx(tmp_path / "a")
 
 
 def test_digits_use_the_whole_range_and_all_ten_classes(tmp_path):

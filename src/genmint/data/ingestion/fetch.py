@@ -1,4 +1,4 @@
-"""Download of named data sets, from a mirror folder or by URL, always with a checksum."""
+"""Files of data sets by checksum: downloaded, copied from a mirror, or stored with the project."""
 
 from __future__ import annotations
 
@@ -24,20 +24,60 @@ _CHUNK = 1 << 20
 _TIMEOUT_S = 30
 
 
-class RemoteFile(Frozen):
-    """One file of a named data set.
+class PinnedFile(Frozen):
+    """One file of a data set whose content is known.
 
     Attributes:
         name: file name after decompression.
-        urls: download addresses, tried in order; `.gz` is decompressed.
-        mirror: path below the folder GENMINT_DATA_MIRROR.
         sha256: hash of the decompressed content, since the compression differs between sources.
     """
 
     name: str
+    sha256: str
+
+
+class RemoteFile(PinnedFile):
+    """One file of a named data set.
+
+    Attributes:
+        urls: download addresses, tried in order; `.gz` is decompressed.
+        mirror: path below the folder GENMINT_DATA_MIRROR.
+    """
+
     urls: tuple[str, ...]
     mirror: str
-    sha256: str
+
+
+class StoredFile(PinnedFile):
+    """One file of a data set that belongs to the project.
+
+    Attributes:
+        path: path relative to the folder of the description; `.gz` is decompressed.
+    """
+
+    path: str
+
+
+def unpack_stored(stored: StoredFile, base: Path, folder: Path) -> Path:
+    """Unpack a file of the project into `folder`, verified.
+
+    Args:
+        stored: the file.
+        base: folder of its description.
+        folder: where the decompressed file is written.
+
+    Raises:
+        DataError: the file is missing, damaged or a pointer, or its checksum is wrong; no partial
+            file is left.
+    """
+    source = base / stored.path
+    way_out = f"Restore it: `git checkout -- {source}`."
+    if not source.is_file():
+        raise DataError(
+            f"{source}: no such file; {stored.name} of the data set is stored there. {way_out}"
+        )
+    _unpack(source, folder / stored.name, stored, str(source), way_out)
+    return folder / stored.name
 
 
 def fetch(remote: RemoteFile, folder: Path) -> Path:
@@ -97,11 +137,17 @@ def _download(url: str, folder: Path) -> Path:
             bar.close()
 
 
-def _unpack(packed: Path, target: Path, remote: RemoteFile, origin: str) -> None:
+def _unpack(
+    packed: Path,
+    target: Path,
+    pinned: PinnedFile,
+    origin: str,
+    way_out_of_damage: str = "Remove that copy and fetch it again.",
+) -> None:
     keeper = keeper_of(packed)
     if keeper is not None:
         raise DataError(
-            f"{origin}: only a pointer of {keeper} to {remote.name}. "
+            f"{origin}: only a pointer of {keeper} to {pinned.name}. "
             f"{way_out(keeper, packed.parent)}"
         )
     digest = hashlib.sha256()
@@ -114,12 +160,14 @@ def _unpack(packed: Path, target: Path, remote: RemoteFile, origin: str) -> None
                 out.write(chunk)
     except (OSError, EOFError, zlib.error) as error:
         target.unlink(missing_ok=True)
-        raise DataError(f"{origin}: cannot be unpacked: {_first_line(error)}") from None
-    if digest.hexdigest() != remote.sha256:
+        raise DataError(
+            f"{origin}: cannot be unpacked: {_first_line(error)}. {way_out_of_damage}"
+        ) from None
+    if digest.hexdigest() != pinned.sha256:
         target.unlink(missing_ok=True)
         raise DataError(
-            f"{origin}: wrong checksum: the content of {remote.name} has sha256 "
-            f"{digest.hexdigest()}, expected {remote.sha256}. Remove that copy and fetch it again."
+            f"{origin}: wrong checksum: the content of {pinned.name} has sha256 "
+            f"{digest.hexdigest()}, expected {pinned.sha256}. {way_out_of_damage}"
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from genmint.data.ingestion.fetch import RemoteFile, fetch
 from genmint.data.ingestion.items import ArrayItems, ArrayPart, FileItems, Items
 from genmint.data.ingestion.left_out import sentence
 from genmint.data.ingestion.locate import existing_source
+from genmint.data.ingestion.mnist import Mnist, MnistSource, MnistTest, MnistTestSource
 from genmint.data.ingestion.pointers import refuse_absent
 from genmint.data.ingestion.readers import item_reader_of, reader_of
 
@@ -62,13 +62,6 @@ class NotesSource(Frozen):
     seed: Seed
 
 
-class MnistSource(Frozen):
-    """The four idx files of MNIST, with the names of the distribution."""
-
-    source: Literal["mnist"]
-    files: Annotated[tuple[RemoteFile, ...], Field(min_length=4, max_length=4)]
-
-
 class TinyShakespeareSource(Frozen):
     """A single text."""
 
@@ -77,7 +70,12 @@ class TinyShakespeareSource(Frozen):
 
 
 Description = Annotated[
-    DigitsSource | PythonDocsSource | NotesSource | MnistSource | TinyShakespeareSource,
+    DigitsSource
+    | MnistTestSource
+    | PythonDocsSource
+    | NotesSource
+    | MnistSource
+    | TinyShakespeareSource,
     Field(discriminator="source"),
 ]
 
@@ -115,7 +113,7 @@ def open_source(project: Project, name: str, dataset: Dataset) -> Source:
         )
     if dataset.filename_pattern is not None:
         raise ConfigError(f"datasets.{name}.filename_pattern: {description.source} has no files")
-    return _described(description, name, dataset, stores)
+    return _described(description, name, dataset, path.parent, stores)
 
 
 def own_files(path: Path, dataset: Dataset, stores: Stores) -> FileItems:
@@ -156,9 +154,11 @@ def _own(path: Path, name: str, dataset: Dataset, stores: Stores) -> Source:
     return OwnFiles(path, dataset, stores)
 
 
-def _described(description: Description, name: str, dataset: Dataset, stores: Stores) -> Source:
+def _described(
+    description: Description, name: str, dataset: Dataset, base: Path, stores: Stores
+) -> Source:
     kind = "audio" if description.source == "notes" else "text"
-    kind = "image" if description.source in ("digits", "mnist") else kind
+    kind = "image" if description.source in ("digits", "mnist-test", "mnist") else kind
     if dataset.kind != kind:
         raise ConfigError(f"datasets.{name}.kind: {description.source} is {kind}")
     if isinstance(dataset, TextDataset):
@@ -173,6 +173,8 @@ def _described(description: Description, name: str, dataset: Dataset, stores: St
         return Notes(dataset, description)
     if isinstance(description, DigitsSource):
         return Digits(dataset)
+    if isinstance(description, MnistTestSource):
+        return MnistTest(dataset, description, base)
     assert isinstance(description, MnistSource)
     return Mnist(dataset, description)
 
@@ -305,48 +307,6 @@ class TinyShakespeare:
         """Return the document."""
         name = self.description.files[0].name
         return FileItems(folder.resolve(), self.dataset, self.stores, only=name)
-
-
-@dataclass(frozen=True)
-class Mnist:
-    """60,000 + 10,000 grey 28×28 digits with their official split."""
-
-    dataset: ImageDataset
-    description: MnistSource
-
-    def materialise(self, folder: Path) -> None:
-        """Download the four idx files."""
-        for remote in self.description.files:
-            fetch(remote, folder)
-
-    def items(self, folder: Path) -> ArrayItems:
-        """Return the rows of the two image files."""
-        parts = []
-        for split, prefix in (("train", "train"), ("test", "t10k")):
-            labels = None
-            if self.dataset.labels != "none":
-                labels = read_idx(folder / f"{prefix}-labels-idx1-ubyte").astype(np.str_)
-            images = read_idx(folder / f"{prefix}-images-idx3-ubyte")
-            parts.append(ArrayPart(split, images, labels, split))
-        return ArrayItems(tuple(parts), item_reader_of(self.dataset))
-
-
-def read_idx(path: Path) -> npt.NDArray[np.uint8]:
-    """Memory-map an idx file of bytes (two zero bytes, type 8, rank, big-endian sizes, data).
-
-    Raises:
-        DataError: the file is missing, or is not such a file.
-    """
-    try:
-        with path.open("rb") as stream:
-            magic = stream.read(4)
-            sizes = struct.unpack(f">{magic[3]}I", stream.read(4 * magic[3]))
-    except (OSError, IndexError, struct.error):
-        raise DataError(f"{path}: missing or not an idx file") from None
-    header = 4 + 4 * len(sizes)
-    if magic[:3] != b"\x00\x00\x08" or path.stat().st_size != header + int(np.prod(sizes)):
-        raise DataError(f"{path}: not an idx file of bytes, or cut short")
-    return np.memmap(path, dtype=np.uint8, mode="r", offset=header, shape=sizes)
 
 
 def _save_arrays(folder: Path, name: str, rows: npt.NDArray[Any], labels: list[str]) -> None:
