@@ -164,7 +164,7 @@ def retrain(
         raise GenmintError(
             "; ".join(f"{name}: {reason}" for name, reason in result.failures.items())
         )
-    return Completed(message=result.message(), data=result.headline())
+    return Completed(message=result.headline(), data=result.headline())
 
 
 def _run(work: Work, result: summary.FlowResult, names: list[str]) -> None:

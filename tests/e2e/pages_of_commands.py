@@ -1,6 +1,5 @@
 """Commands of a page of the documentation, run in their order as a reader types them."""
 
-import contextlib
 import os
 import re
 import signal
@@ -11,10 +10,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import requests
-
-# Commands that run until Ctrl-C, and the path at which each answers.
-SERVERS = {"mlflow models serve": "/ping", "genmint ui": "/health"}
+# Commands that run until Ctrl-C. They are ready when they say how to end them.
+SERVERS = ("mlflow models serve", "genmint ui", "genmint services")
+# What MLflow's own server says instead.
+READY = re.compile("Ctrl-C|Uvicorn running")
 PATIENCE_SECONDS = 120
 
 
@@ -43,41 +42,44 @@ class Terminal:
         self.environment = {**kept, "PATH": path}
         self.servers, self.ports = [], {}
 
-    def type(self, line):
-        """Run a line; return what it prints. A server is started, and waited for."""
+    def type(self, line, *, refusal=""):
+        """Run a line; return what it prints. A server is started, and waited for.
+
+        With `refusal` the command must end with exit code 1 and say that.
+        """
         for port, free in self.ports.items():
             line = line.replace(f":{port}", f":{free}")
-        path = next((path for start, path in SERVERS.items() if line.startswith(start)), None)
-        if path is not None:
-            return self._serve(line, path)
+        if line.startswith(SERVERS):
+            return self._serve(line)
         done = subprocess.run(
             ["bash", "-c", line], cwd=self.folder, env=self.environment, text=True,
             capture_output=True, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == bool(refusal), f"{line}\n{done.stdout}\n{done.stderr}"
+        assert refusal in done.stderr, f"{line}\n{done.stderr}"
         return done.stdout
 
-    def _serve(self, line, path):
-        port = re.search(r"--port (\d+)", line)[1]
-        self.ports[port] = free_port()
-        output = self.folder / f"server-{port}.log"
+    def _serve(self, line):
+        for port in re.findall(r"-port (\d+)", line):
+            self.ports[port] = free_port()
+            line = line.replace(port, self.ports[port])
+        output = self.folder / f"server-{len(self.servers)}.log"
         with output.open("w") as stream:
             server = subprocess.Popen(
-                ["bash", "-c", f"exec {line.replace(port, self.ports[port])}"], cwd=self.folder,
-                env=self.environment, stdout=stream, stderr=stream, start_new_session=True,
+                ["bash", "-c", f"exec {line}"], cwd=self.folder, env=self.environment,
+                stdout=stream, stderr=stream, start_new_session=True,
             )  # fmt: skip
         self.servers.append(server)
         for _ in range(PATIENCE_SECONDS * 10):
             assert server.poll() is None, f"{line}\n{output.read_text()}"
-            with contextlib.suppress(requests.RequestException):
-                address = f"http://127.0.0.1:{self.ports[port]}{path}"
-                if requests.get(address, timeout=5).ok:
-                    return ""
+            if READY.search(output.read_text()):
+                return ""
             time.sleep(0.1)
-        raise AssertionError(f"{line}: no answer\n{output.read_text()}")
+        raise AssertionError(f"{line}: not ready\n{output.read_text()}")
 
     def close(self):
         """End the servers, as Ctrl-C does."""
         for server in self.servers:
             os.killpg(server.pid, signal.SIGTERM)
             server.wait(timeout=60)
+        self.servers.clear()

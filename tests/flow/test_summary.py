@@ -23,7 +23,7 @@ def result(**changed):
 
 
 def test_the_headline_tells_what_was_trained_and_who_is_new():
-    assert result().headline() == "trained a; new champion: a"
+    assert result().headline() == "1 promoted; trained a; new champion: a"
     nothing = result(outcomes=[StageOutcome("train@a", "unchanged", 0.1)], verdicts=[])
     assert nothing.headline() == "nothing changed, so nothing was trained"
     failed = result(verdicts=[], failures={"b": "no"}).headline()
@@ -61,11 +61,11 @@ def test_sheets_are_in_the_page_itself_unless_they_are_huge(tmp_path):
     assert "![b]" not in text
 
 
-def test_the_last_line_counts_the_outcomes():
+def test_the_headline_counts_the_outcomes():
     reached = {"a": "promoted", "b": "refused", "c": "promoted", "d": "is champion"}
     verdicts = [ModelResult(name, verdict, "", "2", "1", "1") for name, verdict in reached.items()]
     ended = result(verdicts=verdicts)
     assert ended.outcomes_of_models() == {"promoted": 2, "failed its gate": 1}
-    assert ended.message() == "2 promoted, 1 failed its gate; trained a"
+    assert ended.headline() == "2 promoted, 1 failed its gate; trained a"
     nothing = result(outcomes=[StageOutcome("train@a", "unchanged", 0.1)], verdicts=[])
-    assert nothing.message() == "nothing changed, so nothing was trained"
+    assert nothing.headline() == "nothing changed, so nothing was trained"

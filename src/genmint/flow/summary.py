@@ -79,13 +79,12 @@ class FlowResult:
         words = [_OUTCOMES.get(each.verdict, each.verdict) for each in self.verdicts]
         return dict(Counter(word for word in words if word != "is champion"))
 
-    def message(self) -> str:
-        """Return one line for the end of the flow run: outcomes of models, then the headline."""
-        outcomes = ", ".join(f"{n} {outcome}" for outcome, n in self.outcomes_of_models().items())
-        return "; ".join(part for part in (outcomes, self.headline()) if part)
-
     def headline(self) -> str:
-        """Return one line: what was trained, what changed, what failed."""
+        """Return one line: outcomes of models, what was trained, what changed, what failed."""
+        outcomes = ", ".join(f"{n} {outcome}" for outcome, n in self.outcomes_of_models().items())
+        return "; ".join(part for part in (outcomes, self._changes()) if part)
+
+    def _changes(self) -> str:
         moved = [each.name for each in self.verdicts if each.before != each.after]
         trained = self.trained
         parts = [f"trained {', '.join(trained)}"] if trained else []

@@ -79,7 +79,8 @@ def grid_memorisation(
     - `near_duplicates`: share of samples whose distance to their nearest training item is below
       half the distance from that item to the nearest other one. Copies are included.
     - `authenticity`: share of samples that are further from their nearest training item than that
-      item is from the nearest other one (Alaa et al. 2022). About 0.5 for held-out items.
+      item is from the nearest other one (Alaa et al. 2022). For held-out items 1/3 on a line, since
+      two neighbours are mutually nearest with probability 2/3 there, and more in higher dimensions.
 
     Training items that occur several times count once. Of a group of near-duplicates only the
     nearest member counts, and "the nearest other one" belongs to another group. Otherwise copies of

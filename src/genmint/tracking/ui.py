@@ -159,8 +159,10 @@ def server_environment(base: Mapping[str, str], backend: str, users: Path) -> di
     own = {} if read_login() is None else protect(users)
     # MLflow's job execution starts several processes, and genmint does not use it.
     jobs = "MLFLOW_SERVER_ENABLE_JOB_EXECUTION"
+    # Warnings of MLflow's dependencies are for its developers, and would hide the address.
+    defaults = {jobs: "false", "PYTHONWARNINGS": "ignore"}
     kept = {name: value for name, value in base.items() if name not in NOT_FOR_SERVERS}
-    return {jobs: "false", **kept, **own, "MLFLOW_BACKEND_STORE_URI": backend}
+    return {**defaults, **kept, **own, "MLFLOW_BACKEND_STORE_URI": backend}
 
 
 def server_arguments(artifacts: str, host: str, port: int) -> list[str]:
