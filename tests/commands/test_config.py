@@ -27,9 +27,9 @@ def test_without_a_key_it_lists_the_maps(checkout, capsys):
 
 
 def test_a_key_of_an_entry(checkout, capsys):
-    assert run(["config", "models.image-vae.latent"]) == 0
+    assert run(["config", "models.image-gan.latent"]) == 0
     shown = capsys.readouterr().out
-    for words in ("Number of dimensions", "integer", "1 or more", "default   16", "present   3"):
+    for words in ("Number of dimensions", "integer", "1 or more", "default   64", "present   32"):
         assert words in shown
 
 
@@ -43,7 +43,7 @@ def test_an_unknown_key_is_2_with_the_nearest(checkout, capsys):
 
 def test_a_params_yaml_that_is_not_valid_does_not_matter(checkout, capsys):
     params = checkout / "params.yaml"
-    params.write_text(params.read_text().replace("latent: 3 ", "latent: -3 "))
+    params.write_text(params.read_text().replace("latent: 16 ", "latent: -3 "))
     assert run(["config", "models.image-vae.latent"]) == 0
     assert "present   -3" in capsys.readouterr().out
 
@@ -62,10 +62,10 @@ def test_an_empty_one_has_no_entries(checkout, capsys, text):
 
 
 def test_a_key_as_json(checkout, capsys):
-    assert run(["config", "models.image-vae.latent", "--json"]) == 0
+    assert run(["config", "models.image-gan.latent", "--json"]) == 0
     (setting,) = json.loads(capsys.readouterr().out)
-    assert (setting["key"], setting["default"]) == ("models.image-vae.latent", "16")
-    assert setting["present"] == "3"
+    assert (setting["key"], setting["default"]) == ("models.image-gan.latent", "64")
+    assert setting["present"] == "32"
 
 
 def test_all_keys_as_json(checkout, capsys):

@@ -85,7 +85,7 @@ def test_promoting_again_changes_nothing(finished):
 def test_the_samples_are_what_they_should_be(finished):
     reference = json.loads((finished.root / "data/reference/digits/reference.json").read_text())
     assert reference["extractor"]["accuracy"] >= 0.95
-    for name, confident in (("image-vae", 0.1), ("image-gan", 0.35)):
+    for name, confident in (("image-vae", 0.1), ("image-gan", 0.3)):
         assert metrics(finished, name)["confident"] >= confident
         assert metrics(finished, name)["classes"] >= 9
     assert metrics(finished, "text-rnn")["words_in_held_out"] >= 0.7
