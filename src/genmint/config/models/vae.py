@@ -10,8 +10,8 @@ from genmint.config.base import Frozen, Kind, PositiveInt
 from genmint.config.models.base import GridConfig, Optimiser, Widths
 
 # Keys that `network: hierarchical` does not have, and keys that only it has.
-_FLAT = ("hidden", "latent", "second_level", "prior", "norm", "attention")
-_HIERARCHICAL = ("hierarchy", "sampling")
+_FLAT: tuple[str, ...] = ("hidden", "latent", "second_level", "prior", "norm", "attention")
+_HIERARCHICAL: tuple[str, ...] = ("hierarchy", "sampling")
 
 
 class KLWarmup(Frozen):
