@@ -41,7 +41,7 @@ def test_latents_at_every_place_hold_what_a_vector_cannot(block):
 
 @pytest.mark.switch("vae.sampling")
 def test_samples_of_a_lower_temperature_vary_less(block):
-    """Child 2021, section 4: standard deviations of the prior times t."""
+    """Child 2021: standard deviations of the prior times t."""
     levels = {"temperature": (0.5, 0.1)}
     config = block("vae", network="hierarchical", hierarchy=SMALL, sampling=levels)
     model = varied(build(config, grid(1, 8, 8)))

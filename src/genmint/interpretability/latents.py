@@ -74,7 +74,7 @@ def effects(
 def kept_levels(
     model: Encoder, items: Tensor, *, seed: int, labels: Tensor | None = None
 ) -> Tensor:
-    """Keep the coarsest levels of items and draw the others from the prior (Child 2021, figure 5).
+    """Keep the coarsest levels of items and draw the others from the prior (Child 2021).
 
     What all draws of a row have in common is what the kept levels hold.
 

@@ -65,7 +65,7 @@ class Descent:
         """Update the parameters in step `step` (from 0) with the learning rate times `factor`.
 
         A step whose gradient is above `skip_norm`, or not finite, changes neither parameters nor
-        the state of the optimiser (Child 2021, section 3.3).
+        the state of the optimiser (Child 2021).
         """
         if self._exceeds():
             self.skipped += 1

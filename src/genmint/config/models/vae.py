@@ -97,8 +97,8 @@ class LatentSampling(Frozen):
         | Annotated[tuple[Annotated[float, Field(ge=0.0, le=10.0)], ...], Field(min_length=1)]
     ) = Field(
         1.0,
-        description="Factor on the standard deviation of the prior: one number, or one per "
-        "resolution of hierarchy.groups, coarsest first. "
+        description="Factor on the standard deviation of the prior. "
+        "A list has one number per resolution of hierarchy.groups, coarsest first. "
         "1 samples from the model itself. "
         "0.7 to 0.9 give more regular samples with less variety. "
         "It has no effect on training and likelihoods.",

@@ -1,6 +1,6 @@
 """Networks of a hierarchical VAE: groups of latents at several resolutions, each given those above.
 
-The architecture is that of Child 2021 (VDVAE), section 3, with the standard deviations of Hazami et
+The architecture is that of Child 2021 (VDVAE), with the standard deviations of Hazami et
 al. 2022 (Efficient-VDVAE). A bottom-up network computes features of an item at every resolution. A
 top-down network draws the groups from the coarsest to the finest: p(z_g|z_<g) from its own state,
 q(z_g|z_<g, x) from its state and the features. Both share all else.
@@ -82,14 +82,14 @@ def deviates(parameters: Tensor) -> Deviates:
 
     The standard deviation is a softplus, not an exponential. It grows linearly and its slope is at
     most 1. The exponential of an outlier makes huge KLs and gradients, from which VDVAE needed to
-    be protected (Hazami et al. 2022, section 4.2).
+    be protected (Hazami et al. 2022).
     """
     mean, raw = parameters.float().chunk(2, dim=1)
     return Deviates(mean, _MIN_DEVIATION + functional.softplus(_SLOPE * raw) / _SLOPE)
 
 
 class Bottleneck(nn.Sequential):
-    """Activation and convolution, four times: 1×1, 3×3, 3×3 and 1×1 (Child 2021, figure 3).
+    """Activation and convolution, four times: 1×1, 3×3, 3×3 and 1×1 (Child 2021).
 
     The inner convolutions have fewer channels. On grids of at most 2×2 they are 1×1.
     """
@@ -106,21 +106,34 @@ class Bottleneck(nn.Sequential):
         super().__init__(*layers)
         scaled(self[-1], gain)
 
+    def forward(self, x: Tensor) -> Tensor:
+        """N×before×h×w to N×after×h×w, in the number format of convolutions."""
+        change: Tensor = super().forward(lowered(x))  # type: ignore[no-untyped-call]
+        return change
+
 
 class ResidualBottleneck(Bottleneck):
     """Residual block x + f(x)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """N×C×H×W to the same, in the number format of x."""
-        change: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
-        return x + change
+        return x + super().forward(x)
+
+
+def lowered(x: Tensor) -> Tensor:
+    """Convert to the number format that autocast gives convolutions; unchanged without autocast.
+
+    Autocast would convert after the activation, which takes twice the time on wide numbers.
+    """
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
 
 def scaled(convolution: nn.Module, gain: float) -> None:
     """Multiply the initial weights of a convolution by `gain`, and set its bias to 0.
 
     Residual blocks take 1/√depth, so that the variance of their sum does not grow with the depth
-    (Child 2021, section 3.3). 0 starts a block as no change.
+    (Child 2021). 0 starts a block as no change.
     """
     assert isinstance(convolution, nn.Conv2d)
     assert convolution.bias is not None
@@ -235,10 +248,11 @@ class Group(nn.Module):
             noise: N(0, 1), N×C×h×w; 0 gives the means.
             features: of the items, N×width×h×w; None to draw from the prior.
         """
-        parameters, change = self.prior(state).tensor_split([2 * self.channels], dim=1)
+        low = lowered(state)
+        parameters, change = self.prior(low).tensor_split([2 * self.channels], dim=1)
         prior, posterior = deviates(parameters), None
         if features is not None:
-            posterior = deviates(self.posterior(torch.cat([state, features], dim=1)))
+            posterior = deviates(self.posterior(torch.cat([low, lowered(features)], dim=1)))
         mean, deviation = prior if posterior is None else posterior
         z = mean + deviation * noise
         state = self.body(state + change + self.project(z))
