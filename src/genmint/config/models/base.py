@@ -57,8 +57,8 @@ class Optimiser(Frozen):
         None,
         description="Norm above which the step is left out (Child 2021). "
         "Weights and optimiser then stay as they are. "
-        "It protects deep hierarchical VAEs from single batches with huge gradients: 5 to 20 times "
-        "gradient_norm of the history. "
+        "It protects deep hierarchical VAEs from single batches with huge gradients. "
+        "10 to 20 times the usual gradient_norm of the history is suitable. "
         "The history counts the steps left out (skipped). "
         "It is measured before clip_norm. null means no limit.",
     )
