@@ -82,6 +82,25 @@ def test_a_network_that_halves_its_grid_too_often_is_refused_as_building_it_is(
             parse(dataset=dataset, model=settings, **size)
 
 
+@pytest.mark.parametrize("resolutions", range(1, 7))
+def test_a_hierarchy_of_too_many_resolutions_is_refused_as_building_it_is(resolutions):
+    spec = DataSpec(dataset="faces", kind="image", view="grid", shape=(1, 8, 8))
+    groups = [1] * resolutions
+    entry = {"family": "vae", "network": "hierarchical", "hierarchy": {"groups": groups}}
+    config = parse_model({**entry, "dataset": "faces", "steps": 1})
+    model = f"family: vae, network: hierarchical, hierarchy: {{groups: {groups}}}"
+    try:
+        store.build(config, spec)
+    except ConfigError:
+        assert resolutions > 4
+        words = f"models.a.hierarchy.groups: {resolutions} resolutions halve the grid"
+        assert words in refusal(model=model)
+        assert "give at most 4 numbers" in refusal(model=model)
+    else:
+        assert resolutions <= 4
+        parse(model=model)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -20,9 +20,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 VAE = {"family": "vae", "steps": 1, "hidden": (6,), "latent": 2}
 GAN = {"family": "gan", "steps": 1, "hidden": (6,), "latent": 2}
 RNN = {"family": "rnn", "steps": 1, "hidden": 6, "embedding": 4}
+DEEP = {"family": "vae", "steps": 1, "network": "hierarchical",
+        "hierarchy": {"groups": (1, 1), "width": 4, "channels": 2}}  # fmt: skip
 FAMILIES = {"vae": VAEConfig, "gan": GANConfig, "rnn": RNNConfig}
 CASES = {
     "vae": ("pictures", VAE),
+    "hierarchical": ("pictures", DEEP),
     "gan": ("pictures", GAN),
     "raster": ("pictures", RNN),
     "sound": ("tones", RNN),

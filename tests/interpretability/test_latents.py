@@ -4,7 +4,14 @@ from torch import nn
 
 from genmint.config import parse_model
 from genmint.data.views.spec import DataSpec
-from genmint.interpretability.latents import analogies, effects, interpolate, traversal
+from genmint.interpretability.latents import (
+    analogies,
+    effects,
+    interpolate,
+    kept_levels,
+    traversal,
+)
+from genmint.models.shared.blocks import prior
 from genmint.models.shared.store import build
 
 SPEC = DataSpec(dataset="d", kind="image", view="grid", shape=(1, 4, 4))
@@ -52,7 +59,7 @@ def test_a_traversal_moves_one_latent_and_leaves_the_others(vae):
 
 def test_the_change_of_a_latent_is_what_its_spread_does_to_pixels(vae):
     data = items(40)
-    found = {effect.latent: effect for effect in effects(vae, data, seed=0)}
+    found = {effect.latent: effect for effect in effects(vae, data, seed=0, most=9)}
     means = vae.encode(data)[:, 1]
     spread = means.std(correction=0)
     change = ((means + spread).sigmoid() - (means - spread).sigmoid()).mean() * 255 / 2
@@ -67,10 +74,58 @@ def test_latents_that_tell_most_come_first(vae):
         last = vae.encoder[-1]
         last.weight.zero_()
         last.bias.copy_(torch.tensor([0.0, 2.0, 1.0, 0.0, 0.0, 0.0]))
-    found = effects(vae, items(9), seed=0)
+    found = effects(vae, items(9), seed=0, most=9)
     assert [effect.latent for effect in found] == [1, 2, 0]
     assert [effect.kl for effect in found] == pytest.approx([2.0, 0.5, 0.0], abs=1e-6)
     assert not any(effect.active for effect in found)
+
+
+def test_of_many_latents_those_that_tell_most_are_shown(vae):
+    with torch.no_grad():
+        last = vae.encoder[-1]
+        last.weight.zero_()
+        last.bias.copy_(torch.tensor([0.0, 2.0, 1.0, 0.0, 0.0, 0.0]))
+    assert [effect.latent for effect in effects(vae, items(9), seed=0, most=2)] == [1, 2]
+
+
+@pytest.fixture
+def hierarchical():
+    config = parse_model({
+        "family": "vae", "dataset": "d", "steps": 1, "network": "hierarchical",
+        "hierarchy": {"groups": [1, 2], "width": 4, "channels": 2},
+    })  # fmt: skip
+    model = build(config, SPEC)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.4 * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
+def test_levels_are_kept_from_the_coarsest_on(hierarchical):
+    """First none, so that the item does not matter; last all, the reconstruction."""
+    data = items(9)
+    rows = kept_levels(hierarchical, data, seed=3)
+    assert rows.shape == (3, 9, 1, 4, 4)
+    drawn, latent = prior(9, hierarchical.latent, 3), 8 + 2 * 32
+    assert hierarchical.levels == (8, latent)
+    assert torch.equal(rows[0], hierarchical.decode(drawn))
+    assert torch.equal(rows[-1], hierarchical.reconstruct(data))
+    kept = torch.cat([hierarchical.encode(data)[:, :8], drawn[:, 8:]], dim=1)
+    assert torch.equal(rows[1], hierarchical.decode(kept))
+    assert not torch.equal(rows[1], rows[0])
+
+
+def test_traversals_and_ways_of_a_hierarchy(hierarchical):
+    data = items(20)
+    found = effects(hierarchical, data, seed=0, most=5)
+    kls = hierarchical.latent_kl(data, seed=0)
+    assert [effect.kl for effect in found] == kls.sort(descending=True).values[:5].tolist()
+    values = torch.linspace(-3, 3, 5)
+    assert traversal(hierarchical, data[0], found[0].latent, values).shape == (5, 1, 4, 4)
+    z = hierarchical.encode(data[:2])
+    way = interpolate(hierarchical, z[:1], z[1:], 3)
+    assert torch.equal(way[0, [0, -1]], hierarchical.decode(z))
 
 
 def test_a_vaes_way_is_straight(vae):
@@ -126,4 +181,4 @@ def test_items_and_ways_keep_their_label_and_analogies_take_every_one(vae, gan):
     z = told.encode(data[1:2], labels=labels[1:2])
     z[:, 0] = 0
     assert torch.equal(moved, told.decode(z, labels=labels[1:2]))
-    assert len(effects(told, data, seed=0, labels=labels)) == 3
+    assert len(effects(told, data, seed=0, most=9, labels=labels)) == 3

@@ -33,6 +33,16 @@ def test_twins_among_the_training_items_do_not_divide_by_zero():
     assert near.ratios.isfinite().all()
 
 
+def test_the_plane_of_more_latents_than_items_is_that_of_all_directions():
+    """Up to the signs of its axes."""
+    z = torch.randn(20, 300, generator=torch.Generator().manual_seed(0)).double()
+    plane, share = principal_plane(z)
+    centred = z - z.mean(0)
+    left, scale, _ = torch.linalg.svd(centred, full_matrices=False)
+    torch.testing.assert_close(plane.abs(), (left * scale)[:, :2].abs())
+    assert abs(share - float(scale[:2].square().sum() / scale.square().sum())) < 1e-9
+
+
 def test_the_plane_of_largest_variance():
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(200, 4, generator=generator) * torch.tensor([0.1, 5.0, 0.1, 2.0])

@@ -2,7 +2,7 @@
 
 from genmint.config import GANConfig, RNNConfig, VAEConfig
 from genmint.config.datasets import Spectrogram
-from genmint.config.models.vae import SecondLevel
+from genmint.config.models.vae import Hierarchy, SecondLevel
 from genmint.data.views.spec import DataSpec
 from genmint.models.shared import store
 from genmint.models.shared.families import FAMILIES
@@ -39,6 +39,16 @@ def _rnn(dataset):
 KINDS = {
     "vae": (_vae("dots"), COLOURS),
     "conditional": (_vae("dots", conditional=True), COLOURS),
+    "hierarchical": (
+        VAEConfig(
+            family="vae",
+            dataset="dots",
+            steps=1,
+            network="hierarchical",
+            hierarchy=Hierarchy(groups=(1, 1), width=4, channels=2),
+        ),
+        COLOURS,
+    ),
     "two-levels": (_vae("dots", second_level=SecondLevel(latent=2, hidden=(4,))), COLOURS),
     "spectrograms": (_vae("clips"), SPECTROGRAM),
     "gan": (GANConfig(family="gan", dataset="dots", network="mlp", latent=5, steps=1), COLOURS),

@@ -17,6 +17,7 @@ from genmint.reporting.sample_files import SampleRequest, sample_to_file
 ABILITIES = {
     "vae": "sample reconstruct encode decode interpolate log_likelihood",
     "conditional": "sample reconstruct encode decode interpolate log_likelihood",
+    "hierarchical": "sample reconstruct encode decode interpolate log_likelihood",
     "two-levels": "sample reconstruct encode decode interpolate log_likelihood",
     "spectrograms": "sample reconstruct encode decode interpolate log_likelihood to_audio",
     "gan": "sample decode interpolate",
@@ -27,6 +28,7 @@ ABILITIES = {
 FORMS = {
     "vae": (np.uint8, (2, 3, 8, 8)),
     "conditional": (np.uint8, (2, 3, 8, 8)),
+    "hierarchical": (np.uint8, (2, 3, 8, 8)),
     "two-levels": (np.uint8, (2, 3, 8, 8)),
     "spectrograms": (np.uint8, (2, 1, 8, 9)),
     "gan": (np.uint8, (2, 3, 8, 8)),
@@ -108,18 +110,21 @@ def test_samples_are_items(loaded, kind):
             assert len(getattr(model, name)(samples, labels=labels)) == 2
 
 
-@pytest.mark.parametrize("kind", ["vae", "conditional", "two-levels", "spectrograms"])
+@pytest.mark.parametrize(
+    "kind", ["vae", "conditional", "hierarchical", "two-levels", "spectrograms"]
+)
 def test_latents_go_out_and_in(loaded, kind):
     model = loaded(kind)
     labels = ["small", "large"] if kind == "conditional" else None
     items = images(2, model.module.spec.shape)
     z = model.encode(items, labels=labels)
-    width = 5 if kind == "two-levels" else 3
-    assert (z.dtype, z.shape, model.latent) == (np.float32, (2, width), 3)
+    latent = 2 * (4 * 4 + 8 * 8) if kind == "hierarchical" else 3
+    width = 5 if kind == "two-levels" else latent
+    assert (z.dtype, z.shape, model.latent) == (np.float32, (2, width), latent)
     expected = model.reconstruct(items, labels=labels)
     assert (expected.dtype, expected.shape) == (np.uint8, items.shape)
     assert np.array_equal(model.decode(z, labels=labels), expected)
-    assert np.array_equal(model.decode(z[:, :3].astype(float), labels=labels), expected)
+    assert np.array_equal(model.decode(z[:, :latent].astype(float), labels=labels), expected)
     of = None if labels is None else "small"
     ways = model.interpolate(items[:1], items[1:], 3, labels=of)
     assert (ways.dtype, ways.shape) == (np.uint8, (1, 3, *items.shape[1:]))

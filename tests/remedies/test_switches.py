@@ -27,6 +27,7 @@ LOOP = [
 PLAIN = {
     VAEConfig: [
         "network",
+        "hierarchy",
         "hidden",
         "latent",
         "beta",
@@ -67,6 +68,8 @@ WITHIN = {
     "rnn.sampling.top_k",
     "rnn.sampling.top_p",
     "vae.likelihood",
+    "vae.network",
+    "vae.optimiser.skip_norm",
     "vae.optimiser.weight_decay",
 }
 

@@ -20,6 +20,8 @@ datasets:
 models:
   vae: {family: vae, dataset: dots, network: conv, hidden: [8, 8], latent: 3, attention: true,
         steps: 1}
+  deep: {family: vae, dataset: dots, network: hierarchical, steps: 1,
+         hierarchy: {groups: [1, 2], width: 4, channels: 2}}
   gan: {family: gan, dataset: dots, hidden: [8], latent: 3, steps: 1}
   rnn: {family: rnn, dataset: words, hidden: 8, embedding: 4, attention: 8, steps: 1}
   raster: {family: rnn, dataset: dots, hidden: 8, embedding: 4, steps: 1}
@@ -52,6 +54,15 @@ def test_a_vae_shows_latents_ways_and_attention(project, tmp_path):
     assert 'alt="interpolations" src="data:image/png' in shown
     assert 'alt="attention maps" src="data:image/png' in shown
     assert "Surprise" not in shown
+
+
+def test_a_hierarchical_vae_shows_what_each_level_holds(project, tmp_path):
+    shown = page(project, "deep", tmp_path)
+    assert len(re.findall(r'alt="traversal of latent \d+" src="data:image/png', shown)) == 16
+    assert 'alt="levels of latents" src="data:image/png' in shown
+    assert "from coarse to fine have 32, 256 latents" in shown
+    assert 'alt="map of the latent space" src="data:image/svg' in shown
+    assert 'alt="levels of latents"' not in page(project, "vae", tmp_path)
 
 
 def test_a_map_and_the_nearest_training_items(project, tmp_path):

@@ -42,13 +42,16 @@ def case(grid, text, clips):
     def make(name, **changes):
         rng = np.random.default_rng(7)
         common = {"dataset": "d", "steps": 12, "batch_size": 8, "validate_every": 5}
-        if name in ("vae", "gan"):
+        if name in ("vae", "vae-hierarchical", "gan"):
             # Blurred dots: something that can be learnt.
             centres = rng.uniform(1, 6, (140, 2, 1, 1))
             y, x = np.mgrid[0:8, 0:8]
             distance = (y - centres[:, :1]) ** 2 + (x - centres[:, 1:]) ** 2
             data = torch.from_numpy(np.rint(255 * np.exp(-distance / 3)).astype(np.uint8))
             block = {"family": name, "hidden": [16], "latent": 4}
+            if name == "vae-hierarchical":
+                hierarchy = {"groups": [1, 0, 2], "width": 6, "channels": 2}
+                block = {"family": "vae", "network": "hierarchical", "hierarchy": hierarchy}
             spec = grid
         elif name == "rnn-stream":
             data = torch.from_numpy(np.cumsum(rng.integers(1, 3, 1400)) % 20 + 2)

@@ -23,6 +23,9 @@ BOTH = {"generator": SGD, "discriminator": SGD}
 CASES = {
     "vae": ("vae", {"optimiser": {**SGD, "lr": 1e-3}}),
     "vae, accumulated": ("vae", {"optimiser": {**SGD, "lr": 1e-3}, "accumulate": 2, "ema": 0.8}),
+    "hierarchical vae": ("vae-hierarchical", {
+        "optimiser": {**SGD, "lr": 1e-3, "skip_norm": 60.0}, "conditional": True, "ema": 0.8,
+    }),
     "gan with batch norm": ("gan", BOTH),
     "gan, accumulated": ("gan", {**BOTH, "accumulate": 2}),
     "gan, several turns": ("gan", {**BOTH, "discriminator_steps": 2}),
@@ -49,8 +52,9 @@ CASES = {
     "conditional gan": ("gan", {**BOTH, "conditional": True, "spectral_norm": True}),
     "conditional rnn": ("rnn-items", {"optimiser": SGD, "conditional": True, "ema": 0.8}),
 }  # fmt: skip
-RESUMED = {"vae, accumulated", "conditional rnn", "gan with batch norm", "gan with every remedy",
-           "rnn of a stream with dropout", "rnn of items", "rnn with every remedy"}  # fmt: skip
+RESUMED = {"vae, accumulated", "hierarchical vae", "conditional rnn", "gan with batch norm",
+           "gan with every remedy", "rnn of a stream with dropout", "rnn of items",
+           "rnn with every remedy"}  # fmt: skip
 
 
 def free_port():

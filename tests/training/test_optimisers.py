@@ -55,6 +55,33 @@ def test_clipping_limits_the_norm_of_all_gradients_together():
     )
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("bad", [6.0, math.inf, math.nan])
+def test_a_step_above_the_limit_changes_nothing_and_is_counted(bad, scaled):
+    """Child 2021: neither the weights nor the averages of Adam, which would forget slowly."""
+    settings = Optimiser(name="adam", lr=0.1, skip_norm=7.0)
+    weights = [nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))]
+    descent = Descent(settings, weights, 10, scaled=scaled)
+    states = []
+    # Norms of 5, above 7 or not finite, and 5.
+    for gradients in ((3.0, 4.0), (5.0, bad), (3.0, 4.0)):
+        descent.clear()
+        descent.backward(sum(w * g for w, g in zip(weights, gradients, strict=True)).sum())
+        descent.step(0)
+        states.append(([float(w.detach()) for w in weights], descent.skipped, descent.skipped_last,
+                       copy.deepcopy(descent.optimiser.state_dict()["state"])))  # fmt: skip
+    assert [state[1:3] for state in states] == [(0, 0), (1, 1), (1, 0)]
+    assert states[0][0] == states[1][0] != states[2][0]
+    for key, value in states[0][3][1].items():
+        assert torch.equal(value, states[1][3][1][key])
+
+
+def test_a_step_is_left_out_by_its_norm_before_clipping():
+    assert descend(Optimiser(name="sgd", lr=0.1, clip_norm=1.0, skip_norm=2.0), [3.0]) == 1.0
+    clipped = descend(Optimiser(name="sgd", lr=0.1, clip_norm=1.0, skip_norm=4.0), [3.0])
+    assert clipped == pytest.approx(0.9)
+
+
 def test_gradients_add_up_until_they_are_cleared():
     weight = nn.Parameter(torch.ones(1))
     descent = Descent(Optimiser(name="sgd", lr=0.1), [weight], 10)
@@ -113,6 +140,7 @@ SETTINGS = {
     "adam": Optimiser(name="adam", lr=0.1),
     "adamw": Optimiser(name="adamw", lr=0.1, weight_decay=0.1),
     "clipped": Optimiser(name="sgd", lr=0.1, clip_norm=0.5),
+    "limited": Optimiser(name="sgd", lr=0.1, skip_norm=8.0),
 }
 
 

@@ -18,6 +18,10 @@ from genmint.training.stepper import Stepper
 # A layer of each family in the middle of it, and what the message says of it.
 LAYERS = {
     "vae": ("decoder.0", "the output of decoder.0 (Linear)"),
+    "vae-hierarchical": (
+        "decoder.levels.2.0.body.5",
+        "the output of decoder.levels.2.0.body.5 (Conv2d)",
+    ),
     "gan": ("generator.3", "the output of generator.3 (Linear)"),
     "rnn-stream": ("layers.1", "the output of layers.1 (LSTM)"),
     "rnn-items": ("layers.0", "the output of layers.0 (GRU)"),
@@ -227,6 +231,31 @@ def test_what_gradients_usually_are_is_not_forgotten_by_a_kill(case, monkeypatch
 def test_a_gradient_that_is_clipped_does_no_harm(case, monkeypatch):
     outcome = exploding(case, monkeypatch, optimiser={"lr": 1e-3, "clip_norm": 1.0})
     assert outcome.recoveries == []
+
+
+def test_a_gradient_whose_step_is_left_out_does_no_harm(case, monkeypatch):
+    outcome = exploding(case, monkeypatch, optimiser={"lr": 1e-3, "skip_norm": 1e5})
+    assert outcome.recoveries == []
+    assert [row["skipped"] for row in outcome.history] == [0, 0, 0, 0, 0, 0, 1, 0]
+
+
+def test_a_gradient_that_explodes_below_the_limit_of_steps_left_out_is_rolled_back(
+    case, monkeypatch
+):
+    outcome = exploding(case, monkeypatch, optimiser={"lr": 1e-3, "skip_norm": 1e12})
+    assert [found.step for found in outcome.recoveries] == [35]
+
+
+def test_a_training_run_that_leaves_every_step_out_fails(case, tmp_path):
+    changes = {"steps": 100, "optimiser": {"lr": 1e-3, "skip_norm": 1e-6}}
+    checkpoint = Checkpoint(tmp_path / "c", {})
+    with pytest.raises(GenmintError) as raised, checkpoint.locked():
+        trained_for_long(case, checkpoint, **changes)
+    message = str(raised.value)
+    assert "models.tiny: the gradients of the vae have been above skip_norm" in message
+    assert "that of step 50 has the norm " in message
+    assert "Raise skip_norm in models.tiny" in message
+    assert not (tmp_path / "c").exists()
 
 
 def test_how_far_a_gradient_may_grow_is_asked_of_the_configuration(case, monkeypatch):

@@ -27,6 +27,18 @@ CASES = {
     "vae in fp16, clipped": ("vae", {"precision": "fp16", "optimiser": {
         "lr": 1e-2, "clip_norm": 1.0,
     }}),
+    "vae that leaves steps out": ("vae", {"optimiser": {"lr": 1e-2, "skip_norm": 5.4}}),
+    "vae in fp16 that leaves steps out": ("vae", {"precision": "fp16", "optimiser": {
+        "lr": 1e-2, "skip_norm": 5.4,
+    }}),
+    "hierarchical vae": ("vae-hierarchical", {
+        "likelihood": "discretised-logistic-mixture", "mixtures": 2, "channels_last": True,
+        "ema": 0.9, "free_bits": 0.1, "kl_warmup": {"steps": 8}, "accumulate": 2,
+    }),
+    "conditional hierarchical vae in bf16": ("vae-hierarchical", {
+        "conditional": True, "precision": "bf16", "importance_samples": 2,
+        "optimiser": {"lr": 1e-2, "skip_norm": 60.0, "clip_norm": 10.0},
+    }),
     "gan": ("gan", {}),
     "gan with everything": ("gan", {
         "discriminator_steps": 2, "accumulate": 2, "ema": 0.9, "loss": "minimax",
@@ -119,6 +131,15 @@ def test_a_training_run_killed_after_every_step_ends_as_an_undisturbed_one(
         with pytest.raises(Killed):
             ended(family, changes, Mortal(tmp_path, lives=1))
     assert ended(family, changes, Mortal(tmp_path, lives=0)) == wanted
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_case_that_leaves_steps_out_does_so_and_counts_them(ended, precision):
+    _, history, _, steps = ended(
+        "vae", {"precision": precision, "optimiser": {"lr": 1e-2, "skip_norm": 5.4}}
+    )
+    counts = [row["skipped"] for row in history]
+    assert 0 < sum(counts) < steps
 
 
 def test_the_norms_of_a_step_that_float16_lost_are_those_before_also_after_a_kill(

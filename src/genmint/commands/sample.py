@@ -30,7 +30,9 @@ def sample(
     ] = None,
     temperature: Annotated[
         float | None,
-        typer.Option("--temperature", help="Of an RNN.", show_default="the model's"),
+        typer.Option(
+            "--temperature", help="Of an RNN or hierarchical VAE.", show_default="the model's"
+        ),
     ] = None,
     top_k: Annotated[
         int | None, typer.Option("--top-k", help="Draw among the K most probable symbols.")

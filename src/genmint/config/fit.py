@@ -70,10 +70,16 @@ def _network_problem(name: str, model: ModelConfig, dataset: Dataset) -> str | N
     possible = math.ceil(math.log2(max(sides)))
     if model.halvings <= possible:
         return None
+    grid = f"{sides[0]}×{sides[1]} of {model.dataset} can be halved {possible} times"
+    key = f"models.{name}.{model.halvings_key}"
+    if model.halvings_key == "hidden":
+        return (
+            f"{key}: {model.halvings} widths halve the grid as many times, and the {grid}: give at "
+            f"most {possible} widths, or use network: mlp"
+        )
     return (
-        f"models.{name}.hidden: {model.halvings} widths halve the grid as many times, and the "
-        f"{sides[0]}×{sides[1]} of {model.dataset} can be halved {possible} times: give at most "
-        f"{possible} widths, or use network: mlp"
+        f"{key}: {model.halvings + 1} resolutions halve the grid {model.halvings} times, and the "
+        f"{grid}: give at most {possible + 1} numbers"
     )
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from genmint.models.shared.abilities import Decoder, Encoder
+from genmint.models.shared.blocks import prior
 
 # Maximum number of items for averaging the effect of a latent.
 _ITEMS = 256
@@ -35,7 +36,7 @@ class Effect:
 
 
 def effects(
-    model: Encoder, data: Tensor, *, seed: int, labels: Tensor | None = None
+    model: Encoder, data: Tensor, *, seed: int, most: int, labels: Tensor | None = None
 ) -> list[Effect]:
     """What each latent next to the decoder tells and changes, the most telling first.
 
@@ -43,15 +44,16 @@ def effects(
         model: model on any device.
         data: uint8 N×C×H×W, held out; the first 256 items are used.
         seed: seed of the binarisation, if pixels are binarised.
+        most: maximum number of latents; those with the highest KL are chosen.
         labels: int64 N, for a conditional model; every item keeps its own.
     """
     data, labels = data[:_ITEMS], None if labels is None else labels[:_ITEMS]
     width = model.latent
-    signals = model.health(data, seed=seed, labels=labels)
+    kls = model.latent_kl(data, seed=seed, labels=labels)
     means = model.encode(data, labels=labels)[:, :width]
     spread = means.double().std(dim=0, correction=0)
     differences = []
-    for latent in range(width):
+    for latent in kls.argsort(descending=True, stable=True)[:most].tolist():
         step = torch.zeros(width)
         step[latent] = float(spread[latent])
         above, below = (
@@ -60,13 +62,38 @@ def effects(
         differences.append(
             Effect(
                 latent=latent,
-                kl=signals[f"kl.{latent:03d}"],
+                kl=float(kls[latent]),
                 active=bool(spread[latent].square() > 0.01),
                 spread=float(spread[latent]),
                 change=float((above - below).abs().mean() / 2),
             )
         )
-    return sorted(differences, key=lambda effect: (-effect.kl, effect.latent))
+    return differences
+
+
+def kept_levels(
+    model: Encoder, items: Tensor, *, seed: int, labels: Tensor | None = None
+) -> Tensor:
+    """Keep the coarsest levels of items and draw the others from the prior (Child 2021).
+
+    What all draws of a row have in common is what the kept levels hold.
+
+    Args:
+        model: model on any device, with several `levels`.
+        items: uint8 N×C×H×W.
+        seed: of the draws, which are the same in all rows.
+        labels: int64 N, for a conditional model; every item keeps its own.
+
+    Returns:
+        uint8 (levels + 1)×N×C×H×W: nothing kept, the first level kept, …, all kept.
+    """
+    z = model.encode(items, labels=labels)[:, : model.latent]
+    drawn = prior(len(items), model.latent, seed)
+    rows = []
+    for end in (0, *model.levels):
+        mixed = torch.cat([z[:, :end], drawn[:, end:]], dim=1)
+        rows.append(model.decode(mixed, labels=labels))
+    return torch.stack(rows)
 
 
 def principal_plane(z: Tensor) -> tuple[Tensor, float]:
@@ -80,6 +107,11 @@ def principal_plane(z: Tensor) -> tuple[Tensor, float]:
         there is one latent only.
     """
     centred = z.double() - z.double().mean(dim=0)
+    if centred.shape[1] > len(centred):
+        # An orthogonal map of the rows, which keeps the plane and needs no decomposition as wide
+        # as the latents of a hierarchical VAE.
+        squares, vectors = torch.linalg.eigh(centred @ centred.T)
+        centred = vectors.flip(1) * squares.flip(0).clamp_min(0).sqrt()
     _, scale, directions = torch.linalg.svd(centred, full_matrices=False)
     plane = centred @ directions[:2].T
     if plane.shape[1] < 2:

@@ -119,8 +119,8 @@ class LoadedModel:
             labels: classes of the samples; None: drawn with the shares of the training split.
             length: symbols of a text (default 512); not for items of a fixed length.
             prompt: beginning of each text, which the samples include.
-            temperature: of an RNN; None: that of the model entry. So for `top_k` and `top_p`.
-            top_k: draw among the K most probable symbols.
+            temperature: of an RNN or a hierarchical VAE; None: that of the model entry.
+            top_k: draw among the K most probable symbols; None as above, also for `top_p`.
             top_p: draw from the nucleus of this probability.
 
         Raises:

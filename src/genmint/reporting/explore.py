@@ -83,6 +83,7 @@ def _shown(project: Project, target: str, model: Family, seed: int) -> dict[str,
     nothing = {
         "latents": [], "ways": "", "analogies": "", "classes": [], "maps": "", "surprise": [],
         "past": "", "reach": _REACH, "columns": _COLUMNS, "map": "", "near": [], "clips": [],
+        "levels": "",
     }  # fmt: skip
     encoder, decoder, reader = model.as_encoder, model.as_decoder, model.as_reader
     if model.spec.kind == "audio":
@@ -127,7 +128,7 @@ def _of_items(model: Encoder, held_out: Tensor, labels: Tensor | None, seed: int
 
     latents = [
         {"effect": effect, "picture": moved(effect.latent)}
-        for effect in effects(model, held_out, seed=seed, labels=labels)[:_LATENTS]
+        for effect in effects(model, held_out, seed=seed, most=_LATENTS, labels=labels)
     ]
     pairs = min(_WAYS, len(held_out) // 2)
     of_pairs, of_starts, of_items = (
@@ -143,7 +144,21 @@ def _of_items(model: Encoder, held_out: Tensor, labels: Tensor | None, seed: int
         channels = large.expand(-1, -1, items.shape[1], -1, -1)
         picture = _sheet(torch.cat([items[:, None], channels], dim=1))
     parts = {"latents": latents, "ways": ways, "maps": picture}
-    return parts | _analogies(model, z[:pairs])
+    return parts | _levels(model, held_out, labels, seed) | _analogies(model, z[:pairs])
+
+
+def _levels(model: Encoder, held_out: Tensor, labels: Tensor | None, seed: int) -> dict[str, Any]:
+    """Items of which ever more levels are kept, from the prior to the reconstruction."""
+    import torch
+
+    from genmint.interpretability.latents import kept_levels
+
+    if len(model.levels) < 2:
+        return {}
+    items = held_out[:_WAYS]
+    of_items = None if labels is None else labels[:_WAYS]
+    rows = kept_levels(model, items, seed=seed, labels=of_items)
+    return {"levels": _sheet(torch.cat([items[None], rows.flip(0)])), "level_ends": model.levels}
 
 
 def _of_samples(model: Decoder, seed: int) -> dict[str, Any]:

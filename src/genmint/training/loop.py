@@ -210,19 +210,14 @@ class _Training:
             return
         norm = self.stepper.norms["gradient_norm"]
         limit = self.state.explosions.limit()
-        if self.state.explosions.add(norm) and not self._is_harmless(norm):
+        if self.state.explosions.add(norm) and not self.stepper.is_harmless(norm):
             what = f"the gradient's norm became {norm:.4g}, above {limit:.4g}"
             longest = self.stepper.longest if math.isfinite(norm) else None
             self._recover(step, what, 1, longest)
             return
+        self._give_up_if_stalled()
         if self._validates(step):
             self._validate()
-
-    def _is_harmless(self, norm: float) -> bool:
-        """Return whether a gradient with this norm had no effect: clipped, or its step skipped."""
-        if not math.isfinite(norm):
-            return self.stepper.scaled
-        return all(s.clip_norm is not None for s, _ in self.model.optimisers().values())
 
     def _validate(self) -> None:
         state = self.state
@@ -241,6 +236,7 @@ class _Training:
         row |= {f"train_{k}": v for k, v in self.stepper.window.means(self.ranks).items()}
         row |= {f"validation_{key}": value for key, value in scores.items()}
         row |= {"nonfinite": self.lost, "recoveries": len(self.recoveries)}
+        row |= self._skipped()
         row |= {**signals, **self.stepper.norms}
         self.lost = 0
         self.stepper.window.clear()
@@ -253,6 +249,28 @@ class _Training:
         else:
             state.without_improvement += 1
         self.good = self._capture()
+
+    def _skipped(self) -> dict[str, int]:
+        """Optimizer phases left out since the last validation; empty if none can be left out."""
+        total = self.stepper.skipped
+        if total is None:
+            return {}
+        count = total - self.state.skipped
+        self.state.skipped = total
+        return {"skipped": count}
+
+    def _give_up_if_stalled(self) -> None:
+        group = self.stepper.stalled
+        if group is None:
+            return
+        if self.checkpoint is not None:
+            self.checkpoint.delete()
+        norm = self.stepper.norms["gradient_norm"]
+        raise GenmintError(
+            f"models.{self.label}: the gradients of the {group} have been above skip_norm for too "
+            f"long; that of step {self.state.step} has the norm {norm:.4g}. Nothing was written. "
+            f"Raise skip_norm in models.{self.name}, or leave it out."
+        )
 
     def _report(self, row: HistoryRow) -> None:
         if self.reporter is not None:

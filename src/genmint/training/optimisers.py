@@ -18,7 +18,12 @@ _FIRST_SCALE = 2.0**12
 
 
 class Descent:
-    """One optimiser with its schedule, gradient clipping and, for fp16, loss scaling."""
+    """One optimiser with its schedule, limits of the gradient and, for fp16, loss scaling.
+
+    Attributes:
+        skipped: number of steps left out, because their gradients were above `skip_norm`.
+        skipped_last: number of them since the last step that was not left out.
+    """
 
     def __init__(
         self,
@@ -37,6 +42,8 @@ class Descent:
             parameters[0].device.type, init_scale=_FIRST_SCALE, enabled=scaled
         )
         self._unscaled = not scaled
+        self.skipped = 0
+        self.skipped_last = 0
 
     def clear(self) -> None:
         """Clear the gradients."""
@@ -55,7 +62,19 @@ class Descent:
             self._unscaled = True
 
     def step(self, step: int, factor: float = 1.0) -> None:
-        """Update the parameters in step `step` (from 0) with the learning rate times `factor`."""
+        """Update the parameters in step `step` (from 0) with the learning rate times `factor`.
+
+        A step whose gradient is above `skip_norm`, or not finite, changes neither parameters nor
+        the state of the optimiser (Child 2021).
+        """
+        if self._exceeds():
+            self.skipped += 1
+            self.skipped_last += 1
+            if self.scaler.is_enabled():
+                self.scaler.update()
+                self._unscaled = False
+            return
+        self.skipped_last = 0
         if self.settings.clip_norm is not None:
             self.unscale()
             nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
@@ -69,15 +88,36 @@ class Descent:
         else:
             eager_optimizer.step(self.optimiser)
 
+    def _exceeds(self) -> bool:
+        """Whether the gradient is above `skip_norm`; reading its norm waits for the device."""
+        limit = self.settings.skip_norm
+        if limit is None:
+            return False
+        self.unscale()
+        gradients = [each.grad for each in self.parameters if each.grad is not None]
+        return not float(nn.utils.get_total_norm(gradients)) <= limit
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether a huge gradient of the last step had no huge effect: clipped, or left out."""
+        return self.skipped_last > 0 or self.settings.clip_norm is not None
+
     def state(self) -> dict[str, Any]:
         """Return the state that the next step depends on, besides the parameters."""
-        return {"optimiser": self.optimiser.state_dict(), "scaler": self.scaler.state_dict()}
+        return {
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "skipped": self.skipped,
+            "skipped_last": self.skipped_last,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore a state returned by `state`, without modifying it."""
         # Without the copy the optimiser would keep these tensors and modify them in its next step.
         self.optimiser.load_state_dict(copy.deepcopy(state["optimiser"]))
         self.scaler.load_state_dict(state["scaler"])
+        self.skipped = state["skipped"]
+        self.skipped_last = state["skipped_last"]
 
 
 def build_optimiser(settings: Optimiser, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

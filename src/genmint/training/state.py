@@ -21,6 +21,7 @@ class LoopState:
         explosions: previous gradient norms.
         step: number of completed steps.
         validated: step of the last row of the history, or 0.
+        skipped: number of optimizer phases left out up to that row.
         history: one row per validation.
         best: weights with the best validation loss so far, on the CPU.
         best_step: step of the best weights.
@@ -31,6 +32,7 @@ class LoopState:
     explosions: Explosions
     step: int = 0
     validated: int = 0
+    skipped: int = 0
     history: list[HistoryRow] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     best_step: int = 0
@@ -42,6 +44,7 @@ class LoopState:
         return {
             "step": self.step,
             "validated": self.validated,
+            "skipped": self.skipped,
             "history": list(self.history),
             "best": dict(self.best),
             "best_step": self.best_step,
@@ -54,6 +57,7 @@ class LoopState:
         """Restore a state returned by `capture`."""
         self.step = captured["step"]
         self.validated = captured["validated"]
+        self.skipped = captured["skipped"]
         self.history[:] = captured["history"]
         self.best = dict(captured["best"])
         self.best_step = captured["best_step"]

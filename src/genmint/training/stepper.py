@@ -31,6 +31,9 @@ from genmint.training.window import LossWindow
 # weights.
 _ORDER, _NOISE = 11, 12
 
+# Optimizer phases left out in a row after which no further one is expected to be different.
+_STALLED = 50
+
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -208,6 +211,31 @@ class Stepper:
         total = math.sqrt(sum(value**2 for value in self._layers.values()))
         layers = {f"gradient_norm.{name}": value for name, value in self._layers.items()}
         return {"gradient_norm": total, **layers}
+
+    @property
+    def skipped(self) -> int | None:
+        """Number of optimizer phases left out so far; None if none can be (`skip_norm`)."""
+        descents = self._descents.values()
+        if all(descent.settings.skip_norm is None for descent in descents):
+            return None
+        return sum(descent.skipped for descent in descents)
+
+    @property
+    def stalled(self) -> str | None:
+        """A parameter group that did not change in many phases, as all were left out; or None."""
+        groups = (g for g, descent in self._descents.items() if descent.skipped_last >= _STALLED)
+        return next(groups, None)
+
+    def is_harmless(self, norm: float) -> bool:
+        """Return whether a huge gradient had no effect: clipped, or its step left out.
+
+        `norm` is that of the last step.
+        """
+        if all(descent.skipped_last for descent in self._descents.values()):
+            return True
+        if not math.isfinite(norm):
+            return self.scaled
+        return all(descent.is_limited for descent in self._descents.values())
 
     @property
     def longest(self) -> str:

@@ -25,6 +25,14 @@ CONFIGS = {
         norm="layer",
         likelihood="gaussian",
     ),
+    "hierarchical": VAEConfig(
+        family="vae",
+        dataset="d",
+        steps=1,
+        network="hierarchical",
+        hierarchy={"groups": (1, 1), "width": 4, "channels": 2},
+        conditional=True,
+    ),
     "gan": GANConfig(family="gan", dataset="d", steps=1, hidden=(6,), latent=2),
     "conditional": VAEConfig(
         family="vae",

@@ -8,7 +8,7 @@ from torch.distributions import Bernoulli as TorchBernoulli
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from genmint.models.shared.store import build
-from genmint.models.vae import model as vae
+from genmint.models.vae import bounds
 from genmint.models.vae.latents import kl_to_prior
 from genmint.models.vae.likelihoods import Bernoulli, DiscretisedLogistic
 
@@ -173,7 +173,7 @@ def test_how_many_draws_go_together_changes_the_last_digits_only(grid, monkeypat
     data = pixels(70, 1, 8, 8)
     expected = model.importance_weighted(data, k=37, seed=4)
     for together, values in ((1, 10**9), (5, 10**9), (16, 1)):
-        monkeypatch.setitem(vae._TOGETHER, "cpu", (together, values))
+        monkeypatch.setitem(bounds.TOGETHER, "cpu", (together, values))
         found = model.importance_weighted(data, k=37, seed=4)
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
 
@@ -181,7 +181,7 @@ def test_how_many_draws_go_together_changes_the_last_digits_only(grid, monkeypat
 def test_the_decoder_never_sees_more_than_its_share_of_draws(grid, monkeypatch):
     """k does not enter the memory of a pass."""
     model = build(config(network="conv"), grid(1, 8, 8))
-    monkeypatch.setitem(vae._TOGETHER, "cpu", (16, 3 * 64 * 64 * 12))
+    monkeypatch.setitem(bounds.TOGETHER, "cpu", (16, 3 * 64 * 64 * 12))
     seen = []
     model.decoder.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
     model.importance_weighted(pixels(64, 1, 8, 8), k=100, seed=0)

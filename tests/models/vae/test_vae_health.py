@@ -80,7 +80,7 @@ def test_health_of_hardly_any_items(grid, items):
 
 
 def test_health_looks_at_a_bounded_number_of_items(grid, monkeypatch):
-    monkeypatch.setattr(vae, "_MAX_ITEMS", 70)
+    monkeypatch.setattr(vae, "MAX_ITEMS", 70)
     model = build(config(), grid(1, 4, 4))
     data = pixels(200, 1, 4, 4)
     assert model.health(data, seed=0) == model.health(data[:70], seed=0)

@@ -19,7 +19,7 @@ from genmint.config.models.base import (
 )
 from genmint.config.models.gan import GANConfig, Penalty
 from genmint.config.models.rnn import RNNConfig, SamplingConfig
-from genmint.config.models.vae import KLWarmup, SecondLevel, VAEConfig
+from genmint.config.models.vae import Hierarchy, KLWarmup, LatentSampling, SecondLevel, VAEConfig
 
 __all__ = [
     "BLOCKS",
@@ -28,7 +28,9 @@ __all__ = [
     "Batching",
     "GANConfig",
     "GridConfig",
+    "Hierarchy",
     "KLWarmup",
+    "LatentSampling",
     "ModelConfig",
     "Optimiser",
     "Penalty",

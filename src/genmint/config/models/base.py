@@ -53,6 +53,15 @@ class Optimiser(Frozen):
         description="Norm above which the gradient is scaled down. "
         "1.0 is usual for RNNs. null means no limit.",
     )
+    skip_norm: PositiveFloat | None = Field(
+        None,
+        description="Norm above which the step is left out (Child 2021). "
+        "Weights and optimiser then stay as they are. "
+        "It protects deep hierarchical VAEs from single batches with huge gradients. "
+        "10 to 20 times the usual gradient_norm of the history is suitable. "
+        "The history counts the steps left out (skipped). "
+        "It is measured before clip_norm. null means no limit.",
+    )
 
 
 class Recovery(Frozen):
@@ -238,6 +247,11 @@ class ModelConfig(Frozen):
         return 0
 
     @property
+    def halvings_key(self) -> str:
+        """The key that `halvings` follows from."""
+        return "hidden"
+
+    @property
     def convolves(self) -> bool:
         """Whether there are convolutions over a grid, which `channels_last` may speed up."""
         return False
@@ -259,7 +273,7 @@ class ModelConfig(Frozen):
 
     @property
     def drawing(self) -> dict[str, Any]:
-        """Sampling settings in the protocol: `temperature`, None without symbols.
+        """Sampling settings in the protocol: `temperature`, None where nothing is scaled.
 
         `top_k` and `top_p` are included only if they are set, because older records lack them.
         """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 from typing import ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 
 from genmint.models.shared.family import Family
@@ -55,8 +56,8 @@ class Decoder(Family):
 class Encoder(Decoder):
     """A family that also encodes items as latents.
 
-    Its `health` has `kl.NNN` for each latent, numbered from 000: its information on an item in
-    nats.
+    Its `health` has `kl.NNN`, numbered from 000: the information on an item in nats of each latent,
+    or of each group of latents if `latent_kl` is overridden.
 
     Attributes:
         encoder: the network that reads an item, with its attention layers.
@@ -68,6 +69,26 @@ class Encoder(Decoder):
     def as_encoder(self) -> Self:
         """The model itself."""
         return self
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Numbers of latents down to each level, coarsest first; the last is `latent`.
+
+        A level can be drawn from N(0, I) while those before it are kept. One level by default.
+        """
+        return (self.latent,)
+
+    def latent_kl(self, data: Tensor, *, seed: int, labels: Tensor | None = None) -> Tensor:
+        """Information of each latent of `decode` on an item in nats, float64 `latent`.
+
+        Args:
+            data: uint8 N×C×H×W; the result is the mean over the items.
+            seed: of draws and of the binarisation.
+            labels: int64 N, for a conditional model.
+        """
+        signals = self.health(data, seed=seed, labels=labels)
+        kls = [signals[f"kl.{latent:03d}"] for latent in range(self.latent)]
+        return torch.tensor(kls, dtype=torch.float64)
 
     @abc.abstractmethod
     def encode(

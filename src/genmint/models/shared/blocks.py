@@ -34,6 +34,19 @@ def prior(n: int, latent: int, seed: int) -> Tensor:
     return torch.cat([torch.randn(ROWS, latent, generator=noise_of) for _ in blocks])[:n]
 
 
+def prior_blocks(n: int, latent: int, seed: int) -> Iterator[tuple[slice, Tensor]]:
+    """The draws of `prior` in blocks, for latents of which n rows do not fit in memory.
+
+    Yields:
+        The rows of a block, and min(`ROWS`, n) draws, of which the first `stop − start` are these
+        rows. All blocks have the same shape, as in `in_blocks`.
+    """
+    noise_of = seeded(seed, _PRIOR)
+    for start in range(0, n, ROWS):
+        draws = torch.randn(ROWS, latent, generator=noise_of)
+        yield slice(start, min(start + ROWS, n)), draws[:n]
+
+
 def rows_of(shape: tuple[int, ...]) -> int:
     """Rows per pass for a model of items of this shape, (C, H, W) or (T,) or ()."""
     return max(1, min(ROWS, _PIXELS // (shape[1] * shape[2]))) if len(shape) == 3 else ROWS

@@ -159,9 +159,24 @@ class Trainable(nn.Module, abc.ABC):
 class Family(Trainable):
     """A generative model, trained by `loss` and sampled by `sample`.
 
-    A family is constructed as `F(config, spec)`. Properties that do not depend on weights, such as
-    view and batching, are in `genmint.config.ModelConfig`.
+    A family is constructed as `F.create(config, spec)`. Properties that do not depend on weights,
+    such as view and batching, are in `genmint.config.ModelConfig`.
     """
+
+    @classmethod
+    def create(cls, config: Any, spec: DataSpec) -> Family:
+        """A new model of the family; a family of several classes chooses by its settings.
+
+        Args:
+            config: the family's model entry.
+            spec: description of the data.
+
+        Raises:
+            ConfigError: the configuration does not fit the shape of the data.
+        """
+        build: Any = cls
+        model: Family = build(config, spec)
+        return model
 
     @property
     def pass_rows(self) -> int:

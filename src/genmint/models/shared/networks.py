@@ -291,8 +291,10 @@ def attentions(module: nn.Module) -> Iterable[SelfAttention]:
     return (layer for layer in module.modules() if isinstance(layer, SelfAttention))
 
 
-def halvings(side: tuple[int, int], times: int) -> list[tuple[int, int]]:
+def halvings(side: tuple[int, int], times: int, key: str = "hidden") -> list[tuple[int, int]]:
     """(H, W) followed by the size after each of `times` halvings, rounded up.
+
+    `key` is the key of the model entry that `times` follows from.
 
     Raises:
         ConfigError: the grid cannot be halved so many times.
@@ -301,8 +303,8 @@ def halvings(side: tuple[int, int], times: int) -> list[tuple[int, int]]:
     for _ in range(times):
         if max(sides[-1]) == 1:
             raise ConfigError(
-                f"hidden has {times} widths, but a grid of {side[0]}×{side[1]} can be halved only "
-                f"{len(sides) - 1} times: give it fewer"
+                f"{key} asks for {times} halvings, but a grid of {side[0]}×{side[1]} can be halved "
+                f"only {len(sides) - 1} times: give it fewer numbers"
             )
         sides.append(((sides[-1][0] + 1) // 2, (sides[-1][1] + 1) // 2))
     return sides

@@ -29,7 +29,7 @@ def build(config: ModelConfig, spec: DataSpec) -> Family:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return FAMILIES[config.family](config, spec)
+        return FAMILIES[config.family].create(config, spec)
 
 
 def save(folder: Path, model: Family, record: dict[str, Any]) -> ModelRecord:

@@ -8,33 +8,24 @@ import torch
 from torch import Tensor
 
 from genmint.config import VAEConfig
-from genmint.data.views.spec import DataSpec, Observation
-from genmint.models.shared.abilities import Encoder
+from genmint.data.views.spec import DataSpec
 from genmint.models.shared.blocks import in_labelled_blocks, to_bytes
-from genmint.models.shared.conditioning import classes_of, with_label
+from genmint.models.shared.conditioning import with_label
 from genmint.models.shared.family import evaluating
 from genmint.models.shared.networks import decoder, encoder
+from genmint.models.vae.bounds import VariationalModel
 from genmint.models.vae.labelled import LabelledEncoder
-from genmint.models.vae.latents import Gaussian, Latents, Prior, active, reparameterised
-from genmint.models.vae.likelihoods import likelihood_of
+from genmint.models.vae.latents import Gaussian, Latents, Prior, reparameterised
 
 
-class Autoencoder(Encoder):
+class Autoencoder(VariationalModel):
     """Encoder, decoder and likelihood; a sample is the decoder's mean for a draw of the prior."""
 
-    # Posterior means lie close together, so linear interpolation is suitable.
-    on_a_sphere = False
-    config: VAEConfig
-
     def __init__(self, config: VAEConfig, spec: DataSpec) -> None:
-        super().__init__()
-        self.config = config
-        self.spec = spec
+        super().__init__(config, spec)
         channels, height, width = spec.shape
-        self.likelihood = likelihood_of(config, channels)
         outputs = (self.likelihood.outputs(channels), height, width)
         network, hidden, latent = config.network, config.hidden, config.latent
-        self.classes = classes_of(config, spec)
         settings: dict[str, Any] = {
             "act": config.activation, "norm": config.norm, "attention": config.attention
         }  # fmt: skip
@@ -47,14 +38,7 @@ class Autoencoder(Encoder):
             latent += len(self.classes.names)
         self.decoder = decoder(network, latent, hidden, outputs, **settings)
         self.latents = Latents(config, spec.shape)
-
-    @property
-    def observation(self) -> Observation:
-        """Kind of pixel value: binary or 8-bit. Only ELBOs of the same kind are comparable.
-
-        A binary pixel and an 8-bit pixel are different random variables.
-        """
-        return self.likelihood.observation
+        self.noise_width = self.latents.width
 
     @property
     def latent(self) -> int:
@@ -94,15 +78,6 @@ class Autoencoder(Encoder):
                 mean = self.likelihood.mean(self._decoded(block, of))
                 parts.append(to_bytes(mean[: rows.stop - rows.start]).cpu())
         return torch.cat(parts)
-
-    def active_units(
-        self, data: Tensor, *, batch_size: int = 256, labels: Tensor | None = None
-    ) -> int:
-        """Number of latents whose posterior mean varies over `data` (Burda et al.).
-
-        A latent varies if the variance of its posterior mean is above 0.01.
-        """
-        return active(self.encode(data, batch_size=batch_size, labels=labels))
 
     def sample(
         self,

@@ -17,7 +17,7 @@ from genmint.models.shared.networks import decoder, encoder
 _COMPONENT = 4
 
 # Burda et al. 2016, appendix: a unit is active if the variance of its posterior mean exceeds this.
-_ACTIVE_VARIANCE = 0.01
+ACTIVE_VARIANCE = 0.01
 
 # Mean and log-variance of independent normal distributions, …×L each.
 Gaussian = tuple[Tensor, Tensor]
@@ -71,7 +71,7 @@ def with_free_bits(kl: Tensor, free: float) -> Tensor:
 
 def active(means: Tensor) -> int:
     """Number of latents whose posterior mean (N×L) varies over the items (Burda et al.)."""
-    return int((means.double().var(dim=0, correction=0) > _ACTIVE_VARIANCE).sum())
+    return int((means.double().var(dim=0, correction=0) > ACTIVE_VARIANCE).sum())
 
 
 class StandardNormal:

@@ -3,91 +3,34 @@
 Maximises E_q[log p(x|z)] − β·KL(q(z|x) ‖ p(z)) with q a diagonal Gaussian and p(z) = N(0, I). A
 conditional VAE maximises the same bound for p(x|y), with q(z|x, y) and p(x|z, y). Its prior does
 not depend on the label (Sohn et al. 2015, CVAE; the generative model M2 of Kingma et al. 2014).
-`autoencoder` has the networks, `latents` the alternative priors and the second level, `likelihoods`
-the choices of p(x|z).
+`bounds` has training and evaluation, `autoencoder` the networks, `latents` the alternative priors
+and the second level, `likelihoods` the choices of p(x|z). `hierarchical` is the VAE with groups of
+latents at every resolution.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from genmint.config import Optimiser, VAEConfig
-from genmint.data.views.binarise import binarise
+from genmint.config import VAEConfig
 from genmint.data.views.spec import DataSpec
-from genmint.models.shared.blocks import in_labelled_blocks, seeded
-from genmint.models.shared.family import Likelihoods, Loss, OptimizerPhase, evaluating
-from genmint.models.shared.noise import Noise
+from genmint.models.shared.family import Family, evaluating
 from genmint.models.vae.autoencoder import Autoencoder
-from genmint.models.vae.latents import Gaussian, Prior, active, kl_weight, with_free_bits
-
-# Purpose of a seed: noise of the posterior, independent of the draws of the prior.
-_NOISE = 2
-
-# Maximum number of held-out items for the health signals.
-_MAX_ITEMS = 2048
-
-# By device: maximum number of posterior draws per decoder pass, and maximum number of values in
-# its widest layer for them. A CPU gains nothing beyond 16 draws and 32 MB. A GPU idles between
-# passes, so it gets up to 8 GB.
-_TOGETHER = {"cpu": (16, 8_000_000), "cuda": (512, 2_000_000_000)}
+from genmint.models.vae.bounds import MAX_ITEMS
+from genmint.models.vae.hierarchical import HierarchicalVAE
+from genmint.models.vae.latents import Gaussian, Prior, active
 
 
 class VAE(Autoencoder):
-    """Auto-encoder that is trained, and evaluated, by bounds on the log-likelihood."""
+    """VAE whose latents are a vector."""
 
-    def __init__(self, config: VAEConfig, spec: DataSpec) -> None:
-        super().__init__(config, spec)
-        self.begin(0)
-
-    def optimisers(self) -> dict[str, tuple[Optimiser, list[nn.Parameter]]]:
-        """One group, `vae`."""
-        return {"vae": (self.config.optimiser, list(self.parameters()))}
-
-    def begin(self, step: int) -> None:
-        """Set the KL weight of this step: β times the warm-up weight."""
-        self._weight = self.config.beta * kl_weight(self.config.kl_warmup, step)
-
-    def phases(self) -> tuple[OptimizerPhase, ...]:
-        """One optimizer phase per step."""
-        return (OptimizerPhase("vae"),)
-
-    def loss(
-        self, group: str, batch: Tensor, noise: Noise, *, fresh: bool, labels: Tensor | None = None
-    ) -> Loss:
-        """Negative bound with KL weight β, mean over the batch, in nats.
-
-        With `importance_samples` k above 1 it is −log (1/k) Σ w (Burda et al. 2016, equation 8),
-        w = p(x|z)·(p(z)/q(z|x))^β.
-        """
-        x = self.likelihood.observe(batch, noise)
-        k, width = self.config.importance_samples, self.latents.width
-        if k == 1:
-            reconstruction, kl, paid = self._terms(x, noise.normal(len(batch), width), labels)
-            loss = self._weight * paid - reconstruction
-        else:
-            epsilon = noise.normal(len(batch), k, width).transpose(0, 1)
-            log_prob, log_ratio = self._weights(x, epsilon, labels)
-            weights = log_prob + self._weight * log_ratio
-            loss = math.log(k) - weights.logsumexp(0).mean()
-            reconstruction, kl = log_prob.mean(), -log_ratio.mean()
-        return Loss(
-            loss,
-            {
-                "loss": loss.detach(),
-                "reconstruction": reconstruction.detach(),
-                "kl": kl.detach(),
-            },
-        )
-
-    def compile(self) -> None:
-        """Compile the terms of the bound: networks and likelihood together."""
-        self._terms = torch.compile(self._terms, dynamic=False)  # type: ignore[method-assign]
-        self._weights = torch.compile(self._weights, dynamic=False)  # type: ignore[method-assign]
+    @classmethod
+    def create(cls, config: VAEConfig, spec: DataSpec) -> Family:
+        """The VAE of the entry's `network`."""
+        if config.network == "hierarchical":
+            return HierarchicalVAE(config, spec)
+        return cls(config, spec)
 
     def health(self, data: Tensor, *, seed: int, labels: Tensor | None = None) -> dict[str, float]:
         """KL of each latent in nats, mean over at most 2,048 items, and number of active latents.
@@ -98,12 +41,12 @@ class VAE(Autoencoder):
         exception: its latents are not independent, and each has the KL to its own marginal.
         `active_units` of an evaluation uses grey values, and may differ by one.
         """
-        totals = torch.zeros(self.latents.width, dtype=torch.float64)
+        totals = torch.zeros(self.noise_width, dtype=torch.float64)
         means = []
         with evaluating(self):
             prior = self._prior()
-            shown = None if labels is None else labels[:_MAX_ITEMS]
-            for count, _, _, q, noise in self._posteriors(data[:_MAX_ITEMS], seed, shown):
+            shown = None if labels is None else labels[:MAX_ITEMS]
+            for count, _, _, q, noise in self._posteriors(data[:MAX_ITEMS], seed, shown):
                 kl = self.latents.marginal_kl(q, self._first(q, noise), noise, prior)
                 means.append(self.latents.means(q)[:count].cpu())
                 totals += kl[:count].double().sum(0).cpu()
@@ -113,150 +56,28 @@ class VAE(Autoencoder):
             signals[f"kl.{i:03d}"] = total
         return signals
 
-    def validation(
-        self, data: Tensor, *, seed: int, batch_size: int, labels: Tensor | None = None
-    ) -> dict[str, float]:
-        """Means over `data` in nats; `loss` is the negative bound with β = 1.
+    def active_units(
+        self, data: Tensor, *, batch_size: int = 256, labels: Tensor | None = None
+    ) -> int:
+        """Number of latents whose posterior mean varies over `data` (Burda et al.).
 
-        The bound is the ELBO, or the importance-weighted bound with as many draws as in training.
+        A latent varies if the variance of its posterior mean is above 0.01.
         """
-        bound = self.elbo(data, seed=seed, batch_size=batch_size, labels=labels)
-        best, k = bound["elbo"], self.config.importance_samples
-        if k > 1:
-            best = self.importance_weighted(
-                data, k=k, seed=seed, batch_size=batch_size, labels=labels
-            )
-        return {
-            "loss": -float(best.mean()),
-            "reconstruction": float(bound["reconstruction"].mean()),
-            "kl": float(bound["kl"].mean()),
-        }
+        return active(self.encode(data, batch_size=batch_size, labels=labels))
 
-    def likelihoods(
-        self,
-        data: Tensor,
-        *,
-        seed: int,
-        draws: int,
-        batch_size: int,
-        labels: Tensor | None = None,
-    ) -> Likelihoods:
-        """The ELBO, the importance-weighted bound of k = `draws`, and `active_units`."""
-        how: dict[str, Any] = {"batch_size": batch_size, "labels": labels}
-        elbo = self.elbo(data, seed=seed, **how)["elbo"]
-        bound = self.importance_weighted(data, k=draws, seed=seed, **how)
-        items = {"elbo": elbo, "importance_weighted_bound": bound}
-        return Likelihoods(
-            items, tuple(items), {"active_units": float(self.active_units(data, **how))}
-        )
+    def _inferred(self, x: Tensor, labels: Tensor | None) -> Gaussian:
+        return self.posterior(x, labels)
 
-    def elbo(
-        self, data: Tensor, *, seed: int, batch_size: int = 256, labels: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """Evidence lower bound of each item, with one draw of q per item.
-
-        Args:
-            data: uint8 N×C×H×W.
-            seed: of the binarisation (once for all of `data`) and of the draws.
-            batch_size: does not affect the result, see `genmint.models.shared.blocks.ROWS`.
-            labels: int64 N, for a conditional model; the bound is then on log p(x|y).
-
-        Returns:
-            float64 N in nats: `elbo` = `reconstruction` − `kl`.
-        """
-        parts: dict[str, list[Tensor]] = {"reconstruction": [], "kl": []}
-        with evaluating(self):
-            prior = self._prior()
-            for count, x, of, q, noise in self._posteriors(data, seed, labels):
-                z = self._first(q, noise)
-                log_prob = self.likelihood.log_prob(self._decoded(z, of), x)
-                kl = self.latents.kl(q, z, noise, prior).sum(1)
-                parts["reconstruction"].append(log_prob[:count].double().cpu())
-                parts["kl"].append(kl[:count].double().cpu())
-        result = {name: torch.cat(values) for name, values in parts.items()}
-        return {"elbo": result["reconstruction"] - result["kl"], **result}
-
-    def importance_weighted(
-        self,
-        data: Tensor,
-        *,
-        k: int,
-        seed: int,
-        batch_size: int = 256,
-        labels: Tensor | None = None,
-    ) -> Tensor:
-        """Importance-weighted bound of each item (Burda et al. 2016): log (1/k) Σ p(x, z)/q(z|x).
-
-        Args:
-            data: uint8 N×C×H×W, binarised as by `elbo` for the same seed.
-            k: draws per item; the bound tightens with k. Memory grows with k only by 8 bytes per
-                item and draw, for 64 items at a time.
-            seed: of binarisation and draws.
-            batch_size: does not affect the result.
-            labels: int64 N, for a conditional model.
-
-        Returns:
-            float64 N, nats.
-        """
-        bounds = []
-        noise_of = seeded(seed, _NOISE)
-        with evaluating(self):
-            prior = self._prior()
-            for rows, x, of in self._observed(data, seed, labels):
-                q = self.posterior(x, of)
-                log_weights = []
-                for noise in self._draws(k, len(x), noise_of):
-                    log_prob, log_ratio = self._log_weights(x, of, q, noise.to(x.device), prior)
-                    log_weights.append((log_prob + log_ratio).double())
-                bound = torch.logsumexp(torch.cat(log_weights), dim=0) - math.log(k)
-                bounds.append(bound[: rows.stop - rows.start].cpu())
-        return torch.cat(bounds)
-
-    def _terms(
-        self, x: Tensor, epsilon: Tensor, labels: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruction, KL, and penalised KL; `epsilon` is N×`width` from N(0, I).
-
-        All are means over observed x, in nats.
-        """
-        q = self.posterior(x, labels)
-        z = self._first(q, epsilon)
-        reconstruction = self.likelihood.log_prob(self._decoded(z, labels), x).mean()
-        of_latents = self.latents.kl(q, z, epsilon, self._prior())
-        kl = of_latents.sum(1).mean()
-        free = self.config.free_bits
-        return reconstruction, kl, with_free_bits(of_latents, free) if free > 0 else kl
-
-    def _weights(self, x: Tensor, epsilon: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Both parts of the log-weights of observed x, k×N each, for k draws of noise."""
-        q = self.posterior(x, labels)
-        return self._log_weights(x, labels, q, epsilon, self._prior())
-
-    def _draws(self, k: int, items: int, noise_of: torch.Generator) -> Iterator[Tensor]:
-        """Noise for k draws of B items, in parts D×B×`width` that fit the memory limit.
-
-        Each draw is generated separately, so that the noise does not depend on the size of the
-        parts.
-        """
-        shape = (items, self.latents.width)
-        channels, height, width = self.spec.shape
-        outputs = self.likelihood.outputs(channels) * height * width
-        pixels = 1 if self.config.network == "mlp" else height * width
-        mixture = self.latents.components * self.latents.width
-        widest = max(outputs, pixels * max(self.config.hidden), mixture)
-        most, values = _TOGETHER.get(self.device.type, _TOGETHER["cpu"])
-        together = max(1, min(most, values // (items * widest)))
-        for start in range(0, k, together):
-            count = min(together, k - start)
-            yield torch.stack([torch.randn(shape, generator=noise_of) for _ in range(count)])
+    def _scored(
+        self, x: Tensor, labels: Tensor | None, q: Gaussian, noise: Tensor, prior: Prior
+    ) -> tuple[Tensor, Tensor]:
+        z = self._first(q, noise)
+        log_prob = self.likelihood.log_prob(self._decoded(z, labels), x)
+        return log_prob, self.latents.kl(q, z, noise, prior)
 
     def _log_weights(
         self, x: Tensor, labels: Tensor | None, q: Gaussian, noise: Tensor, prior: Prior
     ) -> tuple[Tensor, Tensor]:
-        """Both parts of the log-weights, log p(x|z) and log p(z)/q(z|x), D×B each.
-
-        x is observed, B×C×H×W; `noise` holds D×B×`width` draws.
-        """
         draws, items = noise.shape[:2]
         z = self._first(q, noise)
         repeated = x.expand(draws, *x.shape).flatten(0, 1)
@@ -264,20 +85,9 @@ class VAE(Autoencoder):
         log_prob = self.likelihood.log_prob(self._decoded(z.flatten(0, 1), of), repeated)
         return log_prob.view(draws, items), self.latents.log_ratio(q, z, noise, prior)
 
-    def _posteriors(
-        self, data: Tensor, seed: int, labels: Tensor | None
-    ) -> Iterator[tuple[int, Tensor, Tensor | None, Gaussian, Tensor]]:
-        """Iterate over `data`: number of valid rows, observed x, labels, q(z1|x), noise."""
-        noise_of = seeded(seed, _NOISE)
-        for rows, x, of in self._observed(data, seed, labels):
-            noise = torch.randn((len(x), self.latents.width), generator=noise_of).to(x.device)
-            yield rows.stop - rows.start, x, of, self.posterior(x, of), noise
-
-    def _observed(
-        self, data: Tensor, seed: int, labels: Tensor | None
-    ) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
-        """Iterate over `data` as the likelihood sees it, binarised once by seed; with labels."""
-        binary = self.observation == "binary"
-        data = binarise(data, seed) if binary else data
-        for rows, block, of in in_labelled_blocks(data, labels, self.device, self.pass_rows):
-            yield rows, block.to(torch.float32) / (1 if binary else 255), of
+    def _widest(self) -> int:
+        channels, height, width = self.spec.shape
+        outputs = self.likelihood.outputs(channels) * height * width
+        pixels = 1 if self.config.network == "mlp" else height * width
+        mixture = self.latents.components * self.latents.width
+        return max(outputs, pixels * max(self.config.hidden), mixture)
