@@ -71,9 +71,9 @@ def _network_problem(name: str, model: ModelConfig, dataset: Dataset) -> str | N
     if model.halvings <= possible:
         return None
     return (
-        f"models.{name}.hidden: {model.halvings} widths halve the grid as many times, and the "
-        f"{sides[0]}×{sides[1]} of {model.dataset} can be halved {possible} times: give at most "
-        f"{possible} widths, or use network: mlp"
+        f"models.{name}.hidden: its widths halve the grid {model.halvings} times, and the "
+        f"{sides[0]}×{sides[1]} of {model.dataset} can be halved {possible} times: give at least "
+        f"{model.halvings - possible} fewer, or use network: mlp"
     )
 
 

@@ -29,10 +29,12 @@ def discriminator_loss(
       equation 16).
     - wasserstein: E[fake] − E[real], whose minimum over 1-Lipschitz functions is −W₁ (Arjovsky et
       al. 2017, equation 2).
+    - relativistic: −E[log σ(real − fake)], in nats, over pairs of an item and a sample
+      (Jolicoeur-Martineau 2019; Huang et al. 2024, equation 2).
 
     Args:
         real: scores of data, of any shape.
-        fake: scores of samples.
+        fake: scores of samples, of the same shape for relativistic.
         form: `loss` of the model entry.
         smoothing: s, 0…½. The label of data is 1 − s, that of samples stays 0. The optimum is
             then (1 − s)·p_data / (p_data + p_model) (Salimans et al. 2016, section 3.4). Only for
@@ -47,12 +49,14 @@ def discriminator_loss(
         return functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()
     if form == "wasserstein":
         return fake.mean() - real.mean()
+    if form == "relativistic":
+        return functional.softplus(fake - real).mean()
     loss = functional.softplus(-real).mean() + functional.softplus(fake).mean()
     # −(1 − s)·log σ(x) − s·log(1 − σ(x)) = softplus(−x) + s·x.
     return loss + smoothing * real.mean() if smoothing else loss
 
 
-def generator_loss(fake: Tensor, form: str) -> Tensor:
+def generator_loss(fake: Tensor, form: str, real: Tensor | None = None) -> Tensor:
     """Loss of the generator, from the scores of its samples; a scalar.
 
     - minimax: E[log(1 − σ(fake))].
@@ -61,7 +65,11 @@ def generator_loss(fake: Tensor, form: str) -> Tensor:
     - least-squares: ½E[(fake − 1)²], which also penalises samples that the discriminator classifies
       as real, until they lie where the data lie.
     - hinge, wasserstein: −E[fake], with a constant gradient.
+    - relativistic: −E[log σ(fake − real)], which needs the scores `real` of as many items.
     """
+    if form == "relativistic":
+        assert real is not None, "samples are compared with data"
+        return functional.softplus(real - fake).mean()
     if form == "minimax":
         return -functional.softplus(fake).mean()
     if form == "least-squares":
@@ -74,11 +82,11 @@ def generator_loss(fake: Tensor, form: str) -> Tensor:
 def accuracies(real: Tensor, fake: Tensor, form: str) -> tuple[Tensor, Tensor]:
     """Shares of data and of samples that the discriminator classifies correctly, 0…1.
 
-    The threshold is midway between the labels: ½ for least-squares, otherwise 0. A critic's scores
-    (wasserstein) have no absolute threshold. Each score is compared with the score at the same
-    position of the other batch. Chance level is ½ in all cases.
+    The threshold is midway between the labels: ½ for least-squares, otherwise 0. The scores of
+    wasserstein and relativistic have no absolute threshold. Each score is compared with the score
+    at the same position of the other batch. Chance level is ½ in all cases.
     """
-    if form == "wasserstein":
+    if form in ("wasserstein", "relativistic"):
         return (real > fake).float().mean(), (fake < real).float().mean()
     border = 0.5 if form == "least-squares" else 0.0
     return (real > border).float().mean(), (fake < border).float().mean()
@@ -93,6 +101,8 @@ def penalise(
       (Gulrajani et al. 2017, equation 3).
     - r1: γ/2·E[‖∇D(x)‖²] at data only. With it a generator that has reached the data distribution
       stays there (Mescheder et al. 2018, equation 9).
+    - r1r2: γ/2·(E[‖∇D(x)‖²] at data + E[‖∇D(x̃)‖²] at samples), R1 and R2 of Mescheder et al. The
+      relativistic loss converges locally with both (Huang et al. 2024, section 3).
 
     The penalty is multiplied by `every`, since it is computed in one of `every` steps (Karras et
     al. 2020, appendix B).
@@ -105,7 +115,8 @@ def penalise(
         noise: of the step.
 
     Returns:
-        Two scalars. The second, ‖∇D‖ in scores per unit of distance, has no graph.
+        Two scalars. The second, ‖∇D‖ in scores per unit of distance, has no graph; for r1r2 it is
+        the mean over data and samples.
     """
     if penalty.name == "wgan-gp":
         gradients = slopes(judge, torch.lerp(real, fake, noise.uniform(len(real), 1, 1, 1)))
@@ -113,6 +124,10 @@ def penalise(
     else:
         gradients = slopes(judge, real)
         value = penalty.weight / 2 * gradients.square().mean()
+        if penalty.name == "r1r2":
+            at_fake = slopes(judge, fake)
+            value = value + penalty.weight / 2 * at_fake.square().mean()
+            gradients = torch.cat([gradients, at_fake])
     return value * penalty.every, gradients.detach().mean()
 
 

@@ -301,8 +301,8 @@ def halvings(side: tuple[int, int], times: int) -> list[tuple[int, int]]:
     for _ in range(times):
         if max(sides[-1]) == 1:
             raise ConfigError(
-                f"hidden has {times} widths, but a grid of {side[0]}×{side[1]} can be halved only "
-                f"{len(sides) - 1} times: give it fewer"
+                f"hidden halves the grid {times} times, but {side[0]}×{side[1]} can be halved only "
+                f"{len(sides) - 1} times: give it fewer widths"
             )
         sides.append(((sides[-1][0] + 1) // 2, (sides[-1][1] + 1) // 2))
     return sides
