@@ -8,6 +8,15 @@ from genmint.config import parse_model
 from genmint.data.views.spec import DataSpec
 
 
+BETAS = {"lr": 2e-3, "betas": [0.0, 0.9], "beta2_schedule": {"end": 0.99}}
+R3GAN = {
+    "family": "gan", "network": "r3", "hidden": [4, 8], "group_width": 4, "latent": 4,
+    "loss": "relativistic", "generator": BETAS, "discriminator": BETAS,
+    "penalty": {"name": "r1r2", "weight": 0.5, "weight_schedule": {"end": 0.05}},
+    "ada": {"every": 2, "rise": 20, "target": 0.1},
+}  # fmt: skip
+
+
 @pytest.fixture(autouse=True)
 def _all_on_one_thread(one_thread):
     pass
@@ -42,13 +51,14 @@ def case(grid, text, clips):
     def make(name, **changes):
         rng = np.random.default_rng(7)
         common = {"dataset": "d", "steps": 12, "batch_size": 8, "validate_every": 5}
-        if name in ("vae", "gan"):
+        if name in ("vae", "gan", "r3gan"):
             # Blurred dots: something that can be learnt.
             centres = rng.uniform(1, 6, (140, 2, 1, 1))
             y, x = np.mgrid[0:8, 0:8]
             distance = (y - centres[:, :1]) ** 2 + (x - centres[:, 1:]) ** 2
             data = torch.from_numpy(np.rint(255 * np.exp(-distance / 3)).astype(np.uint8))
             block = {"family": name, "hidden": [16], "latent": 4}
+            block = R3GAN if name == "r3gan" else block
             spec = grid
         elif name == "rnn-stream":
             data = torch.from_numpy(np.cumsum(rng.integers(1, 3, 1400)) % 20 + 2)

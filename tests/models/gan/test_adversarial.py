@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -13,7 +15,7 @@ from genmint.models.gan.adversarial import (
 from genmint.models.shared.networks import SelfAttention
 from genmint.models.shared.noise import Noise
 
-FORMS = ["minimax", "non-saturating", "least-squares", "hinge", "wasserstein"]
+FORMS = ["minimax", "non-saturating", "least-squares", "hinge", "wasserstein", "relativistic"]
 
 
 def noise(seed=0):
@@ -64,6 +66,19 @@ def test_the_other_losses_equal_their_formulas():
     for form, (discriminator, generator) in wanted.items():
         torch.testing.assert_close(discriminator_loss(real, fake, form), discriminator)
         torch.testing.assert_close(generator_loss(fake, form), generator)
+
+
+def test_relativistic_losses_are_of_pairs():
+    """By hand: two pairs, of which the discriminator tells one by 2 and confuses the other by 1."""
+    real, fake = torch.tensor([[3.0], [-1.0]]), torch.tensor([[1.0], [0.0]])
+    by_2, by_1 = math.log1p(math.exp(-2)), math.log1p(math.exp(1))
+    found = discriminator_loss(real, fake, "relativistic")
+    assert float(found) == pytest.approx((by_2 + by_1) / 2)
+    by_2, by_1 = math.log1p(math.exp(2)), math.log1p(math.exp(-1))
+    assert float(generator_loss(fake, "relativistic", real)) == pytest.approx((by_2 + by_1) / 2)
+    # Only differences of scores count.
+    torch.testing.assert_close(discriminator_loss(real + 7, fake + 7, "relativistic"), found)
+    assert [float(part) for part in accuracies(real, fake, "relativistic")] == [0.5, 0.5]
 
 
 def test_wasserstein_of_the_best_critic_is_the_distance():
@@ -125,6 +140,8 @@ def linear(*slope):
         (Penalty(name="wgan-gp", weight=2.0, every=3), 3 * 2 * (5 - 1) ** 2),
         (Penalty(name="r1"), 10 / 2 * 5**2),
         (Penalty(name="r1", weight=1.0, every=16), 16 / 2 * 5**2),
+        (Penalty(name="r1r2"), 10 / 2 * (5**2 + 5**2)),
+        (Penalty(name="r1r2", weight=1.0, every=3), 3 / 2 * (5**2 + 5**2)),
     ],
 )
 def test_penalties_on_a_plane_are_those_of_its_slope(penalty, wanted):
@@ -137,7 +154,8 @@ def test_penalties_on_a_plane_are_those_of_its_slope(penalty, wanted):
     # d/dw of ‖w‖² / 2 is w; of (‖w‖ − 1)² it is 2 (‖w‖ − 1) w / ‖w‖.
     of_r1 = torch.tensor([[3.0, 4.0]]) * penalty.weight
     of_gp = torch.tensor([[3.0, 4.0]]) * penalty.weight * 2 * 4 / 5
-    expected = penalty.every * (of_r1 if penalty.name == "r1" else of_gp)
+    wanted = {"r1": of_r1, "r1r2": 2 * of_r1, "wgan-gp": of_gp}[penalty.name]
+    expected = penalty.every * wanted
     torch.testing.assert_close(judge[1].weight.grad, expected)
 
 
@@ -157,6 +175,21 @@ def test_wgan_gp_looks_between_data_and_samples_and_r1_at_data():
     _, slope = penalise(Penalty(name="r1"), judge, real, fake, noise())
     torch.testing.assert_close(seen[1], real)
     assert float(slope) == 0
+
+
+def test_r1r2_looks_at_data_and_at_samples():
+    """D = ‖x‖² / 2 has the gradient x: R1 is ‖x‖² at the data, R2 the same at the samples."""
+    real, fake = torch.tensor([3.0, 4.0]), torch.tensor([1.0, 2.0])
+    real, fake = (point.expand(6, 1, 1, 2) for point in (real, fake))
+    value, slope = penalise(
+        Penalty(name="r1r2", weight=0.1),
+        lambda x: x.square().sum((1, 2, 3)) / 2,
+        real,
+        fake,
+        noise(),
+    )
+    assert float(value.detach()) == pytest.approx(0.1 / 2 * (25 + 5))
+    assert float(slope) == pytest.approx((5 + 5**0.5) / 2)
 
 
 def test_a_flat_discriminator_has_a_finite_penalty():

@@ -150,7 +150,8 @@ def _coloured(grid: Tensor, p: Tensor, noise: Noise) -> Tensor:
         grid = torch.where(gates[:, 3], turned, grid)
     if channels > 1:
         grey = grid.mean(1, keepdim=True)
-        grid = grey + (grid - grey) * torch.exp2(_SATURATION * saturation * gates[:, 4])
+        saturated = grey + (grid - grey) * torch.exp2(_SATURATION * saturation)
+        grid = torch.where(gates[:, 4], saturated, grid)
     return grid
 
 
