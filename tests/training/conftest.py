@@ -7,7 +7,6 @@ import torch
 from genmint.config import parse_model
 from genmint.data.views.spec import DataSpec
 
-
 BETAS = {"lr": 2e-3, "betas": [0.0, 0.9], "beta2_schedule": {"end": 0.99}}
 R3GAN = {
     "family": "gan", "network": "r3", "hidden": [4, 8], "group_width": 4, "latent": 4,

@@ -55,8 +55,9 @@ CASES = {
     "conditional gan": ("gan", {**BOTH, "conditional": True, "spectral_norm": True}),
     "conditional rnn": ("rnn-items", {"optimiser": SGD, "conditional": True, "ema": 0.8}),
 }  # fmt: skip
-RESUMED = {"r3gan with every schedule", "vae, accumulated", "conditional rnn", "gan with batch norm", "gan with every remedy",
-           "rnn of a stream with dropout", "rnn of items", "rnn with every remedy"}  # fmt: skip
+RESUMED = {"vae, accumulated", "conditional rnn", "gan with batch norm", "gan with every remedy",
+           "r3gan with every schedule", "rnn of a stream with dropout", "rnn of items",
+           "rnn with every remedy"}  # fmt: skip
 
 
 def free_port():

@@ -20,7 +20,7 @@ R3GAN = {
     "generator": BETAS, "discriminator": BETAS, "ema_schedule": {"end": 0.9},
     # The probability changes every third step, between the checks and the kills.
     "ada": {"every": 3, "rise": 9, "target": 0.1},
-}
+}  # fmt: skip
 CASES = {
     "vae": ("vae", {}),
     "vae with everything": ("vae", {

@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from genmint.config.base import Frozen, PositiveFloat, PositiveInt
 from genmint.config.models.base import GridConfig, Optimiser, Schedule, Widths
 
+Changes = Annotated[tuple[Literal["blit", "geometry", "colour"], ...], Field(min_length=1)]
+
 
 class WeightSchedule(Schedule):
     """Change of the weight of a penalty during training."""
@@ -81,9 +83,7 @@ class Ada(Frozen):
         description="Largest probability of each change. "
         "Above about 0.8, generators draw the changes as well.",
     )
-    changes: Annotated[
-        tuple[Literal["blit", "geometry", "colour"], ...], Field(min_length=1)
-    ] = Field(
+    changes: Changes = Field(
         ("blit", "geometry", "colour"),
         description="Groups of changes. "
         "blit: mirroring, turns by 90 degrees, shifts by whole pixels. "

@@ -80,7 +80,8 @@ class AdaptiveAugmentation(nn.Module):
 def _moved(grid: Tensor, p: Tensor, noise: Noise, changes: tuple[str, ...]) -> Tensor:
     """Apply `blit` and `geometry` as one interpolation; unchanged items keep their exact values."""
     n, _, height, width = grid.shape
-    maps, moved = [], torch.zeros(n, dtype=torch.bool, device=grid.device)
+    maps: list[Tensor] = []
+    moved = torch.zeros(n, dtype=torch.bool, device=grid.device)
     sides = torch.tensor([width, height], device=grid.device)
     if "blit" in changes:
         more, gates = _blit(n, sides, p, noise)

@@ -1,9 +1,10 @@
 """Generative adversarial network (Goodfellow et al. 2014), fully connected or convolutional.
 
 min_G max_D E[log D(x)] + E[log(1 − D(G(z)))], with D = σ(logit), computed from logits. Other
-losses and gradient penalties are in `adversarial`, and the networks of R3GAN in `r3`. A conditional generator gets the label
-together with its noise (Mirza and Osindero 2014). A conditional discriminator is that of
-`projection`. The samples of a training step have the labels of its data.
+losses and gradient penalties are in `adversarial`, and the networks of R3GAN in `r3`. A
+conditional generator gets the label together with its noise (Mirza and Osindero 2014). A
+conditional discriminator is that of `projection`. The samples of a training step have the labels
+of its data.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from genmint.models.shared.family import Loss, OptimizerPhase, evaluating
 from genmint.models.shared.networks import Norm, decoder, encoder, spectral
 from genmint.models.shared.noise import Noise
 
-# Type of both networks in `shared.networks`, by `network` of the model entry; r3 has its own module.
+# Type of both networks in `shared.networks`, by `network` of the model entry; r3 is not among them.
 _NETWORKS = {"mlp": "mlp", "dcgan": "conv", "residual": "residual"}
 
 # Maximum number of held-out items and minimum number of samples for choosing the best weights.
