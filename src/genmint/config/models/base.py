@@ -15,7 +15,7 @@ Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Schedule(Frozen):
+class CosineSchedule(Frozen):
     """Change of a setting during training, along half a cosine (Huang et al. 2024, R3GAN).
 
     The setting's own value is the start. Subclasses add `end`, in the setting's range.
@@ -37,7 +37,7 @@ class Schedule(Frozen):
         return start + (end - start) * (1 - math.cos(math.pi * share)) / 2
 
 
-class DecaySchedule(Schedule):
+class DecaySchedule(CosineSchedule):
     """Change of a decay rate during training."""
 
     end: Decay = Field(description="Decay rate at the end.")
@@ -286,13 +286,13 @@ class ModelConfig(Frozen):
         return self
 
     @property
-    def schedules(self) -> dict[str, Schedule]:
+    def schedules(self) -> dict[str, CosineSchedule]:
         """The schedules that are set, by key; those of the learning rates have no key."""
-        found: dict[str, Schedule | None] = {"ema_schedule": self.ema_schedule}
+        possible: dict[str, CosineSchedule | None] = {"ema_schedule": self.ema_schedule}
         for name in type(self).model_fields:
             if isinstance(value := getattr(self, name), Optimiser):
-                found[f"{name}.beta2_schedule"] = value.beta2_schedule
-        return {key: schedule for key, schedule in found.items() if schedule is not None}
+                possible[f"{name}.beta2_schedule"] = value.beta2_schedule
+        return {key: schedule for key, schedule in possible.items() if schedule is not None}
 
     @property
     def averages(self) -> bool:

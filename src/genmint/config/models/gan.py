@@ -7,12 +7,12 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from genmint.config.base import Frozen, PositiveFloat, PositiveInt
-from genmint.config.models.base import GridConfig, Optimiser, Schedule, Widths
+from genmint.config.models.base import CosineSchedule, GridConfig, Optimiser, Widths
 
 Changes = Annotated[tuple[Literal["blit", "geometry", "colour"], ...], Field(min_length=1)]
 
 
-class WeightSchedule(Schedule):
+class WeightSchedule(CosineSchedule):
     """Change of the weight of a penalty during training."""
 
     end: PositiveFloat = Field(description="Weight at the end.")
@@ -319,7 +319,7 @@ class GANConfig(GridConfig):
         return self.network != "mlp"
 
     @property
-    def schedules(self) -> dict[str, Schedule]:
+    def schedules(self) -> dict[str, CosineSchedule]:
         """With the schedule of the penalty's weight."""
         of_weight = self.penalty.weight_schedule
         more = {} if of_weight is None else {"penalty.weight_schedule": of_weight}

@@ -98,10 +98,10 @@ def _moved(grid: Tensor, p: Tensor, noise: Noise, changes: tuple[str, ...]) -> T
     units = torch.cat([2 / sides, torch.ones(1, device=grid.device)])
     theta = (units[:, None] * source / units)[:, :2]
     places = functional.affine_grid(theta, list(grid.shape), align_corners=False)
-    found = functional.grid_sample(
+    sampled = functional.grid_sample(
         grid, places, mode="bilinear", padding_mode="reflection", align_corners=False
     )
-    return torch.where(moved[:, None, None, None], found, grid)
+    return torch.where(moved[:, None, None, None], sampled, grid)
 
 
 def _blit(n: int, sides: Tensor, p: Tensor, noise: Noise) -> tuple[list[Tensor], Tensor]:
@@ -113,9 +113,9 @@ def _blit(n: int, sides: Tensor, p: Tensor, noise: Noise) -> tuple[list[Tensor],
     gates = noise.uniform(n, 3) < p
     mirror, quarter, *shift = noise.uniform(n, 4).unbind(1)
     square = bool(sides[0] == sides[1])
-    turns = (4 * quarter).floor() if square else 2 * (2 * quarter).floor()
+    quarters = (4 * quarter).floor() if square else 2 * (2 * quarter).floor()
     flip = torch.where(gates[:, 0] & (mirror < 0.5), -1.0, 1.0)
-    angle = torch.where(gates[:, 1], turns * (math.pi / 2), 0.0)
+    angle = torch.where(gates[:, 1], quarters * (math.pi / 2), 0.0)
     pixels = ((2 * torch.stack(shift, 1) - 1) * _SHIFT * sides).round()
     pixels = pixels * gates[:, 2:3]
     return [_scaling(flip, torch.ones_like(flip)), _rotation(angle), _shift(pixels)], gates.any(1)
@@ -124,8 +124,8 @@ def _blit(n: int, sides: Tensor, p: Tensor, noise: Noise) -> tuple[list[Tensor],
 def _geometry(n: int, sides: Tensor, p: Tensor, noise: Noise) -> tuple[list[Tensor], Tensor]:
     """Scaling, rotation, stretching in any direction, and shifts; as `_blit`."""
     # Two rotations, of which at least one happens with probability p.
-    of_turn = 1 - (1 - p).sqrt()
-    gates = noise.uniform(n, 5) < torch.stack([p, of_turn, p, of_turn, p])
+    of_rotation = 1 - (1 - p).sqrt()
+    gates = noise.uniform(n, 5) < torch.stack([p, of_rotation, p, of_rotation, p])
     first, second = (2 * math.pi * (noise.uniform(n, 2) - 0.5) * gates[:, [1, 3]]).unbind(1)
     scale, stretch, *shift = noise.normal(n, 4).unbind(1)
     scale = torch.exp2(_SCALE * scale * gates[:, 0])

@@ -37,7 +37,7 @@ class GroupedResidual(nn.Module):
     """
 
     def __init__(self, channels: int, group_width: int, blocks: int) -> None:
-        """Create a block of `channels` for a network of `blocks` blocks in total."""
+        """Create a block with `channels` channels, for a network with `blocks` blocks in total."""
         super().__init__()
         inner = _EXPANSION * channels
         # L^(−1/(2m−2)) for a branch of m layers, m = 3.
