@@ -96,7 +96,7 @@ def test_r1_and_r2_flatten_the_discriminator_at_data_and_at_samples(block, seed)
 @pytest.mark.switch("gan.penalty")
 @pytest.mark.parametrize("seed", SEEDS)
 def test_r1_and_r2_let_the_relativistic_dirac_gan_converge(block, seed):
-    """Huang et al. 2024, section 3: without a penalty the two circle around each other for ever."""
+    """Huang et al. 2024, section 2: without a penalty the two circle around each other for ever."""
     config = block("gan", loss="relativistic", batch_size=2,
                    penalty={"name": "r1r2", "weight": 0.5})  # fmt: skip
     model = made(config, 1, 1, 1)
@@ -121,7 +121,7 @@ def test_r1_and_r2_let_the_relativistic_dirac_gan_converge(block, seed):
 
 @pytest.mark.switch("gan.network")
 def test_r3_has_blocks_without_normalisation_at_each_size_that_learn(block):
-    """Huang et al. 2024, section 4.2."""
+    """Huang et al. 2024, section 3."""
     config = block("gan", network="r3", hidden=[16, 16], batch_size=8)
     stepper = Stepper(made(config, 1, 8, 8), config, to_bytes(noise().normal(64, 1, 8, 8)), "fp32")
     for network in (stepper.model.generator, stepper.model.discriminator):

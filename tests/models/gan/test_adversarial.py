@@ -147,7 +147,7 @@ def linear(*slope):
 def test_penalties_on_a_plane_are_those_of_its_slope(penalty, wanted):
     judge = linear(3.0, 4.0)
     real, fake = torch.randn(6, 1, 1, 2), torch.randn(6, 1, 1, 2)
-    value, slope = penalise(penalty, judge, real, fake, noise())
+    value, slope, *_ = penalise(penalty, judge, real, fake, noise())
     assert float(value.detach()) == pytest.approx(wanted, rel=1e-5)
     assert float(slope) == pytest.approx(5)
     value.backward()
@@ -167,12 +167,12 @@ def test_wgan_gp_looks_between_data_and_samples_and_r1_at_data():
         return x.square().sum((1, 2, 3))
 
     real, fake = torch.zeros(500, 1, 1, 2), torch.tensor([1.0, 2.0]).expand(500, 1, 1, 2)
-    _, slope = penalise(Penalty(name="wgan-gp"), judge, real, fake, noise())
+    _, slope, *_ = penalise(Penalty(name="wgan-gp"), judge, real, fake, noise())
     share = seen[0][:, 0, 0, 0]
     torch.testing.assert_close(seen[0][:, 0, 0, 1], 2 * share)
     assert 0 <= float(share.min()) < 0.02 < 0.98 < float(share.max()) <= 1
     assert float(slope) == pytest.approx(5**0.5, rel=0.1)
-    _, slope = penalise(Penalty(name="r1"), judge, real, fake, noise())
+    _, slope, *_ = penalise(Penalty(name="r1"), judge, real, fake, noise())
     torch.testing.assert_close(seen[1], real)
     assert float(slope) == 0
 
@@ -181,7 +181,7 @@ def test_r1r2_looks_at_data_and_at_samples():
     """D = ‖x‖² / 2 has the gradient x: R1 is ‖x‖² at the data, R2 the same at the samples."""
     real, fake = torch.tensor([3.0, 4.0]), torch.tensor([1.0, 2.0])
     real, fake = (point.expand(6, 1, 1, 2) for point in (real, fake))
-    value, slope = penalise(
+    value, slope, *_ = penalise(
         Penalty(name="r1r2", weight=0.1),
         lambda x: x.square().sum((1, 2, 3)) / 2,
         real,
@@ -194,7 +194,7 @@ def test_r1r2_looks_at_data_and_at_samples():
 
 def test_a_flat_discriminator_has_a_finite_penalty():
     judge = linear(0.0, 0.0)
-    value, _ = penalise(
+    value, *_ = penalise(
         Penalty(name="wgan-gp"), judge, torch.ones(4, 1, 1, 2), torch.zeros(4, 1, 1, 2), noise()
     )
     value.backward()

@@ -257,6 +257,20 @@ def test_a_penalty_is_computed_in_one_step_of_so_many_and_as_many_times_as_heavy
     assert found[0].scalars["discriminator_loss"] == plain.value
 
 
+@pytest.mark.parametrize(("name", "passes"), [("wgan-gp", 3), ("r1", 2), ("r1r2", 2)])
+def test_a_penalty_at_data_and_samples_needs_no_further_pass(grid, name, passes):
+    model = build(config(penalty=Penalty(name=name)), grid(1, 8, 8))
+    plain = build(config(), grid(1, 8, 8))
+    seen = []
+    model.discriminator.register_forward_pre_hook(lambda _, given: seen.append(given))
+    batch = pixels(16, 1, 8, 8)
+    loss = model.loss("discriminator", batch, noise(), fresh=True)
+    assert len(seen) == passes
+    without = plain.loss("discriminator", batch, noise(), fresh=True)
+    for key, value in without.scalars.items():
+        assert loss.scalars[key] == value
+
+
 def test_packs_are_neighbours_in_the_batch_side_by_side_as_channels(grid):
     model = build(config(pack=3, batch_size=6), grid(2, 8, 8))
     seen = model._shown(torch.arange(6.0).view(6, 1, 1, 1).expand(6, 2, 8, 8), noise())

@@ -7,6 +7,7 @@ logits.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ def discriminator_loss(
     - wasserstein: E[fake] − E[real], whose minimum over 1-Lipschitz functions is −W₁ (Arjovsky et
       al. 2017, equation 2).
     - relativistic: −E[log σ(real − fake)], in nats, over pairs of an item and a sample
-      (Jolicoeur-Martineau 2019; Huang et al. 2024, equation 2).
+      (Jolicoeur-Martineau 2019; Huang et al. 2024, section 2).
 
     Args:
         real: scores of data, of any shape.
@@ -92,17 +93,33 @@ def accuracies(real: Tensor, fake: Tensor, form: str) -> tuple[Tensor, Tensor]:
     return (real > border).float().mean(), (fake < border).float().mean()
 
 
+class Penalised(NamedTuple):
+    """Gradient penalty of a step, and the scores that were computed on the way.
+
+    Attributes:
+        value: the penalty, a scalar.
+        slope: mean of the penalised gradient norms, in scores per unit of distance; no graph.
+        real: scores of data, float32; None if they were not computed.
+        fake: scores of samples, likewise.
+    """
+
+    value: Tensor
+    slope: Tensor
+    real: Tensor | None = None
+    fake: Tensor | None = None
+
+
 def penalise(
     penalty: Penalty, judge: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, noise: Noise
-) -> tuple[Tensor, Tensor]:
-    """Gradient penalty of the discriminator, and the mean gradient norm.
+) -> Penalised:
+    """Gradient penalty of the discriminator.
 
     - wgan-gp: λ·E[(‖∇D(x̂)‖ − 1)²] at x̂ drawn uniformly from the lines between data and samples
       (Gulrajani et al. 2017, equation 3).
     - r1: γ/2·E[‖∇D(x)‖²] at data only. With it a generator that has reached the data distribution
       stays there (Mescheder et al. 2018, equation 9).
     - r1r2: γ/2·(E[‖∇D(x)‖²] at data + E[‖∇D(x̃)‖²] at samples), R1 and R2 of Mescheder et al. The
-      relativistic loss converges locally with both (Huang et al. 2024, section 3).
+      relativistic loss converges locally with both (Huang et al. 2024, section 2).
 
     The penalty is multiplied by `every`, since it is computed in one of `every` steps (Karras et
     al. 2020, appendix B).
@@ -113,29 +130,28 @@ def penalise(
         real: the data as input of the discriminator, float N×C×H×W.
         fake: the samples as input of the discriminator, float N×C×H×W.
         noise: of the step.
-
-    Returns:
-        Two scalars. The second, ‖∇D‖ in scores per unit of distance, has no graph; for r1r2 it is
-        the mean over data and samples.
     """
     if penalty.name == "wgan-gp":
-        gradients = slopes(judge, torch.lerp(real, fake, noise.uniform(len(real), 1, 1, 1)))
-        value = penalty.weight * (gradients - 1).square().mean()
-    else:
-        gradients = slopes(judge, real)
-        value = penalty.weight / 2 * gradients.square().mean()
-        if penalty.name == "r1r2":
-            at_fake = slopes(judge, fake)
-            value = value + penalty.weight / 2 * at_fake.square().mean()
-            gradients = torch.cat([gradients, at_fake])
-    return value * penalty.every, gradients.detach().mean()
+        _, norms = scores_and_slopes(
+            judge, torch.lerp(real, fake, noise.uniform(len(real), 1, 1, 1))
+        )
+        value = penalty.weight * penalty.every * (norms - 1).square().mean()
+        return Penalised(value, norms.detach().mean())
+    factor = penalty.weight / 2 * penalty.every
+    on_real, norms = scores_and_slopes(judge, real)
+    value = factor * norms.square().mean()
+    if penalty.name == "r1":
+        return Penalised(value, norms.detach().mean(), on_real)
+    on_fake, at_fake = scores_and_slopes(judge, fake)
+    value = value + factor * at_fake.square().mean()
+    return Penalised(value, torch.cat([norms, at_fake]).detach().mean(), on_real, on_fake)
 
 
-def slopes(judge: Callable[[Tensor], Tensor], grid: Tensor) -> Tensor:
-    """Gradient norm ‖∇D(x)‖₂ at each item of N×C×H×W; float32 N, differentiable once more.
+def scores_and_slopes(judge: Callable[[Tensor], Tensor], grid: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores D(x), float32 N×1, and gradient norms ‖∇D(x)‖₂, float32 N, of N×C×H×W.
 
-    Computed in float32 at any precision of the step, since squared gradients in 16 bits are too
-    inaccurate.
+    Both are differentiable. Computed in float32 at any precision of the step, since squared
+    gradients in 16 bits are too inaccurate.
     """
     with (
         torch.enable_grad(),
@@ -144,6 +160,12 @@ def slopes(judge: Callable[[Tensor], Tensor], grid: Tensor) -> Tensor:
         sdpa_kernel(SDPBackend.MATH),
     ):
         x = grid.detach().float().requires_grad_()
-        (gradient,) = torch.autograd.grad(judge(x).sum(), x, create_graph=True)
+        scores = judge(x)
+        (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
         norms: Tensor = gradient.flatten(1).norm(dim=1)
-    return norms
+    return scores, norms
+
+
+def slopes(judge: Callable[[Tensor], Tensor], grid: Tensor) -> Tensor:
+    """Gradient norms of `scores_and_slopes` alone."""
+    return scores_and_slopes(judge, grid)[1]

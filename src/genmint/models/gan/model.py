@@ -176,8 +176,16 @@ class GAN(Decoder):
             fake = self._generate(self._generator_input(noise, len(batch), labels))
         self._drawn = fake if self._share else None
         real, fake = self._shown(real, noise), self._shown(fake.detach(), noise)
-        on_real = self._judge(real, labels)
-        on_fake = self._judge(fake, labels)
+        penalised = None
+        if self._penalised:
+            # Not compiled: torch.compile does not support second derivatives.
+            judge = partial(self._scores, labels=labels)
+            penalised = penalise(self._penalty, judge, real, fake, noise)
+        # The penalty at data and samples has computed their scores already.
+        on_real = penalised.real if penalised else None
+        on_fake = penalised.fake if penalised else None
+        on_real = self._judge(real, labels) if on_real is None else on_real
+        on_fake = self._judge(fake, labels) if on_fake is None else on_fake
         form = self.config.loss
         loss = discriminator_loss(on_real, on_fake, form, self.config.label_smoothing)
         right = accuracies(on_real.detach(), on_fake.detach(), form)
@@ -191,11 +199,9 @@ class GAN(Decoder):
             # discriminator dominates.
             "margin": (on_real.detach().mean() - on_fake.detach().mean()),
         }
-        if self._penalised:
-            # Not compiled: torch.compile does not support second derivatives.
-            judge = partial(self._scores, labels=labels)
-            paid, scalars["slope"] = penalise(self._penalty, judge, real, fake, noise)
-            loss = loss + paid
+        if penalised is not None:
+            scalars["slope"] = penalised.slope
+            loss = loss + penalised.value
         return Loss(loss, scalars)
 
     def _shown(self, grid: Tensor, noise: Noise) -> Tensor:

@@ -1,4 +1,4 @@
-"""Networks of R3GAN (Huang et al. 2024, section 4 and appendix): residual, without normalisation.
+"""Networks of R3GAN (Huang et al. 2024, section 3): residual, without normalisation.
 
 A stage is a transition and some residual blocks at one resolution. Transitions change the
 resolution by bilinear interpolation and the width by a 1×1 convolution. The discriminator is the
