@@ -12,6 +12,7 @@ from genmint.models.gan.adversarial import (
     penalise,
     slopes,
 )
+from genmint.models.gan.r3 import r3_discriminator
 from genmint.models.shared.networks import SelfAttention
 from genmint.models.shared.noise import Noise
 
@@ -214,3 +215,30 @@ def test_slopes_are_in_float32_under_autocast_and_through_attention():
     assert torch.equal(found, plain)
     found.sum().backward()
     assert judge[0].query.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "computed"),
+    [
+        ("r1r2", torch.bfloat16, torch.bfloat16),
+        ("r1r2", torch.float16, torch.float32),
+        ("r1r2", None, torch.float32),
+        ("r1", torch.bfloat16, torch.float32),
+        ("wgan-gp", torch.bfloat16, torch.float32),
+    ],
+)
+def test_r1r2_alone_has_the_precision_of_a_step_in_bfloat16(name, step, computed):
+    torch.manual_seed(0)
+    judge = r3_discriminator((1, 8, 8), (8, 8), blocks=1, group_width=4)
+    for parameter in judge.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    seen = []
+    judge[1].body[0].register_forward_hook(lambda *given: seen.append(given[2].dtype))
+    real, fake = torch.randn(16, 1, 8, 8), torch.randn(16, 1, 8, 8)
+    exact = penalise(Penalty(name=name), judge, real, fake, noise()).value
+    seen.clear()
+    with torch.autocast("cpu", step, enabled=step is not None):
+        value, slope, *scores = penalise(Penalty(name=name), judge, real, fake, noise())
+    assert {*seen} == {computed}
+    assert {part.dtype for part in (value, slope, *scores) if part is not None} == {torch.float32}
+    assert float(value.detach()) == pytest.approx(float(exact.detach()), rel=0.02)

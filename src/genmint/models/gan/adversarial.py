@@ -119,7 +119,9 @@ def penalise(
     - r1: γ/2·E[‖∇D(x)‖²] at data only. With it a generator that has reached the data distribution
       stays there (Mescheder et al. 2018, equation 9).
     - r1r2: γ/2·(E[‖∇D(x)‖²] at data + E[‖∇D(x̃)‖²] at samples), R1 and R2 of Mescheder et al. The
-      relativistic loss converges locally with both (Huang et al. 2024, section 2).
+      relativistic loss converges locally with both (Huang et al. 2024, section 2). In a step in
+      bfloat16 it is computed in bfloat16, as in the authors' code: for the networks of `r3` its
+      gradient then differed by 0.2 % in length and had a cosine of 0.99998 with that in float32.
 
     The penalty is multiplied by `every`, since it is computed in one of `every` steps (Karras et
     al. 2020, appendix B).
@@ -138,29 +140,35 @@ def penalise(
         value = penalty.weight * penalty.every * (norms - 1).square().mean()
         return Penalised(value, norms.detach().mean())
     factor = penalty.weight / 2 * penalty.every
-    on_real, norms = scores_and_slopes(judge, real)
+    lower = penalty.name == "r1r2"
+    on_real, norms = scores_and_slopes(judge, real, in_bfloat16=lower)
     value = factor * norms.square().mean()
     if penalty.name == "r1":
         return Penalised(value, norms.detach().mean(), on_real)
-    on_fake, at_fake = scores_and_slopes(judge, fake)
+    on_fake, at_fake = scores_and_slopes(judge, fake, in_bfloat16=lower)
     value = value + factor * at_fake.square().mean()
     return Penalised(value, torch.cat([norms, at_fake]).detach().mean(), on_real, on_fake)
 
 
-def scores_and_slopes(judge: Callable[[Tensor], Tensor], grid: Tensor) -> tuple[Tensor, Tensor]:
+def scores_and_slopes(
+    judge: Callable[[Tensor], Tensor], grid: Tensor, *, in_bfloat16: bool = False
+) -> tuple[Tensor, Tensor]:
     """Scores D(x), float32 N×1, and gradient norms ‖∇D(x)‖₂, float32 N, of N×C×H×W.
 
     Both are differentiable. Computed in float32 at any precision of the step, since squared
-    gradients in 16 bits are too inaccurate.
+    gradients in 16 bits are too inaccurate for most networks. With `in_bfloat16`, a step in
+    bfloat16 computes the gradients in it as well, and only the norms in float32.
     """
+    kind = grid.device.type
+    lower = in_bfloat16 and torch.get_autocast_dtype(kind) == torch.bfloat16
     with (
         torch.enable_grad(),
-        torch.autocast(grid.device.type, enabled=False),
+        torch.autocast(kind, enabled=lower and torch.is_autocast_enabled(kind)),
         # The fused attention kernels have no second derivative.
         sdpa_kernel(SDPBackend.MATH),
     ):
         x = grid.detach().float().requires_grad_()
-        scores = judge(x)
+        scores = judge(x).float()
         (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
         norms: Tensor = gradient.flatten(1).norm(dim=1)
     return scores, norms
