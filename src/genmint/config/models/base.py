@@ -244,7 +244,7 @@ class ModelConfig(Frozen):
     ema_schedule: DecaySchedule | None = Field(
         None,
         description="Change of ema during training. "
-        "The number of averaged steps, 1 / (1 - ema), goes along half a cosine. "
+        "The number of averaged steps goes along half a cosine. "
         "{end: 0.999} with ema: 0.0 starts without averaging, as R3GAN does. "
         "The average then forgets the first steps, and is never far behind the weights. "
         "It costs nothing beyond ema. null means none.",

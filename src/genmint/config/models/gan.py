@@ -111,9 +111,9 @@ class GANConfig(GridConfig):
         "cost. "
         "r3: residual blocks of grouped convolutions without normalisation (R3GAN, Huang et al. "
         "2024); use it with loss: relativistic and penalty: {name: r1r2}. "
-        "It has convolutions at the full size: with hidden: [16, 32, 48, 64] and blocks: 1, a step "
-        "took three (bf16) to five times (fp32) as long as that of a dcgan with [32, 64, 128], and "
-        "eight to ten times with r1r2. "
+        "It has convolutions at the full size. "
+        "With [16, 32, 48, 64] and one residual block each, a step took three (bf16) to five times "
+        "as long as that of a dcgan with [32, 64, 128], and with r1r2 eight to ten times. "
         "All but mlp need grids of 8 pixels or more a side.",
     )
     hidden: Widths = Field(
