@@ -112,8 +112,8 @@ class GANConfig(GridConfig):
         "r3: residual blocks of grouped convolutions without normalisation (R3GAN, Huang et al. "
         "2024); use it with loss: relativistic and penalty: {name: r1r2}. "
         "It has convolutions at the full size. "
-        "With [16, 32, 48, 64] and one residual block each, a step took three (bf16) to five times "
-        "as long as that of a dcgan with [32, 64, 128], and with r1r2 eight to ten times. "
+        "With widths of [16, 32, 48, 64] and one residual block each, a step took four times as "
+        "long as that of a dcgan with [32, 64, 128], and with r1r2 eight times. "
         "All but mlp need grids of 8 pixels or more a side.",
     )
     hidden: Widths = Field(
@@ -154,15 +154,14 @@ class GANConfig(GridConfig):
         "relativistic: compares each sample with an item of the data (Jolicoeur-Martineau 2019); "
         "keeps modes that the others drop; use it with penalty: {name: r1r2}. "
         "All cost the same, except that the generator's step of relativistic also scores the data: "
-        "an eighth more time.",
+        "up to a tenth more time.",
     )
     penalty: Penalty = Field(
         Penalty(),
         description="Gradient penalty on the discriminator; stabilises oscillating or collapsing "
         "training. "
         "A step with r1 takes a quarter longer, with wgan-gp half as long again. "
-        "With r1r2 it takes half as long again in a dcgan, and up to two and a half times as long "
-        "in r3.",
+        "With r1r2 it takes two thirds longer in a dcgan, and twice as long in r3.",
     )
     spectral_norm: bool = Field(
         False,
