@@ -76,7 +76,7 @@ def test_a_network_that_halves_its_grid_too_often_is_refused_as_building_it_is(
         try:
             store.build(config, spec)
         except ConfigError:
-            words = f"models.a.hidden: {widths} widths halve the grid as many times"
+            words = f"models.a.hidden: its widths halve the grid {widths} times"
             assert words in refusal(dataset=dataset, model=settings, **size)
         else:
             parse(dataset=dataset, model=settings, **size)

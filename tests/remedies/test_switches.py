@@ -19,6 +19,7 @@ LOOP = [
     "validate_every",
     "patience",
     "ema",
+    "ema_schedule",
     "recovery",
     "precision",
     "compile",
@@ -40,6 +41,8 @@ PLAIN = {
     GANConfig: [
         "network",
         "hidden",
+        "blocks",
+        "group_width",
         "latent",
         "loss",
         "discriminator_steps",
@@ -61,9 +64,12 @@ PLAIN = {
 # Values and keys within those that are remedies all the same.
 WITHIN = {
     "gan.discriminator",
+    "gan.discriminator.beta2_schedule",
     "gan.discriminator_steps",
+    "gan.ema_schedule",
     "gan.loss",
     "gan.network",
+    "gan.penalty.weight_schedule",
     "rnn.sampling.temperature",
     "rnn.sampling.top_k",
     "rnn.sampling.top_p",

@@ -7,6 +7,14 @@ import torch
 from genmint.config import parse_model
 from genmint.data.views.spec import DataSpec
 
+BETAS = {"lr": 2e-3, "betas": [0.0, 0.9], "beta2_schedule": {"end": 0.99}}
+R3GAN = {
+    "family": "gan", "network": "r3", "hidden": [4, 8], "group_width": 4, "latent": 4,
+    "loss": "relativistic", "generator": BETAS, "discriminator": BETAS,
+    "penalty": {"name": "r1r2", "weight": 0.5, "weight_schedule": {"end": 0.05}},
+    "ada": {"every": 2, "rise": 20, "target": 0.1},
+}  # fmt: skip
+
 
 @pytest.fixture(autouse=True)
 def _all_on_one_thread(one_thread):
@@ -42,7 +50,7 @@ def case(grid, text, clips):
     def make(name, **changes):
         rng = np.random.default_rng(7)
         common = {"dataset": "d", "steps": 12, "batch_size": 8, "validate_every": 5}
-        if name in ("vae", "vae-hierarchical", "gan"):
+        if name in ("vae", "vae-hierarchical", "gan", "r3gan"):
             # Blurred dots: something that can be learnt.
             centres = rng.uniform(1, 6, (140, 2, 1, 1))
             y, x = np.mgrid[0:8, 0:8]
@@ -52,6 +60,7 @@ def case(grid, text, clips):
             if name == "vae-hierarchical":
                 hierarchy = {"groups": [1, 0, 2], "width": 6, "channels": 2}
                 block = {"family": "vae", "network": "hierarchical", "hierarchy": hierarchy}
+            block = R3GAN if name == "r3gan" else block
             spec = grid
         elif name == "rnn-stream":
             data = torch.from_numpy(np.cumsum(rng.integers(1, 3, 1400)) % 20 + 2)

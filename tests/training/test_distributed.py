@@ -39,6 +39,12 @@ CASES = {
         **BOTH, "loss": "wasserstein", "penalty": {"name": "wgan-gp"}, "network": "dcgan",
         "hidden": [4, 8], "discriminator_steps": 2,
     }),
+    "r3gan with every schedule": ("gan", {
+        **BOTH, "network": "r3", "hidden": [4, 8], "group_width": 4, "loss": "relativistic",
+        "penalty": {"name": "r1r2", "weight": 0.1, "weight_schedule": {"end": 0.01}},
+        "ema_schedule": {"end": 0.8}, "ada": {"every": 2, "rise": 8, "target": 0.1},
+        "conditional": True,
+    }),
     "rnn of a stream with dropout": ("rnn-stream", {"optimiser": {**SGD, "clip_norm": 0.1}}),
     "rnn of a stream, accumulated": ("rnn-stream", {"optimiser": SGD, "accumulate": 2}),
     "rnn of items": ("rnn-items", {"optimiser": SGD}),
@@ -53,8 +59,8 @@ CASES = {
     "conditional rnn": ("rnn-items", {"optimiser": SGD, "conditional": True, "ema": 0.8}),
 }  # fmt: skip
 RESUMED = {"vae, accumulated", "hierarchical vae", "conditional rnn", "gan with batch norm",
-           "gan with every remedy", "rnn of a stream with dropout", "rnn of items",
-           "rnn with every remedy"}  # fmt: skip
+           "gan with every remedy", "r3gan with every schedule", "rnn of a stream with dropout",
+           "rnn of items", "rnn with every remedy"}  # fmt: skip
 
 
 def free_port():

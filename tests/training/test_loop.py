@@ -81,7 +81,7 @@ def write_golden(path, columns, machines):
     path.write_text(f'{{"columns": {json.dumps(columns)}, "machines": {{\n{inside}\n}}}}\n')
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [*FAMILIES, "r3gan"])
 def test_golden_losses(case, name):
     """The mathematics of a family may be rewritten, not changed: 50 steps to the last digit.
 

@@ -13,6 +13,14 @@ from genmint.training.stepper import Stepper
 
 COSINE = {"lr": 1e-2, "schedule": "cosine", "warmup": 3}
 GRIDS = {"network": "conv", "hidden": [4, 8], "channels_last": True}
+BETAS = {"lr": 1e-2, "betas": [0.0, 0.9], "beta2_schedule": {"end": 0.99}}
+R3GAN = {
+    "network": "r3", "hidden": [4, 8], "group_width": 4, "blocks": 1, "loss": "relativistic",
+    "penalty": {"name": "r1r2", "weight": 0.5, "weight_schedule": {"end": 0.05, "steps": 9}},
+    "generator": BETAS, "discriminator": BETAS, "ema_schedule": {"end": 0.9},
+    # The probability changes every third step, between the checks and the kills.
+    "ada": {"every": 3, "rise": 9, "target": 0.1},
+}  # fmt: skip
 CASES = {
     "vae": ("vae", {}),
     "vae with everything": ("vae", {
@@ -56,6 +64,14 @@ CASES = {
     }),
     "gan in bf16": ("gan", {"precision": "bf16"}),
     "gan in fp16": ("gan", {"precision": "fp16"}),
+    "r3gan with every schedule": ("gan", {**R3GAN, "conditional": True, "channels_last": True}),
+    "r3gan in bf16, accumulated": ("gan", {
+        **R3GAN, "precision": "bf16", "accumulate": 2, "discriminator_steps": 2,
+    }),
+    "vae with schedules": ("vae", {
+        "ema": 0.5, "ema_schedule": {"end": 0.9},
+        "optimiser": {"lr": 1e-3, "betas": [0.9, 0.9], "beta2_schedule": {"end": 0.99, "steps": 7}},
+    }),
     "rnn of a stream": ("rnn-stream", {}),
     "rnn of a stream with everything": ("rnn-stream", {
         "cell": "tanh", "accumulate": 2, "ema": 0.9, "context": 3, "optimiser": COSINE,

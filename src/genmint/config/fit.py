@@ -74,8 +74,8 @@ def _network_problem(name: str, model: ModelConfig, dataset: Dataset) -> str | N
     key = f"models.{name}.{model.halvings_key}"
     if model.halvings_key == "hidden":
         return (
-            f"{key}: {model.halvings} widths halve the grid as many times, and the {grid}: give at "
-            f"most {possible} widths, or use network: mlp"
+            f"{key}: its widths halve the grid {model.halvings} times, and the {grid}: give at "
+            f"least {model.halvings - possible} fewer, or use network: mlp"
         )
     return (
         f"{key}: {model.halvings + 1} resolutions halve the grid {model.halvings} times, and the "

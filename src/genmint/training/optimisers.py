@@ -81,6 +81,8 @@ class Descent:
         rate = self.settings.lr * rate_factor(self.settings, step, self.steps) * factor
         for group in self.optimiser.param_groups:
             group["lr"] = rate
+            if self.settings.beta2_schedule is not None:
+                group["betas"] = self.settings.betas_at(step, self.steps)
         if self.scaler.is_enabled():
             self.scaler.step(self.optimiser)
             self.scaler.update()

@@ -126,7 +126,7 @@ class Stepper:
         """Run step `step`, counted from 0.
 
         Args:
-            step: determines the learning rates.
+            step: determines the learning rates and all other schedules.
             measure: whether to measure gradient norms.
             probe: checks gradients and weights.
 
@@ -137,7 +137,10 @@ class Stepper:
         self.model.begin(step)
         for phase in self._phases:
             amount += self._phase(phase, step, measure, probe)
+        self.model.end(step, self._ranks.mean)
         if self._average is not None:
+            if self.config.ema_schedule is not None:
+                self._average.multi_avg_fn = get_ema_multi_avg_fn(self.config.ema_at(step))
             self._average.update_parameters(self.model)
         return amount
 
@@ -281,6 +284,6 @@ def _check_shares(config: ModelConfig, ranks: Ranks) -> None:
 
 def _average_of(model: Family, config: ModelConfig) -> AveragedModel | None:
     """Moving average of the weights; None if the model entry has none."""
-    if config.ema == 0:
+    if not config.averages:
         return None
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema))

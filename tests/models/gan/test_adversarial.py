@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -10,10 +12,11 @@ from genmint.models.gan.adversarial import (
     penalise,
     slopes,
 )
+from genmint.models.gan.r3 import r3_discriminator
 from genmint.models.shared.networks import SelfAttention
 from genmint.models.shared.noise import Noise
 
-FORMS = ["minimax", "non-saturating", "least-squares", "hinge", "wasserstein"]
+FORMS = ["minimax", "non-saturating", "least-squares", "hinge", "wasserstein", "relativistic"]
 
 
 def noise(seed=0):
@@ -64,6 +67,19 @@ def test_the_other_losses_equal_their_formulas():
     for form, (discriminator, generator) in wanted.items():
         torch.testing.assert_close(discriminator_loss(real, fake, form), discriminator)
         torch.testing.assert_close(generator_loss(fake, form), generator)
+
+
+def test_relativistic_losses_are_of_pairs():
+    """By hand: two pairs, of which the discriminator tells one by 2 and confuses the other by 1."""
+    real, fake = torch.tensor([[3.0], [-1.0]]), torch.tensor([[1.0], [0.0]])
+    by_2, by_1 = math.log1p(math.exp(-2)), math.log1p(math.exp(1))
+    found = discriminator_loss(real, fake, "relativistic")
+    assert float(found) == pytest.approx((by_2 + by_1) / 2)
+    by_2, by_1 = math.log1p(math.exp(2)), math.log1p(math.exp(-1))
+    assert float(generator_loss(fake, "relativistic", real)) == pytest.approx((by_2 + by_1) / 2)
+    # Only differences of scores count.
+    torch.testing.assert_close(discriminator_loss(real + 7, fake + 7, "relativistic"), found)
+    assert [float(part) for part in accuracies(real, fake, "relativistic")] == [0.5, 0.5]
 
 
 def test_wasserstein_of_the_best_critic_is_the_distance():
@@ -125,19 +141,22 @@ def linear(*slope):
         (Penalty(name="wgan-gp", weight=2.0, every=3), 3 * 2 * (5 - 1) ** 2),
         (Penalty(name="r1"), 10 / 2 * 5**2),
         (Penalty(name="r1", weight=1.0, every=16), 16 / 2 * 5**2),
+        (Penalty(name="r1r2"), 10 / 2 * (5**2 + 5**2)),
+        (Penalty(name="r1r2", weight=1.0, every=3), 3 / 2 * (5**2 + 5**2)),
     ],
 )
 def test_penalties_on_a_plane_are_those_of_its_slope(penalty, wanted):
     judge = linear(3.0, 4.0)
     real, fake = torch.randn(6, 1, 1, 2), torch.randn(6, 1, 1, 2)
-    value, slope = penalise(penalty, judge, real, fake, noise())
+    value, slope, *_ = penalise(penalty, judge, real, fake, noise())
     assert float(value.detach()) == pytest.approx(wanted, rel=1e-5)
     assert float(slope) == pytest.approx(5)
     value.backward()
     # d/dw of ‖w‖² / 2 is w; of (‖w‖ − 1)² it is 2 (‖w‖ − 1) w / ‖w‖.
     of_r1 = torch.tensor([[3.0, 4.0]]) * penalty.weight
     of_gp = torch.tensor([[3.0, 4.0]]) * penalty.weight * 2 * 4 / 5
-    expected = penalty.every * (of_r1 if penalty.name == "r1" else of_gp)
+    wanted = {"r1": of_r1, "r1r2": 2 * of_r1, "wgan-gp": of_gp}[penalty.name]
+    expected = penalty.every * wanted
     torch.testing.assert_close(judge[1].weight.grad, expected)
 
 
@@ -149,19 +168,34 @@ def test_wgan_gp_looks_between_data_and_samples_and_r1_at_data():
         return x.square().sum((1, 2, 3))
 
     real, fake = torch.zeros(500, 1, 1, 2), torch.tensor([1.0, 2.0]).expand(500, 1, 1, 2)
-    _, slope = penalise(Penalty(name="wgan-gp"), judge, real, fake, noise())
+    _, slope, *_ = penalise(Penalty(name="wgan-gp"), judge, real, fake, noise())
     share = seen[0][:, 0, 0, 0]
     torch.testing.assert_close(seen[0][:, 0, 0, 1], 2 * share)
     assert 0 <= float(share.min()) < 0.02 < 0.98 < float(share.max()) <= 1
     assert float(slope) == pytest.approx(5**0.5, rel=0.1)
-    _, slope = penalise(Penalty(name="r1"), judge, real, fake, noise())
+    _, slope, *_ = penalise(Penalty(name="r1"), judge, real, fake, noise())
     torch.testing.assert_close(seen[1], real)
     assert float(slope) == 0
 
 
+def test_r1r2_looks_at_data_and_at_samples():
+    """D = ‖x‖² / 2 has the gradient x: R1 is ‖x‖² at the data, R2 the same at the samples."""
+    real, fake = torch.tensor([3.0, 4.0]), torch.tensor([1.0, 2.0])
+    real, fake = (point.expand(6, 1, 1, 2) for point in (real, fake))
+    value, slope, *_ = penalise(
+        Penalty(name="r1r2", weight=0.1),
+        lambda x: x.square().sum((1, 2, 3)) / 2,
+        real,
+        fake,
+        noise(),
+    )
+    assert float(value.detach()) == pytest.approx(0.1 / 2 * (25 + 5))
+    assert float(slope) == pytest.approx((5 + 5**0.5) / 2)
+
+
 def test_a_flat_discriminator_has_a_finite_penalty():
     judge = linear(0.0, 0.0)
-    value, _ = penalise(
+    value, *_ = penalise(
         Penalty(name="wgan-gp"), judge, torch.ones(4, 1, 1, 2), torch.zeros(4, 1, 1, 2), noise()
     )
     value.backward()
@@ -181,3 +215,30 @@ def test_slopes_are_in_float32_under_autocast_and_through_attention():
     assert torch.equal(found, plain)
     found.sum().backward()
     assert judge[0].query.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "computed"),
+    [
+        ("r1r2", torch.bfloat16, torch.bfloat16),
+        ("r1r2", torch.float16, torch.float32),
+        ("r1r2", None, torch.float32),
+        ("r1", torch.bfloat16, torch.float32),
+        ("wgan-gp", torch.bfloat16, torch.float32),
+    ],
+)
+def test_r1r2_alone_has_the_precision_of_a_step_in_bfloat16(name, step, computed):
+    torch.manual_seed(0)
+    judge = r3_discriminator((1, 8, 8), (8, 8), blocks=1, group_width=4)
+    for parameter in judge.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    seen = []
+    judge[1].body[0].register_forward_hook(lambda *given: seen.append(given[2].dtype))
+    real, fake = torch.randn(16, 1, 8, 8), torch.randn(16, 1, 8, 8)
+    exact = penalise(Penalty(name=name), judge, real, fake, noise()).value
+    seen.clear()
+    with torch.autocast("cpu", step, enabled=step is not None):
+        value, slope, *scores = penalise(Penalty(name=name), judge, real, fake, noise())
+    assert {*seen} == {computed}
+    assert {part.dtype for part in (value, slope, *scores) if part is not None} == {torch.float32}
+    assert float(value.detach()) == pytest.approx(float(exact.detach()), rel=0.02)

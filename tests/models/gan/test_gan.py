@@ -5,7 +5,7 @@ import torch
 
 from genmint.common.errors import ConfigError
 from genmint.config import GANConfig
-from genmint.config.models import Penalty
+from genmint.config.models import Ada, Penalty
 from genmint.models.gan.adversarial import generator_loss
 from genmint.models.gan.distances import coverage
 from genmint.models.shared.noise import Noise
@@ -28,10 +28,17 @@ def noise(seed=0):
 
 @pytest.mark.parametrize("form", ["minimax", "non-saturating"])
 @pytest.mark.parametrize(
-    "changes", [{}, {"discriminator_steps": 2}, {"accumulate": 2}, {"penalty": Penalty(name="r1")}]
+    "changes",
+    [
+        {},
+        {"discriminator_steps": 2},
+        {"accumulate": 2},
+        {"penalty": Penalty(name="r1")},
+        {"loss": "relativistic", "penalty": Penalty(name="r1r2"), "ada": Ada()},
+    ],
 )
 def test_each_optimizer_phase_changes_its_own_network_only(grid, form, changes):
-    model = build(config(loss=form, **changes), grid(1, 8, 8))
+    model = build(config(**{"loss": form, **changes}), grid(1, 8, 8))
     source, seen = noise(), []
     for phase in model.phases():
         model.zero_grad(set_to_none=True)
@@ -118,10 +125,11 @@ def test_the_discriminator_reports_how_sure_it_is(grid):
     assert float(said["margin"]) == pytest.approx((3 * 4 - 4) / 4 - float(fake.mean()), rel=1e-5)
 
 
-@pytest.mark.parametrize("network", ["mlp", "dcgan", "residual"])
+@pytest.mark.parametrize("network", ["mlp", "dcgan", "residual", "r3"])
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 14), (1, 28, 28), (1, 32, 33)])
 def test_any_shape(grid, network, shape):
-    model = build(config(network=network), grid(*shape))
+    more = {"group_width": 4} if network == "r3" else {}
+    model = build(config(network=network, **more), grid(*shape))
     data = pixels(6, *shape)
     for phase in model.phases():
         model.loss(phase.group, data, noise(), fresh=True).value.backward()
@@ -160,6 +168,71 @@ def test_any_shape_with_every_remedy(grid, network, shape, precision):
     assert model.sample(3, seed=0).shape == (3, *shape)
 
 
+R3 = {
+    "network": "r3",
+    "hidden": (4, 8),
+    "group_width": 4,
+    "loss": "relativistic",
+    "penalty": Penalty(name="r1r2", weight=0.1),
+    "ada": Ada(),
+    "pack": 2,
+    "batch_size": 6,
+}
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 14)])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_any_shape_with_all_of_r3gan(grid, shape, precision, layout):
+    model = build(config(**R3), grid(*shape)).to(memory_format=layout)
+    model.ada.p.fill_(0.5)
+    for phase in model.phases():
+        model.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+            loss = model.loss(phase.group, pixels(6, *shape), noise(), fresh=True).value
+        loss.backward()
+        for name, parameter in model.named_parameters():
+            if name.startswith(phase.group):
+                assert torch.isfinite(parameter.grad).all(), name
+    assert model.sample(3, seed=0).shape == (3, *shape)
+
+
+def test_the_relativistic_generator_is_compared_with_the_batch(grid):
+    model = build(config(loss="relativistic"), grid(1, 8, 8))
+    batch = pixels(16, 1, 8, 8)
+    loss = model.loss("generator", batch, noise(), fresh=True).value
+    fake = model.generator(noise().normal(16, 4)).tanh()
+    real = model.discriminator(batch / 127.5 - 1)
+    expected = torch.nn.functional.softplus(real - model.discriminator(fake)).mean()
+    torch.testing.assert_close(loss, expected)
+
+
+def test_the_penalty_of_a_step_has_the_weight_of_its_schedule(grid):
+    penalty = Penalty(name="r1r2", weight=4.0, weight_schedule={"end": 1.0, "steps": 2})
+    model = build(config(penalty=penalty, steps=4), grid(1, 8, 8))
+    plain = build(config(), grid(1, 8, 8))
+    batch, paid = pixels(16, 1, 8, 8), []
+    without = plain.loss("discriminator", batch, noise(), fresh=True).value
+    for step in range(4):
+        model.begin(step)
+        loss = model.loss("discriminator", batch, noise(), fresh=True).value
+        paid.append(float((loss - without).detach()))
+    # Half a cosine: half of the way after half of the steps.
+    assert [one / paid[0] for one in paid] == pytest.approx([1, 2.5 / 4, 1 / 4, 1 / 4], rel=1e-3)
+
+
+def test_the_probability_of_the_augmentation_is_a_signal_and_part_of_the_weights(grid):
+    model = build(config(ada=Ada(every=1, rise=10)), grid(1, 8, 8))
+    model.discriminator = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 1))
+    data = pixels(16, 1, 8, 8)
+    for bias, wanted in ((1e3, 0.1), (1e3, 0.2), (-1e3, 0.1)):
+        torch.nn.init.constant_(model.discriminator[1].bias, bias)
+        model.loss("discriminator", data, noise(), fresh=True)
+        model.end(0, lambda mine: mine)
+        assert model.health(data, seed=0)["augmentation"] == pytest.approx(wanted)
+    assert float(model.state_dict()["ada.p"]) == pytest.approx(0.1)
+
+
 def test_a_penalty_is_computed_in_one_step_of_so_many_and_as_many_times_as_heavy(grid):
     batch, found = pixels(16, 1, 8, 8), []
     for every in (1, 4):
@@ -184,6 +257,20 @@ def test_a_penalty_is_computed_in_one_step_of_so_many_and_as_many_times_as_heavy
     assert found[0].scalars["discriminator_loss"] == plain.value
 
 
+@pytest.mark.parametrize(("name", "passes"), [("wgan-gp", 3), ("r1", 2), ("r1r2", 2)])
+def test_a_penalty_at_data_and_samples_needs_no_further_pass(grid, name, passes):
+    model = build(config(penalty=Penalty(name=name)), grid(1, 8, 8))
+    plain = build(config(), grid(1, 8, 8))
+    seen = []
+    model.discriminator.register_forward_pre_hook(lambda _, given: seen.append(given))
+    batch = pixels(16, 1, 8, 8)
+    loss = model.loss("discriminator", batch, noise(), fresh=True)
+    assert len(seen) == passes
+    without = plain.loss("discriminator", batch, noise(), fresh=True)
+    for key, value in without.scalars.items():
+        assert loss.scalars[key] == value
+
+
 def test_packs_are_neighbours_in_the_batch_side_by_side_as_channels(grid):
     model = build(config(pack=3, batch_size=6), grid(2, 8, 8))
     seen = model._shown(torch.arange(6.0).view(6, 1, 1, 1).expand(6, 2, 8, 8), noise())
@@ -203,6 +290,7 @@ def test_a_share_of_a_batch_that_cannot_be_packed_is_refused(grid):
         ({}, torch.nn.BatchNorm2d),
         ({"penalty": Penalty(name="wgan-gp")}, torch.nn.GroupNorm),
         ({"penalty": Penalty(name="r1")}, None),
+        ({"penalty": Penalty(name="r1r2")}, None),
         ({"spectral_norm": True}, None),
         ({"spectral_norm": True, "penalty": Penalty(name="wgan-gp")}, None),
     ],
@@ -252,9 +340,9 @@ def test_the_margin_of_a_wasserstein_critic_is_the_distance(grid):
 
 
 def test_convolutions_refuse_a_grid_below_eight(grid):
-    for network in ("dcgan", "residual"):
+    for network in ("dcgan", "residual", "r3"):
         with pytest.raises(ConfigError, match=f"{network} needs a height and a width of 8"):
-            build(config(network=network), grid(1, 7, 8))
+            build(config(network=network, hidden=(8, 8)), grid(1, 7, 8))
 
 
 def test_more_halvings_than_a_grid_has_are_refused(grid):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from genmint.config import GANConfig, VAEConfig
-from genmint.config.models import Penalty
+from genmint.config.models import Ada, Penalty
 from genmint.models.shared.noise import Noise
 from genmint.models.shared.store import build
 
@@ -55,6 +55,18 @@ CONFIGS = {
         spectral_norm=True,
         conditional=True,
     ),
+    "r3gan": GANConfig(
+        family="gan",
+        dataset="d",
+        steps=1,
+        hidden=(4, 4),
+        latent=2,
+        network="r3",
+        group_width=4,
+        loss="relativistic",
+        penalty=Penalty(name="r1r2"),
+        ada=Ada(),
+    ),
 }
 
 # Half a minute of C++ for a VAE is enough: the many graphs of a GAN are only traced.
@@ -74,6 +86,7 @@ CASES = [
     ("conditional", "aot_eager"),
     ("gan", "aot_eager"),
     ("wgan-gp", "aot_eager"),
+    ("r3gan", "aot_eager"),
 ]
 
 

@@ -19,6 +19,8 @@ BLOCKS = {
     "gan": {"family": "gan", "hidden": [6], "latent": 2, "minibatch_stddev": 4},
     "dcgan": {"family": "gan", "network": "dcgan", "hidden": [4, 4], "latent": 2,
               "spectral_norm": True, "penalty": {"name": "r1"}},
+    "r3gan": {"family": "gan", "network": "r3", "hidden": [4, 4], "group_width": 4, "latent": 2,
+              "loss": "relativistic", "penalty": {"name": "r1r2"}, "ada": {}},
     "rnn": {"family": "rnn", "hidden": 6, "embedding": 4, "context": 3, "tie_weights": True},
 }  # fmt: skip
 

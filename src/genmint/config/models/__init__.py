@@ -11,21 +11,24 @@ from pydantic_core import CoreSchema
 from genmint.config.models.base import (
     Augmentation,
     Batching,
+    DecaySchedule,
     GridConfig,
     ModelConfig,
     Optimiser,
     Recovery,
     View,
 )
-from genmint.config.models.gan import GANConfig, Penalty
+from genmint.config.models.gan import Ada, GANConfig, Penalty
 from genmint.config.models.rnn import RNNConfig, SamplingConfig
 from genmint.config.models.vae import Hierarchy, KLWarmup, LatentSampling, SecondLevel, VAEConfig
 
 __all__ = [
     "BLOCKS",
+    "Ada",
     "AnyModel",
     "Augmentation",
     "Batching",
+    "DecaySchedule",
     "GANConfig",
     "GridConfig",
     "Hierarchy",

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from genmint.config.base import Frozen, Kind, PositiveFloat, PositiveInt, Seed
 
 View = Literal["grid", "sequence"]
 Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+class CosineSchedule(Frozen):
+    """Change of a setting during training, along half a cosine (Huang et al. 2024, R3GAN).
+
+    The setting's own value is the start. Subclasses add `end`, in the setting's range.
+    """
+
+    steps: PositiveInt | None = Field(
+        None,
+        description="Number of steps of the change; the value then stays at end. "
+        "null means all steps of the training run.",
+    )
+
+    def between(self, start: float, end: float, step: int, of: int) -> float:
+        """Return the value in step `step` (from 0) of a training run of `of` steps.
+
+        It is `start` in step 0 and `end` from step `steps` on. It depends on nothing else, so that
+        a resumed training run continues with the same values.
+        """
+        share = min(1.0, step / (of if self.steps is None else self.steps))
+        return start + (end - start) * (1 - math.cos(math.pi * share)) / 2
+
+
+class DecaySchedule(CosineSchedule):
+    """Change of a decay rate during training."""
+
+    end: Decay = Field(description="Decay rate at the end.")
 
 
 class Optimiser(Frozen):
@@ -28,6 +57,13 @@ class Optimiser(Frozen):
         description="Decay rates of the running averages of the gradient and of its square (adam, "
         "adamw). "
         "A first value of 0.5, as in DCGAN, keeps generator and discriminator from oscillating.",
+    )
+    beta2_schedule: DecaySchedule | None = Field(
+        None,
+        description="Change of the second value of betas during training (adam, adamw). "
+        "R3GAN goes from 0.9 to 0.99 (betas: [0.0, 0.9], beta2_schedule: {end: 0.99}): short "
+        "averages suit the first steps, when gradients change quickly. "
+        "It costs nothing. null means none.",
     )
     momentum: Decay = Field(
         0.0, description="Decay rate of the running average of the gradient (sgd)."
@@ -62,6 +98,19 @@ class Optimiser(Frozen):
         "The history counts the steps left out (skipped). "
         "It is measured before clip_norm. null means no limit.",
     )
+
+    @model_validator(mode="after")
+    def _there_is_a_second_beta(self) -> Self:
+        if self.beta2_schedule is not None and self.name == "sgd":
+            raise ValueError("beta2_schedule: sgd has no betas: use adam or adamw, or leave it out")
+        return self
+
+    def betas_at(self, step: int, steps: int) -> tuple[float, float]:
+        """Return `betas` in step `step` (from 0) of a training run of `steps` steps."""
+        first, second = self.betas
+        if self.beta2_schedule is None:
+            return self.betas
+        return first, self.beta2_schedule.between(second, self.beta2_schedule.end, step, steps)
 
 
 class Recovery(Frozen):
@@ -201,6 +250,14 @@ class ModelConfig(Frozen):
         "The average is what is validated and kept. "
         "0.999 stabilises GANs and short training runs. 0 means none.",
     )
+    ema_schedule: DecaySchedule | None = Field(
+        None,
+        description="Change of ema during training. "
+        "The number of averaged steps goes along half a cosine. "
+        "{end: 0.999} with ema: 0.0 starts without averaging, as R3GAN does. "
+        "The average then forgets the first steps, and is never far behind the weights. "
+        "It costs nothing beyond ema. null means none.",
+    )
     recovery: Recovery = Field(
         Recovery(),
         description="Reaction to a loss that is not finite, or to a gradient that explodes. "
@@ -227,6 +284,37 @@ class ModelConfig(Frozen):
         description="Whether images are stored with the channels innermost. "
         "With bf16, convolutions are twice as fast; otherwise rarely faster.",
     )
+
+    @model_validator(mode="after")
+    def _schedules_end(self) -> Self:
+        for key, schedule in self.schedules.items():
+            if schedule.steps is not None and schedule.steps > self.steps:
+                raise ValueError(
+                    f"{key}.steps must be at most steps, {self.steps}: the value never reaches end"
+                )
+        return self
+
+    @property
+    def schedules(self) -> dict[str, CosineSchedule]:
+        """The schedules that are set, by key; those of the learning rates have no key."""
+        possible: dict[str, CosineSchedule | None] = {"ema_schedule": self.ema_schedule}
+        for name in type(self).model_fields:
+            if isinstance(value := getattr(self, name), Optimiser):
+                possible[f"{name}.beta2_schedule"] = value.beta2_schedule
+        return {key: schedule for key, schedule in possible.items() if schedule is not None}
+
+    @property
+    def averages(self) -> bool:
+        """Whether the weights are averaged over steps."""
+        return self.ema > 0 or self.ema_schedule is not None
+
+    def ema_at(self, step: int) -> float:
+        """Return the decay of the running average of the weights in step `step` (from 0)."""
+        schedule = self.ema_schedule
+        if schedule is None:
+            return self.ema
+        start, end = 1 / (1 - self.ema), 1 / (1 - schedule.end)
+        return 1 - 1 / schedule.between(start, end, step, self.steps)
 
     @classmethod
     def likelihood_metrics(cls, kind: Kind) -> tuple[str, ...]:

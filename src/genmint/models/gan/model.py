@@ -1,14 +1,16 @@
 """Generative adversarial network (Goodfellow et al. 2014), fully connected or convolutional.
 
 min_G max_D E[log D(x)] + E[log(1 − D(G(z)))], with D = σ(logit), computed from logits. Other
-losses and gradient penalties are in `adversarial`. A conditional generator gets the label
-together with its noise (Mirza and Osindero 2014). A conditional discriminator is that of
-`projection`. The samples of a training step have the labels of its data.
+losses and gradient penalties are in `adversarial`, and the networks of R3GAN in `r3`. A
+conditional generator gets the label together with its noise (Mirza and Osindero 2014). A
+conditional discriminator is that of `projection`. The samples of a training step have the labels
+of its data.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -17,10 +19,12 @@ from torch import Tensor, nn
 from genmint.common.errors import ConfigError
 from genmint.config import GANConfig, Optimiser
 from genmint.data.views.spec import DataSpec
+from genmint.models.gan.ada import AdaptiveAugmentation
 from genmint.models.gan.adversarial import accuracies, discriminator_loss, generator_loss, penalise
 from genmint.models.gan.diffaug import augment
 from genmint.models.gan.distances import coverage, sliced_wasserstein
 from genmint.models.gan.projection import Projection
+from genmint.models.gan.r3 import r3_discriminator, r3_generator
 from genmint.models.shared.abilities import Decoder
 from genmint.models.shared.blocks import in_labelled_blocks, prior, to_bytes
 from genmint.models.shared.conditioning import classes_of, with_label
@@ -28,7 +32,7 @@ from genmint.models.shared.family import Loss, OptimizerPhase, evaluating
 from genmint.models.shared.networks import Norm, decoder, encoder, spectral
 from genmint.models.shared.noise import Noise
 
-# Type of both networks in `shared.networks`, by `network` of the model entry.
+# Type of both networks in `shared.networks`, by `network` of the model entry; r3 is not among them.
 _NETWORKS = {"mlp": "mlp", "dcgan": "conv", "residual": "residual"}
 
 # Maximum number of held-out items and minimum number of samples for choosing the best weights.
@@ -54,34 +58,20 @@ class GAN(Decoder):
             )
         self.classes = classes_of(config, spec)
         count = 0 if self.classes is None else len(self.classes.names)
-        self.generator = decoder(
-            _NETWORKS[config.network],
-            config.latent + count,
-            config.hidden,
-            spec.shape,
-            act="relu",
-            norm="batch" if config.generator_norm == "auto" else config.generator_norm,
-            attention=config.attention,
-        )
-        network = encoder(
-            _NETWORKS[config.network],
-            (spec.shape[0] * config.pack, *spec.shape[1:]),
-            config.hidden,
-            1,
-            act="leaky-relu",
-            norm=_discriminator_norm(config),
-            attention=config.attention,
-            compared=config.minibatch_stddev,
-        )
+        self.generator = _generator(config, config.latent + count, spec.shape)
+        packed = (spec.shape[0] * config.pack, *spec.shape[1:])
+        network = _discriminator(config, packed)
         self.discriminator: nn.Module = Projection(network, count) if count else network
         if config.network == "dcgan":
             self.apply(_dcgan_start)
         if config.spectral_norm:
             spectral(self.discriminator)
+        self.ada = None if config.ada is None else AdaptiveAugmentation(config.ada)
         self._drawn: Tensor | None = None
         # Both optimizer phases use the same batch of samples, except with several discriminator
         # phases or with gradient accumulation, where it would take too much memory.
         self._share = config.discriminator_steps == 1 and config.accumulate == 1
+        self._penalty = config.penalty
         self._penalised = config.penalty.name != "none"
 
     @property
@@ -97,9 +87,14 @@ class GAN(Decoder):
         }
 
     def begin(self, step: int) -> None:
-        """Enable the penalty in every `every`-th step, starting at step 0."""
-        penalty = self.config.penalty
-        self._penalised = penalty.name != "none" and step % penalty.every == 0
+        """Set the penalty's weight, and enable it in every `every`-th step, starting at step 0."""
+        self._penalty = self.config.penalty.at(step, self.config.steps)
+        self._penalised = self._penalty.name != "none" and step % self._penalty.every == 0
+
+    def end(self, step: int, mean: Callable[[Tensor], Tensor]) -> None:
+        """Adjust the probability of the adaptive augmentation."""
+        if self.ada is not None:
+            self.ada.adjust(step, mean)
 
     def phases(self) -> tuple[OptimizerPhase, ...]:
         """Optimizer phases: the discriminator's, each on new data, then the generator's."""
@@ -123,7 +118,11 @@ class GAN(Decoder):
         self._drawn = None
         # The generator's step needs no gradient of the discriminator's weights.
         self.discriminator.requires_grad_(False)
-        loss = generator_loss(self._judge(self._shown(fake, noise), labels), self.config.loss)
+        on_fake = self._judge(self._shown(fake, noise), labels)
+        on_real = None
+        if self.config.loss == "relativistic":
+            on_real = self._judge(self._shown(_unit(batch), noise), labels)
+        loss = generator_loss(on_fake, self.config.loss, on_real)
         self.discriminator.requires_grad_(True)
         return Loss(loss, {"generator_loss": loss.detach()})
 
@@ -137,11 +136,13 @@ class GAN(Decoder):
 
         It falls if the generator drops modes of the data. It uses at most 1,024 items and as many
         samples. Discriminator accuracy and margin are among the scalars of the losses.
+        `augmentation`, with `ada`: probability of each of its changes.
         """
         real = data[:_COVERED].to(self.device)
         sample_labels = None if labels is None else labels[:_COVERED]
         fake = self.sample(len(real), seed=seed, labels=sample_labels)
-        return {"coverage": coverage(real, fake.to(self.device))}
+        signals = {"coverage": coverage(real, fake.to(self.device))}
+        return signals if self.ada is None else signals | {"augmentation": float(self.ada.p)}
 
     def validation(
         self, data: Tensor, *, seed: int, batch_size: int, labels: Tensor | None = None
@@ -170,16 +171,26 @@ class GAN(Decoder):
         return {"loss": float(torch.stack(distances).sum() / len(real))}
 
     def _discriminator_phase(self, batch: Tensor, noise: Noise, labels: Tensor | None) -> Loss:
-        real = batch.to(torch.float32) / 127.5 - 1
+        real = _unit(batch)
         with torch.set_grad_enabled(self._share):
             fake = self._generate(self._generator_input(noise, len(batch), labels))
         self._drawn = fake if self._share else None
         real, fake = self._shown(real, noise), self._shown(fake.detach(), noise)
-        on_real = self._judge(real, labels)
-        on_fake = self._judge(fake, labels)
+        penalised = None
+        if self._penalised:
+            # Not compiled: torch.compile does not support second derivatives.
+            judge = partial(self._scores, labels=labels)
+            penalised = penalise(self._penalty, judge, real, fake, noise)
+        # The penalty at data and samples has computed their scores already.
+        on_real = penalised.real if penalised else None
+        on_fake = penalised.fake if penalised else None
+        on_real = self._judge(real, labels) if on_real is None else on_real
+        on_fake = self._judge(fake, labels) if on_fake is None else on_fake
         form = self.config.loss
         loss = discriminator_loss(on_real, on_fake, form, self.config.label_smoothing)
         right = accuracies(on_real.detach(), on_fake.detach(), form)
+        if self.ada is not None:
+            self.ada.note(right[0], len(on_real))
         scalars = {
             "discriminator_loss": loss.detach(),
             "accuracy_real": right[0],
@@ -188,11 +199,9 @@ class GAN(Decoder):
             # discriminator dominates.
             "margin": (on_real.detach().mean() - on_fake.detach().mean()),
         }
-        if self._penalised:
-            # Not compiled: torch.compile does not support second derivatives.
-            judge = partial(self._scores, labels=labels)
-            paid, scalars["slope"] = penalise(self.config.penalty, judge, real, fake, noise)
-            loss = loss + paid
+        if penalised is not None:
+            scalars["slope"] = penalised.slope
+            loss = loss + penalised.value
         return Loss(loss, scalars)
 
     def _shown(self, grid: Tensor, noise: Noise) -> Tensor:
@@ -208,6 +217,8 @@ class GAN(Decoder):
                 "samples that are judged together (pack, minibatch_stddev)"
             )
         grid = augment(grid, self.config.diffaug, noise)
+        if self.ada is not None:
+            grid = self.ada(grid, noise)
         pack = self.config.pack
         return grid if pack == 1 else grid.unflatten(0, (-1, pack)).flatten(1, 2)
 
@@ -251,15 +262,53 @@ class GAN(Decoder):
         return torch.cat(parts)
 
 
+def _generator(config: GANConfig, features: int, shape: tuple[int, ...]) -> nn.Sequential:
+    if config.network == "r3":
+        return r3_generator(
+            features, config.hidden, shape, blocks=config.blocks, group_width=config.group_width
+        )
+    return decoder(
+        _NETWORKS[config.network],
+        features,
+        config.hidden,
+        shape,
+        act="relu",
+        norm="batch" if config.generator_norm == "auto" else config.generator_norm,
+        attention=config.attention,
+    )
+
+
+def _discriminator(config: GANConfig, shape: tuple[int, ...]) -> nn.Sequential:
+    if config.network == "r3":
+        return r3_discriminator(
+            shape, config.hidden, blocks=config.blocks, group_width=config.group_width
+        )
+    return encoder(
+        _NETWORKS[config.network],
+        shape,
+        config.hidden,
+        1,
+        act="leaky-relu",
+        norm=_discriminator_norm(config),
+        attention=config.attention,
+        compared=config.minibatch_stddev,
+    )
+
+
+def _unit(batch: Tensor) -> Tensor:
+    """uint8 0…255 to float32 −1…1."""
+    return batch.to(torch.float32) / 127.5 - 1
+
+
 def _discriminator_norm(config: GANConfig) -> Norm:
     """Resolve `auto`: batch normalisation in a DCGAN without gradient penalty or spectral norm.
 
     Layer normalisation replaces it for wgan-gp (Gulrajani et al. 2017, section 4). There is none
-    for r1 and spectral normalisation, as in their papers.
+    for r1, r1r2 and spectral normalisation, as in their papers.
     """
     if config.discriminator_norm != "auto":
         return config.discriminator_norm
-    if config.network != "dcgan" or config.spectral_norm or config.penalty.name == "r1":
+    if config.network != "dcgan" or config.spectral_norm or config.penalty.name in ("r1", "r1r2"):
         return "none"
     return "layer" if config.penalty.name == "wgan-gp" else "batch"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,17 @@ class Trainable(nn.Module, abc.ABC):
         """Update schedules for training step `step`, counted from 0.
 
         Called before every step, also after a training run resumes from a checkpoint.
+        """
+
+    def end(self, step: int, mean: Callable[[Tensor], Tensor]) -> None:
+        """Update state that depends on the results of training step `step`, counted from 0.
+
+        Called after the phases of every step. Such state is in buffers, which checkpoints contain.
+
+        Args:
+            step: the step that was done.
+            mean: averages a tensor over the processes that share the batch. All of them must call
+                it in the same steps.
         """
 
     @abc.abstractmethod

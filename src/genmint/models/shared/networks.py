@@ -303,8 +303,8 @@ def halvings(side: tuple[int, int], times: int, key: str = "hidden") -> list[tup
     for _ in range(times):
         if max(sides[-1]) == 1:
             raise ConfigError(
-                f"{key} asks for {times} halvings, but a grid of {side[0]}×{side[1]} can be halved "
-                f"only {len(sides) - 1} times: give it fewer numbers"
+                f"{key} halves the grid {times} times, but {side[0]}×{side[1]} can be halved only "
+                f"{len(sides) - 1} times: give it fewer numbers"
             )
         sides.append(((sides[-1][0] + 1) // 2, (sides[-1][1] + 1) // 2))
     return sides
