@@ -94,8 +94,8 @@ def test_every_line_of_the_readme_is_typed(finished, tmp_path):
                         # A retraining uses what is committed.
                         checkout.commit("models of the README")
                     refusal = next((v for k, v in REFUSED.items() if line.startswith(k)), "")
-                    printed[line] = terminal.type(typed(line), refusal=refusal)
                     settings.shorten()
+                    printed[line] = terminal.type(typed(line), refusal=refusal)
                 if "make services" in code:
                     terminal.close()
     finally:

@@ -55,7 +55,8 @@ def test_sizes_are_those_of_the_grid_coarsest_first():
 
 
 def test_a_grid_that_cannot_be_halved_so_often_is_refused():
-    with pytest.raises(ConfigError, match=r"hierarchy.groups halves the grid 2 times, .* only 1 times"):
+    words = r"hierarchy.groups halves the grid 2 times, .* only 1 times"
+    with pytest.raises(ConfigError, match=words):
         Layout(SMALL, (2, 2))
 
 
