@@ -11,7 +11,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 from prefect.utilities.callables import parameter_schema
 from tests.e2e.browser import CHROMIUM, TEXT, Browser
-from tests.services.conftest import ROOT
+from tests.services.conftest import ROOT, wait_for
 from tests.services.custom_run import fill_in, submit
 from tests.services.test_prefect_ui import address  # noqa: F401 - a fixture
 
@@ -63,9 +63,14 @@ def test_the_page_of_a_run_opens_with_a_link_to_its_result(address, browser):
         get_run_logger().info("Result page: %s", page.address)
         page.write("# Two models are better", "better")
 
+    def logs():
+        return httpx.post(f"{address}/api/logs/filter", json={}).json()
+
     with temporary_settings({PREFECT_API_URL: f"{address}/api", PREFECT_UI_URL: address}):
         trial()
     (run,) = httpx.post(f"{address}/api/flow_runs/filter", json={}).json()
+    # The log is sent in batches, and the page of a run that has ended asks for it only once.
+    wait_for(lambda: "Result page" in str(logs()), 60, "the log has the line")
     browser.open(f"{address}/v2/runs/flow-run/{run['id']}", "Result page")
     link = browser.ask("document.querySelector('a[href*=\"/artifacts/artifact/\"]').href")
     browser.open(link)
