@@ -57,6 +57,7 @@ KINDS: dict[str, tuple[str, type[BaseModel], Entry]] = {
     "gate": ("gates", Gate, _GATE),
     "drift": ("drift", DriftRule, {}),
 }
+_ADAM = {"lr": 1e-3, "beta2_schedule": {"end": 0.9}}
 # What must stand beside a key, or beside all below it, so that it may have another value.
 WITH: dict[str, Entry] = {
     "image.stack": {"stack": {"items": 90}, "mode": "grey"},
@@ -70,6 +71,18 @@ WITH: dict[str, Entry] = {
     "vae.kl_warmup": {"kl_warmup": {"steps": 4}},
     "vae.second_level": {"second_level": {"latent": 2}},
     "vae.attention": {"network": "conv"},
+    "vae.hierarchy": {"network": "hierarchical"},
+    "vae.sampling": {"network": "hierarchical"},
+    "gan.blocks": {"network": "r3", "hidden": [16, 32]},
+    "gan.group_width": {"network": "r3", "hidden": [16, 32]},
+    "gan.penalty.weight_schedule": {"penalty": {"name": "r1", "weight_schedule": {"end": 0.1}}},
+    "vae.ema_schedule": {"ema_schedule": {"end": 0.9}},
+    "gan.ema_schedule": {"ema_schedule": {"end": 0.9}},
+    "rnn.ema_schedule": {"ema_schedule": {"end": 0.9}},
+    "vae.optimiser.beta2_schedule": {"optimiser": _ADAM},
+    "rnn.optimiser.beta2_schedule": {"optimiser": _ADAM},
+    "gan.generator.beta2_schedule": {"generator": _ADAM},
+    "gan.discriminator.beta2_schedule": {"discriminator": _ADAM},
     "gan.attention": {"network": "dcgan"},
     "rnn.residual": {"layers": 2},
     "rnn.conditional": {"dataset": "images"},
@@ -98,6 +111,7 @@ VALUES: dict[str, Any] = {
     "gate.thresholds.copied.baseline": "noise",
     "gate.champion.superior": ["importance_weighted_bound"],
     "gate.champion.non_inferior": ["importance_weighted_bound"],
+    "vae.sampling.temperature": 0.7,
     "vae.dataset": "images-2",
     "gan.dataset": "images-2",
     "rnn.dataset": "texts-2",
