@@ -88,7 +88,7 @@ def test_the_samples_are_what_they_should_be(finished):
     for name, confident in (("image-vae", 0.1), ("image-gan", 0.3)):
         assert metrics(finished, name)["confident"] >= confident
         assert metrics(finished, name)["classes"] >= 9
-    assert metrics(finished, "text-rnn")["words_in_held_out"] >= 0.7
+    assert metrics(finished, "text-rnn")["words_in_held_out"] >= 0.6
     assert metrics(finished, "audio-rnn")["in_tune"] >= 0.8
 
 
