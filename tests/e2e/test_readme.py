@@ -42,7 +42,7 @@ SMALL = {
     "faces-vae": ({"steps": 300}, None),
 }
 # A first version has no predecessor.
-REFUSED = {"genmint rollback faces-vae": "no previous champion"}
+REFUSED = {"genmint rollback faces-vae": "no earlier champion"}
 
 
 class Settings:
