@@ -2,31 +2,21 @@
 
 import pytest
 import torch
+from tests.remedies.adversaries import (
+    distance_of_dirac_gan,
+    made,
+    noise,
+    to_bytes,
+    train_discriminator,
+)
 from torch import nn
 
-from genmint.data.views.spec import DataSpec
 from genmint.models.gan.adversarial import slopes
 from genmint.models.shared.networks import Residual, SelfAttention
-from genmint.models.shared.noise import Noise
-from genmint.models.shared.store import build
 from genmint.training.optimisers import Descent
 
 SEEDS = (0, 1, 2)
 FAST = {"lr": 3e-3, "betas": [0.5, 0.999]}
-
-
-def made(config, *shape, seed=0):
-    spec = DataSpec(dataset="d", kind="image", view="grid", shape=shape)
-    return build(config.model_copy(update={"seed": seed}), spec).train()
-
-
-def noise(seed=0):
-    return Noise(torch.Generator().manual_seed(seed))
-
-
-def to_bytes(unit):
-    """Floats −1…1 to bytes."""
-    return ((unit + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def judged(model, weight, bias):
@@ -35,20 +25,6 @@ def judged(model, weight, bias):
     with torch.no_grad():
         model.discriminator[1].weight.fill_(weight)
         model.discriminator[1].bias.fill_(bias)
-
-
-def train_discriminator(model, real, fake, steps=300, seed=0):
-    """Descend the discriminator's loss alone, on batches that `real` and `fake` draw."""
-    source = noise(seed)
-    settings, parameters = model.optimisers()["discriminator"]
-    descent = Descent(settings, parameters, steps)
-    model._generate = lambda z: fake(source)
-    for step in range(steps):
-        descent.clear()
-        loss = model.loss("discriminator", to_bytes(real(source)), source, fresh=True)
-        descent.backward(loss.value)
-        descent.step(step)
-    return model
 
 
 def scalars(model, real, fake, batches=50, seed=99):
@@ -137,21 +113,8 @@ def test_r1_lets_the_dirac_gan_converge(block, seed):
     Without a penalty the two circle around their equilibrium for ever (lemma 2.4); with it they
     reach it (theorem 4.1).
     """
-    model = made(block("gan", penalty={"name": "r1", "weight": 1.0}, batch_size=2), 1, 1, 1)
-    model.discriminator = nn.Sequential(nn.Flatten(), nn.Linear(1, 1, bias=False))
-    slope = model.discriminator[1].weight
-    place = nn.Parameter(torch.tensor(0.6 + 0.2 * seed))
-    with torch.no_grad():
-        slope.fill_(1.0 - 0.5 * seed)
-    model._generate = lambda z: place.expand(2, 1, 1, 1)
-    real = torch.full((2, 1, 1, 1), 128, dtype=torch.uint8)
-    for _ in range(400):
-        for group, parameter in (("discriminator", slope), ("generator", place)):
-            slope.grad = place.grad = None
-            model.loss(group, real, noise(), fresh=True).value.backward()
-            with torch.no_grad():
-                parameter -= 0.1 * parameter.grad
-    assert abs(float(place.detach())) + abs(float(slope.detach())) < 0.05
+    config = block("gan", penalty={"name": "r1", "weight": 1.0}, batch_size=2)
+    assert distance_of_dirac_gan(config, seed) < 0.05
 
 
 @pytest.mark.switch("gan.spectral_norm")
