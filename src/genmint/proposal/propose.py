@@ -128,13 +128,9 @@ def propose(
     entry = _with_reference(dataset_entry(name, known, structure), known, wishes.minutes)
     dataset = parsed_entry(entry)
     sized, notes = _sized(name, dataset, known, stores, wishes, report)
-    if clock.busy > _BUSY:
-        notes.append(
-            f"other programs kept the cores busy for {clock.busy:.0%} of the time; the models are "
-            "sized for this machine without them, and take longer beside them"
-        )
     entries = [one.candidate.entry(f"{name}-{one.candidate.family}", name, one.steps)
                for one in sized]  # fmt: skip
+    notes += _of_time(entries, sized, clock.busy)
     described = [_described(each, one) for each, one in zip(entries, sized, strict=True)]
     gates = [
         gate_entry(each.name, one.candidate.config(name, one.steps), dataset)
@@ -271,6 +267,23 @@ def _is_binary(known: Survey, dataset: ImageDataset, stores: Stores) -> bool:
         return False
     values = np.concatenate(pixels)
     return float(((values <= _NEAR) | (values >= 255 - _NEAR)).mean()) >= _BINARY
+
+
+def _of_time(entries: Sequence[ParamsEntry], sized: Sequence[Sized], busy: float) -> list[str]:
+    """Return remarks on a busy machine and on models that have too little time."""
+    notes = []
+    if busy > _BUSY:
+        notes.append(
+            f"other programs kept the cores busy for {busy:.0%} of the time; the models are "
+            "sized for this machine without them, and take longer beside them"
+        )
+    notes += [
+        f"{each.name}: {one.passes:.2g} passes over the training items fit into the time, and less "
+        "than one teaches little; give more with --minutes"
+        for each, one in zip(entries, sized, strict=True)
+        if one.passes < 1
+    ]
+    return notes
 
 
 def _described(entry: ParamsEntry, one: Sized) -> ParamsEntry:
