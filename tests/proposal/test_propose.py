@@ -149,6 +149,13 @@ def test_an_entry_is_never_overwritten(project, tmp_path):
         proposed(project, folder, name="image", families=("vae",))
 
 
+def test_dots_in_the_name_of_a_folder_are_no_endings(project, tmp_path):
+    folder = images(tmp_path / "2024.01.15 photos", 40)
+    assert proposed(project, folder, families=("gan",)).models == ("data-2024-01-15-photos-gan",)
+    book = text(tmp_path / "my.book.txt", 20_000)
+    assert proposed(project, book).models == ("my-book-rnn",)
+
+
 def test_a_params_file_that_changed_meanwhile_is_not_overwritten(project, tmp_path):
     proposal = proposed(project, images(tmp_path / "own"))
     project.params.write_text(project.params.read_text() + "# a note\n")

@@ -170,7 +170,9 @@ def _as_written(project: Project, location: Path) -> str:
 
 def _name_of(path: str) -> str:
     """Return a name of an entry from the name of a folder or file."""
-    stem = Path(os.path.abspath(path)).stem  # noqa: PTH100 - a folder may be given as .
+    location = Path(os.path.abspath(path))  # noqa: PTH100 - a folder may be given as .
+    # Only the name of a file has an ending: photos.v2 is a folder.
+    stem = location.stem if location.is_file() else location.name
     name = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")
     if not name or not name[0].isalpha():
         name = f"data-{name}".rstrip("-")
