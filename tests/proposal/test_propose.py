@@ -177,6 +177,8 @@ def test_paths_that_are_none(project, tmp_path):
         proposed(project, tmp_path / "loop")
     with pytest.raises(ConfigError, match="contains this project"):
         proposed(project, tmp_path)
+    with pytest.raises(ConfigError, match="contains this project"):
+        proposed(project, "/")
     with pytest.raises(ConfigError, match="is written by the stages"):
         proposed(project, images(project.root / "models" / "x", 3))
     os.mkfifo(tmp_path / "pipe")

@@ -154,7 +154,7 @@ def _located(project: Project, path: str) -> Path:
         DataError: there is no such file or folder.
     """
     location = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - no links
-    keeper = location.with_name(f"{location.name}.dvc")
+    keeper = location.parent / f"{location.name}.dvc"
     if not os.path.lexists(location) and not keeper.is_file():
         raise DataError(f"{path}: no such file or folder")
     return location
