@@ -150,7 +150,7 @@ def _located(project: Project, path: str) -> Path:
         DataError: there is no such file or folder.
     """
     location = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - no links
-    keeper = location.with_name(f"{location.name}.dvc")
+    keeper = location.parent / f"{location.name}.dvc"
     if not os.path.lexists(location) and not keeper.is_file():
         raise DataError(f"{path}: no such file or folder")
     return location
@@ -166,7 +166,9 @@ def _as_written(project: Project, location: Path) -> str:
 
 def _name_of(path: str) -> str:
     """Return a name of an entry from the name of a folder or file."""
-    stem = Path(os.path.abspath(path)).stem  # noqa: PTH100 - a folder may be given as .
+    location = Path(os.path.abspath(path))  # noqa: PTH100 - a folder may be given as .
+    # Only the name of a file has an ending: photos.v2 is a folder.
+    stem = location.stem if location.is_file() else location.name
     name = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")
     if not name or not name[0].isalpha():
         name = f"data-{name}".rstrip("-")
