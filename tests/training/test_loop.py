@@ -19,7 +19,7 @@ from genmint.training.history import read_history, write_history
 from genmint.training.loop import TrainingOptions, fit
 from genmint.training.progress import TrainingProgress
 
-FAMILIES = ["vae", "vae-hierarchical", "gan", "rnn-stream", "rnn-items"]
+FAMILIES = ["vae", "vae-hierarchical", "vae-vq", "gan", "rnn-stream", "rnn-items"]
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
@@ -105,7 +105,7 @@ def test_golden_losses(case, name):
         assert golden["machines"][machine()] == found
 
 
-@pytest.mark.parametrize("name", ["vae", "vae-hierarchical", "rnn-stream", "rnn-items"])
+@pytest.mark.parametrize("name", ["vae", "vae-hierarchical", "vae-vq", "rnn-stream", "rnn-items"])
 def test_it_learns(case, name):
     _, short, _ = trained(case, name, steps=1)
     _, long, _ = trained(

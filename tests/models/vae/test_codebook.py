@@ -59,7 +59,8 @@ def test_the_gradient_of_the_codes_is_that_of_the_vectors():
 def test_codes_are_running_averages_of_their_vectors(decay):
     """van den Oord et al. 2017, appendix A.1, with shares of the batch in the place of numbers."""
     book = codebook(codebook_decay=decay)
-    share, total, codes = torch.zeros(5), torch.zeros(5, 3), book.codes.clone()
+    filled(book)
+    share, total, codes = book.share.clone(), book.total.clone(), book.codes.clone()
     for step in range(4):
         grid = vectors(8, seed=step)
         numbers = book(grid).numbers
@@ -77,41 +78,65 @@ def test_codes_are_running_averages_of_their_vectors(decay):
 
 
 def test_a_code_without_vectors_stays_where_it_is():
-    book = codebook()
+    book = filled(codebook())
     before = book.codes.clone()
     far = torch.full((1, 3, 1, 1), 50.0)
     numbers = book(far).numbers
     book.note(far, numbers, noise())
     book.update(same)
     others = [code for code in range(5) if code != int(numbers)]
-    assert torch.equal(book.codes[others], before[others])
-    torch.testing.assert_close(book.codes[int(numbers)], torch.full((3,), 50.0))
+    torch.testing.assert_close(book.codes[others], before[others])
+    moved = (0.99 * 0.2 * before[int(numbers)] + 0.01 * 50) / (0.99 * 0.2 + 0.01)
+    torch.testing.assert_close(book.codes[int(numbers)], moved)
 
 
-def test_dead_codes_become_vectors_of_the_batch():
-    book, grid = codebook(restart_codes=0.5), vectors(8)
+def filled(book):
+    """The codebook after its first batch."""
+    grid = vectors(8)
     book.note(grid, book(grid).numbers, noise())
     book.update(same)
+    return book
+
+
+def are_vectors_of(codes, grid):
     flat = grid.flatten(2).transpose(1, 2).reshape(-1, 3)
-    # The first batch fills the book, with five different vectors.
-    assert torch.equal((book.codes[:, None] == flat).all(2).sum(1), torch.ones(5, dtype=int))
+    return torch.isclose(codes[:, None], flat).all(2).any(1)
+
+
+def test_the_first_batch_fills_the_codebook():
+    book = filled(codebook())
+    assert are_vectors_of(book.codes, vectors(8)).all()
     assert len(book.codes.unique(dim=0)) == 5
     torch.testing.assert_close(book.share, torch.full((5,), 0.2))
-    # A code in use moves on as a running average.
-    alive = book.codes[2].clone()
-    one = alive[None, :, None, None].expand(8, -1, 2, 3) + 0.01
-    for _ in range(200):
-        book.note(one, book(one).numbers, noise())
+    torch.testing.assert_close(book.total, book.codes / 5)
+
+
+@pytest.mark.parametrize("restart", [0.0, 0.5])
+def test_codes_below_the_share_become_vectors_of_the_batch(restart):
+    book = filled(codebook(restart_codes=restart))
+    before = book.codes.clone()
+    # All vectors of these batches are nearest to one code; the shares of the others fall to half.
+    near = before[2][None, :, None, None] + 1e-3 * vectors(8, seed=5)
+    for _ in range(68):
+        book.note(near, book(near).numbers, noise())
         book.update(same)
-    assert (book.codes - alive).square().sum(1).min() < 0.01
-    assert float(book.share.sum()) > 0.9
+    others = [0, 1, 3, 4]
+    torch.testing.assert_close(book.codes[others], before[others])
+    book.note(near, book(near).numbers, noise())
+    book.update(same)
+    if restart:
+        assert are_vectors_of(book.codes[others], near).all()
+        torch.testing.assert_close(book.share[others], torch.full((4,), 0.2))
+    else:
+        torch.testing.assert_close(book.codes[others], before[others])
+    assert not are_vectors_of(book.codes[[2]], near).any()
 
 
 @pytest.mark.parametrize("restart", [0.0, 0.9])
 def test_several_processes_move_the_codes_as_one_does(restart):
     """With two parts of each batch, as `accumulate: 2` makes them."""
-    whole = codebook(restart_codes=restart)
-    parts = [codebook(restart_codes=restart) for _ in range(2)]
+    whole = codebook(restart_codes=restart, codebook_decay=0.5)
+    parts = [codebook(restart_codes=restart, codebook_decay=0.5) for _ in range(2)]
     sources = [noise(), noise(0, 2), noise(1, 2)]
     for step in range(3):
         for part in range(2):
@@ -120,9 +145,9 @@ def test_several_processes_move_the_codes_as_one_does(restart):
             for book, source, share in zip([whole, *parts], sources, shares, strict=True):
                 book.note(share, book(share).numbers, source)
         whole.update(same)
-        own = [torch.stack(book._noted).mean(0) for book in parts]
+        mean = sum(torch.stack(book._noted).mean(0) for book in parts) / 2
         for book in parts:
-            book.update(lambda mine: sum(own) / 2)
+            book.update(lambda _, mean=mean: mean)
         for book in parts:
             for name, value in book.state_dict().items():
                 torch.testing.assert_close(value, whole.state_dict()[name], rtol=1e-5, atol=1e-6)

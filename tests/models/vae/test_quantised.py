@@ -206,9 +206,7 @@ def test_labels_choose_the_prior():
         assert drawn.shape == (300, 1, 8, 8)
     mixed = model.sample(70, seed=1)
     assert torch.equal(mixed, model.sample(70, seed=1, labels=model.drawn_labels(70, 1)))
-    assert torch.equal(
-        mixed[:1], model.sample(1, seed=1, labels=model.drawn_labels(70, 1)[:1])
-    )
+    assert torch.equal(mixed[:1], model.sample(1, seed=1, labels=model.drawn_labels(70, 1)[:1]))
 
 
 def test_nothing_of_the_global_generator_is_used_and_the_mode_is_restored():
@@ -229,7 +227,8 @@ REFUSED = [
                          ("attention", True), ("beta", 2.0), ("kl_warmup", {"steps": 1}),
                          ("free_bits", 0.1), ("importance_samples", 2)]),
     *(({"network": "conv", key: value}, f"{key} has no effect with network: conv: it needs "
-       "network: vq") for key, value in [("codes", 8)]),
+       "network: vq") for key, value in [("codes", 8), ("code_width", 8), ("codebook_decay", 0.9),
+                                            ("commitment", 1.0), ("restart_codes", 0.5)]),
     ({"hierarchy": {"groups": (1, 1)}}, "hierarchy has no effect with network: vq"),
     ({"codes": 1}, "greater than or equal to 2"),
     ({"codebook_decay": 1.0}, "less than 1"),
@@ -241,7 +240,7 @@ REFUSED = [
 @pytest.mark.parametrize(("changes", "said"), REFUSED)
 def test_what_has_no_effect_is_refused(changes, said):
     with pytest.raises(ValidationError, match=said):
-        config(**changes)
+        VAEConfig(**{"family": "vae", "dataset": "d", "steps": 1, "network": "vq", **changes})
 
 
 def test_a_grid_that_cannot_be_halved_so_often_is_refused():

@@ -39,9 +39,9 @@ class CodebookConfig(GridConfig):
         "0 means off: the outputs then drift away from their codes.",
     )
     restart_codes: Share = Field(
-        0.1,
+        0.0,
         description="Share of the average use below which a code is replaced by an output of the "
         "encoder for the present batch (network: vq). "
-        "The first batch then fills the whole codebook. "
-        "It keeps nearly all codes in use, at almost no cost. 0 means off.",
+        "0.1 keeps nearly all codes in use, at no cost; without it many codes may become unused. "
+        "0 means off.",
     )

@@ -18,7 +18,13 @@ _OWN: dict[str, tuple[str, ...]] = {
 _LACKED: dict[str, tuple[str, ...]] = {
     "hierarchical": ("hidden", "latent", "second_level", "prior", "norm", "attention"),
     "vq": (
-        "latent", "second_level", "prior", "attention", "beta", "kl_warmup", "free_bits",
+        "latent",
+        "second_level",
+        "prior",
+        "attention",
+        "beta",
+        "kl_warmup",
+        "free_bits",
         "importance_samples",
     ),
 }

@@ -37,8 +37,9 @@ class Quantised(NamedTuple):
 class Codebook(nn.Module):
     """K codes, each the running average of the vectors assigned to it.
 
-    A code that is hardly used is replaced by a random vector of the batch (Dhariwal et al. 2020,
-    Jukebox, section 3.1). No code is in use before the first step.
+    The first batch fills the codebook with random vectors of it. With `restart_codes`, a code that
+    is hardly used is replaced in the same way later on (Dhariwal et al. 2020, Jukebox, section
+    3.1).
 
     Attributes:
         codes: float32 K×D.
@@ -76,8 +77,8 @@ class Codebook(nn.Module):
 
     def vectors(self, numbers: Tensor, size: tuple[int, int]) -> Tensor:
         """Codes of int64 N×P numbers, float32 N×D×h×w with h, w = `size`."""
-        codes = functional.embedding(numbers, self.codes)
-        return codes.transpose(1, 2).unflatten(2, size)
+        codes: Tensor = functional.embedding(numbers, self.codes).transpose(1, 2)
+        return codes.reshape(len(codes), -1, *size)
 
     def note(self, grid: Tensor, numbers: Tensor, noise: Noise) -> None:
         """Remember what `update` needs of one batch.
@@ -85,19 +86,18 @@ class Codebook(nn.Module):
         Args:
             grid: vectors of the batch, float N×D×h×w.
             numbers: their codes, int64 N×P.
-            noise: draws the candidates that dead codes are replaced by.
+            noise: draws the candidates that codes are replaced by.
         """
         vectors = grid.detach().float().flatten(2).transpose(1, 2).flatten(0, 1)
         flat = numbers.flatten()
         # A process adds 0 for a candidate of another process; the count tells how many have it.
         counts = torch.zeros(len(self.codes), 2, device=grid.device)
-        sums, candidates = torch.zeros_like(self.codes), torch.zeros_like(self.codes)
+        sums = torch.zeros_like(self.codes)
         counts[:, 0].index_add_(0, flat, torch.ones_like(flat, dtype=torch.float32))
         sums.index_add_(0, flat, vectors)
-        if self._restart:
-            rows, mine = noise.picks(len(self.codes), len(vectors))
-            counts[:, 1] = mine.float()
-            candidates = vectors[rows] * mine[:, None]
+        rows, mine = noise.picks(len(self.codes), len(vectors))
+        counts[:, 1] = mine.float()
+        candidates = vectors[rows] * mine[:, None]
         counts[:, 0] /= len(flat)
         self._noted.append(torch.cat([counts, sums / len(flat), candidates], dim=1))
 
@@ -112,15 +112,16 @@ class Codebook(nn.Module):
         noted = mean(torch.stack(self._noted).mean(0))
         self._noted = []
         share, own, total, candidates = noted.split([1, 1, width, width], dim=1)
+        first = self.share.sum() == 0
         self.share.lerp_(share[:, 0], 1 - self._decay)
         self.total.lerp_(total, 1 - self._decay)
         used = self.share[:, None] > _UNUSED
         moved = self.total / self.share[:, None].clamp_min(_UNUSED)
         self.codes.copy_(torch.where(used, moved, self.codes))
-        if self._restart:
-            dead = self.share[:, None] < self._restart
-            uniform = 1 / len(self.codes)
-            fresh = candidates / own.clamp_min(_UNUSED)
-            self.codes.copy_(torch.where(dead, fresh, self.codes))
-            self.total.copy_(torch.where(dead, fresh * uniform, self.total))
-            self.share.masked_fill_(dead[:, 0], uniform)
+        # Computed on the device in every step: asking whether a code is dead would wait for it.
+        dead = first | (self.share[:, None] < self._restart)
+        uniform = 1 / len(self.codes)
+        fresh = candidates / own.clamp_min(_UNUSED)
+        self.codes.copy_(torch.where(dead, fresh, self.codes))
+        self.total.copy_(torch.where(dead, fresh * uniform, self.total))
+        self.share.masked_fill_(dead[:, 0], uniform)
