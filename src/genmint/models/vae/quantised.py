@@ -207,9 +207,9 @@ class QuantisedVAE(VariationalModel):
     def _pass(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Vectors and numbers of observed x; means of log p(x|z(x)) and of the distances."""
         grid = self.encoder(self.likelihood.encoded(x))
-        found = self.codebook(grid)
-        log_prob = self.likelihood.log_prob(self.decoder(found.vectors).float(), x)
-        return grid, found.numbers, log_prob.mean(), found.distance.mean()
+        codes = self.codebook(grid)
+        log_prob = self.likelihood.log_prob(self.decoder(codes.vectors).float(), x)
+        return grid, codes.numbers, log_prob.mean(), codes.distance.mean()
 
     def _prior(self) -> Tensor:
         """Log-probabilities log p(z), float32 G×P×K, with add-one smoothing."""
