@@ -105,6 +105,17 @@ def test_golden_losses(case, name):
         assert golden["machines"][machine()] == found
 
 
+def test_a_family_sees_the_whole_training_split_after_the_last_step(case):
+    """Of a VQ-VAE: codes of the final weights, which are not the last ones, are counted."""
+    config, spec, train, validation = case("vae-vq", steps=15, ema=0.5)
+    model = build(config, spec)
+    fit("tiny", model, config, train, validation)
+    counts = model.counts.clone()
+    assert int(counts.sum()) == len(train) * model.latent
+    model.finish(train)
+    assert torch.equal(model.counts, counts)
+
+
 @pytest.mark.parametrize("name", ["vae", "vae-hierarchical", "vae-vq", "rnn-stream", "rnn-items"])
 def test_it_learns(case, name):
     _, short, _ = trained(case, name, steps=1)

@@ -89,6 +89,20 @@ def test_the_estimates_of_all_images_of_four_pixels_sum_to_one():
     assert abs(sum(sums) / len(sums) - 1) < 4 * float(spread) + 1e-3
 
 
+@pytest.mark.parametrize("name", NAMES[1:])
+@pytest.mark.parametrize("value", [-1e4, -90.0, 90.0, 1e4])
+def test_no_parameter_of_a_pixel_makes_a_gradient_that_is_not_finite(name, value):
+    """A component of a mixture that no pixel needs may drift to any scale."""
+    of = likelihood(name, 3)
+    for output in range(of.outputs(3)):
+        parameters = torch.zeros(3, of.outputs(3), 1, 1)
+        parameters[:, output] = value
+        parameters.requires_grad_()
+        x = (torch.tensor([0, 128, 255]) / 255).view(3, 1, 1, 1).expand(3, 3, 1, 1)
+        (gradient,) = torch.autograd.grad(of.log_prob(parameters, x).sum(), parameters)
+        assert gradient.isfinite().all()
+
+
 SMALLEST = {"groups": (1, 1), "width": 6, "channels": 2}
 
 

@@ -241,8 +241,8 @@ class QuantisedVAE(VariationalModel):
         return log_prob.expand(len(noise), -1), -lengths.sum(1).expand(len(noise), -1)
 
     def _widest(self) -> int:
-        channels, height, width = self.spec.shape
-        return height * width * self.likelihood.outputs(channels)
+        # All draws of an item are decoded as one.
+        return 1
 
     def _decoded(self, numbers: Tensor) -> Tensor:
         """Parameters of p(x|z), float32 N×outputs×H×W, for int64 N×P codes."""
