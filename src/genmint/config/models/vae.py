@@ -141,7 +141,7 @@ class VAEConfig(CodebookConfig):
         "hierarchical: groups of latents at every resolution, each given those before (hierarchy); "
         "by far the best likelihood of photographs, at tens of times the cost of conv. "
         "vq: a grid of codes from a learnt codebook (codes), at about the cost of residual; "
-        "sharp reconstructions, whose codes another model can learn.",
+        "its reconstructions are much better than its samples.",
     )
     hierarchy: Hierarchy = Field(
         Hierarchy(),
