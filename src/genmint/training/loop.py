@@ -131,7 +131,9 @@ def fit(
         compiled=options.compiled,
         ranks=options.ranks,
     )
-    return _Training(name, stepper, (validation, of_validation), options).run()
+    result = _Training(name, stepper, (validation, of_validation), options).run()
+    model.finish(train, of_train)
+    return result
 
 
 class _Training:
