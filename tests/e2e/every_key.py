@@ -73,6 +73,7 @@ WITH: dict[str, Entry] = {
     "vae.attention": {"network": "conv"},
     "vae.hierarchy": {"network": "hierarchical"},
     "vae.sampling": {"network": "hierarchical"},
+    "vae.sampler": {"sampler": {"name": "gmm"}},
     "gan.blocks": {"network": "r3", "hidden": [16, 32]},
     "gan.group_width": {"network": "r3", "hidden": [16, 32]},
     "gan.penalty.weight_schedule": {"penalty": {"name": "r1", "weight_schedule": {"end": 0.1}}},

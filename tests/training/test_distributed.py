@@ -26,6 +26,9 @@ CASES = {
     "hierarchical vae": ("vae-hierarchical", {
         "optimiser": {**SGD, "lr": 1e-3, "skip_norm": 60.0}, "conditional": True, "ema": 0.8,
     }),
+    "vae with a sampler": ("vae", {
+        "optimiser": {**SGD, "lr": 1e-3}, "sampler": {"name": "gmm", "components": 1},
+    }),
     "gan with batch norm": ("gan", BOTH),
     "gan, accumulated": ("gan", {**BOTH, "accumulate": 2}),
     "gan, several turns": ("gan", {**BOTH, "discriminator_steps": 2}),

@@ -102,6 +102,8 @@ def fit(
 ) -> TrainingResult:
     """Train `model` on its device, and leave it with its best weights by validation loss.
 
+    What samples are drawn from is then fitted to them (`Family.fit_sampler`).
+
     Args:
         name: name of the model in messages.
         model: model on its device; its weights change.
@@ -131,7 +133,10 @@ def fit(
         compiled=options.compiled,
         ranks=options.ranks,
     )
-    return _Training(name, stepper, (validation, of_validation), options).run()
+    result = _Training(name, stepper, (validation, of_validation), options).run()
+    # In every process, so that all of them end with the same model.
+    model.fit_sampler(train, of_train)
+    return result
 
 
 class _Training:

@@ -339,6 +339,10 @@ class ModelConfig(Frozen):
         """The key that `halvings` follows from."""
         return "hidden"
 
+    def grid_problem(self, height: int, width: int) -> str | None:
+        """Return what does not fit a grid of this size besides `halvings`: key and remedy."""
+        return None
+
     @property
     def convolves(self) -> bool:
         """Whether there are convolutions over a grid, which `channels_last` may speed up."""

@@ -189,6 +189,14 @@ class Family(Trainable):
         model: Family = build(config, spec)
         return model
 
+    def fit_sampler(self, train: Tensor, labels: Tensor | None = None) -> None:
+        """Fit what samples are drawn from; called once, when the best weights are known.
+
+        Args:
+            train: the whole training split, in the form of `validation`.
+            labels: int64 N, for a conditional model.
+        """
+
     @property
     def pass_rows(self) -> int:
         """Rows per forward pass in evaluation; fewer for large grids."""
