@@ -8,7 +8,10 @@ from genmint.config import ImageDataset, TextDataset
 from genmint.config.datasets import ReferenceConfig
 from genmint.proposal import sizing
 from genmint.proposal.models import candidates
-from genmint.proposal.sizing import Amounts, IdleClock, model_seconds, size, spec_of
+from genmint.proposal.sizing import Amounts, model_seconds, size, spec_of
+from genmint.training import idle_clock
+from genmint.training.idle_clock import IdleClock
+from genmint.training.options import SpeedOptions
 from genmint.training.speed import Timing
 
 IMAGES = ImageDataset(path="x", kind="image", resolution=16, mode="grey")
@@ -35,6 +38,8 @@ def speed(monkeypatch):
             return {options[0]: Timing(rate=rate, start=1.0, steps=steps)}
 
         monkeypatch.setattr(sizing, "measure", measure)
+        plain = SpeedOptions("fp32", False, False)
+        monkeypatch.setattr(sizing, "fastest", lambda bench, folder: plain)
         return timed
 
     return at
@@ -106,7 +111,7 @@ def test_all_stages_share_the_budget():
 def test_time_spent_waiting_for_a_core_does_not_count(monkeypatch, tmp_path):
     waited = tmp_path / "schedstat"
     waited.write_text("5 1000000000 7\n")
-    monkeypatch.setattr(sizing, "_WAITED", waited)
+    monkeypatch.setattr(idle_clock, "_WAITED", waited)
     clock = IdleClock()
     before = clock()
     waited.write_text("5 31000000000 7\n")

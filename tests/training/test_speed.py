@@ -7,7 +7,9 @@ from genmint.common.files import sha256_file, write_json
 from genmint.common.project import Project
 from genmint.config import load_params, parse_model
 from genmint.data.views.spec import DataSpec
-from genmint.training.speed import SpeedOptions, Timer, Timing, advice, bench, measure
+from genmint.training.bench import advice, bench
+from genmint.training.options import SpeedOptions
+from genmint.training.speed import Timer, Timing, measure
 
 EAGER = SpeedOptions("fp32", False, False)
 COMPILED = SpeedOptions("fp32", True, False)

@@ -25,7 +25,7 @@ def bench(
     convolutions, both memory layouts, in turn; writes nothing. Run it on an idle machine.
     """
     from genmint.common.console import print_json
-    from genmint.training.speed import bench
+    from genmint.training.bench import bench
 
     project, params = open_project()
     if not 0 < seconds < 3600:

@@ -78,6 +78,7 @@ class TrainingOptions:
     Attributes:
         precision: fp32, bf16 or fp16 (autocast; weights and optimisers stay in fp32).
         compiled: use torch.compile for the parts that the family selects.
+        channels_last: store images with channels innermost; None: as the model entry sets it.
         reporter: receives every row of the history, including those before an interruption.
         checkpoint: checkpoint to resume from and save to; None: an interruption loses everything.
         ranks: processes that share each batch.
@@ -85,6 +86,7 @@ class TrainingOptions:
 
     precision: str = "fp32"
     compiled: bool = False
+    channels_last: bool | None = None
     reporter: Reporter | None = None
     checkpoint: Checkpoint | None = None
     ranks: Ranks = field(default_factory=Ranks)
@@ -131,6 +133,7 @@ def fit(
         options.precision,
         labels=of_train,
         compiled=options.compiled,
+        channels_last=options.channels_last,
         ranks=options.ranks,
     )
     result = _Training(name, stepper, (validation, of_validation), options).run()

@@ -111,6 +111,7 @@ class VAEConfig(GridConfig):
     """Variational auto-encoder (Kingma and Welling 2014)."""
 
     compilable = True
+    same_step = frozenset({"beta", "kl_warmup", "free_bits", "sampling", "sampler"})
 
     family: Literal["vae"] = Field(
         description="Family of the model. "
