@@ -27,7 +27,7 @@ def test_what_is_printed_on_the_way_goes_to_stderr(monkeypatch, capsys):
     from genmint.commands import bench as verb
     from genmint.training import bench
 
-    def timed(*_):
+    def timed(*_, **options):
         print("a table")
         return [{"precision": "fp32", "rate": 2.0}]
 

@@ -9,7 +9,6 @@ from genmint.config.datasets import ReferenceConfig
 from genmint.proposal import sizing
 from genmint.proposal.models import candidates
 from genmint.proposal.sizing import Amounts, model_seconds, size, spec_of
-from genmint.training import idle_clock
 from genmint.training.idle_clock import IdleClock
 from genmint.training.options import SpeedOptions
 from genmint.training.speed import Timing
@@ -106,16 +105,3 @@ def test_the_extractor_gets_fewer_passes_on_a_large_set_and_never_more_than_usua
 def test_all_stages_share_the_budget():
     assert model_seconds(10, 3) < model_seconds(10, 1) < 600
     assert model_seconds(0.1, 3) == 1.0
-
-
-def test_time_spent_waiting_for_a_core_does_not_count(monkeypatch, tmp_path):
-    waited = tmp_path / "schedstat"
-    waited.write_text("5 1000000000 7\n")
-    monkeypatch.setattr(idle_clock, "_WAITED", waited)
-    clock = IdleClock()
-    before = clock()
-    waited.write_text("5 31000000000 7\n")
-    assert clock() - before == pytest.approx(-30, abs=5)
-    assert clock.busy == 1.0
-    monkeypatch.setattr(sizing, "_WAITED", tmp_path / "gone")
-    assert IdleClock().busy == 0.0

@@ -15,14 +15,16 @@ from genmint.config import ModelConfig, Params
 from genmint.data.prepared import Prepared
 from genmint.data.views import tensors
 from genmint.training.devices import choose_device, has_compiler, keep_memory, share_cores
-from genmint.training.fastest import choose
+from genmint.training.fastest import choose, recorded
 from genmint.training.hardware import describe_device, unused_gpu
 from genmint.training.options import SpeedOptions, possible
 from genmint.training.speed import MARGIN, Timer, Timing, measure
 from genmint.training.speed_records import record_file, speed_folder
 
 
-def bench(project: Project, params: Params, name: str, seconds: float) -> list[dict[str, Any]]:
+def bench(
+    project: Project, params: Params, name: str, seconds: float, *, record: bool = False
+) -> list[dict[str, Any]]:
     """Time the possible settings of models.NAME, and recommend one.
 
     Args:
@@ -30,6 +32,7 @@ def bench(project: Project, params: Params, name: str, seconds: float) -> list[d
         params: settings of the project.
         name: name of the model entry.
         seconds: total training time per setting, without its start.
+        record: let `auto` follow these timings in training runs to come.
 
     Returns:
         One object per setting: its options, whether a training run has them now (`present`), and
@@ -49,8 +52,8 @@ def bench(project: Project, params: Params, name: str, seconds: float) -> list[d
     unused = unused_gpu()
     if unused is not None:
         print(f"{name}: {unused}", file=sys.stderr, flush=True)  # noqa: T201
-    record = record_file(speed_folder(project), config, spec, device, 1).read()
-    present = choose(config, spec, device, record)
+    file = record_file(speed_folder(project), config, spec, device, 1)
+    present = choose(config, spec, device, None if record else file.read())
     if config.compilable and not has_compiler(device):
         print("without a compiler (g++), compile is not tried", file=sys.stderr)  # noqa: T201
     settings = [present, *(s for s in possible(config, spec, device) if s != present)]
@@ -65,6 +68,11 @@ def bench(project: Project, params: Params, name: str, seconds: float) -> list[d
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {threads} threads"
     console.print(_table(f"{name} on {where}", unit, config, present, timings))
     print(advice(name, config, present, timings))  # noqa: T201 - this is what was asked for
+    if record:
+        replaced = recorded(file, timings)
+        file.write(replaced)
+        chosen = choose(config, spec, device, replaced)
+        print(f"recorded in {file.path}: a training run takes {chosen}")  # noqa: T201
     return [
         {**asdict(setting), "present": setting == present, **asdict(timing)}
         for setting, timing in timings.items()

@@ -34,7 +34,9 @@ _WORTHWHILE = 20
 _SECONDS, _WARM_UP, _ROUNDS = 1.0, 2, 5
 # Seconds that compilation takes, roughly; up to two minutes on a CPU.
 _COMPILATION = 90.0
-# Steps before the probe of the plainest setting, and its seconds.
+# Possible for every network on every device.
+PLAINEST = SpeedOptions("fp32", compile=False, channels_last=False)
+# Seconds of the probe of the plainest setting.
 _PROBE = 0.1
 
 
@@ -130,12 +132,12 @@ def measured(bench: Bench, file: RecordFile) -> SpeedRecord | None:
     if config.steps < FEWEST_STEPS or len(choices) < 2:
         return record
     if record is None:
-        record = _probed(bench, file, choices[0])
+        record = _probed(bench, file)
         file.write(record)
     eager = _eager(config, spec, device)
     if len(eager) > 1 and _pays(config, record, eager) and not all(map(record.of, eager)):
         bench.tell(f"{len(eager)} settings are timed once, to take the fastest")
-        record = _with(record, bench.time(eager, _SECONDS))
+        record = with_timings(record, bench.time(eager, _SECONDS))
         file.write(record)
     best = dataclasses.replace(choose(config, spec, device, record), compile=False)
     compiled = dataclasses.replace(best, compile=True)
@@ -179,10 +181,9 @@ def _plainest(timed: list[Timed], steps: int) -> SpeedOptions:
     return next(fits).options
 
 
-def _probed(bench: Bench, file: RecordFile, plainest: SpeedOptions) -> SpeedRecord:
+def _probed(bench: Bench, file: RecordFile) -> SpeedRecord:
     """A record with the time of a step alone, from a few steps of the plainest setting."""
-    probe = dataclasses.replace(plainest, compile=False)
-    timing = bench.time([probe], _PROBE)[probe]
+    timing = bench.time([PLAINEST], _PROBE)[PLAINEST]
     return SpeedRecord(machine=file.machine, network=file.network, step_seconds=1 / timing.steps)
 
 
@@ -197,13 +198,22 @@ def _with_compiled(
     timings = bench.time([best, compiled], _SECONDS)
     before = record.of(best)
     if before is None:
-        return _with(record, timings)
+        return with_timings(record, timings)
     now = timings[compiled]
     steps = before.steps_per_second * now.steps / timings[best].steps
-    return _with(record, {compiled: dataclasses.replace(now, steps=steps)})
+    return with_timings(record, {compiled: dataclasses.replace(now, steps=steps)})
 
 
-def _with(record: SpeedRecord, timings: dict[SpeedOptions, Timing]) -> SpeedRecord:
+def recorded(file: RecordFile, timings: dict[SpeedOptions, Timing]) -> SpeedRecord:
+    """A new record of these timings, which have that of the plainest setting."""
+    record = SpeedRecord(
+        machine=file.machine, network=file.network, step_seconds=1 / timings[PLAINEST].steps
+    )
+    return with_timings(record, timings)
+
+
+def with_timings(record: SpeedRecord, timings: dict[SpeedOptions, Timing]) -> SpeedRecord:
+    """The record with these timings in the place of earlier ones of the same settings."""
     kept = [each for each in record.timed if each.options not in timings]
     new = [
         Timed(
