@@ -78,6 +78,7 @@ WITH: dict[str, Entry] = {
     "vae.codebook_decay": {"network": "vq"},
     "vae.commitment": {"network": "vq"},
     "vae.restart_codes": {"network": "vq"},
+    "vae.sampler": {"sampler": {"name": "gmm"}},
     "gan.blocks": {"network": "r3", "hidden": [16, 32]},
     "gan.group_width": {"network": "r3", "hidden": [16, 32]},
     "gan.penalty.weight_schedule": {"penalty": {"name": "r1", "weight_schedule": {"end": 0.1}}},

@@ -25,7 +25,8 @@ datasets:
   dots: {{path: data/sources/dots.yaml, kind: image, resolution: 8}}
   words: {{path: data/own/words, kind: text}}
 models:
-  vae: {{family: vae, dataset: dots, hidden: [8], latent: 2, ema: 0.9, {common}}}
+  vae: {{family: vae, dataset: dots, hidden: [8], latent: 2, ema: 0.9, {common},
+        sampler: {{name: gmm, components: 2}}}}
   deep: {{family: vae, dataset: dots, network: hierarchical, ema: 0.9, {common},
          hierarchy: {{groups: [1, 1], width: 4, channels: 2}}}}
   coded: {{family: vae, dataset: dots, network: vq, hidden: [8], codes: 16, code_width: 4,

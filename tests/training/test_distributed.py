@@ -29,6 +29,9 @@ CASES = {
     "vq-vae": ("vae-vq", {
         "optimiser": {**SGD, "lr": 1e-4}, "conditional": True, "ema": 0.8, "accumulate": 2,
     }),
+    "vae with a sampler": ("vae", {
+        "optimiser": {**SGD, "lr": 1e-3}, "sampler": {"name": "gmm", "components": 1},
+    }),
     "gan with batch norm": ("gan", BOTH),
     "gan, accumulated": ("gan", {**BOTH, "accumulate": 2}),
     "gan, several turns": ("gan", {**BOTH, "discriminator_steps": 2}),

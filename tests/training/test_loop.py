@@ -48,6 +48,23 @@ def test_training_twice_gives_the_same_bytes(case, tmp_path, name):
     assert files[0] == files[1]
 
 
+@pytest.mark.parametrize("name", ["vae", "vae-hierarchical"])
+def test_a_sampler_is_fitted_to_the_best_weights(case, name):
+    """Its buffers are those that a fit to the final model gives, and no other tensor differs."""
+    plain, _, _ = trained(case, name)
+    model, _, _ = trained(case, name, sampler={"name": "gmm", "components": 2})
+    found = model.state_dict()
+    assert {key for key in found if key not in plain.state_dict()} == {
+        "mixture.shares", "mixture.means", "mixture.factors"
+    }  # fmt: skip
+    for key, value in plain.state_dict().items():
+        assert torch.equal(value, found[key])
+    before = {key: found[key].clone() for key in found if key.startswith("mixture.")}
+    model.finish(case(name)[2])
+    assert all(torch.equal(value, model.state_dict()[key]) for key, value in before.items())
+    assert not torch.equal(before["mixture.means"], torch.zeros_like(before["mixture.means"]))
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_another_seed_gives_other_weights(case, name):
     first, _, _ = trained(case, name, seed=0)

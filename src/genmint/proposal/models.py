@@ -205,7 +205,6 @@ def _auto_encoders(dataset: Dataset, items: int, binary: bool) -> list[Candidate
             *likelihood,
             EntryKey("activation", "silu"),
             *augment,
-            EntryKey("channels_last", True),
             EntryKey("optimiser", {"name": "adamw", "lr": 1e-3, "schedule": "cosine"}),
         )
         networks.append(Candidate("vae", settings, passes, 400.0, 32))
@@ -226,7 +225,6 @@ def _adversarial(dataset: Dataset, items: int) -> list[Candidate]:
             EntryKey("latent", 64),
             *augment,
             EntryKey("ema", 0.995),
-            EntryKey("channels_last", True),
             EntryKey("generator", adam),
             EntryKey("discriminator", adam),
         )

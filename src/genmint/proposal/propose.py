@@ -29,7 +29,6 @@ from genmint.proposal.gates import gate_entry
 from genmint.proposal.overview import overview
 from genmint.proposal.sizing import (
     Amounts,
-    IdleClock,
     Sized,
     amounts_of,
     extractor_epochs,
@@ -39,6 +38,7 @@ from genmint.proposal.sizing import (
 )
 from genmint.proposal.structure import structure_of
 from genmint.proposal.survey import PEEK, Survey, read_rows, survey
+from genmint.training.idle_clock import IdleClock
 
 # Longest ending of a model's name: a hyphen and its family.
 _LONGEST_NAME = 63 - len("-rnn")

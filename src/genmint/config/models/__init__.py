@@ -20,6 +20,7 @@ from genmint.config.models.base import (
 )
 from genmint.config.models.gan import Ada, GANConfig, Penalty
 from genmint.config.models.rnn import RNNConfig, SamplingConfig
+from genmint.config.models.sampler import Sampler
 from genmint.config.models.vae import Hierarchy, KLWarmup, LatentSampling, SecondLevel, VAEConfig
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Penalty",
     "RNNConfig",
     "Recovery",
+    "Sampler",
     "SamplingConfig",
     "SecondLevel",
     "VAEConfig",

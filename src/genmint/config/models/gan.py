@@ -97,6 +97,7 @@ class GANConfig(GridConfig):
     """Generative adversarial network (Goodfellow et al. 2014)."""
 
     compilable = True
+    same_step = frozenset({"label_smoothing"})
 
     family: Literal["gan"] = Field(
         description="Family of the model. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -9,6 +10,7 @@ from pydantic import Field, model_validator
 from genmint.config.base import Frozen, Kind, PositiveInt
 from genmint.config.models.base import Optimiser, Widths
 from genmint.config.models.codebook import CodebookConfig
+from genmint.config.models.sampler import Sampler
 
 # Keys that only one network has, and keys of the other networks that it does not have.
 _OWN: dict[str, tuple[str, ...]] = {
@@ -26,6 +28,7 @@ _LACKED: dict[str, tuple[str, ...]] = {
         "kl_warmup",
         "free_bits",
         "importance_samples",
+        "sampler",
     ),
 }
 _INSTEAD = {"hierarchical": "hierarchy", "vq": "codes"}
@@ -126,6 +129,7 @@ class VAEConfig(CodebookConfig):
     """Variational auto-encoder (Kingma and Welling 2014)."""
 
     compilable = True
+    same_step = frozenset({"beta", "kl_warmup", "free_bits", "sampling", "sampler"})
 
     family: Literal["vae"] = Field(
         description="Family of the model. "
@@ -270,6 +274,12 @@ class VAEConfig(CodebookConfig):
         description="How latents are drawn during evaluation and sampling with "
         "network: hierarchical.",
     )
+    sampler: Sampler = Field(
+        Sampler(),
+        description="Distribution that the latents of samples are drawn from. "
+        "Example: {name: gmm, components: 10}. "
+        "With network: hierarchical it is that of the coarsest group.",
+    )
 
     @model_validator(mode="after")
     def _each_network_has_its_own_keys(self) -> Self:
@@ -337,6 +347,12 @@ class VAEConfig(CodebookConfig):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_mixture_of_the_latents_can_be_fitted(self) -> Self:
+        if self.network != "hierarchical" and (why := self.sampler.problem(self.latent)):
+            raise ValueError(f"latent is {self.latent}, and {why}: lower it, or leave sampler out")
+        return self
+
     @classmethod
     def likelihood_metrics(cls, kind: Kind) -> tuple[str, ...]:
         """Two bounds, a code length, and the number of active latents."""
@@ -358,6 +374,19 @@ class VAEConfig(CodebookConfig):
     def halvings_key(self) -> str:
         """`hidden`, or the groups of a hierarchy."""
         return "hierarchy.groups" if self.network == "hierarchical" else "hidden"
+
+    def grid_problem(self, height: int, width: int) -> str | None:
+        """The coarsest group of a hierarchy may be too wide for `sampler`."""
+        scale = 2**self.halvings
+        sides = math.ceil(height / scale), math.ceil(width / scale)
+        why = self.sampler.problem(self.hierarchy.channels * math.prod(sides))
+        if self.network != "hierarchical" or why is None:
+            return None
+        return (
+            f"sampler: the coarsest group has {self.hierarchy.channels} latents at each of "
+            f"{sides[0]}×{sides[1]} positions, and {why}: give hierarchy.groups more "
+            "resolutions, lower hierarchy.channels, or leave sampler out"
+        )
 
     @property
     def drawing(self) -> dict[str, Any]:

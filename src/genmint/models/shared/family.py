@@ -126,10 +126,10 @@ class Trainable(nn.Module, abc.ABC):
         """
 
     def finish(self, train: Tensor, labels: Tensor | None = None) -> None:
-        """Compute what depends on the final weights; called once, after the last step.
+        """Compute what depends on the final weights; called once, when the best are known.
 
         Args:
-            train: the whole training split.
+            train: the whole training split, in the form of `validation`.
             labels: int64 N, for a conditional model.
         """
 
