@@ -13,13 +13,13 @@ from genmint.models.shared.blocks import in_labelled_blocks, to_bytes
 from genmint.models.shared.conditioning import with_label
 from genmint.models.shared.family import evaluating
 from genmint.models.shared.networks import decoder, encoder
-from genmint.models.vae.bounds import VariationalModel
+from genmint.models.vae.continuous import ContinuousModel
 from genmint.models.vae.labelled import LabelledEncoder
 from genmint.models.vae.latent_mixture import mixture_of
 from genmint.models.vae.latents import Gaussian, Latents, Prior, reparameterised
 
 
-class Autoencoder(VariationalModel):
+class Autoencoder(ContinuousModel):
     """Encoder, decoder and likelihood; a sample is the decoder's mean for a draw of the prior."""
 
     def __init__(self, config: VAEConfig, spec: DataSpec) -> None:

@@ -18,15 +18,11 @@ from genmint.models.shared.blocks import in_labelled_blocks, seeded
 from genmint.models.shared.conditioning import classes_of
 from genmint.models.shared.family import Likelihoods, Loss, OptimizerPhase, evaluating
 from genmint.models.shared.noise import Noise
-from genmint.models.vae.latent_mixture import FITTED_DRAWS, LatentMixture
 from genmint.models.vae.latents import kl_weight, with_free_bits
 from genmint.models.vae.likelihoods import likelihood_of
 
 # Purpose of a seed: noise of the posterior, independent of the draws of the prior.
 _NOISE = 2
-
-# Purpose of a seed: items that the mixture of the latents is fitted to.
-_SUBSET = 8
 
 # Maximum number of held-out items for the health signals.
 MAX_ITEMS = 2048
@@ -45,7 +41,6 @@ class VariationalModel(Encoder):
     Attributes:
         likelihood: p(x|z).
         noise_width: values of N(0, 1) that one draw of all latents takes.
-        mixture: what samples are drawn from in place of the prior (`sampler`), if there is one.
     """
 
     # Posterior means lie close together, so linear interpolation is suitable.
@@ -59,7 +54,6 @@ class VariationalModel(Encoder):
         self.spec = spec
         self.likelihood = likelihood_of(config, spec.shape[0])
         self.classes = classes_of(config, spec)
-        self.mixture: LatentMixture | None = None
         self.begin(0)
 
     @abc.abstractmethod
@@ -88,10 +82,6 @@ class VariationalModel(Encoder):
     def _widest(self) -> int:
         """Number of values of an item in the widest layer of a draw."""
 
-    @abc.abstractmethod
-    def _mixed(self, q: Any, noise: Tensor, labels: Tensor | None) -> Tensor:
-        """The latents that `mixture` is of, float32 B×L, of one draw of q for `noise`."""
-
     def _prior(self) -> Any:
         """What the prior needs for all items, computed once."""
         return None
@@ -103,34 +93,6 @@ class VariationalModel(Encoder):
         A binary pixel and an 8-bit pixel are different random variables.
         """
         return self.likelihood.observation
-
-    @property
-    def noise_name(self) -> str:
-        """Identifier of the noise; draws of a mixture do not correspond to those of N(0, I)."""
-        return super().noise_name if self.mixture is None else f"g{self.latent}"
-
-    def finish(self, train: Tensor, labels: Tensor | None = None) -> None:
-        """Fit `mixture` to draws of q(z|x) for training items x; per class if conditional.
-
-        A class without items gets the mixture of all items.
-        """
-        if self.mixture is None:
-            return
-        for which in range(len(self.mixture.shares)):
-            rows = torch.arange(len(train))
-            if labels is not None and bool((labels == which).any()):
-                rows = (labels.cpu() == which).nonzero().flatten()
-            rows = _as_many(rows, self.config.seed)
-            of = None if labels is None else labels[rows]
-            draws = self._posterior_draws(train[rows], of)
-            self.mixture.fit(which, draws, self.config.seed)
-
-    def _posterior_draws(self, items: Tensor, labels: Tensor | None) -> Tensor:
-        draws = []
-        with evaluating(self):
-            for count, _, of, q, noise in self._posteriors(items, self.config.seed, labels):
-                draws.append(self._mixed(q, noise, of)[:count].cpu())
-        return torch.cat(draws)
 
     def optimisers(self) -> dict[str, tuple[Optimiser, list[nn.Parameter]]]:
         """One group, `vae`."""
@@ -328,11 +290,3 @@ class VariationalModel(Encoder):
         data = binarise(data, seed) if binary else data
         for rows, block, of in in_labelled_blocks(data, labels, self.device, self.pass_rows):
             yield rows, block.to(torch.float32) / (1 if binary else 255), of
-
-
-def _as_many(rows: Tensor, seed: int) -> Tensor:
-    """Row numbers of about `FITTED_DRAWS` items, int64: each once or more, or a random subset."""
-    if len(rows) > FITTED_DRAWS:
-        order = torch.randperm(len(rows), generator=seeded(seed, _SUBSET))
-        return rows[order[:FITTED_DRAWS].sort().values]
-    return rows.repeat(math.ceil(FITTED_DRAWS / len(rows)))

@@ -29,13 +29,14 @@ from genmint.models.shared.blocks import (
     to_bytes,
 )
 from genmint.models.shared.family import evaluating
-from genmint.models.vae.bounds import MAX_ITEMS, VariationalModel
+from genmint.models.vae.bounds import MAX_ITEMS
+from genmint.models.vae.continuous import ContinuousModel
 from genmint.models.vae.hierarchy import BottomUp, GroupDraw, Layout, TopDown
 from genmint.models.vae.latent_mixture import mixture_of
 from genmint.models.vae.latents import ACTIVE_VARIANCE
 
 
-class HierarchicalVAE(VariationalModel):
+class HierarchicalVAE(ContinuousModel):
     """VAE with groups of latents at several resolutions."""
 
     def __init__(self, config: VAEConfig, spec: DataSpec) -> None:
