@@ -13,7 +13,7 @@ from genmint.proposal.entry_text import EntryKey, ParamsEntry
 
 # Symbols of an item above which a recurrent network is not proposed: it draws them one by one.
 LONGEST_SEQUENCE = 13_000
-# Symbols of the training split below which a network learns images by heart in a few passes.
+# Symbols of the training split below which a network memorises images within a few passes.
 _FEW_SYMBOLS = 1_000_000
 # Smallest and largest side between which networks halve a grid.
 _SMALLEST_GRID = 4

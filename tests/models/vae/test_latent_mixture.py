@@ -12,7 +12,7 @@ from genmint.data.views.spec import DataSpec
 from genmint.models.shared import store
 from genmint.models.shared.record import load_record
 from genmint.models.shared.store import build
-from genmint.models.vae import bounds
+from genmint.models.vae import continuous
 from genmint.models.vae.latent_mixture import LatentMixture
 
 GMM = {"sampler": {"name": "gmm", "components": 2}}
@@ -133,7 +133,7 @@ def test_a_model_that_was_saved_before_there_were_samplers_is_loaded(tmp_path):
 
 
 def test_a_conditional_model_has_a_mixture_of_each_class(monkeypatch):
-    monkeypatch.setattr(bounds, "FITTED_DRAWS", 200)
+    monkeypatch.setattr(continuous, "FITTED_DRAWS", 200)
     spec = grid(1, 4, 4, labels=("dark", "bright", "absent"))
     model = build(config(conditional=True, **GMM), spec)
     data = torch.cat([pixels(40, 1, 4, 4) // 8, 255 - pixels(20, 1, 4, 4) // 8])
@@ -151,7 +151,7 @@ def test_a_conditional_model_has_a_mixture_of_each_class(monkeypatch):
 
 
 def test_a_large_set_is_thinned_out_and_a_small_one_drawn_several_times(monkeypatch):
-    monkeypatch.setattr(bounds, "FITTED_DRAWS", 50)
+    monkeypatch.setattr(continuous, "FITTED_DRAWS", 50)
     model = build(config(**GMM), grid(1, 4, 4))
     seen = []
     monkeypatch.setattr(model.mixture, "fit", lambda which, draws, seed: seen.append(draws))

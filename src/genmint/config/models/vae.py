@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from genmint.config.base import Frozen, Kind, PositiveInt
 from genmint.config.models.base import Optimiser, Widths
 from genmint.config.models.codebook import CodebookConfig
+from genmint.config.models.hierarchy import Hierarchy, LatentSampling
 from genmint.config.models.sampler import Sampler
 
 # Keys that only one network has, and keys of the other networks that it does not have.
@@ -71,60 +72,6 @@ class SecondLevel(Frozen):
     )
 
 
-class Hierarchy(Frozen):
-    """Latents and networks of a VAE with `network: hierarchical`."""
-
-    groups: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = Field(
-        (2, 3, 4, 2),
-        description="Numbers of groups of latents at each resolution, coarsest first. "
-        "The last number is of the resolution of the data; each resolution has half the height and "
-        "width of the next. "
-        "Groups are drawn one after the other, each given all groups before it. "
-        "0 means no latents at that resolution; the first number must be 1 or more. "
-        "A step takes time in proportion to the groups of the finest resolution.",
-    )
-    width: PositiveInt = Field(
-        48,
-        description="Number of channels of the network, at all resolutions. "
-        "Twice the width costs up to four times the time. Not below 16 for photographs.",
-    )
-    channels: PositiveInt = Field(
-        8,
-        description="Number of latent channels of a group: it has as many latents per position. "
-        "16 in the papers.",
-    )
-    bottleneck: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.5,
-        description="Share of the width in the inner layers of each residual block. "
-        "0.25 in the papers, whose networks are wide; 0.5 for a width below 100.",
-    )
-
-    @model_validator(mode="after")
-    def _the_coarsest_resolution_has_latents(self) -> Self:
-        if self.groups[0] == 0:
-            raise ValueError(
-                "groups must begin with 1 or more: a coarsest resolution without latents is the "
-                "same for all items"
-            )
-        return self
-
-
-class LatentSampling(Frozen):
-    """How the latents of a sample are drawn with `network: hierarchical`."""
-
-    temperature: (
-        Annotated[float, Field(ge=0.0, le=10.0)]
-        | Annotated[tuple[Annotated[float, Field(ge=0.0, le=10.0)], ...], Field(min_length=1)]
-    ) = Field(
-        1.0,
-        description="Factor on the standard deviation of the prior. "
-        "A list has one number per resolution of hierarchy.groups, coarsest first. "
-        "1 samples from the model itself. "
-        "0.7 to 0.9 give more regular samples with less variety. "
-        "It has no effect on training and likelihoods.",
-    )
-
-
 class VAEConfig(CodebookConfig):
     """Variational auto-encoder (Kingma and Welling 2014)."""
 
@@ -143,7 +90,7 @@ class VAEConfig(CodebookConfig):
         "residual: with a residual block of two convolutions at each size; finer detail at two to "
         "four times the cost. "
         "hierarchical: groups of latents at every resolution, each given those before (hierarchy); "
-        "by far the best likelihood of photographs, at tens of times the cost of conv. "
+        "the best likelihood of photographs, at tens of times the cost of conv. "
         "vq: a grid of codes from a learnt codebook (codes), at about the cost of residual; "
         "its reconstructions are much better than its samples.",
     )
