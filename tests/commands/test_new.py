@@ -64,6 +64,17 @@ def test_without_a_terminal_it_asks_for_yes(folder, monkeypatch, capsys):
     )  # fmt: skip
 
 
+def test_a_read_only_params_file_is_refused_before_the_survey(folder, capsys):
+    params = folder.parents[2] / "params.yaml"
+    params.chmod(0o444)
+    assert cli.run(["new", str(folder), "--yes"]) == 2
+    error = capsys.readouterr().err
+    assert error == (
+        f"genmint new: {params}: is read-only; nothing was written. Make it writable (chmod u+w) "
+        "and run it again.\n"
+    )
+
+
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan", "1e9"])
 def test_minutes_that_are_none(folder, capsys, minutes):
     assert cli.run(["new", str(folder), "--yes", "--minutes", minutes]) == 2

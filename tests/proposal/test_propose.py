@@ -22,7 +22,7 @@ def no_timing(monkeypatch):
     """Networks are proposed without timing them; tests/proposal/test_sizing.py does that."""
 
     def size(options, name, specs, dataset, amounts, seconds, clock):
-        return Sized(options[-1], 100, 10.0, seconds / 2, seconds / 4, 5.0)
+        return Sized(options[-1], 100, 10.0, seconds / 2, seconds / 4, min(5.0, seconds / 10))
 
     monkeypatch.setattr(module, "size", size)
     monkeypatch.setattr(module, "extractor_epochs", lambda *_: 7)
@@ -72,6 +72,29 @@ def test_the_overview_states_what_the_files_are(project, tmp_path):
     assert shown["left out"] == "1 file was left out: 1 .pdf (export its images as png or jpg)"
 
 
+def test_copies_and_near_copies_are_counted_apart(project, tmp_path):
+    folder = images(tmp_path / "own", labels=())
+    (folder / "copy.png").write_bytes((folder / "000.png").read_bytes())
+    shown = proposed(project, folder).overview
+    assert re.search(r"^  duplicates +1 copy$", shown, re.MULTILINE), shown
+
+
+def test_too_few_images_are_told_the_limit(project, tmp_path):
+    with pytest.raises(DataError, match=r"image\.yaml: \S+ \(min_value: 30\) found 10\. Add files"):
+        proposed(project, images(tmp_path / "own", 10))
+
+
+@pytest.mark.parametrize("own", [0, 10])
+def test_links_that_lead_out_have_a_way_out(project, tmp_path, own):
+    elsewhere, folder = images(tmp_path / "elsewhere", 40, labels=()), tmp_path / "own"
+    folder.mkdir()
+    for path in sorted(elsewhere.iterdir()):
+        (folder / path.name).symlink_to(path)
+    images(folder, own, labels=("cat",))
+    with pytest.raises(DataError, match="Copy the files into the folder, or write the data set"):
+        proposed(project, folder)
+
+
 def test_audio_and_text(project, tmp_path):
     audio = proposed(project, clips(tmp_path / "drums"))
     assert "part 2 repeats (anna, bob)" in audio.overview
@@ -81,6 +104,14 @@ def test_audio_and_text(project, tmp_path):
     assert one.notes[:2] == (
         "no vae: takes grids, and this is text", "no gan: takes grids, and this is text"
     )  # fmt: skip
+
+
+def test_too_little_time_is_stated(project, tmp_path):
+    folder = images(tmp_path / "own")
+    assert not any("passes" in note for note in proposed(project, folder).notes)
+    notes = proposed(project, folder, minutes=0.5, families=("rnn", "vae")).notes
+    for name in ("own-rnn", "own-vae"):
+        assert any(re.match(rf"{name}: 0\.\d+ passes .* more with --minutes$", n) for n in notes)
 
 
 def test_a_family_of_choice(project, tmp_path):
@@ -126,6 +157,13 @@ def test_an_entry_is_never_overwritten(project, tmp_path):
         proposed(project, folder, name="image", families=("vae",))
 
 
+def test_dots_in_the_name_of_a_folder_are_no_endings(project, tmp_path):
+    folder = images(tmp_path / "2024.01.15 photos", 40)
+    assert proposed(project, folder, families=("gan",)).models == ("data-2024-01-15-photos-gan",)
+    book = text(tmp_path / "my.book.txt", 20_000)
+    assert proposed(project, book).models == ("my-book-rnn",)
+
+
 def test_a_params_file_that_changed_meanwhile_is_not_overwritten(project, tmp_path):
     proposal = proposed(project, images(tmp_path / "own"))
     project.params.write_text(project.params.read_text() + "# a note\n")
@@ -147,6 +185,8 @@ def test_paths_that_are_none(project, tmp_path):
         proposed(project, tmp_path / "loop")
     with pytest.raises(ConfigError, match="contains this project"):
         proposed(project, tmp_path)
+    with pytest.raises(ConfigError, match="contains this project"):
+        proposed(project, "/")
     with pytest.raises(ConfigError, match="is written by the stages"):
         proposed(project, images(project.root / "models" / "x", 3))
     os.mkfifo(tmp_path / "pipe")

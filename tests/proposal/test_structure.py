@@ -78,3 +78,31 @@ def test_split_folders_are_splits_and_the_folders_in_them_classes():
 def test_train_and_test_in_names_are_no_classes():
     paths = [f"{('train', 'test')[n % 2]}_{n}.png" for n in range(60)]
     assert structure_of(paths, "image").labels == "none"
+
+
+@pytest.mark.parametrize(
+    ("paths", "why"),
+    [
+        (named("{n}.png"), "neither folders nor names repeat"),
+        (named("all/{n}.png"), "neither folders nor names repeat"),
+        ([*named("{word}/{n}.png"), "loose.png"], "1 of 61 files are in no folder"),
+        (
+            [*named("{word}/{n}.png"), "bee/0.png"],
+            "the folder bee has a single file, and a class needs two",
+        ),
+        (
+            named("{word}/{n}.txt", 6),
+            "3 folders of 6 files, and a class needs 5 files on average",
+        ),
+        (
+            [f"{('train', 'test', 'other')[n % 3]}/{n}.png" for n in range(60)],
+            "the folders test, train look like splits, and 20 files are in none of them",
+        ),
+        (
+            [f"{('train', 'test')[n % 2]}/{n}.png" for n in range(60)],
+            "no folders of classes within the splits",
+        ),
+    ],
+)
+def test_it_says_why_there_are_no_labels(paths, why):
+    assert str(structure_of(paths, "image")) == f"none: {why}"

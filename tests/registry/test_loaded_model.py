@@ -18,6 +18,7 @@ ABILITIES = {
     "vae": "sample reconstruct encode decode interpolate log_likelihood",
     "conditional": "sample reconstruct encode decode interpolate log_likelihood",
     "hierarchical": "sample reconstruct encode decode interpolate log_likelihood",
+    "vq": "sample reconstruct encode decode log_likelihood",
     "two-levels": "sample reconstruct encode decode interpolate log_likelihood",
     "spectrograms": "sample reconstruct encode decode interpolate log_likelihood to_audio",
     "gan": "sample decode interpolate",
@@ -29,6 +30,7 @@ FORMS = {
     "vae": (np.uint8, (2, 3, 8, 8)),
     "conditional": (np.uint8, (2, 3, 8, 8)),
     "hierarchical": (np.uint8, (2, 3, 8, 8)),
+    "vq": (np.uint8, (2, 3, 8, 8)),
     "two-levels": (np.uint8, (2, 3, 8, 8)),
     "spectrograms": (np.uint8, (2, 1, 8, 9)),
     "gan": (np.uint8, (2, 3, 8, 8)),
@@ -133,6 +135,18 @@ def test_latents_go_out_and_in(loaded, kind):
     assert np.array_equal(model.interpolate(*ends, 3, labels=of), ways)
 
 
+def test_codes_go_out_and_in_and_have_nothing_between_them(loaded):
+    model = loaded("vq")
+    items = images(2, model.module.spec.shape)
+    z = model.encode(items)
+    assert (z.dtype, z.shape, model.latent) == (np.float32, (2, 4), 4)
+    assert np.array_equal(model.decode(z.astype(int)), model.reconstruct(items))
+    with pytest.raises(ConfigError, match="has no interpolate; it has sample, reconstruct"):
+        model.interpolate(items[:1], items[1:])
+    with pytest.raises(ConfigError, match="codes, whole numbers 0…4"):
+        model.decode(z + 0.25)
+
+
 def test_latents_of_a_gan_are_what_its_samples_are_drawn_from(loaded):
     model = loaded("gan")
     z = prior(4, model.latent, 5).numpy()
@@ -219,6 +233,18 @@ def test_labels_are_names(loaded):
         ("vae", lambda m: m.sample(1, top_k=4), "top_k: only an RNN draws symbol by symbol"),
         ("vae", lambda m: m.sample(1, labels="small"), "labels: only a model with conditional"),
         ("vae", lambda m: m.log_likelihood(images(), draws=0), "draws: 0 is not"),
+        ("vae", lambda m: m.encode([[1], [1, 2]]), "items: list is no array of numbers"),
+        ("vae", lambda m: m.decode([[1], [1, 2]]), "latents: list is no array of numbers"),
+        ("vae", lambda m: m.interpolate([[1], [1, 2]], images()), "starts and ends: list is no"),
+        ("vae", lambda m: m.decode(np.full((1, 3), 1e300)), "a value is not finite"),
+        ("vae", lambda m: m.log_likelihood(images(), seed=2**64), "seed: 1844.* from 0 to 9223"),
+        ("conditional", lambda m: m.sample(2, labels=5), "labels: 5 is neither a name nor a list"),
+        ("conditional", lambda m: m.sample(1, labels=[None]), "labels: None is not a class; known"),
+        ("conditional", lambda m: m.sample(1, labels=[["a", "b"]]), "is not a class; known: small"),
+        ("text", lambda m: m.sample(1, prompt=5), "prompt: 5 is not text"),
+        ("text", lambda m: m.sample(1, prompt=b"a"), "prompt: b'a' is not text"),
+        ("text", lambda m: m.log_likelihood(5), "a list of one text or more is needed"),
+        ("text", lambda m: m.log_likelihood(c for c in "ab"), "a list of one text or more is"),
         ("conditional", lambda m: m.encode(images()), "labels: the model is conditional: name"),
         ("conditional", lambda m: m.encode(images(), labels=["x"]), "1 names for 2 items"),
         ("conditional", lambda m: m.sample(2, labels="x"), "'x' is not a class; known: small, la"),

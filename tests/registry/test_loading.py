@@ -93,6 +93,13 @@ def damage(path):
     [
         ("none", r"models/none: not trained here\. Run `dvc repro train@none`, or name a reg"),
         ("none@champion", "none@champion: there is no such version. Run `genmint promote none`"),
+        ("tina", r"models/tina: not trained here \(did you mean 'tiny'\?\)\. Run `dvc repro"),
+        (f"tiny/{2**31}", "tiny/2147483648: there is no such version"),
+        (f"tiny/{10**20}", "tiny/100000000000000000000: there is no such version"),
+        ("./tiny", "'./tiny': write NAME, .*; and there is no folder of that path"),
+        ("x" * 300, r"'x+'?… \(300 characters\): write NAME"),
+        (None, "None: write NAME@champion as text, or a Path"),
+        (b"tiny", "b'tiny': write NAME@champion as text, or a Path"),
         ("tiny/99", "tiny/99: there is no such version"),
         ("tiny@nobody", "tiny@nobody: there is no such version"),
         ("tiny/3", r"tiny/3: it failed its gate \(.*\)\. Use tiny@champion\. .* allow_refused="),

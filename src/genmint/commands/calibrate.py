@@ -26,12 +26,19 @@ def calibrate(
     a tenth of the steps, which it trains in a scratch folder. For each metric in the thresholds of
     the gate it proposes a bound between the two. A bound is not made looser without --loosen.
     """
-    from genmint.config.params_text import as_diff, read_params_text, write_params_text
+    from genmint.config.params_text import (
+        as_diff,
+        check_writable,
+        read_params_text,
+        write_params_text,
+    )
     from genmint.promotion.calibration import calibrate, edited
 
     project, params = open_project()
     name = known_entry(name, params.models, "model")
     before = read_params_text(project.params)
+    if yes:
+        check_writable(project.params)
     calibration = calibrate(project, params, name)
     for metric, note in calibration.notes.items():
         print(f"{name}: no bound for {metric}: {note}")

@@ -78,6 +78,7 @@ def new(
     See docs/data.md.
     """
     from genmint.common.project import Project
+    from genmint.config.params_text import check_writable
     from genmint.proposal.propose import Wishes, propose
 
     if not 0.1 <= minutes <= 60 * 24 * 30:
@@ -85,6 +86,7 @@ def new(
     if not yes and not sys.stdin.isatty():
         raise ConfigError("it asks before it writes, and this is no terminal: add --yes")
     project = Project.find()
+    check_writable(project.params)
     chosen = tuple(dict.fromkeys(each.value for each in families or ()))
     wishes = Wishes(name, chosen, minutes, None if kind is None else kind.value)
     proposal = propose(project, path, wishes, _report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import difflib
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,14 +39,32 @@ def read_params_text(path: Path) -> ParamsText:
 
 
 def write_params_text(path: Path, before: ParamsText, after: str) -> None:
-    """Replace the text of params.yaml, atomically.
+    """Replace the text of params.yaml, atomically; a link to the file and its mode stay.
 
     Raises:
-        ConfigError: the file is no longer the one that was read; nothing is written.
+        ConfigError: the file is no longer the one that was read, or is read-only; nothing is
+            written.
     """
     if read_params_text(path) != before:
         raise ConfigError(f"{path}: was changed meanwhile; nothing was written. Run it again.")
-    write_text(path, before.mark + after)
+    check_writable(path)
+    target = path.resolve()
+    mode = stat.S_IMODE(target.stat().st_mode)
+    write_text(target, before.mark + after)
+    target.chmod(mode)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file that is marked as read-only, which replacing it would overwrite all the same.
+
+    Raises:
+        ConfigError: nobody may write it.
+    """
+    if path.exists() and not path.stat().st_mode & 0o222:
+        raise ConfigError(
+            f"{path}: is read-only; nothing was written. Make it writable (chmod u+w) and run it "
+            "again."
+        )
 
 
 def as_diff(before: str, after: str) -> str:

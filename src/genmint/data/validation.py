@@ -85,6 +85,14 @@ class RuleResult:
     sentence: str
     examples: tuple[str, ...] = ()
 
+    @property
+    def problem(self) -> str:
+        """What a rule on the set demands and what it found, for messages."""
+        limits = ", ".join(
+            f"{key}: {value}" for key, value in self.rule.arguments.items() if key != "column"
+        )
+        return f"{self.rule.name} ({limits}) found {self.observed}"
+
     def as_json(self) -> dict[str, Any]:
         """Return the result as in reports/data/NAME.json."""
         return {

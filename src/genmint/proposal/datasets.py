@@ -17,7 +17,7 @@ from genmint.data.splitting import assignment
 from genmint.proposal.content import Content
 from genmint.proposal.entry_text import EntryKey, ParamsEntry
 from genmint.proposal.structure import Structure
-from genmint.proposal.survey import Survey, mode_of, shares, spread
+from genmint.proposal.survey import Survey, mode_of, shares, spread, way_out
 
 # Minutes of a budget from which images and audio are prepared in finer resolution.
 _LONG, _LONGER = 30.0, 240.0
@@ -168,9 +168,10 @@ def _split(dataset: Dataset, files: int, whole: bool) -> str:
 
 def _refuse_unusable(survey: Survey) -> None:
     if survey.quarantined_share > _MOST_ADMITTED:
+        first = survey.table.slice(next(iter(survey.reasons)), 1).to_pylist()[0]
         raise DataError(
             f"{survey.content.path}: {len(survey.reasons):,} of {len(survey.table):,} files cannot "
-            f"be used: {_reasons(survey, 3)}. Repair them or take them out of the folder; "
+            f"be used: {_reasons(survey, 3)}. {way_out(first)}; "
             f"config/expectations/{survey.dataset.kind}.yaml has the limits"
         )
     if survey.problems and survey.complete:

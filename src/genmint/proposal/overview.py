@@ -73,4 +73,7 @@ def _duplicates(survey: Survey) -> str:
     alike = survey.near_duplicates
     if not alike:
         return "none"
-    return f"{copies:,} copies; {max(0, alike - copies):,} more are nearly the same as another"
+    nearly = max(0, alike - copies)
+    found = [f"{copies:,} {'copy' if copies == 1 else 'copies'}"] if copies else []
+    found += [f"{nearly:,} nearly the same as another"] if nearly else []
+    return "; ".join(found)

@@ -128,13 +128,9 @@ def propose(
     entry = _with_reference(dataset_entry(name, known, structure), known, wishes.minutes)
     dataset = parsed_entry(entry)
     sized, notes = _sized(name, dataset, known, stores, wishes, report)
-    if clock.busy > _BUSY:
-        notes.append(
-            f"other programs kept the cores busy for {clock.busy:.0%} of the time; the models are "
-            "sized for this machine without them, and take longer beside them"
-        )
     entries = [one.candidate.entry(f"{name}-{one.candidate.family}", name, one.steps)
                for one in sized]  # fmt: skip
+    notes += _of_time(entries, sized, clock.busy)
     described = [_described(each, one) for each, one in zip(entries, sized, strict=True)]
     gates = [
         gate_entry(each.name, one.candidate.config(name, one.steps), dataset)
@@ -154,7 +150,7 @@ def _located(project: Project, path: str) -> Path:
         DataError: there is no such file or folder.
     """
     location = Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - no links
-    keeper = location.with_name(f"{location.name}.dvc")
+    keeper = location.parent / f"{location.name}.dvc"
     if not os.path.lexists(location) and not keeper.is_file():
         raise DataError(f"{path}: no such file or folder")
     return location
@@ -170,7 +166,9 @@ def _as_written(project: Project, location: Path) -> str:
 
 def _name_of(path: str) -> str:
     """Return a name of an entry from the name of a folder or file."""
-    stem = Path(os.path.abspath(path)).stem  # noqa: PTH100 - a folder may be given as .
+    location = Path(os.path.abspath(path))  # noqa: PTH100 - a folder may be given as .
+    # Only the name of a file has an ending: photos.v2 is a folder.
+    stem = location.stem if location.is_file() else location.name
     name = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")
     if not name or not name[0].isalpha():
         name = f"data-{name}".rstrip("-")
@@ -271,6 +269,23 @@ def _is_binary(known: Survey, dataset: ImageDataset, stores: Stores) -> bool:
         return False
     values = np.concatenate(pixels)
     return float(((values <= _NEAR) | (values >= 255 - _NEAR)).mean()) >= _BINARY
+
+
+def _of_time(entries: Sequence[ParamsEntry], sized: Sequence[Sized], busy: float) -> list[str]:
+    """Return remarks on a busy machine and on models that have too little time."""
+    notes = []
+    if busy > _BUSY:
+        notes.append(
+            f"other programs kept the cores busy for {busy:.0%} of the time; the models are "
+            "sized for this machine without them, and take longer beside them"
+        )
+    notes += [
+        f"{each.name}: {one.passes:.2g} passes over the training items fit into the time, and less "
+        "than one teaches little; give more with --minutes"
+        for each, one in zip(entries, sized, strict=True)
+        if one.passes < 1
+    ]
+    return notes
 
 
 def _described(entry: ParamsEntry, one: Sized) -> ParamsEntry:

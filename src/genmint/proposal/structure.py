@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from genmint.config.base import Kind
 from genmint.data.ingestion.official import pattern_for, split_folders, split_named
@@ -28,6 +28,7 @@ class Structure:
         pattern: `filename_pattern` of the data set entry; None without one.
         classes: number of items of each class, most frequent first; empty without labels.
         parts: other parts of the names that repeat, as (place from 1, its values): a speaker, say.
+        why_none: why there are no labels, for the overview.
     """
 
     labels: str = "none"
@@ -35,10 +36,11 @@ class Structure:
     pattern: str | None = None
     classes: tuple[tuple[str, int], ...] = ()
     parts: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    why_none: str = "neither folders nor names repeat"
 
     def __str__(self) -> str:
         if self.labels == "none":
-            return "none: neither folders nor names repeat"
+            return f"none: {self.why_none}"
         shown = ", ".join(f"{name} {number:,}" for name, number in self.classes[:6])
         more = f", and {len(self.classes) - 6} more" if len(self.classes) > 6 else ""
         where = "folder" if self.pattern is None or "/" in self.pattern else "the names"
@@ -60,16 +62,21 @@ def structure_of(paths: Sequence[str], kind: Kind) -> Structure:
         return _by_split_folders(paths, known, kind)
     if kind == "text":
         return Structure()
-    classes = _classes([path.partition("/")[0] for path in paths if "/" in path], len(paths))
+    folders = [path.partition("/")[0] for path in paths if "/" in path]
+    classes = _classes(folders, len(paths))
     if classes:
         return Structure(labels="folder", classes=classes)
-    return _by_names(paths)
+    by_names = _by_names(paths)
+    return by_names if by_names.classes else replace(by_names, why_none=_why_none(folders, paths))
 
 
 def _by_split_folders(paths: Sequence[str], known: Sequence[str], kind: Kind) -> Structure:
     inside = [path.partition("/")[2] for path in paths if path.partition("/")[0] in known]
     if len(inside) < len(paths):
-        return Structure()
+        return Structure(
+            why_none=f"the folders {', '.join(known)} look like splits, and "
+            f"{len(paths) - len(inside):,} files are in none of them"
+        )
     classes: tuple[tuple[str, int], ...] = ()
     if kind != "text":
         classes = _classes([path.partition("/")[0] for path in inside if "/" in path], len(paths))
@@ -78,6 +85,25 @@ def _by_split_folders(paths: Sequence[str], known: Sequence[str], kind: Kind) ->
         split="official",
         pattern=pattern_for(known, labels=bool(classes)),
         classes=classes,
+        why_none="texts have none" if kind == "text" else "no folders of classes within the splits",
+    )
+
+
+def _why_none(folders: Sequence[str], paths: Sequence[str]) -> str:
+    """Return why the folders are no classes, given the first folder of each path that has one."""
+    counts = Counter(folders)
+    if len(counts) < 2:
+        return Structure.why_none
+    if len(folders) < len(paths):
+        return f"{len(paths) - len(folders):,} of {len(paths):,} files are in no folder"
+    smallest = min(counts, key=lambda name: (counts[name], name))
+    if counts[smallest] < 2:
+        return f"the folder {smallest} has a single file, and a class needs two"
+    if len(counts) > _CLASSES:
+        return f"{len(counts):,} folders, and at most {_CLASSES:,} are taken for classes"
+    return (
+        f"{len(counts):,} folders of {len(paths):,} files, and a class needs {_PER_CLASS} files "
+        "on average"
     )
 
 

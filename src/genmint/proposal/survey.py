@@ -18,6 +18,7 @@ from genmint.common.escaping import escape_name
 from genmint.common.project import Project
 from genmint.config import Dataset, ImageDataset
 from genmint.data import manifest, validation
+from genmint.data.ingestion.folder import LEADS_OUT
 from genmint.data.ingestion.items import FileItems
 from genmint.data.ingestion.readers import reader_of
 from genmint.data.ingestion.readers.image import COLOURLESS
@@ -123,7 +124,7 @@ def read_rows(content: Content, dataset: Dataset, stores: Stores, limit: int) ->
     if len(unreadable) == len(rows):
         raise DataError(
             f"{escape_name(str(content.path))}: none of {len(rows):,} files can be read; the first "
-            f"is {unreadable[0]['path']}: {unreadable[0]['error']}"
+            f"is {unreadable[0]['path']}: {unreadable[0]['error']}. {way_out(unreadable[0])}"
         )
     return pa.Table.from_pylist(rows, manifest.schema(reader_of(dataset), items.groups, {}))
 
@@ -155,11 +156,20 @@ def survey(project: Project, content: Content, dataset: Dataset, stores: Stores)
     suite = validation.read_suite(project.suite(dataset.kind))
     outcome = validation.validate(rows, suite)
     problems = tuple(
-        f"{result.rule.name} found {result.observed}"
-        for result in outcome.results
-        if result.level == "set" and not result.passed
+        result.problem for result in outcome.results if result.level == "set" and not result.passed
     )
     return Survey(content, dataset, table, dict(outcome.reasons), problems, near)
+
+
+def way_out(row: dict[str, Any]) -> str:
+    """Return what to do about a file that cannot be used, given its manifest row."""
+    if row["error"] == LEADS_OUT:
+        # The entry is not written yet, so there is no place for its key.
+        return (
+            "Copy the files into the folder, or write the data set into params.yaml yourself, with "
+            "follow_links: true (docs/data.md)"
+        )
+    return "Repair the files or take them out of the folder"
 
 
 def mode_of(table: pa.Table) -> Literal["grey", "rgb"]:

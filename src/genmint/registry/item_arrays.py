@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from genmint.common.errors import ConfigError
+from genmint.common.reading import shortened
 from genmint.data.views import mulaw, tensors
 from genmint.data.views.spec import DataSpec
 from genmint.data.views.spectrogram import to_grid
@@ -44,7 +45,7 @@ def items_tensor(items: Any, spec: DataSpec) -> Tensor:
     Raises:
         ConfigError: another type or shape, or no items.
     """
-    array = np.asarray(items)
+    array = as_array(items, "items")
     if spec.kind == "audio" and _fits(array, np.int16, (spec.samples or 0,)):
         clips = torch.from_numpy(np.array(array))
         if spec.view == "sequence":
@@ -60,6 +61,20 @@ def items_tensor(items: Any, spec: DataSpec) -> Tensor:
     if spec.view == "grid":
         return torch.from_numpy(np.array(array))
     return torch.from_numpy(array.transpose(0, 2, 3, 1).reshape(len(array), -1).astype(np.int64))
+
+
+def as_array(values: Any, key: str) -> npt.NDArray[Any]:
+    """Convert values to an array of any type and shape.
+
+    Raises:
+        ConfigError: they are no array, such as rows of different lengths.
+    """
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, OverflowError):
+        raise ConfigError(
+            f"{key}: {type(values).__name__} is no array of numbers: its rows must be of one shape"
+        ) from None
 
 
 def text_symbols(text: Any, spec: DataSpec) -> Tensor:
@@ -81,16 +96,19 @@ def latents_tensor(latents: Any, widths: Sequence[int]) -> Tensor:
         widths: values of L that the model accepts.
 
     Raises:
-        ConfigError: another type or shape, no rows, or a value that is not finite.
+        ConfigError: another type or shape, no rows, or a value that is not finite in float32.
     """
-    array = np.asarray(latents)
+    array = as_array(latents, "latents")
     wanted = " or ".join(f"N×{width}" for width in dict.fromkeys(widths))
     if array.dtype.kind not in "fiu" or array.ndim != 2 or array.shape[1] not in widths:
         raise ConfigError(f"latents: {_described(array)}; the model has float32 {wanted}")
-    if not len(array) or not np.isfinite(array).all():
-        problem = "no rows" if not len(array) else "a value is not finite"
+    # A float64 may be finite and exceed the range of float32.
+    with np.errstate(over="ignore"):
+        values = array.astype(np.float32)
+    if not len(values) or not np.isfinite(values).all():
+        problem = "no rows" if not len(values) else "a value is not finite"
         raise ConfigError(f"latents: {problem}; the model has float32 {wanted}, N ≥ 1")
-    return torch.from_numpy(array.astype(np.float32))
+    return torch.from_numpy(values)
 
 
 def labels_tensor(model: Family, labels: Any, n: int, *, needed: bool) -> Tensor | None:
@@ -115,23 +133,27 @@ def labels_tensor(model: Family, labels: Any, n: int, *, needed: bool) -> Tensor
         return None
     if known is None:
         raise ConfigError("labels: only a model with conditional: true takes labels; leave it out")
+    if not isinstance(labels, str | Sequence | np.ndarray):
+        raise ConfigError(f"labels: {shortened(labels)} is neither a name nor a list of names")
     names = [labels] * n if isinstance(labels, str) else list(labels)
     if len(names) != n:
         raise ConfigError(f"labels: {len(names)} names for {n} items")
     for name in names:
-        if name not in known:
-            raise ConfigError(f"labels: {name!r} is not a class; known: {_few(known)}")
+        if not isinstance(name, str) or name not in known:
+            raise ConfigError(f"labels: {shortened(name)} is not a class; known: {_few(known)}")
     return torch.tensor([known.index(name) for name in names])
 
 
-def whole_number(value: Any, key: str, low: int) -> int:
+def whole_number(value: Any, key: str, low: int, high: int | None = None) -> int:
     """Return an integer argument.
 
     Raises:
-        ConfigError: not an integer, or less than `low`.
+        ConfigError: not an integer, less than `low`, or more than `high`, if there is a limit.
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
-        raise ConfigError(f"{key}: {value!r} is not a whole number from {low} on")
+    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not is_whole or value < low or (high is not None and value > high):
+        limits = f"from {low} on" if high is None else f"from {low} to {high}"
+        raise ConfigError(f"{key}: {shortened(value)} is not a whole number {limits}")
     return int(value)
 
 

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from genmint.common.errors import ConfigError
+from genmint.common.reading import shortened
 from genmint.interpretability.latents import interpolate
 from genmint.models.shared.abilities import Decoder, Encoder
 from genmint.models.shared.family import Family
 from genmint.models.shared.record import ModelRecord
 from genmint.registry.item_arrays import (
+    as_array,
     described_items,
     items_tensor,
     labels_tensor,
@@ -27,7 +29,7 @@ from genmint.serving.draws import draw, draw_arguments, to_clips
 SampleArrays = npt.NDArray[np.uint8] | npt.NDArray[np.int16] | list[str]
 Labels = str | Sequence[str] | None
 
-# Seeds below this bound are drawn if the caller gives none.
+# Highest seed of a likelihood; seeds below it are drawn if the caller gives none.
 _SEEDS = 2**63 - 1
 
 
@@ -73,12 +75,13 @@ class LoadedModel:
     def abilities(self) -> tuple[str, ...]:
         """Names of the methods that this model has."""
         module, spec = self.module, self.module.spec
+        decoder = module.as_decoder
         known = {
             "sample": True,
             "reconstruct": module.as_encoder is not None,
             "encode": module.as_encoder is not None,
-            "decode": module.as_decoder is not None,
-            "interpolate": module.as_decoder is not None,
+            "decode": decoder is not None,
+            "interpolate": decoder is not None and decoder.continuous,
             "log_likelihood": bool(self.record.model.likelihood_metrics(spec.kind)),
             "to_audio": spec.kind == "audio" and spec.view == "grid",
         }
@@ -91,7 +94,10 @@ class LoadedModel:
 
     @property
     def latent(self) -> int:
-        """Number of latents that `decode` takes; they follow N(0, 1)."""
+        """Number of latents that `decode` takes.
+
+        They follow N(0, 1). Those of a VQ-VAE are numbers of codes.
+        """
         return self._decoder("latent").latent
 
     @property
@@ -129,6 +135,8 @@ class LoadedModel:
         n = whole_number(n, "n", 1)
         seed = secrets.randbelow(_SEEDS) if seed is None else whole_number(seed, "seed", 0)
         given = {"prompt": prompt, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+        if prompt is not None and not isinstance(prompt, str):
+            raise ConfigError(f"prompt: {shortened(prompt)} is not text")
         if length is not None:
             length = whole_number(length, "length", 1)
         options = {key: value for key, value in given.items() if value is not None}
@@ -143,6 +151,7 @@ class LoadedModel:
     def encode(self, items: Any, *, labels: Labels = None) -> npt.NDArray[np.float32]:
         """Return the latents of items, float32 N×L: the means of q(z|x) of a VAE.
 
+        Those of a VQ-VAE are numbers of codes, in raster order.
         L is `latent`, and more for a VAE of two levels, whose second level follows the first.
 
         Raises:
@@ -221,7 +230,7 @@ class LoadedModel:
         Args:
             items: as described in the class; texts begin as documents do.
             labels: class of each item, for a conditional model.
-            seed: of the draws and of the binarisation.
+            seed: of the draws and of the binarisation, 0…2⁶³ − 1.
             draws: more draws give a tighter bound.
 
         Raises:
@@ -229,7 +238,7 @@ class LoadedModel:
                 characters that the training split did not have.
         """
         self._require("log_likelihood")
-        seed, draws = whole_number(seed, "seed", 0), whole_number(draws, "draws", 1)
+        seed, draws = whole_number(seed, "seed", 0, _SEEDS), whole_number(draws, "draws", 1)
         if self.module.spec.kind == "text":
             return self._text_likelihoods(items, labels)
         data = items_tensor(items, self.module.spec)
@@ -253,7 +262,7 @@ class LoadedModel:
 
     def _latents_of(self, values: Any, labels: Labels) -> npt.NDArray[Any]:
         """Return latents, which are what values of a floating type are; encode other values."""
-        array = np.asarray(values)
+        array = as_array(values, "starts and ends")
         if array.dtype.kind == "f":
             return array
         if self.module.as_encoder is None:
@@ -267,7 +276,7 @@ class LoadedModel:
         labels_tensor(self.module, labels, 0, needed=False)
         reader = self.module.as_reader
         assert reader is not None
-        if isinstance(texts, str) or not len(texts):
+        if not isinstance(texts, list | tuple | np.ndarray) or not len(texts):
             raise ConfigError("items: a list of one text or more is needed")
         values = []
         for number, text in enumerate(texts):

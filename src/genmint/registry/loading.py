@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.files import scratch_dir
 from genmint.common.login import hand_on
 from genmint.common.project import Project
+from genmint.common.reading import shortened
 from genmint.registry.model_ref import ModelRef
 
 if TYPE_CHECKING:
@@ -49,8 +51,8 @@ def _loaded(
         folder = project.model(name)
         if not folder.is_dir():
             raise GenmintError(
-                f"models/{name}: not trained here. Run `dvc repro train@{name}`, or name a "
-                f"registered one: {name}@champion"
+                f"models/{name}: not trained here{_nearest(project, name)}. Run `dvc repro "
+                f"train@{name}`, or name a registered one: {name}@champion"
             )
         return (*store.load(folder), None)
     from genmint.registry.resolve import download_version
@@ -58,6 +60,14 @@ def _loaded(
     with scratch_dir() as scratch:
         files = download_version(project, wanted, scratch, allow_refused=allow_refused)
         return (*store.load(files.weights), files.version.version)
+
+
+def _nearest(project: Project, name: str) -> str:
+    """Return a question for the trained model with the nearest name; "" if none is near."""
+    folder = project.model(name).parent
+    trained = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    near = difflib.get_close_matches(name, trained, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def load(
@@ -77,7 +87,7 @@ def load(
         wanted = ModelRef.parse(str(target))
         return LoadedModel(*_loaded(home, wanted, allow_refused=allow_refused))
     except GenmintError as error:
-        if not Path(target).is_dir():
+        if not os.path.isdir(target):  # noqa: PTH112 - see _folder
             raise
         raise type(error)(f"{error} For the folder of that name, write ./{target}.") from None
 
@@ -100,10 +110,15 @@ def _folder(target: str | Path) -> Path | None:
     """
     if isinstance(target, Path):
         return target
+    if not isinstance(target, str):
+        raise ConfigError(f"{shortened(target)}: write NAME@champion as text, or a Path")
     try:
         ModelRef.parse(target)
-    except ConfigError:
-        if target and Path(target).is_dir():
+    except ConfigError as error:
+        # os.path.isdir is false for names that are too long, where Path.is_dir raises.
+        if target and os.path.isdir(target):  # noqa: PTH112
             return Path(target)
+        if "/" in target:
+            raise ConfigError(f"{error}; and there is no folder of that path") from None
         raise
     return None

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from genmint.common.errors import ConfigError
+from genmint.common.reading import shortened
 
-_FORM = re.compile(r"(?P<name>[a-z][a-z0-9-]*)(?:@(?P<alias>[\w-]+)|/(?P<version>[0-9]+))?")
+# Names are at most as long as those of entries of params.yaml, so that they fit into a file name.
+_FORM = re.compile(r"(?P<name>[a-z][a-z0-9-]{0,62})(?:@(?P<alias>[\w-]+)|/(?P<version>[0-9]+))?")
 
 
 @dataclass(frozen=True)
@@ -28,5 +30,5 @@ class ModelRef:
         """
         match = _FORM.fullmatch(text)
         if match is None:
-            raise ConfigError(f"{text!r}: write NAME, NAME@alias or NAME/version")
+            raise ConfigError(f"{shortened(text)}: write NAME, NAME@alias or NAME/version")
         return cls(**match.groupdict())

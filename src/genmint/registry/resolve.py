@@ -16,6 +16,9 @@ from genmint.registry.registry import Registry
 from genmint.registry.versions import Version
 from genmint.stages.gate import read_record
 
+# Largest number of a version that the databases of MLflow can hold; a query of another one fails.
+_LAST = 2**31 - 1
+
 
 def champion(project: Project, name: str) -> Version | None:
     """Return the champion of a model, None if there is none; creates no store.
@@ -43,6 +46,8 @@ def resolve_version(
     if registry is None:
         raise GenmintError(f"{wanted}: nothing is registered yet. {way_out}")
     number = version if version is not None else registry.aliases(name).get(str(alias))
+    if number is not None and int(number) > _LAST:
+        raise GenmintError(f"{wanted}: there is no such version. {way_out}")
     resolved = None if number is None else registry.get(name, number)
     if resolved is None and number is not None and version is None:
         raise GenmintError(

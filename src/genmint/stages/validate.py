@@ -104,11 +104,7 @@ def _problems(
 ) -> list[str]:
     """Return why the data set is refused; empty if it is accepted."""
     items, quarantined = len(table), len(reasons)
-    problems = [
-        f"{result.rule.name} ({_with(result.rule.arguments)}) found {result.observed}"
-        for result in results
-        if result.level == "set" and not result.passed
-    ]
+    problems = [result.problem for result in results if result.level == "set" and not result.passed]
     if not items or quarantined / items > dataset.max_quarantined:
         first = next(iter(reasons))
         problems.insert(
@@ -193,7 +189,3 @@ def _quarantined(table: pd.DataFrame, reasons: dict[int, str]) -> Iterator[Quara
     for row, reason in reasons.items():
         shown = printable(reason[:_REASON])
         yield Quarantined(table["id"][row], table["path"][row], shown)
-
-
-def _with(arguments: dict[str, Any]) -> str:
-    return ", ".join(f"{key}: {value}" for key, value in arguments.items() if key != "column")

@@ -104,7 +104,7 @@ def fit(
 ) -> TrainingResult:
     """Train `model` on its device, and leave it with its best weights by validation loss.
 
-    What samples are drawn from is then fitted to them (`Family.fit_sampler`).
+    What depends on the final weights is then computed (`Family.finish`).
 
     Args:
         name: name of the model in messages.
@@ -138,7 +138,7 @@ def fit(
     )
     result = _Training(name, stepper, (validation, of_validation), options).run()
     # In every process, so that all of them end with the same model.
-    model.fit_sampler(train, of_train)
+    model.finish(train, of_train)
     return result
 
 

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from genmint.common.errors import DataError, GenmintError
+from genmint.common.errors import ConfigError, DataError, GenmintError
 from genmint.common.files import sha256_file, write_json
-from genmint.config import Spectrogram, parse_model
+from genmint.config import Spectrogram, TextDataset, parse_model
 from genmint.data.packing import Segment, pack_text
 from genmint.data.prepared import SPLITS, Meta, Prepared
 from genmint.data.views import mulaw, tensors
+from genmint.proposal.sizing import spec_of
 
 
 @pytest.fixture
@@ -166,3 +167,12 @@ def test_a_held_out_text_is_read_in_any_vocabulary(tmp_path, known):
     found = tensors.load(prepared, "test", other).tolist()
     wanted = [vocabulary.index(one) if one in known else 0 for one in text]
     assert found == [1, *wanted]
+
+
+def test_a_long_vocabulary_is_cut_in_the_message():
+    characters = [chr(0x4E00 + number) for number in range(3000)]
+    spec = spec_of("novel", TextDataset(path="novel", kind="text"), "sequence", symbols=3000)
+    assert torch.equal(tensors.to_symbols(characters[7], spec), torch.tensor([9]))
+    with pytest.raises(ConfigError, match=r"'x' \(U\+0078\): not in .*… \(3000 char") as caught:
+        tensors.to_symbols("x", spec)
+    assert len(str(caught.value)) < 400

@@ -97,7 +97,7 @@ def test_every_vae_can_have_one(changes, tmp_path):
     """It changes samples, and neither losses nor likelihoods; it is stored with the weights."""
     data = pixels(60, 1, 8, 8)
     plain, mixed = (build(config(**changes, **more), grid(1, 8, 8)) for more in ({}, GMM))
-    mixed.fit_sampler(data)
+    mixed.finish(data)
     assert not torch.equal(plain.sample(9, seed=0), mixed.sample(9, seed=0))
     losses = [model.loss("vae", data, noise(), fresh=True).value for model in (plain, mixed)]
     assert torch.equal(*losses)
@@ -138,7 +138,7 @@ def test_a_conditional_model_has_a_mixture_of_each_class(monkeypatch):
     model = build(config(conditional=True, **GMM), spec)
     data = torch.cat([pixels(40, 1, 4, 4) // 8, 255 - pixels(20, 1, 4, 4) // 8])
     labels = torch.tensor([0] * 40 + [1] * 20)
-    model.fit_sampler(data, labels)
+    model.finish(data, labels)
     assert model.mixture.means.shape == (3, 2, 3)
     for which in range(2):
         means = model.mixture.shares[which] @ model.mixture.means[which]
@@ -156,7 +156,7 @@ def test_a_large_set_is_thinned_out_and_a_small_one_drawn_several_times(monkeypa
     seen = []
     monkeypatch.setattr(model.mixture, "fit", lambda which, draws, seed: seen.append(draws))
     for items in (20, 120):
-        model.fit_sampler(pixels(items, 1, 4, 4))
+        model.finish(pixels(items, 1, 4, 4))
     assert [len(draws) for draws in seen] == [60, 50]
     assert all(len(draws.unique(dim=0)) == len(draws) for draws in seen)
 

@@ -34,6 +34,7 @@ _DVCIGNORE = (
     "remove it, or name a folder beside it as path"
 )
 _FOLDER_LINK = "symbolic link to a folder, which DVC does not follow; copy the folder to its place"
+LEADS_OUT = "symbolic link that leads out of the folder; follow_links: true would read it"
 # Special files without readable content, and what DVC does when it hashes them.
 _SPECIAL = {
     stat.S_IFIFO: ("named pipe (FIFO)", "DVC waits for it forever"),
@@ -141,9 +142,7 @@ class Folder:
         if special is not None:
             raise UnreadableError(special)
         if not self.follow_links and not self._is_inside(file):
-            raise UnreadableError(
-                "symbolic link that leads out of the folder; follow_links: true would read it"
-            )
+            raise UnreadableError(LEADS_OUT)
         return file
 
     def stops_dvc(self) -> list[str]:

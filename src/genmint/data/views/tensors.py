@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from genmint.common.errors import ConfigError, DataError, MismatchError
+from genmint.common.reading import shortened
 from genmint.config import ModelConfig
 from genmint.data.prepared import Prepared, Split
 from genmint.data.views import mulaw
@@ -20,6 +21,8 @@ from genmint.data.views.spectrogram import to_grid
 _IN_MEMORY = 1 << 26
 # Index of `<s>` in every vocabulary.
 _START = 1
+# Known characters that a message lists; Chinese texts have thousands.
+_SHOWN = 200
 # Audio samples encoded at a time.
 _SAMPLES = 1 << 23
 
@@ -141,7 +144,7 @@ def to_symbols(text: str, spec: DataSpec) -> Tensor:
         named = ", ".join(f"{one!r} (U+{ord(one):04X})" for one in unknown[:10])
         raise ConfigError(
             f"{named}: not in the training split of {spec.dataset}; leave it out, or use only "
-            f"these characters: {''.join(known)!r}"
+            f"these characters: {shortened(''.join(known), _SHOWN)}"
         )
     if not text:
         raise ConfigError("it is empty: give at least one character, or leave it out")

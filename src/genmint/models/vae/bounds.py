@@ -109,7 +109,7 @@ class VariationalModel(Encoder):
         """Identifier of the noise; draws of a mixture do not correspond to those of N(0, I)."""
         return super().noise_name if self.mixture is None else f"g{self.latent}"
 
-    def fit_sampler(self, train: Tensor, labels: Tensor | None = None) -> None:
+    def finish(self, train: Tensor, labels: Tensor | None = None) -> None:
         """Fit `mixture` to draws of q(z|x) for training items x; per class if conditional.
 
         A class without items gets the mixture of all items.
