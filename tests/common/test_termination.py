@@ -72,3 +72,16 @@ def test_ctrl_c_while_the_command_line_is_read(monkeypatch, capsys):
     monkeypatch.setattr(cli, "_app", interrupted)
     assert cli.run(["status"]) == 130
     assert capsys.readouterr().err == "\ngenmint: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("interruption", "shown"),
+    [(KeyboardInterrupt(), "interrupted"), (KeyboardInterrupt("ended by SIGTERM"), "ended by SIGT")],
+)  # fmt: skip
+def test_an_interrupted_verb_says_so(monkeypatch, capsys, interruption, shown):
+    def interrupted(**options):
+        raise interruption
+
+    monkeypatch.setitem(cli._SECTIONS["Set up"], "doctor", interrupted)
+    assert cli.run(["doctor"]) == 130
+    assert capsys.readouterr().err.startswith(f"\ngenmint doctor: {shown}")
