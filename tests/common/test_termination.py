@@ -79,6 +79,8 @@ def test_ctrl_c_while_the_command_line_is_read(monkeypatch, capsys):
     [(KeyboardInterrupt(), "interrupted"), (KeyboardInterrupt("ended by SIGTERM"), "ended by SIGT")],
 )  # fmt: skip
 def test_an_interrupted_verb_says_so(monkeypatch, capsys, interruption, shown):
+    from genmint import cli
+
     def interrupted(**options):
         raise interruption
 
