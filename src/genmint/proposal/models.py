@@ -104,7 +104,7 @@ def _networks_of_sequences(dataset: Dataset, items: int) -> list[Candidate]:
         channels = 3 if dataset.mode == "rgb" else 1
         row = dataset.resolution * channels
         context = min(512, row + 2 * channels)
-        shared = (
+        shared: tuple[EntryKey, ...] = (
             EntryKey("embedding", 32),
             EntryKey("context", context, "symbols; reaches the pixels above"),
             EntryKey("bptt", min(128, max(32, row)), "symbols"),

@@ -156,9 +156,7 @@ def survey(project: Project, content: Content, dataset: Dataset, stores: Stores)
     suite = validation.read_suite(project.suite(dataset.kind))
     outcome = validation.validate(rows, suite)
     problems = tuple(
-        result.problem
-        for result in outcome.results
-        if result.level == "set" and not result.passed
+        result.problem for result in outcome.results if result.level == "set" and not result.passed
     )
     return Survey(content, dataset, table, dict(outcome.reasons), problems, near)
 

@@ -104,9 +104,7 @@ def _problems(
 ) -> list[str]:
     """Return why the data set is refused; empty if it is accepted."""
     items, quarantined = len(table), len(reasons)
-    problems = [
-        result.problem for result in results if result.level == "set" and not result.passed
-    ]
+    problems = [result.problem for result in results if result.level == "set" and not result.passed]
     if not items or quarantined / items > dataset.max_quarantined:
         first = next(iter(reasons))
         problems.insert(
