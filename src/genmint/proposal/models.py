@@ -13,7 +13,7 @@ from genmint.proposal.entry_text import EntryKey, ParamsEntry
 
 # Symbols of an item above which a recurrent network is not proposed: it draws them one by one.
 LONGEST_SEQUENCE = 13_000
-# Symbols of the training split below which a network learns images by heart in a few passes.
+# Symbols of the training split below which a network memorises images in a few passes.
 _FEW_SYMBOLS = 1_000_000
 # Smallest and largest side between which networks halve a grid.
 _SMALLEST_GRID = 4
@@ -113,9 +113,8 @@ def _networks_of_sequences(dataset: Dataset, items: int) -> list[Candidate]:
         few = items * dataset.resolution * row < _FEW_SYMBOLS
         if few:
             shared = (*shared, EntryKey("dropout", 0.3), EntryKey("variational_dropout", True))
-        most = 10.0 if few else 30.0
         return [
-            _recurrent("gru", width, 1, shared, passes, 16, most)
+            _recurrent("gru", width, 1, shared, passes, 16, 10.0 if few else 30.0)
             for width, passes in ((320, 8.0), (192, 3.0), (96, 0.0))
         ]
     if isinstance(dataset, AudioDataset):

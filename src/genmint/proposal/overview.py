@@ -74,6 +74,6 @@ def _duplicates(survey: Survey) -> str:
     if not alike:
         return "none"
     nearly = max(0, alike - copies)
-    found = [f"{copies:,} {'copy' if copies == 1 else 'copies'}"] if copies else []
-    found += [f"{nearly:,} nearly the same as another"] if nearly else []
-    return "; ".join(found)
+    counts = [f"{copies:,} {'copy' if copies == 1 else 'copies'}"] if copies else []
+    counts += [f"{nearly:,} nearly the same as another"] if nearly else []
+    return "; ".join(counts)
