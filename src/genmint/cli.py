@@ -152,7 +152,7 @@ def _exit_code(verb: str, function: Callable[..., int | None], options: dict[str
             code = function(**options) or 0
             _flush()
     except KeyboardInterrupt as interruption:
-        print(f"\ngenmint {verb}: {interruption or 'interrupted'}", file=sys.stderr)
+        print(f"\ngenmint {verb}: {str(interruption) or 'interrupted'}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of a pipe (head, less) has gone; that is its right.

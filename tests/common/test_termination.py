@@ -72,3 +72,21 @@ def test_ctrl_c_while_the_command_line_is_read(monkeypatch, capsys):
     monkeypatch.setattr(cli, "_app", interrupted)
     assert cli.run(["status"]) == 130
     assert capsys.readouterr().err == "\ngenmint: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("interruption", "shown"),
+    [
+        (KeyboardInterrupt(), "interrupted"),
+        (KeyboardInterrupt("ended by SIGTERM"), "ended by SIGTERM"),
+    ],
+)
+def test_an_interrupted_verb_says_so(monkeypatch, capsys, interruption, shown):
+    from genmint import cli
+
+    def interrupted():
+        raise interruption
+
+    monkeypatch.setitem(cli._SECTIONS["Set up"], "doctor", interrupted)
+    assert cli.run(["doctor"]) == 130
+    assert capsys.readouterr().err == f"\ngenmint doctor: {shown}\n"

@@ -108,9 +108,7 @@ def test_few_items_get_splits_that_prepare_accepts(tmp_path, count):
 
 
 def test_too_few_items_are_refused_with_the_expectation(tmp_path):
-    with pytest.raises(
-        DataError, match=r"expect_table_row_count_to_be_between found 12\. Add files"
-    ):
+    with pytest.raises(DataError, match=r"\(min_value: 30\) found 12\. Add files"):
         proposed(tmp_path, images(tmp_path / "own", 12))
 
 

@@ -74,6 +74,6 @@ def _duplicates(survey: Survey) -> str:
     if not alike:
         return "none"
     nearly = max(0, alike - copies)
-    parts = [f"{copies:,} {'copy' if copies == 1 else 'copies'}"] if copies else []
-    parts += [f"{nearly:,} nearly the same as another"] if nearly else []
-    return "; ".join(parts)
+    counts = [f"{copies:,} {'copy' if copies == 1 else 'copies'}"] if copies else []
+    counts += [f"{nearly:,} nearly the same as another"] if nearly else []
+    return "; ".join(counts)
