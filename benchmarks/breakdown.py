@@ -9,8 +9,10 @@ import os
 import sys
 import time
 
-# As `python -m genmint` has it; read when torch is loaded.
-os.environ.setdefault("GOMP_SPINCOUNT", "30000")
+from genmint.common.fast_defaults import FAST_DEFAULTS
+
+# As `python -m genmint` has it; before torch is imported.
+os.environ.update({**FAST_DEFAULTS, **os.environ})
 
 from contenders import genmint
 from torch.profiler import ProfilerActivity, profile

@@ -24,8 +24,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-# As `python -m genmint` has it; read when torch is loaded.
-os.environ.setdefault("GOMP_SPINCOUNT", "30000")
+from genmint.common.fast_defaults import FAST_DEFAULTS
+
+# As `python -m genmint` has it; before torch is imported.
+os.environ.update({**FAST_DEFAULTS, **os.environ})
 
 import torch
 from run import processor

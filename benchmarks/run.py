@@ -22,6 +22,7 @@ import ceilings
 import sampling
 import torch
 
+from genmint.common.fast_defaults import set_fast_defaults
 from genmint.common.files import write_text
 from genmint.training.devices import share_cores
 
@@ -56,14 +57,16 @@ class Contender:
     def __init__(self, way: str, case: str) -> None:
         """Start it and wait until it has done its first steps."""
         self.way = way
-        # `python -m genmint` says so itself; peers run as they come.
-        ours = {"GOMP_SPINCOUNT": "30000"} if way.startswith("genmint") else {}
+        environment = dict(os.environ)
+        # `python -m genmint` does so itself; peers run with their own defaults.
+        if way.startswith("genmint"):
+            set_fast_defaults(environment)
         self.process = subprocess.Popen(
             [sys.executable, str(_HERE / "contenders.py"), way, case],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **ours},
+            env=environment,
         )
         if self._line() != "ready":
             raise RuntimeError(f"{way} on {case} did not start")

@@ -13,16 +13,13 @@ def main() -> int:
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from genmint.common.fast_defaults import set_fast_defaults
     from genmint.common.process_parent import leave_process_one
     from genmint.common.telemetry import switch_off
 
     # Before any of the tools is imported.
     switch_off(os.environ)
-    # Iterations that an idle OpenMP thread spins before it sleeps. With unlimited spinning,
-    # processes that share cores slow each other down (a step took 20 times as long beside another
-    # training run). Without spinning, a step takes twice as long on an idle machine. With 30,000
-    # iterations an idle machine loses no time, and shared cores lose little.
-    os.environ.setdefault("GOMP_SPINCOUNT", "30000")
+    set_fast_defaults(os.environ)
     leave_process_one()
     from genmint.cli import run
 
