@@ -106,6 +106,18 @@ def test_audio_and_text(project, tmp_path):
     )  # fmt: skip
 
 
+def test_a_model_that_does_not_see_all_data_is_remarked_on(project, tmp_path, monkeypatch):
+    def size(options, name, specs, dataset, amounts, seconds, clock):
+        return Sized(options[-1], 20, 1.0, 20.0, 1.0, 0.25 if options[0].family == "rnn" else 1.0)
+
+    monkeypatch.setattr(module, "size", size)
+    notes = proposed(project, images(tmp_path / "own"), minutes=1.0).notes
+    assert [note for note in notes if "--minutes" in note] == [
+        "own-rnn: its 20 steps see 25% of the training data, too little to learn from; give it "
+        "more time, --minutes 12"
+    ]
+
+
 def test_a_family_of_choice(project, tmp_path):
     folder = images(tmp_path / "own")
     assert proposed(project, folder, families=("gan",)).models == ("own-gan",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -230,6 +231,13 @@ def _sized(
         options = models.candidates(family, dataset, amounts.train, binary=binary)
         own = seconds * models.SHARES[family] / total
         sized.append(size(options, name, specs, dataset, amounts, own, clock))
+    notes += [
+        f"{name}-{one.candidate.family}: its {one.steps:,} steps see {one.passes:.0%} of the "
+        f"training data, too little to learn from; give it more time, --minutes "
+        f"{math.ceil(wishes.minutes * min(100, 3 / max(one.passes, 0.01))):,}"
+        for one in sized
+        if one.passes < 1
+    ]
     return sized, notes
 
 
