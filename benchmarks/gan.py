@@ -41,7 +41,8 @@ from genmint.metrics.frechet import frechet_distance
 from genmint.models.shared import store
 from genmint.models.shared.noise import Noise
 from genmint.training.augmentation import augmented
-from genmint.training.devices import keep_memory, resolve_precision
+from genmint.training.devices import keep_memory
+from genmint.training.options import by_rule
 from genmint.training.stepper import Stepper
 
 _HERE = Path(__file__).parent
@@ -108,7 +109,8 @@ def trained(way: Way, seed: int) -> dict[str, Any]:
     spec, train, _, test = loaded(project, config)
     train = train[: round(len(train) * way.share)]
     model = store.build(config, spec).train()
-    stepper = Stepper(model, config, train, resolve_precision(config, torch.device("cpu")))
+    taken = by_rule(config, torch.device("cpu"))
+    stepper = Stepper(model, config, train, taken.precision, channels_last=taken.channels_last)
     extractor, _ = load_extractor(project.reference(config.dataset))
     real = extractor.features(test)
     curve: dict[str, Any] = {"steps": [], "frechet": []}

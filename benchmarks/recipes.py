@@ -42,8 +42,9 @@ from genmint.metrics.frechet import frechet_distance
 from genmint.models.gan.model import GAN
 from genmint.models.shared import store
 from genmint.models.vae.model import VAE
-from genmint.training.devices import choose_device, resolve_compile, resolve_precision, share_cores
+from genmint.training.devices import choose_device, share_cores
 from genmint.training.loop import TrainingOptions, fit
+from genmint.training.options import by_rule
 
 _HERE = Path(__file__).parent
 _FOLDER = _HERE / "results" / "recipes"
@@ -97,9 +98,11 @@ def measure(name: str, case: Case) -> dict[str, Any]:
     project, device = Project.find(), choose_device()
     spec, train, validation, test = loaded(project, config)
     train = train[: round(len(train) * case.share)]
-    kind, compiled = resolve_precision(config, device), resolve_compile(config, device)
+    taken = by_rule(config, device)
     model = store.build(config, spec).to(device)
-    options = TrainingOptions(precision=kind, compiled=compiled)
+    options = TrainingOptions(
+        precision=taken.precision, compiled=taken.compile, channels_last=taken.channels_last
+    )
     outcome = fit(name, model, config, train, validation, options=options)
     torch.set_grad_enabled(False)
     began = time.perf_counter()
@@ -119,8 +122,8 @@ def measure(name: str, case: Case) -> dict[str, Any]:
         "training_items": len(train),
         "device": torch.cuda.get_device_name() if on_gpu else processor(),
         "threads": torch.get_num_threads(),
-        "precision": kind,
-        "compiled": compiled,
+        "precision": taken.precision,
+        "compiled": taken.compile,
         "steps": outcome.steps,
         "seconds": round(outcome.seconds, 1),
         "best_step": outcome.best_step,

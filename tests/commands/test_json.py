@@ -25,16 +25,16 @@ def test_a_verb_that_reports_has_the_option(verb, capsys):
 def test_what_is_printed_on_the_way_goes_to_stderr(monkeypatch, capsys):
     """As of a benchmark: its table is for people, the document for programs."""
     from genmint.commands import bench as verb
-    from genmint.training import speed
+    from genmint.training import bench
 
-    def timed(*_):
+    def timed(*_, **options):
         print("a table")
         return [{"precision": "fp32", "rate": 2.0}]
 
     class Params:
         models = ("one",)
 
-    monkeypatch.setattr(speed, "bench", timed)
+    monkeypatch.setattr(bench, "bench", timed)
     monkeypatch.setattr(verb, "open_project", lambda: (None, Params()))
     verb.bench("one", 1.0, as_json=True)
     shown = capsys.readouterr()

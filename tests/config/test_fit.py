@@ -101,6 +101,21 @@ def test_a_hierarchy_of_too_many_resolutions_is_refused_as_building_it_is(resolu
         parse(model=model)
 
 
+@pytest.mark.parametrize("channels", [64, 65])
+def test_a_mixture_of_too_many_latents_is_refused_for_the_grid_that_it_meets(channels):
+    """The coarsest of two resolutions of 8×8 has 4×4 positions, and of three 2×2."""
+    sampler = "network: hierarchical, sampler: {name: gmm}"
+    model = f"family: vae, {sampler}, hierarchy: {{groups: [1, 1, 1], channels: {channels}}}"
+    if channels == 64:
+        parse(model=model)
+        return
+    assert refusal(model=model).endswith(
+        "models.a.sampler: the coarsest group has 65 latents at each of 2×2 positions, and "
+        "sampler.name: gmm takes at most 256: give hierarchy.groups more resolutions, lower "
+        "hierarchy.channels, or leave sampler out"
+    )
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

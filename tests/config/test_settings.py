@@ -60,7 +60,8 @@ def test_every_field_of_every_class_has_a_description():
 def test_every_class_of_settings_is_listed():
     listed = {s.section for s in SETTINGS} | {
         "Params", "DatasetBase", "ImageDataset", "AudioDataset", "TextDataset", "ModelConfig",
-        "GridConfig", "CosineSchedule", "VAEConfig", "GANConfig", "RNNConfig", "Gate", "DriftRule",
+        "GridConfig", "CosineSchedule", "CodebookConfig", "VAEConfig", "GANConfig", "RNNConfig",
+        "Gate", "DriftRule",
     }  # fmt: skip
     assert {owner.__name__ for owner in classes()} <= listed
 

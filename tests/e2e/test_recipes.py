@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,11 @@ def data_sets():
 )
 def test_the_data_of_a_recipe_enter(tmp_path, dataset, recipe):
     checkout = clone_of_the_project(tmp_path / "project")
+    if dataset == "photos":
+        own = checkout.root / "data" / "own"
+        with tarfile.open(Path(os.environ[MIRROR]) / "cifar10-jpeg" / "train.tar.gz") as archive:
+            archive.extractall(own, filter="data")
+        (own / "train").rename(own / "photos")
     if dataset == "fsdd":
         recordings = Path(os.environ[MIRROR]) / "fsdd" / "recordings"
         shutil.copytree(recordings, checkout.root / "data" / "own" / "fsdd")

@@ -22,7 +22,7 @@ PAGE = ROOT / "docs" / "tutorial.md"
 # In the short form: fewer and smaller images, less time, and no GAN, which has no step of its own.
 SHORT = (
     ("COUNT, SIZE = 300, 32", "COUNT, SIZE = 120, 12"),
-    ("--minutes 10 --yes", "--minutes 1 --family rnn --family vae --yes"),
+    ("--minutes 10 --yes", "--minutes 4 --family rnn --family vae --yes"),
     (" gate@shapes-gan", ""),
     (" shapes-gan", ""),
 )

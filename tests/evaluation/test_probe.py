@@ -22,10 +22,12 @@ GAN = {"family": "gan", "steps": 1, "hidden": (6,), "latent": 2}
 RNN = {"family": "rnn", "steps": 1, "hidden": 6, "embedding": 4}
 DEEP = {"family": "vae", "steps": 1, "network": "hierarchical",
         "hierarchy": {"groups": (1, 1), "width": 4, "channels": 2}}  # fmt: skip
+CODED = {"family": "vae", "steps": 1, "network": "vq", "hidden": (4,), "codes": 5, "code_width": 2}
 FAMILIES = {"vae": VAEConfig, "gan": GANConfig, "rnn": RNNConfig}
 CASES = {
     "vae": ("pictures", VAE),
     "hierarchical": ("pictures", DEEP),
+    "vq": ("pictures", CODED),
     "gan": ("pictures", GAN),
     "raster": ("pictures", RNN),
     "sound": ("tones", RNN),

@@ -51,14 +51,31 @@ def test_where_the_results_are_and_what_failed(tmp_path):
     )
 
 
-def test_sheets_are_in_the_page_itself_unless_they_are_huge(tmp_path):
-    project = Project(tmp_path)
-    for name, size in (("a", 10), ("b", 1_000_000)):
+def with_sheets(project, **sizes):
+    for name, size in sizes.items():
         project.samples(name).mkdir(parents=True)
         (project.samples(name) / "sheet.png").write_bytes(b"p" * size)
-    text = flow_page(result(), project, "")
-    assert f"![a](data:image/png;base64,{base64.b64encode(b'p' * 10).decode()})" in text
+    return project
+
+
+def test_sheets_are_in_the_page_itself(tmp_path):
+    text = flow_page(result(), with_sheets(Project(tmp_path), a=10, b=10), "")
+    for name in "ab":
+        assert f"![{name}](data:image/png;base64,{base64.b64encode(b'p' * 10).decode()})" in text
+    assert "no room" not in text
+
+
+def test_sheets_that_do_not_fit_into_an_artifact_are_named(tmp_path):
+    verdicts = [ModelResult(name, "is champion", "", "1", "1", "1") for name in "cbad"]
+    project = with_sheets(Project(tmp_path), a=300_000, b=400_000, c=400_000, d=40_000)
+    text = flow_page(result(verdicts=verdicts), project, "")
+    # That of the trained model comes first.
+    assert [text.index(f"![{name}]") for name in "acd"] == sorted(
+        text.index(f"![{name}]") for name in "acd"
+    )
     assert "![b]" not in text
+    assert "no room for the samples of b: they are in MLflow" in text
+    assert len(text) < 1_100_000
 
 
 def test_the_headline_counts_the_outcomes():

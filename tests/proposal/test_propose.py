@@ -22,7 +22,7 @@ def no_timing(monkeypatch):
     """Networks are proposed without timing them; tests/proposal/test_sizing.py does that."""
 
     def size(options, name, specs, dataset, amounts, seconds, clock):
-        return Sized(options[-1], 100, 10.0, seconds / 2, seconds / 4, 5.0)
+        return Sized(options[-1], 100, 10.0, seconds / 2, seconds / 4, min(5.0, seconds / 10))
 
     monkeypatch.setattr(module, "size", size)
     monkeypatch.setattr(module, "extractor_epochs", lambda *_: 7)
@@ -106,16 +106,12 @@ def test_audio_and_text(project, tmp_path):
     )  # fmt: skip
 
 
-def test_a_model_that_does_not_see_all_data_is_remarked_on(project, tmp_path, monkeypatch):
-    def size(options, name, specs, dataset, amounts, seconds, clock):
-        return Sized(options[-1], 20, 1.0, 20.0, 1.0, 0.25 if options[0].family == "rnn" else 1.0)
-
-    monkeypatch.setattr(module, "size", size)
-    notes = proposed(project, images(tmp_path / "own"), minutes=1.0).notes
-    assert [note for note in notes if "--minutes" in note] == [
-        "own-rnn: its 20 steps see 25% of the training data, too little to learn from; give it "
-        "more time, --minutes 12"
-    ]
+def test_too_little_time_is_stated(project, tmp_path):
+    folder = images(tmp_path / "own")
+    assert not any("passes" in note for note in proposed(project, folder).notes)
+    notes = proposed(project, folder, minutes=0.5, families=("rnn", "vae")).notes
+    for name in ("own-rnn", "own-vae"):
+        assert any(re.match(rf"{name}: 0\.\d+ passes .* more with --minutes$", n) for n in notes)
 
 
 def test_a_family_of_choice(project, tmp_path):

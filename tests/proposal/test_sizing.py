@@ -8,7 +8,9 @@ from genmint.config import ImageDataset, TextDataset
 from genmint.config.datasets import ReferenceConfig
 from genmint.proposal import sizing
 from genmint.proposal.models import candidates
-from genmint.proposal.sizing import Amounts, IdleClock, model_seconds, size, spec_of
+from genmint.proposal.sizing import Amounts, model_seconds, size, spec_of
+from genmint.training.idle_clock import IdleClock
+from genmint.training.options import SpeedOptions
 from genmint.training.speed import Timing
 
 IMAGES = ImageDataset(path="x", kind="image", resolution=16, mode="grey")
@@ -35,6 +37,8 @@ def speed(monkeypatch):
             return {options[0]: Timing(rate=rate, start=1.0, steps=steps)}
 
         monkeypatch.setattr(sizing, "measure", measure)
+        plain = SpeedOptions("fp32", False, False)
+        monkeypatch.setattr(sizing, "fastest", lambda bench, folder: plain)
         return timed
 
     return at
@@ -101,16 +105,3 @@ def test_the_extractor_gets_fewer_passes_on_a_large_set_and_never_more_than_usua
 def test_all_stages_share_the_budget():
     assert model_seconds(10, 3) < model_seconds(10, 1) < 600
     assert model_seconds(0.1, 3) == 1.0
-
-
-def test_time_spent_waiting_for_a_core_does_not_count(monkeypatch, tmp_path):
-    waited = tmp_path / "schedstat"
-    waited.write_text("5 1000000000 7\n")
-    monkeypatch.setattr(sizing, "_WAITED", waited)
-    clock = IdleClock()
-    before = clock()
-    waited.write_text("5 31000000000 7\n")
-    assert clock() - before == pytest.approx(-30, abs=5)
-    assert clock.busy == 1.0
-    monkeypatch.setattr(sizing, "_WAITED", tmp_path / "gone")
-    assert IdleClock().busy == 0.0

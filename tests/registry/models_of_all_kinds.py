@@ -49,6 +49,18 @@ KINDS = {
         ),
         COLOURS,
     ),
+    "vq": (
+        VAEConfig(
+            family="vae",
+            dataset="dots",
+            steps=1,
+            network="vq",
+            hidden=(4, 4),
+            codes=5,
+            code_width=2,
+        ),
+        COLOURS,
+    ),
     "two-levels": (_vae("dots", second_level=SecondLevel(latent=2, hidden=(4,))), COLOURS),
     "spectrograms": (_vae("clips"), SPECTROGRAM),
     "gan": (GANConfig(family="gan", dataset="dots", network="mlp", latent=5, steps=1), COLOURS),

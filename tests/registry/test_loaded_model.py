@@ -18,6 +18,7 @@ ABILITIES = {
     "vae": "sample reconstruct encode decode interpolate log_likelihood",
     "conditional": "sample reconstruct encode decode interpolate log_likelihood",
     "hierarchical": "sample reconstruct encode decode interpolate log_likelihood",
+    "vq": "sample reconstruct encode decode log_likelihood",
     "two-levels": "sample reconstruct encode decode interpolate log_likelihood",
     "spectrograms": "sample reconstruct encode decode interpolate log_likelihood to_audio",
     "gan": "sample decode interpolate",
@@ -29,6 +30,7 @@ FORMS = {
     "vae": (np.uint8, (2, 3, 8, 8)),
     "conditional": (np.uint8, (2, 3, 8, 8)),
     "hierarchical": (np.uint8, (2, 3, 8, 8)),
+    "vq": (np.uint8, (2, 3, 8, 8)),
     "two-levels": (np.uint8, (2, 3, 8, 8)),
     "spectrograms": (np.uint8, (2, 1, 8, 9)),
     "gan": (np.uint8, (2, 3, 8, 8)),
@@ -131,6 +133,18 @@ def test_latents_go_out_and_in(loaded, kind):
     assert np.array_equal(ways[:, 0], model.reconstruct(items[:1], labels=of))
     ends = [model.encode(each, labels=of) for each in (items[:1], items[1:])]
     assert np.array_equal(model.interpolate(*ends, 3, labels=of), ways)
+
+
+def test_codes_go_out_and_in_and_have_nothing_between_them(loaded):
+    model = loaded("vq")
+    items = images(2, model.module.spec.shape)
+    z = model.encode(items)
+    assert (z.dtype, z.shape, model.latent) == (np.float32, (2, 4), 4)
+    assert np.array_equal(model.decode(z.astype(int)), model.reconstruct(items))
+    with pytest.raises(ConfigError, match="has no interpolate; it has sample, reconstruct"):
+        model.interpolate(items[:1], items[1:])
+    with pytest.raises(ConfigError, match="codes, whole numbers 0…4"):
+        model.decode(z + 0.25)
 
 
 def test_latents_of_a_gan_are_what_its_samples_are_drawn_from(loaded):

@@ -29,6 +29,10 @@ PLAIN = {
     VAEConfig: [
         "network",
         "hierarchy",
+        "codes",
+        "code_width",
+        "codebook_decay",
+        "commitment",
         "hidden",
         "latent",
         "beta",

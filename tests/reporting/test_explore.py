@@ -22,6 +22,7 @@ models:
         steps: 1}
   deep: {family: vae, dataset: dots, network: hierarchical, steps: 1,
          hierarchy: {groups: [1, 2], width: 4, channels: 2}}
+  coded: {family: vae, dataset: dots, network: vq, hidden: [4], codes: 5, code_width: 2, steps: 1}
   gan: {family: gan, dataset: dots, hidden: [8], latent: 3, steps: 1}
   rnn: {family: rnn, dataset: words, hidden: 8, embedding: 4, attention: 8, steps: 1}
   raster: {family: rnn, dataset: dots, hidden: 8, embedding: 4, steps: 1}
@@ -63,6 +64,12 @@ def test_a_hierarchical_vae_shows_what_each_level_holds(project, tmp_path):
     assert "from coarse to fine have 32, 256 latents" in shown
     assert 'alt="map of the latent space" src="data:image/svg' in shown
     assert 'alt="levels of latents"' not in page(project, "vae", tmp_path)
+
+
+def test_of_codes_there_are_neither_traversals_nor_ways(project, tmp_path):
+    shown = page(project, "coded", tmp_path)
+    assert 'alt="training items nearest to sample 6" src="data:image/png' in shown
+    assert not re.search(r'alt="(traversal|interpolations|map of the latent)', shown)
 
 
 def test_a_map_and_the_nearest_training_items(project, tmp_path):

@@ -97,6 +97,7 @@ def model_cost_names():
         ("vae", BOUNDS | JUDGED | {"active_units"}),
         ("eight-bit", BOUNDS | JUDGED | {"active_units"}),
         ("deep", BOUNDS | JUDGED | {"active_units"}),
+        ("coded", BOUNDS | JUDGED | {"active_units"}),
         ("gan", JUDGED),
         ("asked", BOUNDS | JUDGED | {"active_units", "label_accuracy"}),
         ("raster", JUDGED | {"bits_per_dim"}),
@@ -185,7 +186,7 @@ def outs(project, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["vae", "deep", "gan", pytest.param("sound", marks=pytest.mark.soak), "writer"]
+    "name", ["vae", "deep", "coded", "gan", pytest.param("sound", marks=pytest.mark.soak), "writer"]
 )
 def test_the_batch_size_changes_no_metric(project, name):
     before = run(project, name)

@@ -16,6 +16,7 @@ from genmint.config import load_params
 from genmint.models.shared import store
 from genmint.models.vae.model import VAE
 from genmint.stages import train
+from genmint.training import fastest
 from genmint.training.history import read_history
 from genmint.training.interruption import Interrupted
 from genmint.training.stepper import Stepper
@@ -89,6 +90,48 @@ def test_it_writes_files_that_belong_together_and_a_run(project, capsys):
 
     cost = json.loads((project.state / "cost" / f"{record.weights}.json").read_text())
     assert cost["train_seconds"] > 0
+
+
+def test_auto_is_measured_once_and_recorded(project, monkeypatch, capsys):
+    """The second training run of the same network measures nothing and takes the same settings."""
+    text = PARAMS.replace("    hidden: [8]", "    network: conv\n    hidden: [4]")
+    project.params.write_text(text.replace("steps: 20", "steps: 30"))
+    for name, value in (("FEWEST_STEPS", 30), ("_SECONDS", 0.05), ("_WORTHWHILE", 1e-6)):
+        monkeypatch.setattr(fastest, name, value)
+    monkeypatch.setattr(fastest, "_COMPILATION", 1e9)
+    run(project)
+    _, first = store.load(project.model("tiny"))
+    assert "tiny: 4 settings are timed once" in capsys.readouterr().out
+    (path,) = (project.state / "speed").iterdir()
+    assert len(json.loads(path.read_text())["timed"]) == 4
+    weights = sha256_file(project.model("tiny") / "model.safetensors")
+    shutil.rmtree(project.model("tiny"))
+
+    monkeypatch.setattr(fastest, "measure", None)
+    run(project)
+    _, second = store.load(project.model("tiny"))
+    assert second.resolved == first.resolved
+    assert first.resolved["channels_last"] in ("yes", "no")
+    assert sha256_file(project.model("tiny") / "model.safetensors") == weights
+    client = tracking.connect(project)
+    runs = client.search_runs([tracking.experiment_id(client)])
+    assert {r.data.params["resolved.channels_last"] for r in runs} == {
+        first.resolved["channels_last"]
+    }
+
+
+def test_a_damaged_record_of_speeds_is_named_and_nothing_is_written(project, monkeypatch):
+    monkeypatch.setattr(fastest, "FEWEST_STEPS", 1)
+    project.params.write_text(
+        PARAMS.replace("    hidden: [8]", "    network: conv\n    hidden: [4]")
+    )
+    run(project)
+    (path,) = (project.state / "speed").iterdir()
+    path.write_text("{")
+    shutil.rmtree(project.model("tiny"))
+    with pytest.raises(GenmintError, match=f"{path.name}: .*Delete it"):
+        run(project)
+    assert not project.model("tiny").exists()
 
 
 def test_the_same_inputs_give_the_same_files(project):

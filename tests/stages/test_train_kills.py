@@ -25,9 +25,12 @@ datasets:
   dots: {{path: data/sources/dots.yaml, kind: image, resolution: 8}}
   words: {{path: data/own/words, kind: text}}
 models:
-  vae: {{family: vae, dataset: dots, hidden: [8], latent: 2, ema: 0.9, {common}}}
+  vae: {{family: vae, dataset: dots, hidden: [8], latent: 2, ema: 0.9, {common},
+        sampler: {{name: gmm, components: 2}}}}
   deep: {{family: vae, dataset: dots, network: hierarchical, ema: 0.9, {common},
          hierarchy: {{groups: [1, 1], width: 4, channels: 2}}}}
+  coded: {{family: vae, dataset: dots, network: vq, hidden: [8], codes: 16, code_width: 4,
+          restart_codes: 0.5, {common}}}
   gan: {{family: gan, dataset: dots, hidden: [8], latent: 2, accumulate: 2, {common}}}
   rnn: {{family: rnn, dataset: words, hidden: 8, embedding: 4, layers: 2, dropout: 0.2, bptt: 8,
         precision: fp32, {common}}}
@@ -191,10 +194,11 @@ def pair(tmp_path, by_hand):
         ("vae", ["start", "step", "step", "end"]),
         # Before the first step and after the last, families do not differ.
         ("gan", ["step"]),
+        pytest.param("coded", ["step", "step"], marks=pytest.mark.soak),
         pytest.param("rnn", ["step"], marks=pytest.mark.soak),
         pytest.param("deep", ["step", "step"], marks=pytest.mark.soak),
     ],
-    ids=["vae", "gan", "rnn", "deep"],
+    ids=["vae", "gan", "coded", "rnn", "deep"],
 )
 def test_a_killed_training_ends_as_an_undisturbed_one(pair, name, kinds):
     quiet, project = pair(120)

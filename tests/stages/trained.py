@@ -50,6 +50,8 @@ PARAMS = {
             "steps": 1,
             "likelihood": "discretised-logistic",
         },
+        "coded": {"family": "vae", "dataset": "shapes", "network": "vq", "steps": 1, "hidden": [4],
+                  "codes": 5, "code_width": 2},
         "deep": {"family": "vae", "dataset": "shapes", "network": "hierarchical", "steps": 1,
                  "hierarchy": {"groups": [1, 1], "width": 4, "channels": 2},
                  "sampling": {"temperature": [1.0, 0.5]}},

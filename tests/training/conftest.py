@@ -50,7 +50,7 @@ def case(grid, text, clips):
     def make(name, **changes):
         rng = np.random.default_rng(7)
         common = {"dataset": "d", "steps": 12, "batch_size": 8, "validate_every": 5}
-        if name in ("vae", "vae-hierarchical", "gan", "r3gan"):
+        if name in ("vae", "vae-hierarchical", "vae-vq", "gan", "r3gan"):
             # Blurred dots: something that can be learnt.
             centres = rng.uniform(1, 6, (140, 2, 1, 1))
             y, x = np.mgrid[0:8, 0:8]
@@ -60,6 +60,9 @@ def case(grid, text, clips):
             if name == "vae-hierarchical":
                 hierarchy = {"groups": [1, 0, 2], "width": 6, "channels": 2}
                 block = {"family": "vae", "network": "hierarchical", "hierarchy": hierarchy}
+            if name == "vae-vq":
+                block = {"family": "vae", "network": "vq", "hidden": [6], "codes": 12,
+                         "code_width": 3, "codebook_decay": 0.9, "restart_codes": 0.5}  # fmt: skip
             block = R3GAN if name == "r3gan" else block
             spec = grid
         elif name == "rnn-stream":

@@ -9,7 +9,13 @@ import torch
 from genmint.common.errors import ConfigError
 from genmint.models.shared.store import build
 from genmint.training import devices
-from genmint.training.devices import choose_device, resolve_compile, resolve_precision, share_cores
+from genmint.training.devices import (
+    choose_device,
+    resolve_channels_last,
+    resolve_compile,
+    resolve_precision,
+    share_cores,
+)
 from genmint.training.loop import TrainingOptions, fit
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -97,10 +103,29 @@ def test_auto_is_bf16_where_it_pays_and_the_device_multiplies_it(
         config = case(name, **inside_out)[0]
         assert resolve_precision(config, CPU) == ("bf16" if amx or avx512 else "fp32")
         assert resolve_precision(config, GPU) == ("bf16" if bf16 else "fp32")
+        left_open = case(name, network=network, hidden=[4, 4])[0]
+        assert resolve_precision(left_open, CPU) == ("bf16" if amx or avx512 else "fp32")
         for plain in ({"channels_last": False}, {"network": "mlp"}):
             config = case(name, **{**inside_out, **plain})[0]
             assert resolve_precision(config, CPU) == "fp32"
             assert resolve_precision(config, GPU) == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("changes", "precision", "wanted"),
+    [
+        ({"network": "conv"}, "bf16", True),
+        ({"network": "conv"}, "fp32", False),
+        ({"network": "conv", "channels_last": False}, "bf16", False),
+        ({"network": "conv", "channels_last": True}, "fp32", True),
+        ({"network": "mlp"}, "bf16", False),
+    ],
+)
+def test_auto_has_the_channels_innermost_where_convolutions_are_in_bf16(
+    case, changes, precision, wanted
+):
+    config = case("vae", hidden=[4, 4], **{"channels_last": "auto", **changes})[0]
+    assert resolve_channels_last(config, precision) is wanted
 
 
 @pytest.fixture

@@ -26,6 +26,12 @@ CASES = {
     "hierarchical vae": ("vae-hierarchical", {
         "optimiser": {**SGD, "lr": 1e-3, "skip_norm": 60.0}, "conditional": True, "ema": 0.8,
     }),
+    "vq-vae": ("vae-vq", {
+        "optimiser": {**SGD, "lr": 1e-4}, "conditional": True, "ema": 0.8, "accumulate": 2,
+    }),
+    "vae with a sampler": ("vae", {
+        "optimiser": {**SGD, "lr": 1e-3}, "sampler": {"name": "gmm", "components": 1},
+    }),
     "gan with batch norm": ("gan", BOTH),
     "gan, accumulated": ("gan", {**BOTH, "accumulate": 2}),
     "gan, several turns": ("gan", {**BOTH, "discriminator_steps": 2}),
@@ -58,9 +64,9 @@ CASES = {
     "conditional gan": ("gan", {**BOTH, "conditional": True, "spectral_norm": True}),
     "conditional rnn": ("rnn-items", {"optimiser": SGD, "conditional": True, "ema": 0.8}),
 }  # fmt: skip
-RESUMED = {"vae, accumulated", "hierarchical vae", "conditional rnn", "gan with batch norm",
-           "gan with every remedy", "r3gan with every schedule", "rnn of a stream with dropout",
-           "rnn of items", "rnn with every remedy"}  # fmt: skip
+RESUMED = {"vae, accumulated", "hierarchical vae", "vq-vae", "conditional rnn",
+           "gan with batch norm", "gan with every remedy", "r3gan with every schedule",
+           "rnn of a stream with dropout", "rnn of items", "rnn with every remedy"}  # fmt: skip
 
 
 def free_port():

@@ -19,7 +19,7 @@ from genmint.training.history import read_history, write_history
 from genmint.training.loop import TrainingOptions, fit
 from genmint.training.progress import TrainingProgress
 
-FAMILIES = ["vae", "vae-hierarchical", "gan", "rnn-stream", "rnn-items"]
+FAMILIES = ["vae", "vae-hierarchical", "vae-vq", "gan", "rnn-stream", "rnn-items"]
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
@@ -46,6 +46,23 @@ def test_training_twice_gives_the_same_bytes(case, tmp_path, name):
         write_history(tmp_path / attempt, outcome.history)
         files.append((save(model.state_dict()), (tmp_path / attempt).read_bytes()))
     assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("name", ["vae", "vae-hierarchical"])
+def test_a_sampler_is_fitted_to_the_best_weights(case, name):
+    """Its buffers are those that a fit to the final model gives, and no other tensor differs."""
+    plain, _, _ = trained(case, name)
+    model, _, _ = trained(case, name, sampler={"name": "gmm", "components": 2})
+    found = model.state_dict()
+    assert {key for key in found if key not in plain.state_dict()} == {
+        "mixture.shares", "mixture.means", "mixture.factors"
+    }  # fmt: skip
+    for key, value in plain.state_dict().items():
+        assert torch.equal(value, found[key])
+    before = {key: found[key].clone() for key in found if key.startswith("mixture.")}
+    model.finish(case(name)[2])
+    assert all(torch.equal(value, model.state_dict()[key]) for key, value in before.items())
+    assert not torch.equal(before["mixture.means"], torch.zeros_like(before["mixture.means"]))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -105,7 +122,18 @@ def test_golden_losses(case, name):
         assert golden["machines"][machine()] == found
 
 
-@pytest.mark.parametrize("name", ["vae", "vae-hierarchical", "rnn-stream", "rnn-items"])
+def test_a_family_sees_the_whole_training_split_after_the_last_step(case):
+    """Of a VQ-VAE: codes of the final weights, which are not the last ones, are counted."""
+    config, spec, train, validation = case("vae-vq", steps=15, ema=0.5)
+    model = build(config, spec)
+    fit("tiny", model, config, train, validation)
+    counts = model.counts.clone()
+    assert int(counts.sum()) == len(train) * model.latent
+    model.finish(train)
+    assert torch.equal(model.counts, counts)
+
+
+@pytest.mark.parametrize("name", ["vae", "vae-hierarchical", "vae-vq", "rnn-stream", "rnn-items"])
 def test_it_learns(case, name):
     _, short, _ = trained(case, name, steps=1)
     _, long, _ = trained(

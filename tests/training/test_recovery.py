@@ -22,6 +22,7 @@ LAYERS = {
         "decoder.levels.2.0.body.5",
         "the output of decoder.levels.2.0.body.5 (Conv2d)",
     ),
+    "vae-vq": ("decoder.0", "the output of decoder.0 (Conv2d)"),
     "gan": ("generator.3", "the output of generator.3 (Linear)"),
     "rnn-stream": ("layers.1", "the output of layers.1 (LSTM)"),
     "rnn-items": ("layers.0", "the output of layers.0 (GRU)"),

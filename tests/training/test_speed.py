@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,10 @@ from genmint.common.files import sha256_file, write_json
 from genmint.common.project import Project
 from genmint.config import load_params, parse_model
 from genmint.data.views.spec import DataSpec
-from genmint.training.speed import SpeedOptions, Timer, Timing, advice, bench, measure
+from genmint.training import fastest
+from genmint.training.bench import advice, bench
+from genmint.training.options import SpeedOptions
+from genmint.training.speed import Timer, Timing, measure
 
 EAGER = SpeedOptions("fp32", False, False)
 COMPILED = SpeedOptions("fp32", True, False)
@@ -85,6 +90,24 @@ def test_it_says_what_it_compared_and_writes_nothing(project, capsys):
     assert "models.tiny: " in said.out.splitlines()[-1]
     assert "compile is not tried" in said.err
     assert sorted(project.root.rglob("*")) == before
+
+
+def test_its_timings_are_what_auto_follows_if_that_is_asked_for(project, capsys, monkeypatch):
+    """A training run then takes what was timed as the fastest, and measures nothing itself."""
+    monkeypatch.setattr(fastest, "FEWEST_STEPS", 100)
+    monkeypatch.setattr(fastest, "_WORTHWHILE", 1e-6)
+    monkeypatch.setattr(fastest, "_COMPILATION", 1e9)
+    found = bench(project, load_params(project.params), "tiny", 0.1, record=True)
+    (path,) = (project.state / "speed").iterdir()
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith(f"recorded in {path}: a training run takes precision: ")
+    chosen = said.partition("takes ")[2]
+    bench(project, load_params(project.params), "tiny", 0.05)
+    assert f"{chosen} (now)" in capsys.readouterr().out
+    rates = {tuple(list(each.values())[:3]): each["steps"] for each in found}
+    recorded = json.loads(path.read_text())
+    assert recorded["step_seconds"] == 1 / rates["fp32", False, False]
+    assert {t["steps_per_second"] for t in recorded["timed"]} == set(rates.values())
 
 
 def test_without_data_it_names_the_remedy(project):

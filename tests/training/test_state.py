@@ -47,6 +47,8 @@ CASES = {
         "conditional": True, "precision": "bf16", "importance_samples": 2,
         "optimiser": {"lr": 1e-2, "skip_norm": 60.0, "clip_norm": 10.0},
     }),
+    "vq-vae": ("vae-vq", {"accumulate": 2, "ema": 0.9, "channels_last": True}),
+    "conditional vq-vae in bf16": ("vae-vq", {"conditional": True, "precision": "bf16"}),
     "gan": ("gan", {}),
     "gan with everything": ("gan", {
         "discriminator_steps": 2, "accumulate": 2, "ema": 0.9, "loss": "minimax",

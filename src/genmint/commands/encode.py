@@ -18,8 +18,8 @@ def encode(
     """Write the latent coordinates of a data set under a VAE.
 
     One row an item: split, item, label (if the set has labels) and z_0, z_1, … (the mean of
-    q(z|x)): dimension reduction for plots, clustering or a small classifier. The folder of the file
-    must exist.
+    q(z|x)): dimension reduction for plots, clustering or a small classifier. For a VQ-VAE these
+    are the numbers of its codes. The folder of the file must exist.
 
     \b
       genmint encode image-vae --out latents.parquet

@@ -69,7 +69,8 @@ def _network_problem(name: str, model: ModelConfig, dataset: Dataset) -> str | N
         return None
     possible = math.ceil(math.log2(max(sides)))
     if model.halvings <= possible:
-        return None
+        problem = model.grid_problem(*sides)
+        return None if problem is None else f"models.{name}.{problem}"
     grid = f"{sides[0]}×{sides[1]} of {model.dataset} can be halved {possible} times"
     key = f"models.{name}.{model.halvings_key}"
     if model.halvings_key == "hidden":

@@ -15,8 +15,8 @@ from genmint.flow.stage import StageOutcome
 
 # Words for results of `genmint promote`, where a model is not named.
 _OUTCOMES = {"refused": "failed its gate"}
-# Limits the size of the page, so that it loads fast.
-_PICTURE_BYTES = 400_000
+# Prefect refuses an update of an artifact above 1,500,000 bytes, the text of the page included.
+_PICTURES_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,9 @@ def flow_page(result: FlowResult, checkout: Project, tracker: str) -> str:
     lines += ["", *_failures(result.failures), *result.notes, ""]
     lines += _verdicts(result.verdicts, tracker)
     lines += _stages(result.outcomes, result.where)
-    lines += _pictures(checkout, [verdict.name for verdict in result.verdicts])
+    # The samples of trained models are new; those of the others may not fit.
+    names = [each.name for each in result.verdicts]
+    lines += _pictures(checkout, sorted(names, key=lambda name: name not in result.trained))
     return "\n".join(lines)
 
 
@@ -147,11 +149,25 @@ def _stages(outcomes: Sequence[StageOutcome], where: Mapping[str, str]) -> list[
 
 
 def _pictures(checkout: Project, names: Sequence[str]) -> list[str]:
-    """Return the sample sheets as inline images, since the checkout is removed after the flow."""
-    lines = []
+    """Return the sample sheets as inline images, since the checkout is removed after the flow.
+
+    Those that do not fit into the page are named.
+    """
+    lines, free, left_out = [], _PICTURES_BYTES, []
     for name in names:
         sheet = checkout.samples(name) / SHEET
-        if sheet.is_file() and sheet.stat().st_size <= _PICTURE_BYTES:
-            data = base64.b64encode(sheet.read_bytes()).decode()
-            lines += [f"### {name}", "", f"![{name}](data:image/png;base64,{data})", ""]
+        if not sheet.is_file():
+            continue
+        data = base64.b64encode(sheet.read_bytes()).decode()
+        if len(data) > free:
+            left_out.append(name)
+            continue
+        free -= len(data)
+        lines += [f"### {name}", "", f"![{name}](data:image/png;base64,{data})", ""]
+    if left_out:
+        lines += [
+            f"The page has no room for the samples of {', '.join(left_out)}: they are in MLflow, "
+            "at the run of each version.",
+            "",
+        ]
     return lines

@@ -13,7 +13,7 @@ from genmint.proposal.entry_text import EntryKey, ParamsEntry
 
 # Symbols of an item above which a recurrent network is not proposed: it draws them one by one.
 LONGEST_SEQUENCE = 13_000
-# Symbols of the training split below which a network memorises images in a few passes.
+# Symbols of the training split below which a network memorises images within a few passes.
 _FEW_SYMBOLS = 1_000_000
 # Smallest and largest side between which networks halve a grid.
 _SMALLEST_GRID = 4
@@ -101,22 +101,7 @@ def candidates(
 
 def _networks_of_sequences(dataset: Dataset, items: int) -> list[Candidate]:
     if isinstance(dataset, ImageDataset):
-        channels = 3 if dataset.mode == "rgb" else 1
-        row = dataset.resolution * channels
-        context = min(512, row + 2 * channels)
-        shared: tuple[EntryKey, ...] = (
-            EntryKey("embedding", 32),
-            EntryKey("context", context, "symbols; reaches the pixels above"),
-            EntryKey("bptt", min(128, max(32, row)), "symbols"),
-            EntryKey("ema", 0.99),
-        )
-        few = items * dataset.resolution * row < _FEW_SYMBOLS
-        if few:
-            shared = (*shared, EntryKey("dropout", 0.3), EntryKey("variational_dropout", True))
-        return [
-            _recurrent("gru", width, 1, shared, passes, 16, 10.0 if few else 30.0)
-            for width, passes in ((320, 8.0), (192, 3.0), (96, 0.0))
-        ]
+        return _networks_of_images(dataset, items)
     if isinstance(dataset, AudioDataset):
         shared = (
             EntryKey("embedding", 32),
@@ -144,6 +129,26 @@ def _networks_of_sequences(dataset: Dataset, items: int) -> list[Candidate]:
         _recurrent("lstm", 256, 2, large, 10.0, batch, most=60.0),
         _recurrent("lstm", 256, 1, small, 4.0, batch, most=40.0),
         _recurrent("lstm", 128, 1, small, 0.0, batch, most=40.0),
+    ]
+
+
+def _networks_of_images(dataset: ImageDataset, items: int) -> list[Candidate]:
+    channels = 3 if dataset.mode == "rgb" else 1
+    row = dataset.resolution * channels
+    context = min(512, row + 2 * channels)
+    shared: tuple[EntryKey, ...] = (
+        EntryKey("embedding", 32),
+        EntryKey("context", context, "symbols; reaches the pixels above"),
+        EntryKey("bptt", min(128, max(32, row)), "symbols"),
+        EntryKey("ema", 0.99),
+    )
+    few = items * dataset.resolution * row < _FEW_SYMBOLS
+    if few:
+        shared = (*shared, EntryKey("dropout", 0.3), EntryKey("variational_dropout", True))
+    most = 10.0 if few else 30.0
+    return [
+        _recurrent("gru", width, 1, shared, passes, 16, most)
+        for width, passes in ((320, 8.0), (192, 3.0), (96, 0.0))
     ]
 
 
@@ -200,7 +205,6 @@ def _auto_encoders(dataset: Dataset, items: int, binary: bool) -> list[Candidate
             *likelihood,
             EntryKey("activation", "silu"),
             *augment,
-            EntryKey("channels_last", True),
             EntryKey("optimiser", {"name": "adamw", "lr": 1e-3, "schedule": "cosine"}),
         )
         networks.append(Candidate("vae", settings, passes, 400.0, 32))
@@ -221,7 +225,6 @@ def _adversarial(dataset: Dataset, items: int) -> list[Candidate]:
             EntryKey("latent", 64),
             *augment,
             EntryKey("ema", 0.995),
-            EntryKey("channels_last", True),
             EntryKey("generator", adam),
             EntryKey("discriminator", adam),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -30,7 +29,6 @@ from genmint.proposal.gates import gate_entry
 from genmint.proposal.overview import overview
 from genmint.proposal.sizing import (
     Amounts,
-    IdleClock,
     Sized,
     amounts_of,
     extractor_epochs,
@@ -40,6 +38,7 @@ from genmint.proposal.sizing import (
 )
 from genmint.proposal.structure import structure_of
 from genmint.proposal.survey import PEEK, Survey, read_rows, survey
+from genmint.training.idle_clock import IdleClock
 
 # Longest ending of a model's name: a hyphen and its family.
 _LONGEST_NAME = 63 - len("-rnn")
@@ -129,13 +128,9 @@ def propose(
     entry = _with_reference(dataset_entry(name, known, structure), known, wishes.minutes)
     dataset = parsed_entry(entry)
     sized, notes = _sized(name, dataset, known, stores, wishes, report)
-    if clock.busy > _BUSY:
-        notes.append(
-            f"other programs kept the cores busy for {clock.busy:.0%} of the time; the models are "
-            "sized for this machine without them, and take longer beside them"
-        )
     entries = [one.candidate.entry(f"{name}-{one.candidate.family}", name, one.steps)
                for one in sized]  # fmt: skip
+    notes += _of_time(entries, sized, clock.busy)
     described = [_described(each, one) for each, one in zip(entries, sized, strict=True)]
     gates = [
         gate_entry(each.name, one.candidate.config(name, one.steps), dataset)
@@ -231,13 +226,6 @@ def _sized(
         options = models.candidates(family, dataset, amounts.train, binary=binary)
         own = seconds * models.SHARES[family] / total
         sized.append(size(options, name, specs, dataset, amounts, own, clock))
-    notes += [
-        f"{name}-{one.candidate.family}: its {one.steps:,} steps see {one.passes:.0%} of the "
-        f"training data, too little to learn from; give it more time, --minutes "
-        f"{math.ceil(wishes.minutes * min(100, 3 / max(one.passes, 0.01))):,}"
-        for one in sized
-        if one.passes < 1
-    ]
     return sized, notes
 
 
@@ -281,6 +269,23 @@ def _is_binary(known: Survey, dataset: ImageDataset, stores: Stores) -> bool:
         return False
     values = np.concatenate(pixels)
     return float(((values <= _NEAR) | (values >= 255 - _NEAR)).mean()) >= _BINARY
+
+
+def _of_time(entries: Sequence[ParamsEntry], sized: Sequence[Sized], busy: float) -> list[str]:
+    """Return remarks on a busy machine and on models that have too little time."""
+    notes = []
+    if busy > _BUSY:
+        notes.append(
+            f"other programs kept the cores busy for {busy:.0%} of the time; the models are "
+            "sized for this machine without them, and take longer beside them"
+        )
+    notes += [
+        f"{each.name}: {one.passes:.2g} passes over the training items fit into the time, and less "
+        "than one teaches little; give more with --minutes"
+        for each, one in zip(entries, sized, strict=True)
+        if one.passes < 1
+    ]
+    return notes
 
 
 def _described(entry: ParamsEntry, one: Sized) -> ParamsEntry:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -18,8 +16,9 @@ from genmint.config.models.base import View
 from genmint.data.views.spec import DataSpec
 from genmint.models.shared import store
 from genmint.proposal.models import Candidate
-from genmint.training.devices import choose_device, resolve_compile, resolve_precision
-from genmint.training.speed import SpeedOptions, Timer, measure
+from genmint.training.devices import choose_device
+from genmint.training.fastest import Bench, fastest
+from genmint.training.speed import Timer, measure
 
 # Seconds of timing per candidate.
 _SECONDS = 2.5
@@ -38,36 +37,6 @@ _RESERVE = 0.85
 _DRAWN_STEPS = 48
 _FEWEST_STEPS = 20
 _SEED = 0
-# Linux: nanoseconds on a core, nanoseconds of waiting for one, and time slices of this thread.
-_WAITED = Path("/proc/thread-self/schedstat")
-
-
-class IdleClock:
-    """Time in seconds, without the time that this thread waited for a core.
-
-    Steps timed by it take about as long as on a machine that runs nothing else. Where the system
-    does not state the waiting time, it is the wall clock.
-    """
-
-    def __init__(self) -> None:
-        self._began, self._waited = time.perf_counter(), self._waiting()
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return time.perf_counter() - self._waiting()
-
-    @property
-    def busy(self) -> float:
-        """Share of the time since its creation that this thread waited for a core, 0…1."""
-        passed = time.perf_counter() - self._began
-        return max(0.0, min(1.0, (self._waiting() - self._waited) / max(passed, 1e-9)))
-
-    @staticmethod
-    def _waiting() -> float:
-        try:
-            return int(_WAITED.read_text(encoding="ascii").split()[1]) / 1e9
-        except (OSError, ValueError, IndexError):
-            return 0.0
 
 
 @dataclass(frozen=True)
@@ -220,10 +189,8 @@ def _timed(
     clock: Callable[[], float],
 ) -> Sized:
     device = choose_device()
-    options = SpeedOptions(
-        resolve_precision(config, device), resolve_compile(config, device), config.channels_last
-    )
     train = _noise(spec, candidate.batch_size)
+    options = fastest(Bench(config, spec, device, lambda: train, clock=clock), None)
     timing = measure(config, spec, train, [options], device, Timer(_SECONDS, clock))[options]
     # Items, or symbols of sequences, a second.
     length = spec.shape[0] if spec.view == "sequence" and spec.shape else 1

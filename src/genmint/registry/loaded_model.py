@@ -75,12 +75,13 @@ class LoadedModel:
     def abilities(self) -> tuple[str, ...]:
         """Names of the methods that this model has."""
         module, spec = self.module, self.module.spec
+        decoder = module.as_decoder
         known = {
             "sample": True,
             "reconstruct": module.as_encoder is not None,
             "encode": module.as_encoder is not None,
-            "decode": module.as_decoder is not None,
-            "interpolate": module.as_decoder is not None,
+            "decode": decoder is not None,
+            "interpolate": decoder is not None and decoder.continuous,
             "log_likelihood": bool(self.record.model.likelihood_metrics(spec.kind)),
             "to_audio": spec.kind == "audio" and spec.view == "grid",
         }
@@ -93,7 +94,10 @@ class LoadedModel:
 
     @property
     def latent(self) -> int:
-        """Number of latents that `decode` takes; they follow N(0, 1)."""
+        """Number of latents that `decode` takes.
+
+        They follow N(0, 1). Those of a VQ-VAE are numbers of codes.
+        """
         return self._decoder("latent").latent
 
     @property
@@ -147,6 +151,7 @@ class LoadedModel:
     def encode(self, items: Any, *, labels: Labels = None) -> npt.NDArray[np.float32]:
         """Return the latents of items, float32 N×L: the means of q(z|x) of a VAE.
 
+        Those of a VQ-VAE are numbers of codes, in raster order.
         L is `latent`, and more for a VAE of two levels, whose second level follows the first.
 
         Raises:

@@ -96,6 +96,8 @@ def _shown(project: Project, target: str, model: Family, seed: int) -> dict[str,
         return nothing
     prepared = Prepared(project.prepared(model.spec.dataset))
     held_out = tensors.load(prepared, "test", model.spec)
+    if encoder is not None and not encoder.continuous:
+        return {**nothing, **suspicious(model, prepared, seed)}
     if encoder is not None:
         labels = tensors.labels_for(model.config, prepared, "test")
         known = prepared.labels("test")

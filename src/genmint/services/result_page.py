@@ -6,6 +6,7 @@ log of the run, in which an address is a link. So the address is among the first
 
 from __future__ import annotations
 
+import json
 from typing import cast
 from uuid import UUID
 
@@ -20,6 +21,9 @@ from prefect.client.schemas.filters import (
 from prefect.settings import PREFECT_UI_URL
 
 _NO_RESULT = "No result yet. If the run has ended, the message of its last state has the reason."
+
+# Prefect refuses an update above 1,500,000 bytes as JSON, and fails the run that asked for it.
+_LARGEST = 1_400_000
 
 
 class ResultPage:
@@ -46,6 +50,18 @@ class ResultPage:
         return f"{base.rstrip('/')}/artifacts/artifact/{self._id}" if base else None
 
     def write(self, markdown: str, description: str) -> None:
-        """Replace what the page shows."""
+        """Replace what the page shows; lines at the end that do not fit are counted."""
+        update = ArtifactUpdate(data=_fitting(markdown), description=description)
         with get_client(sync_client=True) as client:
-            client.update_artifact(self._id, ArtifactUpdate(data=markdown, description=description))
+            client.update_artifact(self._id, update)
+
+
+def _fitting(markdown: str) -> str:
+    """Return the first lines that fit into an update, and how many are left out."""
+    lines, size = markdown.split("\n"), 0
+    for number, line in enumerate(lines):
+        size += len(json.dumps(line, ensure_ascii=False).encode())
+        if size > _LARGEST:
+            left_out = f"{len(lines) - number:,} more lines do not fit into this page."
+            return "\n".join([*lines[:number], "", left_out])
+    return markdown

@@ -27,13 +27,16 @@ from genmint.models.shared.record import ModelRecord
 from genmint.tracking.reporter import RunReporter
 from genmint.training.checkpoints import Checkpoint, source_hash, unfinished
 from genmint.training.device_lock import lock_devices
-from genmint.training.devices import choose_device, resolve_compile, resolve_precision, share_cores
+from genmint.training.devices import choose_device, share_cores
 from genmint.training.distributed import Ranks, join, leave
+from genmint.training.fastest import Bench, fastest
 from genmint.training.hardware import describe_device, unused_gpu
 from genmint.training.history import write_history
 from genmint.training.launch import end_with_first, end_with_parent, first_of, process_count, speaks
 from genmint.training.loop import TrainingOptions, fit
+from genmint.training.options import SpeedOptions
 from genmint.training.seeds import Trained, best_of, loss_deviation
+from genmint.training.speed_records import speed_folder
 
 
 @dataclass(frozen=True)
@@ -118,13 +121,15 @@ def _run_as_one(
     with lock_devices(device, name):
         ranks = join(device)
         try:
+            spec = prepared.spec(config.view)
+            options = _options(project, name, config, prepared, device, ranks)
             resolved = {
-                "precision": resolve_precision(config, device),
-                "compile": "yes" if resolve_compile(config, device) else "no",
+                "precision": options.precision,
+                "compile": "yes" if options.compile else "no",
+                "channels_last": "yes" if options.channels_last else "no",
                 "device": device.type,
                 "processes": str(ranks.world),
             }
-            spec = prepared.spec(config.view)
             _train(
                 _Job(
                     project, name, config, prepared, spec, resolved, device, ranks, folder, reports
@@ -132,6 +137,39 @@ def _run_as_one(
             )
         finally:
             leave(ranks)
+
+
+def _options(
+    project: Project,
+    name: str,
+    config: ModelConfig,
+    prepared: Prepared,
+    device: torch.device,
+    ranks: Ranks,
+) -> SpeedOptions:
+    """The settings that `auto` takes; the first process measures them, if it is worthwhile."""
+    spec = prepared.spec(config.view)
+    chosen: SpeedOptions | GenmintError | None = None
+    if ranks.leads:
+        share = {"batch_size": max(1, config.batch_size // ranks.world)}
+        bench = Bench(
+            config.model_copy(update=share),
+            spec,
+            device,
+            train=lambda: tensors.load(prepared, "train", spec),
+            labels=lambda: tensors.labels_for(config, prepared, "train"),
+            tell=lambda line: print(f"{name}: {line}", flush=True),  # noqa: T201 - takes seconds
+        )
+        try:
+            chosen = fastest(bench, speed_folder(project), ranks.world)
+        except GenmintError as error:
+            # The other processes wait for the result.
+            chosen = error
+    first = ranks.gather(chosen)[0]
+    if isinstance(first, GenmintError):
+        raise first
+    options: SpeedOptions = first
+    return options
 
 
 def _say_device(name: str, device: torch.device) -> None:
@@ -242,6 +280,7 @@ def _one_seed(
         options=TrainingOptions(
             precision=job.resolved["precision"],
             compiled=job.resolved["compile"] == "yes",
+            channels_last=job.resolved["channels_last"] == "yes",
             reporter=reported,
             checkpoint=checkpoint,
             ranks=job.ranks,

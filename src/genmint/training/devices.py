@@ -1,4 +1,7 @@
-"""Device selection, and resolution of `auto` settings, equal on all machines of a kind."""
+"""Device selection, and what `auto` settings are by rule, equal on all machines of a kind.
+
+`genmint.training.fastest` measures them for long training runs.
+"""
 
 from __future__ import annotations
 
@@ -76,11 +79,11 @@ def keep_memory() -> None:
 
 
 def resolve_precision(config: ModelConfig, device: torch.device) -> str:
-    """What `precision` means for this model on this device: fp32, bf16 or fp16.
+    """What `precision` means by rule for this model on this device: fp32, bf16 or fp16.
 
-    `auto` is bf16 where the device multiplies bfloat16 in hardware, for what then trains twice as
-    fast and as well (benchmarks/results/quality.md), see `ModelConfig.bf16_pays`. All else keeps
-    fp32.
+    `auto` is bf16 where the device multiplies bfloat16 in hardware, for what then trains faster and
+    as well (benchmarks/results/quality.md), see `ModelConfig.bf16_pays`. Convolutions need the
+    channels innermost for it. All else keeps fp32.
 
     Raises:
         ConfigError: the processor does not support an LSTM in the requested precision.
@@ -92,7 +95,15 @@ def resolve_precision(config: ModelConfig, device: torch.device) -> str:
                 "format. Use auto or fp32"
             )
         return config.precision
-    return "bf16" if config.bf16_pays and multiplies_bf16(device) else "fp32"
+    suits = config.channels_last is not False or not config.convolves
+    return "bf16" if config.bf16_pays and suits and multiplies_bf16(device) else "fp32"
+
+
+def resolve_channels_last(config: ModelConfig, precision: str) -> bool:
+    """What `channels_last` means by rule in a resolved precision; `auto` is True with bf16."""
+    if config.channels_last == "auto":
+        return config.convolves and precision == "bf16"
+    return config.channels_last
 
 
 def multiplies_bf16(device: torch.device) -> bool:
@@ -122,7 +133,7 @@ def can_compute(config: ModelConfig, precision: str, device: torch.device) -> bo
 
 
 def resolve_compile(config: ModelConfig, device: torch.device) -> bool:
-    """Return the resolved `compile` of a model on a device.
+    """What `compile` means by rule for a model on a device.
 
     `auto` is True for a long training run of what gains most (`ModelConfig.compiling_pays`). It
     also requires a compiler, and a GPU or a CPU with AMX. On a CPU without AMX there was no gain

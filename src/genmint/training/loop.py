@@ -78,6 +78,7 @@ class TrainingOptions:
     Attributes:
         precision: fp32, bf16 or fp16 (autocast; weights and optimisers stay in fp32).
         compiled: use torch.compile for the parts that the family selects.
+        channels_last: store images with channels innermost; None: as the model entry sets it.
         reporter: receives every row of the history, including those before an interruption.
         checkpoint: checkpoint to resume from and save to; None: an interruption loses everything.
         ranks: processes that share each batch.
@@ -85,6 +86,7 @@ class TrainingOptions:
 
     precision: str = "fp32"
     compiled: bool = False
+    channels_last: bool | None = None
     reporter: Reporter | None = None
     checkpoint: Checkpoint | None = None
     ranks: Ranks = field(default_factory=Ranks)
@@ -101,6 +103,8 @@ def fit(
     options: TrainingOptions | None = None,
 ) -> TrainingResult:
     """Train `model` on its device, and leave it with its best weights by validation loss.
+
+    What depends on the final weights is then computed (`Family.finish`).
 
     Args:
         name: name of the model in messages.
@@ -129,9 +133,13 @@ def fit(
         options.precision,
         labels=of_train,
         compiled=options.compiled,
+        channels_last=options.channels_last,
         ranks=options.ranks,
     )
-    return _Training(name, stepper, (validation, of_validation), options).run()
+    result = _Training(name, stepper, (validation, of_validation), options).run()
+    # In every process, so that all of them end with the same model.
+    model.finish(train, of_train)
+    return result
 
 
 class _Training:

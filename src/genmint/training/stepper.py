@@ -58,11 +58,13 @@ class Stepper:
         *,
         labels: Tensor | None = None,
         compiled: bool = False,
+        channels_last: bool | None = None,
         ranks: Ranks | None = None,
     ) -> None:
         """Prepare training; arguments as for `genmint.training.loop.fit`.
 
-        `labels` are those of `train`.
+        `labels` are those of `train`. Without `channels_last`, the value of the model entry counts,
+        and `auto` is false.
 
         Raises:
             ConfigError: the processes cannot share a batch evenly.
@@ -75,7 +77,8 @@ class Stepper:
         model.learns_from(train, labels)
         self._device = model.device
         self._dtype = _AUTOCAST.get(precision)
-        if config.channels_last:
+        innermost = config.channels_last is True if channels_last is None else channels_last
+        if innermost:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # Average the original modules; the compiled ones share their weights.
         self._average = _average_of(model, config)

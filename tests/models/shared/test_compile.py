@@ -33,6 +33,15 @@ CONFIGS = {
         hierarchy={"groups": (1, 1), "width": 4, "channels": 2},
         conditional=True,
     ),
+    "vq": VAEConfig(
+        family="vae",
+        dataset="d",
+        steps=1,
+        network="vq",
+        hidden=(4,),
+        codes=5,
+        code_width=2,
+    ),
     "gan": GANConfig(family="gan", dataset="d", steps=1, hidden=(6,), latent=2),
     "conditional": VAEConfig(
         family="vae",
@@ -84,6 +93,7 @@ CASES = [
     ),
     ("remedies", "aot_eager"),
     ("conditional", "aot_eager"),
+    ("vq", "aot_eager"),
     ("gan", "aot_eager"),
     ("wgan-gp", "aot_eager"),
     ("r3gan", "aot_eager"),

@@ -27,6 +27,20 @@ def test_all_processes_together_see_what_one_would_have_seen(draw, world):
         assert whole.dtype == torch.float32
 
 
+@pytest.mark.parametrize("world", [2, 3])
+def test_picks_are_of_the_whole_batch_and_each_in_one_process(world):
+    one, several = noise(), [noise(rank=rank, world=world) for rank in range(world)]
+    for count in (5, 4 * world, 30):
+        rows, mine = one.picks(count, 4 * world)
+        assert mine.all()
+        found = [source.picks(count, 4) for source in several]
+        assert torch.equal(torch.stack([own for _, own in found]).sum(0), torch.ones(count))
+        whole = sum((4 * rank + row) * own for rank, (row, own) in enumerate(found))
+        assert torch.equal(whole, rows)
+        uses = rows.bincount(minlength=4 * world)
+        assert int(uses.max() - uses.min()) <= 1
+
+
 SHARED = {
     "normal": lambda source: source.shared_normal(3, 2),
     "bernoulli": lambda source: source.shared_bernoulli(0.3, 3, 2),

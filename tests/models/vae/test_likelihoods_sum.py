@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from tests.models.vae import test_quantised as quantised
 from tests.models.vae.small import pixels
 from tests.models.vae.test_hierarchical import config, grid, of_shape, trained_like
 
@@ -88,6 +89,20 @@ def test_the_estimates_of_all_images_of_four_pixels_sum_to_one():
     assert abs(sum(sums) / len(sums) - 1) < 4 * float(spread) + 1e-3
 
 
+@pytest.mark.parametrize("name", NAMES[1:])
+@pytest.mark.parametrize("value", [-1e4, -90.0, 90.0, 1e4])
+def test_no_parameter_of_a_pixel_makes_a_gradient_that_is_not_finite(name, value):
+    """A component of a mixture that no pixel needs may drift to any scale."""
+    of = likelihood(name, 3)
+    for output in range(of.outputs(3)):
+        parameters = torch.zeros(3, of.outputs(3), 1, 1)
+        parameters[:, output] = value
+        parameters.requires_grad_()
+        x = (torch.tensor([0, 128, 255]) / 255).view(3, 1, 1, 1).expand(3, 3, 1, 1)
+        (gradient,) = torch.autograd.grad(of.log_prob(parameters, x).sum(), parameters)
+        assert gradient.isfinite().all()
+
+
 SMALLEST = {"groups": (1, 1), "width": 6, "channels": 2}
 
 
@@ -105,6 +120,38 @@ def test_no_bound_exceeds_the_importance_sampled_estimate_beyond_its_error(name)
     # One draw is the ELBO, on average.
     once = torch.stack([model.importance_weighted(data, k=1, seed=s) for s in range(40)])
     assert float(once.mean()) == pytest.approx(float(elbo.mean()), abs=8 * error)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("conditional", [False, True])
+def test_the_bounds_of_a_vq_vae_for_all_images_sum_to_at_most_one(conditional, seed):
+    """p(x|z(x)) p(z(x)) is one term of Σ_z p(x|z) p(z): the 512 images share a probability of 1."""
+    spec = grid(1, 3, 3, labels=("a", "b")) if conditional else grid(1, 3, 3)
+    entry = {"likelihood": "bernoulli", "conditional": conditional, "codes": 4, "hidden": (6,)}
+    model = quantised.trained_like(build(quantised.config(**entry), spec), seed=seed)
+    images = torch.tensor(list(itertools.product([0, 255], repeat=9)), dtype=torch.uint8)
+    data = images.view(512, 1, 3, 3)
+    train = data[torch.randint(300, (100,), generator=seeded(seed))]
+    labels = torch.arange(512) % 2 if conditional else None
+    model.finish(train, None if labels is None else labels[:100])
+    for label in (0, 1) if conditional else (None,):
+        of = None if label is None else torch.full((512,), label)
+        total = float(model.elbo(data, seed=0, labels=of)["elbo"].exp().sum())
+        assert 0 < total <= 1
+        # The whole sum over the grids of four codes, of which one is in the bound, is 1.
+        z = torch.cartesian_prod(*[torch.arange(4)] * 4)
+        with torch.no_grad():
+            parameters = model._decoded(z)
+            prior = -model._lengths(z, None if label is None else z[:, 0] * 0 + label,
+                                    model._prior()).sum(1)  # fmt: skip
+            x = (data / 255.0)[:, None]
+            of_pixels = -torch.nn.functional.binary_cross_entropy_with_logits(
+                parameters.expand(512, -1, -1, -1, -1), x.expand(-1, 256, -1, -1, -1),
+                reduction="none",
+            ).flatten(2).sum(2)  # fmt: skip
+            exact = (of_pixels + prior).logsumexp(1)
+        assert float(exact.exp().sum()) == pytest.approx(1, abs=1e-4)
+        assert (model.elbo(data, seed=0, labels=of)["elbo"] <= exact + 1e-4).all()
 
 
 def planted(probabilities, **changes):

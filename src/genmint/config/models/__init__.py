@@ -19,8 +19,10 @@ from genmint.config.models.base import (
     View,
 )
 from genmint.config.models.gan import Ada, GANConfig, Penalty
+from genmint.config.models.hierarchy import Hierarchy, LatentSampling
 from genmint.config.models.rnn import RNNConfig, SamplingConfig
-from genmint.config.models.vae import Hierarchy, KLWarmup, LatentSampling, SecondLevel, VAEConfig
+from genmint.config.models.sampler import Sampler
+from genmint.config.models.vae import KLWarmup, SecondLevel, VAEConfig
 
 __all__ = [
     "BLOCKS",
@@ -39,6 +41,7 @@ __all__ = [
     "Penalty",
     "RNNConfig",
     "Recovery",
+    "Sampler",
     "SamplingConfig",
     "SecondLevel",
     "VAEConfig",

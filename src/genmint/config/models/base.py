@@ -178,10 +178,12 @@ class ModelConfig(Frozen):
     Attributes:
         view: view of the data that the family takes and gives. Only a sequence can be text.
         compilable: whether `Family.compile` compiles something.
+        same_step: keys of the family that do not change what a training step computes.
     """
 
     view: ClassVar[View]
     compilable: ClassVar[bool] = False
+    same_step: ClassVar[frozenset[str]] = frozenset()
 
     if TYPE_CHECKING:
         # Each subclass declares its own field, which in files comes after the fields of this class.
@@ -267,22 +269,23 @@ class ModelConfig(Frozen):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
         description="Number format of the computation. "
-        "auto: bf16 for an RNN, and for convolutions with channels_last, on devices that multiply "
-        "it in hardware; otherwise fp32. "
+        "auto: the faster of fp32 and bf16, measured by long training runs; bf16 only for an RNN "
+        "and for convolutions, on devices that multiply it in hardware. "
         "fp16 overflows; use it only where bf16 is missing. "
-        "The resolved value is recorded with the model. "
-        "`genmint bench NAME` measures what is fastest on this machine.",
+        "The value is recorded with the model. `genmint bench NAME` compares all of them.",
     )
     compile: Literal["auto"] | bool = Field(
         "auto",
         description="Whether torch.compile translates the model before the first step. "
-        "auto: for long training runs of fully connected VAEs, on a GPU or a CPU with AMX. "
-        "Translation takes up to a minute.",
+        "auto: as measured by runs of half an hour or more; otherwise for fully connected VAEs of "
+        "20,000 steps or more, on a GPU or a CPU with AMX. "
+        "Translation takes a minute or two.",
     )
-    channels_last: bool = Field(
-        False,
+    channels_last: Literal["auto"] | bool = Field(
+        "auto",
         description="Whether images are stored with the channels innermost. "
-        "With bf16, convolutions are twice as fast; otherwise rarely faster.",
+        "With bf16, convolutions are twice as fast; otherwise rarely faster. "
+        "auto: as measured by long training runs; otherwise with bf16.",
     )
 
     @model_validator(mode="after")
@@ -339,6 +342,10 @@ class ModelConfig(Frozen):
         """The key that `halvings` follows from."""
         return "hidden"
 
+    def grid_problem(self, height: int, width: int) -> str | None:
+        """Return what does not fit a grid of this size besides `halvings`: key and remedy."""
+        return None
+
     @property
     def convolves(self) -> bool:
         """Whether there are convolutions over a grid, which `channels_last` may speed up."""
@@ -346,12 +353,12 @@ class ModelConfig(Frozen):
 
     @property
     def bf16_pays(self) -> bool:
-        """Whether training in bfloat16 is faster and as accurate; `precision: auto` uses it."""
+        """Whether training in bfloat16 gives models as good; `precision: auto` then may use it."""
         return False
 
     @property
     def compiling_pays(self) -> bool:
-        """Whether compilation makes a long training run faster; `compile: auto` uses it."""
+        """Whether compilation makes a run of many steps faster, if it was not measured."""
         return False
 
     @property
@@ -389,5 +396,5 @@ class GridConfig(ModelConfig):
 
     @property
     def bf16_pays(self) -> bool:
-        """True only for convolutions with the channels innermost in memory."""
-        return self.channels_last and self.convolves
+        """True for convolutions (benchmarks/results/quality.md)."""
+        return self.convolves

@@ -97,6 +97,7 @@ class GANConfig(GridConfig):
     """Generative adversarial network (Goodfellow et al. 2014)."""
 
     compilable = True
+    same_step = frozenset({"label_smoothing"})
 
     family: Literal["gan"] = Field(
         description="Family of the model. "
@@ -152,7 +153,8 @@ class GANConfig(GridConfig):
         "wasserstein: does not vanish, and its margin is a distance that falls as samples improve; "
         "needs penalty or spectral_norm. "
         "relativistic: compares each sample with an item of the data (Jolicoeur-Martineau 2019); "
-        "keeps modes that the others drop; use it with penalty: {name: r1r2}. "
+        "its authors report that it keeps modes which others drop; "
+        "use it with penalty: {name: r1r2}. "
         "All cost the same, except that the generator's step of relativistic also scores the data: "
         "up to a tenth more time.",
     )

@@ -37,6 +37,7 @@ class RNNConfig(ModelConfig):
     """Recurrent network over sequences of symbols (Elman 1990; LSTM, GRU)."""
 
     view = "sequence"
+    same_step = frozenset({"sampling", "init", "forget_bias", "random_offsets"})
 
     family: Literal["rnn"] = Field(
         description="Family of the model. "

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from genmint.config.base import Frozen, Kind, PositiveInt
-from genmint.config.models.base import GridConfig, Optimiser, Widths
+from genmint.config.models.base import Optimiser, Widths
+from genmint.config.models.codebook import CodebookConfig
+from genmint.config.models.hierarchy import Hierarchy, LatentSampling
+from genmint.config.models.sampler import Sampler
 
-# Keys that `network: hierarchical` does not have, and keys that only it has.
-_FLAT: tuple[str, ...] = ("hidden", "latent", "second_level", "prior", "norm", "attention")
-_HIERARCHICAL: tuple[str, ...] = ("hierarchy", "sampling")
+# Keys that only one network has, and keys of the other networks that it does not have.
+_OWN: dict[str, tuple[str, ...]] = {
+    "hierarchical": ("hierarchy", "sampling"),
+    "vq": tuple(CodebookConfig.__annotations__),
+}
+_LACKED: dict[str, tuple[str, ...]] = {
+    "hierarchical": ("hidden", "latent", "second_level", "prior", "norm", "attention"),
+    "vq": (
+        "latent",
+        "second_level",
+        "prior",
+        "attention",
+        "beta",
+        "kl_warmup",
+        "free_bits",
+        "importance_samples",
+        "sampler",
+    ),
+}
+_INSTEAD = {"hierarchical": "hierarchy", "vq": "codes"}
 
 
 class KLWarmup(Frozen):
@@ -51,78 +72,27 @@ class SecondLevel(Frozen):
     )
 
 
-class Hierarchy(Frozen):
-    """Latents and networks of a VAE with `network: hierarchical`."""
-
-    groups: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = Field(
-        (2, 3, 4, 2),
-        description="Numbers of groups of latents at each resolution, coarsest first. "
-        "The last number is of the resolution of the data; each resolution has half the height and "
-        "width of the next. "
-        "Groups are drawn one after the other, each given all groups before it. "
-        "0 means no latents at that resolution; the first number must be 1 or more. "
-        "A step takes time in proportion to the groups of the finest resolution.",
-    )
-    width: PositiveInt = Field(
-        48,
-        description="Number of channels of the network, at all resolutions. "
-        "Twice the width costs up to four times the time. Not below 16 for photographs.",
-    )
-    channels: PositiveInt = Field(
-        8,
-        description="Number of latent channels of a group: it has as many latents per position. "
-        "16 in the papers.",
-    )
-    bottleneck: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.5,
-        description="Share of the width in the inner layers of each residual block. "
-        "0.25 in the papers, whose networks are wide; 0.5 for a width below 100.",
-    )
-
-    @model_validator(mode="after")
-    def _the_coarsest_resolution_has_latents(self) -> Self:
-        if self.groups[0] == 0:
-            raise ValueError(
-                "groups must begin with 1 or more: a coarsest resolution without latents is the "
-                "same for all items"
-            )
-        return self
-
-
-class LatentSampling(Frozen):
-    """How the latents of a sample are drawn with `network: hierarchical`."""
-
-    temperature: (
-        Annotated[float, Field(ge=0.0, le=10.0)]
-        | Annotated[tuple[Annotated[float, Field(ge=0.0, le=10.0)], ...], Field(min_length=1)]
-    ) = Field(
-        1.0,
-        description="Factor on the standard deviation of the prior. "
-        "A list has one number per resolution of hierarchy.groups, coarsest first. "
-        "1 samples from the model itself. "
-        "0.7 to 0.9 give more regular samples with less variety. "
-        "It has no effect on training and likelihoods.",
-    )
-
-
-class VAEConfig(GridConfig):
+class VAEConfig(CodebookConfig):
     """Variational auto-encoder (Kingma and Welling 2014)."""
 
     compilable = True
+    same_step = frozenset({"beta", "kl_warmup", "free_bits", "sampling", "sampler"})
 
     family: Literal["vae"] = Field(
         description="Family of the model. "
         "vae: learns a latent map of the data, has a bound on the likelihood, and its samples are "
         "soft. Takes images, and audio as spectrograms."
     )
-    network: Literal["mlp", "conv", "residual", "hierarchical"] = Field(
+    network: Literal["mlp", "conv", "residual", "hierarchical", "vq"] = Field(
         "mlp",
         description="Type of the networks. "
         "mlp: fully connected, for small grids. conv: convolutions, for larger ones. "
         "residual: with a residual block of two convolutions at each size; finer detail at two to "
         "four times the cost. "
         "hierarchical: groups of latents at every resolution, each given those before (hierarchy); "
-        "by far the best likelihood of photographs, at tens of times the cost of conv.",
+        "the best likelihood of photographs, at tens of times the cost of conv. "
+        "vq: a grid of codes from a learnt codebook (codes), at about the cost of residual; "
+        "its reconstructions are much better than its samples.",
     )
     hierarchy: Hierarchy = Field(
         Hierarchy(),
@@ -134,7 +104,7 @@ class VAEConfig(GridConfig):
     hidden: Widths = Field(
         (512, 256),
         description="Widths of the encoder's layers from the data inwards, in units (mlp) or "
-        "channels (conv, residual). "
+        "channels (conv, residual, vq). "
         "The decoder has them in reverse. "
         "Each convolutional layer halves height and width. "
         "Wider layers learn more, are slower and need more data. "
@@ -147,7 +117,7 @@ class VAEConfig(GridConfig):
         "Few dimensions give smoother samples and a map that can be plotted; many give finer "
         "reconstructions. "
         "Dimensions that are not needed become inactive (active_units). "
-        "Not with network: hierarchical.",
+        "Not with network: hierarchical or vq.",
     )
     second_level: SecondLevel | None = Field(
         None,
@@ -251,6 +221,12 @@ class VAEConfig(GridConfig):
         description="How latents are drawn during evaluation and sampling with "
         "network: hierarchical.",
     )
+    sampler: Sampler = Field(
+        Sampler(),
+        description="Distribution that the latents of samples are drawn from. "
+        "Example: {name: gmm, components: 10}. "
+        "With network: hierarchical it is that of the coarsest group.",
+    )
 
     @model_validator(mode="after")
     def _each_network_has_its_own_keys(self) -> Self:
@@ -261,10 +237,13 @@ class VAEConfig(GridConfig):
                     f"sampling.temperature must be one number, or {len(groups)}: one for each "
                     "resolution of hierarchy.groups"
                 )
-            foreign, remedy = _FLAT, "leave it out (see hierarchy)"
-        else:
-            foreign, remedy = _HIERARCHICAL, "it needs network: hierarchical"
-        for key in foreign:
+        lacked = _LACKED.get(self.network, ())
+        remedy = f"leave it out (see {_INSTEAD.get(self.network)})"
+        foreign = dict.fromkeys(lacked, remedy)
+        for network, keys in _OWN.items():
+            if network != self.network:
+                foreign |= dict.fromkeys(keys, f"it needs network: {network}")
+        for key, remedy in foreign.items():
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key} has no effect with network: {self.network}: {remedy}")
         return self
@@ -315,6 +294,12 @@ class VAEConfig(GridConfig):
             )
         return self
 
+    @model_validator(mode="after")
+    def _a_mixture_of_the_latents_can_be_fitted(self) -> Self:
+        if self.network != "hierarchical" and (why := self.sampler.problem(self.latent)):
+            raise ValueError(f"latent is {self.latent}, and {why}: lower it, or leave sampler out")
+        return self
+
     @classmethod
     def likelihood_metrics(cls, kind: Kind) -> tuple[str, ...]:
         """Two bounds, a code length, and the number of active latents."""
@@ -336,6 +321,19 @@ class VAEConfig(GridConfig):
     def halvings_key(self) -> str:
         """`hidden`, or the groups of a hierarchy."""
         return "hierarchy.groups" if self.network == "hierarchical" else "hidden"
+
+    def grid_problem(self, height: int, width: int) -> str | None:
+        """The coarsest group of a hierarchy may be too wide for `sampler`."""
+        scale = 2**self.halvings
+        sides = math.ceil(height / scale), math.ceil(width / scale)
+        why = self.sampler.problem(self.hierarchy.channels * math.prod(sides))
+        if self.network != "hierarchical" or why is None:
+            return None
+        return (
+            f"sampler: the coarsest group has {self.hierarchy.channels} latents at each of "
+            f"{sides[0]}×{sides[1]} positions, and {why}: give hierarchy.groups more "
+            "resolutions, lower hierarchy.channels, or leave sampler out"
+        )
 
     @property
     def drawing(self) -> dict[str, Any]:

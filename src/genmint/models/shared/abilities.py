@@ -16,13 +16,16 @@ from genmint.models.shared.family import Family
 
 
 class Decoder(Family):
-    """A family of grids whose samples are decoded from latent vectors with prior N(0, I).
+    """A family of grids whose samples are decoded from latent vectors.
 
     Attributes:
+        continuous: whether the latents are real numbers with prior N(0, I), so that they can be
+            drawn, changed and interpolated. If not, they are numbers of codes, 0, 1, …
         on_a_sphere: interpolate between latents along the sphere instead of linearly. A straight
             line passes near the origin, where N(0, I) has almost no mass (White 2016).
     """
 
+    continuous: ClassVar[bool] = True
     on_a_sphere: ClassVar[bool]
 
     @property

@@ -125,6 +125,14 @@ class Trainable(nn.Module, abc.ABC):
                 it in the same steps.
         """
 
+    def finish(self, train: Tensor, labels: Tensor | None = None) -> None:
+        """Compute what depends on the final weights; called once, when the best are known.
+
+        Args:
+            train: the whole training split, in the form of `validation`.
+            labels: int64 N, for a conditional model.
+        """
+
     @abc.abstractmethod
     def phases(self) -> tuple[OptimizerPhase, ...]:
         """Optimizer phases of one training step, in order; every group has at least one."""

@@ -45,5 +45,21 @@ class Noise:
         drawn = torch.empty(shape, device=self.generator.device)
         return drawn.bernoulli_(probability, generator=self.generator)
 
+    def picks(self, count: int, rows: int) -> tuple[Tensor, Tensor]:
+        """Pick `count` rows of the whole batch at random, each row as rarely as possible twice.
+
+        Args:
+            count: number of picks.
+            rows: number of rows of this process; the same in every process.
+
+        Returns:
+            Row within this process's share, int64 `count`, and whether the pick is in this share,
+            bool `count`. Each pick is in the share of one process.
+        """
+        total = rows * self._world
+        order = torch.randperm(total, generator=self.generator, device=self.generator.device)
+        picked = order[torch.arange(count, device=order.device) % total]
+        return picked % rows, picked // rows == self._rank
+
     def _share(self, whole: Tensor, rows: int) -> Tensor:
         return whole if self._world == 1 else whole[self._rank * rows : (self._rank + 1) * rows]

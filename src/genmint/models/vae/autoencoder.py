@@ -13,12 +13,13 @@ from genmint.models.shared.blocks import in_labelled_blocks, to_bytes
 from genmint.models.shared.conditioning import with_label
 from genmint.models.shared.family import evaluating
 from genmint.models.shared.networks import decoder, encoder
-from genmint.models.vae.bounds import VariationalModel
+from genmint.models.vae.continuous import ContinuousModel
 from genmint.models.vae.labelled import LabelledEncoder
+from genmint.models.vae.latent_mixture import mixture_of
 from genmint.models.vae.latents import Gaussian, Latents, Prior, reparameterised
 
 
-class Autoencoder(VariationalModel):
+class Autoencoder(ContinuousModel):
     """Encoder, decoder and likelihood; a sample is the decoder's mean for a draw of the prior."""
 
     def __init__(self, config: VAEConfig, spec: DataSpec) -> None:
@@ -39,6 +40,7 @@ class Autoencoder(VariationalModel):
         self.decoder = decoder(network, latent, hidden, outputs, **settings)
         self.latents = Latents(config, spec.shape)
         self.noise_width = self.latents.width
+        self.mixture = mixture_of(config, config.latent, self.classes)
 
     @property
     def latent(self) -> int:
@@ -88,16 +90,30 @@ class Autoencoder(VariationalModel):
         length: int | None = None,
         labels: Tensor | None = None,
     ) -> Tensor:
-        """Decoder means for n draws of the prior; uint8 n×C×H×W. `length` is not used."""
+        """Decoder means for n draws of the prior, or of `mixture`; uint8 n×C×H×W.
+
+        `length` is not used.
+        """
         labels, parts = self.labels_of(n, seed, labels), []
         with evaluating(self):
             prior = self._prior()
             noise = self.latents.draws(n, seed)
+            if self.mixture is not None:
+                noise = self.mixture.with_levels(noise[:, : self.latent], seed)
             for rows, draws, of in in_labelled_blocks(noise, labels, self.device, self.pass_rows):
-                z = self.latents.sample(draws, prior)
+                z = self._latents_of(draws, prior, of)
                 mean = self.likelihood.mean(self._decoded(z, of))
                 parts.append(to_bytes(mean[: rows.stop - rows.start]).cpu())
         return torch.cat(parts)
+
+    def _latents_of(self, draws: Tensor, prior: Prior, labels: Tensor | None) -> Tensor:
+        """Latents of samples, N×L, for the noise of `sample`."""
+        if self.mixture is None:
+            return self.latents.sample(draws, prior)
+        return self.mixture.drawn(draws, labels)
+
+    def _mixed(self, q: Gaussian, noise: Tensor, labels: Tensor | None) -> Tensor:
+        return self._first(q, noise)
 
     def _prior(self) -> Prior:
         return self.latents.prior(self.posterior)

@@ -29,12 +29,14 @@ from genmint.models.shared.blocks import (
     to_bytes,
 )
 from genmint.models.shared.family import evaluating
-from genmint.models.vae.bounds import MAX_ITEMS, VariationalModel
-from genmint.models.vae.hierarchy import BottomUp, Layout, TopDown
+from genmint.models.vae.bounds import MAX_ITEMS
+from genmint.models.vae.continuous import ContinuousModel
+from genmint.models.vae.hierarchy import BottomUp, GroupDraw, Layout, TopDown
+from genmint.models.vae.latent_mixture import mixture_of
 from genmint.models.vae.latents import ACTIVE_VARIANCE
 
 
-class HierarchicalVAE(VariationalModel):
+class HierarchicalVAE(ContinuousModel):
     """VAE with groups of latents at several resolutions."""
 
     def __init__(self, config: VAEConfig, spec: DataSpec) -> None:
@@ -46,6 +48,7 @@ class HierarchicalVAE(VariationalModel):
         outputs = self.likelihood.outputs(channels)
         self.decoder = TopDown(self.layout, outputs, config.activation, classes)
         self.noise_width = self.latent
+        self.mixture = mixture_of(config, self.layout.ends[0], self.classes)
 
     @property
     def latent(self) -> int:
@@ -86,18 +89,19 @@ class HierarchicalVAE(VariationalModel):
     ) -> Tensor:
         """Means of p(x|z) for n draws of the prior, uint8 n×C×H×W; `length` is not used.
 
+        With a `mixture` the coarsest group is drawn from it, and the other groups from the prior.
         `temperature` replaces the model entry's; see `genmint.config.models.LatentSampling`.
         """
         labels, parts = self.labels_of(n, seed, labels), []
         scale = self._temperatures(temperature)
         with evaluating(self):
-            for rows, noise in prior_blocks(n, self.latent, seed):
+            for rows, noise in self._noise_blocks(n, seed):
                 shown = None if labels is None else _padded(labels[rows], len(noise))
                 count = rows.stop - rows.start
                 for taken, z, of in in_labelled_blocks(noise, shown, self.device, self.pass_rows):
                     if taken.start < count:
                         stop = min(taken.stop, count) - taken.start
-                        parts.append(self._decoded(z * scale, of)[:stop].cpu())
+                        parts.append(self._decoded(self._mixed_in(z, scale, of), of)[:stop].cpu())
         return torch.cat(parts)
 
     def sampling_arguments(self, n: int, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,6 +188,31 @@ class HierarchicalVAE(VariationalModel):
             self.likelihood.outputs(channels), 2 * self.config.hierarchy.width
         )
 
+    def _mixed(self, q: list[Tensor], noise: Tensor, labels: Tensor | None) -> Tensor:
+        """Standardised latents of the coarsest group."""
+        _, draws = self.decoder(noise, q, labels)
+        group: GroupDraw = draws[0]
+        return group.standardised().flatten(1)
+
+    def _noise_blocks(self, n: int, seed: int) -> Iterator[tuple[slice, Tensor]]:
+        """As `prior_blocks`, with the column of `LatentMixture.with_levels` if there is one."""
+        levels = None
+        if self.mixture is not None:
+            levels = self.mixture.with_levels(torch.empty(n, 0), seed)
+        for rows, noise in prior_blocks(n, self.latent, seed):
+            if levels is not None:
+                noise = torch.cat([noise, _padded(levels[rows], len(noise))], dim=1)
+            yield rows, noise
+
+    def _mixed_in(self, draws: Tensor, scale: Tensor, labels: Tensor | None) -> Tensor:
+        """Standardised latents of samples, N×`latent`, for rows of `_noise_blocks`."""
+        z = draws[:, : self.latent] * scale
+        if self.mixture is None:
+            return z
+        first = self.mixture.latents
+        top = self.mixture.drawn(torch.cat([z[:, :first], draws[:, -1:]], dim=1), labels)
+        return torch.cat([top, z[:, first:]], dim=1)
+
     def _decoded(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """Means of p(x|z), uint8, for standardised latents on the device."""
         parameters, _ = self.decoder(z, None, labels)
@@ -212,6 +241,6 @@ def _of_groups(values: list[Tensor]) -> Tensor:
     return torch.stack([each.flatten(1).sum(1) for each in values], dim=1)
 
 
-def _padded(labels: Tensor, rows: int) -> Tensor:
-    """Labels, with the first one repeated at the end up to `rows`."""
-    return torch.cat([labels, labels[:1].expand(rows - len(labels))])
+def _padded(values: Tensor, rows: int) -> Tensor:
+    """Values N×…, with the first one repeated at the end up to `rows`."""
+    return torch.cat([values, values[:1].expand(rows - len(values), *values.shape[1:])])

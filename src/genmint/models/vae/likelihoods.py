@@ -16,6 +16,10 @@ from genmint.models.shared.noise import Noise
 # that never varies would decrease towards zero without limit.
 _MIN_LOG_SCALE = -7.0
 
+# Beyond exp(88) the inverse of the scale is 0 in float32, and the gradient of its logistic NaN. An
+# unused component of a mixture may get there.
+_MAX_LOGISTIC_LOG_SCALE = 30.0
+
 # Beyond exp(4) the differences between levels are below the resolution of float32.
 _MAX_LOG_SCALE = 4.0
 
@@ -162,7 +166,7 @@ class DiscretisedLogisticMixture(DiscretisedLogistic):
 
 def log_logistic(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     """Log-probability in nats of every value x, 0…1 in steps of 1/255; mean in −1…1."""
-    inverse = torch.exp(-log_scale.clamp_min(_MIN_LOG_SCALE))
+    inverse = torch.exp(-log_scale.clamp(_MIN_LOG_SCALE, _MAX_LOGISTIC_LOG_SCALE))
     centre = 2 * x - 1 - mean
     upper = inverse * (centre + 1 / 255)
     lower = inverse * (centre - 1 / 255)

@@ -5,7 +5,7 @@ conditional VAE maximises the same bound for p(x|y), with q(z|x, y) and p(x|z, y
 not depend on the label (Sohn et al. 2015, CVAE; the generative model M2 of Kingma et al. 2014).
 `bounds` has training and evaluation, `autoencoder` the networks, `latents` the alternative priors
 and the second level, `likelihoods` the choices of p(x|z). `hierarchical` is the VAE with groups of
-latents at every resolution.
+latents at every resolution, `quantised` the VAE with a grid of codes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from genmint.models.vae.autoencoder import Autoencoder
 from genmint.models.vae.bounds import MAX_ITEMS
 from genmint.models.vae.hierarchical import HierarchicalVAE
 from genmint.models.vae.latents import Gaussian, Prior, active
+from genmint.models.vae.quantised import QuantisedVAE
 
 
 class VAE(Autoencoder):
@@ -30,6 +31,8 @@ class VAE(Autoencoder):
         """The VAE of the entry's `network`."""
         if config.network == "hierarchical":
             return HierarchicalVAE(config, spec)
+        if config.network == "vq":
+            return QuantisedVAE(config, spec)
         return cls(config, spec)
 
     def health(self, data: Tensor, *, seed: int, labels: Tensor | None = None) -> dict[str, float]:
