@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genmint.common.errors import ConfigError
+from genmint.common.nearest import nearest_or_all
 
 if TYPE_CHECKING:
     from genmint.common.project import Project
@@ -67,9 +67,7 @@ def known_entry(name: str, known: Iterable[str], what: str) -> str:
     """
     names = list(known)
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
-        raise ConfigError(f"params.yaml has no {what} {name!r}; {hint}")
+        raise ConfigError(f"params.yaml has no {what} {name!r}; {nearest_or_all(name, names)}")
     return name
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from genmint.common.errors import ConfigError
+from genmint.common.nearest import nearest_or_all
 from genmint.common.project import Project
 from genmint.common.reading import parse_yaml
 from genmint.config import parse_params
@@ -83,8 +83,7 @@ def add_recipe(project: Project, name: str) -> list[str]:
     source = project.recipes / f"{name}.yaml"
     if not source.is_file():
         known = [recipe for recipe, _ in list_recipes(project)]
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
+        hint = nearest_or_all(name, known)
         raise ConfigError(f"config/recipes/{name}.yaml: no such file; {hint}")
     insertion = insert_entries(project, read_params_text(source).text, source)
     if not insertion.added:

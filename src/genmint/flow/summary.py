@@ -115,8 +115,9 @@ def flow_page(result: FlowResult, checkout: Project, tracker: str) -> str:
     lines += _verdicts(result.verdicts, tracker)
     lines += _stages(result.outcomes, result.where)
     # The samples of trained models are new; those of the others may not fit.
-    names = [each.name for each in result.verdicts]
-    lines += _pictures(checkout, sorted(names, key=lambda name: name not in result.trained))
+    trained = result.trained
+    names = sorted((each.name for each in result.verdicts), key=lambda name: name not in trained)
+    lines += _pictures(checkout, names)
     return "\n".join(lines)
 
 

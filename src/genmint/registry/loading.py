@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from genmint.common.errors import ConfigError, GenmintError
 from genmint.common.files import scratch_dir
 from genmint.common.login import hand_on
+from genmint.common.nearest import nearest
 from genmint.common.project import Project
 from genmint.common.reading import shortened
 from genmint.registry.model_ref import ModelRef
@@ -66,8 +66,8 @@ def _nearest(project: Project, name: str) -> str:
     """Return a question for the trained model with the nearest name; "" if none is near."""
     folder = project.model(name).parent
     trained = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    near = difflib.get_close_matches(name, trained, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    near = nearest(name, trained)
+    return "" if near is None else f" (did you mean {near!r}?)"
 
 
 def load(

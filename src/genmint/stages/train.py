@@ -122,7 +122,7 @@ def _run_as_one(
         ranks = join(device)
         try:
             spec = prepared.spec(config.view)
-            options = _options(project, name, config, prepared, device, ranks)
+            options = _options(project, name, config, prepared, spec, device, ranks)
             resolved = {
                 "precision": options.precision,
                 "compile": "yes" if options.compile else "no",
@@ -144,11 +144,11 @@ def _options(
     name: str,
     config: ModelConfig,
     prepared: Prepared,
+    spec: DataSpec,
     device: torch.device,
     ranks: Ranks,
 ) -> SpeedOptions:
     """The settings that `auto` takes; the first process measures them, if it is worthwhile."""
-    spec = prepared.spec(config.view)
     chosen: SpeedOptions | GenmintError | None = None
     if ranks.leads:
         share = {"batch_size": max(1, config.batch_size // ranks.world)}

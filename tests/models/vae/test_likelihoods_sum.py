@@ -141,7 +141,7 @@ def test_the_bounds_of_a_vq_vae_for_all_images_sum_to_at_most_one(conditional, s
         # The whole sum over the grids of four codes, of which one is in the bound, is 1.
         z = torch.cartesian_prod(*[torch.arange(4)] * 4)
         with torch.no_grad():
-            parameters = model._decoded(z)
+            parameters = model._decoded(z, None)
             prior = -model._lengths(z, None if label is None else z[:, 0] * 0 + label,
                                     model._prior()).sum(1)  # fmt: skip
             x = (data / 255.0)[:, None]

@@ -1,12 +1,11 @@
 """A VQ-VAE as a model: bound, codes, prior, samples, labels."""
 
 import copy
-import math
 
 import pytest
 import torch
 from pydantic import ValidationError
-from tests.models.vae.small import noise, pixels
+from tests.models.vae.small import check_training_and_use, noise, pixels
 
 from genmint.common.errors import ConfigError
 from genmint.config import VAEConfig
@@ -54,15 +53,7 @@ def of_shape(*shape, **changes):
 def test_any_shape_and_likelihood(likelihood, shape):
     model = of_shape(*shape, likelihood=likelihood)
     assert isinstance(model, QuantisedVAE)
-    data = pixels(5, *shape)
-    model.loss("vae", data, noise(), fresh=True).value.backward()
-    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
-    samples = model.sample(3, seed=0)
-    assert (samples.shape, samples.dtype) == ((3, *shape), torch.uint8)
-    z = model.encode(data)
-    assert (z.shape, z.dtype) == ((5, model.latent), torch.float32)
-    scores = {**model.validation(data, seed=0, batch_size=2), **model.health(data, seed=0)}
-    assert all(math.isfinite(value) for value in scores.values())
+    check_training_and_use(model)
 
 
 def test_each_width_halves_the_grid():

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genmint.config import VAEConfig
 from genmint.data.views.spec import DataSpec
-from genmint.models.shared.blocks import in_labelled_blocks, to_bytes
+from genmint.models.shared.blocks import in_labelled_blocks
 from genmint.models.shared.conditioning import with_label
 from genmint.models.shared.family import evaluating
 from genmint.models.shared.networks import decoder, encoder
@@ -72,15 +72,6 @@ class Autoencoder(ContinuousModel):
                 means.append(mean[: rows.stop - rows.start].cpu())
         return torch.cat(means)
 
-    def decode(self, z: Tensor, *, labels: Tensor | None = None) -> Tensor:
-        """Decoder means, uint8 N×C×H×W, for latents of the first level, float32 N×`latent`."""
-        parts = []
-        with evaluating(self):
-            for rows, block, of in in_labelled_blocks(z, labels, self.device, self.pass_rows):
-                mean = self.likelihood.mean(self._decoded(block, of))
-                parts.append(to_bytes(mean[: rows.stop - rows.start]).cpu())
-        return torch.cat(parts)
-
     def sample(
         self,
         n: int,
@@ -101,9 +92,8 @@ class Autoencoder(ContinuousModel):
             if self.mixture is not None:
                 noise = self.mixture.with_levels(noise[:, : self.latent], seed)
             for rows, draws, of in in_labelled_blocks(noise, labels, self.device, self.pass_rows):
-                z = self._latents_of(draws, prior, of)
-                mean = self.likelihood.mean(self._decoded(z, of))
-                parts.append(to_bytes(mean[: rows.stop - rows.start]).cpu())
+                shown = self._shown(self._latents_of(draws, prior, of), of)
+                parts.append(shown[: rows.stop - rows.start].cpu())
         return torch.cat(parts)
 
     def _latents_of(self, draws: Tensor, prior: Prior, labels: Tensor | None) -> Tensor:
@@ -119,7 +109,6 @@ class Autoencoder(ContinuousModel):
         return self.latents.prior(self.posterior)
 
     def _decoded(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """Parameters of p(x|z), or of p(x|z, y), float32 N×outputs×H×W."""
         parameters: Tensor = self.decoder(with_label(z, labels, self.classes)).float()
         return parameters
 

@@ -14,7 +14,7 @@ from genmint.config import Optimiser, VAEConfig
 from genmint.data.views.binarise import binarise
 from genmint.data.views.spec import DataSpec, Observation
 from genmint.models.shared.abilities import Encoder
-from genmint.models.shared.blocks import in_labelled_blocks, seeded
+from genmint.models.shared.blocks import in_labelled_blocks, seeded, to_bytes
 from genmint.models.shared.conditioning import classes_of
 from genmint.models.shared.family import Likelihoods, Loss, OptimizerPhase, evaluating
 from genmint.models.shared.noise import Noise
@@ -79,6 +79,10 @@ class VariationalModel(Encoder):
         """
 
     @abc.abstractmethod
+    def _decoded(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """Parameters of p(x|z), float32 B×outputs×H×W, for latents B×`latent` on the device."""
+
+    @abc.abstractmethod
     def _widest(self) -> int:
         """Number of values of an item in the widest layer of a draw."""
 
@@ -93,6 +97,22 @@ class VariationalModel(Encoder):
         A binary pixel and an 8-bit pixel are different random variables.
         """
         return self.likelihood.observation
+
+    def decode(self, z: Tensor, *, labels: Tensor | None = None) -> Tensor:
+        """Means of p(x|z), uint8 N×C×H×W, for latents, float32 N×`latent`.
+
+        With a second level they are the latents of the first. Those of a hierarchy are
+        standardised.
+        """
+        parts = []
+        with evaluating(self):
+            for rows, block, of in in_labelled_blocks(z, labels, self.device, self.pass_rows):
+                parts.append(self._shown(block, of)[: rows.stop - rows.start].cpu())
+        return torch.cat(parts)
+
+    def _shown(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """Means of p(x|z), uint8 B×C×H×W, for latents on the device."""
+        return to_bytes(self.likelihood.mean(self._decoded(z, labels)))
 
     def optimisers(self) -> dict[str, tuple[Optimiser, list[nn.Parameter]]]:
         """One group, `vae`."""

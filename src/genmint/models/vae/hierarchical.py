@@ -26,7 +26,6 @@ from genmint.data.views.spec import DataSpec
 from genmint.models.shared.blocks import (
     in_labelled_blocks,
     prior_blocks,
-    to_bytes,
 )
 from genmint.models.shared.family import evaluating
 from genmint.models.vae.bounds import MAX_ITEMS
@@ -69,14 +68,6 @@ class HierarchicalVAE(ContinuousModel):
         """
         return torch.cat([means.cpu() for means in self._means(data, labels)])
 
-    def decode(self, z: Tensor, *, labels: Tensor | None = None) -> Tensor:
-        """Means of p(x|z), uint8 N×C×H×W, for standardised latents, float32 N×`latent`."""
-        parts = []
-        with evaluating(self):
-            for rows, block, of in in_labelled_blocks(z, labels, self.device, self.pass_rows):
-                parts.append(self._decoded(block, of)[: rows.stop - rows.start].cpu())
-        return torch.cat(parts)
-
     def sample(
         self,
         n: int,
@@ -101,7 +92,7 @@ class HierarchicalVAE(ContinuousModel):
                 for taken, z, of in in_labelled_blocks(noise, shown, self.device, self.pass_rows):
                     if taken.start < count:
                         stop = min(taken.stop, count) - taken.start
-                        parts.append(self._decoded(self._mixed_in(z, scale, of), of)[:stop].cpu())
+                        parts.append(self._shown(self._mixed_in(z, scale, of), of)[:stop].cpu())
         return torch.cat(parts)
 
     def sampling_arguments(self, n: int, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,9 +205,8 @@ class HierarchicalVAE(ContinuousModel):
         return torch.cat([top, z[:, first:]], dim=1)
 
     def _decoded(self, z: Tensor, labels: Tensor | None) -> Tensor:
-        """Means of p(x|z), uint8, for standardised latents on the device."""
-        parameters, _ = self.decoder(z, None, labels)
-        return to_bytes(self.likelihood.mean(parameters))
+        parameters: Tensor = self.decoder(z, None, labels)[0]
+        return parameters
 
     def _means(self, data: Tensor, labels: Tensor | None) -> Iterator[Tensor]:
         """Standardised posterior means of the items, block by block, B×`latent`."""

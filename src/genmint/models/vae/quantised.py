@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from genmint.common.errors import ConfigError
 from genmint.config import VAEConfig
 from genmint.data.views.spec import DataSpec
-from genmint.models.shared.blocks import ROWS, in_labelled_blocks, seeded, to_bytes
+from genmint.models.shared.blocks import ROWS, in_labelled_blocks, seeded
 from genmint.models.shared.family import Loss, evaluating
 from genmint.models.shared.networks import Down, Residual, Up, activation, halvings, normalisation
 from genmint.models.shared.noise import Noise
@@ -169,12 +169,7 @@ class QuantisedVAE(VariationalModel):
                 f"latents: this model has codes, whole numbers 0…{self.config.codes - 1}; give "
                 "those that encode returns"
             )
-        parts = []
-        with evaluating(self):
-            for rows, block, _ in in_labelled_blocks(numbers, None, self.device, self.pass_rows):
-                mean = self.likelihood.mean(self._decoded(block))
-                parts.append(to_bytes(mean[: rows.stop - rows.start]).cpu())
-        return torch.cat(parts)
+        return super().decode(numbers)
 
     def sample(
         self,
@@ -230,7 +225,7 @@ class QuantisedVAE(VariationalModel):
         self, x: Tensor, labels: Tensor | None, q: Tensor, noise: Tensor, prior: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Terms of the KL are the positions."""
-        log_prob = self.likelihood.log_prob(self._decoded(q), x)
+        log_prob = self.likelihood.log_prob(self._decoded(q, labels), x)
         return log_prob, self._lengths(q, labels, prior)
 
     def _log_weights(
@@ -244,9 +239,9 @@ class QuantisedVAE(VariationalModel):
         # All draws of an item are decoded as one.
         return 1
 
-    def _decoded(self, numbers: Tensor) -> Tensor:
-        """Parameters of p(x|z), float32 N×outputs×H×W, for int64 N×P codes."""
-        parameters: Tensor = self.decoder(self.codebook.vectors(numbers, self.size))
+    def _decoded(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """For int64 N×P codes; labels have no effect."""
+        parameters: Tensor = self.decoder(self.codebook.vectors(z, self.size))
         return parameters.float()
 
     def _numbered(
