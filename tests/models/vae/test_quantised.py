@@ -216,7 +216,8 @@ REFUSED = [
     *(({key: value}, f"{key} has no effect with network: vq: leave it out")
       for key, value in [("latent", 3), ("second_level", {"latent": 2}), ("prior", "vamp"),
                          ("attention", True), ("beta", 2.0), ("kl_warmup", {"steps": 1}),
-                         ("free_bits", 0.1), ("importance_samples", 2)]),
+                         ("free_bits", 0.1), ("importance_samples", 2),
+                         ("sampler", {"name": "gmm"})]),
     *(({"network": "conv", key: value}, f"{key} has no effect with network: conv: it needs "
        "network: vq") for key, value in [("codes", 8), ("code_width", 8), ("codebook_decay", 0.9),
                                             ("commitment", 1.0), ("restart_codes", 0.5)]),
